@@ -1,0 +1,21 @@
+# Turns a file into a C array, so that the program needs no files beside it.
+#
+#   cmake -D INPUT=… -D OUTPUT=….c -D SYMBOL=embedded_name -D HEADER=http/embedded.h -P EmbedFile.cmake
+#
+# Defines `const char SYMBOL[]`, terminated, and `const size_t SYMBOL_length` without the terminator.
+
+file(READ "${INPUT}" bytes HEX)
+string(LENGTH "${bytes}" digits)
+math(EXPR length "${digits} / 2")
+# Sixteen bytes a line; as character constants they are right whether char is signed or not.
+string(REGEX REPLACE "([0-9a-f][0-9a-f])" "'\\\\x\\1'," array "${bytes}")
+string(REPEAT "......." 16 line)
+string(REGEX REPLACE "(${line})" "\\1\n    " array "${array}")
+
+file(WRITE "${OUTPUT}" "// Generated from ${SYMBOL}'s source file; do not edit.
+#include \"${HEADER}\"
+
+const char ${SYMBOL}[] = {
+    ${array}'\\0'};
+const size_t ${SYMBOL}_length = ${length};
+")

@@ -1,0 +1,142 @@
+-- The belts off: without unique keys and checks the strategy `none` can really oversell, and
+-- reconciliation has something to find. Lab mode only; the down part puts them on again, and is not
+-- run while the data violates them. SQLite cannot alter a key, so there the tables are made anew.
+
+-- up
+
+--mysql: ALTER TABLE counter DROP CONSTRAINT counter_not_negative;
+--mysql: ALTER TABLE ledger DROP PRIMARY KEY, DROP INDEX ledger_request,
+--mysql:     ADD INDEX ledger_version (counter, version), ADD INDEX ledger_request (request_key, leg);
+--mysql: ALTER TABLE coupon DROP PRIMARY KEY, DROP INDEX coupon_code,
+--mysql:     ADD INDEX coupon_slot (campaign, user_id, slot), ADD INDEX coupon_code (code);
+--mysql: ALTER TABLE draw DROP PRIMARY KEY, ADD INDEX draw_slot (lottery, user_id, slot);
+
+--sqlite: ALTER TABLE counter RENAME TO counter_old;
+--sqlite: CREATE TABLE counter (
+--sqlite:     name      VARCHAR(144) NOT NULL,
+--sqlite:     remaining BIGINT NOT NULL,
+--sqlite:     version   BIGINT NOT NULL,
+--sqlite:     fence     BIGINT NOT NULL DEFAULT 0,
+--sqlite:     PRIMARY KEY (name)
+--sqlite: ) WITHOUT ROWID;
+--sqlite: INSERT INTO counter SELECT * FROM counter_old;
+--sqlite: DROP TABLE counter_old;
+
+--sqlite: ALTER TABLE ledger RENAME TO ledger_old;
+--sqlite: CREATE TABLE ledger (
+--sqlite:     counter     VARCHAR(144) NOT NULL,
+--sqlite:     version     BIGINT NOT NULL,
+--sqlite:     delta       BIGINT NOT NULL,
+--sqlite:     remaining   BIGINT NOT NULL,
+--sqlite:     request_key VARCHAR(64) NULL,
+--sqlite:     leg         TINYINT NOT NULL,
+--sqlite:     fingerprint BIGINT NOT NULL,
+--sqlite:     user_id     VARCHAR(64) NULL,
+--sqlite:     order_id    VARCHAR(64) NULL,
+--sqlite:     reason      VARCHAR(16) NOT NULL,
+--sqlite:     strategy    VARCHAR(24) NOT NULL,
+--sqlite:     token       BIGINT NOT NULL,
+--sqlite:     created_at  BIGINT NOT NULL
+--sqlite: );
+--sqlite: INSERT INTO ledger SELECT * FROM ledger_old;
+--sqlite: DROP TABLE ledger_old;
+--sqlite: CREATE INDEX ledger_version ON ledger (counter, version);
+--sqlite: CREATE INDEX ledger_request ON ledger (request_key, leg);
+
+--sqlite: ALTER TABLE coupon RENAME TO coupon_old;
+--sqlite: CREATE TABLE coupon (
+--sqlite:     campaign   VARCHAR(64) NOT NULL,
+--sqlite:     user_id    VARCHAR(64) NOT NULL,
+--sqlite:     slot       BIGINT NOT NULL,
+--sqlite:     code       VARCHAR(24) NOT NULL,
+--sqlite:     version    BIGINT NOT NULL,
+--sqlite:     created_at BIGINT NOT NULL
+--sqlite: );
+--sqlite: INSERT INTO coupon SELECT * FROM coupon_old;
+--sqlite: DROP TABLE coupon_old;
+--sqlite: CREATE INDEX coupon_slot ON coupon (campaign, user_id, slot);
+--sqlite: CREATE INDEX coupon_code ON coupon (code);
+
+--sqlite: ALTER TABLE draw RENAME TO draw_old;
+--sqlite: CREATE TABLE draw (
+--sqlite:     lottery    VARCHAR(64) NOT NULL,
+--sqlite:     user_id    VARCHAR(64) NOT NULL,
+--sqlite:     slot       BIGINT NOT NULL,
+--sqlite:     prize      VARCHAR(64) NULL,
+--sqlite:     version    BIGINT NOT NULL,
+--sqlite:     created_at BIGINT NOT NULL
+--sqlite: );
+--sqlite: INSERT INTO draw SELECT * FROM draw_old;
+--sqlite: DROP TABLE draw_old;
+--sqlite: CREATE INDEX draw_slot ON draw (lottery, user_id, slot);
+
+-- down
+
+--mysql: ALTER TABLE counter
+--mysql:     ADD CONSTRAINT counter_not_negative CHECK (remaining >= 0);
+--mysql: ALTER TABLE ledger DROP INDEX ledger_version, DROP INDEX ledger_request,
+--mysql:     ADD PRIMARY KEY (counter, version),
+--mysql:     ADD CONSTRAINT ledger_request UNIQUE (request_key, leg);
+--mysql: ALTER TABLE coupon DROP INDEX coupon_slot, DROP INDEX coupon_code,
+--mysql:     ADD PRIMARY KEY (campaign, user_id, slot), ADD CONSTRAINT coupon_code UNIQUE (code);
+--mysql: ALTER TABLE draw DROP INDEX draw_slot, ADD PRIMARY KEY (lottery, user_id, slot);
+
+--sqlite: ALTER TABLE counter RENAME TO counter_old;
+--sqlite: CREATE TABLE counter (
+--sqlite:     name      VARCHAR(144) NOT NULL,
+--sqlite:     remaining BIGINT NOT NULL,
+--sqlite:     version   BIGINT NOT NULL,
+--sqlite:     fence     BIGINT NOT NULL DEFAULT 0,
+--sqlite:     PRIMARY KEY (name),
+--sqlite:     CONSTRAINT counter_not_negative CHECK (remaining >= 0)
+--sqlite: ) WITHOUT ROWID;
+--sqlite: INSERT INTO counter SELECT * FROM counter_old;
+--sqlite: DROP TABLE counter_old;
+
+--sqlite: ALTER TABLE ledger RENAME TO ledger_old;
+--sqlite: CREATE TABLE ledger (
+--sqlite:     counter     VARCHAR(144) NOT NULL,
+--sqlite:     version     BIGINT NOT NULL,
+--sqlite:     delta       BIGINT NOT NULL,
+--sqlite:     remaining   BIGINT NOT NULL,
+--sqlite:     request_key VARCHAR(64) NULL,
+--sqlite:     leg         TINYINT NOT NULL,
+--sqlite:     fingerprint BIGINT NOT NULL,
+--sqlite:     user_id     VARCHAR(64) NULL,
+--sqlite:     order_id    VARCHAR(64) NULL,
+--sqlite:     reason      VARCHAR(16) NOT NULL,
+--sqlite:     strategy    VARCHAR(24) NOT NULL,
+--sqlite:     token       BIGINT NOT NULL,
+--sqlite:     created_at  BIGINT NOT NULL,
+--sqlite:     PRIMARY KEY (counter, version),
+--sqlite:     CONSTRAINT ledger_request UNIQUE (request_key, leg)
+--sqlite: );
+--sqlite: INSERT INTO ledger SELECT * FROM ledger_old;
+--sqlite: DROP TABLE ledger_old;
+
+--sqlite: ALTER TABLE coupon RENAME TO coupon_old;
+--sqlite: CREATE TABLE coupon (
+--sqlite:     campaign   VARCHAR(64) NOT NULL,
+--sqlite:     user_id    VARCHAR(64) NOT NULL,
+--sqlite:     slot       BIGINT NOT NULL,
+--sqlite:     code       VARCHAR(24) NOT NULL,
+--sqlite:     version    BIGINT NOT NULL,
+--sqlite:     created_at BIGINT NOT NULL,
+--sqlite:     PRIMARY KEY (campaign, user_id, slot),
+--sqlite:     CONSTRAINT coupon_code UNIQUE (code)
+--sqlite: ) WITHOUT ROWID;
+--sqlite: INSERT INTO coupon SELECT * FROM coupon_old;
+--sqlite: DROP TABLE coupon_old;
+
+--sqlite: ALTER TABLE draw RENAME TO draw_old;
+--sqlite: CREATE TABLE draw (
+--sqlite:     lottery    VARCHAR(64) NOT NULL,
+--sqlite:     user_id    VARCHAR(64) NOT NULL,
+--sqlite:     slot       BIGINT NOT NULL,
+--sqlite:     prize      VARCHAR(64) NULL,
+--sqlite:     version    BIGINT NOT NULL,
+--sqlite:     created_at BIGINT NOT NULL,
+--sqlite:     PRIMARY KEY (lottery, user_id, slot)
+--sqlite: ) WITHOUT ROWID;
+--sqlite: INSERT INTO draw SELECT * FROM draw_old;
+--sqlite: DROP TABLE draw_old;

@@ -1,0 +1,169 @@
+// Problem: the parts need one another in one order only, and must end in the opposite one, whether
+// the service ran for a year or failed half way through its start.
+//
+// Approach: app_open and app_start fill the struct from top to bottom; app_free frees it from
+// bottom to top, and every part's free takes NULL. Draining is a step of its own: first nobody new
+// comes in (server), then all work that was taken is finished (engine), then the answers go out
+// (server).
+//
+// What breaks it: a part that keeps a pointer to one below it, or a worker stuck in a call without
+// a timeout; main gives the drain a limit.
+#include "app.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "config/config.h"
+#include "engine/engine.h"
+#include "http/server.h"
+#include "metrics/metrics.h"
+#include "store/db.h"
+#include "store/migrate.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MIGRATE_WAIT_MS 30000
+
+struct app {
+    const struct config *config;
+    char instance[96];
+    struct store *store;
+    struct metrics *metrics;
+    struct engine *engine;
+    struct server *server;
+};
+
+_Static_assert(APP_ERROR_MAX >= DB_ERROR_MAX && APP_ERROR_MAX >= MIGRATE_ERROR_MAX &&
+                   APP_ERROR_MAX >= SERVER_ERROR_MAX && APP_ERROR_MAX >= GUARD_ERROR_MAX,
+               "parts write their sentences into ret_error");
+
+static void name_instance(char *target, size_t size)
+{
+    char host[64] = "localhost";
+    (void)gethostname(host, sizeof(host) - 1);
+    (void)text_format(target, size, "%s:%d", host, (int)getpid());
+}
+
+static enum rc prepare_schema(struct app *app, struct db *db, char *ret_error)
+{
+    int applied = 0;
+    enum rc rc = migrate_check(db, ret_error);
+    if (rc == RC_SCHEMA && db_is_sqlite(db)) {
+        rc = migrate_up(db, MIGRATE_WAIT_MS, &applied, ret_error);
+        if (!rc && applied > 0)
+            LOG_INFO("schema migrated store=%s applied=%d", store_label(app->store), applied);
+    }
+    if (!rc && app->config->lab)
+        return migrate_lab(db, !app->config->lab_belts, ret_error);
+    bool belts_off = false;
+    if (!rc)
+        rc = migrate_belts_are_off(db, &belts_off, ret_error);
+    if (!rc && belts_off) {
+        rc = RC_SCHEMA;
+        (void)text_copy(ret_error, APP_ERROR_MAX,
+                        "the database's belts are off (laboratory mode): put them on with `holdfast"
+                        " migrate belts-on`, or serve with --lab --lab.belts=off");
+    }
+    return rc;
+}
+
+enum rc app_open(const struct config *config, struct app **ret_app, char *ret_error)
+{
+    struct app *app = calloc(1, sizeof(*app));
+    struct db *db = NULL;
+    enum rc rc = RC_NO_MEMORY;
+    (void)text_copy(ret_error, APP_ERROR_MAX, "out of memory");
+    if (!app)
+        return rc;
+    app->config = config;
+    name_instance(app->instance, sizeof(app->instance));
+    rc = store_open(config->store, &app->store, ret_error);
+    if (rc)
+        goto failed;
+    (void)text_format(ret_error, APP_ERROR_MAX, "cannot reach %s", store_label(app->store));
+    rc = db_new(app->store, &db);
+    if (rc)
+        goto failed;
+    rc = prepare_schema(app, db, ret_error);
+    db_free(db);
+    if (rc)
+        goto failed;
+    *ret_app = app;
+    return RC_OK;
+
+failed:
+    app_free(app);
+    return rc;
+}
+
+static enum rc start_engine(struct app *app, char *ret_error)
+{
+    const struct config *config = app->config;
+    struct engine_settings settings = {
+        .workers = (size_t)config->workers,
+        .max_batch = (size_t)config->combine_max_batch,
+        .queue_limit = (size_t)config->queue_limit,
+        .lab = config->lab,
+        .guard = {.redis = config->redis,
+                  .zookeeper = config->zookeeper,
+                  .etcd = "",
+                  .lock_ttl_ms = config->lock_ttl_ms,
+                  .lock_wait_ms = config->lock_wait_ms,
+                  .lock_wait = config->lock_wait,
+                  .instance = app->instance},
+        .strategy = {[ENDPOINT_STOCK] = config->stock_strategy,
+                     [ENDPOINT_COUPON] = config->coupon_strategy,
+                     [ENDPOINT_LOTTERY] = config->lottery_strategy},
+    };
+    return engine_new(&settings, app->store, app->metrics, &app->engine, ret_error);
+}
+
+static enum rc start_server(struct app *app, char *ret_error)
+{
+    const struct config *config = app->config;
+    struct server_settings settings = {
+        .listen = config->listen,
+        .threads = (size_t)config->http_threads,
+        .admin_token = config->auth_admin_token,
+        .client_token = config->auth_client_token,
+        .lab = config->lab,
+        .request_timeout_ms = config->request_timeout_ms,
+        .connection_limit = (size_t)config->http_connections,
+    };
+    return server_new(&settings, app->engine, app->store, app->metrics, &app->server, ret_error);
+}
+
+enum rc app_start(struct app *app, char *ret_error)
+{
+    (void)text_copy(ret_error, APP_ERROR_MAX, "out of memory");
+    enum rc rc = metrics_new(&app->metrics);
+    if (!rc)
+        rc = start_engine(app, ret_error);
+    if (!rc)
+        rc = start_server(app, ret_error);
+    return rc;
+}
+
+uint16_t app_port(const struct app *app)
+{
+    return server_port(app->server);
+}
+
+bool app_drain(struct app *app, int64_t timeout_ms)
+{
+    server_quiesce(app->server);
+    engine_drain(app->engine);
+    return server_wait_idle(app->server, timeout_ms);
+}
+
+void app_free(struct app *app)
+{
+    if (!app)
+        return;
+    server_free(app->server);
+    engine_free(app->engine);
+    metrics_free(app->metrics);
+    if (app->store)
+        store_close(app->store);
+    free(app);
+}

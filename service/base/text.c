@@ -1,0 +1,128 @@
+// Text that cannot overflow, and the one growing buffer of the program.
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool text_copy(char *target, size_t size, const char *source)
+{
+    size_t length = strnlen(source, size);
+    bool fits = length < size;
+    if (!fits)
+        length = size - 1;
+    memcpy(target, source, length);
+    target[length] = '\0';
+    return fits;
+}
+
+bool text_format(char *target, size_t size, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(target, size, format, arguments);
+    va_end(arguments);
+    return length >= 0 && (size_t)length < size;
+}
+
+uint64_t text_hash(uint64_t hash, const void *bytes, size_t length)
+{
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < length; i++) {
+        hash ^= at[i];
+        hash *= UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+bool text_to_int64(const char *text, int64_t *ret_value)
+{
+    const char *digits = text + (*text == '-' || *text == '+');
+    if (*digits < '0' || *digits > '9')
+        return false;
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno != 0 || *end != '\0')
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+// Room for `more` bytes and the terminator.
+static bool reserve(struct buffer *buffer, size_t more)
+{
+    if (buffer->failed)
+        return false;
+    size_t needed = buffer->length + more + 1;
+    if (needed <= buffer->capacity)
+        return true;
+    size_t capacity = buffer->capacity > 0 ? buffer->capacity : 256;
+    while (capacity < needed)
+        capacity *= 2;
+    char *data = realloc(buffer->data, capacity);
+    if (data == NULL) {
+        buffer->failed = true;
+        return false;
+    }
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return true;
+}
+
+void buffer_append(struct buffer *buffer, const void *bytes, size_t length)
+{
+    if (!reserve(buffer, length))
+        return;
+    if (length > 0)
+        memcpy(buffer->data + buffer->length, bytes, length);
+    buffer->length += length;
+    buffer->data[buffer->length] = '\0';
+}
+
+void buffer_append_text(struct buffer *buffer, const char *text)
+{
+    buffer_append(buffer, text, strlen(text));
+}
+
+void buffer_append_int(struct buffer *buffer, int64_t number)
+{
+    char digits[24];
+    char *at = digits + sizeof digits;
+    uint64_t magnitude = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    do {
+        *--at = (char)('0' + magnitude % 10);
+        magnitude /= 10;
+    } while (magnitude > 0);
+    if (number < 0)
+        *--at = '-';
+    buffer_append(buffer, at, (size_t)(digits + sizeof digits - at));
+}
+
+void buffer_format(struct buffer *buffer, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    if (length < 0 || !reserve(buffer, (size_t)length))
+        return;
+    va_start(arguments, format);
+    vsnprintf(buffer->data + buffer->length, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    buffer->length += (size_t)length;
+}
+
+void buffer_clear(struct buffer *buffer)
+{
+    buffer->length = 0;
+    if (buffer->data != NULL)
+        buffer->data[0] = '\0';
+}
+
+void buffer_release(struct buffer *buffer)
+{
+    free(buffer->data);
+    *buffer = (struct buffer){0};
+}

@@ -1,0 +1,41 @@
+// Bounded text: copies that cannot overflow, and a growing buffer.
+#pragma once
+
+#include "base/cleanup.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Copies a string into a buffer of this size, always terminated. False if it did not fit whole.
+bool text_copy(char *target, size_t size, const char *source);
+
+// snprintf that says whether all of it fitted.
+bool text_format(char *target, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
+
+// 64-bit FNV-1a (Fowler, Noll, Vo) over the bytes, continued from `hash`. Start with TEXT_HASH_START.
+// Not for adversaries: it picks buckets and recognises honest mistakes.
+#define TEXT_HASH_START UINT64_C(0xcbf29ce484222325)
+uint64_t text_hash(uint64_t hash, const void *bytes, size_t length);
+
+// A whole decimal integer with optional sign and nothing else. False on anything else or overflow.
+bool text_to_int64(const char *text, int64_t *ret_value);
+
+// A buffer that grows. Zero-initialise it; a failed allocation is remembered in `failed`, and every
+// later call does nothing, so one check at the end is enough.
+struct buffer {
+    char *data; // always terminated once anything was appended; NULL before
+    size_t length, capacity;
+    bool failed;
+};
+
+void buffer_append(struct buffer *buffer, const void *bytes, size_t length);
+void buffer_append_text(struct buffer *buffer, const char *text);
+// The decimal digits of a number; much quicker than buffer_format.
+void buffer_append_int(struct buffer *buffer, int64_t number);
+void buffer_format(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
+// Forgets the content, keeps the memory.
+void buffer_clear(struct buffer *buffer);
+// Frees the memory; the buffer may be used again. Fits CLEANUP().
+void buffer_release(struct buffer *buffer);

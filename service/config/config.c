@@ -1,0 +1,321 @@
+// Problem: settings come from four places, and a typing mistake in any of them must not start a
+// shop with other limits than the operator believes.
+//
+// Approach: the places are applied in ascending order of precedence over the table in settings.c,
+// and each remembers itself as the origin of what it set. Nothing is skipped in silence: an unknown
+// name is as much an error as a bad value, and both say where they stand and what was expected.
+//
+// What breaks it: an orchestrator that puts HOLDFAST_... variables of its own into the environment;
+// those that are known to do so are listed in `foreign`.
+#include "config/config.h"
+
+#include "base/text.h"
+#include "config/settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PREFIX "HOLDFAST_"
+#define FILE_VARIABLE PREFIX "CONFIG"
+
+// Variables with our prefix that are not settings. A trailing * takes any rest.
+static const char *const foreign[] = {
+    FILE_VARIABLE,      // names the file
+    PREFIX "SERVICE_*", // Kubernetes, for a Service called holdfast
+    PREFIX "PORT",
+    PREFIX "PORT_*", // the same
+    PREFIX "TEST_*",
+    PREFIX "BIN", // ./dev test
+    PREFIX "STACK_*",
+    PREFIX "MYSQL", // ./dev
+    NULL,
+};
+
+static enum rc failed(char *ret_error, enum rc rc, const char *format, ...) PRINTF_LIKE(3, 4);
+
+static enum rc failed(char *ret_error, enum rc rc, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(ret_error, CONFIG_ERROR_MAX, format, args);
+    va_end(args);
+    return rc;
+}
+
+// where: "--lock.ttl_ms", "HOLDFAST_LOCK_TTL_MS", "holdfast.ini line 3: lock.ttl_ms".
+static enum rc apply(struct config *config, int index, const char *text, enum config_source source,
+                     const char *where, char *ret_error)
+{
+    const struct setting *setting = &settings[index];
+    char expected[CONFIG_ERROR_MAX];
+    if (!setting_store(setting, text, config, expected)) {
+        if (setting->type == SETTING_SECRET || setting->type == SETTING_ADDRESS)
+            return failed(ret_error, RC_USAGE, "%s: expected %s", where, expected);
+        return failed(ret_error, RC_USAGE, "%s: '%.60s' is not %s", where, text, expected);
+    }
+    config->origin[index].source = source;
+    return RC_OK;
+}
+
+static enum rc apply_defaults(struct config *config, char *ret_error)
+{
+    enum rc rc = RC_OK;
+    for (int i = 0; !rc && settings[i].name; i++)
+        rc = apply(config, i, settings[i].fallback, SOURCE_DEFAULT, settings[i].name, ret_error);
+    return rc;
+}
+
+static enum rc unknown(const char *where, const char *written, const char *name, char *ret_error)
+{
+    const char *nearest = setting_nearest(name);
+    return failed(ret_error, RC_USAGE, "%s%s'%.80s' is not a setting; %s%s%s", where,
+                  *where ? ": " : "", written, nearest ? "the nearest is '" : "",
+                  nearest ? nearest : "see `holdfast --help` for all of them", nearest ? "'" : "");
+}
+
+// ---- the file
+// --------------------------------------------------------------------------------------
+
+static char *trim(char *text)
+{
+    while (isspace((unsigned char)*text))
+        text++;
+    size_t length = strlen(text);
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        length--;
+    text[length] = '\0';
+    return text;
+}
+
+// A # begins a comment at the start of a line or after a blank, so that a password may hold one.
+static void cut_comment(char *line)
+{
+    for (char *c = line; *c; c++) {
+        if (*c == '#' && (c == line || isspace((unsigned char)c[-1]))) {
+            *c = '\0';
+            return;
+        }
+    }
+}
+
+static enum rc apply_line(struct config *config, char *line, int number, char *ret_error)
+{
+    char where[CONFIG_TEXT_MAX + 2 * SETTING_NAME_MAX];
+    (void)text_format(where, sizeof(where), "%s line %d", config->file, number);
+    cut_comment(line);
+    line = trim(line);
+    if (!*line)
+        return RC_OK;
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return failed(ret_error, RC_USAGE, "%s: expected `name = value`", where);
+    *equals = '\0';
+    char *name = trim(line);
+    int index = setting_find(name);
+    if (index < 0)
+        return unknown(where, name, name, ret_error);
+    if (config->origin[index].source == SOURCE_FILE)
+        return failed(ret_error, RC_USAGE, "%s: %s is already set on line %d", where, name,
+                      config->origin[index].line);
+    size_t used = strlen(where);
+    (void)text_format(where + used, sizeof(where) - used, ": %s", name);
+    enum rc rc = apply(config, index, trim(equals + 1), SOURCE_FILE, where, ret_error);
+    if (!rc)
+        config->origin[index].line = number;
+    return rc;
+}
+
+static void close_file(FILE **file)
+{
+    if (*file)
+        (void)fclose(*file);
+}
+
+static enum rc apply_file(struct config *config, const char *path, char *ret_error)
+{
+    if (!text_copy(config->file, sizeof(config->file), path))
+        return failed(ret_error, RC_USAGE, "--config: the path is too long");
+    FILE *file CLEANUP(close_file) = fopen(path, "re");
+    if (!file)
+        return failed(ret_error, RC_IO, "cannot open %s: %s", path, strerror(errno));
+    char *line CLEANUP(free_memory) = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    enum rc rc = RC_OK;
+    for (int number = 1; !rc && (length = getline(&line, &capacity, file)) >= 0; number++) {
+        if (strlen(line) != (size_t)length)
+            return failed(ret_error, RC_USAGE, "%s line %d: holds a NUL byte", path, number);
+        rc = apply_line(config, line, number, ret_error);
+    }
+    if (!rc && ferror(file))
+        return failed(ret_error, RC_IO, "cannot read %s: %s", path, strerror(errno));
+    return rc;
+}
+
+// ---- the environment
+// -------------------------------------------------------------------------------
+
+static bool is_foreign(const char *variable)
+{
+    for (size_t i = 0; foreign[i]; i++) {
+        size_t length = strlen(foreign[i]);
+        bool any_rest = foreign[i][length - 1] == '*';
+        if (any_rest ? strncmp(variable, foreign[i], length - 1) == 0
+                     : strcmp(variable, foreign[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum rc apply_variable(struct config *config, const char *variable, const char *value,
+                              char *ret_error)
+{
+    char known[SETTING_NAME_MAX];
+    for (int i = 0; settings[i].name; i++) {
+        setting_variable(&settings[i], known);
+        if (strcmp(known, variable) == 0)
+            return apply(config, i, value, SOURCE_ENVIRONMENT, variable, ret_error);
+    }
+    if (is_foreign(variable))
+        return RC_OK;
+    char name[SETTING_NAME_MAX];
+    (void)text_copy(name, sizeof(name), variable + strlen(PREFIX));
+    for (char *c = name; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    const char *nearest = setting_nearest(name);
+    if (!nearest)
+        return unknown("environment", variable, name, ret_error);
+    setting_variable(&settings[setting_find(nearest)], known);
+    return failed(ret_error, RC_USAGE, "environment: '%.80s' is not a setting; the nearest is '%s'",
+                  variable, known);
+}
+
+static enum rc apply_environment(struct config *config, char *const *environment, char *ret_error)
+{
+    enum rc rc = RC_OK;
+    for (char *const *entry = environment; !rc && *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (strncmp(*entry, PREFIX, strlen(PREFIX)) != 0 || !equals)
+            continue;
+        char variable[2 * SETTING_NAME_MAX];
+        (void)text_format(variable, sizeof(variable), "%.*s", (int)(equals - *entry), *entry);
+        rc = apply_variable(config, variable, equals + 1, ret_error);
+    }
+    return rc;
+}
+
+static const char *environment_find(char *const *environment, const char *variable)
+{
+    size_t length = strlen(variable);
+    for (char *const *entry = environment; *entry; entry++)
+        if (strncmp(*entry, variable, length) == 0 && (*entry)[length] == '=')
+            return *entry + length + 1;
+    return NULL;
+}
+
+// ---- flags
+// -----------------------------------------------------------------------------------------
+
+struct flags {
+    const char *values[CONFIG_SETTINGS_MAX]; // by setting, NULL if not given
+    const char *file;
+};
+
+static bool is_own(const char *argument, const char *const *own_flags)
+{
+    for (size_t i = 0; own_flags && own_flags[i]; i++)
+        if (strcmp(argument, own_flags[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool is_truth(const char *text)
+{
+    return text && (strcmp(text, "on") == 0 || strcmp(text, "off") == 0 ||
+                    strcmp(text, "true") == 0 || strcmp(text, "false") == 0);
+}
+
+// Reads the flag at argv[*at] and moves *at past it and its value.
+static enum rc take_flag(int argc, char **argv, int *at, struct flags *flags, char *ret_error)
+{
+    char name[CONFIG_TEXT_MAX];
+    const char *written = argv[(*at)++];
+    const char *equals = strchr(written, '=');
+    size_t length = equals ? (size_t)(equals - written) : strlen(written);
+    (void)text_format(name, sizeof(name), "%.*s", (int)length, written);
+    bool is_file = strcmp(name, "--config") == 0;
+    int index = strncmp(name, "--", 2) == 0 ? setting_find(name + 2) : -1;
+    if (index < 0 && !is_file)
+        return unknown("", name, name + strspn(name, "-"), ret_error);
+
+    const char *next = *at < argc ? argv[*at] : NULL;
+    const char *value = equals ? equals + 1 : next;
+    if (!equals && !is_file && settings[index].type == SETTING_TRUTH && !is_truth(next)) {
+        value = "on";
+    } else if (!equals) {
+        if (!value || strncmp(value, "--", 2) == 0)
+            return failed(ret_error, RC_USAGE, "%s needs a value", name);
+        (*at)++;
+    }
+    if (is_file)
+        flags->file = value;
+    else
+        flags->values[index] = value;
+    return RC_OK;
+}
+
+static enum rc take_flags(int *argc, char **argv, const char *const *own_flags, struct flags *flags,
+                          char *ret_error)
+{
+    int kept = 0, at = 0;
+    while (at < *argc) {
+        bool is_flag = argv[at][0] == '-' && argv[at][1] != '\0';
+        if (!is_flag || is_own(argv[at], own_flags)) {
+            argv[kept++] = argv[at++];
+            continue;
+        }
+        enum rc rc = take_flag(*argc, argv, &at, flags, ret_error);
+        if (rc)
+            return rc;
+    }
+    *argc = kept;
+    return RC_OK;
+}
+
+static enum rc apply_flags(struct config *config, const struct flags *flags, char *ret_error)
+{
+    enum rc rc = RC_OK;
+    for (int i = 0; !rc && settings[i].name; i++) {
+        char where[SETTING_NAME_MAX];
+        (void)text_format(where, sizeof(where), "--%s", settings[i].name);
+        if (flags->values[i])
+            rc = apply(config, i, flags->values[i], SOURCE_FLAG, where, ret_error);
+    }
+    return rc;
+}
+
+enum rc config_load(int *argc, char **argv, char *const *environment, const char *const *own_flags,
+                    struct config *ret_config, char *ret_error)
+{
+    struct config config = {0};
+    struct flags flags = {0};
+    enum rc rc = take_flags(argc, argv, own_flags, &flags, ret_error);
+    if (rc)
+        return rc;
+    if (!flags.file)
+        flags.file = environment_find(environment, FILE_VARIABLE);
+    rc = apply_defaults(&config, ret_error);
+    if (!rc && flags.file && *flags.file)
+        rc = apply_file(&config, flags.file, ret_error);
+    if (!rc)
+        rc = apply_environment(&config, environment, ret_error);
+    if (!rc)
+        rc = apply_flags(&config, &flags, ret_error);
+    if (!rc && !config.lab && !config.lab_belts)
+        rc = failed(ret_error, RC_USAGE, "lab.belts: off is for laboratory mode only; set lab too");
+    if (!rc)
+        *ret_config = config;
+    return rc;
+}

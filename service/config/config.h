@@ -1,0 +1,60 @@
+// Settings: one table (settings.c) of name, type, default, limits and help drives the flags, the
+// environment, the file, `holdfast config` and `--help`. A flag wins over the environment, the
+// environment over the file, the file over the default.
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/rc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct buffer;
+
+#define CONFIG_TEXT_MAX 512
+#define CONFIG_ERROR_MAX 640
+#define CONFIG_SETTINGS_MAX 32
+
+enum config_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
+
+// What is in force. Plain data; `const char *` members point to static words, NULL never.
+struct config {
+    char listen[CONFIG_TEXT_MAX];
+    char store[CONFIG_TEXT_MAX];
+    char redis[CONFIG_TEXT_MAX]; // "" if none, as all texts below
+    char zookeeper[CONFIG_TEXT_MAX];
+    char auth_admin_token[CONFIG_TEXT_MAX];
+    char auth_client_token[CONFIG_TEXT_MAX];
+    const char *stock_strategy, *coupon_strategy, *lottery_strategy; // names from the registry
+    const char *lock_wait;                                           // "fail", "spin"
+    const char *log_level;                                           // "debug" ... "error"
+    const char *log_format;                                          // "text", "json"
+    int64_t lock_ttl_ms, lock_wait_ms;
+    int64_t combine_max_batch, workers, queue_limit;
+    int64_t http_threads, http_connections, request_timeout_ms;
+    bool lab, lab_belts;
+
+    // Where each came from, in the table's order.
+    struct {
+        enum config_source source;
+        int line; // SOURCE_FILE only
+    } origin[CONFIG_SETTINGS_MAX];
+    char file[CONFIG_TEXT_MAX]; // the file that was read, "" if none
+};
+
+// Loads defaults, then the file that `--config FILE` or HOLDFAST_CONFIG names, then the
+// environment, then the flags. `--name value` and `--name=value` are taken out of argv; a truth
+// value may stand alone (`--lab`). What remains, in order, are operands and the flags listed in
+// own_flags (ended by NULL): the command's. RC_USAGE with a sentence in ret_error (CONFIG_ERROR_MAX
+// bytes) that names what is wrong, what was expected and, for an unknown name, the nearest known
+// one; RC_IO if the file cannot be read.
+MUST_CHECK enum rc config_load(int *argc, char **argv, char *const *environment,
+                               const char *const *own_flags, struct config *ret_config,
+                               char *ret_error);
+
+// Every setting as `name = value  # where it came from`: the format of the file. Secrets are
+// masked.
+void config_print(const struct config *config, struct buffer *out);
+
+// A paragraph a setting for --help.
+void config_help(struct buffer *out);

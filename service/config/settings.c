@@ -1,0 +1,285 @@
+// Problem: a setting is named in five places (flag, environment, file, help, printed configuration)
+// that drift apart when each is written by hand.
+//
+// Approach: one alphabetical table says everything about a setting once; the five places are loops
+// over it. A setting's name is its flag as written; its variable is the name in capitals with `_`
+// for `.`. Values are checked when they are stored, so that the rest of the program trusts them.
+//
+// What breaks it: a name that is not in alphabetical order (a unit test looks), two names that make
+// the same variable, or more settings than CONFIG_SETTINGS_MAX.
+#include "config/settings.h"
+
+#include "base/text.h"
+#include "guard/guard.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static const char *const wait_choices[] = {"fail", "spin", NULL};
+static const char *const level_choices[] = {"debug", "info", "warning", "error", NULL};
+static const char *const format_choices[] = {"text", "json", NULL};
+
+#define MEMBER(member) offsetof(struct config, member)
+
+const struct setting settings[] = {
+    {"auth.admin_token", SETTING_SECRET, MEMBER(auth_admin_token), "", 0, 0, NULL,
+     "Bearer token for administration: PUT, restock, ledger. Empty: no check, loopback only."},
+    {"auth.client_token", SETTING_SECRET, MEMBER(auth_client_token), "", 0, 0, NULL,
+     "Bearer token for everything else under /v1. Empty: no check, loopback only."},
+    {"combine.max_batch", SETTING_INTEGER, MEMBER(combine_max_batch), "256", 1, 1024, NULL,
+     "Requests that share one transaction at most. 1: direct mode, one transaction a request."},
+    {"coupon.strategy", SETTING_STRATEGY, MEMBER(coupon_strategy), "conditional", 0, 0, NULL,
+     "Concurrency strategy of coupon issuing."},
+    {"http.connections", SETTING_INTEGER, MEMBER(http_connections), "4096", 8, 100000, NULL,
+     "Open client connections at most."},
+    {"http.threads", SETTING_INTEGER, MEMBER(http_threads), "2", 1, 64, NULL,
+     "Threads that read requests and write answers."},
+    {"lab", SETTING_TRUTH, MEMBER(lab), "off", 0, 0, NULL,
+     "Laboratory mode: allows the strategy `none` and the header X-Holdfast-Strategy."},
+    {"lab.belts", SETTING_TRUTH, MEMBER(lab_belts), "on", 0, 0, NULL,
+     "The database's own checks and unique keys. off: only in laboratory mode."},
+    {"listen", SETTING_TEXT, MEMBER(listen), "127.0.0.1:8080", 0, 0, NULL,
+     "host:port to serve on. Port 0 picks a free one. Other than loopback: tokens must be set."},
+    {"lock.ttl_ms", SETTING_INTEGER, MEMBER(lock_ttl_ms), "10000", 100, 600000, NULL,
+     "How long a lock is held at most before others may take it."},
+    {"lock.wait", SETTING_CHOICE, MEMBER(lock_wait), "spin", 0, 0, wait_choices,
+     "When a lock is taken: fail at once, or wait for it up to lock.wait_ms."},
+    {"lock.wait_ms", SETTING_INTEGER, MEMBER(lock_wait_ms), "2000", 0, 60000, NULL,
+     "How long to wait for a lock."},
+    {"log.format", SETTING_CHOICE, MEMBER(log_format), "text", 0, 0, format_choices,
+     "Log lines for people or for machines."},
+    {"log.level", SETTING_CHOICE, MEMBER(log_level), "info", 0, 0, level_choices,
+     "The least important lines that are logged."},
+    {"lottery.strategy", SETTING_STRATEGY, MEMBER(lottery_strategy), "conditional", 0, 0, NULL,
+     "Concurrency strategy of draws."},
+    {"queue.limit", SETTING_INTEGER, MEMBER(queue_limit), "10000", 1, 1000000, NULL,
+     "Requests waiting at most; past it they are answered 503 overloaded."},
+    {"redis", SETTING_ADDRESS, MEMBER(redis), "", 0, 0, NULL,
+     "host:port or user:password@host:port/db, for redis-lock."},
+    {"request.timeout_ms", SETTING_INTEGER, MEMBER(request_timeout_ms), "5000", 10, 600000, NULL,
+     "A request that has not begun to run by then is answered 503."},
+    {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,
+     "Concurrency strategy of stock."},
+    {"store", SETTING_ADDRESS, MEMBER(store), "sqlite:holdfast.db", 0, 0, NULL,
+     "sqlite:PATH (one instance) or mysql://user:password@host:port/database (many)."},
+    {"workers", SETTING_INTEGER, MEMBER(workers), "8", 1, 256, NULL,
+     "Threads that run transactions, each with its own database connection."},
+    {"zookeeper", SETTING_TEXT, MEMBER(zookeeper), "", 0, 0, NULL,
+     "host:port[,host:port...], for zookeeper-lock."},
+    {NULL, SETTING_TEXT, 0, NULL, 0, 0, NULL, NULL},
+};
+
+_Static_assert(ARRAY_LENGTH(settings) - 1 <= CONFIG_SETTINGS_MAX, "raise CONFIG_SETTINGS_MAX");
+
+int setting_find(const char *name)
+{
+    for (int i = 0; settings[i].name; i++)
+        if (strcmp(settings[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+// Levenshtein's distance. Names longer than the row are cut: they are near nothing.
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[SETTING_NAME_MAX + 1];
+    size_t length = strnlen(b, SETTING_NAME_MAX);
+    for (size_t j = 0; j <= length; j++)
+        row[j] = j;
+    for (size_t i = 0; a[i] && i < SETTING_NAME_MAX; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < length; j++) {
+            size_t substituted = diagonal + (a[i] != b[j]);
+            size_t moved = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
+            diagonal = row[j + 1];
+            row[j + 1] = substituted < moved ? substituted : moved;
+        }
+    }
+    return row[length];
+}
+
+const char *setting_nearest(const char *name)
+{
+    const char *nearest = NULL;
+    size_t best = strlen(name) / 2 + 1;
+    for (const struct setting *setting = settings; setting->name; setting++) {
+        size_t d = distance(name, setting->name);
+        if (d < best) {
+            best = d;
+            nearest = setting->name;
+        }
+    }
+    return nearest;
+}
+
+void setting_variable(const struct setting *setting, char *target)
+{
+    (void)text_format(target, SETTING_NAME_MAX, "HOLDFAST_%s", setting->name);
+    for (char *c = target; *c; c++)
+        *c = *c == '.' ? '_' : (char)toupper((unsigned char)*c);
+}
+
+static void join_words(const char *const *words, char *target, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; words[i] && used < size; i++) {
+        (void)text_format(target + used, size - used, "%s%s", i ? ", " : "one of ", words[i]);
+        used += strlen(target + used);
+    }
+}
+
+#define STRATEGY_WORDS_MAX 32
+
+void setting_expected(const struct setting *setting, char *target, size_t size)
+{
+    const char *names[STRATEGY_WORDS_MAX] = {0};
+    switch (setting->type) {
+    case SETTING_INTEGER:
+        (void)text_format(target, size, "a whole number from %lld to %lld", (long long)setting->min,
+                          (long long)setting->max);
+        break;
+    case SETTING_TRUTH:
+        (void)text_copy(target, size, "on or off");
+        break;
+    case SETTING_CHOICE:
+        join_words(setting->choices, target, size);
+        break;
+    case SETTING_STRATEGY:
+        for (size_t i = 0; strategies[i] && i < STRATEGY_WORDS_MAX - 1; i++)
+            names[i] = strategies[i]->name;
+        join_words(names, target, size);
+        break;
+    case SETTING_SECRET:
+        (void)text_format(target, size, "up to %d visible ASCII characters without blanks",
+                          CONFIG_TEXT_MAX - 1);
+        break;
+    case SETTING_TEXT:
+    case SETTING_ADDRESS:
+        (void)text_format(target, size, "up to %d printable characters", CONFIG_TEXT_MAX - 1);
+        break;
+    }
+}
+
+static bool store_text(const char *text, unsigned char lowest, char *target)
+{
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < lowest || (unsigned char)*c == 0x7f ||
+            (lowest > ' ' && (unsigned char)*c > 0x7e))
+            return false;
+    return strlen(text) < CONFIG_TEXT_MAX && text_copy(target, CONFIG_TEXT_MAX, text);
+}
+
+static bool store_integer(const struct setting *setting, const char *text, int64_t *target)
+{
+    int64_t value;
+    if (!text_to_int64(text, &value) || value < setting->min || value > setting->max)
+        return false;
+    *target = value;
+    return true;
+}
+
+static bool store_truth(const char *text, bool *target)
+{
+    static const char *const on[] = {"on", "true", "yes", "1"};
+    static const char *const off[] = {"off", "false", "no", "0"};
+    for (size_t i = 0; i < ARRAY_LENGTH(on); i++) {
+        if (strcmp(text, on[i]) != 0 && strcmp(text, off[i]) != 0)
+            continue;
+        *target = strcmp(text, on[i]) == 0;
+        return true;
+    }
+    return false;
+}
+
+static bool store_choice(const char *const *choices, const char *text, const char **target)
+{
+    for (size_t i = 0; choices[i]; i++) {
+        if (strcmp(choices[i], text) != 0)
+            continue;
+        *target = choices[i];
+        return true;
+    }
+    return false;
+}
+
+static bool store_strategy(const char *text, const char **target)
+{
+    const struct strategy *strategy = strategy_find(text);
+    if (!strategy)
+        return false;
+    *target = strategy->name;
+    return true;
+}
+
+bool setting_store(const struct setting *setting, const char *text, struct config *config,
+                   char *ret_expected)
+{
+    void *member = (char *)config + setting->offset;
+    bool stored = false;
+    switch (setting->type) {
+    case SETTING_TEXT:
+    case SETTING_ADDRESS:
+        stored = store_text(text, ' ', member);
+        break;
+    case SETTING_SECRET:
+        stored = store_text(text, ' ' + 1, member);
+        break;
+    case SETTING_INTEGER:
+        stored = store_integer(setting, text, member);
+        break;
+    case SETTING_TRUTH:
+        stored = store_truth(text, member);
+        break;
+    case SETTING_CHOICE:
+        stored = store_choice(setting->choices, text, member);
+        break;
+    case SETTING_STRATEGY:
+        stored = store_strategy(text, member);
+        break;
+    }
+    if (!stored)
+        setting_expected(setting, ret_expected, CONFIG_ERROR_MAX);
+    return stored;
+}
+
+// "mysql://user:secret@host" to "mysql://user:***@host". The last @ ends the password.
+static void mask_password(const char *text, char *target)
+{
+    const char *at = strrchr(text, '@');
+    size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyz");
+    const char *user = strncmp(text + scheme, "://", 3) == 0 ? text + scheme + 3 : text;
+    const char *colon = at && at > user ? memchr(user, ':', (size_t)(at - user)) : NULL;
+    if (colon)
+        (void)text_format(target, CONFIG_TEXT_MAX, "%.*s:***%s", (int)(colon - text), text, at);
+    else
+        (void)text_copy(target, CONFIG_TEXT_MAX, text);
+}
+
+void setting_show(const struct setting *setting, const struct config *config, char *target)
+{
+    const char *member = (const char *)config + setting->offset;
+    switch (setting->type) {
+    case SETTING_TEXT:
+        (void)text_copy(target, CONFIG_TEXT_MAX, member);
+        break;
+    case SETTING_ADDRESS:
+        mask_password(member, target);
+        break;
+    case SETTING_SECRET:
+        (void)text_copy(target, CONFIG_TEXT_MAX, *member ? "***" : "");
+        break;
+    case SETTING_INTEGER:
+        (void)text_format(target, CONFIG_TEXT_MAX, "%lld",
+                          (long long)*(const int64_t *)(const void *)member);
+        break;
+    case SETTING_TRUTH:
+        (void)text_copy(target, CONFIG_TEXT_MAX,
+                        *(const bool *)(const void *)member ? "on" : "off");
+        break;
+    case SETTING_CHOICE:
+    case SETTING_STRATEGY:
+        (void)text_copy(target, CONFIG_TEXT_MAX, *(const char *const *)(const void *)member);
+        break;
+    }
+}

@@ -1,0 +1,13 @@
+// The scarce number itself.
+#pragma once
+
+#include "domain/ids.h"
+
+#include <stdint.h>
+
+struct counter {
+    char name[COUNTER_NAME_MAX + 1];
+    int64_t remaining; // never negative
+    int64_t version;   // one more with every change; the first is 1
+    int64_t fence;     // the highest fencing token that wrote here
+};

@@ -1,0 +1,29 @@
+// The character rules of identifiers.
+#include "domain/ids.h"
+
+#include <string.h>
+
+bool id_is_valid(const char *text, size_t length)
+{
+    if (length < 1 || length > ID_MAX)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+        bool allowed = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                       c == '.' || c == '_' || c == ':' || c == '-';
+        if (!allowed)
+            return false;
+    }
+    return true;
+}
+
+bool request_key_is_valid(const char *text, size_t length)
+{
+    if (length < 1 || length > REQUEST_KEY_MAX)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] < 0x21 || text[i] > 0x7e)
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,16 @@
+// Identifiers: plain fixed-size text, checked once at the edge and then trusted.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define ID_MAX 64            // sku, campaign, lottery, prize, user_id, order_id
+#define REQUEST_KEY_MAX 64   // the idempotency key
+#define COUNTER_NAME_MAX 144 // "prize/" + lottery + "/" + prize
+#define STRATEGY_NAME_MAX 24
+
+// 1 to 64 of A-Z a-z 0-9 . _ : - and nothing else.
+bool id_is_valid(const char *text, size_t length);
+
+// 1 to 64 visible ASCII characters (0x21 to 0x7e).
+bool request_key_is_valid(const char *text, size_t length);

@@ -1,0 +1,87 @@
+// One section's worth of work: the operations that go through load, decide and save together, and
+// everything their decisions read. Owned by one worker and used again for every section.
+#pragma once
+
+#include "base/cleanup.h"
+#include "domain/effect.h"
+#include "domain/lottery.h"
+#include "domain/operation.h"
+#include "guard/guard.h"
+#include "store/counter.h"
+#include "store/ledger.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct db;
+struct job;
+
+enum work_state {
+    WORK_PENDING,  // to be decided
+    WORK_ACCEPTED, // decided: to be saved
+    WORK_REFUSED,  // decided: nothing to save
+    WORK_DONE,     // its outcome stands
+};
+
+// One operation on its way through the section.
+struct work {
+    struct job *job;
+    struct operation *operation;
+    size_t scene;
+    size_t user; // index into the batch's users
+    enum work_state state;
+    struct effect effect;
+};
+
+// One counter, and what the decisions on it read besides.
+struct scene {
+    struct counter counter; // as decided so far
+    int64_t per_user_limit; // coupon
+    struct lottery *wheel;  // lottery: as loaded ...
+    struct lottery *turned; // ... and as decided so far
+    size_t first_work, n_works;
+    size_t first_user, n_users;
+};
+
+struct batch {
+    enum endpoint endpoint;
+    const struct strategy *strategy;
+    uint64_t token;
+    int64_t now_ms; // the database's
+    size_t capacity;
+    size_t n_works, n_scenes, n_users, n_changes;
+    struct work *works;             // in order of their counters, then of arrival
+    struct scene *scenes;           // in order of their counters
+    struct counter *loaded;         // of each scene, as read
+    const char **users;             // distinct within a scene
+    int64_t *used_loaded, *used;    // what each user already has: as read, and as decided so far
+    struct counter_change *changes; // to be saved: at most one a scene and one a prize
+    size_t changes_capacity;
+    struct ledger_row *rows; // scratch for saving: at most two a work
+};
+
+// Room for this many operations. RC_NO_MEMORY.
+MUST_CHECK enum rc batch_init(struct batch *batch, size_t capacity);
+void batch_release(struct batch *batch); // a zeroed one is fine
+
+// Puts these jobs, ordered by counter and then by arrival, into an empty batch. At most `capacity`.
+void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strategy *strategy,
+                struct job *const *jobs, size_t n);
+
+// Reads everything that the pending operations' decisions need; locks the counters' rows if asked.
+MUST_CHECK enum rc batch_load(struct batch *batch, struct db *db, bool lock);
+
+// Decides every pending operation, in order, from what was loaded. Pure.
+void batch_decide(struct batch *batch);
+
+// Writes what was accepted, within a transaction, under the rule of the strategy. RC_CONFLICT,
+// RC_DUPLICATE and the faults of the database. For RULE_CONDITIONAL it also makes sure that what was
+// decided is true of the rows as they really were.
+MUST_CHECK enum rc batch_save(struct batch *batch, struct db *db);
+
+size_t batch_count(const struct batch *batch, enum work_state state);
+
+// Looks the request keys of all works in this state up in the ledger: where one is found the work is
+// done, with the first result or RC_IDEMPOTENCY_MISMATCH. ret_found may be NULL.
+MUST_CHECK enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
+                                      size_t *ret_found);

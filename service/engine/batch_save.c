@@ -1,0 +1,210 @@
+// Save for a whole batch: one UPDATE of all counters under the rule's demand, one multi-row INSERT
+// into the ledger, one into coupons or draws.
+//
+// The conditional rule writes `remaining = remaining - :n` before it knows the row. Having written,
+// it holds the row's lock, reads what the row really was, and decides again from that: if others came
+// in between but the sums are the same, the decision stands; if not, it is a conflict.
+#include "engine/batch.h"
+
+#include "base/text.h"
+#include "store/campaign.h"
+#include "store/db.h"
+#include "store/lottery.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum rc add_change(struct batch *batch, const struct counter *before,
+                          const struct counter *after)
+{
+    if (before->version == after->version)
+        return RC_OK;
+    if (batch->n_changes == batch->changes_capacity) {
+        size_t capacity = batch->changes_capacity > 0 ? 2 * batch->changes_capacity : 64;
+        void *grown = realloc(batch->changes, capacity * sizeof *batch->changes);
+        if (grown == NULL)
+            return RC_NO_MEMORY;
+        batch->changes = grown;
+        batch->changes_capacity = capacity;
+    }
+    batch->changes[batch->n_changes++] = (struct counter_change){
+        .before = *before, .remaining = after->remaining, .version = after->version};
+    return RC_OK;
+}
+
+static int compare_change(const void *a, const void *b)
+{
+    return strcmp(((const struct counter_change *)a)->before.name,
+                  ((const struct counter_change *)b)->before.name);
+}
+
+static enum rc gather_changes(struct batch *batch)
+{
+    batch->n_changes = 0;
+    for (size_t i = 0; i < batch->n_scenes; i++) {
+        struct scene *scene = &batch->scenes[i];
+        enum rc rc = add_change(batch, &batch->loaded[i], &scene->counter);
+        bool wheel = batch->endpoint == ENDPOINT_LOTTERY && scene->counter.version != 0;
+        for (size_t j = 0; rc == RC_OK && wheel && j < scene->wheel->n_prizes; j++)
+            rc = add_change(batch, &scene->wheel->prizes[j].counter,
+                            &scene->turned->prizes[j].counter);
+        if (rc != RC_OK)
+            return rc;
+    }
+    qsort(batch->changes, batch->n_changes, sizeof *batch->changes, compare_change);
+    return RC_OK;
+}
+
+// The rows as they were when the conditional update locked them, into `loaded`. RC_CONFLICT where a
+// lottery's or campaign's decision would have to be made anew from more than its counter.
+static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
+{
+    struct counter *now CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *now);
+    if (now == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < batch->n_changes; i++)
+        now[i] = batch->changes[i].before;
+    int64_t now_ms;
+    enum rc rc = counter_load(db, now, batch->n_changes, false, &now_ms);
+    if (rc != RC_OK)
+        return rc;
+    *ret_moved = false;
+    size_t scene = 0;
+    for (size_t i = 0; i < batch->n_changes; i++) {
+        struct counter_change *change = &batch->changes[i];
+        if (now[i].version == change->version && now[i].remaining == change->remaining)
+            continue;
+        if (batch->endpoint != ENDPOINT_STOCK)
+            return RC_CONFLICT;
+        *ret_moved = true;
+        now[i].version -= change->version - change->before.version;
+        now[i].remaining -= change->remaining - change->before.remaining;
+        while (strcmp(batch->loaded[scene].name, now[i].name) != 0)
+            scene++;
+        batch->loaded[scene] = now[i];
+    }
+    return RC_OK;
+}
+
+// Decides again from the rows as they were. RC_CONFLICT if that does not add up to what was written.
+static enum rc rebase(struct batch *batch, struct db *db)
+{
+    bool moved;
+    enum rc rc = read_base(batch, db, &moved);
+    if (rc != RC_OK || !moved)
+        return rc;
+    batch_decide(batch);
+    size_t next = 0;
+    for (size_t i = 0; i < batch->n_scenes; i++) {
+        const struct counter *loaded = &batch->loaded[i], *decided = &batch->scenes[i].counter;
+        int64_t steps = 0, delta = 0;
+        if (next < batch->n_changes && strcmp(batch->changes[next].before.name, loaded->name) == 0) {
+            const struct counter_change *written = &batch->changes[next++];
+            steps = written->version - written->before.version;
+            delta = written->remaining - written->before.remaining;
+        }
+        if (decided->version - loaded->version != steps ||
+            decided->remaining - loaded->remaining != delta)
+            return RC_CONFLICT;
+    }
+    return RC_OK;
+}
+
+static void describe(const struct batch *batch, const struct work *work, struct ledger_row *row)
+{
+    const struct operation *operation = work->operation;
+    row->version = operation->outcome.version;
+    row->delta = work->effect.delta;
+    row->remaining = operation->outcome.remaining;
+    row->leg = 0;
+    row->fingerprint = operation_fingerprint(operation);
+    row->token = (int64_t)batch->token;
+    row->created_at_ms = batch->now_ms;
+    text_copy(row->counter, sizeof row->counter, operation->counter);
+    text_copy(row->request_key, sizeof row->request_key, operation->request_key);
+    text_copy(row->user_id, sizeof row->user_id, operation->user_id);
+    text_copy(row->order_id, sizeof row->order_id, operation->order_id);
+    text_copy(row->reason, sizeof row->reason, operation_kind_name(operation->kind));
+    text_copy(row->strategy, sizeof row->strategy, batch->strategy->name);
+}
+
+static enum rc insert_ledger(struct batch *batch, struct db *db)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        if (work->state != WORK_ACCEPTED)
+            continue;
+        describe(batch, work, &batch->rows[n++]);
+        if (work->effect.prize == NO_PRIZE)
+            continue;
+        const struct scene *scene = &batch->scenes[work->scene];
+        struct ledger_row *leg = &batch->rows[n++];
+        describe(batch, work, leg);
+        leg->leg = 1;
+        leg->version = work->effect.prize_version;
+        leg->remaining = work->effect.prize_remaining;
+        text_copy(leg->counter, sizeof leg->counter,
+                  scene->wheel->prizes[work->effect.prize].counter.name);
+    }
+    return ledger_insert(db, batch->rows, n);
+}
+
+static enum rc insert_coupons(struct batch *batch, struct db *db)
+{
+    struct coupon *coupons CLEANUP(free_memory) = calloc(batch->n_works, sizeof *coupons);
+    if (coupons == NULL)
+        return RC_NO_MEMORY;
+    size_t n = 0;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        if (work->state != WORK_ACCEPTED)
+            continue;
+        struct coupon *coupon = &coupons[n++];
+        coupon->slot = work->effect.slot;
+        coupon->version = work->operation->outcome.version;
+        coupon->created_at_ms = batch->now_ms;
+        text_copy(coupon->code, sizeof coupon->code, work->operation->outcome.code);
+        text_copy(coupon->campaign, sizeof coupon->campaign, operation_id(work->operation));
+        text_copy(coupon->user_id, sizeof coupon->user_id, work->operation->user_id);
+    }
+    return coupon_insert(db, coupons, n);
+}
+
+static enum rc insert_draws(struct batch *batch, struct db *db)
+{
+    struct draw *draws CLEANUP(free_memory) = calloc(batch->n_works, sizeof *draws);
+    if (draws == NULL)
+        return RC_NO_MEMORY;
+    size_t n = 0;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        if (work->state != WORK_ACCEPTED)
+            continue;
+        struct draw *draw = &draws[n++];
+        draw->slot = work->effect.slot;
+        draw->version = work->operation->outcome.version;
+        draw->created_at_ms = batch->now_ms;
+        text_copy(draw->prize, sizeof draw->prize, work->operation->outcome.prize);
+        text_copy(draw->lottery, sizeof draw->lottery, operation_id(work->operation));
+        text_copy(draw->user_id, sizeof draw->user_id, work->operation->user_id);
+    }
+    return draw_insert(db, draws, n);
+}
+
+enum rc batch_save(struct batch *batch, struct db *db)
+{
+    enum update_rule rule = batch->strategy->rule;
+    enum rc rc = gather_changes(batch);
+    if (rc == RC_OK)
+        rc = counter_save(db, rule, batch->token, batch->changes, batch->n_changes);
+    if (rc == RC_OK && rule == RULE_CONDITIONAL)
+        rc = rebase(batch, db);
+    if (rc == RC_OK)
+        rc = insert_ledger(batch, db);
+    if (rc == RC_OK && batch->endpoint == ENDPOINT_COUPON)
+        rc = insert_coupons(batch, db);
+    if (rc == RC_OK && batch->endpoint == ENDPOINT_LOTTERY)
+        rc = insert_draws(batch, db);
+    return rc;
+}

@@ -1,0 +1,459 @@
+// Workers over lanes.
+//
+// In combined mode few sections run at once (SECTIONS_AT_ONCE): a transaction that takes everything
+// waiting is worth more than many that take a little each, and what arrives while they commit is the
+// next batch. A worker that has been waiting for a lock for a while does not count, so that one
+// stuck lock does not hold up the others. In direct mode every worker may run one request.
+//
+// A counter of a picked lane is nobody else's, so a counter's requests are decided in order of
+// arrival. What the HTTP side reads or administers runs on the same workers between sections.
+#include "engine/engine.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/lanes.h"
+#include "engine/section.h"
+#include "metrics/metrics.h"
+#include "store/db.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRATEGIES_MAX 16
+#define SECTIONS_AT_ONCE 2
+#define STUCK_AFTER_NS (20 * NS_PER_MS)
+
+struct queue {
+    struct job *head, *tail;
+    size_t n;
+};
+
+struct worker {
+    struct engine *engine;
+    pthread_t thread;
+    struct section *section;
+    struct pick pick;
+    struct job *direct; // direct mode: the one job to be taken ...
+    char direct_counter[COUNTER_NAME_MAX + 1]; // ... whose counter's name must outlive it
+    bool in_section;
+    int64_t entering_since_ns; // 0 when not waiting for the guard
+};
+
+struct engine {
+    struct engine_settings settings;
+    struct store *store;
+    struct metrics *metrics;
+    struct guard *guards[STRATEGIES_MAX]; // in the order of strategies[]; NULL: cannot be used
+    char why_not[STRATEGIES_MAX][GUARD_ERROR_MAX];
+
+    pthread_mutex_t mutex; // protects everything below
+    pthread_cond_t work;   // something to do, or stopping
+    pthread_cond_t idle;   // nothing queued, nobody busy
+    struct lanes lanes;
+    struct queue direct, tasks;
+    struct guard *current[ENDPOINT_COUNT];
+    size_t lanes_at_once[ENDPOINT_COUNT]; // shrinks when others interfere, grows when not
+    size_t n_busy, n_waiting; // workers
+    bool draining, stopping, task_was_last;
+    size_t n_workers;
+    struct worker *workers;
+};
+
+static bool is_direct(const struct engine *engine)
+{
+    return engine->settings.max_batch == 1;
+}
+
+static size_t queued(const struct engine *engine)
+{
+    return engine->lanes.n_queued + engine->direct.n + engine->tasks.n;
+}
+
+static void queue_push(struct queue *queue, struct job *job)
+{
+    job->next = NULL;
+    if (queue->tail != NULL)
+        queue->tail->next = job;
+    else
+        queue->head = job;
+    queue->tail = job;
+    queue->n++;
+}
+
+static struct job *queue_pop(struct queue *queue)
+{
+    struct job *job = queue->head;
+    queue->head = job->next;
+    if (queue->head == NULL)
+        queue->tail = NULL;
+    queue->n--;
+    return job;
+}
+
+// ---- strategies -----------------------------------------------------------------------------------
+
+static size_t strategy_index(const struct strategy *strategy)
+{
+    size_t i = 0;
+    while (strategies[i] != strategy)
+        i++;
+    return i;
+}
+
+static void open_guards(struct engine *engine)
+{
+    for (size_t i = 0; strategies[i] != NULL && i < STRATEGIES_MAX; i++) {
+        if (strategies[i]->lab_only && !engine->settings.lab) {
+            text_copy(engine->why_not[i], GUARD_ERROR_MAX,
+                      "it is for the lab only: set `lab` to allow it");
+            continue;
+        }
+        if (guard_open(strategies[i], &engine->settings.guard, &engine->guards[i],
+                       engine->why_not[i]) != RC_OK)
+            engine->guards[i] = NULL;
+    }
+}
+
+enum rc engine_can_use(struct engine *engine, const struct strategy *strategy, char *ret_why)
+{
+    size_t i = strategy_index(strategy);
+    if (engine->guards[i] != NULL)
+        return RC_OK;
+    text_copy(ret_why, GUARD_ERROR_MAX, engine->why_not[i]);
+    return RC_USAGE;
+}
+
+struct guard *engine_guard(struct engine *engine, const struct strategy *strategy)
+{
+    return engine->guards[strategy_index(strategy)];
+}
+
+const struct strategy *engine_strategy(struct engine *engine, enum endpoint endpoint)
+{
+    pthread_mutex_lock(&engine->mutex);
+    const struct strategy *strategy = engine->current[endpoint]->strategy;
+    pthread_mutex_unlock(&engine->mutex);
+    return strategy;
+}
+
+enum rc engine_set_strategy(struct engine *engine, enum endpoint endpoint,
+                            const struct strategy *strategy, char *ret_why)
+{
+    enum rc rc = engine_can_use(engine, strategy, ret_why);
+    if (rc != RC_OK)
+        return rc;
+    pthread_mutex_lock(&engine->mutex);
+    engine->current[endpoint] = engine_guard(engine, strategy);
+    pthread_mutex_unlock(&engine->mutex);
+    return RC_OK;
+}
+
+// ---- workers --------------------------------------------------------------------------------------
+
+static bool may_run_section(const struct engine *engine)
+{
+    if (is_direct(engine))
+        return engine->direct.n > 0;
+    if (!lanes_ready(&engine->lanes))
+        return false;
+    // SQLite has one writer: a second section would only wait for it with a smaller batch.
+    size_t at_once = store_engine(engine->store) == DB_SQLITE ? 1 : SECTIONS_AT_ONCE;
+    int64_t now_ns = clock_now_ns();
+    size_t active = 0;
+    for (size_t i = 0; i < engine->n_workers; i++) {
+        const struct worker *worker = &engine->workers[i];
+        bool stuck = worker->entering_since_ns != 0 &&
+                     now_ns - worker->entering_since_ns > STUCK_AFTER_NS;
+        active += worker->in_section && !stuck;
+    }
+    return active < at_once;
+}
+
+static void wait_for_work(struct engine *engine)
+{
+    engine->n_waiting++;
+    if (lanes_ready(&engine->lanes)) {
+        // Held back by the limit: look again when those that run may have become stuck.
+        int64_t until_ns = clock_now_ns() + STUCK_AFTER_NS;
+        struct timespec until = {.tv_sec = until_ns / NS_PER_S, .tv_nsec = until_ns % NS_PER_S};
+        pthread_cond_timedwait(&engine->work, &engine->mutex, &until);
+    } else {
+        pthread_cond_wait(&engine->work, &engine->mutex);
+    }
+    engine->n_waiting--;
+}
+
+// The jobs that the section is to carry out; those past their deadline are answered here.
+static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, size_t max)
+{
+    struct worker *worker = arg;
+    struct engine *engine = worker->engine;
+    size_t n = 1;
+    pthread_mutex_lock(&engine->mutex);
+    worker->entering_since_ns = 0;
+    if (worker->direct != NULL)
+        ret_jobs[0] = worker->direct;
+    else
+        n = lanes_take(&engine->lanes, &worker->pick, before_ns, ret_jobs, max);
+    pthread_mutex_unlock(&engine->mutex);
+
+    int64_t now_ns = clock_now_ns();
+    size_t stay = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct job *job = ret_jobs[i];
+        if (now_ns < job->deadline_ns) {
+            ret_jobs[stay++] = job;
+            continue;
+        }
+        metrics_count(engine->metrics, METRIC_DEADLINE, worker->pick.endpoint,
+                      worker->pick.guard->strategy, 1);
+        job->operation->outcome = (struct outcome){.rc = RC_OVERLOADED};
+        job->finished(job, RC_OVERLOADED);
+    }
+    return stay;
+}
+
+static struct guard *guard_for(const struct engine *engine, const struct job *job)
+{
+    if (job->strategy != NULL)
+        return engine->guards[strategy_index(job->strategy)];
+    return engine->current[operation_endpoint(job->operation)];
+}
+
+static void pick_direct(struct engine *engine, struct worker *worker)
+{
+    struct job *job = queue_pop(&engine->direct);
+    worker->direct = job;
+    text_copy(worker->direct_counter, sizeof worker->direct_counter, job->operation->counter);
+    worker->pick = (struct pick){.guard = guard_for(engine, job),
+                                 .endpoint = operation_endpoint(job->operation),
+                                 .deadline_ns = job->deadline_ns,
+                                 .n = 1,
+                                 .keys = {worker->direct_counter}};
+}
+
+// Fewer lanes at once when other writers interfered with some of them, so that one conflict does not
+// send many counters round again; slowly more when none did.
+static void adapt(struct engine *engine, enum endpoint endpoint, bool undisturbed)
+{
+    size_t *at_once = &engine->lanes_at_once[endpoint];
+    if (!undisturbed)
+        *at_once = (*at_once + 1) / 2;
+    else if (*at_once < GUARD_KEYS_MAX)
+        ++*at_once;
+}
+
+// With the mutex held; releases it while the section runs.
+static void run_section(struct engine *engine, struct worker *worker)
+{
+    struct section_source source = {.take = take_jobs, .arg = worker};
+    if (is_direct(engine))
+        pick_direct(engine, worker);
+    else
+        lanes_pick(&engine->lanes, engine->settings.max_batch,
+                   engine->lanes_at_once[operation_endpoint(lanes_first(&engine->lanes))],
+                   &worker->pick);
+    worker->in_section = true;
+    worker->entering_since_ns = clock_now_ns();
+    pthread_mutex_unlock(&engine->mutex);
+
+    const struct pick *pick = &worker->pick;
+    bool undisturbed = section_run(worker->section, pick->endpoint, pick->guard, pick->keys,
+                                   pick->n, pick->deadline_ns, &source);
+
+    pthread_mutex_lock(&engine->mutex);
+    worker->in_section = false;
+    if (!is_direct(engine)) {
+        adapt(engine, pick->endpoint, undisturbed);
+        lanes_put_back(&engine->lanes, &worker->pick);
+    }
+}
+
+// With the mutex held; releases it while the task runs.
+static void run_task(struct engine *engine, struct worker *worker)
+{
+    struct job *job = queue_pop(&engine->tasks);
+    pthread_mutex_unlock(&engine->mutex);
+    enum rc rc = RC_OVERLOADED;
+    if (clock_now_ns() < job->deadline_ns) {
+        struct db *db = section_db(worker->section);
+        rc = job->run(job, db);
+        db_rollback(db); // whatever a failed task left open
+    }
+    job->finished(job, rc);
+    pthread_mutex_lock(&engine->mutex);
+}
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+    struct engine *engine = worker->engine;
+    pthread_mutex_lock(&engine->mutex);
+    for (;;) {
+        bool section = may_run_section(engine), task = engine->tasks.n > 0;
+        if (!section && !task) {
+            if (engine->stopping)
+                break;
+            wait_for_work(engine);
+            continue;
+        }
+        engine->n_busy++;
+        // In turns, so that neither starves the other.
+        engine->task_was_last = task && !(section && engine->task_was_last);
+        if (engine->task_was_last)
+            run_task(engine, worker);
+        else
+            run_section(engine, worker);
+        engine->n_busy--;
+        if (engine->n_busy == 0 && queued(engine) == 0)
+            pthread_cond_broadcast(&engine->idle);
+        // This worker goes on with one thing; if there is more, another may help.
+        if (engine->n_waiting > 0 && queued(engine) > 0)
+            pthread_cond_signal(&engine->work);
+    }
+    pthread_mutex_unlock(&engine->mutex);
+    return NULL;
+}
+
+// ---- life -----------------------------------------------------------------------------------------
+
+enum rc engine_submit(struct engine *engine, struct job *job)
+{
+    if (job->strategy != NULL && engine_guard(engine, job->strategy) == NULL)
+        return RC_USAGE;
+    enum rc rc = RC_OK;
+    bool wake = true;
+    pthread_mutex_lock(&engine->mutex);
+    job->submitted_ns = clock_now_ns();
+    if (engine->draining || queued(engine) >= engine->settings.queue_limit)
+        rc = RC_OVERLOADED;
+    else if (job->operation == NULL)
+        queue_push(&engine->tasks, job);
+    else if (is_direct(engine))
+        queue_push(&engine->direct, job);
+    else if (!lanes_push(&engine->lanes, guard_for(engine, job), job, &wake))
+        rc = RC_OVERLOADED;
+    if (rc == RC_OK && wake && engine->n_waiting > 0)
+        pthread_cond_signal(&engine->work);
+    pthread_mutex_unlock(&engine->mutex);
+    return rc;
+}
+
+size_t engine_depth(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->mutex);
+    size_t depth = queued(engine) + engine->n_busy;
+    pthread_mutex_unlock(&engine->mutex);
+    return depth;
+}
+
+void engine_drain(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->mutex);
+    engine->draining = true;
+    while (engine->n_busy > 0 || queued(engine) > 0)
+        pthread_cond_wait(&engine->idle, &engine->mutex);
+    pthread_mutex_unlock(&engine->mutex);
+}
+
+static void stop_workers(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->mutex);
+    engine->stopping = true;
+    pthread_cond_broadcast(&engine->work);
+    pthread_mutex_unlock(&engine->mutex);
+    for (size_t i = 0; i < engine->n_workers; i++)
+        pthread_join(engine->workers[i].thread, NULL);
+    for (size_t i = 0; i < engine->settings.workers; i++)
+        section_free(engine->workers[i].section);
+    engine->n_workers = 0;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (engine == NULL)
+        return;
+    engine_drain(engine);
+    if (engine->workers != NULL)
+        stop_workers(engine);
+    for (size_t i = 0; i < STRATEGIES_MAX; i++)
+        guard_close(engine->guards[i]);
+    pthread_cond_destroy(&engine->work);
+    pthread_cond_destroy(&engine->idle);
+    pthread_mutex_destroy(&engine->mutex);
+    free(engine->workers);
+    free(engine);
+}
+
+static enum rc start_workers(struct engine *engine)
+{
+    size_t n = engine->settings.workers;
+    engine->workers = calloc(n, sizeof *engine->workers);
+    if (engine->workers == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        engine->workers[i].engine = engine;
+        enum rc rc = section_new(engine->store, engine->metrics, engine->settings.max_batch,
+                                 &engine->settings.hooks, &engine->workers[i].section);
+        if (rc != RC_OK)
+            return rc;
+    }
+    pthread_mutex_lock(&engine->mutex); // no worker looks at the others before all are there
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+        if (pthread_create(&engine->workers[i].thread, NULL, work, &engine->workers[i]) != 0)
+            rc = RC_NO_MEMORY;
+        else
+            engine->n_workers++;
+    }
+    pthread_mutex_unlock(&engine->mutex);
+    return rc;
+}
+
+static enum rc choose_strategies(struct engine *engine, char *ret_error)
+{
+    for (int i = 0; i < ENDPOINT_COUNT; i++) {
+        const char *name = engine->settings.strategy[i];
+        const struct strategy *strategy = strategy_find(name);
+        char why[GUARD_ERROR_MAX] = "there is no strategy of this name";
+        if (strategy == NULL || engine_can_use(engine, strategy, why) != RC_OK) {
+            text_format(ret_error, GUARD_ERROR_MAX, "%s.strategy = %s: %s",
+                        endpoint_name((enum endpoint)i), name, why);
+            return RC_USAGE;
+        }
+        engine->current[i] = engine_guard(engine, strategy);
+        engine->lanes_at_once[i] = GUARD_KEYS_MAX;
+    }
+    return RC_OK;
+}
+
+enum rc engine_new(const struct engine_settings *settings, struct store *store,
+                   struct metrics *metrics, struct engine **ret_engine, char *ret_error)
+{
+    text_copy(ret_error, GUARD_ERROR_MAX, "out of memory");
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL)
+        return RC_NO_MEMORY;
+    engine->settings = *settings;
+    engine->store = store;
+    engine->metrics = metrics;
+    pthread_mutex_init(&engine->mutex, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&engine->work, &monotonic);
+    pthread_cond_init(&engine->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    open_guards(engine);
+    enum rc rc = choose_strategies(engine, ret_error);
+    if (rc == RC_OK)
+        rc = start_workers(engine);
+    if (rc != RC_OK) {
+        engine_free(engine);
+        return rc;
+    }
+    *ret_engine = engine;
+    return RC_OK;
+}

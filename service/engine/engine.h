@@ -1,0 +1,88 @@
+// The executor: requests on the same counter queue in a lane; a worker takes everything that waits
+// there, up to combine.max_batch, and carries it through one section (enter, load, decide, save,
+// commit, leave). With max_batch = 1 there are no lanes: any worker takes any request (direct mode).
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/rc.h"
+#include "domain/operation.h"
+#include "guard/guard.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct db;
+struct engine;
+struct metrics;
+struct store;
+
+// Where tests may stop a section, to force a race instead of hoping for one.
+enum pause_point { PAUSE_BEFORE_SAVE, PAUSE_BEFORE_COMMIT, PAUSE_BEFORE_LEAVE };
+
+struct engine_hooks {
+    void (*pause)(void *arg, enum pause_point point); // on the worker's thread; NULL in production
+    void *arg;
+};
+
+struct engine_settings {
+    size_t workers;       // threads, each with its own connection
+    size_t max_batch;     // combine.max_batch: 1 is direct mode; at most ENGINE_BATCH_MAX
+    size_t queue_limit;   // requests waiting; past it RC_OVERLOADED
+    bool lab;             // strategies for the lab may be set
+    struct guard_settings guard;
+    const char *strategy[ENDPOINT_COUNT]; // names
+    struct engine_hooks hooks;
+};
+
+#define ENGINE_BATCH_MAX 1024
+
+// What can be submitted. Owned by the submitter, who must keep it until `finished` is called: once,
+// by a worker thread, as the worker's last touch.
+struct job {
+    struct job *next;    // the engine's while it has the job
+    int64_t deadline_ns; // monotonic; past it the job is finished with RC_OVERLOADED without running
+    int64_t submitted_ns; // set by the engine
+    void (*finished)(struct job *job, enum rc rc);
+
+    // Either an operation on a counter ...
+    struct operation *operation;     // rc is also in operation->outcome.rc
+    const struct strategy *strategy; // NULL: the endpoint's; else this one (lab mode's header)
+    // ... or, where operation is NULL, a function that a worker runs with its connection, outside a
+    // transaction and once.
+    enum rc (*run)(struct job *job, struct db *db);
+};
+
+// Starts the workers. The store, metrics and strings of the settings are borrowed until engine_free.
+// RC_USAGE with a sentence in ret_error (GUARD_ERROR_MAX bytes) for a strategy that cannot be used.
+MUST_CHECK enum rc engine_new(const struct engine_settings *settings, struct store *store,
+                              struct metrics *metrics, struct engine **ret_engine, char *ret_error);
+
+// Takes the job, or answers RC_OVERLOADED at once and takes nothing (also while draining). Any
+// thread; never blocks on I/O.
+MUST_CHECK enum rc engine_submit(struct engine *engine, struct job *job);
+
+// Takes no more jobs, waits until every taken job is finished. Any thread but a worker's.
+void engine_drain(struct engine *engine);
+
+// Drains, stops the workers, frees. NULL is fine.
+void engine_free(struct engine *engine);
+
+// ---- strategies at run time; any thread ----------------------------------------------------------
+
+const struct strategy *engine_strategy(struct engine *engine, enum endpoint endpoint);
+
+// RC_USAGE with a sentence in ret_why (GUARD_ERROR_MAX bytes) if it cannot be used here. Requests
+// already taken end under the strategy they began with.
+MUST_CHECK enum rc engine_set_strategy(struct engine *engine, enum endpoint endpoint,
+                                       const struct strategy *strategy, char *ret_why);
+
+// RC_OK, or RC_USAGE and why not in ret_why (GUARD_ERROR_MAX bytes).
+MUST_CHECK enum rc engine_can_use(struct engine *engine, const struct strategy *strategy,
+                                  char *ret_why);
+
+// The guard of a strategy if it can be used here, else NULL. For /readyz and tests.
+struct guard *engine_guard(struct engine *engine, const struct strategy *strategy);
+
+// Requests waiting or running now.
+size_t engine_depth(struct engine *engine);

@@ -1,0 +1,156 @@
+// A hash table of queues. A lane exists from its first job until a worker gives it back empty.
+#include "engine/lanes.h"
+
+#include "base/text.h"
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct lane {
+    struct lane *next_in_bucket, *next_ready;
+    struct guard *guard;
+    enum endpoint endpoint;
+    bool picked;
+    size_t n, bucket;
+    struct job *head, *tail;
+    char counter[COUNTER_NAME_MAX + 1];
+};
+
+static size_t bucket_of(const struct guard *guard, const char *counter)
+{
+    uint64_t hash = text_hash(TEXT_HASH_START, counter, strlen(counter));
+    return (size_t)text_hash(hash, &guard, sizeof guard) % LANES_BUCKETS;
+}
+
+static void append_ready(struct lanes *lanes, struct lane *lane)
+{
+    lane->next_ready = NULL;
+    if (lanes->ready_tail != NULL)
+        lanes->ready_tail->next_ready = lane;
+    else
+        lanes->ready_head = lane;
+    lanes->ready_tail = lane;
+}
+
+static struct lane *add_lane(struct lanes *lanes, size_t bucket, struct guard *guard,
+                             const struct operation *operation)
+{
+    struct lane *lane = calloc(1, sizeof *lane);
+    if (lane == NULL)
+        return NULL;
+    lane->guard = guard;
+    lane->endpoint = operation_endpoint(operation);
+    lane->bucket = bucket;
+    text_copy(lane->counter, sizeof lane->counter, operation->counter);
+    lane->next_in_bucket = lanes->buckets[bucket];
+    lanes->buckets[bucket] = lane;
+    return lane;
+}
+
+bool lanes_push(struct lanes *lanes, struct guard *guard, struct job *job, bool *ret_became_ready)
+{
+    const char *counter = job->operation->counter;
+    size_t bucket = bucket_of(guard, counter);
+    struct lane *lane = lanes->buckets[bucket];
+    while (lane != NULL && (lane->guard != guard || strcmp(lane->counter, counter) != 0))
+        lane = lane->next_in_bucket;
+    if (lane == NULL)
+        lane = add_lane(lanes, bucket, guard, job->operation);
+    if (lane == NULL)
+        return false;
+    job->next = NULL;
+    if (lane->tail != NULL)
+        lane->tail->next = job;
+    else
+        lane->head = job;
+    lane->tail = job;
+    *ret_became_ready = lane->n++ == 0 && !lane->picked;
+    if (*ret_became_ready)
+        append_ready(lanes, lane);
+    lanes->n_queued++;
+    return true;
+}
+
+bool lanes_ready(const struct lanes *lanes)
+{
+    return lanes->ready_head != NULL;
+}
+
+const struct operation *lanes_first(const struct lanes *lanes)
+{
+    return lanes->ready_head->head->operation;
+}
+
+static int compare_lanes(const void *a, const void *b)
+{
+    return strcmp((*(struct lane *const *)a)->counter, (*(struct lane *const *)b)->counter);
+}
+
+void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct pick *ret_pick)
+{
+    struct lane *first = lanes->ready_head;
+    *ret_pick = (struct pick){
+        .guard = first->guard, .endpoint = first->endpoint, .deadline_ns = first->head->deadline_ns};
+    size_t n_jobs = 0;
+    if (max_lanes > GUARD_KEYS_MAX)
+        max_lanes = GUARD_KEYS_MAX;
+    while (lanes->ready_head != NULL && ret_pick->n < max_lanes) {
+        struct lane *lane = lanes->ready_head;
+        bool fits = lane == first || (lane->guard == first->guard &&
+                                      lane->endpoint == first->endpoint &&
+                                      n_jobs + lane->n <= max_jobs);
+        if (!fits)
+            break;
+        lanes->ready_head = lane->next_ready;
+        if (lanes->ready_head == NULL)
+            lanes->ready_tail = NULL;
+        lane->picked = true;
+        n_jobs += lane->n;
+        ret_pick->lanes[ret_pick->n++] = lane;
+    }
+    qsort(ret_pick->lanes, ret_pick->n, sizeof ret_pick->lanes[0], compare_lanes);
+    for (size_t i = 0; i < ret_pick->n; i++)
+        ret_pick->keys[i] = ret_pick->lanes[i]->counter;
+}
+
+size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns, struct job **ret_jobs,
+                  size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < pick->n; i++) {
+        struct lane *lane = pick->lanes[i];
+        while (n < max && lane->head != NULL && lane->head->submitted_ns < before_ns) {
+            struct job *job = lane->head;
+            lane->head = job->next;
+            if (lane->head == NULL)
+                lane->tail = NULL;
+            lane->n--;
+            ret_jobs[n++] = job;
+        }
+    }
+    lanes->n_queued -= n;
+    return n;
+}
+
+static void remove_lane(struct lanes *lanes, struct lane *lane)
+{
+    struct lane **link = &lanes->buckets[lane->bucket];
+    while (*link != lane)
+        link = &(*link)->next_in_bucket;
+    *link = lane->next_in_bucket;
+    free(lane);
+}
+
+void lanes_put_back(struct lanes *lanes, struct pick *pick)
+{
+    for (size_t i = 0; i < pick->n; i++) {
+        struct lane *lane = pick->lanes[i];
+        lane->picked = false;
+        if (lane->n > 0)
+            append_ready(lanes, lane);
+        else
+            remove_lane(lanes, lane);
+    }
+    pick->n = 0;
+}

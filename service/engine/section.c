@@ -1,0 +1,424 @@
+// Enter, load, decide, save, commit, leave.
+//
+// Any failure inside a transaction rolls it back and begins again from load, a bounded number of
+// times and never past a request's deadline. What can come in between, and what is done:
+//   - another writer (version, fence or sum not as demanded; deadlock): again, after a random pause;
+//   - a request key or version that is already there: look the keys up; those found are replays, the
+//     others go again;
+//   - the lock lost: its transaction is given up, and the guard entered once more;
+//   - COMMIT without an answer: look the keys up; the transaction was one, so they tell whether it
+//     happened. Only if that cannot be asked either is the outcome reported as unknown;
+//   - anything else: the operations go one by one, so that one that fails does not take along others.
+// Answers are given after the commit and before the guard is left: leaving may take a round trip.
+#include "engine/section.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "engine/batch.h"
+#include "guard/traced.h"
+#include "metrics/metrics.h"
+#include "store/db.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ATTEMPTS_MAX 24
+#define UNKNOWN_LOOKUPS 4
+#define UNKNOWN_PAUSE_NS (100 * NS_PER_MS)
+#define PAUSE_FIRST_NS (NS_PER_MS / 4)
+#define PAUSE_DOUBLINGS 6
+
+struct section {
+    struct db *db;
+    struct metrics *metrics;
+    struct engine_hooks hooks;
+    struct batch batch;
+    struct job **jobs;     // taken, in the order of the batch
+    struct job **deferred; // taken, but their request key is in the batch already
+    struct job **current;  // what the batch was filled with
+    size_t max_batch;
+
+    // The run under way.
+    enum endpoint endpoint;
+    struct guard *guard;
+    const char *const *keys;
+    size_t n_keys;
+    struct guard_hold hold;
+    bool entered, met_others;
+};
+
+enum rc section_new(struct store *store, struct metrics *metrics, size_t max_batch,
+                    const struct engine_hooks *hooks, struct section **ret_section)
+{
+    struct section *section = calloc(1, sizeof *section);
+    if (section == NULL)
+        return RC_NO_MEMORY;
+    section->metrics = metrics;
+    section->hooks = *hooks;
+    section->max_batch = max_batch;
+    section->jobs = calloc(max_batch, sizeof(struct job *));
+    section->deferred = calloc(max_batch, sizeof(struct job *));
+    section->current = calloc(max_batch, sizeof(struct job *));
+    enum rc rc = batch_init(&section->batch, max_batch);
+    if (section->jobs == NULL || section->deferred == NULL || section->current == NULL)
+        rc = RC_NO_MEMORY;
+    if (rc == RC_OK)
+        rc = db_new(store, &section->db);
+    if (rc != RC_OK) {
+        section_free(section);
+        return rc;
+    }
+    *ret_section = section;
+    return RC_OK;
+}
+
+void section_free(struct section *section)
+{
+    if (section == NULL)
+        return;
+    db_free(section->db);
+    batch_release(&section->batch);
+    free(section->jobs);
+    free(section->deferred);
+    free(section->current);
+    free(section);
+}
+
+struct db *section_db(struct section *section)
+{
+    return section->db;
+}
+
+static void count(struct section *section, enum metric_event event, uint64_t by)
+{
+    metrics_count(section->metrics, event, section->endpoint, section->guard->strategy, by);
+}
+
+static void pause_at(struct section *section, enum pause_point point)
+{
+    if (section->hooks.pause != NULL)
+        section->hooks.pause(section->hooks.arg, point);
+}
+
+static enum rc enter(struct section *section, int64_t deadline_ns)
+{
+    enum rc rc = traced_enter(section->metrics, section->endpoint, section->guard, section->db,
+                              section->keys, section->n_keys, deadline_ns, &section->hold);
+    section->entered = rc == RC_OK;
+    return rc;
+}
+
+static void leave(struct section *section)
+{
+    if (!section->entered)
+        return;
+    section->entered = false;
+    pause_at(section, PAUSE_BEFORE_LEAVE);
+    (void)traced_leave(section->metrics, section->endpoint, section->guard, section->db,
+                       &section->hold);
+}
+
+// Before a fenced save: our token must not be below what the rows have seen. It may be, honestly, if
+// the token source lost its memory or another strategy was in force: then the guard lifts it.
+static enum rc show_token(struct section *section)
+{
+    struct batch *batch = &section->batch;
+    uint64_t seen = 0;
+    for (size_t i = 0; i < batch->n_scenes; i++) {
+        const struct scene *scene = &batch->scenes[i];
+        if ((uint64_t)batch->loaded[i].fence > seen)
+            seen = (uint64_t)batch->loaded[i].fence;
+        bool wheel = batch->endpoint == ENDPOINT_LOTTERY && batch->loaded[i].version != 0;
+        for (size_t j = 0; wheel && j < scene->wheel->n_prizes; j++) {
+            if ((uint64_t)scene->wheel->prizes[j].counter.fence > seen)
+                seen = (uint64_t)scene->wheel->prizes[j].counter.fence;
+        }
+    }
+    if (seen > section->hold.token) {
+        count(section, METRIC_REFUSED_STALE, 1);
+        if (guard_lift(section->guard, section->db, &section->hold, seen) != RC_OK)
+            return RC_LOCK_LOST;
+    }
+    batch->token = section->hold.token;
+    return RC_OK;
+}
+
+static enum rc commit(struct section *section)
+{
+    pause_at(section, PAUSE_BEFORE_COMMIT);
+    if (!guard_held(section->guard, &section->hold))
+        return RC_LOCK_LOST;
+    int64_t from_ns = clock_now_ns();
+    enum rc rc = db_commit(section->db);
+    metrics_observe(section->metrics, METRIC_COMMIT, section->endpoint, section->guard->strategy,
+                    clock_now_ns() - from_ns);
+    return rc;
+}
+
+// Once through load, decide, save and commit. The caller rolls back when it fails.
+static enum rc attempt(struct section *section)
+{
+    struct batch *batch = &section->batch;
+    struct db *db = section->db;
+    enum update_rule rule = section->guard->strategy->rule;
+    bool locked = rule == RULE_LOCKED;
+    enum rc rc = locked ? db_begin(db, DB_BEGIN_WRITE) : RC_OK;
+    if (rc == RC_OK)
+        rc = batch_load(batch, db, locked);
+    if (rc != RC_OK)
+        return rc;
+    batch_decide(batch);
+    rc = batch_find_replays(batch, db, WORK_REFUSED, NULL);
+    if (rc != RC_OK)
+        return rc;
+    if (batch_count(batch, WORK_ACCEPTED) == 0) {
+        db_rollback(db);
+        return RC_OK;
+    }
+    batch->token = 0;
+    if (rule == RULE_FENCED)
+        rc = show_token(section);
+    pause_at(section, PAUSE_BEFORE_SAVE);
+    if (rc == RC_OK && !guard_held(section->guard, &section->hold))
+        rc = RC_LOCK_LOST;
+    if (rc == RC_OK && !locked)
+        rc = db_begin(db, DB_BEGIN_WRITE);
+    if (rc == RC_OK)
+        rc = batch_save(batch, db);
+    if (rc == RC_OK)
+        rc = commit(section);
+    return rc;
+}
+
+// The COMMIT's reply was lost. RC_OK: it is known now; what was not saved is pending again and the
+// caller goes on with RC_CONFLICT.
+static enum rc resolve_unknown(struct section *section)
+{
+    struct batch *batch = &section->batch;
+    enum rc rc = RC_OUTCOME_UNKNOWN;
+    size_t found = 0;
+    for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
+        clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
+        rc = batch_find_replays(batch, section->db, WORK_ACCEPTED, &found);
+    }
+    LOG_WARNING("commit without an answer: %s",
+                rc != RC_OK ? "its outcome could not be asked" : found > 0 ? "it happened"
+                                                                           : "it did not happen");
+    if (rc != RC_OK)
+        return RC_OUTCOME_UNKNOWN;
+    count(section, METRIC_UNKNOWN_RESOLVED, 1);
+    if (found == 0)
+        return RC_CONFLICT;
+    // What was found is this transaction's own: its first result, not a replay.
+    for (size_t i = 0; i < batch->n_works; i++) {
+        if (batch->works[i].state == WORK_DONE)
+            batch->works[i].operation->outcome.replayed = false;
+    }
+    return RC_OK;
+}
+
+// A unique key refused a row: a replay, or somebody else's version.
+static enum rc resolve_duplicate(struct section *section)
+{
+    size_t found;
+    enum rc rc = batch_find_replays(&section->batch, section->db, WORK_ACCEPTED, &found);
+    if (rc != RC_OK)
+        return rc;
+    count(section, METRIC_REPLAYED, found);
+    return found > 0 ? RC_DUPLICATE : RC_CONFLICT;
+}
+
+// The lock is gone: give up what is left of it and ask for it again.
+static enum rc enter_again(struct section *section, int64_t deadline_ns)
+{
+    count(section, METRIC_LOST, 1);
+    leave(section);
+    return enter(section, deadline_ns) == RC_OK ? RC_OK : RC_LOCK_LOST;
+}
+
+// Readies the batch for another attempt. Returns false if nobody is left who can wait for it.
+static bool prepare_again(struct section *section, int tries, bool others)
+{
+    struct batch *batch = &section->batch;
+    if (others) {
+        int doublings = tries < PAUSE_DOUBLINGS ? tries : PAUSE_DOUBLINGS;
+        clock_sleep_ns((int64_t)random_below((uint64_t)PAUSE_FIRST_NS << doublings));
+    }
+    int64_t now_ns = clock_now_ns();
+    bool anyone = false;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (work->state == WORK_DONE)
+            continue;
+        if (now_ns >= work->job->deadline_ns) {
+            work->operation->outcome = (struct outcome){.rc = RC_CONTENTION};
+            work->state = WORK_DONE;
+            continue;
+        }
+        work->state = WORK_PENDING;
+        anyone = true;
+    }
+    count(section, METRIC_RETRY, 1);
+    return anyone;
+}
+
+// What a client is told when the attempts have ended with this.
+static enum rc final_fault(enum rc rc)
+{
+    switch (rc) {
+    case RC_CONFLICT:
+    case RC_DUPLICATE:
+        return RC_CONTENTION;
+    case RC_STALE_TOKEN:
+        return RC_LOCK_LOST;
+    case RC_NO_MEMORY:
+        return RC_INTERNAL;
+    default:
+        return rc;
+    }
+}
+
+// Attempts until every work of the batch has its outcome; else the fault that stands for the rest.
+static enum rc run_batch(struct section *section, int64_t deadline_ns)
+{
+    bool reconnected = false;
+    for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
+        enum rc rc = attempt(section);
+        if (rc == RC_OK)
+            return RC_OK;
+        db_rollback(section->db);
+        if (rc == RC_OUTCOME_UNKNOWN)
+            rc = resolve_unknown(section);
+        if (rc == RC_DUPLICATE)
+            rc = resolve_duplicate(section);
+        if (rc == RC_OK)
+            return RC_OK;
+        bool others = rc == RC_CONFLICT;
+        if (others) {
+            count(section, METRIC_CONFLICT, 1);
+            section->met_others = true;
+            if (!guard_held(section->guard, &section->hold))
+                rc = RC_LOCK_LOST;
+        }
+        if (rc == RC_LOCK_LOST)
+            rc = enter_again(section, deadline_ns);
+        if (rc == RC_BACKEND_UNAVAILABLE && !reconnected) {
+            reconnected = true; // the connection was stale, perhaps; nothing was committed on it
+            rc = RC_OK;
+        }
+        if (rc != RC_OK && rc != RC_CONFLICT && rc != RC_DUPLICATE)
+            return final_fault(rc);
+        if (!prepare_again(section, tries, others))
+            return RC_OK;
+    }
+    return RC_CONTENTION;
+}
+
+static void finish(struct job *job, enum rc rc)
+{
+    job->operation->outcome.rc = rc;
+    job->finished(job, rc);
+}
+
+static void finish_batch(struct section *section, enum rc rc)
+{
+    struct batch *batch = &section->batch;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (rc != RC_OK && work->state != WORK_DONE)
+            work->operation->outcome = (struct outcome){.rc = rc};
+        finish(work->job, work->operation->outcome.rc);
+    }
+}
+
+static void run_jobs(struct section *section, struct job *const *jobs, size_t n,
+                     int64_t deadline_ns)
+{
+    struct batch *batch = &section->batch;
+    batch_fill(batch, section->endpoint, section->guard->strategy, jobs, n);
+    metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint,
+                    section->guard->strategy, (int64_t)n);
+    enum rc rc = run_batch(section, deadline_ns);
+    if (rc != RC_INTERNAL) {
+        finish_batch(section, rc);
+        return;
+    }
+    LOG_ERROR("a transaction of %zu operations failed: %s", n, db_error(section->db));
+    if (n == 1) {
+        finish_batch(section, rc);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        run_jobs(section, &jobs[i], 1, deadline_ns);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct job *one = *(struct job *const *)a, *two = *(struct job *const *)b;
+    return strcmp(one->operation->request_key, two->operation->request_key);
+}
+
+// Moves the later ones of jobs with the same request key from jobs to deferred; both stay in order.
+// Returns how many stay.
+static size_t defer_twins(struct job **jobs, size_t n, struct job **deferred, struct job **sorted,
+                          size_t *ret_deferred)
+{
+    *ret_deferred = 0;
+    memcpy(sorted, jobs, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare_keys);
+    bool twins = false;
+    for (size_t i = 1; i < n && !twins; i++)
+        twins = compare_keys(&sorted[i - 1], &sorted[i]) == 0;
+    if (!twins)
+        return n;
+    size_t stay = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool earlier = false;
+        for (size_t j = 0; j < stay && !earlier; j++)
+            earlier = compare_keys(&jobs[j], &jobs[i]) == 0;
+        if (earlier)
+            deferred[(*ret_deferred)++] = jobs[i];
+        else
+            jobs[stay++] = jobs[i];
+    }
+    return stay;
+}
+
+static void run_all(struct section *section, size_t n, int64_t deadline_ns)
+{
+    size_t n_deferred;
+    while (n > 0) {
+        n = defer_twins(section->jobs, n, section->deferred, section->current, &n_deferred);
+        memcpy(section->current, section->jobs, n * sizeof(struct job *));
+        run_jobs(section, section->current, n, deadline_ns);
+        memcpy(section->jobs, section->deferred, n_deferred * sizeof(struct job *));
+        n = n_deferred;
+    }
+}
+
+bool section_run(struct section *section, enum endpoint endpoint, struct guard *guard,
+                 const char *const *keys, size_t n_keys, int64_t deadline_ns,
+                 const struct section_source *source)
+{
+    section->endpoint = endpoint;
+    section->guard = guard;
+    section->keys = keys;
+    section->n_keys = n_keys;
+    section->met_others = false;
+    int64_t from_ns = clock_now_ns();
+    enum rc rc = enter(section, deadline_ns);
+    size_t n = source->take(source->arg, rc == RC_OK ? INT64_MAX : from_ns, section->jobs,
+                            section->max_batch);
+    if (rc == RC_OK) {
+        run_all(section, n, deadline_ns);
+        leave(section);
+        return !section->met_others;
+    }
+    for (size_t i = 0; i < n; i++) {
+        section->jobs[i]->operation->outcome = (struct outcome){0};
+        finish(section->jobs[i], final_fault(rc));
+    }
+    return true;
+}

@@ -1,0 +1,63 @@
+// The calls that the engine makes: they fill in what a strategy leaves out, so that neither the
+// engine nor the strategies ask "is there one?".
+#include "guard/guard.h"
+
+#include "base/clock.h"
+#include "base/random.h"
+
+#include <string.h>
+
+// 128 random bits: two holds never share an owner, so a release by owner frees only its own.
+static void name_owner(char *owner)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char bytes[16];
+    random_bytes(bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        owner[2 * i] = digits[bytes[i] >> 4];
+        owner[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    owner[2 * sizeof bytes] = '\0';
+}
+
+enum rc guard_enter(struct guard *guard, struct db *db, const char *const *keys, size_t n_keys,
+                    int64_t deadline_ns, struct guard_hold *ret_hold)
+{
+    const struct strategy *strategy = guard->strategy;
+    memset(ret_hold, 0, sizeof *ret_hold);
+    ret_hold->keys = keys;
+    ret_hold->n_keys = n_keys;
+    ret_hold->expires_ns = INT64_MAX;
+    if (strategy->enter != NULL) {
+        if (strategy->scope == SCOPE_CLUSTER)
+            name_owner(ret_hold->owner);
+        enum rc rc = strategy->enter(guard, db, keys, n_keys, deadline_ns, ret_hold);
+        if (rc != RC_OK)
+            return rc;
+    }
+    ret_hold->entered_ns = clock_now_ns();
+    return RC_OK;
+}
+
+enum rc guard_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
+{
+    return guard->strategy->leave != NULL ? guard->strategy->leave(guard, db, hold) : RC_OK;
+}
+
+bool guard_held(struct guard *guard, const struct guard_hold *hold)
+{
+    if (hold->expires_ns != INT64_MAX && clock_now_ns() >= hold->expires_ns)
+        return false;
+    return guard->strategy->held == NULL || guard->strategy->held(guard, hold);
+}
+
+enum rc guard_lift(struct guard *guard, struct db *db, struct guard_hold *hold, uint64_t floor)
+{
+    return guard->strategy->lift != NULL ? guard->strategy->lift(guard, db, hold, floor)
+                                         : RC_STALE_TOKEN;
+}
+
+enum rc guard_ping(struct guard *guard)
+{
+    return guard->strategy->ping != NULL ? guard->strategy->ping(guard) : RC_OK;
+}

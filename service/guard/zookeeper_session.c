@@ -1,0 +1,312 @@
+// The life of a session:
+//
+//   - Disconnected: trust is suspended at once. ZooKeeper tells of expiry only after reconnecting,
+//   so
+//     waiting for that word would mean to trust a lock that another one has had for long.
+//   - Reconnected in time: the same session, and its nodes are still there.
+//   - Expired: the handle is closed, a new one opened, and the generation counts up.
+//   - Not reconnected for longer than the session's timeout: a handle never reconnects to servers
+//   that
+//     have lost their data, because it has seen later transactions than they have. So it is opened
+//     anew with the old session's id: whichever is true then, the session goes on or has expired.
+#include "guard/zookeeper_session.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "guard/zookeeper_batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_NS (200 * NS_PER_MS)
+#define IDLE_NS NS_PER_S
+
+static struct timespec timespec_of(int64_t monotonic_ns)
+{
+    return (struct timespec){monotonic_ns / NS_PER_S, monotonic_ns % NS_PER_S};
+}
+
+// ZooKeeper's own chatter would go to standard error as it likes.
+static void on_log(const char *message)
+{
+    LOG_DEBUG("zookeeper: %s", message);
+}
+
+static void wake(struct zookeeper_session *session, const char *path)
+{
+    for (struct zookeeper_waiter *at = session->waiters; at != NULL; at = at->next)
+        if (path == NULL || strcmp(at->path, path) == 0) {
+            at->woken = true;
+            pthread_cond_signal(&at->wake);
+        }
+}
+
+// On ZooKeeper's event thread: never blocks, never asks.
+static void on_event(zhandle_t *handle, int type, int state, const char *path, void *context)
+{
+    struct zookeeper_session *session = context;
+    pthread_mutex_lock(&session->mutex);
+    if (type != ZOO_SESSION_EVENT) {
+        wake(session, path);
+        pthread_mutex_unlock(&session->mutex);
+        return;
+    }
+    bool was_connected = session->connected;
+    session->connected = state == ZOO_CONNECTED_STATE;
+    if (session->connected)
+        session->timeout_ms = zoo_recv_timeout(handle);
+    if (was_connected && !session->connected)
+        session->lost_ns = clock_now_ns();
+    if (state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE)
+        session->ended = true;
+    bool lost = !session->connected && !session->said_lost;
+    bool found = session->connected && session->said_lost;
+    session->said_lost = !session->connected;
+    wake(session, NULL);
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->mutex);
+    if (lost)
+        LOG_WARNING("zookeeper: not connected, its locks are suspended");
+    if (found)
+        LOG_INFO("zookeeper: connected again");
+}
+
+// ---- the session's thread
+// -------------------------------------------------------------------------
+
+static bool needs_handle(const struct zookeeper_session *session)
+{
+    if (!session->wanted)
+        return false;
+    return !session->open || session->ended ||
+           (!session->connected &&
+            clock_now_ns() - session->lost_ns > session->timeout_ms * NS_PER_MS);
+}
+
+static struct zookeeper_chore *take_due_chore(struct zookeeper_session *session)
+{
+    int64_t now_ns = clock_now_ns();
+    struct zookeeper_chore **at = &session->chores;
+    while (*at != NULL) {
+        struct zookeeper_chore *chore = *at;
+        bool over = chore->generation != session->generation;
+        if (over || (session->connected && chore->due_ns <= now_ns)) {
+            *at = chore->next;
+            if (!over)
+                return chore;
+            free(chore);
+        } else {
+            at = &chore->next;
+        }
+    }
+    return NULL;
+}
+
+// Called with the mutex held, and lets go of it meanwhile: closing waits for threads that need it.
+static void replace_handle(struct zookeeper_session *session)
+{
+    bool resume = session->open && !session->ended;
+    int timeout_ms = session->timeout_ms;
+    session->open = false;
+    session->connected = false;
+    session->lost_ns = clock_now_ns();
+    pthread_mutex_unlock(&session->mutex);
+
+    pthread_rwlock_wrlock(&session->using);
+    zhandle_t *old = session->handle;
+    session->handle = NULL;
+    pthread_rwlock_unlock(&session->using);
+    clientid_t id = {0};
+    if (old != NULL) {
+        id = *zoo_client_id(old);
+        resume = resume && id.client_id != 0;
+        zookeeper_close(old);
+        zookeeper_batch_fail_all(session);
+    }
+    pthread_mutex_lock(&session->mutex);
+    session->ended = false;
+    session->connected = false; // the old handle's last word may have been another
+    if (!resume)
+        session->generation++;
+    pthread_mutex_unlock(&session->mutex);
+
+    zhandle_t *handle = zookeeper_init2(session->servers, on_event, timeout_ms, resume ? &id : NULL,
+                                        session, ZOO_NO_LOG_CLIENTENV, on_log);
+    pthread_rwlock_wrlock(&session->using);
+    session->handle = handle;
+    pthread_rwlock_unlock(&session->using);
+    pthread_mutex_lock(&session->mutex);
+    session->open = handle != NULL;
+    wake(session, NULL);
+    pthread_cond_broadcast(&session->changed);
+}
+
+static void *session_main(void *arg)
+{
+    struct zookeeper_session *session = arg;
+    pthread_mutex_lock(&session->mutex);
+    while (!session->stopping) {
+        struct zookeeper_chore *chore = NULL;
+        if (needs_handle(session)) {
+            replace_handle(session);
+        } else if ((chore = take_due_chore(session)) != NULL) {
+            pthread_mutex_unlock(&session->mutex);
+            bool done = chore->run(chore);
+            if (done)
+                free(chore);
+            pthread_mutex_lock(&session->mutex);
+            if (!done) {
+                chore->next = session->chores;
+                session->chores = chore;
+            }
+            continue;
+        }
+        bool busy = session->chores != NULL || (session->wanted && !session->connected);
+        struct timespec limit = timespec_of(clock_now_ns() + (busy ? RETRY_NS : IDLE_NS));
+        pthread_cond_timedwait(&session->changed, &session->mutex, &limit);
+    }
+    pthread_mutex_unlock(&session->mutex);
+    return NULL;
+}
+
+// ---- making and ending
+// ----------------------------------------------------------------------------
+
+enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
+                              struct zookeeper_session **ret_session)
+{
+    struct zookeeper_session *session = calloc(1, sizeof *session);
+    if (session == NULL || (session->servers = strdup(servers)) == NULL) {
+        free(session);
+        return RC_NO_MEMORY;
+    }
+    session->timeout_ms = timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms;
+    pthread_condattr_init(&session->monotonic);
+    pthread_condattr_setclock(&session->monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&session->changed, &session->monotonic);
+    pthread_mutex_init(&session->mutex, NULL);
+    pthread_rwlock_init(&session->using, NULL);
+    bool started = pthread_create(&session->thread, NULL, session_main, session) == 0;
+    if (!started) {
+        session->stopping = true;
+        zookeeper_session_free(session);
+        return RC_NO_MEMORY;
+    }
+    *ret_session = session;
+    return RC_OK;
+}
+
+void zookeeper_session_free(struct zookeeper_session *session)
+{
+    if (session == NULL)
+        return;
+    if (!session->stopping) { // else its thread was never started
+        pthread_mutex_lock(&session->mutex);
+        session->stopping = true;
+        pthread_cond_broadcast(&session->changed);
+        pthread_mutex_unlock(&session->mutex);
+        pthread_join(session->thread, NULL);
+    }
+    if (session->handle != NULL)
+        zookeeper_close(session->handle);
+    zookeeper_batch_fail_all(session);
+    while (session->chores != NULL) {
+        struct zookeeper_chore *chore = session->chores;
+        session->chores = chore->next;
+        free(chore);
+    }
+    pthread_rwlock_destroy(&session->using);
+    pthread_mutex_destroy(&session->mutex);
+    pthread_cond_destroy(&session->changed);
+    pthread_condattr_destroy(&session->monotonic);
+    free(session->servers);
+    free(session);
+}
+
+// ---- what others ask
+// ------------------------------------------------------------------------------
+
+enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit_ns,
+                                uint64_t *ret_generation)
+{
+    struct timespec limit = timespec_of(limit_ns);
+    pthread_mutex_lock(&session->mutex);
+    if (!session->wanted) {
+        session->wanted = true;
+        pthread_cond_broadcast(&session->changed);
+    }
+    bool ready;
+    while (!(ready = session->open && session->connected && !session->ended))
+        if (pthread_cond_timedwait(&session->changed, &session->mutex, &limit) != 0)
+            break;
+    *ret_generation = session->generation;
+    pthread_mutex_unlock(&session->mutex);
+    return ready ? RC_OK : RC_BACKEND_UNAVAILABLE;
+}
+
+bool zookeeper_session_trusted(struct zookeeper_session *session, uint64_t generation)
+{
+    pthread_mutex_lock(&session->mutex);
+    bool trusted =
+        session->open && session->connected && !session->ended && session->generation == generation;
+    pthread_mutex_unlock(&session->mutex);
+    return trusted;
+}
+
+bool zookeeper_session_alive(struct zookeeper_session *session, uint64_t generation)
+{
+    pthread_mutex_lock(&session->mutex);
+    bool alive = !session->ended && session->generation == generation;
+    pthread_mutex_unlock(&session->mutex);
+    return alive;
+}
+
+int64_t zookeeper_session_timeout_ns(struct zookeeper_session *session)
+{
+    pthread_mutex_lock(&session->mutex);
+    int64_t timeout_ns = session->timeout_ms * NS_PER_MS;
+    pthread_mutex_unlock(&session->mutex);
+    return timeout_ns;
+}
+
+void zookeeper_session_add_chore(struct zookeeper_session *session, struct zookeeper_chore *chore)
+{
+    pthread_mutex_lock(&session->mutex);
+    chore->next = session->chores;
+    session->chores = chore;
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->mutex);
+}
+
+void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_waiter *waiter,
+                            const char *path)
+{
+    waiter->path = path;
+    waiter->woken = false;
+    pthread_cond_init(&waiter->wake, &session->monotonic);
+    pthread_mutex_lock(&session->mutex);
+    waiter->next = session->waiters;
+    session->waiters = waiter;
+    pthread_mutex_unlock(&session->mutex);
+}
+
+void zookeeper_waiter_sleep(struct zookeeper_session *session, struct zookeeper_waiter *waiter,
+                            int64_t limit_ns)
+{
+    struct timespec limit = timespec_of(limit_ns);
+    pthread_mutex_lock(&session->mutex);
+    while (!waiter->woken && pthread_cond_timedwait(&waiter->wake, &session->mutex, &limit) == 0)
+        continue;
+    pthread_mutex_unlock(&session->mutex);
+}
+
+void zookeeper_waiter_end(struct zookeeper_session *session, struct zookeeper_waiter *waiter)
+{
+    pthread_mutex_lock(&session->mutex);
+    struct zookeeper_waiter **at = &session->waiters;
+    while (*at != waiter)
+        at = &(*at)->next;
+    *at = waiter->next;
+    pthread_mutex_unlock(&session->mutex);
+    pthread_cond_destroy(&waiter->wake);
+}

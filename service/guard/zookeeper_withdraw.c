@@ -1,0 +1,133 @@
+// Leaving the line, also where the answer to a create or a delete was lost. A node that nobody
+// knows of would live as long as our session, and nobody behind it would ever get in. So whatever
+// is uncertain becomes a chore of the session's thread: it looks for our tag and deletes what it
+// finds, until nothing more turns up, also a second later, when the last late request has come
+// through.
+#include "guard/zookeeper_queue.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHORE_NS NS_PER_S // for an answer, and between two looks
+
+// True when a question was asked about every queue and the answers have come.
+static bool ask_each(struct zookeeper_stay *stay, struct zookeeper_batch *batch, bool delete)
+{
+    char path[ZOOKEEPER_PATH_MAX];
+    for (size_t i = 0; i < stay->n; i++) {
+        struct zookeeper_place *place = &stay->places[i];
+        zookeeper_node_path(path, place, place->own);
+        if (!delete)
+            zookeeper_batch_list(batch, place->parent, stay->tag);
+        else if (place->own[0] != '\0')
+            zookeeper_batch_delete(batch, path);
+    }
+    return zookeeper_batch_wait(batch, clock_now_ns() + CHORE_NS);
+}
+
+// The chore. Done when two looks, a second apart, have found nothing.
+static bool clean_up(struct zookeeper_chore *chore)
+{
+    struct zookeeper_stay *stay = CONTAINER_OF(chore, struct zookeeper_stay, chore);
+    struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
+    struct zookeeper_batch *deletes CLEANUP(zookeeper_batch_cleanup) = NULL;
+    chore->due_ns = clock_now_ns() + CHORE_NS;
+    if (zookeeper_batch_new(stay->session, stay->n, &batch) != RC_OK)
+        return false;
+    if (!ask_each(stay, batch, false))
+        return false;
+    bool found = false, known = true;
+    for (size_t i = 0; i < stay->n; i++) {
+        const struct zookeeper_reply *reply = zookeeper_batch_reply(batch, i);
+        known = known && (reply->rc == ZOK || reply->rc == ZNONODE);
+        found = found || reply->own[0] != '\0';
+        memcpy(stay->places[i].own, reply->own, sizeof stay->places[i].own);
+    }
+    if (!known)
+        return false;
+    stay->clean = found ? 0 : stay->clean + 1;
+    if (found && zookeeper_batch_new(stay->session, stay->n, &deletes) == RC_OK)
+        (void)ask_each(stay, deletes, true);
+    return stay->clean >= 2;
+}
+
+static void leave_to_session(struct zookeeper_stay *stay)
+{
+    stay->chore.run = clean_up;
+    stay->chore.generation = stay->generation;
+    stay->chore.due_ns = 0;
+    zookeeper_session_add_chore(stay->session, &stay->chore);
+}
+
+// One request: the first answer tells all.
+static struct zookeeper_batch *ask_delete(struct zookeeper_stay *stay)
+{
+    struct zookeeper_batch *batch = NULL;
+    char(*paths)[ZOOKEEPER_PATH_MAX] = calloc(stay->n, sizeof *paths);
+    struct zookeeper_part *parts = calloc(stay->n, sizeof *parts);
+    if (paths != NULL && parts != NULL && zookeeper_batch_new(stay->session, 1, &batch) == RC_OK) {
+        for (size_t i = 0; i < stay->n; i++) {
+            zookeeper_node_path(paths[i], &stay->places[i], stay->places[i].own);
+            parts[i] = (struct zookeeper_part){.type = ZOOKEEPER_DELETE, .path = paths[i]};
+        }
+        if (stay->n == 1)
+            zookeeper_batch_delete(batch, paths[0]);
+        else
+            zookeeper_batch_all(batch, parts, stay->n);
+    }
+    free(paths);
+    free(parts);
+    return batch;
+}
+
+// On ZooKeeper's event thread.
+static void deleted(void *arg, const struct zookeeper_batch *batch)
+{
+    struct zookeeper_stay *stay = arg;
+    int rc = zookeeper_batch_reply(batch, 0)->rc;
+    if (rc == ZOK || (rc == ZNONODE && stay->n == 1))
+        free(stay);
+    else
+        leave_to_session(stay);
+}
+
+static bool places_known(const struct zookeeper_stay *stay)
+{
+    for (size_t i = 0; i < stay->n; i++)
+        if (stay->places[i].own[0] == '\0')
+            return false;
+    return true;
+}
+
+void zookeeper_withdraw(struct zookeeper_stay *stay)
+{
+    if (!stay->may_exist || !zookeeper_session_alive(stay->session, stay->generation)) {
+        free(stay);
+        return;
+    }
+    struct zookeeper_batch *batch = places_known(stay) ? ask_delete(stay) : NULL;
+    if (batch != NULL)
+        zookeeper_batch_send(batch, deleted, stay);
+    else
+        leave_to_session(stay);
+}
+
+enum rc zookeeper_withdraw_now(struct zookeeper_stay *stay, int64_t limit_ns)
+{
+    if (!zookeeper_session_alive(stay->session, stay->generation)) {
+        free(stay);
+        return RC_LOCK_LOST;
+    }
+    struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = ask_delete(stay);
+    if (batch != NULL && zookeeper_batch_wait(batch, limit_ns)) {
+        int rc = zookeeper_batch_reply(batch, 0)->rc;
+        if (rc == ZOK || (rc == ZNONODE && stay->n == 1)) {
+            free(stay);
+            return rc == ZOK ? RC_OK : RC_LOCK_LOST;
+        }
+    }
+    leave_to_session(stay);
+    return RC_LOCK_LOST;
+}

@@ -1,0 +1,84 @@
+// What handlers need of a request: parameters of the query, and memory of their own.
+#include "http/call.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *call_input(struct call *call, size_t size)
+{
+    free(call->input);
+    call->input = calloc(1, size);
+    if (call->input == NULL)
+        problem_set(&call->problem, RC_NO_MEMORY, "There was no memory for the request.");
+    return call->input;
+}
+
+static int hex_value(char c)
+{
+    return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+// The target has been checked by strict_target: every escape is well-formed.
+bool call_decode(char *target, size_t size, const char *text, size_t length)
+{
+    size_t written = 0;
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+        if (c == '%' && i + 2 < length) {
+            c = (char)(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
+            i += 2;
+        }
+        if (c == '\0' || written + 1 >= size)
+            return false;
+        target[written++] = c;
+    }
+    target[written] = '\0';
+    return true;
+}
+
+bool call_next_parameter(struct call *call, char **ret_name, char **ret_value)
+{
+    char *name = call->query;
+    if (*name == '\0' || call->problem.rc != RC_OK)
+        return false;
+    size_t length = strcspn(name, "&");
+    call->query = name + length + (name[length] == '&');
+    name[length] = '\0';
+    char *value = strchr(name, '=');
+    if (value == NULL) {
+        problem_set(&call->problem, RC_MALFORMED_REQUEST,
+                    "The query must be made of name=value, separated by &.");
+        return false;
+    }
+    *value++ = '\0';
+    // Decoding never makes a text longer, so it can be done where it lies.
+    if (!call_decode(name, strlen(name) + 1, name, strlen(name)) ||
+        !call_decode(value, strlen(value) + 1, value, strlen(value))) {
+        problem_set(&call->problem, RC_MALFORMED_REQUEST, "The query cannot be decoded.");
+        return false;
+    }
+    *ret_name = name;
+    *ret_value = value;
+    return true;
+}
+
+enum rc call_unknown_parameter(struct call *call, const char *name)
+{
+    struct slice slice = {name, strlen(name)};
+    if (!strict_is_token(slice))
+        return problem_set(&call->problem, RC_UNKNOWN_FIELD,
+                           "The query has a parameter that is not known here.");
+    return problem_field(&call->problem, RC_UNKNOWN_FIELD, name, "%s", "");
+}
+
+enum rc call_int_parameter(struct call *call, const char *name, const char *value, int64_t min,
+                           int64_t max, int64_t *ret_number)
+{
+    int64_t number;
+    if (!text_to_int64(value, &number) || number < min || number > max)
+        return problem_field(&call->problem, RC_INVALID_FIELD, name,
+                             "an integer from %" PRId64 " to %" PRId64, min, max);
+    *ret_number = number;
+    return RC_OK;
+}

@@ -1,0 +1,34 @@
+// The life of a request between the HTTP library and the engine. The functions are the library's
+// callbacks; `cls` is a struct exchange.
+#pragma once
+
+#include "base/cleanup.h"
+#include "http/call.h"
+#include "http/mailbox.h"
+
+#include <microhttpd.h>
+#include <stddef.h>
+
+struct reaper;
+
+struct exchange {
+    struct http_context context;
+    struct reaper *reaper;
+    struct mailboxes mailboxes;
+};
+
+// A connection opens or closes: makes and frees what belongs to it.
+void exchange_on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
+                            enum MHD_ConnectionNotificationCode code);
+// The request line is there: begins the call and returns it as the request's context. NULL if there
+// was no memory for the connection.
+void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *connection);
+// Called for the header section, for each piece of the body, at the end of the request, and once
+// more after the engine has finished.
+enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                    const char *method, const char *version,
+                                    const char *upload_data, size_t *upload_data_size,
+                                    void **context);
+// The answer was sent, or the connection is gone.
+void exchange_on_completed(void *cls, struct MHD_Connection *connection, void **context,
+                           enum MHD_RequestTerminationCode code);

@@ -1,0 +1,54 @@
+// The handlers that the router's table names, a noun a file. See struct route for who calls what on
+// which thread.
+#pragma once
+
+#include "base/rc.h"
+
+struct call;
+struct db;
+struct job;
+
+// stock.c
+enum rc stock_deduct_prepare(struct call *call);
+enum rc stock_restock_prepare(struct call *call);
+void stock_change_answer(struct call *call);
+enum rc stock_put_prepare(struct call *call);
+enum rc stock_put_run(struct job *job, struct db *db);
+enum rc stock_get_run(struct job *job, struct db *db);
+enum rc stock_list_prepare(struct call *call);
+enum rc stock_list_run(struct job *job, struct db *db);
+
+// coupon.c
+enum rc coupon_issue_prepare(struct call *call);
+void coupon_issue_answer(struct call *call);
+enum rc coupon_put_prepare(struct call *call);
+enum rc coupon_put_run(struct job *job, struct db *db);
+enum rc coupon_get_run(struct job *job, struct db *db);
+
+// lottery.c
+enum rc lottery_draw_prepare(struct call *call);
+void lottery_draw_answer(struct call *call);
+enum rc lottery_put_prepare(struct call *call);
+enum rc lottery_put_run(struct job *job, struct db *db);
+enum rc lottery_get_run(struct job *job, struct db *db);
+
+// ledger.c
+enum rc ledger_list_prepare(struct call *call);
+enum rc ledger_list_run(struct job *job, struct db *db);
+
+// strategies.c
+enum rc strategies_get_run(struct job *job, struct db *db);
+enum rc strategies_put_prepare(struct call *call);
+enum rc strategies_put_run(struct job *job, struct db *db);
+
+// health.c
+void health_live_answer(struct call *call);
+enum rc health_ready_run(struct job *job, struct db *db);
+void health_ready_answer(struct call *call);
+void health_metrics_answer(struct call *call);
+enum rc lab_empty_prepare(struct call *call);
+void lab_empty_answer(struct call *call);
+
+// documents.c
+void document_openapi_answer(struct call *call);
+void document_problem_answer(struct call *call);

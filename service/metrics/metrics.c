@@ -1,0 +1,114 @@
+// Problem: what the service does must be visible from outside at no cost to what it does, and with
+// a number of time series that no client can make grow.
+//
+// Approach: counters and histograms stand ready in arrays over events, endpoints and the registry's
+// strategies, and are added to with relaxed atomics. Operations of the HTTP side are found in a
+// small open-addressed table by their name; a slot is claimed once with compare-and-swap and never
+// given back, so looking one up needs no lock.
+//
+// What breaks it: operation names that are made at run time (they are kept by address), or more of
+// them than OPERATION_SLOTS: those are counted nowhere.
+#include "metrics/metrics.h"
+
+#include "base/text.h"
+#include "metrics/metrics_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum rc metrics_new(struct metrics **ret_metrics)
+{
+    struct metrics *metrics = calloc(1, sizeof(*metrics));
+    if (!metrics)
+        return RC_NO_MEMORY;
+    if (pthread_mutex_init(&metrics->gauges_lock, NULL) != 0) {
+        free(metrics);
+        return RC_NO_MEMORY;
+    }
+    *ret_metrics = metrics;
+    return RC_OK;
+}
+
+void metrics_free(struct metrics *metrics)
+{
+    if (!metrics)
+        return;
+    (void)pthread_mutex_destroy(&metrics->gauges_lock);
+    free(metrics);
+}
+
+static size_t strategy_slot(const struct strategy *strategy)
+{
+    size_t slot = 0;
+    while (slot < STRATEGY_SLOTS - 1 && strategies[slot] && strategies[slot] != strategy)
+        slot++;
+    return slot < STRATEGY_SLOTS - 1 && strategies[slot] ? slot : STRATEGY_SLOTS - 1;
+}
+
+void metrics_count(struct metrics *metrics, enum metric_event event, enum endpoint endpoint,
+                   const struct strategy *strategy, uint64_t by)
+{
+    if (event >= METRIC_EVENT_COUNT || endpoint >= ENDPOINT_COUNT)
+        return;
+    atomic_fetch_add_explicit(&metrics->events[event][endpoint][strategy_slot(strategy)], by,
+                              memory_order_relaxed);
+}
+
+void metrics_observe(struct metrics *metrics, enum metric_histogram histogram,
+                     enum endpoint endpoint, const struct strategy *strategy, int64_t value)
+{
+    if (histogram >= METRIC_HISTOGRAM_COUNT || endpoint >= ENDPOINT_COUNT)
+        return;
+    const struct histogram_bounds *bounds =
+        histogram == METRIC_BATCH_SIZE ? &histogram_sizes : &histogram_durations;
+    histogram_observe(&metrics->histograms[histogram][endpoint][strategy_slot(strategy)], bounds,
+                      value);
+}
+
+static struct operation_metrics *find_operation(struct metrics *metrics, const char *operation)
+{
+    uint64_t hash = text_hash(TEXT_HASH_START, operation, strlen(operation));
+    for (size_t i = 0; i < OPERATION_SLOTS; i++) {
+        struct operation_metrics *slot = &metrics->operations[(hash + i) % OPERATION_SLOTS];
+        const char *seen = atomic_load_explicit(&slot->operation, memory_order_relaxed);
+        // When another thread claims the slot first, `seen` becomes what it put there.
+        if (!seen && atomic_compare_exchange_strong(&slot->operation, &seen, operation))
+            return slot;
+        if (seen == operation || strcmp(seen, operation) == 0)
+            return slot;
+    }
+    return NULL;
+}
+
+static struct status_count *find_status(struct operation_metrics *operation, int status)
+{
+    for (size_t i = 0; i < STATUS_SLOTS - 1; i++) {
+        struct status_count *slot = &operation->statuses[i];
+        int seen = atomic_load_explicit(&slot->status, memory_order_relaxed);
+        if (!seen && atomic_compare_exchange_strong(&slot->status, &seen, status))
+            return slot;
+        if (seen == status)
+            return slot;
+    }
+    return &operation->statuses[STATUS_SLOTS - 1];
+}
+
+void metrics_request(struct metrics *metrics, const char *operation, int status,
+                     int64_t duration_ns)
+{
+    struct operation_metrics *found = find_operation(metrics, operation);
+    if (!found)
+        return;
+    atomic_fetch_add_explicit(&find_status(found, status)->requests, 1, memory_order_relaxed);
+    histogram_observe(&found->duration, &histogram_durations, duration_ns);
+}
+
+void metrics_gauge(struct metrics *metrics, const char *name, const char *labels, const char *help,
+                   int64_t (*read)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&metrics->gauges_lock);
+    if (metrics->n_gauges < GAUGES_MAX)
+        metrics->gauges[metrics->n_gauges++] =
+            (struct gauge){.name = name, .labels = labels, .help = help, .read = read, .arg = arg};
+    pthread_mutex_unlock(&metrics->gauges_lock);
+}

@@ -1,0 +1,47 @@
+// What metrics.c counts in and render.c reads.
+#pragma once
+
+#include "metrics/histogram.h"
+#include "metrics/metrics.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+// Strategies of the registry; the last slot takes those that are not in it (tests).
+#define STRATEGY_SLOTS 24
+#define OPERATION_SLOTS 64 // a power of two
+#define STATUS_SLOTS 16
+#define GAUGES_MAX 64
+
+// A status of one operation; 0 is an empty slot. The last slot takes what finds no other.
+struct status_count {
+    _Atomic int status;
+    _Atomic uint64_t requests;
+};
+
+struct operation_metrics {
+    const char *_Atomic operation; // NULL is an empty slot
+    struct status_count statuses[STATUS_SLOTS];
+    struct histogram duration;
+};
+
+struct gauge {
+    const char *name, *labels, *help;
+    int64_t (*read)(void *arg);
+    void *arg;
+};
+
+struct metrics {
+    _Atomic uint64_t events[METRIC_EVENT_COUNT][ENDPOINT_COUNT][STRATEGY_SLOTS];
+    struct histogram histograms[METRIC_HISTOGRAM_COUNT][ENDPOINT_COUNT][STRATEGY_SLOTS];
+    struct operation_metrics operations[OPERATION_SLOTS];
+
+    pthread_mutex_t gauges_lock; // registration and rendering only
+    struct gauge gauges[GAUGES_MAX];
+    size_t n_gauges;
+};
+
+struct buffer;
+
+// The process's own: memory, processor time, open files, start, build.
+void metrics_render_process(struct buffer *out);

@@ -1,0 +1,96 @@
+// What the kernel knows of this process, under the names that Prometheus's client libraries agree
+// on. What cannot be read is left out.
+#include "metrics/metrics_internal.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "base/version.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static void value(struct buffer *out, const char *name, const char *type, const char *help,
+                  double number)
+{
+    buffer_format(out, "# HELP %s %s\n# TYPE %s %s\n%s %.15g\n", name, help, name, type, name,
+                  number);
+}
+
+static void render_memory(struct buffer *out)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file)
+        return;
+    long long total, resident;
+    if (fscanf(file, "%lld %lld", &total, &resident) == 2) {
+        double page = (double)sysconf(_SC_PAGESIZE);
+        value(out, "process_virtual_memory_bytes", "gauge", "Address space", (double)total * page);
+        value(out, "process_resident_memory_bytes", "gauge", "Memory in use",
+              (double)resident * page);
+    }
+    (void)fclose(file);
+}
+
+static void render_cpu(struct buffer *out)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return;
+    double seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                     (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    value(out, "process_cpu_seconds_total", "counter", "Processor time, user and system", seconds);
+}
+
+static void render_files(struct buffer *out)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    if (directory) {
+        int64_t n = -1; // the directory's own descriptor
+        for (struct dirent *entry; (entry = readdir(directory));)
+            n += entry->d_name[0] != '.';
+        (void)closedir(directory);
+        value(out, "process_open_fds", "gauge", "Open file descriptors", (double)n);
+    }
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        value(out, "process_max_fds", "gauge", "File descriptors that may be open",
+              (double)limit.rlim_cur);
+}
+
+// The 22nd field of /proc/self/stat counts ticks since the machine started.
+static void render_start(struct buffer *out)
+{
+    FILE *file = fopen("/proc/self/stat", "re");
+    if (!file)
+        return;
+    char line[1024];
+    struct timespec up;
+    const char *field = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+    for (int i = 2; field && i < 22; i++)
+        field = strchr(field + 1, ' ');
+    long long ticks;
+    if (field && sscanf(field, " %lld", &ticks) == 1 && clock_gettime(CLOCK_BOOTTIME, &up) == 0) {
+        double age = (double)up.tv_sec + (double)up.tv_nsec / 1e9 -
+                     (double)ticks / (double)sysconf(_SC_CLK_TCK);
+        value(out, "process_start_time_seconds", "gauge", "When it started, in seconds since 1970",
+              (double)clock_wall_ms() / 1e3 - age);
+    }
+    (void)fclose(file);
+}
+
+void metrics_render_process(struct buffer *out)
+{
+    render_memory(out);
+    render_cpu(out);
+    render_files(out);
+    render_start(out);
+    buffer_append_text(out, "# HELP holdfast_build_info What is running; always 1\n"
+                            "# TYPE holdfast_build_info gauge\n");
+    buffer_format(out, "holdfast_build_info{version=\"%s\",compiler=\"%s\"} 1\n", HOLDFAST_VERSION,
+                  HOLDFAST_COMPILER);
+}

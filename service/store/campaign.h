@@ -1,0 +1,45 @@
+// Coupon campaigns, and the coupons issued from them.
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/rc.h"
+#include "domain/operation.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct db;
+
+struct campaign {
+    char campaign[ID_MAX + 1];
+    int64_t total, per_user_limit; // total 0 to REMAINING_MAX, per_user_limit 1 to QUANTITY_MAX
+    int64_t remaining, version;    // issued = total - remaining
+};
+
+// Creates the campaign or changes it; the counter keeps total - issued. RC_INVALID_FIELD if total
+// is below what was issued. Any change moves the counter's version with a ledger row (delta may be
+// 0), so that a decision made on the old limits cannot be saved. One transaction of its own.
+MUST_CHECK enum rc campaign_put(struct db *db, const struct campaign *put, bool *ret_created,
+                                struct campaign *ret_campaign);
+MUST_CHECK enum rc campaign_get(struct db *db, const char *campaign, struct campaign *ret_campaign);
+
+struct coupon {
+    char code[COUPON_CODE_MAX + 1];
+    char campaign[ID_MAX + 1];
+    char user_id[ID_MAX + 1];
+    int64_t slot;    // 1 to per_user_limit: UNIQUE (campaign, user, slot)
+    int64_t version; // of the counter, as in the ledger row that issued it
+    int64_t created_at_ms;
+};
+
+// RC_DUPLICATE: a slot or a code that is already there.
+MUST_CHECK enum rc coupon_insert(struct db *db, const struct coupon *coupons, size_t n);
+
+// How many coupons each of these users (distinct) has from the campaign: used[i] for users[i].
+MUST_CHECK enum rc coupon_count(struct db *db, const char *campaign, const char *const *users,
+                                size_t n, int64_t *ret_used);
+
+// The coupon that was issued at this version. RC_NOT_FOUND if there is none.
+MUST_CHECK enum rc coupon_find(struct db *db, const char *campaign, const char *user_id,
+                               int64_t version, struct coupon *ret_coupon);

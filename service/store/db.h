@@ -1,0 +1,113 @@
+// The thin table of functions behind which two database engines stand: SQLite, embedded, one
+// instance; MySQL or MariaDB, many instances.
+//
+// A `struct store` is the address of a database, shared by all threads. A `struct db` is one
+// connection, used by one thread at a time. SQL is written once, with `?` for parameters and none
+// inside literals; where the engines truly differ, both spellings stand side by side at the
+// statement, chosen by db_is_sqlite().
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/rc.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+struct db;
+
+enum db_engine { DB_SQLITE, DB_MYSQL };
+
+// A parameter. Text is borrowed until the call returns.
+struct db_value {
+    enum { DB_NULL, DB_INT, DB_TEXT } type;
+    int64_t number;
+    const char *text;
+    size_t length;
+};
+
+struct db_value db_int(int64_t number);
+struct db_value db_text(const char *text);
+// NULL in the database when the text is empty.
+struct db_value db_text_or_null(const char *text);
+
+// The current row of a query; valid only inside the row function.
+struct db_row;
+int64_t db_row_int(const struct db_row *row, size_t column);      // NULL reads as 0
+const char *db_row_text(const struct db_row *row, size_t column); // NULL reads as ""
+bool db_row_is_null(const struct db_row *row, size_t column);
+
+// Called once a row; anything but RC_OK ends the query with that result. It must not use the same
+// connection.
+typedef enum rc (*db_row_fn)(void *arg, const struct db_row *row);
+
+// ---- store: shared, any thread ------------------------------------------------------------------
+
+// `sqlite:PATH` or `mysql://user:password@host:port/database`. Connects to nothing yet. The URL is
+// copied. RC_USAGE with a sentence in ret_error (of DB_ERROR_MAX bytes) if it cannot be understood
+// or the engine was not built in.
+#define DB_ERROR_MAX 320
+MUST_CHECK enum rc store_open(const char *url, struct store **ret_store, char *ret_error);
+void store_close(struct store *store);
+enum db_engine store_engine(const struct store *store);
+// The URL with the password replaced by `***`, for logs and people.
+const char *store_label(const struct store *store);
+
+// ---- db: one connection, one thread -------------------------------------------------------------
+
+// Creates the handle. The connection is made by the thread that first uses it, at a begin or a
+// statement outside a transaction, and made anew there after it was lost. Freed with db_free.
+MUST_CHECK enum rc db_new(struct store *store, struct db **ret_db);
+void db_free(struct db *db); // rolls back what is open; NULL is fine
+
+bool db_is_sqlite(const struct db *db);
+
+// From now on statements may take hours: for migrations and reconciliation. A server that does not
+// answer is otherwise given up after ten seconds. Outside a transaction.
+void db_allow_long_statements(struct db *db);
+
+// The last failure in words, without secrets. Valid until the next call.
+const char *db_error(const struct db *db);
+
+// Results of all of the following:
+//   RC_OK
+//   RC_DUPLICATE            a unique key refused it (MySQL 1062); the transaction is still open
+//   RC_CONFLICT             deadlock, lock timeout or snapshot conflict (1213, 1205, 1020, SQLITE_BUSY)
+//   RC_BACKEND_UNAVAILABLE  no connection, or it broke
+//   RC_OUTCOME_UNKNOWN      only from commit: the reply was lost
+//   RC_INTERNAL             anything else; db_error() says what
+// After any failure inside a transaction call db_rollback and begin again.
+
+// One statement that returns no rows. ret_affected may be NULL; it counts the rows matched, also
+// where the new value equals the old one.
+MUST_CHECK enum rc db_exec(struct db *db, const char *sql, const struct db_value *params,
+                           size_t n_params, int64_t *ret_affected);
+
+// One statement that returns rows, streamed to the function.
+MUST_CHECK enum rc db_query(struct db *db, const char *sql, const struct db_value *params,
+                            size_t n_params, db_row_fn on_row, void *arg);
+
+// `INSERT INTO <into> VALUES ...`, for example into = "lock_row (name, owner)", n_columns = 2; the
+// values row after row. One multi-row statement on MySQL, one prepared statement a row on SQLite.
+MUST_CHECK enum rc db_insert(struct db *db, const char *into, size_t n_columns,
+                             const struct db_value *values, size_t n_rows);
+
+// DB_BEGIN_WRITE takes SQLite's write lock at once (MySQL: READ COMMITTED, row locks);
+// DB_BEGIN_SNAPSHOT is read-only and sees one moment of the whole database.
+enum db_begin { DB_BEGIN_WRITE, DB_BEGIN_SNAPSHOT };
+MUST_CHECK enum rc db_begin(struct db *db, enum db_begin mode);
+MUST_CHECK enum rc db_commit(struct db *db);
+// Never fails visibly: a connection that cannot roll back is closed, which does the same. Does
+// nothing outside a transaction.
+void db_rollback(struct db *db);
+bool db_in_transaction(const struct db *db);
+
+// Several statements separated by `;`, for migrations.
+MUST_CHECK enum rc db_script(struct db *db, const char *script);
+
+// Answers whether the database answers. RC_OK or RC_BACKEND_UNAVAILABLE.
+MUST_CHECK enum rc db_ping(struct db *db);
+
+// An SQL expression for the database's own time in milliseconds since 1970, as an integer.
+const char *db_now_ms_sql(const struct db *db);

@@ -1,0 +1,15 @@
+// How much of a noun each user already has.
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/rc.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct db;
+
+// Counts the rows of `table` (a literal: coupon, draw) whose column `noun` is `id`, by user:
+// used[i] for users[i], distinct and in any order.
+MUST_CHECK enum rc usage_count(struct db *db, const char *table, const char *noun, const char *id,
+                               const char *const *users, size_t n, int64_t *ret_used);

@@ -1,0 +1,641 @@
+// One suite for every strategy on every engine, combined and direct: the same questions to all, and a
+// strategy's declared scope chooses which apply. A case is strategy x engine x mode; each test loops
+// over all cases.
+#include "fixture.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "domain/coupon.h"
+#include "store/campaign.h"
+#include "store/lottery.h"
+#include "store/migrate.h"
+#include "store/product.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENGINES 2
+#define MODES 2
+
+struct scenario {
+    const struct strategy *strategy;
+    enum db_engine engine;
+    size_t max_batch;
+};
+
+static struct scenario scenario_at(int i)
+{
+    return (struct scenario){
+        .strategy = strategies[i / (ENGINES * MODES)],
+        .engine = i % ENGINES == 0 ? DB_SQLITE : DB_MYSQL,
+        .max_batch = (i / ENGINES) % MODES == 0 ? 256 : 1,
+    };
+}
+
+static int scenarios(void)
+{
+    int n = 0;
+    while (strategies[n] != NULL)
+        n++;
+    return n * ENGINES * MODES;
+}
+
+// Opens instances for the i-th scenario; false to skip it. `none` guards nothing: it is the subject
+// of its own tests.
+static bool open_scenario(struct fixture *fixture, int i, enum guard_scope least, size_t instances)
+{
+    struct scenario scenario = scenario_at(i);
+    if (scenario.strategy->scope < least)
+        return false;
+    struct fixture_options options = {.strategy = scenario.strategy,
+                                      .engine = scenario.engine,
+                                      .instances = instances,
+                                      .max_batch = scenario.max_batch};
+    return fixture_open(fixture, &options);
+}
+
+static void put_product(struct fixture *fixture, const char *sku, int64_t quantity)
+{
+    struct product put = {.price_cents = PRICE_NONE, .remaining = quantity}, stands;
+    bool created;
+    text_copy(put.sku, sizeof put.sku, sku);
+    ck_assert_int_eq(product_put(fixture->scratch.db, &put, &created, &stands), RC_OK);
+    ck_assert_int_eq(stands.version, 1);
+}
+
+static void put_campaign(struct fixture *fixture, const char *name, int64_t total, int64_t limit)
+{
+    struct campaign put = {.total = total, .per_user_limit = limit}, stands;
+    bool created;
+    text_copy(put.campaign, sizeof put.campaign, name);
+    ck_assert_int_eq(campaign_put(fixture->scratch.db, &put, &created, &stands), RC_OK);
+}
+
+static void put_lottery(struct fixture *fixture, const char *name, int64_t draws, int64_t gold)
+{
+    static struct lottery put, stands;
+    bool created;
+    put = (struct lottery){.draws_per_user = draws, .blank_weight = 1, .n_prizes = 1};
+    text_copy(put.lottery, sizeof put.lottery, name);
+    text_copy(put.prizes[0].prize, sizeof put.prizes[0].prize, "gold");
+    put.prizes[0].quantity = gold;
+    put.prizes[0].weight = 9;
+    ck_assert_int_eq(lottery_put(fixture->scratch.db, &put, &created, &stands), RC_OK);
+}
+
+static struct operation deduct_of(const char *sku, int64_t quantity)
+{
+    struct operation operation = {.kind = OPERATION_DEDUCT, .quantity = quantity};
+    text_format(operation.counter, sizeof operation.counter, "stock/%s", sku);
+    return operation;
+}
+
+static void fill(struct operation *operation, enum operation_kind kind, const char *counter,
+                 int user)
+{
+    operation->kind = kind;
+    text_copy(operation->counter, sizeof operation->counter, counter);
+    if (user >= 0)
+        text_format(operation->user_id, sizeof operation->user_id, "user-%d", user);
+}
+
+static int compare_versions(const void *a, const void *b)
+{
+    int64_t one = *(const int64_t *)a, two = *(const int64_t *)b;
+    return (one > two) - (one < two);
+}
+
+// The successes' versions are `first`, first + 1, ... without gap or double.
+static void assert_versions(const struct volley *volley, int64_t first)
+{
+    int64_t *versions = calloc(volley->n, sizeof *versions);
+    size_t n = 0;
+    for (size_t i = 0; i < volley->n; i++) {
+        if (volley->shots[i].operation.outcome.rc == RC_OK)
+            versions[n++] = volley->shots[i].operation.outcome.version;
+    }
+    qsort(versions, n, sizeof *versions, compare_versions);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_int_eq(versions[i], first + (int64_t)i);
+    free(versions);
+}
+
+// ---- no overselling -------------------------------------------------------------------------------
+
+static void sell_out(int i, enum guard_scope least, size_t instances, size_t buyers, int64_t units)
+{
+    struct fixture fixture;
+    if (!open_scenario(&fixture, i, least, instances))
+        return;
+    put_product(&fixture, "HOT", units);
+    struct volley volley;
+    volley_init(&volley, buyers);
+    for (size_t j = 0; j < buyers; j++) {
+        fill(volley_operation(&volley, j), OPERATION_DEDUCT, "stock/HOT", (int)j);
+        volley_submit(&volley, fixture.instances[j % instances].engine, j);
+    }
+    volley_wait(&volley);
+    // Under contention a request may be told to come again; it does, with its own key.
+    for (size_t j = 0; j < buyers; j++) {
+        struct operation *operation = volley_operation(&volley, j);
+        while (rc_info(operation->outcome.rc)->status == 503)
+            submit_and_wait(fixture.instances[j % instances].engine, operation);
+    }
+    ck_assert_uint_eq(volley_count(&volley, RC_OK), (size_t)units);
+    ck_assert_uint_eq(volley_count(&volley, RC_OUT_OF_STOCK), buyers - (size_t)units);
+    assert_versions(&volley, 2);
+    for (size_t j = 0; j < buyers; j++) {
+        const struct outcome *outcome = &volley.shots[j].operation.outcome;
+        if (outcome->rc == RC_OUT_OF_STOCK)
+            ck_assert_int_eq(outcome->remaining, 0);
+        else
+            ck_assert_int_eq(outcome->remaining, units + 1 - outcome->version);
+    }
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+
+START_TEST(one_instance_never_oversells)
+{
+    sell_out(_i, SCOPE_PROCESS, 1, 300, 100);
+}
+END_TEST
+
+START_TEST(two_instances_never_oversell)
+{
+    sell_out(_i, SCOPE_CLUSTER, 2, 120, 40);
+}
+END_TEST
+
+// ---- idempotency ----------------------------------------------------------------------------------
+
+START_TEST(one_key_one_effect)
+{
+    struct fixture fixture;
+    if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
+        return;
+    struct engine *engine = fixture.instances[0].engine;
+    put_product(&fixture, "A", 10);
+    put_product(&fixture, "B", 10);
+    enum { TWINS = 24 };
+    struct volley volley;
+    volley_init(&volley, TWINS);
+    for (size_t j = 0; j < TWINS; j++) {
+        struct operation *operation = volley_operation(&volley, j);
+        *operation = deduct_of("A", 3);
+        text_copy(operation->request_key, sizeof operation->request_key, "the-same-key");
+        volley_submit(&volley, engine, j);
+    }
+    volley_wait(&volley);
+    size_t first_results = 0;
+    for (size_t j = 0; j < TWINS; j++) {
+        struct operation *operation = volley_operation(&volley, j);
+        while (rc_info(operation->outcome.rc)->status == 503)
+            submit_and_wait(engine, operation);
+        ck_assert_int_eq(operation->outcome.rc, RC_OK);
+        ck_assert_int_eq(operation->outcome.version, 2);
+        ck_assert_int_eq(operation->outcome.remaining, 7);
+        ck_assert_str_eq(operation->outcome.strategy, scenario_at(_i).strategy->name);
+        first_results += !operation->outcome.replayed;
+    }
+    ck_assert_uint_eq(first_results, 1);
+
+    struct operation other = deduct_of("A", 4);
+    strcpy(other.request_key, "the-same-key");
+    ck_assert_int_eq(submit_and_wait(engine, &other), RC_IDEMPOTENCY_MISMATCH);
+    struct operation elsewhere = deduct_of("B", 3);
+    strcpy(elsewhere.request_key, "the-same-key");
+    ck_assert_int_eq(submit_and_wait(engine, &elsewhere), RC_IDEMPOTENCY_MISMATCH);
+
+    // A replay is answered also when nothing is left.
+    struct operation rest = deduct_of("A", 7);
+    ck_assert_int_eq(submit_and_wait(engine, &rest), RC_OK);
+    struct operation again = deduct_of("A", 3);
+    strcpy(again.request_key, "the-same-key");
+    ck_assert_int_eq(submit_and_wait(engine, &again), RC_OK);
+    ck_assert(again.outcome.replayed);
+    ck_assert_int_eq(again.outcome.remaining, 7);
+
+    // A refusal is not recorded: its key may succeed later.
+    struct operation refused = deduct_of("B", 11);
+    ck_assert_int_eq(submit_and_wait(engine, &refused), RC_OUT_OF_STOCK);
+    ck_assert_int_eq(refused.outcome.remaining, 10);
+    struct operation restock = {.kind = OPERATION_RESTOCK, .quantity = 5, .counter = "stock/B"};
+    ck_assert_int_eq(submit_and_wait(engine, &restock), RC_OK);
+    ck_assert_int_eq(submit_and_wait(engine, &refused), RC_OK);
+    ck_assert(!refused.outcome.replayed);
+    ck_assert_int_eq(refused.outcome.remaining, 4);
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
+// ---- coupons and lotteries ------------------------------------------------------------------------
+
+static size_t instances_for(int i)
+{
+    return scenario_at(i).strategy->scope == SCOPE_CLUSTER ? 2 : 1;
+}
+
+static void run_users(struct fixture *fixture, struct volley *volley, enum operation_kind kind,
+                      const char *counter, size_t users)
+{
+    for (size_t j = 0; j < volley->n; j++) {
+        fill(volley_operation(volley, j), kind, counter, (int)(j % users));
+        volley_submit(volley, fixture->instances[j % fixture->n].engine, j);
+    }
+    volley_wait(volley);
+    for (size_t j = 0; j < volley->n; j++) {
+        struct operation *operation = volley_operation(volley, j);
+        while (rc_info(operation->outcome.rc)->status == 503)
+            submit_and_wait(fixture->instances[j % fixture->n].engine, operation);
+    }
+}
+
+START_TEST(coupons_keep_total_and_limit)
+{
+    struct fixture fixture;
+    if (!open_scenario(&fixture, _i, SCOPE_PROCESS, instances_for(_i)))
+        return;
+    enum { USERS = 20, TRIES = 100, LIMIT = 2, TOTAL = 31 };
+    put_campaign(&fixture, "SPRING", TOTAL, LIMIT);
+    struct volley volley;
+    volley_init(&volley, TRIES);
+    run_users(&fixture, &volley, OPERATION_ISSUE, "coupon/SPRING", USERS);
+    ck_assert_uint_eq(volley_count(&volley, RC_OK), TOTAL);
+    int per_user[USERS] = {0};
+    for (size_t j = 0; j < TRIES; j++) {
+        const struct outcome *outcome = &volley.shots[j].operation.outcome;
+        if (outcome->rc == RC_OK) {
+            ck_assert_int_le(++per_user[j % USERS], LIMIT);
+            ck_assert(coupon_code_is_valid(outcome->code));
+        } else {
+            ck_assert(outcome->rc == RC_COUPON_EXHAUSTED || outcome->rc == RC_LIMIT_REACHED);
+        }
+    }
+    assert_versions(&volley, 2);
+    // The same coupon again for the same key, also when all are gone.
+    for (size_t j = 0; j < TRIES; j++) {
+        struct operation *operation = volley_operation(&volley, j);
+        if (operation->outcome.rc != RC_OK)
+            continue;
+        struct outcome first = operation->outcome;
+        ck_assert_int_eq(submit_and_wait(fixture.instances[0].engine, operation), RC_OK);
+        ck_assert(operation->outcome.replayed);
+        ck_assert_str_eq(operation->outcome.code, first.code);
+        ck_assert_int_eq(operation->outcome.version, first.version);
+        break;
+    }
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
+START_TEST(nobody_draws_twice)
+{
+    struct fixture fixture;
+    if (!open_scenario(&fixture, _i, SCOPE_PROCESS, instances_for(_i)))
+        return;
+    enum { USERS = 30, TRIES = 90, GOLD = 10 };
+    put_lottery(&fixture, "WHEEL", 1, GOLD);
+    struct volley volley;
+    volley_init(&volley, TRIES);
+    run_users(&fixture, &volley, OPERATION_DRAW, "lottery/WHEEL", USERS);
+    ck_assert_uint_eq(volley_count(&volley, RC_OK), USERS);
+    ck_assert_uint_eq(volley_count(&volley, RC_ALREADY_DRAWN), TRIES - USERS);
+    int drawn[USERS] = {0};
+    size_t won = 0;
+    for (size_t j = 0; j < TRIES; j++) {
+        struct operation *operation = volley_operation(&volley, j);
+        if (operation->outcome.rc != RC_OK)
+            continue;
+        ck_assert_int_eq(++drawn[j % USERS], 1);
+        won += operation->outcome.prize[0] != '\0';
+        struct outcome first = operation->outcome;
+        ck_assert_int_eq(submit_and_wait(fixture.instances[0].engine, operation), RC_OK);
+        ck_assert(operation->outcome.replayed);
+        ck_assert_str_eq(operation->outcome.prize, first.prize);
+        ck_assert_int_eq(operation->outcome.version, first.version);
+    }
+    ck_assert_uint_eq(won, GOLD); // nine draws in ten win until the gold is gone
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
+// ---- failures -------------------------------------------------------------------------------------
+
+START_TEST(a_failing_request_does_not_take_its_batch_along)
+{
+    struct fixture fixture;
+    if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
+        return;
+    put_product(&fixture, "A", 1000);
+    struct volley volley;
+    enum { N = 60 };
+    volley_init(&volley, N);
+    for (size_t j = 0; j < N; j++) {
+        struct operation *operation = volley_operation(&volley, j);
+        fill(operation, OPERATION_DEDUCT, j % 5 == 1 ? "stock/NONE" : "stock/A", -1);
+        operation->quantity = j % 5 == 0 ? 5000 : 2;
+        volley_submit(&volley, fixture.instances[0].engine, j);
+    }
+    volley_wait(&volley);
+    for (size_t j = 0; j < N; j++) {
+        enum rc expected = j % 5 == 0 ? RC_OUT_OF_STOCK : j % 5 == 1 ? RC_NOT_FOUND : RC_OK;
+        struct operation *operation = volley_operation(&volley, j);
+        while (rc_info(operation->outcome.rc)->status == 503)
+            submit_and_wait(fixture.instances[0].engine, operation);
+        ck_assert_int_eq(operation->outcome.rc, expected);
+    }
+    // The guard was left on every path: the next one does not wait for a lease to end.
+    int64_t from_ns = clock_now_ns();
+    struct operation next = deduct_of("A", 1);
+    ck_assert_int_eq(submit_and_wait(fixture.instances[0].engine, &next), RC_OK);
+    ck_assert_int_lt(clock_now_ns() - from_ns, 5 * NS_PER_S);
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
+START_TEST(a_late_request_is_answered_without_running)
+{
+    struct fixture fixture;
+    if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
+        return;
+    put_product(&fixture, "A", 10);
+    struct volley volley;
+    volley_init(&volley, 1);
+    *volley_operation(&volley, 0) = deduct_of("A", 1);
+    struct shot *shot = &volley.shots[0];
+    strcpy(shot->operation.request_key, "late");
+    volley_submit(&volley, fixture.instances[0].engine, 0);
+    volley_wait(&volley);
+    ck_assert_int_eq(shot->operation.outcome.rc, RC_OK);
+    volley.n_finished = 0;
+    strcpy(shot->operation.request_key, "too-late");
+    shot->job.deadline_ns = clock_now_ns() - 1;
+    ck_assert_int_eq(engine_submit(fixture.instances[0].engine, &shot->job), RC_OK);
+    volley_wait(&volley);
+    ck_assert_int_eq(shot->operation.outcome.rc, RC_OVERLOADED);
+    struct product stands;
+    ck_assert_int_eq(product_get(fixture.scratch.db, "A", &stands), RC_OK);
+    ck_assert_int_eq(stands.remaining, 9);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
+// ---- forced races ---------------------------------------------------------------------------------
+
+// Stops the first section that reaches the point until it is let go; the others pass.
+struct gate {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    enum pause_point point;
+    size_t arrived, expected; // opens by itself when so many are there
+    bool open;
+};
+
+static void gate_init(struct gate *gate, enum pause_point point, size_t expected)
+{
+    *gate = (struct gate){.point = point, .expected = expected};
+    pthread_mutex_init(&gate->mutex, NULL);
+    pthread_cond_init(&gate->changed, NULL);
+}
+
+static void gate_pause(void *arg, enum pause_point point)
+{
+    struct gate *gate = arg;
+    if (point != gate->point)
+        return;
+    pthread_mutex_lock(&gate->mutex);
+    if (++gate->arrived == gate->expected)
+        gate->open = true;
+    pthread_cond_broadcast(&gate->changed);
+    while (!gate->open)
+        pthread_cond_wait(&gate->changed, &gate->mutex);
+    pthread_mutex_unlock(&gate->mutex);
+}
+
+static void gate_wait_for_arrival(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->mutex);
+    while (gate->arrived == 0)
+        pthread_cond_wait(&gate->changed, &gate->mutex);
+    pthread_mutex_unlock(&gate->mutex);
+}
+
+static void gate_open(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->mutex);
+    gate->open = true;
+    pthread_cond_broadcast(&gate->changed);
+    pthread_mutex_unlock(&gate->mutex);
+}
+
+START_TEST(a_paused_holder_cannot_sell_twice)
+{
+    struct scenario scenario = scenario_at(_i);
+    if (scenario.strategy->scope != SCOPE_CLUSTER)
+        return;
+    struct gate gate;
+    gate_init(&gate, PAUSE_BEFORE_SAVE, 100);
+    struct fixture fixture;
+    struct fixture_options options = {.strategy = scenario.strategy,
+                                      .engine = scenario.engine,
+                                      .instances = 2,
+                                      .max_batch = scenario.max_batch,
+                                      .lock_ttl_ms = 300,
+                                      .hooks = {{gate_pause, &gate}}};
+    if (!fixture_open(&fixture, &options))
+        return;
+    put_product(&fixture, "LAST", 1);
+    struct volley volley;
+    volley_init(&volley, 2);
+    for (size_t j = 0; j < 2; j++)
+        fill(volley_operation(&volley, j), OPERATION_DEDUCT, "stock/LAST", (int)j);
+    volley_submit(&volley, fixture.instances[0].engine, 0);
+    gate_wait_for_arrival(&gate);
+    volley_submit(&volley, fixture.instances[1].engine, 1);
+    // A lease runs out meanwhile and the second sells; a row lock or a live session keeps it waiting.
+    volley_wait_for(&volley, 1, 900);
+    gate_open(&gate);
+    volley_wait(&volley);
+    ck_assert_uint_eq(volley_count(&volley, RC_OK), 1);
+    struct product stands;
+    ck_assert_int_eq(product_get(fixture.scratch.db, "LAST", &stands), RC_OK);
+    ck_assert_int_eq(stands.remaining, 0);
+    ck_assert_int_eq(stands.version, 2);
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
+// Two instances load before either saves: a barrier between load and save. Returns how many sold the
+// one unit there was.
+static size_t race_for_the_last(const struct strategy *strategy, enum db_engine engine,
+                                bool belts_off, size_t *ret_findings)
+{
+    struct gate gate;
+    gate_init(&gate, PAUSE_BEFORE_SAVE, 2);
+    struct fixture fixture;
+    struct fixture_options options = {.strategy = strategy,
+                                      .engine = engine,
+                                      .instances = 2,
+                                      .max_batch = 256,
+                                      .hooks = {{gate_pause, &gate}, {gate_pause, &gate}}};
+    if (!fixture_open(&fixture, &options))
+        return SIZE_MAX;
+    char error[MIGRATE_ERROR_MAX];
+    if (belts_off)
+        ck_assert_msg(migrate_lab(fixture.scratch.db, true, error) == RC_OK, "%s", error);
+    put_product(&fixture, "LAST", 1);
+    struct volley volley;
+    volley_init(&volley, 2);
+    for (size_t j = 0; j < 2; j++) {
+        fill(volley_operation(&volley, j), OPERATION_DEDUCT, "stock/LAST", (int)j);
+        volley_submit(&volley, fixture.instances[j].engine, j);
+    }
+    volley_wait(&volley);
+    size_t sold = volley_count(&volley, RC_OK);
+    *ret_findings = fixture_findings(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+    return sold;
+}
+
+START_TEST(none_sells_the_last_unit_twice)
+{
+    size_t findings;
+    size_t sold = race_for_the_last(strategy_find("none"), _i == 0 ? DB_SQLITE : DB_MYSQL, true,
+                                    &findings);
+    if (sold == SIZE_MAX)
+        return;
+    ck_assert_uint_eq(sold, 2);
+    ck_assert_uint_gt(findings, 0); // and reconciliation sees it
+}
+END_TEST
+
+START_TEST(the_ledger_key_stops_even_none)
+{
+    size_t findings;
+    size_t sold = race_for_the_last(strategy_find("none"), _i == 0 ? DB_SQLITE : DB_MYSQL, false,
+                                    &findings);
+    if (sold == SIZE_MAX)
+        return;
+    ck_assert_uint_eq(sold, 1);
+    ck_assert_uint_eq(findings, 0);
+}
+END_TEST
+
+START_TEST(the_demand_stops_the_same_race)
+{
+    static const char *const unguarded[] = {"optimistic", "conditional"};
+    size_t findings;
+    size_t sold = race_for_the_last(strategy_find(unguarded[_i / 2]),
+                                    _i % 2 == 0 ? DB_SQLITE : DB_MYSQL, true, &findings);
+    if (sold == SIZE_MAX)
+        return;
+    ck_assert_uint_eq(sold, 1);
+    ck_assert_uint_eq(findings, 0);
+}
+END_TEST
+
+// ---- lanes ----------------------------------------------------------------------------------------
+
+START_TEST(a_counter_is_decided_in_order_of_arrival)
+{
+    struct scenario scenario = scenario_at(_i);
+    if (scenario.max_batch == 1 || scenario.strategy->scope < SCOPE_PROCESS)
+        return;
+    struct fixture fixture;
+    if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
+        return;
+    enum { COUNTERS = 4, N = 200 };
+    for (int j = 0; j < COUNTERS; j++) {
+        char sku[8];
+        snprintf(sku, sizeof sku, "S%d", j);
+        put_product(&fixture, sku, N);
+    }
+    struct volley volley;
+    volley_init(&volley, N);
+    for (size_t j = 0; j < N; j++) {
+        char counter[16];
+        snprintf(counter, sizeof counter, "stock/S%zu", j % COUNTERS);
+        fill(volley_operation(&volley, j), OPERATION_DEDUCT, counter, -1);
+        volley_submit(&volley, fixture.instances[0].engine, j);
+    }
+    volley_wait(&volley);
+    for (size_t j = 0; j < N; j++)
+        ck_assert_int_eq(volley.shots[j].operation.outcome.version, 2 + (int64_t)(j / COUNTERS));
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
+START_TEST(drain_finishes_what_was_taken_and_takes_no_more)
+{
+    struct fixture fixture;
+    if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
+        return;
+    put_product(&fixture, "A", 1000);
+    struct engine *engine = fixture.instances[0].engine;
+    struct volley volley;
+    enum { N = 100 };
+    volley_init(&volley, N);
+    for (size_t j = 0; j + 1 < N; j++) {
+        fill(volley_operation(&volley, j), OPERATION_DEDUCT, "stock/A", -1);
+        volley_submit(&volley, engine, j);
+    }
+    engine_drain(engine);
+    ck_assert_uint_eq(volley.n_finished, N - 1);
+    struct shot *last = &volley.shots[N - 1];
+    *volley_operation(&volley, N - 1) = deduct_of("A", 1);
+    last->job = volley.shots[0].job;
+    last->job.operation = &last->operation;
+    ck_assert_int_eq(engine_submit(engine, &last->job), RC_OVERLOADED);
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("conformance");
+    TCase *every = tcase_create("every strategy");
+    tcase_set_timeout(every, 120);
+    int n = scenarios();
+    tcase_add_loop_test(every, one_instance_never_oversells, 0, n);
+    tcase_add_loop_test(every, two_instances_never_oversell, 0, n);
+    tcase_add_loop_test(every, one_key_one_effect, 0, n);
+    tcase_add_loop_test(every, coupons_keep_total_and_limit, 0, n);
+    tcase_add_loop_test(every, nobody_draws_twice, 0, n);
+    tcase_add_loop_test(every, a_failing_request_does_not_take_its_batch_along, 0, n);
+    tcase_add_loop_test(every, a_late_request_is_answered_without_running, 0, n);
+    tcase_add_loop_test(every, a_paused_holder_cannot_sell_twice, 0, n);
+    tcase_add_loop_test(every, a_counter_is_decided_in_order_of_arrival, 0, n);
+    tcase_add_loop_test(every, drain_finishes_what_was_taken_and_takes_no_more, 0, n);
+    suite_add_tcase(suite, every);
+    TCase *races = tcase_create("forced races");
+    tcase_set_timeout(races, 120);
+    tcase_add_loop_test(races, none_sells_the_last_unit_twice, 0, 2);
+    tcase_add_loop_test(races, the_ledger_key_stops_even_none, 0, 2);
+    tcase_add_loop_test(races, the_demand_stops_the_same_race, 0, 4);
+    suite_add_tcase(suite, races);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,197 @@
+// Fixtures of the conformance suite.
+#include "fixture.h"
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "metrics/metrics.h"
+#include "store/reconcile.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEADLINE_NS (20 * NS_PER_S)
+
+static bool servers_available(const struct strategy *strategy)
+{
+    if (strcmp(strategy->name, "redis-lock") == 0)
+        return scratch_server("HOLDFAST_TEST_REDIS") != NULL;
+    if (strcmp(strategy->name, "zookeeper-lock") == 0)
+        return scratch_server("HOLDFAST_TEST_ZOOKEEPER") != NULL;
+    return true;
+}
+
+static const char *or_empty(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
+static void start_instance(struct fixture *fixture, const struct fixture_options *options, size_t i)
+{
+    struct instance *instance = &fixture->instances[i];
+    const char *name = options->strategy->name;
+    struct engine_settings settings = {
+        .workers = 6,
+        .max_batch = options->max_batch,
+        .queue_limit = 100000,
+        .lab = true,
+        .guard = {.redis = or_empty(getenv("HOLDFAST_TEST_REDIS")),
+                  .zookeeper = or_empty(getenv("HOLDFAST_TEST_ZOOKEEPER")),
+                  .etcd = "",
+                  .lock_ttl_ms = options->lock_ttl_ms > 0 ? options->lock_ttl_ms : 10000,
+                  .lock_wait_ms = 10000,
+                  .lock_wait = "spin",
+                  .instance = "conformance"},
+        .strategy = {name, name, name},
+        .hooks = options->hooks[i],
+    };
+    char error[GUARD_ERROR_MAX];
+    instance->store = scratch_second_store(&fixture->scratch);
+    ck_assert_int_eq(metrics_new(&instance->metrics), RC_OK);
+    ck_assert_msg(engine_new(&settings, instance->store, instance->metrics, &instance->engine,
+                             error) == RC_OK,
+                  "%s", error);
+}
+
+bool fixture_open(struct fixture *fixture, const struct fixture_options *options)
+{
+    if (!scratch_available(options->engine) || !servers_available(options->strategy)) {
+        printf("skipped: %s on %s needs a server that is not here\n", options->strategy->name,
+               options->engine == DB_SQLITE ? "SQLite" : "MySQL");
+        return false;
+    }
+    *fixture = (struct fixture){.n = options->instances};
+    scratch_open(&fixture->scratch, options->engine);
+    for (size_t i = 0; i < options->instances; i++)
+        start_instance(fixture, options, i);
+    return true;
+}
+
+void fixture_close(struct fixture *fixture)
+{
+    for (size_t i = 0; i < fixture->n; i++) {
+        engine_free(fixture->instances[i].engine);
+        metrics_free(fixture->instances[i].metrics);
+        store_close(fixture->instances[i].store);
+    }
+    scratch_close(&fixture->scratch);
+}
+
+static void print_finding(void *arg, const struct finding *finding)
+{
+    (void)arg;
+    printf("finding: %s: %s: %s\n", finding->check, finding->where, finding->what);
+}
+
+size_t fixture_findings(struct fixture *fixture)
+{
+    struct reconciliation summary;
+    ck_assert_int_eq(reconcile_run(fixture->scratch.db, print_finding, NULL, &summary), RC_OK);
+    return (size_t)summary.findings;
+}
+
+void fixture_assert_reconciled(struct fixture *fixture)
+{
+    ck_assert_uint_eq(fixture_findings(fixture), 0);
+}
+
+static void finished(struct job *job, enum rc rc)
+{
+    struct shot *shot = CONTAINER_OF(job, struct shot, job);
+    struct volley *volley = shot->volley;
+    shot->operation.outcome.rc = rc;
+    pthread_mutex_lock(&volley->mutex);
+    volley->n_finished++;
+    pthread_cond_broadcast(&volley->done);
+    pthread_mutex_unlock(&volley->mutex);
+}
+
+static void fresh(struct operation *operation)
+{
+    uint64_t number;
+    random_bytes(&number, sizeof number);
+    random_bytes(operation->entropy, sizeof operation->entropy);
+    snprintf(operation->request_key, sizeof operation->request_key, "key-%016lx",
+             (unsigned long)number);
+}
+
+void volley_init(struct volley *volley, size_t n)
+{
+    *volley = (struct volley){.n = n, .shots = calloc(n, sizeof *volley->shots)};
+    ck_assert_ptr_nonnull(volley->shots);
+    pthread_mutex_init(&volley->mutex, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&volley->done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    for (size_t i = 0; i < n; i++) {
+        volley->shots[i].volley = volley;
+        volley->shots[i].operation.quantity = 1;
+        fresh(&volley->shots[i].operation);
+    }
+}
+
+void volley_release(struct volley *volley)
+{
+    pthread_cond_destroy(&volley->done);
+    pthread_mutex_destroy(&volley->mutex);
+    free(volley->shots);
+}
+
+struct operation *volley_operation(struct volley *volley, size_t i)
+{
+    return &volley->shots[i].operation;
+}
+
+void volley_submit(struct volley *volley, struct engine *engine, size_t i)
+{
+    struct shot *shot = &volley->shots[i];
+    shot->job.operation = &shot->operation;
+    shot->job.finished = finished;
+    shot->job.deadline_ns = clock_now_ns() + DEADLINE_NS;
+    volley->n_submitted++;
+    ck_assert_int_eq(engine_submit(engine, &shot->job), RC_OK);
+}
+
+bool volley_wait_for(struct volley *volley, size_t n, int64_t timeout_ms)
+{
+    int64_t until_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
+    struct timespec until = {.tv_sec = until_ns / NS_PER_S, .tv_nsec = until_ns % NS_PER_S};
+    pthread_mutex_lock(&volley->mutex);
+    int code = 0;
+    while (volley->n_finished < n && code == 0)
+        code = pthread_cond_timedwait(&volley->done, &volley->mutex, &until);
+    bool reached = volley->n_finished >= n;
+    pthread_mutex_unlock(&volley->mutex);
+    return reached;
+}
+
+void volley_wait(struct volley *volley)
+{
+    ck_assert(volley_wait_for(volley, volley->n_submitted, 60000));
+}
+
+size_t volley_count(const struct volley *volley, enum rc rc)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < volley->n_submitted; i++)
+        count += volley->shots[i].operation.outcome.rc == rc;
+    return count;
+}
+
+enum rc submit_and_wait(struct engine *engine, struct operation *operation)
+{
+    struct volley volley;
+    volley_init(&volley, 1);
+    if (operation->request_key[0] == '\0')
+        fresh(operation);
+    *volley_operation(&volley, 0) = *operation;
+    volley_submit(&volley, engine, 0);
+    volley_wait(&volley);
+    *operation = *volley_operation(&volley, 0);
+    volley_release(&volley);
+    return operation->outcome.rc;
+}

@@ -1,0 +1,67 @@
+// What the conformance tests stand on: a database, one or more instances of the engine on it, and a
+// way to submit operations and wait for all of them.
+#pragma once
+
+#include "engine/engine.h"
+#include "scratch.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define INSTANCES_MAX 3
+
+struct instance {
+    struct store *store;
+    struct metrics *metrics;
+    struct engine *engine;
+};
+
+struct fixture {
+    struct scratch scratch;
+    size_t n;
+    struct instance instances[INSTANCES_MAX];
+};
+
+struct fixture_options {
+    const struct strategy *strategy; // of all endpoints
+    enum db_engine engine;
+    size_t instances, max_batch;
+    int64_t lock_ttl_ms; // 0: a generous one
+    struct engine_hooks hooks[INSTANCES_MAX];
+};
+
+// False if a server that the strategy or engine needs is not there (see scratch.h).
+bool fixture_open(struct fixture *fixture, const struct fixture_options *options);
+void fixture_close(struct fixture *fixture);
+
+// No finding, or the test fails and prints them.
+void fixture_assert_reconciled(struct fixture *fixture);
+// How many findings there are.
+size_t fixture_findings(struct fixture *fixture);
+
+// Many operations in flight at once. Submitted from one thread, finished by workers.
+struct volley {
+    pthread_mutex_t mutex;
+    pthread_cond_t done;
+    size_t n, n_submitted, n_finished;
+    struct shot *shots;
+};
+
+struct shot {
+    struct job job;
+    struct operation operation;
+    struct volley *volley;
+};
+
+void volley_init(struct volley *volley, size_t n);
+void volley_release(struct volley *volley);
+// The i-th operation, zeroed but for a fresh request key and quantity 1, to be filled in.
+struct operation *volley_operation(struct volley *volley, size_t i);
+void volley_submit(struct volley *volley, struct engine *engine, size_t i);
+void volley_wait(struct volley *volley);                    // for all that were submitted
+bool volley_wait_for(struct volley *volley, size_t n, int64_t timeout_ms); // until n are finished
+size_t volley_count(const struct volley *volley, enum rc rc);
+
+// One operation, submitted and waited for.
+enum rc submit_and_wait(struct engine *engine, struct operation *operation);

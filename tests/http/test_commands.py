@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""The commands: migrate, reconcile, config, what serve refuses, exit codes."""
+
+import json
+import os
+import subprocess
+import threading
+import time
+import unittest
+
+from cluster import BINARY, TestCase, clean_environment, run
+
+
+class Config(TestCase):
+    def shown(self, *arguments, **environment):
+        done = run("config", *arguments, environment=environment)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        shown = {}
+        for line in done.stdout.splitlines():
+            name, _, rest = line.partition("=")
+            value, _, origin = rest.partition("#")
+            shown[name.strip()] = (value.strip(), origin.strip())
+        return shown
+
+    def write(self, text):
+        path = os.path.join(self.sqlite().store.removeprefix("sqlite:") + ".ini")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def test_order_of_precedence(self):
+        path = self.write("workers = 3\nlock.ttl_ms = 300\nqueue.limit = 30\n")
+        shown = self.shown("--config", path, "--queue.limit=50", HOLDFAST_LOCK_TTL_MS="400",
+                           HOLDFAST_QUEUE_LIMIT="40")
+        self.assertEqual(shown["workers"], ("3", f"{path} line 1"))
+        self.assertEqual(shown["lock.ttl_ms"], ("400", "environment HOLDFAST_LOCK_TTL_MS"))
+        self.assertEqual(shown["queue.limit"], ("50", "flag --queue.limit"))
+        self.assertEqual(shown["listen"], ("127.0.0.1:8080", "default"))
+
+    def test_secrets_are_masked(self):
+        shown = self.shown("--store", "mysql://u:secret@h:1/d", "--auth.admin_token", "secret")
+        self.assertEqual(shown["store"][0], "mysql://u:***@h:1/d")
+        self.assertEqual(shown["auth.admin_token"][0], "***")
+
+    def test_mistakes_are_named(self):
+        path = self.write("# one\nworker = 3\n")
+        for arguments, environment, words in (
+                (["--lok.ttl_ms=5"], {}, ["--lok.ttl_ms", "lock.ttl_ms"]),
+                (["--lock.ttl_ms=soon"], {}, ["--lock.ttl_ms", "soon", "whole number"]),
+                (["--stock.strategy=hope"], {}, ["hope", "zookeeper-lock"]),
+                ([], {"HOLDFAST_WORKER": "3"}, ["HOLDFAST_WORKER", "HOLDFAST_WORKERS"]),
+                (["--config", path], {}, [path, "line 2", "worker"]),
+                (["--config", "/nowhere.ini"], {}, ["/nowhere.ini"]),
+                (["stray"], {}, ["stray"])):
+            for command in ("config", "serve"):
+                done = run(command, *arguments, environment=environment)
+                self.assertEqual(done.returncode, 2, done)
+                for word in words:
+                    self.assertIn(word, done.stderr)
+
+    def test_help_and_version(self):
+        self.assertIn("--lock.ttl_ms", run("--help").stdout)
+        for command in ("serve", "migrate", "reconcile", "config"):
+            done = run(command, "--help")
+            self.assertEqual((done.returncode, command in done.stdout), (0, True))
+        self.assertTrue(run("version").stdout.startswith("holdfast "))
+        for arguments in ((), ("hope",)):
+            self.assertEqual(run(*arguments).returncode, 2)
+
+
+class Serve(TestCase):
+    def refused(self, *arguments):
+        done = run("serve", "--listen=127.0.0.1:0", *arguments)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        return done.stderr
+
+    def test_embedded_database_migrates_itself(self):
+        store = self.sqlite().store
+        with self.subTest("first start"):
+            self.assertEqual(self.cluster(store).call("GET", "/readyz").status, 200)
+        self.assertEqual(run("migrate", "status", f"--store={store}").returncode, 0)
+
+    def test_other_databases_must_be_up_to_date(self):
+        store = self.mysql().store
+        self.assertIn("migrate", self.refused(f"--store={store}"))
+        self.assertEqual(run("migrate", "up", f"--store={store}").returncode, 0)
+        self.assertEqual(self.cluster(store).call("GET", "/readyz").status, 200)
+
+    def test_refusals_name_what_is_missing(self):
+        store = self.sqlite().store
+        self.assertIn("redis", self.refused(f"--store={store}", "--stock.strategy=redis-lock"))
+        self.assertIn("lab", self.refused(f"--store={store}", "--coupon.strategy=none"))
+        self.assertIn("token", self.refused(f"--store={store}", "--listen=0.0.0.0:0"))
+        self.assertIn("sqlite:PATH", self.refused("--store=oracle:x"))
+        service = self.cluster(store)
+        taken = self.refused(f"--store={self.sqlite().store}", f"--listen=127.0.0.1:{service.ports[0]}")
+        self.assertIn(str(service.ports[0]), taken)
+
+    def test_database_that_does_not_answer(self):
+        self.refused("--store=mysql://root:x@127.0.0.1:1/none")
+
+
+class MigrateOnSqlite(TestCase):
+    def database(self):
+        return self.sqlite()
+
+    def migrate(self, store, *arguments):
+        return run("migrate", *arguments, f"--store={store}")
+
+    def test_up_down_status(self):
+        store = self.database().store
+        pending = self.migrate(store, "status")
+        self.assertIn("pending", pending.stdout)
+        up = self.migrate(store, "up")
+        self.assertEqual(up.returncode, 0, up.stderr)
+        self.assertNotIn("pending", self.migrate(store, "status").stdout)
+        self.assertEqual(self.migrate(store, "up").returncode, 0)
+        down = self.migrate(store, "down")
+        self.assertEqual(down.returncode, 0, down.stderr)
+        self.assertIn("pending", self.migrate(store, "status").stdout)
+        self.assertEqual(self.migrate(store, "up").returncode, 0)
+        for arguments in ((), ("sideways",), ("down", "x"), ("up", "1")):
+            self.assertEqual(self.migrate(store, *arguments).returncode, 2, arguments)
+
+    def test_runners_at_once_do_it_once(self):
+        store = self.database().store
+        command = [BINARY, "migrate", "up", f"--store={store}"]
+        runners = [subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT, text=True) for _ in range(4)]
+        for runner in runners:
+            output = runner.communicate(timeout=60)[0]
+            self.assertEqual(runner.returncode, 0, output)
+
+
+class MigrateOnMysql(MigrateOnSqlite):
+    def database(self):
+        return self.mysql()
+
+    def test_edited_migration_is_refused(self):
+        database = self.mysql()
+        self.assertEqual(self.migrate(database.store, "up").returncode, 0)
+        database.sql("UPDATE schema_migrations SET checksum = 'another'")
+        refused = self.migrate(database.store, "up")
+        self.assertEqual(refused.returncode, 2, refused)
+        self.assertIn("checksum", refused.stdout + refused.stderr)
+        serve = run("serve", "--listen=127.0.0.1:0", f"--store={database.store}")
+        self.assertEqual(serve.returncode, 2, serve)
+
+
+class Reconcile(TestCase):
+    def sold(self):
+        database = self.mysql()
+        service = self.cluster(database.store)
+        service.call("PUT", "/v1/stock/R", {"quantity": 10})
+        for i in range(3):
+            service.call("POST", "/v1/stock/R/deduct", {"quantity": 1}, f"r-{i}")
+        return database
+
+    def reconcile(self, database, *arguments):
+        return run("reconcile", *arguments, f"--store={database.store}")
+
+    def test_clean(self):
+        database = self.sold()
+        self.assertEqual(self.reconcile(database).returncode, 0)
+        report = self.reconcile(database, "--json")
+        self.assertEqual(report.returncode, 0)
+        self.assertEqual(json.loads(report.stdout)["findings"], [])
+
+    def test_findings(self):
+        for statement, where in (
+                ("UPDATE counter SET remaining = remaining + 2 WHERE name = 'stock/R'", "stock/R"),
+                ("DELETE FROM ledger WHERE counter = 'stock/R' AND version = 3", "stock/R"),
+                ("UPDATE ledger SET remaining = 5 WHERE counter = 'stock/R' AND version = 2", "stock/R")):
+            database = self.sold()
+            database.sql(statement)
+            found = self.reconcile(database)
+            self.assertEqual(found.returncode, 1, statement)
+            self.assertIn(where, found.stdout)
+            report = json.loads(self.reconcile(database, "--json").stdout)
+            self.assertGreater(len(report["findings"]), 0)
+            self.assertIn(where, report["findings"][0]["where"])
+
+    def test_while_the_service_runs(self):
+        database = self.mysql()
+        service = self.cluster(database.store)
+        service.call("PUT", "/v1/stock/R", {"quantity": 100000})
+        done = threading.Event()
+
+        def sell():
+            i = 0
+            while not done.is_set():
+                service.call("POST", "/v1/stock/R/deduct", {"quantity": 1}, f"busy-{i}")
+                i += 1
+
+        seller = threading.Thread(target=sell)
+        seller.start()
+        try:
+            for _ in range(5):
+                self.assertEqual(self.reconcile(database).returncode, 0)
+                time.sleep(0.05)
+        finally:
+            done.set()
+            seller.join()
+
+    def test_could_not_run(self):
+        self.assertEqual(run("reconcile", "--store=mysql://root:x@127.0.0.1:1/none").returncode, 2)
+        self.assertEqual(run("reconcile", "--store=oracle:x").returncode, 2)
+        self.assertEqual(run("reconcile", "--hope").returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,100 @@
+// Keys are random, so that tests can run side by side on one server.
+#include "guards.h"
+
+#include "base/clock.h"
+#include "base/random.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct subject subjects[] = {
+    {.strategy = "mutex"},
+    {.strategy = "lock-table", .engine = DB_SQLITE, .needs_db = true},
+    {.strategy = "lock-table",
+     .engine = DB_MYSQL,
+     .server = "HOLDFAST_TEST_MYSQL",
+     .needs_db = true},
+    {.strategy = "redis-lock", .server = "HOLDFAST_TEST_REDIS"},
+    {.strategy = "zookeeper-lock", .server = "HOLDFAST_TEST_ZOOKEEPER"},
+};
+const int n_subjects = (int)ARRAY_LENGTH(subjects);
+
+static const char *or_empty(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
+bool rig_open(struct rig *rig, const struct subject *subject, const struct rig_options *options)
+{
+    *rig = (struct rig){0};
+    if (subject->server != NULL && scratch_server(subject->server) == NULL) {
+        fprintf(stderr, "SKIPPED %s: %s is not set\n", subject->strategy, subject->server);
+        return false;
+    }
+    const char *redis = options->redis, *zookeeper = options->zookeeper;
+    if (redis == NULL && strcmp(subject->strategy, "redis-lock") == 0)
+        redis = scratch_server("HOLDFAST_TEST_REDIS");
+    if (zookeeper == NULL && strcmp(subject->strategy, "zookeeper-lock") == 0)
+        zookeeper = scratch_server("HOLDFAST_TEST_ZOOKEEPER");
+    rig->settings =
+        (struct guard_settings){.redis = or_empty(redis),
+                                .zookeeper = or_empty(zookeeper),
+                                .etcd = "",
+                                .lock_ttl_ms = options->ttl_ms > 0 ? options->ttl_ms : 8000,
+                                .lock_wait_ms = options->wait_ms > 0 ? options->wait_ms : 5000,
+                                .lock_wait = options->wait != NULL ? options->wait : "spin",
+                                .instance = "test"};
+    if (subject->needs_db) {
+        scratch_open(&rig->scratch, subject->engine);
+        rig->has_scratch = true;
+    }
+    uint64_t number;
+    random_bytes(&number, sizeof number);
+    for (size_t i = 0; i < TEST_KEYS; i++) {
+        snprintf(rig->names[i], sizeof rig->names[i], "stock/T%016lx.%zu", (unsigned long)number,
+                 i);
+        rig->keys[i] = rig->names[i];
+    }
+    char why[GUARD_ERROR_MAX] = "";
+    enum rc rc = guard_open(strategy_find(subject->strategy), &rig->settings, &rig->guard, why);
+    ck_assert_msg(rc == RC_OK, "%s: %s", subject->strategy, why);
+    return true;
+}
+
+void rig_close(struct rig *rig)
+{
+    guard_close(rig->guard);
+    if (rig->has_scratch)
+        scratch_close(&rig->scratch);
+}
+
+struct guard *rig_second_guard(struct rig *rig)
+{
+    static struct guard_settings settings; // outlives the call; the same in every test of a process
+    const char *redis = scratch_server("HOLDFAST_TEST_REDIS");
+    const char *zookeeper = scratch_server("HOLDFAST_TEST_ZOOKEEPER");
+    settings = rig->settings;
+    settings.redis = or_empty(redis);
+    settings.zookeeper = or_empty(zookeeper);
+    struct guard *guard;
+    char why[GUARD_ERROR_MAX] = "";
+    enum rc rc = guard_open(rig->guard->strategy, &settings, &guard, why);
+    ck_assert_msg(rc == RC_OK, "%s", why);
+    return guard;
+}
+
+struct db *rig_db(struct rig *rig)
+{
+    struct db *db = NULL;
+    if (rig->has_scratch)
+        ck_assert_int_eq(db_new(rig->scratch.store, &db), RC_OK);
+    return db;
+}
+
+enum rc rig_enter(struct rig *rig, struct guard *guard, struct db *db, size_t first, size_t n,
+                  int64_t deadline_ms, struct guard_hold *ret_hold)
+{
+    return guard_enter(guard, db, rig->keys + first, n, clock_now_ns() + deadline_ms * NS_PER_MS,
+                       ret_hold);
+}

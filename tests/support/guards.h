@@ -1,0 +1,53 @@
+// What the guard tests stand on: an open guard of a strategy with what it needs behind it, and keys
+// that no other test uses.
+#pragma once
+
+#include "guard/guard.h"
+#include "scratch.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// A lock strategy and what it stands on.
+struct subject {
+    const char *strategy;
+    enum db_engine engine; // lock-table only
+    const char *server;    // the variable that names its server, or NULL
+    bool needs_db;
+};
+
+// All strategies that lock, each on all that it can stand on.
+extern const struct subject subjects[];
+extern const int n_subjects;
+
+#define TEST_KEYS 5
+
+struct rig {
+    struct scratch scratch;
+    bool has_scratch;
+    struct guard_settings settings;
+    struct guard *guard;
+    char names[TEST_KEYS][40];
+    const char *keys[TEST_KEYS]; // sorted
+};
+
+struct rig_options {
+    const char *wait;              // NULL: "spin"
+    int64_t ttl_ms;                // 0: 8000
+    int64_t wait_ms;               // 0: 5000
+    const char *redis, *zookeeper; // instead of the test servers: a proxy
+};
+
+// False, and says so, if the server is not there (see scratch.h).
+bool rig_open(struct rig *rig, const struct subject *subject, const struct rig_options *options);
+void rig_close(struct rig *rig);
+
+// Another instance's guard, with the same database and the test servers. The caller closes it.
+struct guard *rig_second_guard(struct rig *rig);
+
+// A connection for another thread, or NULL where the strategy needs none. The caller frees.
+struct db *rig_db(struct rig *rig);
+
+// guard_enter on some of the rig's keys, with a deadline from now.
+enum rc rig_enter(struct rig *rig, struct guard *guard, struct db *db, size_t first, size_t n,
+                  int64_t deadline_ms, struct guard_hold *ret_hold);

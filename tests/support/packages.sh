@@ -1,0 +1,97 @@
+# shellcheck shell=bash
+# Installs what a chore needs and is missing, by Debian package name. Sourced by ./dev.
+#
+#     packages_ensure NAME ...      NAME may be `a|b`: either will do, the first that exists is installed
+#
+# dpkg is asked first: a machine that has everything needs neither root nor network. No service is
+# started by an installation: the tests run private servers, and a machine's own stay as they are.
+
+packages_build() {
+    printf '%s\n' build-essential cmake ninja-build pkgconf curl \
+        libmicrohttpd-dev libhiredis-dev libjansson-dev libsqlite3-dev libzookeeper-mt-dev
+    if [ "${HOLDFAST_MYSQL:-}" = libmysqlclient ]; then
+        echo libmysqlclient-dev
+    else
+        echo libmariadb-dev
+    fi
+}
+
+packages_stack() {
+    printf '%s\n' mariadb-server-core mariadb-client-core redis-server zookeeper \
+        'default-jre-headless|openjdk-17-jre-headless|openjdk-21-jre-headless'
+}
+
+packages_test() {
+    printf '%s\n' check python3
+}
+
+packages_check() {
+    printf '%s\n' clang clang-format clang-tidy shellcheck python3 python3-yaml
+}
+
+package_installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Is one of a|b|c installed?
+package_satisfied() {
+    local name
+    for name in ${1//|/ }; do
+        if package_installed "$name"; then return 0; fi
+    done
+    return 1
+}
+
+# The first of a|b|c that apt knows, else the first.
+package_choose() {
+    local name
+    for name in ${1//|/ }; do
+        if apt-cache show --no-all-versions "$name" >/dev/null 2>&1; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "${1%%|*}"
+}
+
+packages_as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        env DEBIAN_FRONTEND=noninteractive "$@"
+    elif command -v sudo >/dev/null; then
+        sudo env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        echo "dev: to install packages, run as root or install sudo" >&2
+        return 1
+    fi
+}
+
+# While this file says 101, packages start no services. One that is there already is left alone.
+packages_apt_install() (
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'packages_as_root rm -f "$policy"' EXIT
+        trap 'exit 130' INT
+        trap 'exit 143' TERM
+        printf '#!/bin/sh\nexit 101\n' | packages_as_root tee "$policy" >/dev/null
+        packages_as_root chmod 755 "$policy"
+    fi
+    packages_as_root apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@"
+)
+
+packages_ensure() {
+    local wanted missing=() chosen=()
+    for wanted in "$@"; do
+        package_satisfied "$wanted" || missing+=("$wanted")
+    done
+    if [ ${#missing[@]} = 0 ]; then return 0; fi
+    if ! command -v apt-get >/dev/null; then
+        echo "dev: this is no Debian; install by hand: ${missing[*]}" >&2
+        return 1
+    fi
+    echo "dev: installing ${missing[*]}"
+    packages_as_root apt-get -o DPkg::Lock::Timeout=300 update -q
+    for wanted in "${missing[@]}"; do
+        chosen+=("$(package_choose "$wanted")")
+    done
+    packages_apt_install "${chosen[@]}"
+}

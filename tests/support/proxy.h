@@ -1,0 +1,28 @@
+// A TCP proxy between a client under test and its server, to lose what a network loses: answers,
+// requests, or the connection.
+#pragma once
+
+#include <stdbool.h>
+
+struct proxy;
+
+// Listens on a free port of loopback. The server is `host:port`, numeric. Fails the test when it
+// cannot. Connections come and go as the client likes.
+struct proxy *proxy_start(const char *server);
+void proxy_stop(struct proxy *proxy);
+
+// "127.0.0.1:port", valid while the proxy lives.
+const char *proxy_address(const struct proxy *proxy);
+
+// While set, what the server (or client) sends is read and thrown away.
+void proxy_swallow_answers(struct proxy *proxy, bool swallow);
+void proxy_swallow_requests(struct proxy *proxy, bool swallow);
+
+// While held, nothing that clients send is read; what they have sent stays, even if they have
+// closed since. Released, it is carried on, one connection after the other: the newest or the
+// oldest first.
+void proxy_hold_requests(struct proxy *proxy);
+void proxy_release_requests(struct proxy *proxy, bool newest_first);
+
+// Breaks all connections; new ones are accepted.
+void proxy_cut(struct proxy *proxy);

@@ -1,0 +1,99 @@
+// Scratch databases. On MySQL each has its own name, so that tests can run side by side.
+#include "scratch.h"
+
+#include "base/random.h"
+#include "base/text.h"
+#include "store/migrate.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *scratch_server(const char *variable)
+{
+    const char *value = getenv(variable);
+    if (value != NULL && value[0] != '\0')
+        return value;
+    const char *require = getenv("HOLDFAST_TEST_REQUIRE");
+    if (require != NULL && strcmp(require, "1") == 0)
+        ck_abort_msg("%s is not set, and HOLDFAST_TEST_REQUIRE=1", variable);
+    return NULL;
+}
+
+bool scratch_available(enum db_engine engine)
+{
+    return engine == DB_SQLITE || scratch_server("HOLDFAST_TEST_MYSQL") != NULL;
+}
+
+static void connect_to(struct scratch *scratch, const char *url)
+{
+    char error[DB_ERROR_MAX];
+    ck_assert_msg(store_open(url, &scratch->store, error) == RC_OK, "%s", error);
+    ck_assert_int_eq(db_new(scratch->store, &scratch->db), RC_OK);
+}
+
+static void disconnect(struct scratch *scratch)
+{
+    db_free(scratch->db);
+    store_close(scratch->store);
+    scratch->db = NULL;
+    scratch->store = NULL;
+}
+
+static void administer(struct scratch *scratch, const char *verb)
+{
+    char sql[128];
+    connect_to(scratch, scratch_server("HOLDFAST_TEST_MYSQL"));
+    snprintf(sql, sizeof sql, "%s DATABASE %s", verb, scratch->database);
+    ck_assert_msg(db_exec(scratch->db, sql, NULL, 0, NULL) == RC_OK, "%s: %s", sql,
+                  db_error(scratch->db));
+    disconnect(scratch);
+}
+
+void scratch_open(struct scratch *scratch, enum db_engine engine)
+{
+    *scratch = (struct scratch){.engine = engine};
+    if (engine == DB_SQLITE) {
+        strcpy(scratch->folder, "/tmp/holdfast-test-XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(scratch->folder));
+        snprintf(scratch->url, sizeof scratch->url, "sqlite:%s/test.db", scratch->folder);
+    } else {
+        const char *server = scratch_server("HOLDFAST_TEST_MYSQL");
+        uint64_t number;
+        random_bytes(&number, sizeof number);
+        snprintf(scratch->database, sizeof scratch->database, "holdfast_scratch_%016lx",
+                 (unsigned long)number);
+        administer(scratch, "CREATE");
+        snprintf(scratch->url, sizeof scratch->url, "%.*s/%s",
+                 (int)(strrchr(server, '/') - server), server, scratch->database);
+    }
+    connect_to(scratch, scratch->url);
+    char error[MIGRATE_ERROR_MAX];
+    ck_assert_msg(migrate_up(scratch->db, 5000, NULL, error) == RC_OK, "%s", error);
+}
+
+void scratch_close(struct scratch *scratch)
+{
+    disconnect(scratch);
+    if (scratch->engine == DB_MYSQL) {
+        administer(scratch, "DROP");
+        return;
+    }
+    static const char *const files[] = {"test.db", "test.db-wal", "test.db-shm"};
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/%s", scratch->folder, files[i]);
+        unlink(path);
+    }
+    rmdir(scratch->folder);
+}
+
+struct store *scratch_second_store(const struct scratch *scratch)
+{
+    struct store *store;
+    char error[DB_ERROR_MAX];
+    ck_assert_msg(store_open(scratch->url, &store, error) == RC_OK, "%s", error);
+    return store;
+}

@@ -1,0 +1,234 @@
+// Strict JSON: what is refused, as what, and what a refusal says.
+#include "http/body.h"
+#include "http/json_write.h"
+#include "http/problem.h"
+
+#include "base/text.h"
+#include "domain/operation.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLICE(text) ((struct slice){text, sizeof(text) - 1})
+
+struct deduct {
+    int64_t quantity;
+    char user_id[ID_MAX + 1];
+    char title[11];
+};
+
+static enum rc decode(const char *bytes, size_t length, struct deduct *ret_deduct,
+                      struct problem *problem)
+{
+    *problem = (struct problem){0};
+    const struct field fields[] = {
+        {"quantity", FIELD_INT, true, 1, 1000000, &ret_deduct->quantity},
+        {"user_id", FIELD_ID, false, 0, 0, ret_deduct->user_id},
+        {"title", FIELD_TEXT, false, 1, 10, ret_deduct->title},
+    };
+    return body_decode(bytes, length, fields, ARRAY_LENGTH(fields), problem);
+}
+#define DECODE(bytes) decode(bytes, sizeof(bytes) - 1, &deduct, &problem)
+
+START_TEST(good_bodies)
+{
+    struct deduct deduct = {0};
+    struct problem problem;
+    ck_assert_int_eq(DECODE("{\"quantity\":3,\"user_id\":\"u:1\",\"title\":\"K\xc3\xa4se\"}"),
+                     RC_OK);
+    ck_assert_int_eq(deduct.quantity, 3);
+    ck_assert_str_eq(deduct.user_id, "u:1");
+    ck_assert_str_eq(deduct.title, "K\xc3\xa4se");
+    ck_assert_int_eq(DECODE(" \r\n\t{ \"quantity\" : 1000000 } \n"), RC_OK);
+    ck_assert_int_eq(DECODE("{\"qu\\u0061ntity\":1}"), RC_OK);
+    ck_assert_int_eq(problem.rc, RC_OK);
+}
+END_TEST
+
+START_TEST(not_json)
+{
+    struct deduct deduct = {0};
+    struct problem problem;
+    const enum rc bad = RC_MALFORMED_REQUEST;
+    ck_assert_int_eq(DECODE(""), bad);
+    ck_assert_int_eq(DECODE("quantity=1"), bad);
+    ck_assert_int_eq(DECODE("[1]"), bad);
+    ck_assert_int_eq(DECODE("1"), bad);
+    ck_assert_int_eq(DECODE("{\"quantity\":1"), bad);
+    ck_assert_int_eq(DECODE("{\"quantity\":1}x"), bad);
+    ck_assert_int_eq(DECODE("{\"quantity\":1}\0"), bad);
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"quantity\":1}"), bad);
+    ck_assert_int_eq(DECODE("\xef\xbb\xbf{\"quantity\":1}"), bad);
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"user_id\":\"\xff\"}"), bad);
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"user_id\":\"\\u0000\"}"), bad);
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"user_id\":\"\\ud800\"}"), bad);
+    ck_assert_int_eq(DECODE("{\"quantity\":Infinity}"), bad);
+    ck_assert(problem.detail[0] != '\0');
+}
+END_TEST
+
+START_TEST(depth)
+{
+    struct problem problem = {0};
+    for (int depth = BODY_DEPTH_MAX; depth <= BODY_DEPTH_MAX + 1; depth++) {
+        struct buffer body = {0};
+        buffer_append_text(&body, "{\"a\":");
+        for (int i = 1; i < depth; i++)
+            buffer_append_text(&body, "[");
+        for (int i = 1; i < depth; i++)
+            buffer_append_text(&body, "]");
+        buffer_append_text(&body, "}");
+        json_t *object = NULL;
+        enum rc rc = body_parse(body.data, body.length, &object, &problem);
+        ck_assert_int_eq(rc, depth > BODY_DEPTH_MAX ? RC_MALFORMED_REQUEST : RC_OK);
+        json_decref(object);
+        buffer_release(&body);
+    }
+    json_t *object = NULL;
+    static const char brackets[] = "{\"a\":\"[[[[[[[[[[[[[[[[[[[[\\\"[[[[[\"}";
+    ck_assert_int_eq(body_parse(brackets, sizeof brackets - 1, &object, &problem), RC_OK);
+    json_decref(object);
+}
+END_TEST
+
+START_TEST(wrong_values)
+{
+    struct deduct deduct = {0};
+    struct problem problem;
+    static const char *const values[] = {"0",
+                                         "-1",
+                                         "1000001",
+                                         "1.0",
+                                         "1e2",
+                                         "\"1\"",
+                                         "true",
+                                         "null",
+                                         "[1]",
+                                         "{}",
+                                         "9223372036854775808",
+                                         "1e400"};
+    for (size_t i = 0; i < ARRAY_LENGTH(values); i++) {
+        char bytes[64];
+        text_format(bytes, sizeof bytes, "{\"quantity\":%s}", values[i]);
+        ck_assert_msg(decode(bytes, strlen(bytes), &deduct, &problem) == RC_INVALID_FIELD, "%s",
+                      values[i]);
+    }
+    ck_assert_int_eq(deduct.quantity, 0);
+    ck_assert_int_eq(DECODE("{}"), RC_INVALID_FIELD);
+    ck_assert_str_eq(problem.field, "quantity");
+    ck_assert_str_eq(problem.expected, "an integer from 1 to 1000000");
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"user_id\":\"a b\"}"), RC_INVALID_FIELD);
+    ck_assert_str_eq(problem.field, "user_id");
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"title\":\"\"}"), RC_INVALID_FIELD);
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"title\":\"12345678901\"}"), RC_INVALID_FIELD);
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"title\":\"a\\nb\"}"), RC_INVALID_FIELD);
+}
+END_TEST
+
+START_TEST(unknown_fields)
+{
+    struct deduct deduct = {0};
+    struct problem problem;
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"price\":1}"), RC_UNKNOWN_FIELD);
+    ck_assert_str_eq(problem.field, "price");
+    // A long name is cut between characters.
+    char bytes[400] = "{\"quantity\":1,\"x";
+    for (int i = 0; i < 100; i++)
+        strcat(bytes, "\xc3\xa4");
+    strcat(bytes, "\":1}");
+    ck_assert_int_eq(decode(bytes, strlen(bytes), &deduct, &problem), RC_UNKNOWN_FIELD);
+    struct buffer out = {0};
+    problem_write(&problem, NULL, &out);
+    json_t *answer = json_loadb(out.data, out.length, 0, NULL);
+    ck_assert_ptr_nonnull(answer);
+    ck_assert_str_eq(json_string_value(json_object_get(answer, "type")), "/problems/unknown-field");
+    json_decref(answer);
+    buffer_release(&out);
+}
+END_TEST
+
+START_TEST(media_types)
+{
+    struct problem problem = {0};
+    ck_assert_int_eq(body_check_media_type(SLICE("application/json"), &problem), RC_OK);
+    ck_assert_int_eq(body_check_media_type(SLICE("Application/JSON ; charset=UTF-8"), &problem),
+                     RC_OK);
+    ck_assert_int_eq(body_check_media_type(SLICE("application/json;charset=\"utf-8\""), &problem),
+                     RC_OK);
+    static const struct slice bad[] = {{NULL, 0},
+                                       SLICE(""),
+                                       SLICE("text/json"),
+                                       SLICE("application/jsonp"),
+                                       SLICE("application/json; charset=latin-1"),
+                                       SLICE("application/json;"),
+                                       SLICE("application/json, text/plain"),
+                                       SLICE("application/problem+json")};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+        ck_assert_int_eq(body_check_media_type(bad[i], &problem), RC_UNSUPPORTED_MEDIA_TYPE);
+}
+END_TEST
+
+START_TEST(problems_in_words)
+{
+    struct problem problem = {0};
+    struct operation operation = {.outcome = {.remaining = 2, .version = 59}};
+    struct buffer out = {0};
+    problem_set(&problem, RC_OUT_OF_STOCK, "Only %d left.", 2);
+    problem_write(&problem, &operation, &out);
+    ck_assert_str_eq(out.data, "{\"type\":\"/problems/out-of-stock\",\"title\":\"Not enough in "
+                               "stock\",\"status\":409,\"detail\":\"Only 2 left.\",\"remaining\":2,"
+                               "\"version\":59}");
+    buffer_clear(&out);
+    problem_field(&problem, RC_INVALID_FIELD, "quantity", "an integer from %d to %d", 1, 9);
+    problem_write(&problem, &operation, &out);
+    json_t *answer = json_loadb(out.data, out.length, 0, NULL);
+    ck_assert_ptr_nonnull(answer);
+    ck_assert_str_eq(json_string_value(json_object_get(answer, "field")), "quantity");
+    ck_assert_str_eq(json_string_value(json_object_get(answer, "expected")),
+                     "an integer from 1 to 9");
+    ck_assert_ptr_null(json_object_get(answer, "remaining"));
+    json_decref(answer);
+    buffer_release(&out);
+}
+END_TEST
+
+START_TEST(written_json)
+{
+    struct buffer out = {0};
+    json_write_open(&out, NULL, '{');
+    json_write_text(&out, "text", "a\"b\\c\x01 \xc3\xa4");
+    json_write_open(&out, "list", '[');
+    json_write_int(&out, NULL, INT64_MIN);
+    json_write_null(&out, NULL);
+    json_write_open(&out, NULL, '{');
+    json_write_close(&out, '}');
+    json_write_bool(&out, NULL, true);
+    json_write_close(&out, ']');
+    json_write_text_or_null(&out, "none", "");
+    json_write_close(&out, '}');
+    ck_assert_str_eq(out.data, "{\"text\":\"a\\\"b\\\\c\\u0001 \xc3\xa4\",\"list\":["
+                               "-9223372036854775808,null,{},true],\"none\":null}");
+    buffer_release(&out);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("body");
+    TCase *tcase = tcase_create("body");
+    tcase_add_test(tcase, good_bodies);
+    tcase_add_test(tcase, not_json);
+    tcase_add_test(tcase, depth);
+    tcase_add_test(tcase, wrong_values);
+    tcase_add_test(tcase, unknown_fields);
+    tcase_add_test(tcase, media_types);
+    tcase_add_test(tcase, problems_in_words);
+    tcase_add_test(tcase, written_json);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

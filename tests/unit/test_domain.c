@@ -1,0 +1,331 @@
+// The pure rules: stock, coupons, the wheel, identifiers; by example and by property.
+#include "base/random.h"
+#include "base/text.h"
+#include "domain/coupon.h"
+#include "domain/lottery.h"
+#include "domain/stock.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct operation deduct(int64_t quantity)
+{
+    return (struct operation){.kind = OPERATION_DEDUCT, .counter = "stock/A", .quantity = quantity};
+}
+
+START_TEST(stock_is_deducted_to_zero_and_no_further)
+{
+    struct counter stock = {.name = "stock/A", .remaining = 3, .version = 7};
+    struct effect effect;
+    struct operation two = deduct(2), again = deduct(2), one = deduct(1);
+    ck_assert_int_eq(stock_decide(&stock, &two, &effect), RC_OK);
+    ck_assert_int_eq(effect.delta, -2);
+    ck_assert_int_eq(two.outcome.remaining, 1);
+    ck_assert_int_eq(two.outcome.version, 8);
+    ck_assert_int_eq(stock_decide(&stock, &again, &effect), RC_OUT_OF_STOCK);
+    ck_assert_int_eq(again.outcome.remaining, 1);
+    ck_assert_int_eq(again.outcome.version, 8);
+    ck_assert_int_eq(stock_decide(&stock, &one, &effect), RC_OK);
+    ck_assert_int_eq(stock.remaining, 0);
+    ck_assert_int_eq(stock.version, 9);
+}
+END_TEST
+
+START_TEST(stock_that_was_not_loaded_is_not_found)
+{
+    struct counter stock = {.name = "stock/A"};
+    struct effect effect;
+    struct operation operation = deduct(1);
+    ck_assert_int_eq(stock_decide(&stock, &operation, &effect), RC_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(a_restock_does_not_pass_the_limit)
+{
+    struct counter stock = {.name = "stock/A", .remaining = REMAINING_MAX - 1, .version = 1};
+    struct effect effect;
+    struct operation operation = {.kind = OPERATION_RESTOCK, .counter = "stock/A", .quantity = 2};
+    ck_assert_int_eq(stock_decide(&stock, &operation, &effect), RC_INVALID_FIELD);
+    operation.quantity = 1;
+    ck_assert_int_eq(stock_decide(&stock, &operation, &effect), RC_OK);
+}
+END_TEST
+
+// For random sequences every counter stays >= 0, and opening + the sum of the deltas is what is left.
+START_TEST(random_stock_sequences_add_up)
+{
+    for (int round = 0; round < 200; round++) {
+        int64_t opening = (int64_t)random_below(50);
+        struct counter stock = {.name = "stock/A", .remaining = opening, .version = 1};
+        int64_t sum = 0, changes = 0;
+        for (int step = 0; step < 200; step++) {
+            struct operation operation = deduct(1 + (int64_t)random_below(20));
+            if (random_below(3) == 0)
+                operation.kind = OPERATION_RESTOCK;
+            struct effect effect = {0};
+            int64_t before = stock.remaining;
+            enum rc rc = stock_decide(&stock, &operation, &effect);
+            if (rc == RC_OK) {
+                sum += effect.delta;
+                changes++;
+            } else {
+                ck_assert_int_eq(rc, RC_OUT_OF_STOCK);
+                ck_assert_int_lt(before, operation.quantity);
+                ck_assert_int_eq(stock.remaining, before);
+            }
+            ck_assert_int_ge(stock.remaining, 0);
+            ck_assert_int_eq(stock.remaining, opening + sum);
+            ck_assert_int_eq(stock.version, 1 + changes);
+        }
+    }
+}
+END_TEST
+
+static struct operation for_user(enum operation_kind kind)
+{
+    struct operation operation = {.kind = kind, .quantity = 1, .user_id = "u"};
+    random_bytes(operation.entropy, sizeof operation.entropy);
+    return operation;
+}
+
+START_TEST(a_user_gets_no_more_coupons_than_the_limit)
+{
+    struct counter campaign = {.name = "coupon/C", .remaining = 5, .version = 1};
+    struct effect effect;
+    int64_t used = 0;
+    for (int i = 1; i <= 2; i++) {
+        struct operation operation = for_user(OPERATION_ISSUE);
+        ck_assert_int_eq(coupon_decide(&campaign, 2, &used, &operation, &effect), RC_OK);
+        ck_assert_int_eq(effect.slot, i);
+    }
+    struct operation third = for_user(OPERATION_ISSUE);
+    ck_assert_int_eq(coupon_decide(&campaign, 2, &used, &third, &effect), RC_LIMIT_REACHED);
+    ck_assert_int_eq(campaign.remaining, 3);
+    campaign.remaining = 0;
+    int64_t none = 0;
+    ck_assert_int_eq(coupon_decide(&campaign, 2, &none, &third, &effect), RC_COUPON_EXHAUSTED);
+    ck_assert_int_eq(none, 0);
+}
+END_TEST
+
+START_TEST(coupon_codes_differ_and_check)
+{
+    enum { N = 2000 };
+    static char codes[N][COUPON_CODE_MAX + 1];
+    for (int i = 0; i < N; i++) {
+        struct operation operation = for_user(OPERATION_ISSUE);
+        coupon_code(operation.entropy, codes[i]);
+        ck_assert(coupon_code_is_valid(codes[i]));
+        for (int j = 0; j < i; j++)
+            ck_assert_str_ne(codes[i], codes[j]);
+    }
+}
+END_TEST
+
+START_TEST(coupon_codes_show_a_wrong_character_and_a_swap)
+{
+    struct operation operation = for_user(OPERATION_ISSUE);
+    char code[COUPON_CODE_MAX + 1], broken[COUPON_CODE_MAX + 1];
+    coupon_code(operation.entropy, code);
+    for (size_t at = 0; code[at] != '\0'; at++) {
+        for (const char *other = "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U-il"; *other; other++) {
+            if (*other == code[at])
+                continue;
+            strcpy(broken, code);
+            broken[at] = *other;
+            ck_assert_msg(!coupon_code_is_valid(broken), "%s for %s", broken, code);
+        }
+    }
+    for (size_t at = 0; code[at + 2] != '\0'; at++) {
+        if (code[at] == code[at + 1] || code[at] == '-' || code[at + 1] == '-')
+            continue;
+        strcpy(broken, code);
+        broken[at] = code[at + 1];
+        broken[at + 1] = code[at];
+        ck_assert_msg(!coupon_code_is_valid(broken), "%s for %s", broken, code);
+    }
+    ck_assert(!coupon_code_is_valid(""));
+    ck_assert(!coupon_code_is_valid("0000-0000-0000-0000"));
+    ck_assert(coupon_code_is_valid("0000-0000-0000-0000-0"));
+}
+END_TEST
+
+static struct lottery *wheel_of(int64_t blank, int64_t gold_weight, int64_t gold, int64_t silver_weight,
+                                int64_t silver)
+{
+    static struct lottery lottery;
+    lottery = (struct lottery){.draws_per_user = 1000000, .blank_weight = blank, .n_prizes = 2};
+    lottery.prizes[0] = (struct prize){.prize = "gold", .weight = gold_weight};
+    lottery.prizes[0].counter = (struct counter){.remaining = gold, .version = 1};
+    lottery.prizes[1] = (struct prize){.prize = "silver", .weight = silver_weight};
+    lottery.prizes[1].counter = (struct counter){.remaining = silver, .version = 1};
+    return &lottery;
+}
+
+static int turn(struct counter *wheel, struct lottery *lottery, const uint64_t *entropy)
+{
+    int64_t used = 0;
+    struct effect effect;
+    struct operation operation = for_user(OPERATION_DRAW);
+    if (entropy != NULL)
+        memcpy(operation.entropy, entropy, sizeof operation.entropy);
+    ck_assert_int_eq(lottery_decide(wheel, lottery, &used, &operation, &effect), RC_OK);
+    ck_assert_int_eq(effect.delta, operation.outcome.prize[0] == '\0' ? 0 : -1);
+    return operation.outcome.prize[0] == '\0' ? 0 : operation.outcome.prize[0] == 'g' ? 1 : 2;
+}
+
+// Every place of the wheel once: the shares are the weights exactly.
+START_TEST(the_wheel_gives_each_weight_its_share)
+{
+    struct counter wheel = {.name = "lottery/W", .remaining = 1000, .version = 1};
+    struct lottery *lottery = wheel_of(5, 2, 500, 3, 500);
+    int counts[3] = {0};
+    for (uint64_t place = 0; place < 10; place++) {
+        uint64_t entropy[ENTROPY_WORDS] = {1000 + place};
+        counts[turn(&wheel, lottery, entropy)]++;
+    }
+    ck_assert_int_eq(counts[0], 5);
+    ck_assert_int_eq(counts[1], 2);
+    ck_assert_int_eq(counts[2], 3);
+}
+END_TEST
+
+// 2^64 mod 10 = 6: the words 0 to 5 would favour six places, so the next word is used.
+START_TEST(the_wheel_passes_over_unfair_words)
+{
+    struct counter wheel = {.name = "lottery/W", .remaining = 1000, .version = 1};
+    struct lottery *lottery = wheel_of(5, 2, 500, 3, 500);
+    uint64_t unfair[ENTROPY_WORDS] = {0, 5, 1009, 0}; // 1009 mod 10 = 9: silver
+    ck_assert_int_eq(turn(&wheel, lottery, unfair), 2);
+    uint64_t fair[ENTROPY_WORDS] = {6, 9, 9, 9}; // 6 mod 10 = 6: gold
+    ck_assert_int_eq(turn(&wheel, lottery, fair), 1);
+}
+END_TEST
+
+// Chi-squared over 100,000 real draws, 2 degrees of freedom: 20 is passed once in 22,000 runs.
+START_TEST(many_draws_are_as_the_weights_say)
+{
+    enum { DRAWS = 100000 };
+    struct counter wheel = {.name = "lottery/W", .remaining = 2 * DRAWS, .version = 1};
+    struct lottery *lottery = wheel_of(700, 100, DRAWS, 200, DRAWS);
+    const double shares[3] = {0.7, 0.1, 0.2};
+    int counts[3] = {0};
+    for (int i = 0; i < DRAWS; i++)
+        counts[turn(&wheel, lottery, NULL)]++;
+    double chi_squared = 0;
+    for (int i = 0; i < 3; i++) {
+        double expected = shares[i] * DRAWS, off = counts[i] - expected;
+        chi_squared += off * off / expected;
+    }
+    ck_assert_msg(chi_squared < 20, "chi squared is %f", chi_squared);
+}
+END_TEST
+
+START_TEST(an_exhausted_prize_gives_its_weight_to_the_blank)
+{
+    struct counter wheel = {.name = "lottery/W", .remaining = 500, .version = 1};
+    struct lottery *lottery = wheel_of(5, 2, 0, 3, 500);
+    int counts[3] = {0};
+    for (uint64_t place = 0; place < 10; place++) {
+        uint64_t entropy[ENTROPY_WORDS] = {1000 + place};
+        counts[turn(&wheel, lottery, entropy)]++;
+    }
+    ck_assert_int_eq(counts[0], 7);
+    ck_assert_int_eq(counts[1], 0);
+    ck_assert_int_eq(counts[2], 3);
+    ck_assert_int_eq(turn(&wheel, wheel_of(0, 0, 5, 0, 5), NULL), 0);
+}
+END_TEST
+
+START_TEST(random_draws_keep_every_prize)
+{
+    for (int round = 0; round < 50; round++) {
+        int64_t gold = (int64_t)random_below(20), silver = (int64_t)random_below(20);
+        struct counter wheel = {.name = "lottery/W", .remaining = gold + silver, .version = 1};
+        struct lottery *lottery = wheel_of((int64_t)random_below(3), 1, gold, 2, silver);
+        for (int i = 0; i < 200; i++) {
+            turn(&wheel, lottery, NULL);
+            ck_assert_int_ge(lottery->prizes[0].counter.remaining, 0);
+            ck_assert_int_ge(lottery->prizes[1].counter.remaining, 0);
+            ck_assert_int_eq(wheel.remaining, lottery->prizes[0].counter.remaining +
+                                                  lottery->prizes[1].counter.remaining);
+        }
+        ck_assert_int_eq(wheel.version, 201);
+    }
+}
+END_TEST
+
+START_TEST(nobody_draws_more_often_than_allowed)
+{
+    struct counter wheel = {.name = "lottery/W", .remaining = 10, .version = 1};
+    struct lottery *lottery = wheel_of(1, 1, 5, 1, 5);
+    lottery->draws_per_user = 1;
+    struct effect effect;
+    int64_t used = 0;
+    struct operation first = for_user(OPERATION_DRAW), second = for_user(OPERATION_DRAW);
+    ck_assert_int_eq(lottery_decide(&wheel, lottery, &used, &first, &effect), RC_OK);
+    ck_assert_int_eq(lottery_decide(&wheel, lottery, &used, &second, &effect), RC_ALREADY_DRAWN);
+    ck_assert_int_eq(wheel.version, 2);
+}
+END_TEST
+
+START_TEST(identifiers)
+{
+    char long_id[ID_MAX + 2];
+    memset(long_id, 'a', sizeof long_id);
+    ck_assert(id_is_valid("SKU-1.a_b:c", 11));
+    ck_assert(id_is_valid(long_id, ID_MAX));
+    ck_assert(!id_is_valid(long_id, ID_MAX + 1));
+    ck_assert(!id_is_valid("", 0));
+    static const char *const bad[] = {"a b", "a/b", "a\r\n", "a'b", "a\"b", "\xc3\xa4", "a%b", "a\\b"};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+        ck_assert(!id_is_valid(bad[i], strlen(bad[i])));
+    ck_assert(!id_is_valid("a\0b", 3));
+    ck_assert(request_key_is_valid("!~", 2));
+    ck_assert(!request_key_is_valid("a b", 3));
+    ck_assert(!request_key_is_valid("", 0));
+}
+END_TEST
+
+START_TEST(fingerprints_tell_requests_apart)
+{
+    struct operation one = deduct(1), two = deduct(2), user = deduct(1), order = deduct(1);
+    strcpy(user.user_id, "x");
+    strcpy(order.order_id, "x");
+    ck_assert_int_eq(operation_fingerprint(&one), operation_fingerprint(&one));
+    ck_assert_int_ne(operation_fingerprint(&one), operation_fingerprint(&two));
+    ck_assert_int_ne(operation_fingerprint(&one), operation_fingerprint(&user));
+    ck_assert_int_ne(operation_fingerprint(&user), operation_fingerprint(&order));
+    ck_assert_int_ge(operation_fingerprint(&one), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("domain");
+    TCase *rules = tcase_create("rules");
+    tcase_set_timeout(rules, 60);
+    tcase_add_test(rules, stock_is_deducted_to_zero_and_no_further);
+    tcase_add_test(rules, stock_that_was_not_loaded_is_not_found);
+    tcase_add_test(rules, a_restock_does_not_pass_the_limit);
+    tcase_add_test(rules, random_stock_sequences_add_up);
+    tcase_add_test(rules, a_user_gets_no_more_coupons_than_the_limit);
+    tcase_add_test(rules, coupon_codes_differ_and_check);
+    tcase_add_test(rules, coupon_codes_show_a_wrong_character_and_a_swap);
+    tcase_add_test(rules, the_wheel_gives_each_weight_its_share);
+    tcase_add_test(rules, the_wheel_passes_over_unfair_words);
+    tcase_add_test(rules, many_draws_are_as_the_weights_say);
+    tcase_add_test(rules, an_exhausted_prize_gives_its_weight_to_the_blank);
+    tcase_add_test(rules, random_draws_keep_every_prize);
+    tcase_add_test(rules, nobody_draws_more_often_than_allowed);
+    tcase_add_test(rules, identifiers);
+    tcase_add_test(rules, fingerprints_tell_requests_apart);
+    suite_add_tcase(suite, rules);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,297 @@
+// The contract of guard.h, asked of every strategy that locks.
+#include "guard/guard.h"
+
+#include "base/clock.h"
+#include "guards.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool expires(const struct subject *subject)
+{
+    return subject->needs_db || strcmp(subject->strategy, "redis-lock") == 0;
+}
+
+static bool fenced(const struct subject *subject)
+{
+    return strategy_find(subject->strategy)->rule == RULE_FENCED;
+}
+
+// ---- threads
+// --------------------------------------------------------------------------------------
+
+#define THREADS 4
+#define ROUNDS 25
+
+struct crowd {
+    struct rig *rig;
+    atomic_int inside[TEST_KEYS], collisions, failures;
+    atomic_int next;
+    int plain[TEST_KEYS]; // no atomics: the guard is all that protects it
+};
+
+static void *crowd_main(void *arg)
+{
+    struct crowd *crowd = arg;
+    struct db *db = rig_db(crowd->rig);
+    size_t first = (size_t)atomic_fetch_add(&crowd->next, 1) % (TEST_KEYS - 1);
+    for (int round = 0; round < ROUNDS; round++, first = (first + 1) % (TEST_KEYS - 1)) {
+        struct guard_hold hold;
+        if (rig_enter(crowd->rig, crowd->rig->guard, db, first, 2, 20000, &hold) != RC_OK) {
+            crowd->failures++;
+            continue;
+        }
+        for (size_t key = first; key < first + 2; key++) {
+            if (atomic_fetch_add(&crowd->inside[key], 1) != 0)
+                crowd->collisions++;
+            crowd->plain[key]++;
+        }
+        if (round % 8 == 0)
+            clock_sleep_ns(NS_PER_MS);
+        for (size_t key = first; key < first + 2; key++)
+            atomic_fetch_sub(&crowd->inside[key], 1);
+        if (guard_leave(crowd->rig->guard, db, &hold) != RC_OK)
+            crowd->failures++;
+    }
+    db_free(db);
+    return NULL;
+}
+
+// Each thread takes overlapping pairs of keys, and they begin at different ones: as in opposite
+// orders of checkouts, whoever took keys one by one in the order asked would deadlock.
+START_TEST(excludes_and_does_not_deadlock)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){.wait_ms = 20000}))
+        return;
+    struct crowd crowd = {.rig = &rig};
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, crowd_main, &crowd), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    int sum = 0;
+    for (size_t i = 0; i < TEST_KEYS; i++)
+        sum += crowd.plain[i];
+    ck_assert_int_eq(crowd.failures, 0);
+    ck_assert_int_eq(crowd.collisions, 0);
+    ck_assert_int_eq(sum, 2 * THREADS * ROUNDS);
+    rig_close(&rig);
+}
+END_TEST
+
+// ---- one after the other
+// --------------------------------------------------------------------------
+
+// Whether somebody else gets in at once.
+static bool is_free(struct rig *rig, struct db *db, size_t first, size_t n)
+{
+    struct guard_hold hold;
+    enum rc rc = rig_enter(rig, rig->guard, db, first, n, 200, &hold);
+    if (rc == RC_OK)
+        ck_assert_int_eq(guard_leave(rig->guard, db, &hold), RC_OK);
+    else
+        ck_assert_int_eq(rc, RC_LOCK_BUSY);
+    return rc == RC_OK;
+}
+
+START_TEST(all_or_nothing)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){.wait_ms = 100}))
+        return;
+    struct db *db = rig_db(&rig);
+    struct guard_hold one, all;
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 1, 1, 3000, &one), RC_OK);
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 0, 3, 3000, &all), RC_LOCK_BUSY);
+    ck_assert(is_free(&rig, db, 0, 1));
+    ck_assert(!is_free(&rig, db, 1, 1));
+    ck_assert(is_free(&rig, db, 2, 1));
+    ck_assert_int_eq(guard_leave(rig.guard, db, &one), RC_OK);
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 0, 3, 3000, &all), RC_OK);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert(!is_free(&rig, db, i, 1));
+    ck_assert_int_eq(guard_leave(rig.guard, db, &all), RC_OK);
+    ck_assert(is_free(&rig, db, 0, 3));
+    db_free(db);
+    rig_close(&rig);
+}
+END_TEST
+
+static int64_t busy_ms(struct rig *rig, struct db *db, int64_t deadline_ms)
+{
+    struct guard_hold hold;
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(rig_enter(rig, rig->guard, db, 0, 1, deadline_ms, &hold), RC_LOCK_BUSY);
+    return (clock_now_ns() - begin_ns) / NS_PER_MS;
+}
+
+START_TEST(waits_as_long_as_allowed)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){.wait_ms = 400}))
+        return;
+    struct db *db = rig_db(&rig);
+    struct guard_hold hold;
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 0, 1, 3000, &hold), RC_OK);
+    int64_t by_setting = busy_ms(&rig, db, 5000), by_deadline = busy_ms(&rig, db, 100);
+    ck_assert_int_ge(by_setting, 390);
+    ck_assert_int_lt(by_setting, 1000);
+    ck_assert_int_ge(by_deadline, 90);
+    ck_assert_int_lt(by_deadline, 350);
+    ck_assert_int_eq(guard_leave(rig.guard, db, &hold), RC_OK);
+    ck_assert(is_free(&rig, db, 0, 1)); // who gave up left nothing behind
+    db_free(db);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(fails_at_once_if_told_to)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){.wait = "fail", .wait_ms = 3000}))
+        return;
+    struct db *db = rig_db(&rig);
+    struct guard_hold hold;
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 0, 1, 5000, &hold), RC_OK);
+    ck_assert_int_lt(busy_ms(&rig, db, 5000), 500);
+    ck_assert_int_eq(guard_leave(rig.guard, db, &hold), RC_OK);
+    ck_assert(is_free(&rig, db, 0, 1));
+    db_free(db);
+    rig_close(&rig);
+}
+END_TEST
+
+// ---- leases and tokens
+// ----------------------------------------------------------------------------
+
+START_TEST(an_expired_lease_lets_the_next_one_in)
+{
+    struct rig rig;
+    if (!expires(&subjects[_i]) ||
+        !rig_open(&rig, &subjects[_i], &(struct rig_options){.ttl_ms = 1500}))
+        return;
+    struct db *db = rig_db(&rig);
+    struct guard_hold stale, next;
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 0, 2, 3000, &stale), RC_OK);
+    ck_assert(guard_held(rig.guard, &stale));
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 1, 2, 3000, &next), RC_OK);
+    ck_assert_int_ge(clock_now_ns() - begin_ns, 1500 * NS_PER_MS);
+    ck_assert(!guard_held(rig.guard, &stale));
+    ck_assert(guard_held(rig.guard, &next));
+    ck_assert_uint_gt(next.token, stale.token);
+    ck_assert_int_eq(guard_lift(rig.guard, db, &stale, 1000000), RC_LOCK_LOST);
+    ck_assert_int_eq(guard_leave(rig.guard, db, &stale), RC_LOCK_LOST);
+    ck_assert(!is_free(&rig, db, 1, 1)); // the stale one's release freed nothing of the next one's
+    ck_assert(!is_free(&rig, db, 2, 1));
+    ck_assert_int_eq(guard_leave(rig.guard, db, &next), RC_OK);
+    db_free(db);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(tokens_rise_and_can_be_lifted)
+{
+    struct rig rig;
+    if (!fenced(&subjects[_i]) || !rig_open(&rig, &subjects[_i], &(struct rig_options){0}))
+        return;
+    struct db *db = rig_db(&rig);
+    uint64_t last = 0;
+    for (size_t round = 0; round < 12; round++) {
+        // {0}, {0,1}, {1,2}, {1}, ...: each shares a key with the one before.
+        static const size_t first[] = {0, 0, 1, 1}, n[] = {1, 2, 2, 1};
+        struct guard_hold hold;
+        ck_assert_int_eq(
+            rig_enter(&rig, rig.guard, db, first[round % 4], n[round % 4], 3000, &hold), RC_OK);
+        if (round % 4 != 0) // {0} shares none with {1}
+            ck_assert_uint_gt(hold.token, last);
+        if (round % 3 == 0) {
+            uint64_t floor = hold.token + 1000;
+            ck_assert_int_eq(guard_lift(rig.guard, db, &hold, floor), RC_OK);
+            ck_assert_uint_gt(hold.token, floor);
+            uint64_t lifted = hold.token;
+            ck_assert_int_eq(guard_lift(rig.guard, db, &hold, floor), RC_OK);
+            ck_assert_uint_ge(hold.token, lifted);
+        }
+        last = hold.token;
+        ck_assert_int_gt(hold.expires_ns, clock_now_ns());
+        ck_assert_int_lt(hold.expires_ns, clock_now_ns() + 60 * NS_PER_S);
+        ck_assert_int_eq(guard_leave(rig.guard, db, &hold), RC_OK);
+    }
+    db_free(db);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(every_strategy_is_found_and_opens_or_says_why)
+{
+    static const char *const order[] = {"none",     "mutex",      "optimistic", "conditional",
+                                        "row-lock", "lock-table", "redis-lock", "zookeeper-lock"};
+    struct guard_settings bare = {.redis = "",
+                                  .zookeeper = "",
+                                  .etcd = "",
+                                  .lock_ttl_ms = 1000,
+                                  .lock_wait_ms = 100,
+                                  .lock_wait = "spin",
+                                  .instance = "test"};
+    for (size_t i = 0; i < ARRAY_LENGTH(order); i++) {
+        ck_assert_ptr_nonnull(strategies[i]);
+        ck_assert_str_eq(strategies[i]->name, order[i]);
+        ck_assert_ptr_eq(strategy_find(order[i]), strategies[i]);
+        struct guard *guard = NULL;
+        char why[GUARD_ERROR_MAX] = "";
+        enum rc rc = guard_open(strategies[i], &bare, &guard, why);
+        ck_assert(rc == RC_OK || (rc == RC_USAGE && why[0] != '\0' && guard == NULL));
+        guard_close(guard);
+    }
+    ck_assert_ptr_null(strategies[ARRAY_LENGTH(order)]);
+    ck_assert_ptr_null(strategy_find("etcd"));
+}
+END_TEST
+
+START_TEST(a_strategy_without_a_guard_passes_through)
+{
+    struct guard_settings settings = {.lock_wait = "spin"};
+    struct guard *guard;
+    char why[GUARD_ERROR_MAX] = "";
+    const char *keys[] = {"stock/a"};
+    struct guard_hold hold;
+    ck_assert_int_eq(guard_open(strategy_find("conditional"), &settings, &guard, why), RC_OK);
+    ck_assert_int_eq(guard_enter(guard, NULL, keys, 1, clock_now_ns(), &hold), RC_OK);
+    ck_assert(guard_held(guard, &hold));
+    ck_assert_uint_eq(hold.token, 0);
+    ck_assert_int_eq(guard_lift(guard, NULL, &hold, 7), RC_STALE_TOKEN);
+    ck_assert_int_eq(guard_leave(guard, NULL, &hold), RC_OK);
+    guard_close(guard);
+}
+END_TEST
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    Suite *suite = suite_create("guard");
+    TCase *plain = tcase_create("registry");
+    tcase_add_test(plain, every_strategy_is_found_and_opens_or_says_why);
+    tcase_add_test(plain, a_strategy_without_a_guard_passes_through);
+    suite_add_tcase(suite, plain);
+    TCase *contract = tcase_create("contract");
+    tcase_set_timeout(contract, 60);
+    tcase_add_loop_test(contract, excludes_and_does_not_deadlock, 0, n_subjects);
+    tcase_add_loop_test(contract, all_or_nothing, 0, n_subjects);
+    tcase_add_loop_test(contract, waits_as_long_as_allowed, 0, n_subjects);
+    tcase_add_loop_test(contract, fails_at_once_if_told_to, 0, n_subjects);
+    tcase_add_loop_test(contract, an_expired_lease_lets_the_next_one_in, 0, n_subjects);
+    tcase_add_loop_test(contract, tokens_rise_and_can_be_lifted, 0, n_subjects);
+    suite_add_tcase(suite, contract);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

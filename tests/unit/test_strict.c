@@ -1,0 +1,233 @@
+// Strict checks of HTTP as pure functions over bytes; tests/http/test_bad_inputs.py asks the same
+// over a socket.
+#include "http/raw_head.h"
+#include "http/strict.h"
+
+#include <check.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLICE(text) ((struct slice){text, sizeof(text) - 1})
+
+START_TEST(methods)
+{
+    ck_assert_int_eq(strict_method("GET"), METHOD_GET);
+    ck_assert_int_eq(strict_method("POST"), METHOD_POST);
+    ck_assert_int_eq(strict_method("TRACE"), METHOD_OTHER);
+    ck_assert_int_eq(strict_method("get"), METHOD_UNKNOWN);
+    ck_assert_int_eq(strict_method("BREW"), METHOD_UNKNOWN);
+    ck_assert_int_eq(strict_method(""), METHOD_UNKNOWN);
+}
+END_TEST
+
+START_TEST(targets_that_are_fine)
+{
+    static const char *const targets[] = {
+        "/",
+        "/livez",
+        "/v1/stock/A.b_c:d-9",
+        "/v1/stock/a..b",
+        "/v1/stock/...",
+        "/v1/stock/%41",
+        "/v1/stock?after=../x",
+        "/v1/ledger?counter=stock%2FA&limit=1",
+        "/a//b",
+        "/.well-known/x",
+        "/v1/stock?x=..",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(targets); i++)
+        ck_assert_msg(strict_target(targets[i], strlen(targets[i])) == NULL, "%s", targets[i]);
+}
+END_TEST
+
+START_TEST(targets_that_are_not)
+{
+    static const struct slice targets[] = {
+        SLICE(""),           SLICE("*"),          SLICE("livez"),   SLICE("http://a/livez"),
+        SLICE("/a b"),       SLICE("/a\tb"),      SLICE("/a\0b"),   SLICE("/a\x7f"),
+        SLICE("/a\xc3\xa4"), SLICE("/a#b"),       SLICE("/a\\b"),   SLICE("/a\"b"),
+        SLICE("/%00"),       SLICE("/a%00.html"), SLICE("/%0a"),    SLICE("/%1F"),
+        SLICE("/%7f"),       SLICE("/%"),         SLICE("/%4"),     SLICE("/%4g"),
+        SLICE("/a?x=%"),     SLICE("/a?x=%00"),   SLICE("/."),      SLICE("/.."),
+        SLICE("/../a"),      SLICE("/a/./b"),     SLICE("/a/../b"), SLICE("/a/.."),
+        SLICE("/a/..?x"),    SLICE("/%2e%2e/a"),  SLICE("/.%2E"),   SLICE("/%2e"),
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(targets); i++)
+        ck_assert_msg(strict_target(targets[i].text, targets[i].length) != NULL, "%s",
+                      targets[i].text);
+}
+END_TEST
+
+START_TEST(tokens)
+{
+    ck_assert(strict_is_token(SLICE("X-Holdfast_1.a!#$%&'*+^`|~")));
+    static const struct slice bad[] = {SLICE(""),     SLICE("a b"), SLICE("a:"),
+                                       SLICE("a("),   SLICE("a\t"), SLICE("a\0"),
+                                       SLICE("\xe4"), SLICE("a,b"), SLICE("a\"")};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+        ck_assert_msg(!strict_is_token(bad[i]), "%zu", i);
+}
+END_TEST
+
+// "Name: value" lines, ended by NULL.
+static enum rc judge(bool http_1_1, struct framing *ret_framing, const char *const *lines)
+{
+    struct fields fields = {0};
+    const char *why = NULL;
+    for (; *lines != NULL; lines++) {
+        const char *colon = strchr(*lines, ':');
+        size_t name = (size_t)(colon - *lines);
+        const char *value = colon + 1 + strspn(colon + 1, " ");
+        strict_field(&fields, (struct slice){*lines, name}, (struct slice){value, strlen(value)});
+    }
+    enum rc rc = strict_framing(&fields, http_1_1, 65536, ret_framing, &why);
+    ck_assert_msg((rc == RC_OK) == (why == NULL), "a refusal says why");
+    return rc;
+}
+#define JUDGE(http_1_1, framing, ...)                                                              \
+    judge(http_1_1, framing, (const char *const[]){__VA_ARGS__, NULL})
+
+START_TEST(framing_that_is_fine)
+{
+    struct framing framing = {0};
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a"), RC_OK);
+    ck_assert(!framing.chunked && framing.length == 0);
+    ck_assert_int_eq(JUDGE(true, &framing, "host:a", "CONTENT-LENGTH: 65536"), RC_OK);
+    ck_assert(!framing.chunked && framing.length == 65536);
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a", "Transfer-Encoding: Chunked"), RC_OK);
+    ck_assert(framing.chunked && framing.length == 0);
+    ck_assert_int_eq(JUDGE(false, &framing, "Content-Length: 5"), RC_OK);
+    ck_assert_uint_eq(framing.length, 5);
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a", "X: a\tb \x80"), RC_OK);
+}
+END_TEST
+
+START_TEST(framing_that_is_not)
+{
+    struct framing framing = {0};
+    const enum rc bad = RC_MALFORMED_REQUEST;
+    ck_assert_int_eq(JUDGE(true, &framing, "X: a"), bad);
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a", "Host: a"), bad);
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a b"), bad);
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a", "Content-Length: 5", "Content-Length: 5"),
+                     bad);
+    ck_assert_int_eq(
+        JUDGE(true, &framing, "Host: a", "Content-Length: 5", "Transfer-Encoding: chunked"), bad);
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a", "Transfer-Encoding: chunked",
+                           "Transfer-Encoding: chunked"),
+                     bad);
+    ck_assert_int_eq(JUDGE(false, &framing, "Host: a", "Transfer-Encoding: chunked"), bad);
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a", "X : a"), bad);
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a", "X: a\rb"), bad);
+    ck_assert_int_eq(JUDGE(true, &framing, "Host: a", "X: a\nb"), bad);
+    static const char *const lengths[] = {"Content-Length: +5",  "Content-Length: -5",
+                                          "Content-Length: 5,5", "Content-Length: 0x5",
+                                          "Content-Length:",     "Content-Length: 5 "};
+    for (size_t i = 0; i < ARRAY_LENGTH(lengths); i++)
+        ck_assert_int_eq(JUDGE(true, &framing, "Host: a", lengths[i]), bad);
+}
+END_TEST
+
+START_TEST(codings_and_sizes)
+{
+    struct framing framing = {0};
+    static const char *const codings[] = {"Transfer-Encoding: gzip", "Transfer-Encoding: chunked,",
+                                          "Transfer-Encoding: gzip, chunked",
+                                          "Transfer-Encoding:", "Transfer-Encoding: chunked "};
+    for (size_t i = 0; i < ARRAY_LENGTH(codings); i++)
+        ck_assert_int_eq(JUDGE(true, &framing, "Host: a", codings[i]), RC_NOT_IMPLEMENTED);
+    static const char *const lengths[] = {
+        "Content-Length: 65537", "Content-Length: 18446744073709551615",
+        "Content-Length: 18446744073709551621", "Content-Length: 99999999999999999999999999"};
+    for (size_t i = 0; i < ARRAY_LENGTH(lengths); i++)
+        ck_assert_int_eq(JUDGE(true, &framing, "Host: a", lengths[i]), RC_BODY_TOO_LARGE);
+}
+END_TEST
+
+START_TEST(fields_that_matter)
+{
+    struct fields fields = {0};
+    strict_field(&fields, SLICE("idempotency-KEY"), SLICE("k"));
+    strict_field(&fields, SLICE("Content-Type"), SLICE("application/json"));
+    strict_field(&fields, SLICE("Authorization"), SLICE("Bearer t"));
+    strict_field(&fields, SLICE("X-Holdfast-Strategy"), SLICE("none"));
+    strict_field(&fields, SLICE("Expect"), SLICE("100-continue"));
+    ck_assert_ptr_null(fields.wrong);
+    ck_assert_uint_eq(fields.idempotency_key.length, 1);
+    ck_assert_uint_eq(fields.strategy.length, 4);
+    ck_assert(fields.expects_continue);
+    strict_field(&fields, SLICE("Idempotency-Key"), SLICE("k"));
+    ck_assert_ptr_nonnull(fields.wrong);
+}
+END_TEST
+
+#if MHD_VERSION < 0x01000000
+// A head as the parser leaves it: 0 stands for NUL.
+static const char *scan(const char *request, size_t length)
+{
+    char head[256];
+    memcpy(head, request, length);
+    for (size_t i = 0; i < length; i++)
+        head[i] = head[i] == '0' ? '\0' : head[i];
+    const char *target = head + 5;
+    return raw_head_scan(head, length, target, 2, target + 3);
+}
+#define SCAN(request) scan(request, sizeof(request) - 1)
+#define LINE "POST0/a0HTTP/1.100"
+
+START_TEST(raw_heads)
+{
+    ck_assert_ptr_null(SCAN(LINE "00"));
+    ck_assert_ptr_null(SCAN(LINE "Host0 a0000"));
+    ck_assert_ptr_null(SCAN(LINE "Host0 a00X0b0000"));
+    ck_assert_ptr_null(SCAN(LINE "X0000"));              // an empty value, then the end
+    ck_assert_ptr_nonnull(SCAN(LINE "Host0 a0X0b0000")); // bare LF
+    ck_assert_ptr_nonnull(SCAN(LINE "Host0 a000"));      // bare LF at the end
+    ck_assert_ptr_nonnull(SCAN("POST0/a0HTTP/1.10Host0 a0000"));
+    ck_assert_ptr_nonnull(SCAN(LINE "Host0 a0b0000")); // NUL in a value
+    ck_assert_ptr_nonnull(SCAN(LINE "Host0 a00000"));  // NUL at a value's end
+    ck_assert_ptr_nonnull(SCAN(LINE "Host0 a000X0b0000"));
+    ck_assert_ptr_nonnull(SCAN(LINE "Host0 a00 b0000")); // folded
+    ck_assert_ptr_nonnull(SCAN(LINE "Host0 a00\tb0000"));
+    ck_assert_ptr_nonnull(SCAN(LINE));
+    ck_assert_ptr_nonnull(SCAN(LINE "Host0 a"));
+}
+END_TEST
+
+START_TEST(raw_request_lines)
+{
+    static const char head[] = "POST\0/a\0HTTP/1.1\0\0\0";
+    const size_t length = sizeof head;
+    ck_assert_ptr_null(raw_head_scan(head, length, head + 5, 2, head + 8));
+    ck_assert_ptr_nonnull(raw_head_scan(head, length, head + 6, 2, head + 9)); // two spaces
+    ck_assert_ptr_nonnull(raw_head_scan(head, length, head + 5, 1, head + 8)); // NUL in the target
+    ck_assert_ptr_nonnull(raw_head_scan(head, 10, head + 5, 2, head + 8));
+    ck_assert_ptr_nonnull(raw_head_scan(head, length, head + 5, 2, "")); // no version
+}
+END_TEST
+#endif
+
+int main(void)
+{
+    Suite *suite = suite_create("strict");
+    TCase *tcase = tcase_create("strict");
+    tcase_add_test(tcase, methods);
+    tcase_add_test(tcase, targets_that_are_fine);
+    tcase_add_test(tcase, targets_that_are_not);
+    tcase_add_test(tcase, tokens);
+    tcase_add_test(tcase, framing_that_is_fine);
+    tcase_add_test(tcase, framing_that_is_not);
+    tcase_add_test(tcase, codings_and_sizes);
+    tcase_add_test(tcase, fields_that_matter);
+#if MHD_VERSION < 0x01000000
+    tcase_add_test(tcase, raw_heads);
+    tcase_add_test(tcase, raw_request_lines);
+#endif
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
