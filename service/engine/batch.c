@@ -158,6 +158,16 @@ enum rc batch_load(struct batch *batch, struct db *db, bool lock)
     return rc == RC_NOT_FOUND ? RC_INTERNAL : rc;
 }
 
+void batch_suppose(struct batch *batch)
+{
+    batch->n_users = 0;
+    for (size_t i = 0; i < batch->n_scenes; i++) {
+        batch->loaded[i].remaining = REMAINING_MAX / 2;
+        batch->loaded[i].version = 1;
+        batch->loaded[i].fence = 0;
+    }
+}
+
 static enum rc decide_one(struct batch *batch, struct scene *scene, struct work *work)
 {
     struct operation *operation = work->operation;

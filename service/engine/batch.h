@@ -71,6 +71,11 @@ void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strate
 // Reads everything that the pending operations' decisions need; locks the counters' rows if asked.
 MUST_CHECK enum rc batch_load(struct batch *batch, struct db *db, bool lock);
 
+// Instead of reading: supposes that there is enough of everything. Only for stock under
+// RULE_CONDITIONAL, whose save finds out and decides again from the rows as they are; it saves the
+// round trip of a guess. RC_CONFLICT from batch_save then means no more than "read after all".
+void batch_suppose(struct batch *batch);
+
 // Decides every pending operation, in order, from what was loaded. Pure.
 void batch_decide(struct batch *batch);
 

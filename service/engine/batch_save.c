@@ -64,8 +64,7 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < batch->n_changes; i++)
         now[i] = batch->changes[i].before;
-    int64_t now_ms;
-    enum rc rc = counter_load(db, now, batch->n_changes, false, &now_ms);
+    enum rc rc = counter_load(db, now, batch->n_changes, false, &batch->now_ms);
     if (rc != RC_OK)
         return rc;
     *ret_moved = false;

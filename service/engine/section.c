@@ -47,6 +47,7 @@ struct section {
     size_t n_keys;
     struct guard_hold hold;
     bool entered, met_others;
+    bool plenty; // the last batch that was read had enough for all: try the next one unread
 };
 
 enum rc section_new(struct store *store, struct metrics *metrics, size_t max_batch,
@@ -58,6 +59,7 @@ enum rc section_new(struct store *store, struct metrics *metrics, size_t max_bat
     section->metrics = metrics;
     section->hooks = *hooks;
     section->max_batch = max_batch;
+    section->plenty = true;
     section->jobs = calloc(max_batch, sizeof(struct job *));
     section->deferred = calloc(max_batch, sizeof(struct job *));
     section->current = calloc(max_batch, sizeof(struct job *));
@@ -157,19 +159,53 @@ static enum rc commit(struct section *section)
     return rc;
 }
 
+static enum rc save_and_commit(struct section *section)
+{
+    enum rc rc = batch_save(&section->batch, section->db);
+    return rc == RC_OK ? commit(section) : rc;
+}
+
+// Once through without reading first, where that can be: the rule's demand tells whether there was
+// enough. If not, RC_OK and nothing was done.
+static enum rc attempt_unread(struct section *section, bool *ret_done)
+{
+    struct batch *batch = &section->batch;
+    *ret_done = false;
+    if (section->guard->strategy->rule != RULE_CONDITIONAL || section->endpoint != ENDPOINT_STOCK ||
+        !section->plenty)
+        return RC_OK;
+    batch_suppose(batch);
+    batch_decide(batch);
+    batch->token = 0;
+    pause_at(section, PAUSE_BEFORE_SAVE);
+    enum rc rc = db_begin(section->db, DB_BEGIN_WRITE_LATE);
+    if (rc == RC_OK)
+        rc = save_and_commit(section);
+    *ret_done = rc == RC_OK;
+    if (rc != RC_CONFLICT)
+        return rc;
+    db_rollback(section->db);
+    return RC_OK;
+}
+
 // Once through load, decide, save and commit. The caller rolls back when it fails.
 static enum rc attempt(struct section *section)
 {
+    bool done;
+    enum rc unread = attempt_unread(section, &done);
+    if (unread != RC_OK || done)
+        return unread;
     struct batch *batch = &section->batch;
     struct db *db = section->db;
     enum update_rule rule = section->guard->strategy->rule;
     bool locked = rule == RULE_LOCKED;
-    enum rc rc = locked ? db_begin(db, DB_BEGIN_WRITE) : RC_OK;
+    enum rc rc = locked ? db_begin(db, DB_BEGIN_WRITE_LATE) : RC_OK;
     if (rc == RC_OK)
         rc = batch_load(batch, db, locked);
     if (rc != RC_OK)
         return rc;
     batch_decide(batch);
+    section->plenty = batch_count(batch, WORK_REFUSED) == 0;
     rc = batch_find_replays(batch, db, WORK_REFUSED, NULL);
     if (rc != RC_OK)
         return rc;
@@ -184,12 +220,8 @@ static enum rc attempt(struct section *section)
     if (rc == RC_OK && !guard_held(section->guard, &section->hold))
         rc = RC_LOCK_LOST;
     if (rc == RC_OK && !locked)
-        rc = db_begin(db, DB_BEGIN_WRITE);
-    if (rc == RC_OK)
-        rc = batch_save(batch, db);
-    if (rc == RC_OK)
-        rc = commit(section);
-    return rc;
+        rc = db_begin(db, DB_BEGIN_WRITE_LATE);
+    return rc == RC_OK ? save_and_commit(section) : rc;
 }
 
 // The COMMIT's reply was lost. RC_OK: it is known now; what was not saved is pending again and the

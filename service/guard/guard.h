@@ -110,8 +110,7 @@ MUST_CHECK enum rc guard_open(const struct strategy *strategy,
                               char *ret_why);
 void guard_close(struct guard *guard); // NULL is fine
 
-// ---- the calls the engine makes; they fill in what a strategy leaves out
-// -------------------------
+// ---- the calls the engine makes; they fill in what a strategy leaves out ------------------------
 
 MUST_CHECK enum rc guard_enter(struct guard *guard, struct db *db, const char *const *keys,
                                size_t n_keys, int64_t deadline_ns, struct guard_hold *ret_hold);

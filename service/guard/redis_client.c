@@ -36,8 +36,7 @@ struct redis_pool {
     bool failing;   // said once in the log, until it works again
 };
 
-// ---- the address
-// ----------------------------------------------------------------------------------
+// ---- the address --------------------------------------------------------------------------------
 
 static bool parse_number(const char *text, int64_t low, int64_t high, int64_t *ret_number)
 {
@@ -77,8 +76,7 @@ static bool parse_address(struct redis_pool *pool, const char *address)
     return text_copy(pool->host, sizeof pool->host, host);
 }
 
-// ---- one connection
-// -------------------------------------------------------------------------------
+// ---- one connection -----------------------------------------------------------------------------
 
 static void link_free(struct link *link)
 {
@@ -161,8 +159,7 @@ static bool read_greeting(struct redis_pool *pool, struct link *link)
     return true;
 }
 
-// ---- the pool
-// -------------------------------------------------------------------------------------
+// ---- the pool -----------------------------------------------------------------------------------
 
 enum rc redis_pool_new(const char *address, const char *const *scripts, size_t n_scripts,
                        struct redis_pool **ret_pool, char *ret_why, size_t size)
@@ -257,8 +254,7 @@ static void give_back(struct redis_pool *pool, struct link *link, bool usable)
         LOG_INFO("redis %s:%d answers again", pool->host, pool->port);
 }
 
-// ---- questions
-// ------------------------------------------------------------------------------------
+// ---- questions ----------------------------------------------------------------------------------
 
 static void append_script(const struct redis_pool *pool, struct link *link, size_t script,
                           bool source, const struct redis_arguments *arguments)

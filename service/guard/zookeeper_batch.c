@@ -135,8 +135,7 @@ void zookeeper_batch_fail_all(struct zookeeper_session *session)
     pthread_mutex_unlock(&session->mutex);
 }
 
-// ---- answers, on ZooKeeper's event thread
-// ---------------------------------------------------------
+// ---- answers, on ZooKeeper's event thread -------------------------------------------------------
 
 static void on_created(int rc, const char *path, const struct Stat *stat, const void *data)
 {
@@ -177,8 +176,7 @@ static void on_children(int rc, const struct String_vector *children, const void
     answered(request, rc);
 }
 
-// ---- questions
-// ------------------------------------------------------------------------------------
+// ---- questions ----------------------------------------------------------------------------------
 
 // The handle stays usable until submitted().
 static struct request *submit(struct zookeeper_batch *batch, zhandle_t **ret_handle)

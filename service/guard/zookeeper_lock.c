@@ -91,13 +91,13 @@ static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const ch
     int64_t limit_ns = clock_now_ns() + self->settings->lock_wait_ms * NS_PER_MS;
     if (deadline_ns < limit_ns)
         limit_ns = deadline_ns;
-    for (char attempt = 'a'; attempt <= 'z'; attempt++) {
+    for (int attempt = 'a'; attempt <= 'z'; attempt++) {
         uint64_t generation;
         struct zookeeper_stay *stay;
         enum rc rc = zookeeper_session_ready(self->session, limit_ns, &generation);
         if (rc == RC_OK)
             rc = zookeeper_stay_new(self->session, generation, keys, n_keys, ret_hold->owner,
-                                    attempt, &stay);
+                                    (char)attempt, &stay);
         if (rc != RC_OK)
             return rc;
         rc = zookeeper_stand_in_line(stay, self->settings->instance, wait, limit_ns);

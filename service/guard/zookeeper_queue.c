@@ -50,8 +50,7 @@ enum rc zookeeper_stay_new(struct zookeeper_session *session, uint64_t generatio
     return RC_OK;
 }
 
-// ---- getting in
-// -----------------------------------------------------------------------------------
+// ---- getting in ---------------------------------------------------------------------------------
 
 static enum rc make_queues(struct zookeeper_stay *stay, int64_t limit_ns)
 {

@@ -71,8 +71,7 @@ static void on_event(zhandle_t *handle, int type, int state, const char *path, v
         LOG_INFO("zookeeper: connected again");
 }
 
-// ---- the session's thread
-// -------------------------------------------------------------------------
+// ---- the session's thread -----------------------------------------------------------------------
 
 static bool needs_handle(const struct zookeeper_session *session)
 {
@@ -169,8 +168,7 @@ static void *session_main(void *arg)
     return NULL;
 }
 
-// ---- making and ending
-// ----------------------------------------------------------------------------
+// ---- making and ending --------------------------------------------------------------------------
 
 enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
                               struct zookeeper_session **ret_session)
@@ -223,8 +221,7 @@ void zookeeper_session_free(struct zookeeper_session *session)
     free(session);
 }
 
-// ---- what others ask
-// ------------------------------------------------------------------------------
+// ---- what others ask ----------------------------------------------------------------------------
 
 enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit_ns,
                                 uint64_t *ret_generation)

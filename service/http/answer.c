@@ -74,7 +74,9 @@ static void account(const struct call *call)
     metrics_request(call->context->metrics, operation, call->status, took_ns);
     if (call->status >= 500 && call->problem.rc != RC_NOT_IMPLEMENTED)
         LOG_WARNING("%s answered with %d: %s: %s", operation, call->status,
-                    rc_slug(call->problem.rc), call->problem.detail);
+                    rc_slug(call->problem.rc),
+                    call->problem.detail[0] != '\0' ? call->problem.detail
+                                                    : rc_info(call->problem.rc)->title);
     else if (log_enabled(LOG_LEVEL_DEBUG))
         LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target, call->status,
                   (long long)(took_ns / 1000));

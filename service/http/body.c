@@ -243,7 +243,7 @@ enum rc body_read(const json_t *object, const char *where, const struct field *f
 enum rc body_decode(const char *bytes, size_t length, const struct field *fields, size_t n_fields,
                     struct problem *problem)
 {
-    json_t *object;
+    json_t *object = NULL;
     enum rc rc = body_parse(bytes, length, &object, problem);
     if (rc != RC_OK)
         return rc;

@@ -116,21 +116,21 @@ enum rc judge_request(struct call *call, const struct fields *fields)
         *query = '\0';
     const struct server_settings *settings = call->context->settings;
     enum rc rc = router_find(call, settings->lab);
-    // Nobody learns from us what exists who may not ask.
-    enum caller caller = call->route != NULL ? call->route->caller : CALLER_OPEN;
+    const struct route *route = call->route;
+    if (route == NULL)
+        return rc;
+    // Before what router_find said of the id: nobody learns anything from us who may not ask.
     struct problem unauthorized = {0};
-    if (call->route != NULL &&
-        auth_check(settings, caller, fields->authorization, &unauthorized) != RC_OK) {
+    if (auth_check(settings, route->caller, fields->authorization, &unauthorized) != RC_OK) {
         call->problem = unauthorized;
         return unauthorized.rc;
     }
-    if (rc == RC_OK && call->route->operates)
-        memset(&call->operation, 0, sizeof call->operation);
-    if (rc == RC_OK && (call->route->flags & ROUTE_BODY) != 0)
+    if (rc == RC_OK && (route->flags & ROUTE_BODY) != 0)
         rc = body_check_media_type(fields->content_type, &call->problem);
-    if (rc == RC_OK && (call->route->flags & ROUTE_KEY) != 0)
+    if (rc != RC_OK || !route->operates)
+        return rc;
+    memset(&call->operation, 0, sizeof call->operation);
+    if ((route->flags & ROUTE_KEY) != 0)
         rc = read_key(call, fields->idempotency_key);
-    if (rc == RC_OK && call->route->operates)
-        rc = read_strategy(call, fields->strategy);
-    return rc;
+    return rc == RC_OK ? read_strategy(call, fields->strategy) : rc;
 }

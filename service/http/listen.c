@@ -73,19 +73,22 @@ static int open_one(const struct addrinfo *info)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {0};
     socklen_t size = sizeof bound;
-    getsockname(fd, (struct sockaddr *)&bound, &size);
-    if (bound.ss_family == AF_INET6)
-        return ntohs(((const struct sockaddr_in6 *)(const void *)&bound)->sin6_port);
-    return ntohs(((const struct sockaddr_in *)(const void *)&bound)->sin_port);
+    if (getsockname(fd, &bound.any, &size) != 0)
+        return 0;
+    return ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
 }
 
 enum rc listen_open(const char *address, int *ret_fd, uint16_t *ret_port, bool *ret_loopback,
                     char *ret_error)
 {
     char host[HOST_MAX + 1];
-    const char *port;
+    const char *port = NULL;
     if (!split(address, host, &port))
         return fail(ret_error, address, "it must be host:port or [v6-address]:port");
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,

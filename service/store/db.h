@@ -93,9 +93,11 @@ MUST_CHECK enum rc db_query(struct db *db, const char *sql, const struct db_valu
 MUST_CHECK enum rc db_insert(struct db *db, const char *into, size_t n_columns,
                              const struct db_value *values, size_t n_rows);
 
-// DB_BEGIN_WRITE takes SQLite's write lock at once (MySQL: READ COMMITTED, row locks);
+// DB_BEGIN_WRITE takes SQLite's write lock at once (MySQL: READ COMMITTED, row locks).
+// DB_BEGIN_WRITE_LATE is the same, but db_insert may wait and go with COMMIT in one round trip: then
+// it is db_commit that returns the insert's failure, RC_DUPLICATE for example.
 // DB_BEGIN_SNAPSHOT is read-only and sees one moment of the whole database.
-enum db_begin { DB_BEGIN_WRITE, DB_BEGIN_SNAPSHOT };
+enum db_begin { DB_BEGIN_WRITE, DB_BEGIN_WRITE_LATE, DB_BEGIN_SNAPSHOT };
 MUST_CHECK enum rc db_begin(struct db *db, enum db_begin mode);
 MUST_CHECK enum rc db_commit(struct db *db);
 // Never fails visibly: a connection that cannot roll back is closed, which does the same. Does

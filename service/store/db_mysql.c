@@ -1,9 +1,13 @@
 // MySQL 8.4+ and MariaDB 10.11+ through the MySQL C API, with nothing that only one of the two client
 // libraries has.
 //
-// Statements go as text, with the parameters escaped into it by the client: one round trip each, no
-// server-side handles to prepare again after a reconnect, and a multi-row INSERT of any length is one
-// statement. The session pins what escaping relies on (sql_mode, character set).
+// Statements go as text, with the parameters escaped into it by the client: no server-side handles to
+// prepare again after a reconnect, and a multi-row INSERT of any length is one statement. The session
+// pins what escaping relies on (sql_mode, character set).
+//
+// A round trip costs a hot row more than the statement does, so there are few: START TRANSACTION goes
+// in front of the transaction's first statement, late inserts go in front of COMMIT, as statements of
+// one packet. The server ends at the first that fails, so COMMIT does not run after a failed insert.
 //
 // A connection that broke is made anew only where that is safe: before a transaction, or for a read
 // outside one. Never within one, and never for COMMIT: its outcome is then unknown, and the caller
@@ -20,6 +24,7 @@
 #define CONNECT_TIMEOUT_S 2
 #define IO_TIMEOUT_S 10
 #define LONG_IO_TIMEOUT_S (24 * 3600)
+#define BEGIN "START TRANSACTION;"
 
 // Server and client error numbers, as documented by MySQL and MariaDB; some lack a name in one of
 // the two libraries' headers.
@@ -53,7 +58,11 @@ struct mysql_db {
     const struct mysql_url *url;
     MYSQL *handle; // NULL: not connected
     unsigned io_timeout_s;
-    struct buffer sql; // the statement with its parameters in it, memory kept
+    struct buffer sql;  // what is sent, with its parameters in it; memory kept
+    bool begin_pending; // START TRANSACTION is still to be sent
+    bool inserts_late;
+    struct buffer late; // the inserts to be sent with COMMIT, each ended by `;`
+    size_t n_late;
 };
 
 struct mysql_row {
@@ -144,8 +153,9 @@ static enum rc ensure_connected(struct mysql_db *mysql)
     mysql_options(mysql->handle, MYSQL_SET_CHARSET_NAME, "utf8mb4");
     const struct mysql_url *url = mysql->url;
     // FOUND_ROWS: an UPDATE counts the rows it matched, also where the value stays the same.
-    bool connected = mysql_real_connect(mysql->handle, url->host, url->user, url->password,
-                                        url->database, url->port, NULL, CLIENT_FOUND_ROWS) != NULL;
+    bool connected =
+        mysql_real_connect(mysql->handle, url->host, url->user, url->password, url->database,
+                           url->port, NULL, CLIENT_FOUND_ROWS | CLIENT_MULTI_STATEMENTS) != NULL;
     for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
         connected = mysql_query(mysql->handle, session[i]) == 0;
     if (connected)
@@ -155,9 +165,8 @@ static enum rc ensure_connected(struct mysql_db *mysql)
     return RC_BACKEND_UNAVAILABLE;
 }
 
-static void append_value(struct mysql_db *mysql, const struct db_value *value)
+static void append_value(struct mysql_db *mysql, struct buffer *sql, const struct db_value *value)
 {
-    struct buffer *sql = &mysql->sql;
     if (value->type == DB_INT) {
         buffer_append_int(sql, value->number);
     } else if (value->type == DB_NULL) {
@@ -179,33 +188,53 @@ static void append_value(struct mysql_db *mysql, const struct db_value *value)
 static enum rc expand(struct mysql_db *mysql, const char *sql, const struct db_value *params,
                       size_t n_params)
 {
-    buffer_clear(&mysql->sql);
     size_t used = 0;
+    buffer_clear(&mysql->sql);
+    if (mysql->begin_pending)
+        buffer_append_text(&mysql->sql, BEGIN);
     for (const char *mark; (mark = strchr(sql, '?')) != NULL; sql = mark + 1) {
         buffer_append(&mysql->sql, sql, (size_t)(mark - sql));
         if (used == n_params) {
             text_copy(mysql->db.error, sizeof mysql->db.error, "more ? than parameters");
             return RC_INTERNAL;
         }
-        append_value(mysql, &params[used++]);
+        append_value(mysql, &mysql->sql, &params[used++]);
     }
     buffer_append_text(&mysql->sql, sql);
     return mysql->sql.failed ? RC_NO_MEMORY : RC_OK;
 }
 
+// Sends mysql->sql, which begins with START TRANSACTION if that is pending, and goes to the result
+// of the statement behind it.
+static enum rc post(struct mysql_db *mysql)
+{
+    if (mysql_real_query(mysql->handle, mysql->sql.data, mysql->sql.length) != 0)
+        return failed(mysql);
+    if (!mysql->begin_pending)
+        return RC_OK;
+    mysql->begin_pending = false;
+    return mysql_next_result(mysql->handle) == 0 ? RC_OK : failed(mysql);
+}
+
 static enum rc send_sql(struct mysql_db *mysql, const char *sql, const struct db_value *params,
                     size_t n_params)
 {
-    if (mysql->handle == NULL && mysql->db.in_transaction)
+    bool begun = mysql->db.in_transaction && !mysql->begin_pending;
+    if (mysql->handle == NULL && begun)
         return RC_BACKEND_UNAVAILABLE;
+    bool was_connected = mysql->handle != NULL, beginning = mysql->begin_pending;
     enum rc rc = ensure_connected(mysql);
     if (rc == RC_OK)
         rc = expand(mysql, sql, params, n_params);
-    if (rc != RC_OK)
+    if (rc == RC_OK)
+        rc = post(mysql);
+    if (rc != RC_BACKEND_UNAVAILABLE || !was_connected || !beginning || mysql->handle != NULL)
         return rc;
-    if (mysql_real_query(mysql->handle, mysql->sql.data, mysql->sql.length) != 0)
-        return failed(mysql);
-    return RC_OK;
+    // The server had closed an idle connection: what began the transaction went down with it, whether
+    // it was carried out or not.
+    mysql->begin_pending = true;
+    rc = ensure_connected(mysql);
+    return rc == RC_OK ? post(mysql) : rc;
 }
 
 static enum rc mysql_exec(struct db *db, const char *sql, const struct db_value *params,
@@ -250,33 +279,37 @@ static enum rc mysql_insert(struct db *db, const char *into, size_t n_columns,
                             const struct db_value *values, size_t n_rows)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
-    if (mysql->handle == NULL && db->in_transaction)
+    bool late = db->in_transaction && mysql->inserts_late;
+    bool begun = db->in_transaction && !mysql->begin_pending;
+    if (mysql->handle == NULL && begun)
         return RC_BACKEND_UNAVAILABLE;
-    enum rc rc = ensure_connected(mysql);
+    enum rc rc = ensure_connected(mysql); // escaping needs the connection's character set
     if (rc != RC_OK)
         return rc;
-    buffer_clear(&mysql->sql);
-    buffer_append_text(&mysql->sql, "INSERT INTO ");
-    buffer_append_text(&mysql->sql, into);
-    buffer_append_text(&mysql->sql, " VALUES ");
+    struct buffer *sql = late ? &mysql->late : &mysql->sql;
+    if (!late)
+        buffer_clear(sql);
+    if (!late && mysql->begin_pending)
+        buffer_append_text(sql, BEGIN);
+    buffer_append_text(sql, "INSERT INTO ");
+    buffer_append_text(sql, into);
+    buffer_append_text(sql, " VALUES ");
     for (size_t i = 0; i < n_rows * n_columns; i++) {
         if (i % n_columns == 0)
-            buffer_append_text(&mysql->sql, i == 0 ? "(" : "),(");
+            buffer_append_text(sql, i == 0 ? "(" : "),(");
         else
-            buffer_append(&mysql->sql, ",", 1);
-        append_value(mysql, &values[i]);
+            buffer_append(sql, ",", 1);
+        append_value(mysql, sql, &values[i]);
     }
-    buffer_append(&mysql->sql, ")", 1);
-    if (mysql->sql.failed)
+    buffer_append_text(sql, late ? ");" : ")");
+    if (sql->failed)
         return RC_NO_MEMORY;
-    return mysql_real_query(mysql->handle, mysql->sql.data, mysql->sql.length) == 0 ? RC_OK
-                                                                                    : failed(mysql);
+    mysql->n_late += late;
+    return late ? RC_OK : post(mysql);
 }
 
-static enum rc begin_once(struct mysql_db *mysql, enum db_begin mode)
+static enum rc begin_snapshot(struct mysql_db *mysql)
 {
-    if (mode == DB_BEGIN_WRITE)
-        return send_sql(mysql, "START TRANSACTION", NULL, 0);
     // Applies to the next transaction only.
     enum rc rc = send_sql(mysql, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", NULL, 0);
     if (rc == RC_OK)
@@ -288,36 +321,76 @@ static enum rc mysql_begin(struct db *db, enum db_begin mode)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
     bool was_connected = mysql->handle != NULL;
-    enum rc rc = begin_once(mysql, mode);
+    if (mode != DB_BEGIN_SNAPSHOT) {
+        mysql->begin_pending = true;
+        mysql->inserts_late = mode == DB_BEGIN_WRITE_LATE;
+        return ensure_connected(mysql);
+    }
+    enum rc rc = begin_snapshot(mysql);
     if (rc == RC_BACKEND_UNAVAILABLE && was_connected)
-        rc = begin_once(mysql, mode);
+        rc = begin_snapshot(mysql);
     return rc;
 }
 
+static void forget_pending(struct mysql_db *mysql)
+{
+    mysql->begin_pending = false;
+    mysql->n_late = 0;
+    buffer_clear(&mysql->late);
+}
+
+// The late inserts and COMMIT in one packet; the results come in order.
 static enum rc mysql_end(struct db *db)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
     if (mysql->handle == NULL) // lost before COMMIT was sent: nothing was committed
         return RC_BACKEND_UNAVAILABLE;
-    if (mysql_real_query(mysql->handle, "COMMIT", 6) == 0)
+    struct buffer *sql = &mysql->sql;
+    size_t before_commit = mysql->n_late + mysql->begin_pending;
+    buffer_clear(sql);
+    if (mysql->begin_pending)
+        buffer_append_text(sql, BEGIN);
+    if (mysql->n_late > 0)
+        buffer_append(sql, mysql->late.data, mysql->late.length);
+    buffer_append_text(sql, "COMMIT");
+    forget_pending(mysql);
+    if (sql->failed)
+        return RC_NO_MEMORY;
+    size_t done = 0;
+    int code = mysql_real_query(mysql->handle, sql->data, sql->length);
+    while (code == 0 && done++ < before_commit)
+        code = mysql_next_result(mysql->handle);
+    if (code == 0)
         return RC_OK;
-    bool uncertain = mysql_errno(mysql->handle) == ERROR_DURING_COMMIT ||
-                     mysql_errno(mysql->handle) == QUERY_INTERRUPTED;
+    unsigned number = mysql_errno(mysql->handle);
+    bool at_commit = done >= before_commit;
     enum rc rc = failed(mysql);
-    return uncertain || mysql->handle == NULL ? RC_OUTCOME_UNKNOWN : rc;
+    if (mysql->handle == NULL)
+        return RC_OUTCOME_UNKNOWN;
+    return at_commit && (number == ERROR_DURING_COMMIT || number == QUERY_INTERRUPTED)
+               ? RC_OUTCOME_UNKNOWN
+               : rc;
 }
 
 static void mysql_undo(struct db *db)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
-    if (mysql->handle != NULL && mysql_real_query(mysql->handle, "ROLLBACK", 8) != 0)
+    bool begun = !mysql->begin_pending;
+    forget_pending(mysql);
+    if (begun && mysql->handle != NULL && mysql_real_query(mysql->handle, "ROLLBACK", 8) != 0)
         disconnect(mysql);
 }
 
-// Statement by statement, split at `;` at a line's end: multi-statement mode stays off.
+// Statement by statement, split at `;` at a line's end.
 static enum rc mysql_script(struct db *db, const char *script)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
+    if (mysql->begin_pending) {
+        mysql->begin_pending = false;
+        enum rc rc = send_sql(mysql, "START TRANSACTION", NULL, 0);
+        if (rc != RC_OK)
+            return rc;
+    }
     while (*script != '\0') {
         const char *end = strstr(script, ";\n");
         size_t length = end != NULL ? (size_t)(end - script) : strlen(script);
@@ -359,6 +432,7 @@ static void mysql_free(struct db *db)
     struct mysql_db *mysql = (struct mysql_db *)db;
     disconnect(mysql);
     buffer_release(&mysql->sql);
+    buffer_release(&mysql->late);
     free(mysql);
 }
 

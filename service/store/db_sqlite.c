@@ -242,9 +242,9 @@ static enum rc sqlite_insert(struct db *db, const char *into, size_t n_columns,
 static enum rc sqlite_begin(struct db *db, enum db_begin mode)
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
-    if (mode == DB_BEGIN_WRITE)
+    if (mode != DB_BEGIN_SNAPSHOT)
         take_writer(sqlite);
-    enum rc rc = sqlite_query(db, mode == DB_BEGIN_WRITE ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0,
+    enum rc rc = sqlite_query(db, mode != DB_BEGIN_SNAPSHOT ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0,
                               NULL, NULL);
     // A deferred transaction sees nothing yet: its moment is that of its first read.
     if (rc == RC_OK && mode == DB_BEGIN_SNAPSHOT)

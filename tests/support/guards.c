@@ -98,3 +98,37 @@ enum rc rig_enter(struct rig *rig, struct guard *guard, struct db *db, size_t fi
     return guard_enter(guard, db, rig->keys + first, n, clock_now_ns() + deadline_ms * NS_PER_MS,
                        ret_hold);
 }
+
+enum rc enter_one(struct rig *rig, struct guard *guard, struct guard_hold *ret_hold)
+{
+    return rig_enter(rig, guard, NULL, 0, 1, 20000, ret_hold);
+}
+
+void check_works(struct rig *rig, struct guard *guard)
+{
+    for (int i = 0; i < 2; i++) {
+        struct guard_hold hold;
+        ck_assert_int_eq(enter_one(rig, guard, &hold), RC_OK);
+        ck_assert(guard_held(guard, &hold));
+        ck_assert_int_eq(guard_leave(guard, NULL, &hold), RC_OK);
+    }
+}
+
+static void *entrance_main(void *arg)
+{
+    struct entrance *entrance = arg;
+    entrance->rc = enter_one(entrance->rig, entrance->rig->guard, &entrance->hold);
+    return NULL;
+}
+
+void entrance_begin(struct entrance *entrance, struct rig *rig)
+{
+    entrance->rig = rig;
+    ck_assert_int_eq(pthread_create(&entrance->thread, NULL, entrance_main, entrance), 0);
+}
+
+enum rc entrance_end(struct entrance *entrance)
+{
+    pthread_join(entrance->thread, NULL);
+    return entrance->rc;
+}

@@ -5,6 +5,7 @@
 #include "guard/guard.h"
 #include "scratch.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -51,3 +52,19 @@ struct db *rig_db(struct rig *rig);
 // guard_enter on some of the rig's keys, with a deadline from now.
 enum rc rig_enter(struct rig *rig, struct guard *guard, struct db *db, size_t first, size_t n,
                   int64_t deadline_ms, struct guard_hold *ret_hold);
+
+// rig_enter for the first key alone, with a long deadline and no connection.
+enum rc enter_one(struct rig *rig, struct guard *guard, struct guard_hold *ret_hold);
+
+// Fails the test unless one gets in, is trusted, gets out, and in again.
+void check_works(struct rig *rig, struct guard *guard);
+
+// enter_one with the rig's own guard, on a thread of its own.
+struct entrance {
+    struct rig *rig;
+    pthread_t thread;
+    struct guard_hold hold;
+    enum rc rc;
+};
+void entrance_begin(struct entrance *entrance, struct rig *rig);
+enum rc entrance_end(struct entrance *entrance);

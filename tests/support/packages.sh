@@ -25,8 +25,12 @@ packages_test() {
     printf '%s\n' check python3
 }
 
+packages_bench() {
+    printf '%s\n' wrk
+}
+
 packages_check() {
-    printf '%s\n' clang clang-format clang-tidy shellcheck python3 python3-yaml
+    printf '%s\n' clang clang-format clang-tidy shellcheck python3 python3-yaml python3-jsonschema
 }
 
 package_installed() {

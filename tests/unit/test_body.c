@@ -68,7 +68,7 @@ START_TEST(not_json)
 }
 END_TEST
 
-START_TEST(depth)
+START_TEST(nesting)
 {
     struct problem problem = {0};
     for (int depth = BODY_DEPTH_MAX; depth <= BODY_DEPTH_MAX + 1; depth++) {
@@ -219,7 +219,7 @@ int main(void)
     TCase *tcase = tcase_create("body");
     tcase_add_test(tcase, good_bodies);
     tcase_add_test(tcase, not_json);
-    tcase_add_test(tcase, depth);
+    tcase_add_test(tcase, nesting);
     tcase_add_test(tcase, wrong_values);
     tcase_add_test(tcase, unknown_fields);
     tcase_add_test(tcase, media_types);

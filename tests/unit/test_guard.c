@@ -21,8 +21,7 @@ static bool fenced(const struct subject *subject)
     return strategy_find(subject->strategy)->rule == RULE_FENCED;
 }
 
-// ---- threads
-// --------------------------------------------------------------------------------------
+// ---- threads ------------------------------------------------------------------------------------
 
 #define THREADS 4
 #define ROUNDS 25
@@ -84,8 +83,7 @@ START_TEST(excludes_and_does_not_deadlock)
 }
 END_TEST
 
-// ---- one after the other
-// --------------------------------------------------------------------------
+// ---- one after the other ------------------------------------------------------------------------
 
 // Whether somebody else gets in at once.
 static bool is_free(struct rig *rig, struct db *db, size_t first, size_t n)
@@ -166,8 +164,7 @@ START_TEST(fails_at_once_if_told_to)
 }
 END_TEST
 
-// ---- leases and tokens
-// ----------------------------------------------------------------------------
+// ---- leases and tokens --------------------------------------------------------------------------
 
 START_TEST(an_expired_lease_lets_the_next_one_in)
 {

@@ -181,7 +181,7 @@ START_TEST(raw_heads)
     ck_assert_ptr_null(SCAN(LINE "00"));
     ck_assert_ptr_null(SCAN(LINE "Host0 a0000"));
     ck_assert_ptr_null(SCAN(LINE "Host0 a00X0b0000"));
-    ck_assert_ptr_null(SCAN(LINE "X0000"));              // an empty value, then the end
+    ck_assert_ptr_null(SCAN(LINE "X00000"));             // an empty value, then the end
     ck_assert_ptr_nonnull(SCAN(LINE "Host0 a0X0b0000")); // bare LF
     ck_assert_ptr_nonnull(SCAN(LINE "Host0 a000"));      // bare LF at the end
     ck_assert_ptr_nonnull(SCAN("POST0/a0HTTP/1.10Host0 a0000"));
