@@ -16,7 +16,7 @@
 
 // The struct that holds this member, from a pointer to the member.
 #define CONTAINER_OF(pointer, type, member)                                                        \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 // For `T *memory CLEANUP(free_memory) = malloc(...)`, whatever T is.
 static inline void free_memory(void *pointer_to_pointer)

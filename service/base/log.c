@@ -67,13 +67,11 @@ void log_line(enum log_level level, const char *format, ...)
     const char *head = line_format == LOG_FORMAT_JSON
                            ? "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"message\":\""
                            : "%s.%03dZ %-7s ";
-    int length =
-        snprintf(line, sizeof line, head, stamp, (int)(now_ms % 1000), level_name(level));
+    int length = snprintf(line, sizeof line, head, stamp, (int)(now_ms % 1000), level_name(level));
     size_t at = (size_t)length;
     at += copy_message(line + at, sizeof line - at - 4, message);
     const char *tail = line_format == LOG_FORMAT_JSON ? "\"}\n" : "\n";
-    memcpy(line + at, tail, strlen(tail));
-    at += strlen(tail);
+    at += (size_t)snprintf(line + at, sizeof line - at, "%s", tail);
     // Nothing sensible can be done where even the log cannot be written.
     ssize_t ignored = write(STDERR_FILENO, line, at);
     (void)ignored;

@@ -22,7 +22,8 @@ void random_bytes(void *buffer, size_t length)
 
 uint64_t random_below(uint64_t bound)
 {
-    uint64_t unfair = -bound % bound; // the first 2^64 mod bound values would come up once too often
+    uint64_t unfair =
+        -bound % bound; // the first 2^64 mod bound values would come up once too often
     uint64_t value;
     do
         random_bytes(&value, sizeof value);

@@ -53,8 +53,8 @@ static const struct rc_info infos[RC_COUNT] = {
                                "Use one of the methods in the Allow header.", 405, false},
     [RC_REQUEST_TIMEOUT] = {"request-timeout", "The request did not arrive in time",
                             "Send the whole request without long pauses.", 408, true},
-    [RC_BODY_TOO_LARGE] = {"body-too-large", "The body is too large",
-                           "Send at most 64 KiB.", 413, false},
+    [RC_BODY_TOO_LARGE] = {"body-too-large", "The body is too large", "Send at most 64 KiB.", 413,
+                           false},
     [RC_HEADERS_TOO_LARGE] = {"headers-too-large", "The headers are too large",
                               "Send fewer or shorter headers.", 431, false},
     [RC_UNSUPPORTED_MEDIA_TYPE] = {"unsupported-media-type", "The body is not JSON",
@@ -69,10 +69,11 @@ static const struct rc_info infos[RC_COUNT] = {
                       "Nothing was changed. Send the same request again, with the same idempotency "
                       "key.",
                       503, true},
-    [RC_CONTENTION] = {"contention", "Too many writers changed the same row",
-                       "Nothing was changed. Send the same request again, with the same idempotency "
-                       "key.",
-                       503, true},
+    [RC_CONTENTION] =
+        {"contention", "Too many writers changed the same row",
+         "Nothing was changed. Send the same request again, with the same idempotency "
+         "key.",
+         503, true},
     [RC_OVERLOADED] = {"overloaded", "The server has more to do than it can do in time",
                        "Nothing was changed. Send the same request again after Retry-After, with "
                        "the same idempotency key.",

@@ -14,8 +14,8 @@ bool text_copy(char *target, size_t size, const char *source);
 // snprintf that says whether all of it fitted.
 bool text_format(char *target, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
 
-// 64-bit FNV-1a (Fowler, Noll, Vo) over the bytes, continued from `hash`. Start with TEXT_HASH_START.
-// Not for adversaries: it picks buckets and recognises honest mistakes.
+// 64-bit FNV-1a (Fowler, Noll, Vo) over the bytes, continued from `hash`. Start with
+// TEXT_HASH_START. Not for adversaries: it picks buckets and recognises honest mistakes.
 #define TEXT_HASH_START UINT64_C(0xcbf29ce484222325)
 uint64_t text_hash(uint64_t hash, const void *bytes, size_t length);
 

@@ -7,8 +7,8 @@
 #define NO_PRIZE SIZE_MAX
 
 struct effect {
-    int64_t delta; // of the operation's own counter
-    int64_t slot;  // coupon, draw: which of the user's it is, from 1
-    size_t prize;  // draw: index into the lottery's prizes, or NO_PRIZE
+    int64_t delta;                          // of the operation's own counter
+    int64_t slot;                           // coupon, draw: which of the user's it is, from 1
+    size_t prize;                           // draw: index into the lottery's prizes, or NO_PRIZE
     int64_t prize_remaining, prize_version; // of that prize's counter, after this draw
 };

@@ -4,8 +4,9 @@
 #include "base/text.h"
 
 // A uniform place below `bound`: of the 2^64 values a word can have, the first 2^64 mod bound would
-// come up once too often and are passed over. The next word is used then; with weights below 2^37 in
-// all (64 prizes and the blank of at most WEIGHT_MAX) four in a row are passed over once in 2^108.
+// come up once too often and are passed over. The next word is used then; with weights below 2^37
+// in all (64 prizes and the blank of at most WEIGHT_MAX) four in a row are passed over once in
+// 2^108.
 static uint64_t uniform(const uint64_t entropy[ENTROPY_WORDS], uint64_t bound)
 {
     uint64_t unfair = -bound % bound;

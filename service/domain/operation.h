@@ -33,9 +33,9 @@ struct operation {
     enum operation_kind kind;
     char counter[COUNTER_NAME_MAX + 1]; // "stock/SKU-1", "coupon/SPRING", "lottery/WHEEL"
     char request_key[REQUEST_KEY_MAX + 1];
-    char user_id[ID_MAX + 1];  // empty if none
-    char order_id[ID_MAX + 1]; // empty if none
-    int64_t quantity;          // deduct, restock: 1 to QUANTITY_MAX; issue, draw: 1
+    char user_id[ID_MAX + 1];        // empty if none
+    char order_id[ID_MAX + 1];       // empty if none
+    int64_t quantity;                // deduct, restock: 1 to QUANTITY_MAX; issue, draw: 1
     uint64_t entropy[ENTROPY_WORDS]; // issue, draw: from the CSPRNG, so that deciding is pure
     struct outcome outcome;
 };

@@ -71,8 +71,8 @@ void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strate
         batch->scenes[batch->n_scenes - 1].n_works++;
         operation->outcome = (struct outcome){0};
         text_copy(operation->outcome.strategy, sizeof operation->outcome.strategy, strategy->name);
-        batch->works[i] = (struct work){
-            .job = jobs[i], .operation = operation, .scene = batch->n_scenes - 1};
+        batch->works[i] =
+            (struct work){.job = jobs[i], .operation = operation, .scene = batch->n_scenes - 1};
     }
 }
 

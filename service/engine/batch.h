@@ -80,13 +80,13 @@ void batch_suppose(struct batch *batch);
 void batch_decide(struct batch *batch);
 
 // Writes what was accepted, within a transaction, under the rule of the strategy. RC_CONFLICT,
-// RC_DUPLICATE and the faults of the database. For RULE_CONDITIONAL it also makes sure that what was
-// decided is true of the rows as they really were.
+// RC_DUPLICATE and the faults of the database. For RULE_CONDITIONAL it also makes sure that what
+// was decided is true of the rows as they really were.
 MUST_CHECK enum rc batch_save(struct batch *batch, struct db *db);
 
 size_t batch_count(const struct batch *batch, enum work_state state);
 
-// Looks the request keys of all works in this state up in the ledger: where one is found the work is
-// done, with the first result or RC_IDEMPOTENCY_MISMATCH. ret_found may be NULL.
+// Looks the request keys of all works in this state up in the ledger: where one is found the work
+// is done, with the first result or RC_IDEMPOTENCY_MISMATCH. ret_found may be NULL.
 MUST_CHECK enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
                                       size_t *ret_found);

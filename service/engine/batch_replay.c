@@ -1,9 +1,9 @@
 // Replays. The ledger row of an operation is its idempotency record: a key that is found there is
 // answered with what that row says, or refused if it was used for something else.
 //
-// Keys are not looked up before they are inserted: that would cost every operation a fifth to a third
-// of its speed. They are looked up when an insert collides, and before a refusal is answered (the
-// first attempt may be why nothing is left).
+// Keys are not looked up before they are inserted: that would cost every operation a fifth to a
+// third of its speed. They are looked up when an insert collides, and before a refusal is answered
+// (the first attempt may be why nothing is left).
 #include "engine/batch.h"
 
 #include "base/text.h"

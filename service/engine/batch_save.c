@@ -2,8 +2,8 @@
 // into the ledger, one into coupons or draws.
 //
 // The conditional rule writes `remaining = remaining - :n` before it knows the row. Having written,
-// it holds the row's lock, reads what the row really was, and decides again from that: if others came
-// in between but the sums are the same, the decision stands; if not, it is a conflict.
+// it holds the row's lock, reads what the row really was, and decides again from that: if others
+// came in between but the sums are the same, the decision stands; if not, it is a conflict.
 #include "engine/batch.h"
 
 #include "base/text.h"
@@ -59,6 +59,9 @@ static enum rc gather_changes(struct batch *batch)
 // lottery's or campaign's decision would have to be made anew from more than its counter.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
+    *ret_moved = false;
+    if (batch->n_changes == 0)
+        return RC_OK;
     struct counter *now CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *now);
     if (now == NULL)
         return RC_NO_MEMORY;
@@ -67,7 +70,6 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
     enum rc rc = counter_load(db, now, batch->n_changes, false, &batch->now_ms);
     if (rc != RC_OK)
         return rc;
-    *ret_moved = false;
     size_t scene = 0;
     for (size_t i = 0; i < batch->n_changes; i++) {
         struct counter_change *change = &batch->changes[i];
@@ -85,7 +87,8 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
     return RC_OK;
 }
 
-// Decides again from the rows as they were. RC_CONFLICT if that does not add up to what was written.
+// Decides again from the rows as they were. RC_CONFLICT if that does not add up to what was
+// written.
 static enum rc rebase(struct batch *batch, struct db *db)
 {
     bool moved;
@@ -97,7 +100,8 @@ static enum rc rebase(struct batch *batch, struct db *db)
     for (size_t i = 0; i < batch->n_scenes; i++) {
         const struct counter *loaded = &batch->loaded[i], *decided = &batch->scenes[i].counter;
         int64_t steps = 0, delta = 0;
-        if (next < batch->n_changes && strcmp(batch->changes[next].before.name, loaded->name) == 0) {
+        if (next < batch->n_changes &&
+            strcmp(batch->changes[next].before.name, loaded->name) == 0) {
             const struct counter_change *written = &batch->changes[next++];
             steps = written->version - written->before.version;
             delta = written->remaining - written->before.remaining;

@@ -1,8 +1,8 @@
 // Workers over lanes.
 //
 // In combined mode few sections run at once (SECTIONS_AT_ONCE): a transaction that takes everything
-// waiting is worth more than many that take a little each, and what arrives while they commit is the
-// next batch. A worker that has been waiting for a lock for a while does not count, so that one
+// waiting is worth more than many that take a little each, and what arrives while they commit is
+// the next batch. A worker that has been waiting for a lock for a while does not count, so that one
 // stuck lock does not hold up the others. In direct mode every worker may run one request.
 //
 // A counter of a picked lane is nobody else's, so a counter's requests are decided in order of
@@ -35,7 +35,7 @@ struct worker {
     pthread_t thread;
     struct section *section;
     struct pick pick;
-    struct job *direct; // direct mode: the one job to be taken ...
+    struct job *direct;                        // direct mode: the one job to be taken ...
     char direct_counter[COUNTER_NAME_MAX + 1]; // ... whose counter's name must outlive it
     bool in_section;
     int64_t entering_since_ns; // 0 when not waiting for the guard
@@ -55,7 +55,7 @@ struct engine {
     struct queue direct, tasks;
     struct guard *current[ENDPOINT_COUNT];
     size_t lanes_at_once[ENDPOINT_COUNT]; // shrinks when others interfere, grows when not
-    size_t n_busy, n_waiting; // workers
+    size_t n_busy, n_waiting;             // workers
     bool draining, stopping, task_was_last;
     size_t n_workers;
     struct worker *workers;
@@ -92,7 +92,8 @@ static struct job *queue_pop(struct queue *queue)
     return job;
 }
 
-// ---- strategies -----------------------------------------------------------------------------------
+// ---- strategies
+// -----------------------------------------------------------------------------------
 
 static size_t strategy_index(const struct strategy *strategy)
 {
@@ -150,7 +151,8 @@ enum rc engine_set_strategy(struct engine *engine, enum endpoint endpoint,
     return RC_OK;
 }
 
-// ---- workers --------------------------------------------------------------------------------------
+// ---- workers
+// --------------------------------------------------------------------------------------
 
 static bool may_run_section(const struct engine *engine)
 {
@@ -164,8 +166,8 @@ static bool may_run_section(const struct engine *engine)
     size_t active = 0;
     for (size_t i = 0; i < engine->n_workers; i++) {
         const struct worker *worker = &engine->workers[i];
-        bool stuck = worker->entering_since_ns != 0 &&
-                     now_ns - worker->entering_since_ns > STUCK_AFTER_NS;
+        bool stuck =
+            worker->entering_since_ns != 0 && now_ns - worker->entering_since_ns > STUCK_AFTER_NS;
         active += worker->in_section && !stuck;
     }
     return active < at_once;
@@ -234,8 +236,8 @@ static void pick_direct(struct engine *engine, struct worker *worker)
                                  .keys = {worker->direct_counter}};
 }
 
-// Fewer lanes at once when other writers interfered with some of them, so that one conflict does not
-// send many counters round again; slowly more when none did.
+// Fewer lanes at once when other writers interfered with some of them, so that one conflict does
+// not send many counters round again; slowly more when none did.
 static void adapt(struct engine *engine, enum endpoint endpoint, bool undisturbed)
 {
     size_t *at_once = &engine->lanes_at_once[endpoint];
@@ -317,28 +319,27 @@ static void *work(void *arg)
     return NULL;
 }
 
-// ---- life -----------------------------------------------------------------------------------------
+// ---- life
+// -----------------------------------------------------------------------------------------
 
 enum rc engine_submit(struct engine *engine, struct job *job)
 {
     if (job->strategy != NULL && engine_guard(engine, job->strategy) == NULL)
         return RC_USAGE;
-    enum rc rc = RC_OK;
     bool wake = true;
     pthread_mutex_lock(&engine->mutex);
     job->submitted_ns = clock_now_ns();
-    if (engine->draining || queued(engine) >= engine->settings.queue_limit)
-        rc = RC_OVERLOADED;
-    else if (job->operation == NULL)
+    bool taken = !engine->draining && queued(engine) < engine->settings.queue_limit;
+    if (taken && job->operation == NULL)
         queue_push(&engine->tasks, job);
-    else if (is_direct(engine))
+    else if (taken && is_direct(engine))
         queue_push(&engine->direct, job);
-    else if (!lanes_push(&engine->lanes, guard_for(engine, job), job, &wake))
-        rc = RC_OVERLOADED;
-    if (rc == RC_OK && wake && engine->n_waiting > 0)
+    else if (taken)
+        taken = lanes_push(&engine->lanes, guard_for(engine, job), job, &wake);
+    if (taken && wake && engine->n_waiting > 0)
         pthread_cond_signal(&engine->work);
     pthread_mutex_unlock(&engine->mutex);
-    return rc;
+    return taken ? RC_OK : RC_OVERLOADED;
 }
 
 size_t engine_depth(struct engine *engine)

@@ -1,6 +1,7 @@
 // The executor: requests on the same counter queue in a lane; a worker takes everything that waits
 // there, up to combine.max_batch, and carries it through one section (enter, load, decide, save,
-// commit, leave). With max_batch = 1 there are no lanes: any worker takes any request (direct mode).
+// commit, leave). With max_batch = 1 there are no lanes: any worker takes any request (direct
+// mode).
 #pragma once
 
 #include "base/cleanup.h"
@@ -26,10 +27,10 @@ struct engine_hooks {
 };
 
 struct engine_settings {
-    size_t workers;       // threads, each with its own connection
-    size_t max_batch;     // combine.max_batch: 1 is direct mode; at most ENGINE_BATCH_MAX
-    size_t queue_limit;   // requests waiting; past it RC_OVERLOADED
-    bool lab;             // strategies for the lab may be set
+    size_t workers;     // threads, each with its own connection
+    size_t max_batch;   // combine.max_batch: 1 is direct mode; at most ENGINE_BATCH_MAX
+    size_t queue_limit; // requests waiting; past it RC_OVERLOADED
+    bool lab;           // strategies for the lab may be set
     struct guard_settings guard;
     const char *strategy[ENDPOINT_COUNT]; // names
     struct engine_hooks hooks;
@@ -40,8 +41,9 @@ struct engine_settings {
 // What can be submitted. Owned by the submitter, who must keep it until `finished` is called: once,
 // by a worker thread, as the worker's last touch.
 struct job {
-    struct job *next;    // the engine's while it has the job
-    int64_t deadline_ns; // monotonic; past it the job is finished with RC_OVERLOADED without running
+    struct job *next; // the engine's while it has the job
+    int64_t
+        deadline_ns; // monotonic; past it the job is finished with RC_OVERLOADED without running
     int64_t submitted_ns; // set by the engine
     void (*finished)(struct job *job, enum rc rc);
 
@@ -53,8 +55,9 @@ struct job {
     enum rc (*run)(struct job *job, struct db *db);
 };
 
-// Starts the workers. The store, metrics and strings of the settings are borrowed until engine_free.
-// RC_USAGE with a sentence in ret_error (GUARD_ERROR_MAX bytes) for a strategy that cannot be used.
+// Starts the workers. The store, metrics and strings of the settings are borrowed until
+// engine_free. RC_USAGE with a sentence in ret_error (GUARD_ERROR_MAX bytes) for a strategy that
+// cannot be used.
 MUST_CHECK enum rc engine_new(const struct engine_settings *settings, struct store *store,
                               struct metrics *metrics, struct engine **ret_engine, char *ret_error);
 
@@ -68,7 +71,8 @@ void engine_drain(struct engine *engine);
 // Drains, stops the workers, frees. NULL is fine.
 void engine_free(struct engine *engine);
 
-// ---- strategies at run time; any thread ----------------------------------------------------------
+// ---- strategies at run time; any thread
+// ----------------------------------------------------------
 
 const struct strategy *engine_strategy(struct engine *engine, enum endpoint endpoint);
 

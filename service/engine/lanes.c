@@ -90,16 +90,17 @@ static int compare_lanes(const void *a, const void *b)
 void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct pick *ret_pick)
 {
     struct lane *first = lanes->ready_head;
-    *ret_pick = (struct pick){
-        .guard = first->guard, .endpoint = first->endpoint, .deadline_ns = first->head->deadline_ns};
+    *ret_pick = (struct pick){.guard = first->guard,
+                              .endpoint = first->endpoint,
+                              .deadline_ns = first->head->deadline_ns};
     size_t n_jobs = 0;
     if (max_lanes > GUARD_KEYS_MAX)
         max_lanes = GUARD_KEYS_MAX;
     while (lanes->ready_head != NULL && ret_pick->n < max_lanes) {
         struct lane *lane = lanes->ready_head;
-        bool fits = lane == first || (lane->guard == first->guard &&
-                                      lane->endpoint == first->endpoint &&
-                                      n_jobs + lane->n <= max_jobs);
+        bool fits =
+            lane == first || (lane->guard == first->guard && lane->endpoint == first->endpoint &&
+                              n_jobs + lane->n <= max_jobs);
         if (!fits)
             break;
         lanes->ready_head = lane->next_ready;

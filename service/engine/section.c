@@ -2,13 +2,16 @@
 //
 // Any failure inside a transaction rolls it back and begins again from load, a bounded number of
 // times and never past a request's deadline. What can come in between, and what is done:
-//   - another writer (version, fence or sum not as demanded; deadlock): again, after a random pause;
-//   - a request key or version that is already there: look the keys up; those found are replays, the
+//   - another writer (version, fence or sum not as demanded; deadlock): again, after a random
+//   pause;
+//   - a request key or version that is already there: look the keys up; those found are replays,
+//   the
 //     others go again;
 //   - the lock lost: its transaction is given up, and the guard entered once more;
 //   - COMMIT without an answer: look the keys up; the transaction was one, so they tell whether it
 //     happened. Only if that cannot be asked either is the outcome reported as unknown;
-//   - anything else: the operations go one by one, so that one that fails does not take along others.
+//   - anything else: the operations go one by one, so that one that fails does not take along
+//   others.
 // Answers are given after the commit and before the guard is left: leaving may take a round trip.
 #include "engine/section.h"
 
@@ -122,8 +125,8 @@ static void leave(struct section *section)
                        &section->hold);
 }
 
-// Before a fenced save: our token must not be below what the rows have seen. It may be, honestly, if
-// the token source lost its memory or another strategy was in force: then the guard lifts it.
+// Before a fenced save: our token must not be below what the rows have seen. It may be, honestly,
+// if the token source lost its memory or another strategy was in force: then the guard lifts it.
 static enum rc show_token(struct section *section)
 {
     struct batch *batch = &section->batch;
@@ -235,9 +238,9 @@ static enum rc resolve_unknown(struct section *section)
         clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
         rc = batch_find_replays(batch, section->db, WORK_ACCEPTED, &found);
     }
-    LOG_WARNING("commit without an answer: %s",
-                rc != RC_OK ? "its outcome could not be asked" : found > 0 ? "it happened"
-                                                                           : "it did not happen");
+    LOG_WARNING("commit without an answer: %s", rc != RC_OK ? "its outcome could not be asked"
+                                                : found > 0 ? "it happened"
+                                                            : "it did not happen");
     if (rc != RC_OK)
         return RC_OUTCOME_UNKNOWN;
     count(section, METRIC_UNKNOWN_RESOLVED, 1);

@@ -28,7 +28,6 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,10 +153,11 @@ static void unlock_key(struct mutex_guard *self, const char *key)
     struct shard *shard = shard_of(self, key);
     pthread_mutex_lock(&shard->mutex);
     struct entry *entry = *find(shard, key);
-    assert(entry != NULL && entry->locked);
-    entry->locked = false;
-    pthread_cond_signal(&entry->freed);
-    unuse(shard, entry);
+    if (entry != NULL) { // always: the holder keeps it in use
+        entry->locked = false;
+        pthread_cond_signal(&entry->freed);
+        unuse(shard, entry);
+    }
     pthread_mutex_unlock(&shard->mutex);
 }
 

@@ -1,8 +1,8 @@
 // Load and save of counters. The five update rules stand side by side in `demands`: what a strategy
 // is worth is decided by these lines.
 //
-// A transaction over many counters is one statement on MySQL (an UPDATE joined to the list of what is
-// to be written: its row count tells whether every demand was met) and one prepared statement a
+// A transaction over many counters is one statement on MySQL (an UPDATE joined to the list of what
+// is to be written: its row count tells whether every demand was met) and one prepared statement a
 // counter on SQLite, where a statement costs no round trip.
 #include "store/counter.h"
 
@@ -26,8 +26,8 @@ static int compare_name(const void *name, const void *counter)
 static enum rc on_counter(void *arg, const struct db_row *row)
 {
     struct load *load = arg;
-    struct counter *counter = bsearch(db_row_text(row, 0), load->counters, load->n,
-                                      sizeof *load->counters, compare_name);
+    struct counter *counter =
+        bsearch(db_row_text(row, 0), load->counters, load->n, sizeof *load->counters, compare_name);
     if (counter == NULL)
         return RC_INTERNAL;
     counter->remaining = db_row_int(row, 1);
@@ -82,9 +82,10 @@ static const struct demand demands[] = {
                     "c.name = w.name SET c.remaining = w.remaining, c.version = w.version"},
     [RULE_LOCKED] = {"UPDATE counter SET remaining = ?, version = ? WHERE name = ?",
                      "c.name = w.name SET c.remaining = w.remaining, c.version = w.version"},
-    [RULE_VERSION] = {"UPDATE counter SET remaining = ?, version = ? WHERE name = ? AND version = ?",
-                      "c.name = w.name AND c.version = w.version_read"
-                      " SET c.remaining = w.remaining, c.version = w.version"},
+    [RULE_VERSION] =
+        {"UPDATE counter SET remaining = ?, version = ? WHERE name = ? AND version = ?",
+         "c.name = w.name AND c.version = w.version_read"
+         " SET c.remaining = w.remaining, c.version = w.version"},
     [RULE_FENCED] = {"UPDATE counter SET remaining = ?, version = ?, fence = ?"
                      " WHERE name = ? AND version = ? AND fence <= ?",
                      "c.name = w.name AND c.version = w.version_read AND c.fence <= w.token"

@@ -73,10 +73,9 @@ const char *db_error(const struct db *db);
 // Results of all of the following:
 //   RC_OK
 //   RC_DUPLICATE            a unique key refused it (MySQL 1062); the transaction is still open
-//   RC_CONFLICT             deadlock, lock timeout or snapshot conflict (1213, 1205, 1020, SQLITE_BUSY)
-//   RC_BACKEND_UNAVAILABLE  no connection, or it broke
-//   RC_OUTCOME_UNKNOWN      only from commit: the reply was lost
-//   RC_INTERNAL             anything else; db_error() says what
+//   RC_CONFLICT             deadlock, lock timeout or snapshot conflict (1213, 1205, 1020,
+//   SQLITE_BUSY) RC_BACKEND_UNAVAILABLE  no connection, or it broke RC_OUTCOME_UNKNOWN      only
+//   from commit: the reply was lost RC_INTERNAL             anything else; db_error() says what
 // After any failure inside a transaction call db_rollback and begin again.
 
 // One statement that returns no rows. ret_affected may be NULL; it counts the rows matched, also
@@ -94,8 +93,8 @@ MUST_CHECK enum rc db_insert(struct db *db, const char *into, size_t n_columns,
                              const struct db_value *values, size_t n_rows);
 
 // DB_BEGIN_WRITE takes SQLite's write lock at once (MySQL: READ COMMITTED, row locks).
-// DB_BEGIN_WRITE_LATE is the same, but db_insert may wait and go with COMMIT in one round trip: then
-// it is db_commit that returns the insert's failure, RC_DUPLICATE for example.
+// DB_BEGIN_WRITE_LATE is the same, but db_insert may wait and go with COMMIT in one round trip:
+// then it is db_commit that returns the insert's failure, RC_DUPLICATE for example.
 // DB_BEGIN_SNAPSHOT is read-only and sees one moment of the whole database.
 enum db_begin { DB_BEGIN_WRITE, DB_BEGIN_WRITE_LATE, DB_BEGIN_SNAPSHOT };
 MUST_CHECK enum rc db_begin(struct db *db, enum db_begin mode);

@@ -1,13 +1,14 @@
-// MySQL 8.4+ and MariaDB 10.11+ through the MySQL C API, with nothing that only one of the two client
-// libraries has.
+// MySQL 8.4+ and MariaDB 10.11+ through the MySQL C API, with nothing that only one of the two
+// client libraries has.
 //
-// Statements go as text, with the parameters escaped into it by the client: no server-side handles to
-// prepare again after a reconnect, and a multi-row INSERT of any length is one statement. The session
-// pins what escaping relies on (sql_mode, character set).
+// Statements go as text, with the parameters escaped into it by the client: no server-side handles
+// to prepare again after a reconnect, and a multi-row INSERT of any length is one statement. The
+// session pins what escaping relies on (sql_mode, character set).
 //
-// A round trip costs a hot row more than the statement does, so there are few: START TRANSACTION goes
-// in front of the transaction's first statement, late inserts go in front of COMMIT, as statements of
-// one packet. The server ends at the first that fails, so COMMIT does not run after a failed insert.
+// A round trip costs a hot row more than the statement does, so there are few: START TRANSACTION
+// goes in front of the transaction's first statement, late inserts go in front of COMMIT, as
+// statements of one packet. The server ends at the first that fails, so COMMIT does not run after a
+// failed insert.
 //
 // A connection that broke is made anew only where that is safe: before a transaction, or for a read
 // outside one. Never within one, and never for COMMIT: its outcome is then unknown, and the caller
@@ -98,7 +99,8 @@ static void disconnect(struct mysql_db *mysql)
 
 static bool connection_is_lost(unsigned number)
 {
-    return (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO && number != OUT_OF_MEMORY) ||
+    return (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO &&
+            number != OUT_OF_MEMORY) ||
            number == SERVER_SHUTDOWN || number == CONNECTION_KILLED ||
            number == CLIENT_INTERACTION_TIMEOUT;
 }
@@ -217,7 +219,7 @@ static enum rc post(struct mysql_db *mysql)
 }
 
 static enum rc send_sql(struct mysql_db *mysql, const char *sql, const struct db_value *params,
-                    size_t n_params)
+                        size_t n_params)
 {
     bool begun = mysql->db.in_transaction && !mysql->begin_pending;
     if (mysql->handle == NULL && begun)
@@ -230,8 +232,8 @@ static enum rc send_sql(struct mysql_db *mysql, const char *sql, const struct db
         rc = post(mysql);
     if (rc != RC_BACKEND_UNAVAILABLE || !was_connected || !beginning || mysql->handle != NULL)
         return rc;
-    // The server had closed an idle connection: what began the transaction went down with it, whether
-    // it was carried out or not.
+    // The server had closed an idle connection: what began the transaction went down with it,
+    // whether it was carried out or not.
     mysql->begin_pending = true;
     rc = ensure_connected(mysql);
     return rc == RC_OK ? post(mysql) : rc;
@@ -269,7 +271,8 @@ static enum rc mysql_select(struct db *db, const char *sql, const struct db_valu
     struct mysql_db *mysql = (struct mysql_db *)db;
     bool was_connected = mysql->handle != NULL;
     enum rc rc = send_sql(mysql, sql, params, n_params);
-    // The server may have closed an idle connection: a read outside a transaction may be sent again.
+    // The server may have closed an idle connection: a read outside a transaction may be sent
+    // again.
     if (rc == RC_BACKEND_UNAVAILABLE && was_connected && !db->in_transaction)
         rc = send_sql(mysql, sql, params, n_params);
     return rc == RC_OK ? fetch_all(mysql, on_row, arg) : rc;

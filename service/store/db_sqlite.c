@@ -1,4 +1,5 @@
-// SQLite: the embedded engine. One file, WAL, synchronous=FULL: a commit is on disk when it returns.
+// SQLite: the embedded engine. One file, WAL, synchronous=FULL: a commit is on disk when it
+// returns.
 //
 // SQLite has one writer at a time. Between the threads of this process the writers queue on a mutex
 // of the store, because SQLite's own way to wait is to sleep and try again; between processes
@@ -106,9 +107,9 @@ static enum rc open_handle(struct sqlite_db *sqlite)
 {
     if (sqlite->handle != NULL)
         return RC_OK;
-    int code = sqlite3_open_v2(sqlite->owner->path, &sqlite->handle,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                               NULL);
+    int code =
+        sqlite3_open_v2(sqlite->owner->path, &sqlite->handle,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (code == SQLITE_OK) {
         sqlite3_extended_result_codes(sqlite->handle, 1);
         sqlite3_busy_timeout(sqlite->handle, BUSY_TIMEOUT_MS);
@@ -155,8 +156,8 @@ static enum rc prepare(struct sqlite_db *sqlite, const char *sql, sqlite3_stmt *
     char *copy = strdup(sql);
     if (copy == NULL)
         return RC_NO_MEMORY;
-    int code = sqlite3_prepare_v3(sqlite->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
-                                  ret_statement, NULL);
+    int code =
+        sqlite3_prepare_v3(sqlite->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL);
     if (code != SQLITE_OK) {
         free(copy);
         return failed(sqlite, code);
@@ -226,10 +227,11 @@ static enum rc sqlite_exec(struct db *db, const char *sql, const struct db_value
 static enum rc sqlite_insert(struct db *db, const char *into, size_t n_columns,
                              const struct db_value *values, size_t n_rows)
 {
-    char sql[512], marks[128] = "?";
-    for (size_t i = 1; i < n_columns && strlen(marks) + 3 < sizeof marks; i++)
-        strcat(marks, ",?");
-    if (!text_format(sql, sizeof sql, "INSERT INTO %s VALUES (%s)", into, marks))
+    static const char marks[] = "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?";
+    char sql[512];
+    if (2 * n_columns > sizeof marks ||
+        !text_format(sql, sizeof sql, "INSERT INTO %s VALUES (%.*s)", into,
+                     (int)(2 * n_columns - 1), marks))
         return RC_INTERNAL;
     for (size_t i = 0; i < n_rows; i++) {
         enum rc rc = sqlite_exec(db, sql, values + i * n_columns, n_columns, NULL);
@@ -341,8 +343,8 @@ enum rc db_sqlite_open(const char *path, struct store **ret_store, char *ret_err
         text_copy(ret_error, DB_ERROR_MAX, "store: expected the path of a file after sqlite:");
         return RC_USAGE;
     }
-    owner->store = (struct store){
-        .engine = DB_SQLITE, .connect = connect_sqlite, .close = close_store};
+    owner->store =
+        (struct store){.engine = DB_SQLITE, .connect = connect_sqlite, .close = close_store};
     snprintf(owner->store.label, sizeof owner->store.label, "sqlite:%.300s", path);
     pthread_mutex_init(&owner->writer, NULL);
     *ret_store = &owner->store;

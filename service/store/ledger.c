@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 #define COLUMNS                                                                                    \
-    "counter, version, delta, remaining, request_key, leg, fingerprint, user_id, order_id, reason," \
+    "counter, version, delta, remaining, request_key, leg, fingerprint, user_id, order_id, "       \
+    "reason,"                                                                                      \
     " strategy, token, created_at"
 #define N_COLUMNS 13
 

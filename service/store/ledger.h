@@ -17,12 +17,12 @@ struct ledger_row {
     char counter[COUNTER_NAME_MAX + 1];
     int64_t version, delta, remaining;
     char request_key[REQUEST_KEY_MAX + 1]; // empty: an administrator's change without a key
-    // 0 for the counter the request names, 1 for the prize a draw took. UNIQUE (request_key, leg), so
-    // that one key means one operation in the whole shop.
+    // 0 for the counter the request names, 1 for the prize a draw took. UNIQUE (request_key, leg),
+    // so that one key means one operation in the whole shop.
     int64_t leg;
     int64_t fingerprint;
     char user_id[ID_MAX + 1], order_id[ID_MAX + 1]; // empty if none
-    char reason[LEDGER_REASON_MAX + 1];              // opening, adjust, restock, deduct, issue, draw
+    char reason[LEDGER_REASON_MAX + 1];             // opening, adjust, restock, deduct, issue, draw
     char strategy[STRATEGY_NAME_MAX + 1];
     int64_t token; // fencing token, 0 if none
     int64_t created_at_ms;

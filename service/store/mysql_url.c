@@ -65,7 +65,8 @@ bool mysql_url_parse(const char *rest, struct mysql_url *ret_url)
 {
     struct mysql_url url = {.port = 3306};
     const char *slash = strrchr(rest, '/');
-    if (slash == NULL || !decode(url.database, sizeof url.database, slash + 1, slash + strlen(slash)))
+    if (slash == NULL ||
+        !decode(url.database, sizeof url.database, slash + 1, slash + strlen(slash)))
         return false;
     const char *host = rest;
     for (const char *at = rest; at < slash; at++) {

@@ -68,8 +68,10 @@ static void *write_on(void *arg)
         return NULL;
     }
     for (size_t i = 0; i < writer->batch; i++) {
-        rows[i] = (struct ledger_row){.delta = -1, .fingerprint = INT64_MAX / 3,
-                                      .reason = "deduct", .strategy = "conditional",
+        rows[i] = (struct ledger_row){.delta = -1,
+                                      .fingerprint = INT64_MAX / 3,
+                                      .reason = "deduct",
+                                      .strategy = "conditional",
                                       .created_at_ms = clock_wall_ms()};
         text_copy(rows[i].counter, sizeof rows[i].counter, counter.name);
     }
@@ -108,8 +110,8 @@ int main(int argc, char **argv)
     struct writer writers[64] = {0};
     int64_t from_ns = clock_now_ns(), total = 0;
     for (int64_t i = 0; i < connections; i++) {
-        writers[i] = (struct writer){.store = store, .batch = (size_t)batch,
-                                     .until_ns = from_ns + seconds * NS_PER_S};
+        writers[i] = (struct writer){
+            .store = store, .batch = (size_t)batch, .until_ns = from_ns + seconds * NS_PER_S};
         if (pthread_create(&writers[i].thread, NULL, write_on, &writers[i]) != 0)
             return 2;
     }

@@ -1,6 +1,6 @@
-// One suite for every strategy on every engine, combined and direct: the same questions to all, and a
-// strategy's declared scope chooses which apply. A case is strategy x engine x mode; each test loops
-// over all cases.
+// One suite for every strategy on every engine, combined and direct: the same questions to all, and
+// a strategy's declared scope chooses which apply. A case is strategy x engine x mode; each test
+// loops over all cases.
 #include "fixture.h"
 
 #include "base/clock.h"
@@ -122,7 +122,8 @@ static void assert_versions(const struct volley *volley, int64_t first)
     free(versions);
 }
 
-// ---- no overselling -------------------------------------------------------------------------------
+// ---- no overselling
+// -------------------------------------------------------------------------------
 
 static void sell_out(int i, enum guard_scope least, size_t instances, size_t buyers, int64_t units)
 {
@@ -170,7 +171,8 @@ START_TEST(two_instances_never_oversell)
 }
 END_TEST
 
-// ---- idempotency ----------------------------------------------------------------------------------
+// ---- idempotency
+// ----------------------------------------------------------------------------------
 
 START_TEST(one_key_one_effect)
 {
@@ -204,17 +206,17 @@ START_TEST(one_key_one_effect)
     ck_assert_uint_eq(first_results, 1);
 
     struct operation other = deduct_of("A", 4);
-    strcpy(other.request_key, "the-same-key");
+    text_copy(other.request_key, sizeof other.request_key, "the-same-key");
     ck_assert_int_eq(submit_and_wait(engine, &other), RC_IDEMPOTENCY_MISMATCH);
     struct operation elsewhere = deduct_of("B", 3);
-    strcpy(elsewhere.request_key, "the-same-key");
+    text_copy(elsewhere.request_key, sizeof elsewhere.request_key, "the-same-key");
     ck_assert_int_eq(submit_and_wait(engine, &elsewhere), RC_IDEMPOTENCY_MISMATCH);
 
     // A replay is answered also when nothing is left.
     struct operation rest = deduct_of("A", 7);
     ck_assert_int_eq(submit_and_wait(engine, &rest), RC_OK);
     struct operation again = deduct_of("A", 3);
-    strcpy(again.request_key, "the-same-key");
+    text_copy(again.request_key, sizeof again.request_key, "the-same-key");
     ck_assert_int_eq(submit_and_wait(engine, &again), RC_OK);
     ck_assert(again.outcome.replayed);
     ck_assert_int_eq(again.outcome.remaining, 7);
@@ -234,7 +236,8 @@ START_TEST(one_key_one_effect)
 }
 END_TEST
 
-// ---- coupons and lotteries ------------------------------------------------------------------------
+// ---- coupons and lotteries
+// ------------------------------------------------------------------------
 
 static size_t instances_for(int i)
 {
@@ -329,7 +332,8 @@ START_TEST(nobody_draws_twice)
 }
 END_TEST
 
-// ---- failures -------------------------------------------------------------------------------------
+// ---- failures
+// -------------------------------------------------------------------------------------
 
 START_TEST(a_failing_request_does_not_take_its_batch_along)
 {
@@ -375,12 +379,12 @@ START_TEST(a_late_request_is_answered_without_running)
     volley_init(&volley, 1);
     *volley_operation(&volley, 0) = deduct_of("A", 1);
     struct shot *shot = &volley.shots[0];
-    strcpy(shot->operation.request_key, "late");
+    text_copy(shot->operation.request_key, sizeof shot->operation.request_key, "late");
     volley_submit(&volley, fixture.instances[0].engine, 0);
     volley_wait(&volley);
     ck_assert_int_eq(shot->operation.outcome.rc, RC_OK);
     volley.n_finished = 0;
-    strcpy(shot->operation.request_key, "too-late");
+    text_copy(shot->operation.request_key, sizeof shot->operation.request_key, "too-late");
     shot->job.deadline_ns = clock_now_ns() - 1;
     ck_assert_int_eq(engine_submit(fixture.instances[0].engine, &shot->job), RC_OK);
     volley_wait(&volley);
@@ -393,7 +397,8 @@ START_TEST(a_late_request_is_answered_without_running)
 }
 END_TEST
 
-// ---- forced races ---------------------------------------------------------------------------------
+// ---- forced races
+// ---------------------------------------------------------------------------------
 
 // Stops the first section that reaches the point until it is let go; the others pass.
 struct gate {
@@ -465,7 +470,8 @@ START_TEST(a_paused_holder_cannot_sell_twice)
     volley_submit(&volley, fixture.instances[0].engine, 0);
     gate_wait_for_arrival(&gate);
     volley_submit(&volley, fixture.instances[1].engine, 1);
-    // A lease runs out meanwhile and the second sells; a row lock or a live session keeps it waiting.
+    // A lease runs out meanwhile and the second sells; a row lock or a live session keeps it
+    // waiting.
     volley_wait_for(&volley, 1, 900);
     gate_open(&gate);
     volley_wait(&volley);
@@ -480,8 +486,8 @@ START_TEST(a_paused_holder_cannot_sell_twice)
 }
 END_TEST
 
-// Two instances load before either saves: a barrier between load and save. Returns how many sold the
-// one unit there was.
+// Two instances load before either saves: a barrier between load and save. Returns how many sold
+// the one unit there was.
 static size_t race_for_the_last(const struct strategy *strategy, enum db_engine engine,
                                 bool belts_off, size_t *ret_findings)
 {
@@ -516,8 +522,8 @@ static size_t race_for_the_last(const struct strategy *strategy, enum db_engine 
 START_TEST(none_sells_the_last_unit_twice)
 {
     size_t findings;
-    size_t sold = race_for_the_last(strategy_find("none"), _i == 0 ? DB_SQLITE : DB_MYSQL, true,
-                                    &findings);
+    size_t sold =
+        race_for_the_last(strategy_find("none"), _i == 0 ? DB_SQLITE : DB_MYSQL, true, &findings);
     if (sold == SIZE_MAX)
         return;
     ck_assert_uint_eq(sold, 2);
@@ -528,8 +534,8 @@ END_TEST
 START_TEST(the_ledger_key_stops_even_none)
 {
     size_t findings;
-    size_t sold = race_for_the_last(strategy_find("none"), _i == 0 ? DB_SQLITE : DB_MYSQL, false,
-                                    &findings);
+    size_t sold =
+        race_for_the_last(strategy_find("none"), _i == 0 ? DB_SQLITE : DB_MYSQL, false, &findings);
     if (sold == SIZE_MAX)
         return;
     ck_assert_uint_eq(sold, 1);
@@ -550,7 +556,8 @@ START_TEST(the_demand_stops_the_same_race)
 }
 END_TEST
 
-// ---- lanes ----------------------------------------------------------------------------------------
+// ---- lanes
+// ----------------------------------------------------------------------------------------
 
 START_TEST(a_counter_is_decided_in_order_of_arrival)
 {

@@ -59,7 +59,7 @@ void volley_release(struct volley *volley);
 // The i-th operation, zeroed but for a fresh request key and quantity 1, to be filled in.
 struct operation *volley_operation(struct volley *volley, size_t i);
 void volley_submit(struct volley *volley, struct engine *engine, size_t i);
-void volley_wait(struct volley *volley);                    // for all that were submitted
+void volley_wait(struct volley *volley); // for all that were submitted
 bool volley_wait_for(struct volley *volley, size_t n, int64_t timeout_ms); // until n are finished
 size_t volley_count(const struct volley *volley, enum rc rc);
 

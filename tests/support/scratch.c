@@ -56,7 +56,7 @@ void scratch_open(struct scratch *scratch, enum db_engine engine)
 {
     *scratch = (struct scratch){.engine = engine};
     if (engine == DB_SQLITE) {
-        strcpy(scratch->folder, "/tmp/holdfast-test-XXXXXX");
+        text_copy(scratch->folder, sizeof scratch->folder, "/tmp/holdfast-test-XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(scratch->folder));
         snprintf(scratch->url, sizeof scratch->url, "sqlite:%s/test.db", scratch->folder);
     } else {
@@ -66,8 +66,8 @@ void scratch_open(struct scratch *scratch, enum db_engine engine)
         snprintf(scratch->database, sizeof scratch->database, "holdfast_scratch_%016lx",
                  (unsigned long)number);
         administer(scratch, "CREATE");
-        snprintf(scratch->url, sizeof scratch->url, "%.*s/%s",
-                 (int)(strrchr(server, '/') - server), server, scratch->database);
+        snprintf(scratch->url, sizeof scratch->url, "%.*s/%s", (int)(strrchr(server, '/') - server),
+                 server, scratch->database);
     }
     connect_to(scratch, scratch->url);
     char error[MIGRATE_ERROR_MAX];

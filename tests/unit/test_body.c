@@ -133,11 +133,12 @@ START_TEST(unknown_fields)
     ck_assert_int_eq(DECODE("{\"quantity\":1,\"price\":1}"), RC_UNKNOWN_FIELD);
     ck_assert_str_eq(problem.field, "price");
     // A long name is cut between characters.
-    char bytes[400] = "{\"quantity\":1,\"x";
+    struct buffer bytes CLEANUP(buffer_release) = {0};
+    buffer_append_text(&bytes, "{\"quantity\":1,\"x");
     for (int i = 0; i < 100; i++)
-        strcat(bytes, "\xc3\xa4");
-    strcat(bytes, "\":1}");
-    ck_assert_int_eq(decode(bytes, strlen(bytes), &deduct, &problem), RC_UNKNOWN_FIELD);
+        buffer_append_text(&bytes, "\xc3\xa4");
+    buffer_append_text(&bytes, "\":1}");
+    ck_assert_int_eq(decode(bytes.data, bytes.length, &deduct, &problem), RC_UNKNOWN_FIELD);
     struct buffer out = {0};
     problem_write(&problem, NULL, &out);
     json_t *answer = json_loadb(out.data, out.length, 0, NULL);

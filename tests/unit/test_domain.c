@@ -53,7 +53,8 @@ START_TEST(a_restock_does_not_pass_the_limit)
 }
 END_TEST
 
-// For random sequences every counter stays >= 0, and opening + the sum of the deltas is what is left.
+// For random sequences every counter stays >= 0, and opening + the sum of the deltas is what is
+// left.
 START_TEST(random_stock_sequences_add_up)
 {
     for (int round = 0; round < 200; round++) {
@@ -133,7 +134,7 @@ START_TEST(coupon_codes_show_a_wrong_character_and_a_swap)
         for (const char *other = "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U-il"; *other; other++) {
             if (*other == code[at])
                 continue;
-            strcpy(broken, code);
+            text_copy(broken, sizeof broken, code);
             broken[at] = *other;
             ck_assert_msg(!coupon_code_is_valid(broken), "%s for %s", broken, code);
         }
@@ -141,7 +142,7 @@ START_TEST(coupon_codes_show_a_wrong_character_and_a_swap)
     for (size_t at = 0; code[at + 2] != '\0'; at++) {
         if (code[at] == code[at + 1] || code[at] == '-' || code[at + 1] == '-')
             continue;
-        strcpy(broken, code);
+        text_copy(broken, sizeof broken, code);
         broken[at] = code[at + 1];
         broken[at + 1] = code[at];
         ck_assert_msg(!coupon_code_is_valid(broken), "%s for %s", broken, code);
@@ -152,8 +153,8 @@ START_TEST(coupon_codes_show_a_wrong_character_and_a_swap)
 }
 END_TEST
 
-static struct lottery *wheel_of(int64_t blank, int64_t gold_weight, int64_t gold, int64_t silver_weight,
-                                int64_t silver)
+static struct lottery *wheel_of(int64_t blank, int64_t gold_weight, int64_t gold,
+                                int64_t silver_weight, int64_t silver)
 {
     static struct lottery lottery;
     lottery = (struct lottery){.draws_per_user = 1000000, .blank_weight = blank, .n_prizes = 2};
@@ -279,7 +280,8 @@ START_TEST(identifiers)
     ck_assert(id_is_valid(long_id, ID_MAX));
     ck_assert(!id_is_valid(long_id, ID_MAX + 1));
     ck_assert(!id_is_valid("", 0));
-    static const char *const bad[] = {"a b", "a/b", "a\r\n", "a'b", "a\"b", "\xc3\xa4", "a%b", "a\\b"};
+    static const char *const bad[] = {"a b",  "a/b",      "a\r\n", "a'b",
+                                      "a\"b", "\xc3\xa4", "a%b",   "a\\b"};
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
         ck_assert(!id_is_valid(bad[i], strlen(bad[i])));
     ck_assert(!id_is_valid("a\0b", 3));
@@ -292,8 +294,8 @@ END_TEST
 START_TEST(fingerprints_tell_requests_apart)
 {
     struct operation one = deduct(1), two = deduct(2), user = deduct(1), order = deduct(1);
-    strcpy(user.user_id, "x");
-    strcpy(order.order_id, "x");
+    text_copy(user.user_id, sizeof user.user_id, "x");
+    text_copy(order.order_id, sizeof order.order_id, "x");
     ck_assert_int_eq(operation_fingerprint(&one), operation_fingerprint(&one));
     ck_assert_int_ne(operation_fingerprint(&one), operation_fingerprint(&two));
     ck_assert_int_ne(operation_fingerprint(&one), operation_fingerprint(&user));

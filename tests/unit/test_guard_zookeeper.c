@@ -207,8 +207,8 @@ START_TEST(places_are_found_also_past_the_wrap)
         tag[ZOOKEEPER_TAG_LENGTH] = '\0';
         snprintf(names[i], sizeof names[i], "%s-%s", tag, numbers[i]);
     }
-    strcpy(names[4], "somebody-else");
-    strcpy(names[5], "");
+    snprintf(names[4], sizeof names[4], "somebody-else");
+    names[5][0] = '\0';
     for (int i = 0; i < 6; i++)
         data[i] = names[(i * 5) % 6];
     for (int i = 0; i < 4; i++) {
