@@ -156,6 +156,13 @@ static enum MHD_Result submit(struct call *call)
     call->job.finished = on_finished;
     call->job.deadline_ns = clock_now_ns() + timeout_ns;
     call->parcel.connection = call->connection;
+    // Asked after the phase was entered: either this sees that the server drains, or the one who
+    // drains sees this call and waits. A connection suspended later would be there when the library
+    // is stopped, which ends the process.
+    if (atomic_load(&call->context->quiescing)) {
+        problem_set(&call->problem, RC_OVERLOADED, "The server is stopping.");
+        return send_answer(call);
+    }
     call->stage = CALL_WORKING;
     MHD_suspend_connection(call->connection);
     enum rc rc = engine_submit(call->context->engine, &call->job);
