@@ -223,7 +223,6 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
         *upload_data_size = 0;
         return take_body(call, upload_data, length);
     case CALL_WORKING:
-        mailbox_collect(call->mailbox);
         return finish(call);
     case CALL_ANSWERED:
         break;
@@ -250,10 +249,6 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
     *context = NULL;
     if (call == NULL)
         return;
-    // The client went away while the engine worked: the library closes the connection when it is
-    // resumed, without another call of exchange_on_request.
-    if (call->stage == CALL_WORKING)
-        mailbox_collect(call->mailbox);
     tidy(&call->body);
     tidy(&call->reply);
     free(call->input);

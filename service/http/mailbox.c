@@ -1,49 +1,58 @@
-// Resuming a suspended connection takes the library's lock and writes to an eventfd. A worker that
-// does this for each of the 256 calls of a batch spends more time on it than on their commit, and
-// fights the HTTP thread for the lock. So the worker only pushes each call onto its thread's stack,
-// and resumes the one that found the stack empty: that is the bell. When the bell's connection is
-// run again its thread takes the whole stack and resumes the others itself, where nobody contends.
+// Resuming a suspended connection takes the library's lock. A worker that does this for each of the
+// 256 calls of a batch spends more time on it than on their commit, and fights the HTTP thread for
+// the lock. So the worker only pushes each call onto its thread's stack, and wakes the thread when
+// the stack was empty; the thread takes the whole stack and resumes the connections itself.
 //
-// A parcel that rings is never resumed a second time, and it cannot be gone while it is on the
-// stack, because its coming back is what empties the stack.
-//
-// What breaks it: a call that comes back, or ends because its client has gone, without collecting
-// first.
+// No wake-up is lost: the thread reads the wake-up before it takes the stack, so whoever pushes
+// onto an empty stack afterwards leaves a new one.
 #include "http/mailbox.h"
 
 #include <microhttpd.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum rc mailboxes_open(struct mailboxes *mailboxes, size_t n)
+{
+    for (mailboxes->n = 0; mailboxes->n < n && mailboxes->n < MAILBOXES_MAX; mailboxes->n++) {
+        int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (fd < 0)
+            return RC_IO;
+        mailboxes->boxes[mailboxes->n].wake_fd = fd;
+    }
+    return RC_OK;
+}
+
+void mailboxes_close(struct mailboxes *mailboxes)
+{
+    for (size_t i = 0; i < mailboxes->n; i++)
+        close(mailboxes->boxes[i].wake_fd);
+    mailboxes->n = 0;
+}
 
 struct mailbox *mailbox_mine(struct mailboxes *mailboxes)
 {
-    struct mailbox *mine = NULL;
-    pthread_t self = pthread_self();
-    pthread_mutex_lock(&mailboxes->mutex);
-    for (size_t i = 0; i < MAILBOXES_MAX && mine == NULL; i++) {
-        struct mailbox *box = &mailboxes->boxes[i];
-        if (!box->taken) {
-            box->taken = true;
-            box->owner = self;
-        }
-        if (pthread_equal(box->owner, self))
-            mine = box;
-    }
-    pthread_mutex_unlock(&mailboxes->mutex);
-    return mine;
+    size_t i = 0;
+    while (i + 1 < mailboxes->n && !pthread_equal(mailboxes->boxes[i].owner, pthread_self()))
+        i++;
+    return &mailboxes->boxes[i];
+}
+
+void mailbox_wake(struct mailbox *mailbox)
+{
+    uint64_t one = 1;
+    // It can only fail when the counter is full, and then the owner is awake already.
+    (void)!write(mailbox->wake_fd, &one, sizeof one);
 }
 
 void mailbox_post(struct mailbox *mailbox, struct parcel *parcel)
 {
-    struct MHD_Connection *connection = parcel->connection;
     struct parcel *top = atomic_load_explicit(&mailbox->top, memory_order_relaxed);
-    bool rings;
-    do {
-        rings = top == NULL;
+    do
         parcel->next = top;
-        parcel->rings = rings;
-    } while (!atomic_compare_exchange_weak_explicit(&mailbox->top, &top, parcel,
-                                                    memory_order_release, memory_order_relaxed));
-    if (rings)
-        MHD_resume_connection(connection);
+    while (!atomic_compare_exchange_weak_explicit(&mailbox->top, &top, parcel, memory_order_release,
+                                                  memory_order_relaxed));
+    if (top == NULL)
+        mailbox_wake(mailbox);
 }
 
 void mailbox_collect(struct mailbox *mailbox)
@@ -53,8 +62,7 @@ void mailbox_collect(struct mailbox *mailbox)
     struct parcel *at = atomic_exchange_explicit(&mailbox->top, NULL, memory_order_acquire);
     while (at != NULL) {
         struct parcel *next = at->next;
-        if (!at->rings)
-            MHD_resume_connection(at->connection);
+        MHD_resume_connection(at->connection);
         at = next;
     }
 }

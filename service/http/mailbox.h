@@ -2,9 +2,11 @@
 // each thread, and one wake-up for as many calls as are there.
 #pragma once
 
+#include "base/cleanup.h"
+#include "base/rc.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 struct MHD_Connection;
@@ -12,30 +14,35 @@ struct MHD_Connection;
 // One finished call; embedded in it.
 struct parcel {
     struct parcel *next;
-    bool rings; // was the first in an empty mailbox: resumed by the one who put it there
     struct MHD_Connection *connection;
 };
 
 struct mailbox {
     _Alignas(64) _Atomic(struct parcel *) top;
     pthread_t owner;
-    bool taken;
+    int wake_fd; // readable when the owner should collect
 };
 
 #define MAILBOXES_MAX 64
 
 struct mailboxes {
-    pthread_mutex_t mutex;
+    size_t n;
     struct mailbox boxes[MAILBOXES_MAX];
 };
 
-// The calling HTTP thread's own mailbox. NULL if more threads ask than there are
-// mailboxes; the server starts no more.
+// So many mailboxes, at most MAILBOXES_MAX. RC_IO when there are no descriptors left.
+MUST_CHECK enum rc mailboxes_open(struct mailboxes *mailboxes, size_t n);
+void mailboxes_close(struct mailboxes *mailboxes); // a zeroed one is fine
+
+// The calling HTTP thread's own mailbox, once its owner is set.
 struct mailbox *mailbox_mine(struct mailboxes *mailboxes);
 
 // Any thread. The parcel's connection is suspended and will be resumed; the caller must not touch
 // parcel or call again.
 void mailbox_post(struct mailbox *mailbox, struct parcel *parcel);
 
-// The mailbox's own thread, whenever one of its calls has come back: resumes all that are there.
+// The owner: resumes the connections of all parcels that are there.
 void mailbox_collect(struct mailbox *mailbox);
+
+// The owner, to be woken without a parcel by another thread.
+void mailbox_wake(struct mailbox *mailbox);

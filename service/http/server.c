@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "http/exchange.h"
 #include "http/listen.h"
+#include "http/loop.h"
 #include "http/raw_head.h"
 #include "http/reaper.h"
 #include "metrics/metrics.h"
@@ -31,7 +32,7 @@
 struct server {
     struct server_settings settings;
     struct exchange exchange;
-    struct MHD_Daemon *daemon;
+    struct loop *loops[MAILBOXES_MAX]; // as many as there are mailboxes
     uint16_t port;
 };
 
@@ -56,34 +57,42 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, sock
                : MHD_YES;
 }
 
-// Every HTTP thread has a mailbox.
-static unsigned thread_count(const struct server_settings *settings)
-{
-    return settings->threads < MAILBOXES_MAX ? (unsigned)settings->threads : MAILBOXES_MAX;
-}
-
-static struct MHD_Daemon *start(struct server *server, int listen_fd)
+static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t threads)
 {
     const struct server_settings *settings = &server->settings;
     struct exchange *exchange = &server->exchange;
-    struct MHD_OptionItem pool[] = {
-        {settings->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
-         thread_count(settings), NULL},
-        {MHD_OPTION_END, 0, NULL},
-    };
+    size_t connections = listen_make_room(settings->connection_limit) / threads + 1;
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-        0, on_accept, server, exchange_on_request, exchange,                                 //
-        MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,                                    //
-        MHD_OPTION_LISTEN_SOCKET, listen_fd,                                                 //
-        MHD_OPTION_STRICT_FOR_CLIENT, raw_head_strictness,                                   //
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)listen_make_room(settings->connection_limit), //
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,                               //
-        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,                                       //
-        MHD_OPTION_NOTIFY_CONNECTION, exchange_on_connection, exchange,                      //
-        MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, exchange,                           //
-        MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, exchange,                        //
-        MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG,
+        0, on_accept, server, exchange_on_request, exchange,            //
+        MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,               //
+        MHD_OPTION_LISTEN_SOCKET, listen_fd,                            //
+        MHD_OPTION_STRICT_FOR_CLIENT, raw_head_strictness,              //
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,             //
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,          //
+        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,                  //
+        MHD_OPTION_NOTIFY_CONNECTION, exchange_on_connection, exchange, //
+        MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, exchange,      //
+        MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, exchange, MHD_OPTION_END);
+}
+
+// A daemon, its thread and its mailbox for each of settings.threads; all listen on one socket, each
+// through a descriptor of its own, which the library closes. Takes ownership of listen_fd.
+static enum rc start_loops(struct server *server, int listen_fd)
+{
+    struct mailboxes *mailboxes = &server->exchange.mailboxes;
+    enum rc rc = mailboxes_open(mailboxes, server->settings.threads);
+    for (size_t i = 0; rc == RC_OK && i < mailboxes->n; i++) {
+        int fd = dup(listen_fd);
+        struct MHD_Daemon *daemon = fd >= 0 ? start(server, fd, mailboxes->n) : NULL;
+        if (daemon == NULL && fd >= 0)
+            close(fd);
+        rc = daemon != NULL ? loop_new(daemon, &mailboxes->boxes[i], &server->loops[i]) : RC_IO;
+        if (daemon != NULL && rc != RC_OK)
+            MHD_stop_daemon(daemon);
+    }
+    close(listen_fd);
+    return rc;
 }
 
 static int64_t read_connections(void *arg)
@@ -113,7 +122,6 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     if (server == NULL)
         return fail(RC_NO_MEMORY, NULL, ret_error, "no memory for the server");
     memset(server, 0, sizeof *server);
-    pthread_mutex_init(&server->exchange.mailboxes.mutex, NULL);
     server->settings = *settings;
     struct http_context *context = &server->exchange.context;
     context->settings = &server->settings;
@@ -136,11 +144,8 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
                     "listening on other than a loopback address needs auth.admin_token and "
                     "auth.client_token to be set");
     }
-    server->daemon = start(server, listen_fd);
-    if (server->daemon == NULL) {
-        close(listen_fd);
+    if (start_loops(server, listen_fd) != RC_OK)
         return fail(RC_INTERNAL, server, ret_error, "the HTTP library could not be started");
-    }
     metrics_gauge(metrics, "holdfast_http_connections", "", "Open client connections.",
                   read_connections, server->exchange.reaper);
     *ret_server = server;
@@ -172,9 +177,9 @@ void server_free(struct server *server)
 {
     if (server == NULL)
         return;
-    if (server->daemon != NULL)
-        MHD_stop_daemon(server->daemon);
+    for (size_t i = 0; i < server->exchange.mailboxes.n; i++)
+        loop_free(server->loops[i]);
+    mailboxes_close(&server->exchange.mailboxes);
     reaper_free(server->exchange.reaper);
-    pthread_mutex_destroy(&server->exchange.mailboxes.mutex);
     free(server);
 }
