@@ -13,57 +13,16 @@
 // A connection that broke is made anew only where that is safe: before a transaction, or for a read
 // outside one. Never within one, and never for COMMIT: its outcome is then unknown, and the caller
 // must look.
-#include "store/db_engine.h"
+#include "store/mysql_connection.h"
 
-#include "base/text.h"
-#include "store/mysql_url.h"
-
-#include <mysql.h>
 #include <stdio.h>
 #include <string.h>
 
-#define CONNECT_TIMEOUT_S 2
-#define IO_TIMEOUT_S 10
-#define LONG_IO_TIMEOUT_S (24 * 3600)
 #define BEGIN "START TRANSACTION;"
-
-// Server and client error numbers, as documented by MySQL and MariaDB; some lack a name in one of
-// the two libraries' headers.
-enum {
-    LOCK_WAIT_TIMEOUT = 1205,
-    DEADLOCK = 1213,
-    CHECK_READ = 1020, // MariaDB: the row changed since the snapshot
-    DUPLICATE_ENTRY = 1062,
-    DUPLICATE_ENTRY_WITH_KEY_NAME = 1586,
-    TOO_MANY_CONNECTIONS = 1040,
-    SERVER_SHUTDOWN = 1053,
-    DISK_FULL = 1021,
-    ERROR_DURING_COMMIT = 1180,
-    READ_ONLY = 1290,
-    QUERY_INTERRUPTED = 1317,
-    RECORD_FILE_FULL = 1114,
-    CONNECTION_KILLED = 1927,
-    CLIENT_INTERACTION_TIMEOUT = 4031,
-    CLIENT_ERRORS_FROM = 2000, // raised by the client library: the connection, mostly
-    CLIENT_ERRORS_TO = 2999,
-    OUT_OF_MEMORY = 2008,
-};
 
 struct mysql_store {
     struct store store;
     struct mysql_url url;
-};
-
-struct mysql_db {
-    struct db db;
-    const struct mysql_url *url;
-    MYSQL *handle; // NULL: not connected
-    unsigned io_timeout_s;
-    struct buffer sql;  // what is sent, with its parameters in it; memory kept
-    bool begin_pending; // START TRANSACTION is still to be sent
-    bool inserts_late;
-    struct buffer late; // the inserts to be sent with COMMIT, each ended by `;`
-    size_t n_late;
 };
 
 struct mysql_row {
@@ -89,83 +48,6 @@ static bool row_is_null(const struct db_row *row, size_t column)
 }
 
 static const struct db_row_ops row_ops = {row_number, row_text, row_is_null};
-
-static void disconnect(struct mysql_db *mysql)
-{
-    if (mysql->handle != NULL)
-        mysql_close(mysql->handle);
-    mysql->handle = NULL;
-}
-
-static bool connection_is_lost(unsigned number)
-{
-    return (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO &&
-            number != OUT_OF_MEMORY) ||
-           number == SERVER_SHUTDOWN || number == CONNECTION_KILLED ||
-           number == CLIENT_INTERACTION_TIMEOUT;
-}
-
-// Keeps the server's words and says what they mean for the caller. Closes a lost connection.
-static enum rc failed(struct mysql_db *mysql)
-{
-    unsigned number = mysql_errno(mysql->handle);
-    snprintf(mysql->db.error, sizeof mysql->db.error, "%u: %.280s", number,
-             mysql_error(mysql->handle));
-    if (connection_is_lost(number)) {
-        disconnect(mysql);
-        return RC_BACKEND_UNAVAILABLE;
-    }
-    switch (number) {
-    case DUPLICATE_ENTRY:
-    case DUPLICATE_ENTRY_WITH_KEY_NAME:
-        return RC_DUPLICATE;
-    case LOCK_WAIT_TIMEOUT:
-    case DEADLOCK:
-    case CHECK_READ:
-    case QUERY_INTERRUPTED:
-        return RC_CONFLICT;
-    case TOO_MANY_CONNECTIONS:
-    case READ_ONLY:
-    case DISK_FULL:
-    case RECORD_FILE_FULL:
-        return RC_BACKEND_UNAVAILABLE;
-    default:
-        return RC_INTERNAL;
-    }
-}
-
-static enum rc ensure_connected(struct mysql_db *mysql)
-{
-    static const char *const session[] = {
-        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-        // A row lock held by an idle transaction must not eat the workers.
-        "SET SESSION innodb_lock_wait_timeout = 3",
-        "SET SESSION autocommit = 1",
-    };
-    if (mysql->handle != NULL)
-        return RC_OK;
-    mysql->handle = mysql_init(NULL);
-    if (mysql->handle == NULL)
-        return RC_NO_MEMORY;
-    unsigned connect_timeout = CONNECT_TIMEOUT_S, io_timeout = mysql->io_timeout_s;
-    mysql_options(mysql->handle, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout);
-    mysql_options(mysql->handle, MYSQL_OPT_READ_TIMEOUT, &io_timeout);
-    mysql_options(mysql->handle, MYSQL_OPT_WRITE_TIMEOUT, &io_timeout);
-    mysql_options(mysql->handle, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    const struct mysql_url *url = mysql->url;
-    // FOUND_ROWS: an UPDATE counts the rows it matched, also where the value stays the same.
-    bool connected =
-        mysql_real_connect(mysql->handle, url->host, url->user, url->password, url->database,
-                           url->port, NULL, CLIENT_FOUND_ROWS | CLIENT_MULTI_STATEMENTS) != NULL;
-    for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
-        connected = mysql_query(mysql->handle, session[i]) == 0;
-    if (connected)
-        return RC_OK;
-    (void)failed(mysql);
-    disconnect(mysql);
-    return RC_BACKEND_UNAVAILABLE;
-}
 
 static void append_value(struct mysql_db *mysql, struct buffer *sql, const struct db_value *value)
 {
@@ -211,32 +93,45 @@ static enum rc expand(struct mysql_db *mysql, const char *sql, const struct db_v
 static enum rc post(struct mysql_db *mysql)
 {
     if (mysql_real_query(mysql->handle, mysql->sql.data, mysql->sql.length) != 0)
-        return failed(mysql);
+        return mysql_connection_failed(mysql);
     if (!mysql->begin_pending)
         return RC_OK;
     mysql->begin_pending = false;
-    return mysql_next_result(mysql->handle) == 0 ? RC_OK : failed(mysql);
+    return mysql_next_result(mysql->handle) == 0 ? RC_OK : mysql_connection_failed(mysql);
+}
+
+// Sends mysql->sql. If it begins a transaction and the server had closed the idle connection, it is
+// sent again on a new one: what began the transaction went down with the old one, whether it was
+// carried out or not.
+static enum rc deliver(struct mysql_db *mysql, bool was_connected)
+{
+    bool beginning = mysql->begin_pending;
+    enum rc rc = post(mysql);
+    if (rc != RC_BACKEND_UNAVAILABLE || !was_connected || !beginning || mysql->handle != NULL)
+        return rc;
+    mysql->begin_pending = true;
+    rc = mysql_connection_ensure(mysql);
+    return rc == RC_OK ? post(mysql) : rc;
+}
+
+// Connects if that is safe: not within a transaction that the server knows of.
+static enum rc be_connected(struct mysql_db *mysql, bool *ret_was_connected)
+{
+    bool begun = mysql->db.in_transaction && !mysql->begin_pending;
+    *ret_was_connected = mysql->handle != NULL;
+    if (mysql->handle == NULL && begun)
+        return RC_BACKEND_UNAVAILABLE;
+    return mysql_connection_ensure(mysql);
 }
 
 static enum rc send_sql(struct mysql_db *mysql, const char *sql, const struct db_value *params,
                         size_t n_params)
 {
-    bool begun = mysql->db.in_transaction && !mysql->begin_pending;
-    if (mysql->handle == NULL && begun)
-        return RC_BACKEND_UNAVAILABLE;
-    bool was_connected = mysql->handle != NULL, beginning = mysql->begin_pending;
-    enum rc rc = ensure_connected(mysql);
+    bool was_connected;
+    enum rc rc = be_connected(mysql, &was_connected);
     if (rc == RC_OK)
         rc = expand(mysql, sql, params, n_params);
-    if (rc == RC_OK)
-        rc = post(mysql);
-    if (rc != RC_BACKEND_UNAVAILABLE || !was_connected || !beginning || mysql->handle != NULL)
-        return rc;
-    // The server had closed an idle connection: what began the transaction went down with it,
-    // whether it was carried out or not.
-    mysql->begin_pending = true;
-    rc = ensure_connected(mysql);
-    return rc == RC_OK ? post(mysql) : rc;
+    return rc == RC_OK ? deliver(mysql, was_connected) : rc;
 }
 
 static enum rc mysql_exec(struct db *db, const char *sql, const struct db_value *params,
@@ -253,7 +148,7 @@ static enum rc fetch_all(struct mysql_db *mysql, db_row_fn on_row, void *arg)
 {
     MYSQL_RES *result = mysql_use_result(mysql->handle);
     if (result == NULL)
-        return mysql_errno(mysql->handle) != 0 ? failed(mysql) : RC_OK;
+        return mysql_errno(mysql->handle) != 0 ? mysql_connection_failed(mysql) : RC_OK;
     struct mysql_row row = {.row.ops = &row_ops};
     enum rc rc = RC_OK;
     while (rc == RC_OK && (row.fields = mysql_fetch_row(result)) != NULL) {
@@ -262,7 +157,7 @@ static enum rc fetch_all(struct mysql_db *mysql, db_row_fn on_row, void *arg)
     }
     bool broke = rc == RC_OK && mysql_errno(mysql->handle) != 0;
     mysql_free_result(result); // reads what is left
-    return broke ? failed(mysql) : rc;
+    return broke ? mysql_connection_failed(mysql) : rc;
 }
 
 static enum rc mysql_select(struct db *db, const char *sql, const struct db_value *params,
@@ -283,10 +178,8 @@ static enum rc mysql_insert(struct db *db, const char *into, size_t n_columns,
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
     bool late = db->in_transaction && mysql->inserts_late;
-    bool begun = db->in_transaction && !mysql->begin_pending;
-    if (mysql->handle == NULL && begun)
-        return RC_BACKEND_UNAVAILABLE;
-    enum rc rc = ensure_connected(mysql); // escaping needs the connection's character set
+    bool was_connected;
+    enum rc rc = be_connected(mysql, &was_connected); // escaping needs its character set
     if (rc != RC_OK)
         return rc;
     struct buffer *sql = late ? &mysql->late : &mysql->sql;
@@ -308,7 +201,7 @@ static enum rc mysql_insert(struct db *db, const char *into, size_t n_columns,
     if (sql->failed)
         return RC_NO_MEMORY;
     mysql->n_late += late;
-    return late ? RC_OK : post(mysql);
+    return late ? RC_OK : deliver(mysql, was_connected);
 }
 
 static enum rc begin_snapshot(struct mysql_db *mysql)
@@ -327,7 +220,7 @@ static enum rc mysql_begin(struct db *db, enum db_begin mode)
     if (mode != DB_BEGIN_SNAPSHOT) {
         mysql->begin_pending = true;
         mysql->inserts_late = mode == DB_BEGIN_WRITE_LATE;
-        return ensure_connected(mysql);
+        return mysql_connection_ensure(mysql);
     }
     enum rc rc = begin_snapshot(mysql);
     if (rc == RC_BACKEND_UNAVAILABLE && was_connected)
@@ -367,12 +260,10 @@ static enum rc mysql_end(struct db *db)
         return RC_OK;
     unsigned number = mysql_errno(mysql->handle);
     bool at_commit = done >= before_commit;
-    enum rc rc = failed(mysql);
+    enum rc rc = mysql_connection_failed(mysql);
     if (mysql->handle == NULL)
         return RC_OUTCOME_UNKNOWN;
-    return at_commit && (number == ERROR_DURING_COMMIT || number == QUERY_INTERRUPTED)
-               ? RC_OUTCOME_UNKNOWN
-               : rc;
+    return at_commit && mysql_commit_is_uncertain(number) ? RC_OUTCOME_UNKNOWN : rc;
 }
 
 static void mysql_undo(struct db *db)
@@ -381,7 +272,7 @@ static void mysql_undo(struct db *db)
     bool begun = !mysql->begin_pending;
     forget_pending(mysql);
     if (begun && mysql->handle != NULL && mysql_real_query(mysql->handle, "ROLLBACK", 8) != 0)
-        disconnect(mysql);
+        mysql_connection_drop(mysql);
 }
 
 // Statement by statement, split at `;` at a line's end.
@@ -398,11 +289,11 @@ static enum rc mysql_script(struct db *db, const char *script)
         const char *end = strstr(script, ";\n");
         size_t length = end != NULL ? (size_t)(end - script) : strlen(script);
         if (strspn(script, " \t\r\n;") < length) {
-            enum rc rc = ensure_connected(mysql);
+            enum rc rc = mysql_connection_ensure(mysql);
             if (rc != RC_OK)
                 return rc;
             if (mysql_real_query(mysql->handle, script, length) != 0)
-                return failed(mysql);
+                return mysql_connection_failed(mysql);
             rc = fetch_all(mysql, NULL, NULL);
             if (rc != RC_OK)
                 return rc;
@@ -417,23 +308,14 @@ static enum rc mysql_check(struct db *db)
     struct mysql_db *mysql = (struct mysql_db *)db;
     if (mysql->handle != NULL && mysql_ping(mysql->handle) == 0)
         return RC_OK;
-    disconnect(mysql);
-    return ensure_connected(mysql);
-}
-
-// The client libraries take a timeout only when they connect.
-static void mysql_allow_long(struct db *db)
-{
-    struct mysql_db *mysql = (struct mysql_db *)db;
-    if (mysql->io_timeout_s != LONG_IO_TIMEOUT_S)
-        disconnect(mysql);
-    mysql->io_timeout_s = LONG_IO_TIMEOUT_S;
+    mysql_connection_drop(mysql);
+    return mysql_connection_ensure(mysql);
 }
 
 static void mysql_free(struct db *db)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
-    disconnect(mysql);
+    mysql_connection_drop(mysql);
     buffer_release(&mysql->sql);
     buffer_release(&mysql->late);
     free(mysql);
@@ -448,7 +330,7 @@ static const struct db_ops mysql_ops = {
     .rollback = mysql_undo,
     .script = mysql_script,
     .ping = mysql_check,
-    .allow_long_statements = mysql_allow_long,
+    .allow_long_statements = mysql_connection_allow_long_statements,
     .free = mysql_free,
 };
 
@@ -459,7 +341,7 @@ static enum rc connect_mysql(struct store *store, struct db **ret_db)
         return RC_NO_MEMORY;
     mysql->db = (struct db){.ops = &mysql_ops, .store = store};
     mysql->url = &((struct mysql_store *)store)->url;
-    mysql->io_timeout_s = IO_TIMEOUT_S;
+    mysql->io_timeout_s = MYSQL_IO_TIMEOUT_S;
     *ret_db = &mysql->db;
     return RC_OK;
 }

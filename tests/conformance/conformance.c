@@ -486,6 +486,73 @@ START_TEST(a_paused_holder_cannot_sell_twice)
 }
 END_TEST
 
+// Cuts every connection to the database just before the first COMMIT is sent.
+struct cut {
+    struct fixture *fixture;
+    pthread_mutex_t mutex;
+    bool done;
+};
+
+static enum rc keep_id(void *arg, const struct db_row *row)
+{
+    int64_t *ids = arg;
+    size_t i = 0;
+    while (ids[i] != 0)
+        i++;
+    ids[i] = db_row_int(row, 0);
+    return RC_OK;
+}
+
+static void cut_pause(void *arg, enum pause_point point)
+{
+    struct cut *cut = arg;
+    if (point != PAUSE_BEFORE_COMMIT)
+        return;
+    pthread_mutex_lock(&cut->mutex);
+    if (!cut->done) {
+        int64_t ids[64] = {0};
+        struct db *db = cut->fixture->scratch.db;
+        ck_assert_int_eq(db_query(db,
+                                  "SELECT id FROM information_schema.processlist"
+                                  " WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+                                  NULL, 0, keep_id, ids),
+                         RC_OK);
+        ck_assert_int_ne(ids[0], 0);
+        for (size_t i = 0; ids[i] != 0; i++) {
+            struct db_value id = db_int(ids[i]);
+            (void)!db_exec(db, "KILL ?", &id, 1, NULL);
+        }
+        cut->done = true;
+    }
+    pthread_mutex_unlock(&cut->mutex);
+}
+
+START_TEST(a_commit_without_an_answer_is_looked_up)
+{
+    struct scenario scenario = scenario_at(_i);
+    if (scenario.engine != DB_MYSQL || scenario.strategy->scope < SCOPE_PROCESS)
+        return;
+    struct fixture fixture;
+    struct cut cut = {.fixture = &fixture, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct fixture_options options = {.strategy = scenario.strategy,
+                                      .engine = scenario.engine,
+                                      .instances = 1,
+                                      .max_batch = scenario.max_batch,
+                                      .hooks = {{cut_pause, &cut}}};
+    if (!fixture_open(&fixture, &options))
+        return;
+    put_product(&fixture, "A", 10);
+    struct operation operation = deduct_of("A", 3);
+    ck_assert_int_eq(submit_and_wait(fixture.instances[0].engine, &operation), RC_OK);
+    ck_assert(cut.done);
+    ck_assert(!operation.outcome.replayed);
+    ck_assert_int_eq(operation.outcome.remaining, 7);
+    ck_assert_int_eq(operation.outcome.version, 2);
+    fixture_assert_reconciled(&fixture);
+    fixture_close(&fixture);
+}
+END_TEST
+
 // Two instances load before either saves: a barrier between load and save. Returns how many sold
 // the one unit there was.
 static size_t race_for_the_last(const struct strategy *strategy, enum db_engine engine,
@@ -639,6 +706,7 @@ int main(void)
     tcase_add_loop_test(races, none_sells_the_last_unit_twice, 0, 2);
     tcase_add_loop_test(races, the_ledger_key_stops_even_none, 0, 2);
     tcase_add_loop_test(races, the_demand_stops_the_same_race, 0, 4);
+    tcase_add_loop_test(races, a_commit_without_an_answer_is_looked_up, 0, n);
     suite_add_tcase(suite, races);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -1,0 +1,122 @@
+// Makes connections with what every session needs, and turns error numbers into results. Nothing of
+// either client library is used that the other lacks: numbers that one of them has no name for are
+// named here.
+#include "store/mysql_connection.h"
+
+#include <stdio.h>
+
+#define CONNECT_TIMEOUT_S 2
+#define LONG_IO_TIMEOUT_S (24 * 3600)
+
+// Server and client error numbers, as documented by MySQL and MariaDB; some lack a name in one of
+// the two libraries' headers.
+enum {
+    LOCK_WAIT_TIMEOUT = 1205,
+    DEADLOCK = 1213,
+    CHECK_READ = 1020, // MariaDB: the row changed since the snapshot
+    DUPLICATE_ENTRY = 1062,
+    DUPLICATE_ENTRY_WITH_KEY_NAME = 1586,
+    TOO_MANY_CONNECTIONS = 1040,
+    SERVER_SHUTDOWN = 1053,
+    DISK_FULL = 1021,
+    ERROR_DURING_COMMIT = 1180,
+    READ_ONLY = 1290,
+    QUERY_INTERRUPTED = 1317,
+    RECORD_FILE_FULL = 1114,
+    CONNECTION_KILLED = 1927,
+    CLIENT_INTERACTION_TIMEOUT = 4031,
+    CLIENT_ERRORS_FROM = 2000, // raised by the client library: the connection, mostly
+    CLIENT_ERRORS_TO = 2999,
+    OUT_OF_MEMORY = 2008,
+};
+
+void mysql_connection_drop(struct mysql_db *mysql)
+{
+    if (mysql->handle != NULL)
+        mysql_close(mysql->handle);
+    mysql->handle = NULL;
+}
+
+static bool connection_is_lost(unsigned number)
+{
+    return (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO &&
+            number != OUT_OF_MEMORY) ||
+           number == SERVER_SHUTDOWN || number == CONNECTION_KILLED ||
+           number == CLIENT_INTERACTION_TIMEOUT;
+}
+
+// Keeps the server's words and says what they mean for the caller. Closes a lost connection.
+enum rc mysql_connection_failed(struct mysql_db *mysql)
+{
+    unsigned number = mysql_errno(mysql->handle);
+    snprintf(mysql->db.error, sizeof mysql->db.error, "%u: %.280s", number,
+             mysql_error(mysql->handle));
+    if (connection_is_lost(number)) {
+        mysql_connection_drop(mysql);
+        return RC_BACKEND_UNAVAILABLE;
+    }
+    switch (number) {
+    case DUPLICATE_ENTRY:
+    case DUPLICATE_ENTRY_WITH_KEY_NAME:
+        return RC_DUPLICATE;
+    case LOCK_WAIT_TIMEOUT:
+    case DEADLOCK:
+    case CHECK_READ:
+    case QUERY_INTERRUPTED:
+        return RC_CONFLICT;
+    case TOO_MANY_CONNECTIONS:
+    case READ_ONLY:
+    case DISK_FULL:
+    case RECORD_FILE_FULL:
+        return RC_BACKEND_UNAVAILABLE;
+    default:
+        return RC_INTERNAL;
+    }
+}
+
+enum rc mysql_connection_ensure(struct mysql_db *mysql)
+{
+    static const char *const session[] = {
+        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        // A row lock held by an idle transaction must not eat the workers.
+        "SET SESSION innodb_lock_wait_timeout = 3",
+        "SET SESSION autocommit = 1",
+    };
+    if (mysql->handle != NULL)
+        return RC_OK;
+    mysql->handle = mysql_init(NULL);
+    if (mysql->handle == NULL)
+        return RC_NO_MEMORY;
+    unsigned connect_timeout = CONNECT_TIMEOUT_S, io_timeout = mysql->io_timeout_s;
+    mysql_options(mysql->handle, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout);
+    mysql_options(mysql->handle, MYSQL_OPT_READ_TIMEOUT, &io_timeout);
+    mysql_options(mysql->handle, MYSQL_OPT_WRITE_TIMEOUT, &io_timeout);
+    mysql_options(mysql->handle, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    const struct mysql_url *url = mysql->url;
+    // FOUND_ROWS: an UPDATE counts the rows it matched, also where the value stays the same.
+    bool connected =
+        mysql_real_connect(mysql->handle, url->host, url->user, url->password, url->database,
+                           url->port, NULL, CLIENT_FOUND_ROWS | CLIENT_MULTI_STATEMENTS) != NULL;
+    for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
+        connected = mysql_query(mysql->handle, session[i]) == 0;
+    if (connected)
+        return RC_OK;
+    (void)mysql_connection_failed(mysql);
+    mysql_connection_drop(mysql);
+    return RC_BACKEND_UNAVAILABLE;
+}
+
+bool mysql_commit_is_uncertain(unsigned number)
+{
+    return number == ERROR_DURING_COMMIT || number == QUERY_INTERRUPTED;
+}
+
+// The client libraries take a timeout only when they connect.
+void mysql_connection_allow_long_statements(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    if (mysql->io_timeout_s != LONG_IO_TIMEOUT_S)
+        mysql_connection_drop(mysql);
+    mysql->io_timeout_s = LONG_IO_TIMEOUT_S;
+}

@@ -1,0 +1,36 @@
+// The connection under db_mysql.c: how it is made, and what its errors mean.
+#pragma once
+
+#include "base/text.h"
+#include "store/db_engine.h"
+#include "store/mysql_url.h"
+
+#include <mysql.h>
+
+#define MYSQL_IO_TIMEOUT_S 10 // unless long statements are allowed
+
+struct mysql_db {
+    struct db db;
+    const struct mysql_url *url;
+    MYSQL *handle; // NULL: not connected
+    unsigned io_timeout_s;
+    struct buffer sql;  // what is sent, with its parameters in it; memory kept
+    bool begin_pending; // START TRANSACTION is still to be sent
+    bool inserts_late;
+    struct buffer late; // the inserts to be sent with COMMIT, each ended by `;`
+    size_t n_late;
+};
+
+// Connects if there is no connection. RC_BACKEND_UNAVAILABLE with the reason in db.error.
+MUST_CHECK enum rc mysql_connection_ensure(struct mysql_db *mysql);
+void mysql_connection_drop(struct mysql_db *mysql);
+
+// Keeps the words of the call that just failed and says what they mean for the caller, as db.h
+// lists it. Drops the connection if it is lost.
+enum rc mysql_connection_failed(struct mysql_db *mysql);
+
+// Of mysql_errno(), when COMMIT failed with it: the server cannot say whether it happened.
+bool mysql_commit_is_uncertain(unsigned number);
+
+// The slot of db_ops.
+void mysql_connection_allow_long_statements(struct db *db);

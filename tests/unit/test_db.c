@@ -1,0 +1,291 @@
+// The table of functions over both database engines: what each result means, late inserts, lost
+// connections; and the addresses of databases.
+#include "base/text.h"
+#include "scratch.h"
+#include "store/counter.h"
+#include "store/mysql_url.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct scratch scratch;
+
+// The engine of the i-th run; false to skip it.
+static bool open_engine(int i)
+{
+    enum db_engine engine = i == 0 ? DB_SQLITE : DB_MYSQL;
+    if (!scratch_available(engine))
+        return false;
+    scratch_open(&scratch, engine);
+    return true;
+}
+
+static enum rc keep_int(void *arg, const struct db_row *row)
+{
+    *(int64_t *)arg = db_row_int(row, 0);
+    return RC_OK;
+}
+
+static int64_t number_of_counters(struct db *db)
+{
+    int64_t n = -1;
+    ck_assert_int_eq(db_query(db, "SELECT COUNT(*) FROM counter", NULL, 0, keep_int, &n), RC_OK);
+    return n;
+}
+
+START_TEST(values_come_back_as_they_went_in)
+{
+    if (!open_engine(_i))
+        return;
+    static const char *const names[] = {"a", "A", "a ", "it's", "back\\slash", "\"q\"", "007", "?"};
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+        ck_assert_int_eq(counter_insert(scratch.db, names[i], INT64_C(4611686018427387904)), RC_OK);
+    ck_assert_int_eq(number_of_counters(scratch.db), ARRAY_LENGTH(names));
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        struct counter counter = {0};
+        int64_t now_ms;
+        text_copy(counter.name, sizeof counter.name, names[i]);
+        ck_assert_int_eq(counter_load(scratch.db, &counter, 1, false, &now_ms), RC_OK);
+        ck_assert_int_eq(counter.version, 1);
+        ck_assert_int_eq(counter.remaining, INT64_C(4611686018427387904));
+        ck_assert_int_gt(now_ms, INT64_C(1600000000000));
+    }
+    scratch_close(&scratch);
+}
+END_TEST
+
+START_TEST(a_duplicate_leaves_the_transaction_to_be_rolled_back)
+{
+    if (!open_engine(_i))
+        return;
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 1), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_DUPLICATE);
+    ck_assert(db_in_transaction(scratch.db));
+    db_rollback(scratch.db);
+    ck_assert_int_eq(number_of_counters(scratch.db), 1);
+    scratch_close(&scratch);
+}
+END_TEST
+
+START_TEST(late_inserts_are_all_there_or_none)
+{
+    if (!open_engine(_i))
+        return;
+    struct counter_change change = {
+        .before = {.name = "one", .remaining = 5, .version = 1}, .remaining = 4, .version = 2};
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 5), RC_OK);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
+    ck_assert_int_eq(counter_save(scratch.db, RULE_VERSION, 0, &change, 1), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 1), RC_OK);
+    enum rc rc = counter_insert(scratch.db, "one", 1);
+    if (rc == RC_OK)
+        rc = db_commit(scratch.db);
+    else
+        db_rollback(scratch.db);
+    ck_assert_int_eq(rc, RC_DUPLICATE);
+    ck_assert(!db_in_transaction(scratch.db));
+    ck_assert_int_eq(number_of_counters(scratch.db), 1);
+    int64_t now_ms;
+    ck_assert_int_eq(counter_load(scratch.db, &change.before, 1, false, &now_ms), RC_OK);
+    ck_assert_int_eq(change.before.version, 1);
+
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 1), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "three", 1), RC_OK);
+    ck_assert_int_eq(db_commit(scratch.db), RC_OK);
+    ck_assert_int_eq(number_of_counters(scratch.db), 3);
+    scratch_close(&scratch);
+}
+END_TEST
+
+START_TEST(what_was_not_committed_is_not_seen)
+{
+    if (!open_engine(_i))
+        return;
+    struct store *store = scratch_second_store(&scratch);
+    struct db *other;
+    ck_assert_int_eq(db_new(store, &other), RC_OK);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
+    ck_assert_int_eq(number_of_counters(other), 0);
+    ck_assert_int_eq(db_begin(other, DB_BEGIN_SNAPSHOT), RC_OK);
+    ck_assert_int_eq(number_of_counters(other), 0);
+    ck_assert_int_eq(db_commit(scratch.db), RC_OK);
+    ck_assert_int_eq(number_of_counters(other), 0); // still its own moment
+    db_rollback(other);
+    ck_assert_int_eq(number_of_counters(other), 1);
+    db_free(other);
+    store_close(store);
+    scratch_close(&scratch);
+}
+END_TEST
+
+// Each rule's demand, for one counter and for several in one statement.
+START_TEST(a_save_whose_demand_is_not_met_is_a_conflict)
+{
+    if (!open_engine(_i))
+        return;
+    static const struct {
+        enum update_rule rule;
+        int64_t version_read, fence, token, remaining_read, remaining;
+        enum rc expected;
+    } cases[] = {
+        {RULE_NAIVE, 9, 0, 0, 5, 4, RC_OK},
+        {RULE_LOCKED, 9, 0, 0, 5, 4, RC_OK},
+        {RULE_VERSION, 1, 0, 0, 5, 4, RC_OK},
+        {RULE_VERSION, 2, 0, 0, 5, 4, RC_CONFLICT},
+        {RULE_FENCED, 1, 7, 7, 5, 4, RC_OK},
+        {RULE_FENCED, 1, 7, 6, 5, 4, RC_CONFLICT},
+        {RULE_FENCED, 2, 7, 8, 5, 4, RC_CONFLICT},
+        {RULE_CONDITIONAL, 9, 0, 0, 9, 4, RC_OK},
+        {RULE_CONDITIONAL, 9, 0, 0, 9, 3, RC_CONFLICT},
+        {RULE_CONDITIONAL, 9, 0, 0, 5, 6, RC_OK},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        for (size_t n = 1; n <= 2; n++) {
+            struct counter_change changes[2] = {0};
+            for (size_t j = 0; j < n; j++) {
+                struct counter *before = &changes[j].before;
+                text_format(before->name, sizeof before->name, "c%zu-%zu-%zu", i, n, j);
+                ck_assert_int_eq(counter_insert(scratch.db, before->name, 5), RC_OK);
+                struct db_value fence[] = {db_int(cases[i].fence), db_text(before->name)};
+                ck_assert_int_eq(db_exec(scratch.db, "UPDATE counter SET fence = ? WHERE name = ?",
+                                         fence, 2, NULL),
+                                 RC_OK);
+                // With two, only the last one fails its demand.
+                bool last = j + 1 == n;
+                before->version =
+                    last || cases[i].rule == RULE_CONDITIONAL ? cases[i].version_read : 1;
+                before->remaining = last ? cases[i].remaining_read : 5;
+                changes[j].remaining = last ? cases[i].remaining : 5;
+                changes[j].version = before->version + 1;
+            }
+            ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+            enum rc rc =
+                counter_save(scratch.db, cases[i].rule, (uint64_t)cases[i].token, changes, n);
+            ck_assert_msg(rc == cases[i].expected, "case %zu with %zu counters: %s", i, n,
+                          rc_slug(rc));
+            db_rollback(scratch.db);
+        }
+    }
+    scratch_close(&scratch);
+}
+END_TEST
+
+static enum rc kill_row(void *arg, const struct db_row *row)
+{
+    int64_t *ids = arg;
+    size_t i = 0;
+    while (ids[i] != 0)
+        i++;
+    ids[i] = db_row_int(row, 0);
+    return RC_OK;
+}
+
+// Kills the scratch connection from another one.
+static void kill_connection(void)
+{
+    struct store *store = scratch_second_store(&scratch);
+    struct db *other;
+    int64_t ids[64] = {0};
+    ck_assert_int_eq(db_new(store, &other), RC_OK);
+    ck_assert_int_eq(db_query(other,
+                              "SELECT id FROM information_schema.processlist"
+                              " WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+                              NULL, 0, kill_row, ids),
+                     RC_OK);
+    ck_assert_int_ne(ids[0], 0);
+    for (size_t i = 0; ids[i] != 0; i++) {
+        struct db_value id = db_int(ids[i]);
+        ck_assert_int_eq(db_exec(other, "KILL ?", &id, 1, NULL), RC_OK);
+    }
+    db_free(other);
+    store_close(store);
+}
+
+START_TEST(a_lost_connection_is_made_anew_where_that_is_safe)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    kill_connection();
+    ck_assert_int_eq(number_of_counters(scratch.db), 0); // a read
+    kill_connection();
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE),
+                     RC_OK); // a transaction's first statement
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
+    kill_connection();
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 1),
+                     RC_BACKEND_UNAVAILABLE); // not its second
+    db_rollback(scratch.db);
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    scratch_close(&scratch);
+}
+END_TEST
+
+START_TEST(a_commit_without_an_answer_is_unknown)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
+    kill_connection();
+    ck_assert_int_eq(db_commit(scratch.db), RC_OUTCOME_UNKNOWN);
+    ck_assert(!db_in_transaction(scratch.db));
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    scratch_close(&scratch);
+}
+END_TEST
+
+START_TEST(addresses)
+{
+    struct mysql_url url;
+    ck_assert(mysql_url_parse("u:p%40ss@db.example:3307/shop", &url));
+    ck_assert_str_eq(url.user, "u");
+    ck_assert_str_eq(url.password, "p@ss");
+    ck_assert_str_eq(url.host, "db.example");
+    ck_assert_uint_eq(url.port, 3307);
+    ck_assert_str_eq(url.database, "shop");
+    ck_assert(mysql_url_parse("u@[::1]/shop", &url));
+    ck_assert_str_eq(url.host, "::1");
+    ck_assert_uint_eq(url.port, 3306);
+    static const char *const bad[] = {"",         "host",        "u@host",     "u@host/",
+                                      "u@/shop",  "u@host:0/s",  "u@host:x/s", "u@host:70000/s",
+                                      "u%zz@h/s", "u@[::1/shop", "u%00@h/s"};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+        ck_assert_msg(!mysql_url_parse(bad[i], &url), "%s", bad[i]);
+    char error[DB_ERROR_MAX];
+    struct store *store;
+    ck_assert_int_eq(store_open("postgres://x", &store, error), RC_USAGE);
+    ck_assert_int_eq(store_open("sqlite:", &store, error), RC_USAGE);
+    ck_assert_int_eq(store_open("mysql://u:secret@h/s", &store, error), RC_OK);
+    ck_assert_ptr_null(strstr(store_label(store), "secret"));
+    store_close(store);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("db");
+    TCase *engines = tcase_create("both engines");
+    tcase_set_timeout(engines, 60);
+    tcase_add_loop_test(engines, values_come_back_as_they_went_in, 0, 2);
+    tcase_add_loop_test(engines, a_duplicate_leaves_the_transaction_to_be_rolled_back, 0, 2);
+    tcase_add_loop_test(engines, late_inserts_are_all_there_or_none, 0, 2);
+    tcase_add_loop_test(engines, what_was_not_committed_is_not_seen, 0, 2);
+    tcase_add_loop_test(engines, a_save_whose_demand_is_not_met_is_a_conflict, 0, 2);
+    tcase_add_test(engines, a_lost_connection_is_made_anew_where_that_is_safe);
+    tcase_add_test(engines, a_commit_without_an_answer_is_unknown);
+    tcase_add_test(engines, addresses);
+    suite_add_tcase(suite, engines);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
