@@ -23,9 +23,9 @@ static const char *const format_choices[] = {"text", "json", NULL};
 
 const struct setting settings[] = {
     {"auth.admin_token", SETTING_SECRET, MEMBER(auth_admin_token), "", 0, 0, NULL,
-     "Bearer token for administration: PUT, restock, ledger. Empty: no check, loopback only."},
+     "Bearer token for administration: PUT, restock, ledger. No token at all: no check."},
     {"auth.client_token", SETTING_SECRET, MEMBER(auth_client_token), "", 0, 0, NULL,
-     "Bearer token for everything else under /v1. Empty: no check, loopback only."},
+     "Bearer token for everything else under /v1; the administrator's serves as well."},
     {"combine.max_batch", SETTING_INTEGER, MEMBER(combine_max_batch), "256", 1, 1024, NULL,
      "Requests that share one transaction at most. 1: direct mode, one transaction a request."},
     {"coupon.strategy", SETTING_STRATEGY, MEMBER(coupon_strategy), "conditional", 0, 0, NULL,

@@ -430,6 +430,11 @@ static enum rc choose_strategies(struct engine *engine, char *ret_error)
     return RC_OK;
 }
 
+static int64_t read_depth(void *arg)
+{
+    return (int64_t)engine_depth(arg);
+}
+
 enum rc engine_new(const struct engine_settings *settings, struct store *store,
                    struct metrics *metrics, struct engine **ret_engine, char *ret_error)
 {
@@ -455,6 +460,8 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
         engine_free(engine);
         return rc;
     }
+    metrics_gauge(metrics, "holdfast_queue_depth", "",
+                  "Requests that wait for a worker, and workers at work.", read_depth, engine);
     *ret_engine = engine;
     return RC_OK;
 }

@@ -209,9 +209,11 @@ static enum rc attempt(struct section *section)
         return rc;
     batch_decide(batch);
     section->plenty = batch_count(batch, WORK_REFUSED) == 0;
-    rc = batch_find_replays(batch, db, WORK_REFUSED, NULL);
+    size_t replays;
+    rc = batch_find_replays(batch, db, WORK_REFUSED, &replays);
     if (rc != RC_OK)
         return rc;
+    count(section, METRIC_REPLAYED, replays);
     if (batch_count(batch, WORK_ACCEPTED) == 0) {
         db_rollback(db);
         return RC_OK;
@@ -227,13 +229,16 @@ static enum rc attempt(struct section *section)
     return rc == RC_OK ? save_and_commit(section) : rc;
 }
 
-// The COMMIT's reply was lost. RC_OK: it is known now; what was not saved is pending again and the
-// caller goes on with RC_CONFLICT.
+// The COMMIT's reply was lost. RC_OK: it happened, and every outcome stands. RC_CONFLICT: it did
+// not. RC_OUTCOME_UNKNOWN: that could not be asked.
 static enum rc resolve_unknown(struct section *section)
 {
     struct batch *batch = &section->batch;
     enum rc rc = RC_OUTCOME_UNKNOWN;
     size_t found = 0;
+    bool was_done[ENGINE_BATCH_MAX];
+    for (size_t i = 0; i < batch->n_works; i++)
+        was_done[i] = batch->works[i].state == WORK_DONE;
     for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
         clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
         rc = batch_find_replays(batch, section->db, WORK_ACCEPTED, &found);
@@ -248,7 +253,7 @@ static enum rc resolve_unknown(struct section *section)
         return RC_CONFLICT;
     // What was found is this transaction's own: its first result, not a replay.
     for (size_t i = 0; i < batch->n_works; i++) {
-        if (batch->works[i].state == WORK_DONE)
+        if (batch->works[i].state == WORK_DONE && !was_done[i])
             batch->works[i].operation->outcome.replayed = false;
     }
     return RC_OK;

@@ -147,6 +147,17 @@ static void on_finished(struct job *job, enum rc rc)
     mailbox_post(call->mailbox, &call->parcel);
 }
 
+static enum MHD_Result finish(struct call *call)
+{
+    const struct route *route = call->route;
+    bool always = (route->flags & ROUTE_ALWAYS) != 0;
+    if (call->rc != RC_OK && call->problem.rc == RC_OK && !always)
+        problem_set(&call->problem, call->rc, "%s", "");
+    if (call->problem.rc == RC_OK && route->answer != NULL)
+        route->answer(call);
+    return send_answer(call);
+}
+
 static enum MHD_Result submit(struct call *call)
 {
     const struct route *route = call->route;
@@ -160,8 +171,8 @@ static enum MHD_Result submit(struct call *call)
     // drains sees this call and waits. A connection suspended later would be there when the library
     // is stopped, which ends the process.
     if (atomic_load(&call->context->quiescing)) {
-        problem_set(&call->problem, RC_OVERLOADED, "The server is stopping.");
-        return send_answer(call);
+        call->rc = RC_OVERLOADED;
+        return finish(call);
     }
     call->stage = CALL_WORKING;
     MHD_suspend_connection(call->connection);
@@ -188,17 +199,6 @@ static enum MHD_Result act(struct call *call)
     if (route->operates || route->run != NULL)
         return submit(call);
     route->answer(call);
-    return send_answer(call);
-}
-
-static enum MHD_Result finish(struct call *call)
-{
-    const struct route *route = call->route;
-    bool always = (route->flags & ROUTE_ALWAYS) != 0;
-    if (call->rc != RC_OK && call->problem.rc == RC_OK && !always)
-        problem_set(&call->problem, call->rc, "%s", "");
-    if (call->problem.rc == RC_OK && route->answer != NULL)
-        route->answer(call);
     return send_answer(call);
 }
 

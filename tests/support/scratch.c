@@ -97,3 +97,34 @@ struct store *scratch_second_store(const struct scratch *scratch)
     ck_assert_msg(store_open(scratch->url, &store, error) == RC_OK, "%s", error);
     return store;
 }
+
+static enum rc keep_id(void *arg, const struct db_row *row)
+{
+    int64_t *ids = arg;
+    size_t i = 0;
+    while (ids[i] != 0)
+        i++;
+    ids[i] = db_row_int(row, 0);
+    return RC_OK;
+}
+
+void scratch_cut_connections(const struct scratch *scratch)
+{
+    struct store *store = scratch_second_store(scratch);
+    struct db *db;
+    int64_t ids[64] = {0};
+    ck_assert_int_eq(db_new(store, &db), RC_OK);
+    ck_assert_int_eq(db_query(db,
+                              "SELECT id FROM information_schema.processlist"
+                              " WHERE db = DATABASE() AND id <> CONNECTION_ID() LIMIT 63",
+                              NULL, 0, keep_id, ids),
+                     RC_OK);
+    ck_assert_int_ne(ids[0], 0);
+    for (size_t i = 0; ids[i] != 0; i++) {
+        struct db_value id = db_int(ids[i]);
+        // One that has just ended by itself is as good.
+        (void)!db_exec(db, "KILL ?", &id, 1, NULL);
+    }
+    db_free(db);
+    store_close(store);
+}

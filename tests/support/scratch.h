@@ -26,6 +26,9 @@ void scratch_close(struct scratch *scratch);
 // Another store on the same database, as another instance of the service would have it.
 struct store *scratch_second_store(const struct scratch *scratch);
 
+// MySQL: kills every connection to the database, from one of its own.
+void scratch_cut_connections(const struct scratch *scratch);
+
 // The value of an environment variable naming a test server, or NULL. With HOLDFAST_TEST_REQUIRE=1
 // a missing one fails the test.
 const char *scratch_server(const char *variable);

@@ -175,50 +175,19 @@ START_TEST(a_save_whose_demand_is_not_met_is_a_conflict)
 }
 END_TEST
 
-static enum rc kill_row(void *arg, const struct db_row *row)
-{
-    int64_t *ids = arg;
-    size_t i = 0;
-    while (ids[i] != 0)
-        i++;
-    ids[i] = db_row_int(row, 0);
-    return RC_OK;
-}
-
-// Kills the scratch connection from another one.
-static void kill_connection(void)
-{
-    struct store *store = scratch_second_store(&scratch);
-    struct db *other;
-    int64_t ids[64] = {0};
-    ck_assert_int_eq(db_new(store, &other), RC_OK);
-    ck_assert_int_eq(db_query(other,
-                              "SELECT id FROM information_schema.processlist"
-                              " WHERE db = DATABASE() AND id <> CONNECTION_ID()",
-                              NULL, 0, kill_row, ids),
-                     RC_OK);
-    ck_assert_int_ne(ids[0], 0);
-    for (size_t i = 0; ids[i] != 0; i++) {
-        struct db_value id = db_int(ids[i]);
-        ck_assert_int_eq(db_exec(other, "KILL ?", &id, 1, NULL), RC_OK);
-    }
-    db_free(other);
-    store_close(store);
-}
-
 START_TEST(a_lost_connection_is_made_anew_where_that_is_safe)
 {
     if (!scratch_available(DB_MYSQL))
         return;
     scratch_open(&scratch, DB_MYSQL);
     ck_assert_int_eq(number_of_counters(scratch.db), 0);
-    kill_connection();
+    scratch_cut_connections(&scratch);
     ck_assert_int_eq(number_of_counters(scratch.db), 0); // a read
-    kill_connection();
+    scratch_cut_connections(&scratch);
     ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE),
                      RC_OK); // a transaction's first statement
     ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
-    kill_connection();
+    scratch_cut_connections(&scratch);
     ck_assert_int_eq(counter_insert(scratch.db, "two", 1),
                      RC_BACKEND_UNAVAILABLE); // not its second
     db_rollback(scratch.db);
@@ -234,7 +203,7 @@ START_TEST(a_commit_without_an_answer_is_unknown)
     scratch_open(&scratch, DB_MYSQL);
     ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
     ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
-    kill_connection();
+    scratch_cut_connections(&scratch);
     ck_assert_int_eq(db_commit(scratch.db), RC_OUTCOME_UNKNOWN);
     ck_assert(!db_in_transaction(scratch.db));
     ck_assert_int_eq(number_of_counters(scratch.db), 0);

@@ -217,7 +217,7 @@ START_TEST(many_draws_are_as_the_weights_say)
         counts[turn(&wheel, lottery, NULL)]++;
     double chi_squared = 0;
     for (int i = 0; i < 3; i++) {
-        double expected = shares[i] * DRAWS, off = counts[i] - expected;
+        double expected = shares[i] * (double)DRAWS, off = counts[i] - expected;
         chi_squared += off * off / expected;
     }
     ck_assert_msg(chi_squared < 20, "chi squared is %f", chi_squared);
