@@ -221,9 +221,9 @@ static enum rc attempt(struct section *section)
     batch->token = 0;
     if (rule == RULE_FENCED)
         rc = show_token(section);
-    pause_at(section, PAUSE_BEFORE_SAVE);
     if (rc == RC_OK && !guard_held(section->guard, &section->hold))
         rc = RC_LOCK_LOST;
+    pause_at(section, PAUSE_BEFORE_SAVE); // from here on the demand alone stops a stale holder
     if (rc == RC_OK && !locked)
         rc = db_begin(db, DB_BEGIN_WRITE_LATE);
     return rc == RC_OK ? save_and_commit(section) : rc;

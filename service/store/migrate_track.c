@@ -27,7 +27,7 @@ static enum rc keep_int(void *arg, const struct db_row *row)
 // ---- one runner at a time
 
 // Lock names are the server's, not the database's.
-#define LOCK_NAME "CONCAT('holdfast.', SHA1(DATABASE()))"
+#define LOCK_NAME "CONCAT('holdfast.', LEFT(SHA2(DATABASE(), 256), 40))"
 
 static enum rc enter(struct track *track)
 {

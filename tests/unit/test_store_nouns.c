@@ -478,7 +478,8 @@ START_TEST(a_lottery_counts_each_prize_and_all_of_them)
         ck_assert_str_eq(got.prizes[1].prize, "silver");
         ck_assert_int_eq(lottery_get(scratch.db, "WHEEL", &got), RC_OK);
     }
-    ck_assert_str_eq(last_row(scratch.db, "lottery/WHEEL", 1).reason, "opening");
+    struct ledger_row newest_1 = last_row(scratch.db, "lottery/WHEEL", 1);
+    ck_assert_str_eq(newest_1.reason, "opening");
     ck_assert_int_eq(last_row(scratch.db, "lottery/WHEEL", 1).delta, 12);
     ck_assert_int_eq(last_row(scratch.db, "prize/WHEEL/gold", 1).delta, 2);
 
