@@ -31,7 +31,8 @@ static const char *or_empty(const char *text)
 static void start_instance(struct fixture *fixture, const struct fixture_options *options, size_t i)
 {
     struct instance *instance = &fixture->instances[i];
-    const char *name = options->strategy->name;
+    const char *name =
+        (i == 1 && options->second != NULL ? options->second : options->strategy)->name;
     struct engine_settings settings = {
         .workers = 6,
         .max_batch = options->max_batch,

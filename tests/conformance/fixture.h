@@ -25,6 +25,7 @@ struct fixture {
 
 struct fixture_options {
     const struct strategy *strategy; // of all endpoints
+    const struct strategy *second;   // of the second instance; NULL: the same
     enum db_engine engine;
     size_t instances, max_batch;
     int64_t lock_ttl_ms; // 0: a generous one
