@@ -16,7 +16,7 @@
 enum rc coupon_decide(struct counter *campaign, int64_t per_user_limit, int64_t *used,
                       struct operation *operation, struct effect *ret_effect);
 
-// XXXX-XXXX-XXXX-XXXX-C: 16 characters of Crockford's base 32, 80 random bits, and a check
+// Such as 0CSA-V6C3-ZQSG-WFAH-P: 16 characters of Crockford's base 32, 80 random bits, and a check
 // character that finds every single wrong character and every swap of two neighbours.
 void coupon_code(const uint64_t entropy[ENTROPY_WORDS], char ret_code[COUPON_CODE_MAX + 1]);
 bool coupon_code_is_valid(const char *code);

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "engine/lanes.h"
 #include "engine/section.h"
+#include "guard/guards.h"
 #include "metrics/metrics.h"
 #include "store/db.h"
 
@@ -21,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRATEGIES_MAX 16
 #define SECTIONS_AT_ONCE 2
 #define STUCK_AFTER_NS (20 * NS_PER_MS)
 
@@ -45,8 +45,7 @@ struct engine {
     struct engine_settings settings;
     struct store *store;
     struct metrics *metrics;
-    struct guard *guards[STRATEGIES_MAX]; // in the order of strategies[]; NULL: cannot be used
-    char why_not[STRATEGIES_MAX][GUARD_ERROR_MAX];
+    struct guards guards;
 
     pthread_mutex_t mutex; // protects everything below
     pthread_cond_t work;   // something to do, or stopping
@@ -95,40 +94,14 @@ static struct job *queue_pop(struct queue *queue)
 // ---- strategies
 // -----------------------------------------------------------------------------------
 
-static size_t strategy_index(const struct strategy *strategy)
-{
-    size_t i = 0;
-    while (strategies[i] != strategy)
-        i++;
-    return i;
-}
-
-static void open_guards(struct engine *engine)
-{
-    for (size_t i = 0; strategies[i] != NULL && i < STRATEGIES_MAX; i++) {
-        if (strategies[i]->lab_only && !engine->settings.lab) {
-            text_copy(engine->why_not[i], GUARD_ERROR_MAX,
-                      "it is for the lab only: set `lab` to allow it");
-            continue;
-        }
-        if (guard_open(strategies[i], &engine->settings.guard, &engine->guards[i],
-                       engine->why_not[i]) != RC_OK)
-            engine->guards[i] = NULL;
-    }
-}
-
 enum rc engine_can_use(struct engine *engine, const struct strategy *strategy, char *ret_why)
 {
-    size_t i = strategy_index(strategy);
-    if (engine->guards[i] != NULL)
-        return RC_OK;
-    text_copy(ret_why, GUARD_ERROR_MAX, engine->why_not[i]);
-    return RC_USAGE;
+    return guards_can_use(&engine->guards, strategy, ret_why);
 }
 
 struct guard *engine_guard(struct engine *engine, const struct strategy *strategy)
 {
-    return engine->guards[strategy_index(strategy)];
+    return guards_find(&engine->guards, strategy);
 }
 
 const struct strategy *engine_strategy(struct engine *engine, enum endpoint endpoint)
@@ -220,7 +193,7 @@ static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, siz
 static struct guard *guard_for(const struct engine *engine, const struct job *job)
 {
     if (job->strategy != NULL)
-        return engine->guards[strategy_index(job->strategy)];
+        return guards_find(&engine->guards, job->strategy);
     return engine->current[operation_endpoint(job->operation)];
 }
 
@@ -379,8 +352,7 @@ void engine_free(struct engine *engine)
     engine_drain(engine);
     if (engine->workers != NULL)
         stop_workers(engine);
-    for (size_t i = 0; i < STRATEGIES_MAX; i++)
-        guard_close(engine->guards[i]);
+    guards_close(&engine->guards);
     pthread_cond_destroy(&engine->work);
     pthread_cond_destroy(&engine->idle);
     pthread_mutex_destroy(&engine->mutex);
@@ -452,7 +424,7 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     pthread_cond_init(&engine->work, &monotonic);
     pthread_cond_init(&engine->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    open_guards(engine);
+    guards_open(&engine->guards, &engine->settings.guard, engine->settings.lab);
     enum rc rc = choose_strategies(engine, ret_error);
     if (rc == RC_OK)
         rc = start_workers(engine);

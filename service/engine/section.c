@@ -20,6 +20,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "engine/batch.h"
+#include "engine/twins.h"
 #include "guard/traced.h"
 #include "metrics/metrics.h"
 #include "store/db.h"
@@ -236,7 +237,7 @@ static enum rc resolve_unknown(struct section *section)
     struct batch *batch = &section->batch;
     enum rc rc = RC_OUTCOME_UNKNOWN;
     size_t found = 0;
-    bool was_done[ENGINE_BATCH_MAX];
+    bool was_done[ENGINE_BATCH_MAX] = {false};
     for (size_t i = 0; i < batch->n_works; i++)
         was_done[i] = batch->works[i].state == WORK_DONE;
     for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
@@ -394,43 +395,11 @@ static void run_jobs(struct section *section, struct job *const *jobs, size_t n,
         run_jobs(section, &jobs[i], 1, deadline_ns);
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    const struct job *one = *(struct job *const *)a, *two = *(struct job *const *)b;
-    return strcmp(one->operation->request_key, two->operation->request_key);
-}
-
-// Moves the later ones of jobs with the same request key from jobs to deferred; both stay in order.
-// Returns how many stay.
-static size_t defer_twins(struct job **jobs, size_t n, struct job **deferred, struct job **sorted,
-                          size_t *ret_deferred)
-{
-    *ret_deferred = 0;
-    memcpy(sorted, jobs, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, compare_keys);
-    bool twins = false;
-    for (size_t i = 1; i < n && !twins; i++)
-        twins = compare_keys(&sorted[i - 1], &sorted[i]) == 0;
-    if (!twins)
-        return n;
-    size_t stay = 0;
-    for (size_t i = 0; i < n; i++) {
-        bool earlier = false;
-        for (size_t j = 0; j < stay && !earlier; j++)
-            earlier = compare_keys(&jobs[j], &jobs[i]) == 0;
-        if (earlier)
-            deferred[(*ret_deferred)++] = jobs[i];
-        else
-            jobs[stay++] = jobs[i];
-    }
-    return stay;
-}
-
 static void run_all(struct section *section, size_t n, int64_t deadline_ns)
 {
     size_t n_deferred;
     while (n > 0) {
-        n = defer_twins(section->jobs, n, section->deferred, section->current, &n_deferred);
+        n = twins_defer(section->jobs, n, section->deferred, section->current, &n_deferred);
         memcpy(section->current, section->jobs, n * sizeof(struct job *));
         run_jobs(section, section->current, n, deadline_ns);
         memcpy(section->jobs, section->deferred, n_deferred * sizeof(struct job *));

@@ -1,0 +1,40 @@
+// In one batch both would be inserted by the same statement, collide with each other, and be found
+// in no ledger. So the later one waits for a transaction of its own, where the earlier one's row is
+// its idempotency record.
+#include "engine/twins.h"
+
+#include "domain/operation.h"
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct job *one = *(struct job *const *)a, *two = *(struct job *const *)b;
+    return strcmp(one->operation->request_key, two->operation->request_key);
+}
+
+size_t twins_defer(struct job **jobs, size_t n, struct job **deferred, struct job **sorted,
+                   size_t *ret_deferred)
+{
+    *ret_deferred = 0;
+    memcpy(sorted, jobs, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare_keys);
+    bool twins = false;
+    for (size_t i = 1; i < n && !twins; i++)
+        twins = compare_keys(&sorted[i - 1], &sorted[i]) == 0;
+    if (!twins)
+        return n;
+    size_t stay = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool earlier = false;
+        for (size_t j = 0; j < stay && !earlier; j++)
+            earlier = compare_keys(&jobs[j], &jobs[i]) == 0;
+        if (earlier)
+            deferred[(*ret_deferred)++] = jobs[i];
+        else
+            jobs[stay++] = jobs[i];
+    }
+    return stay;
+}

@@ -1,0 +1,27 @@
+// The guards of one instance: one for each strategy that can be used here, and why not for the
+// others.
+#pragma once
+
+#include "base/cleanup.h"
+#include "guard/guard.h"
+
+#include <stdbool.h>
+
+#define STRATEGIES_MAX 16
+
+struct guards {
+    struct guard *open[STRATEGIES_MAX]; // in the order of strategies[]; NULL: cannot be used
+    char why_not[STRATEGIES_MAX][GUARD_ERROR_MAX];
+};
+
+// Opens what can be opened; none connects yet. The settings are borrowed until guards_close. With
+// `lab` also the strategies that are for the lab only.
+void guards_open(struct guards *guards, const struct guard_settings *settings, bool lab);
+void guards_close(struct guards *guards); // a zeroed one is fine
+
+// NULL if the strategy cannot be used.
+struct guard *guards_find(const struct guards *guards, const struct strategy *strategy);
+
+// RC_OK, or RC_USAGE with the reason in ret_why (GUARD_ERROR_MAX bytes).
+MUST_CHECK enum rc guards_can_use(const struct guards *guards, const struct strategy *strategy,
+                                  char *ret_why);
