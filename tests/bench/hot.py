@@ -90,8 +90,11 @@ def rows(mysql, sqlite):
         Row("conditional, 1,000 SKUs", mysql, skus=1000, stock__strategy="conditional"),
         Row("optimistic", mysql, stock__strategy="optimistic"),
         Row("optimistic, direct", mysql, stock__strategy="optimistic", combine__max_batch=1),
+        Row("optimistic, 1,000 SKUs", mysql, skus=1000, stock__strategy="optimistic"),
         Row("redis-lock", mysql, stock__strategy="redis-lock"),
+        Row("redis-lock, 1,000 SKUs", mysql, skus=1000, stock__strategy="redis-lock"),
         Row("zookeeper-lock", mysql, stock__strategy="zookeeper-lock"),
+        Row("zookeeper-lock, 1,000 SKUs", mysql, skus=1000, stock__strategy="zookeeper-lock"),
         Raw("R: raw commits, SQLite", sqlite),
         Row("conditional, SQLite", sqlite, stock__strategy="conditional"),
     ]
@@ -104,7 +107,8 @@ def report(table):
     lite_bound = 1 / (1 / e + 1 / lite) if e and lite else 0
     versus = {"conditional": "conditional, direct", "optimistic": "optimistic, direct",
               "redis-lock": "conditional", "zookeeper-lock": "conditional",
-              "conditional, 1,000 SKUs": "conditional"}
+              **{f"{name}, 1,000 SKUs": name
+                 for name in ("conditional", "optimistic", "redis-lock", "zookeeper-lock")}}
     print("| row | operations/s | of the bound | compared with |\n|---|---|---|---|")
     for row in table:
         limit = lite_bound if "SQLite" in row.name else bound
