@@ -1,7 +1,7 @@
 // A request's life. The HTTP thread judges the header section, reads the body, lets the handler
 // make a job of it, suspends the connection and only then submits: the worker may be done before
-// submit returns. The worker stores the result and resumes the connection, and never touches the
-// call again. The HTTP thread comes back and renders the answer.
+// submit returns. The worker stores the result and posts the call to its thread, and never touches
+// the call again. The HTTP thread comes back and renders the answer.
 //
 // A refusal about framing is answered at once and closes the connection, for nobody knows where the
 // next request begins. Other refusals let the body pass first, so that the connection can be used

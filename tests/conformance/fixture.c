@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "metrics/metrics.h"
+#include "proxy.h"
 #include "store/reconcile.h"
 
 #include <check.h>
@@ -49,7 +50,9 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
         .hooks = options->hooks[i],
     };
     char error[GUARD_ERROR_MAX];
-    instance->store = scratch_second_store(&fixture->scratch);
+    instance->store = i == 0 && fixture->proxy != NULL
+                          ? scratch_store_through(&fixture->scratch, proxy_address(fixture->proxy))
+                          : scratch_second_store(&fixture->scratch);
     ck_assert_int_eq(metrics_new(&instance->metrics), RC_OK);
     ck_assert_msg(engine_new(&settings, instance->store, instance->metrics, &instance->engine,
                              error) == RC_OK,
@@ -65,6 +68,11 @@ bool fixture_open(struct fixture *fixture, const struct fixture_options *options
     }
     *fixture = (struct fixture){.n = options->instances};
     scratch_open(&fixture->scratch, options->engine);
+    if (options->through_proxy) {
+        char address[128];
+        scratch_address(&fixture->scratch, address, sizeof address);
+        fixture->proxy = proxy_start(address);
+    }
     for (size_t i = 0; i < options->instances; i++)
         start_instance(fixture, options, i);
     return true;
@@ -77,6 +85,8 @@ void fixture_close(struct fixture *fixture)
         metrics_free(fixture->instances[i].metrics);
         store_close(fixture->instances[i].store);
     }
+    if (fixture->proxy != NULL)
+        proxy_stop(fixture->proxy);
     scratch_close(&fixture->scratch);
 }
 

@@ -19,6 +19,7 @@ struct instance {
 
 struct fixture {
     struct scratch scratch;
+    struct proxy *proxy; // NULL if none was asked for
     size_t n;
     struct instance instances[INSTANCES_MAX];
 };
@@ -29,6 +30,7 @@ struct fixture_options {
     enum db_engine engine;
     size_t instances, max_batch;
     int64_t lock_ttl_ms; // 0: a generous one
+    bool through_proxy;  // MySQL: the first instance reaches its database through fixture->proxy
     struct engine_hooks hooks[INSTANCES_MAX];
 };
 

@@ -132,3 +132,16 @@ enum rc entrance_end(struct entrance *entrance)
     pthread_join(entrance->thread, NULL);
     return entrance->rc;
 }
+
+void check_nobody_listens(const struct subject *subject, const struct rig_options *options)
+{
+    struct rig rig;
+    if (!rig_open(&rig, subject, options))
+        return;
+    struct guard_hold hold;
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_eq(guard_ping(rig.guard), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
+    rig_close(&rig);
+}

@@ -68,3 +68,6 @@ struct entrance {
 };
 void entrance_begin(struct entrance *entrance, struct rig *rig);
 enum rc entrance_end(struct entrance *entrance);
+
+// With options that lead to a port where nobody listens: enter and ping say so, soon.
+void check_nobody_listens(const struct subject *subject, const struct rig_options *options);

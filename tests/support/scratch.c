@@ -128,3 +128,21 @@ void scratch_cut_connections(const struct scratch *scratch)
     db_free(db);
     store_close(store);
 }
+
+void scratch_address(const struct scratch *scratch, char *ret_address, size_t size)
+{
+    const char *from = strrchr(scratch->url, '@') + 1;
+    ck_assert(
+        text_format(ret_address, size, "%.*s", (int)(strrchr(scratch->url, '/') - from), from));
+}
+
+struct store *scratch_store_through(const struct scratch *scratch, const char *address)
+{
+    char url[sizeof scratch->url + 64], error[DB_ERROR_MAX];
+    struct store *store;
+    int head = (int)(strrchr(scratch->url, '@') + 1 - scratch->url);
+    ck_assert(
+        text_format(url, sizeof url, "%.*s%s/%s", head, scratch->url, address, scratch->database));
+    ck_assert_msg(store_open(url, &store, error) == RC_OK, "%s", error);
+    return store;
+}

@@ -26,6 +26,12 @@ void scratch_close(struct scratch *scratch);
 // Another store on the same database, as another instance of the service would have it.
 struct store *scratch_second_store(const struct scratch *scratch);
 
+// MySQL: the same database by way of another address, `host:port`: a proxy's.
+struct store *scratch_store_through(const struct scratch *scratch, const char *address);
+
+// MySQL: the server's own `host:port`.
+void scratch_address(const struct scratch *scratch, char *ret_address, size_t size);
+
 // MySQL: kills every connection to the database, from one of its own.
 void scratch_cut_connections(const struct scratch *scratch);
 

@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "domain/operation.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,9 +229,5 @@ int main(void)
     tcase_add_test(tcase, problems_in_words);
     tcase_add_test(tcase, written_json);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "config/settings.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,9 +270,5 @@ int main(void)
     tcase_add_test(tests, printed_form_is_a_file);
     tcase_add_test(tests, help_names_every_setting);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -5,6 +5,8 @@
 #include "store/counter.h"
 #include "store/mysql_url.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,9 +254,5 @@ int main(void)
     tcase_add_test(engines, a_commit_without_an_answer_is_unknown);
     tcase_add_test(engines, addresses);
     suite_add_tcase(suite, engines);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

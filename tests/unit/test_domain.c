@@ -5,6 +5,8 @@
 #include "domain/lottery.h"
 #include "domain/stock.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -325,9 +327,5 @@ int main(void)
     tcase_add_test(rules, identifiers);
     tcase_add_test(rules, fingerprints_tell_requests_apart);
     suite_add_tcase(suite, rules);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "guards.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <pthread.h>
 #include <signal.h>
@@ -285,10 +287,5 @@ int main(void)
     tcase_add_loop_test(contract, an_expired_lease_lets_the_next_one_in, 0, n_subjects);
     tcase_add_loop_test(contract, tokens_rise_and_can_be_lifted, 0, n_subjects);
     suite_add_tcase(suite, contract);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,8 @@
 #include "guards.h"
 #include "proxy.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <hiredis/hiredis.h>
 #include <signal.h>
@@ -144,15 +146,7 @@ END_TEST
 
 START_TEST(nobody_listens)
 {
-    struct rig rig;
-    if (!rig_open(&rig, &redis, &(struct rig_options){.redis = "127.0.0.1:1", .wait_ms = 300}))
-        return;
-    struct guard_hold hold;
-    int64_t begin_ns = clock_now_ns();
-    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_BACKEND_UNAVAILABLE);
-    ck_assert_int_eq(guard_ping(rig.guard), RC_BACKEND_UNAVAILABLE);
-    ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
-    rig_close(&rig);
+    check_nobody_listens(&redis, &(struct rig_options){.redis = "127.0.0.1:1", .wait_ms = 300});
 }
 END_TEST
 
@@ -169,10 +163,5 @@ int main(void)
     tcase_add_test(cases, redis_loses_its_data);
     tcase_add_test(cases, nobody_listens);
     suite_add_tcase(suite, cases);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -6,6 +6,8 @@
 #include "guards.h"
 #include "proxy.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
@@ -226,16 +228,8 @@ END_TEST
 
 START_TEST(nobody_listens)
 {
-    struct rig rig;
-    if (!rig_open(&rig, &zookeeper,
-                  &(struct rig_options){.zookeeper = "127.0.0.1:1", .wait_ms = 300}))
-        return;
-    struct guard_hold hold;
-    int64_t begin_ns = clock_now_ns();
-    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_BACKEND_UNAVAILABLE);
-    ck_assert_int_eq(guard_ping(rig.guard), RC_BACKEND_UNAVAILABLE);
-    ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
-    rig_close(&rig);
+    check_nobody_listens(&zookeeper,
+                         &(struct rig_options){.zookeeper = "127.0.0.1:1", .wait_ms = 300});
 }
 END_TEST
 
@@ -253,10 +247,5 @@ int main(void)
     tcase_add_test(cases, places_are_found_also_past_the_wrap);
     tcase_add_test(cases, nobody_listens);
     suite_add_tcase(suite, cases);
-
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

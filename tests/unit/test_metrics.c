@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -201,9 +203,5 @@ int main(void)
     tcase_add_test(tests, process_describes_itself);
     tcase_add_test(tests, threads_lose_nothing);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

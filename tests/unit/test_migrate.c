@@ -11,6 +11,8 @@
 #include "store/migrate_text.h"
 #include "store/migrate_track.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <pthread.h>
 #include <string.h>
@@ -582,9 +584,5 @@ int main(void)
     ADD(the_core_schema_stays_while_the_belts_are_off);
     ADD(the_command_answers_with_exit_codes);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

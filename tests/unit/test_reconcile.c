@@ -10,6 +10,8 @@
 #include "store/migrate.h"
 #include "store/product.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <stdio.h>
 #include <string.h>
@@ -376,9 +378,5 @@ int main(void)
     tcase_add_loop_test(tests, it_sees_one_moment, DB_SQLITE, DB_MYSQL + 1);
     tcase_add_loop_test(tests, it_says_so_when_it_cannot_run, DB_SQLITE, DB_MYSQL + 1);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -9,6 +9,8 @@
 #include "store/ledger.h"
 #include "store/reconcile.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -631,9 +633,5 @@ int main(void)
     ADD(a_lottery_that_cannot_be_is_refused_whole);
     ADD(draws_are_found_and_their_slots_given_once);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

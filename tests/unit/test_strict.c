@@ -3,6 +3,8 @@
 #include "http/raw_head.h"
 #include "http/strict.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <microhttpd.h>
 #include <stdlib.h>
@@ -225,9 +227,5 @@ int main(void)
     tcase_add_test(tcase, raw_request_lines);
 #endif
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }
