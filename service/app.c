@@ -104,6 +104,7 @@ static enum rc start_engine(struct app *app, char *ret_error)
         .max_batch = (size_t)config->combine_max_batch,
         .queue_limit = (size_t)config->queue_limit,
         .lab = config->lab,
+        .undemanding = !config->lab_demand,
         .guard = {.redis = config->redis,
                   .zookeeper = config->zookeeper,
                   .etcd = "",
@@ -133,8 +134,17 @@ static enum rc start_server(struct app *app, char *ret_error)
     return server_new(&settings, app->engine, app->store, app->metrics, &app->server, ret_error);
 }
 
+static void warn_of_the_laboratory(const struct config *config)
+{
+    if (!config->lab_belts)
+        LOG_WARNING("laboratory: the database's checks and unique keys are off (lab.belts)");
+    if (!config->lab_demand)
+        LOG_WARNING("laboratory: saves demand nothing of the row (lab.demand)");
+}
+
 enum rc app_start(struct app *app, char *ret_error)
 {
+    warn_of_the_laboratory(app->config);
     (void)text_copy(ret_error, APP_ERROR_MAX, "out of memory");
     enum rc rc = metrics_new(&app->metrics);
     if (!rc)

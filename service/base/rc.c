@@ -25,6 +25,10 @@ static const struct rc_info infos[RC_COUNT] = {
                       "campaigns and lotteries with PUT.",
                       404, false},
 
+    [RC_RECONCILIATION_RUNNING] = {"reconciliation-running", "A reconciliation is running already",
+                                   "One at a time on an instance: ask again after Retry-After.",
+                                   409, true},
+
     [RC_MALFORMED_REQUEST] = {"malformed-request", "The request cannot be understood",
                               "Send well-formed HTTP, and one JSON object without duplicate keys, "
                               "at most 16 levels deep, in UTF-8 without a byte order mark.",

@@ -13,6 +13,7 @@ enum rc {
     RC_LIMIT_REACHED,
     RC_ALREADY_DRAWN,
     RC_NOT_FOUND,
+    RC_RECONCILIATION_RUNNING,
 
     // The request itself is at fault.
     RC_MALFORMED_REQUEST,

@@ -315,6 +315,9 @@ enum rc config_load(int *argc, char **argv, char *const *environment, const char
         rc = apply_flags(&config, &flags, ret_error);
     if (!rc && !config.lab && !config.lab_belts)
         rc = failed(ret_error, RC_USAGE, "lab.belts: off is for laboratory mode only; set lab too");
+    if (!rc && !config.lab && !config.lab_demand)
+        rc =
+            failed(ret_error, RC_USAGE, "lab.demand: off is for laboratory mode only; set lab too");
     if (!rc)
         *ret_config = config;
     return rc;

@@ -32,7 +32,7 @@ struct config {
     int64_t lock_ttl_ms, lock_wait_ms;
     int64_t combine_max_batch, workers, queue_limit;
     int64_t http_threads, http_connections, request_timeout_ms;
-    bool lab, lab_belts;
+    bool lab, lab_belts, lab_demand;
 
     // Where each came from, in the table's order.
     struct {

@@ -23,7 +23,7 @@ static const char *const format_choices[] = {"text", "json", NULL};
 
 const struct setting settings[] = {
     {"auth.admin_token", SETTING_SECRET, MEMBER(auth_admin_token), "", 0, 0, NULL,
-     "Bearer token for administration: PUT, restock, ledger. No token at all: no check."},
+     "Bearer token for administration: PUT, restock, ledger, reconcile. No token: no check."},
     {"auth.client_token", SETTING_SECRET, MEMBER(auth_client_token), "", 0, 0, NULL,
      "Bearer token for everything else under /v1; the administrator's serves as well."},
     {"combine.max_batch", SETTING_INTEGER, MEMBER(combine_max_batch), "256", 1, 1024, NULL,
@@ -38,6 +38,10 @@ const struct setting settings[] = {
      "Laboratory mode: allows the strategy `none` and the header X-Holdfast-Strategy."},
     {"lab.belts", SETTING_TRUTH, MEMBER(lab_belts), "on", 0, 0, NULL,
      "The database's own checks and unique keys. off: only in laboratory mode."},
+    {"lab.demand", SETTING_TRUTH, MEMBER(lab_demand), "on", 0, 0, NULL,
+     "What the save demands of the row: version, fence, enough left, its lock. off: only in\n"
+     "      laboratory mode; every strategy saves as `none` does, behind its guard if it has one.\n"
+     "      The ledger's key still stops two writers of one version: for harm, lab.belts=off too."},
     {"listen", SETTING_TEXT, MEMBER(listen), "127.0.0.1:8080", 0, 0, NULL,
      "host:port to serve on. Port 0 picks a free one. Other than loopback: tokens must be set."},
     {"lock.ttl_ms", SETTING_INTEGER, MEMBER(lock_ttl_ms), "10000", 100, 600000, NULL,

@@ -58,10 +58,11 @@ static void start_scene(struct batch *batch, const struct operation *operation, 
 }
 
 void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strategy *strategy,
-                struct job *const *jobs, size_t n)
+                enum update_rule rule, struct job *const *jobs, size_t n)
 {
     batch->endpoint = endpoint;
     batch->strategy = strategy;
+    batch->rule = rule;
     batch->n_scenes = 0;
     batch->n_works = n;
     for (size_t i = 0; i < n; i++) {

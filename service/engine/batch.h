@@ -46,6 +46,7 @@ struct scene {
 struct batch {
     enum endpoint endpoint;
     const struct strategy *strategy;
+    enum update_rule rule; // of the strategy, unless the lab has taken it off
     uint64_t token;
     int64_t now_ms; // the database's
     size_t capacity;
@@ -66,7 +67,7 @@ void batch_release(struct batch *batch); // a zeroed one is fine
 
 // Puts these jobs, ordered by counter and then by arrival, into an empty batch. At most `capacity`.
 void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strategy *strategy,
-                struct job *const *jobs, size_t n);
+                enum update_rule rule, struct job *const *jobs, size_t n);
 
 // Reads everything that the pending operations' decisions need; locks the counters' rows if asked.
 MUST_CHECK enum rc batch_load(struct batch *batch, struct db *db, bool lock);
@@ -79,7 +80,7 @@ void batch_suppose(struct batch *batch);
 // Decides every pending operation, in order, from what was loaded. Pure.
 void batch_decide(struct batch *batch);
 
-// Writes what was accepted, within a transaction, under the rule of the strategy. RC_CONFLICT,
+// Writes what was accepted, within a transaction, under the batch's rule. RC_CONFLICT,
 // RC_DUPLICATE and the faults of the database. For RULE_CONDITIONAL it also makes sure that what
 // was decided is true of the rows as they really were.
 MUST_CHECK enum rc batch_save(struct batch *batch, struct db *db);

@@ -197,11 +197,10 @@ static enum rc insert_draws(struct batch *batch, struct db *db)
 
 enum rc batch_save(struct batch *batch, struct db *db)
 {
-    enum update_rule rule = batch->strategy->rule;
     enum rc rc = gather_changes(batch);
     if (rc == RC_OK)
-        rc = counter_save(db, rule, batch->token, batch->changes, batch->n_changes);
-    if (rc == RC_OK && rule == RULE_CONDITIONAL)
+        rc = counter_save(db, batch->rule, batch->token, batch->changes, batch->n_changes);
+    if (rc == RC_OK && batch->rule == RULE_CONDITIONAL)
         rc = rebase(batch, db);
     if (rc == RC_OK)
         rc = insert_ledger(batch, db);

@@ -12,7 +12,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/aside.h"
 #include "engine/lanes.h"
+#include "engine/queue.h"
 #include "engine/section.h"
 #include "guard/guards.h"
 #include "metrics/metrics.h"
@@ -24,11 +26,6 @@
 
 #define SECTIONS_AT_ONCE 2
 #define STUCK_AFTER_NS (20 * NS_PER_MS)
-
-struct queue {
-    struct job *head, *tail;
-    size_t n;
-};
 
 struct worker {
     struct engine *engine;
@@ -46,6 +43,7 @@ struct engine {
     struct store *store;
     struct metrics *metrics;
     struct guards guards;
+    struct aside *aside;
 
     pthread_mutex_t mutex; // protects everything below
     pthread_cond_t work;   // something to do, or stopping
@@ -68,27 +66,6 @@ static bool is_direct(const struct engine *engine)
 static size_t queued(const struct engine *engine)
 {
     return engine->lanes.n_queued + engine->direct.n + engine->tasks.n;
-}
-
-static void queue_push(struct queue *queue, struct job *job)
-{
-    job->next = NULL;
-    if (queue->tail != NULL)
-        queue->tail->next = job;
-    else
-        queue->head = job;
-    queue->tail = job;
-    queue->n++;
-}
-
-static struct job *queue_pop(struct queue *queue)
-{
-    struct job *job = queue->head;
-    queue->head = job->next;
-    if (queue->head == NULL)
-        queue->tail = NULL;
-    queue->n--;
-    return job;
 }
 
 // ---- strategies
@@ -297,6 +274,8 @@ static void *work(void *arg)
 
 enum rc engine_submit(struct engine *engine, struct job *job)
 {
+    if (job->aside)
+        return aside_submit(engine->aside, job);
     if (job->strategy != NULL && engine_guard(engine, job->strategy) == NULL)
         return RC_USAGE;
     bool wake = true;
@@ -325,6 +304,7 @@ size_t engine_depth(struct engine *engine)
 
 void engine_drain(struct engine *engine)
 {
+    aside_stop(engine->aside);
     pthread_mutex_lock(&engine->mutex);
     engine->draining = true;
     while (engine->n_busy > 0 || queued(engine) > 0)
@@ -353,6 +333,7 @@ void engine_free(struct engine *engine)
     if (engine->workers != NULL)
         stop_workers(engine);
     guards_close(&engine->guards);
+    aside_free(engine->aside);
     pthread_cond_destroy(&engine->work);
     pthread_cond_destroy(&engine->idle);
     pthread_mutex_destroy(&engine->mutex);
@@ -368,8 +349,8 @@ static enum rc start_workers(struct engine *engine)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < n; i++) {
         engine->workers[i].engine = engine;
-        enum rc rc = section_new(engine->store, engine->metrics, engine->settings.max_batch,
-                                 &engine->settings.hooks, &engine->workers[i].section);
+        enum rc rc = section_new(engine->store, engine->metrics, &engine->settings,
+                                 &engine->workers[i].section);
         if (rc != RC_OK)
             return rc;
     }
@@ -426,6 +407,8 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     pthread_condattr_destroy(&monotonic);
     guards_open(&engine->guards, &engine->settings.guard, engine->settings.lab);
     enum rc rc = choose_strategies(engine, ret_error);
+    if (rc == RC_OK)
+        rc = aside_new(store, &engine->aside);
     if (rc == RC_OK)
         rc = start_workers(engine);
     if (rc != RC_OK) {

@@ -31,6 +31,7 @@ struct engine_settings {
     size_t max_batch;   // combine.max_batch: 1 is direct mode; at most ENGINE_BATCH_MAX
     size_t queue_limit; // requests waiting; past it RC_OVERLOADED
     bool lab;           // strategies for the lab may be set
+    bool undemanding;   // for the lab: whatever the strategy's rule, sections run under RULE_NAIVE
     struct guard_settings guard;
     const char *strategy[ENDPOINT_COUNT]; // names
     struct engine_hooks hooks;
@@ -39,7 +40,7 @@ struct engine_settings {
 #define ENGINE_BATCH_MAX 1024
 
 // What can be submitted. Owned by the submitter, who must keep it until `finished` is called: once,
-// by a worker thread, as the worker's last touch.
+// by a thread of the engine, as its last touch.
 struct job {
     struct job *next; // the engine's while it has the job
     int64_t
@@ -53,6 +54,9 @@ struct job {
     // ... or, where operation is NULL, a function that a worker runs with its connection, outside a
     // transaction and once.
     enum rc (*run)(struct job *job, struct db *db);
+    // Such a function may run for hours if it runs aside: on a thread and a connection of its own,
+    // one at a time in all, past its deadline. engine_drain cancels it.
+    bool aside;
 };
 
 // Starts the workers. The store, metrics and strings of the settings are borrowed until
@@ -61,11 +65,13 @@ struct job {
 MUST_CHECK enum rc engine_new(const struct engine_settings *settings, struct store *store,
                               struct metrics *metrics, struct engine **ret_engine, char *ret_error);
 
-// Takes the job, or answers RC_OVERLOADED at once and takes nothing (also while draining). Any
-// thread; never blocks on I/O.
+// Takes the job, or answers RC_OVERLOADED at once and takes nothing (also while draining). One that
+// runs aside: RC_RECONCILIATION_RUNNING while another does, RC_NO_MEMORY if it cannot. Any thread;
+// never blocks on I/O.
 MUST_CHECK enum rc engine_submit(struct engine *engine, struct job *job);
 
-// Takes no more jobs, waits until every taken job is finished. Any thread but a worker's.
+// Takes no more jobs, cancels the one that runs aside, and waits until every taken job is finished.
+// Any thread but a worker's.
 void engine_drain(struct engine *engine);
 
 // Drains, stops the workers, frees. NULL is fine.

@@ -43,6 +43,7 @@ struct section {
     struct job **deferred; // taken, but their request key is in the batch already
     struct job **current;  // what the batch was filled with
     size_t max_batch;
+    bool undemanding;
 
     // The run under way.
     enum endpoint endpoint;
@@ -54,14 +55,16 @@ struct section {
     bool plenty; // the last batch that was read had enough for all: try the next one unread
 };
 
-enum rc section_new(struct store *store, struct metrics *metrics, size_t max_batch,
-                    const struct engine_hooks *hooks, struct section **ret_section)
+enum rc section_new(struct store *store, struct metrics *metrics,
+                    const struct engine_settings *settings, struct section **ret_section)
 {
+    size_t max_batch = settings->max_batch;
     struct section *section = calloc(1, sizeof *section);
     if (section == NULL)
         return RC_NO_MEMORY;
     section->metrics = metrics;
-    section->hooks = *hooks;
+    section->hooks = settings->hooks;
+    section->undemanding = settings->undemanding;
     section->max_batch = max_batch;
     section->plenty = true;
     section->jobs = calloc(max_batch, sizeof(struct job *));
@@ -175,8 +178,7 @@ static enum rc attempt_unread(struct section *section, bool *ret_done)
 {
     struct batch *batch = &section->batch;
     *ret_done = false;
-    if (section->guard->strategy->rule != RULE_CONDITIONAL || section->endpoint != ENDPOINT_STOCK ||
-        !section->plenty)
+    if (batch->rule != RULE_CONDITIONAL || section->endpoint != ENDPOINT_STOCK || !section->plenty)
         return RC_OK;
     batch_suppose(batch);
     batch_decide(batch);
@@ -201,8 +203,7 @@ static enum rc attempt(struct section *section)
         return unread;
     struct batch *batch = &section->batch;
     struct db *db = section->db;
-    enum update_rule rule = section->guard->strategy->rule;
-    bool locked = rule == RULE_LOCKED;
+    bool locked = batch->rule == RULE_LOCKED;
     enum rc rc = locked ? db_begin(db, DB_BEGIN_WRITE_LATE) : RC_OK;
     if (rc == RC_OK)
         rc = batch_load(batch, db, locked);
@@ -219,8 +220,8 @@ static enum rc attempt(struct section *section)
         db_rollback(db);
         return RC_OK;
     }
-    batch->token = 0;
-    if (rule == RULE_FENCED)
+    batch->token = section->hold.token;
+    if (batch->rule == RULE_FENCED)
         rc = show_token(section);
     if (rc == RC_OK && !guard_held(section->guard, &section->hold))
         rc = RC_LOCK_LOST;
@@ -378,9 +379,10 @@ static void run_jobs(struct section *section, struct job *const *jobs, size_t n,
                      int64_t deadline_ns)
 {
     struct batch *batch = &section->batch;
-    batch_fill(batch, section->endpoint, section->guard->strategy, jobs, n);
-    metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint,
-                    section->guard->strategy, (int64_t)n);
+    const struct strategy *strategy = section->guard->strategy;
+    batch_fill(batch, section->endpoint, strategy,
+               section->undemanding ? RULE_NAIVE : strategy->rule, jobs, n);
+    metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint, strategy, (int64_t)n);
     enum rc rc = run_batch(section, deadline_ns);
     if (rc != RC_INTERNAL) {
         finish_batch(section, rc);

@@ -11,9 +11,11 @@
 
 struct section;
 
-// max_batch bounds the operations of one run. The store, metrics and hooks are borrowed.
-MUST_CHECK enum rc section_new(struct store *store, struct metrics *metrics, size_t max_batch,
-                               const struct engine_hooks *hooks, struct section **ret_section);
+// The settings' max_batch bounds the operations of one run. The store and metrics are borrowed, and
+// the hooks' argument.
+MUST_CHECK enum rc section_new(struct store *store, struct metrics *metrics,
+                               const struct engine_settings *settings,
+                               struct section **ret_section);
 void section_free(struct section *section); // NULL is fine
 
 // The section's connection, for what a worker runs besides sections.

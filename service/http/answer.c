@@ -3,9 +3,9 @@
 #include "http/answer.h"
 
 #include "base/clock.h"
+#include "base/json_write.h"
 #include "base/log.h"
 #include "http/call.h"
-#include "http/json_write.h"
 #include "http/router.h"
 #include "metrics/metrics.h"
 
@@ -50,6 +50,8 @@ static void add_headers(struct call *call, struct MHD_Response *response)
         add(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
     if (call->status == MHD_HTTP_SERVICE_UNAVAILABLE)
         add(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (call->problem.rc == RC_RECONCILIATION_RUNNING)
+        add(response, MHD_HTTP_HEADER_RETRY_AFTER, "5");
     if (call->status == MHD_HTTP_UNAUTHORIZED)
         add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"holdfast\"");
     if (call->problem.rc == RC_METHOD_NOT_ALLOWED)

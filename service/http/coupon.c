@@ -1,10 +1,10 @@
 // Coupon campaigns. Issuing is an operation; putting and getting run on a worker.
 #include "http/handlers.h"
 
+#include "base/json_write.h"
 #include "base/random.h"
 #include "http/body.h"
 #include "http/call.h"
-#include "http/json_write.h"
 #include "store/campaign.h"
 
 #define TOTAL_MAX INT64_C(1000000000)

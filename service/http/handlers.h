@@ -36,6 +36,9 @@ enum rc lottery_get_run(struct job *job, struct db *db);
 enum rc ledger_list_prepare(struct call *call);
 enum rc ledger_list_run(struct job *job, struct db *db);
 
+// reconciliation.c
+enum rc reconciliation_run(struct job *job, struct db *db);
+
 // strategies.c
 enum rc strategies_get_run(struct job *job, struct db *db);
 enum rc strategies_put_prepare(struct call *call);

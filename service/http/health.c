@@ -3,9 +3,9 @@
 // full queue shows as well; the answer is written whether or not the worker could be had.
 #include "http/handlers.h"
 
+#include "base/json_write.h"
 #include "http/body.h"
 #include "http/call.h"
-#include "http/json_write.h"
 #include "http/server.h"
 #include "metrics/metrics.h"
 #include "store/db.h"

@@ -1,8 +1,8 @@
 // The ledger of one counter, a page at a time, oldest first.
 #include "http/handlers.h"
 
+#include "base/json_write.h"
 #include "http/call.h"
-#include "http/json_write.h"
 #include "store/ledger.h"
 
 #include <string.h>

@@ -1,10 +1,10 @@
 // Lotteries and their prizes. Drawing is an operation; putting and getting run on a worker.
 #include "http/handlers.h"
 
+#include "base/json_write.h"
 #include "base/random.h"
 #include "http/body.h"
 #include "http/call.h"
-#include "http/json_write.h"
 #include "store/lottery.h"
 
 #include <stdlib.h>

@@ -2,9 +2,9 @@
 // host name and can be followed from any answer.
 #include "http/problem.h"
 
+#include "base/json_write.h"
 #include "base/text.h"
 #include "domain/operation.h"
-#include "http/json_write.h"
 
 #include <stdarg.h>
 #include <stdio.h>

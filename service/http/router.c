@@ -26,6 +26,7 @@ static const struct route routes[] = {
     {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, 0,            NULL,                   lottery_get_run,    NULL,                    false},
     {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  ROUTE_BODY,   lottery_put_prepare,    lottery_put_run,    NULL,                    false},
     {METHOD_GET,  "/v1/ledger",                     "list-ledger",    CALLER_ADMIN,  0,            ledger_list_prepare,    ledger_list_run,    NULL,                    false},
+    {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_ASIDE,  NULL,                   reconciliation_run, NULL,                    false},
     {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,            NULL,                   strategies_get_run, NULL,                    false},
     {METHOD_PUT,  "/v1/strategies/{endpoint}",      "put-strategy",   CALLER_ADMIN,  ROUTE_BODY,   strategies_put_prepare, strategies_put_run, NULL,                    false},
     {METHOD_GET,  "/livez",                         "livez",          CALLER_OPEN,   0,            NULL,                   NULL,               health_live_answer,      false},

@@ -18,6 +18,7 @@ enum route_flag {
     ROUTE_KEY = 2,    // an Idempotency-Key must be there
     ROUTE_LAB = 4,    // exists in laboratory mode only
     ROUTE_ALWAYS = 8, // `answer` is called whatever the job's result, in call->problem.rc
+    ROUTE_ASIDE = 16, // `run` may take hours: it runs aside from the workers, see struct job
 };
 
 struct route {
@@ -30,8 +31,9 @@ struct route {
     // On the HTTP thread, once the request is there: reads body and query into the call. NULL if
     // there is nothing to read. Anything but RC_OK is answered as call->problem.
     enum rc (*prepare)(struct call *call);
-    // On a worker, with its connection: writes into call->reply or sets call->problem. NULL for an
-    // operation (then prepare has filled call->operation) or for what needs no worker.
+    // On a worker (or aside from them), with its connection: writes into call->reply or sets
+    // call->problem. NULL for an operation (then prepare has filled call->operation) or for what
+    // needs no worker.
     enum rc (*run)(struct job *job, struct db *db);
     // On the HTTP thread, after the job succeeded (or without any, if neither operation nor run):
     // writes call->reply and call->status. NULL if run has written it.

@@ -2,9 +2,9 @@
 // listing run on a worker with its connection.
 #include "http/handlers.h"
 
+#include "base/json_write.h"
 #include "http/body.h"
 #include "http/call.h"
-#include "http/json_write.h"
 #include "store/product.h"
 
 #include <string.h>

@@ -4,9 +4,9 @@
 // strategies one instance at a time wants.
 #include "http/handlers.h"
 
+#include "base/json_write.h"
 #include "http/body.h"
 #include "http/call.h"
-#include "http/json_write.h"
 
 #include <string.h>
 

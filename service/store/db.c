@@ -88,6 +88,13 @@ void db_allow_long_statements(struct db *db)
         db->ops->allow_long_statements(db);
 }
 
+void db_cancel(struct db *db)
+{
+    atomic_store(&db->cancelled, true);
+    if (db->ops->cancel != NULL)
+        db->ops->cancel(db);
+}
+
 const char *db_error(const struct db *db)
 {
     return db->error;

@@ -67,6 +67,11 @@ bool db_is_sqlite(const struct db *db);
 // answer is otherwise given up after ten seconds. Outside a transaction.
 void db_allow_long_statements(struct db *db);
 
+// Ends what a connection that allows long statements is waiting for: that fails soon, and so does
+// everything that is asked of it later, with RC_BACKEND_UNAVAILABLE and for good. Any thread, while
+// another one uses the connection. A MySQL server may go on with the statement until it notices.
+void db_cancel(struct db *db);
+
 // The last failure in words, without secrets. Valid until the next call.
 const char *db_error(const struct db *db);
 

@@ -4,6 +4,8 @@
 
 #include "store/db.h"
 
+#include <stdatomic.h>
+
 struct store {
     enum db_engine engine;
     char label[DB_ERROR_MAX];
@@ -25,6 +27,7 @@ struct db_ops {
     enum rc (*script)(struct db *db, const char *script);
     enum rc (*ping)(struct db *db);
     void (*allow_long_statements)(struct db *db); // NULL: they always are
+    void (*cancel)(struct db *db); // after `cancelled` was set; NULL: the engine looks at that
     void (*free)(struct db *db);
 };
 
@@ -33,6 +36,7 @@ struct db {
     const struct db_ops *ops;
     const struct store *store;
     bool in_transaction;
+    atomic_bool cancelled;
     char error[DB_ERROR_MAX];
 };
 

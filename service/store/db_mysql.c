@@ -318,6 +318,7 @@ static void mysql_free(struct db *db)
     mysql_connection_drop(mysql);
     buffer_release(&mysql->sql);
     buffer_release(&mysql->late);
+    pthread_mutex_destroy(&mysql->cancel_mutex);
     free(mysql);
 }
 
@@ -331,6 +332,7 @@ static const struct db_ops mysql_ops = {
     .script = mysql_script,
     .ping = mysql_check,
     .allow_long_statements = mysql_connection_allow_long_statements,
+    .cancel = mysql_connection_cancel,
     .free = mysql_free,
 };
 
@@ -342,6 +344,8 @@ static enum rc connect_mysql(struct store *store, struct db **ret_db)
     mysql->db = (struct db){.ops = &mysql_ops, .store = store};
     mysql->url = &((struct mysql_store *)store)->url;
     mysql->io_timeout_s = MYSQL_IO_TIMEOUT_S;
+    mysql->cancel_fd = -1;
+    pthread_mutex_init(&mysql->cancel_mutex, NULL);
     *ret_db = &mysql->db;
     return RC_OK;
 }

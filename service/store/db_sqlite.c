@@ -17,6 +17,7 @@
 
 #define BUSY_TIMEOUT_MS 5000
 #define CACHED_STATEMENTS 96
+#define STEPS_BETWEEN_LOOKS 10000 // of SQLite's machine, to see whether it was cancelled
 
 struct sqlite_store {
     struct store store;
@@ -79,6 +80,7 @@ static enum rc failed(struct sqlite_db *sqlite, int code)
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
+    case SQLITE_INTERRUPT:
         return RC_BACKEND_UNAVAILABLE;
     case SQLITE_NOMEM:
         return RC_NO_MEMORY;
@@ -103,6 +105,12 @@ static void close_handle(struct sqlite_db *sqlite)
     sqlite->handle = NULL;
 }
 
+static int is_cancelled(void *arg)
+{
+    struct sqlite_db *sqlite = arg;
+    return atomic_load(&sqlite->db.cancelled);
+}
+
 static enum rc open_handle(struct sqlite_db *sqlite)
 {
     if (sqlite->handle != NULL)
@@ -113,6 +121,7 @@ static enum rc open_handle(struct sqlite_db *sqlite)
     if (code == SQLITE_OK) {
         sqlite3_extended_result_codes(sqlite->handle, 1);
         sqlite3_busy_timeout(sqlite->handle, BUSY_TIMEOUT_MS);
+        sqlite3_progress_handler(sqlite->handle, STEPS_BETWEEN_LOOKS, is_cancelled, sqlite);
         code = sqlite3_exec(sqlite->handle,
                             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                             "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
@@ -142,6 +151,8 @@ static void drop_writer(struct sqlite_db *sqlite)
 
 static enum rc prepare(struct sqlite_db *sqlite, const char *sql, sqlite3_stmt **ret_statement)
 {
+    if (is_cancelled(sqlite))
+        return failed(sqlite, SQLITE_INTERRUPT);
     enum rc rc = open_handle(sqlite);
     if (rc != RC_OK)
         return rc;

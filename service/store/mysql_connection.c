@@ -3,7 +3,10 @@
 // named here.
 #include "store/mysql_connection.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define CONNECT_TIMEOUT_S 2
 #define LONG_IO_TIMEOUT_S (24 * 3600)
@@ -30,8 +33,21 @@ enum {
     OUT_OF_MEMORY = 2008,
 };
 
+// Takes ownership of the descriptor; -1: cannot be cancelled.
+static void make_cancellable(struct mysql_db *mysql, int fd)
+{
+    pthread_mutex_lock(&mysql->cancel_mutex);
+    if (mysql->cancel_fd >= 0)
+        close(mysql->cancel_fd);
+    mysql->cancel_fd = fd;
+    if (fd >= 0 && atomic_load(&mysql->db.cancelled))
+        shutdown(fd, SHUT_RDWR);
+    pthread_mutex_unlock(&mysql->cancel_mutex);
+}
+
 void mysql_connection_drop(struct mysql_db *mysql)
 {
+    make_cancellable(mysql, -1);
     if (mysql->handle != NULL)
         mysql_close(mysql->handle);
     mysql->handle = NULL;
@@ -85,6 +101,10 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     };
     if (mysql->handle != NULL)
         return RC_OK;
+    if (atomic_load(&mysql->db.cancelled)) {
+        text_copy(mysql->db.error, sizeof mysql->db.error, "cancelled");
+        return RC_BACKEND_UNAVAILABLE;
+    }
     mysql->handle = mysql_init(NULL);
     if (mysql->handle == NULL)
         return RC_NO_MEMORY;
@@ -98,6 +118,10 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     bool connected =
         mysql_real_connect(mysql->handle, url->host, url->user, url->password, url->database,
                            url->port, NULL, CLIENT_FOUND_ROWS | CLIENT_MULTI_STATEMENTS) != NULL;
+    // A descriptor of our own: the library may close its own at any time, and the number be another
+    // connection's a moment later.
+    if (connected && mysql->io_timeout_s == LONG_IO_TIMEOUT_S)
+        make_cancellable(mysql, fcntl(mysql->handle->net.fd, F_DUPFD_CLOEXEC, 0));
     for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
         connected = mysql_query(mysql->handle, session[i]) == 0;
     if (connected)
@@ -119,4 +143,14 @@ void mysql_connection_allow_long_statements(struct db *db)
     if (mysql->io_timeout_s != LONG_IO_TIMEOUT_S)
         mysql_connection_drop(mysql);
     mysql->io_timeout_s = LONG_IO_TIMEOUT_S;
+}
+
+// Those with short timeouts are left alone: they end by themselves.
+void mysql_connection_cancel(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    pthread_mutex_lock(&mysql->cancel_mutex);
+    if (mysql->cancel_fd >= 0)
+        shutdown(mysql->cancel_fd, SHUT_RDWR);
+    pthread_mutex_unlock(&mysql->cancel_mutex);
 }

@@ -6,6 +6,7 @@
 #include "store/mysql_url.h"
 
 #include <mysql.h>
+#include <pthread.h>
 
 #define MYSQL_IO_TIMEOUT_S 10 // unless long statements are allowed
 
@@ -14,8 +15,10 @@ struct mysql_db {
     const struct mysql_url *url;
     MYSQL *handle; // NULL: not connected
     unsigned io_timeout_s;
-    struct buffer sql;  // what is sent, with its parameters in it; memory kept
-    bool begin_pending; // START TRANSACTION is still to be sent
+    pthread_mutex_t cancel_mutex; // protects:
+    int cancel_fd;                // the connection's socket, where it can be cancelled; else -1
+    struct buffer sql;            // what is sent, with its parameters in it; memory kept
+    bool begin_pending;           // START TRANSACTION is still to be sent
     bool inserts_late;
     struct buffer late; // the inserts to be sent with COMMIT, each ended by `;`
     size_t n_late;
@@ -32,5 +35,6 @@ enum rc mysql_connection_failed(struct mysql_db *mysql);
 // Of mysql_errno(), when COMMIT failed with it: the server cannot say whether it happened.
 bool mysql_commit_is_uncertain(unsigned number);
 
-// The slot of db_ops.
+// The slots of db_ops.
 void mysql_connection_allow_long_statements(struct db *db);
+void mysql_connection_cancel(struct db *db);

@@ -2,6 +2,7 @@
 // a strategy's declared scope chooses which apply. A case is strategy x engine x mode; each test
 // loops over all cases.
 #include "fixture.h"
+#include "gate.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -9,7 +10,6 @@
 #include "proxy.h"
 #include "store/campaign.h"
 #include "store/lottery.h"
-#include "store/migrate.h"
 #include "store/product.h"
 
 #include "suite.h"
@@ -57,15 +57,6 @@ static bool open_scenario(struct fixture *fixture, int i, enum guard_scope least
                                       .instances = instances,
                                       .max_batch = scenario.max_batch};
     return fixture_open(fixture, &options);
-}
-
-static void put_product(struct fixture *fixture, const char *sku, int64_t quantity)
-{
-    struct product put = {.price_cents = PRICE_NONE, .remaining = quantity}, stands;
-    bool created;
-    text_copy(put.sku, sizeof put.sku, sku);
-    ck_assert_int_eq(product_put(fixture->scratch.db, &put, &created, &stands), RC_OK);
-    ck_assert_int_eq(stands.version, 1);
 }
 
 static void put_campaign(struct fixture *fixture, const char *name, int64_t total, int64_t limit)
@@ -133,7 +124,7 @@ static void sell_out(int i, enum guard_scope least, size_t instances, size_t buy
     struct fixture fixture;
     if (!open_scenario(&fixture, i, least, instances))
         return;
-    put_product(&fixture, "HOT", units);
+    fixture_put_product(&fixture, "HOT", units);
     struct volley volley;
     volley_init(&volley, buyers);
     for (size_t j = 0; j < buyers; j++) {
@@ -183,8 +174,8 @@ START_TEST(one_key_one_effect)
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
         return;
     struct engine *engine = fixture.instances[0].engine;
-    put_product(&fixture, "A", 10);
-    put_product(&fixture, "B", 10);
+    fixture_put_product(&fixture, "A", 10);
+    fixture_put_product(&fixture, "B", 10);
     enum { TWINS = 24 };
     struct volley volley;
     volley_init(&volley, TWINS);
@@ -343,7 +334,7 @@ START_TEST(a_failing_request_does_not_take_its_batch_along)
     struct fixture fixture;
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
         return;
-    put_product(&fixture, "A", 1000);
+    fixture_put_product(&fixture, "A", 1000);
     struct volley volley;
     enum { N = 60 };
     volley_init(&volley, N);
@@ -377,7 +368,7 @@ START_TEST(a_late_request_is_answered_without_running)
     struct fixture fixture;
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
         return;
-    put_product(&fixture, "A", 10);
+    fixture_put_product(&fixture, "A", 10);
     struct volley volley;
     volley_init(&volley, 1);
     *volley_operation(&volley, 0) = deduct_of("A", 1);
@@ -403,52 +394,6 @@ END_TEST
 // ---- forced races
 // ---------------------------------------------------------------------------------
 
-// Stops the first section that reaches the point until it is let go; the others pass.
-struct gate {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    enum pause_point point;
-    size_t arrived, expected; // opens by itself when so many are there
-    bool open;
-};
-
-static void gate_init(struct gate *gate, enum pause_point point, size_t expected)
-{
-    *gate = (struct gate){.point = point, .expected = expected};
-    pthread_mutex_init(&gate->mutex, NULL);
-    pthread_cond_init(&gate->changed, NULL);
-}
-
-static void gate_pause(void *arg, enum pause_point point)
-{
-    struct gate *gate = arg;
-    if (point != gate->point)
-        return;
-    pthread_mutex_lock(&gate->mutex);
-    if (++gate->arrived == gate->expected)
-        gate->open = true;
-    pthread_cond_broadcast(&gate->changed);
-    while (!gate->open)
-        pthread_cond_wait(&gate->changed, &gate->mutex);
-    pthread_mutex_unlock(&gate->mutex);
-}
-
-static void gate_wait_for_arrival(struct gate *gate)
-{
-    pthread_mutex_lock(&gate->mutex);
-    while (gate->arrived == 0)
-        pthread_cond_wait(&gate->changed, &gate->mutex);
-    pthread_mutex_unlock(&gate->mutex);
-}
-
-static void gate_open(struct gate *gate)
-{
-    pthread_mutex_lock(&gate->mutex);
-    gate->open = true;
-    pthread_cond_broadcast(&gate->changed);
-    pthread_mutex_unlock(&gate->mutex);
-}
-
 // The first instance stops between load and save; the second sells the last unit meanwhile, if it
 // can.
 static void sell_behind_a_paused_holder(struct scenario scenario, const struct strategy *second)
@@ -464,13 +409,11 @@ static void sell_behind_a_paused_holder(struct scenario scenario, const struct s
                                       .instances = 2,
                                       .max_batch = scenario.max_batch,
                                       .lock_ttl_ms = second == NULL ? 300 : 0,
+                                      .belts_off = true, // the update rule must hold by itself
                                       .hooks = {{gate_pause, &gate}}};
     if (!fixture_open(&fixture, &options))
         return;
-    // Without the unique keys, so that it is the update rule that must hold.
-    char error[MIGRATE_ERROR_MAX];
-    ck_assert_msg(migrate_lab(fixture.scratch.db, true, error) == RC_OK, "%s", error);
-    put_product(&fixture, "LAST", 1);
+    fixture_put_product(&fixture, "LAST", 1);
     struct volley volley;
     volley_init(&volley, 2);
     for (size_t j = 0; j < 2; j++)
@@ -541,7 +484,7 @@ START_TEST(a_commit_without_an_answer_is_looked_up)
                                       .hooks = {{cut_pause, &cut}}};
     if (!fixture_open(&fixture, &options))
         return;
-    put_product(&fixture, "A", 10);
+    fixture_put_product(&fixture, "A", 10);
     struct operation operation = deduct_of("A", 3);
     ck_assert_int_eq(submit_and_wait(fixture.instances[0].engine, &operation), RC_OK);
     ck_assert(cut.done);
@@ -587,7 +530,7 @@ START_TEST(a_commit_whose_answer_was_lost_counts_once)
                                       .hooks = {{deafen, &deafness}}};
     if (!fixture_open(&fixture, &options))
         return;
-    put_product(&fixture, "A", 10);
+    fixture_put_product(&fixture, "A", 10);
     struct volley volley;
     volley_init(&volley, 1);
     fill(volley_operation(&volley, 0), OPERATION_DEDUCT, "stock/A", 1);
@@ -636,83 +579,13 @@ START_TEST(retries_on_a_version_mismatch_are_bounded)
                                       .hooks = {{always_first, &fixture}}};
     if (!fixture_open(&fixture, &options))
         return;
-    put_product(&fixture, "A", 10);
+    fixture_put_product(&fixture, "A", 10);
     struct operation operation = deduct_of("A", 1);
     ck_assert_int_eq(submit_and_wait(fixture.instances[0].engine, &operation), RC_CONTENTION);
     struct product stands;
     ck_assert_int_eq(product_get(fixture.scratch.db, "A", &stands), RC_OK);
     ck_assert_int_eq(stands.remaining, 10);
     fixture_close(&fixture);
-}
-END_TEST
-
-// Two instances load before either saves: a barrier between load and save. Returns how many sold
-// the one unit there was.
-static size_t race_for_the_last(const struct strategy *strategy, enum db_engine engine,
-                                bool belts_off, size_t *ret_findings)
-{
-    struct gate gate;
-    gate_init(&gate, PAUSE_BEFORE_SAVE, 2);
-    struct fixture fixture;
-    struct fixture_options options = {.strategy = strategy,
-                                      .engine = engine,
-                                      .instances = 2,
-                                      .max_batch = 256,
-                                      .hooks = {{gate_pause, &gate}, {gate_pause, &gate}}};
-    if (!fixture_open(&fixture, &options))
-        return SIZE_MAX;
-    char error[MIGRATE_ERROR_MAX];
-    if (belts_off)
-        ck_assert_msg(migrate_lab(fixture.scratch.db, true, error) == RC_OK, "%s", error);
-    put_product(&fixture, "LAST", 1);
-    struct volley volley;
-    volley_init(&volley, 2);
-    for (size_t j = 0; j < 2; j++) {
-        fill(volley_operation(&volley, j), OPERATION_DEDUCT, "stock/LAST", (int)j);
-        volley_submit(&volley, fixture.instances[j].engine, j);
-    }
-    volley_wait(&volley);
-    size_t sold = volley_count(&volley, RC_OK);
-    *ret_findings = fixture_findings(&fixture);
-    volley_release(&volley);
-    fixture_close(&fixture);
-    return sold;
-}
-
-START_TEST(none_sells_the_last_unit_twice)
-{
-    size_t findings;
-    size_t sold =
-        race_for_the_last(strategy_find("none"), _i == 0 ? DB_SQLITE : DB_MYSQL, true, &findings);
-    if (sold == SIZE_MAX)
-        return;
-    ck_assert_uint_eq(sold, 2);
-    ck_assert_uint_gt(findings, 0); // and reconciliation sees it
-}
-END_TEST
-
-START_TEST(the_ledger_key_stops_even_none)
-{
-    size_t findings;
-    size_t sold =
-        race_for_the_last(strategy_find("none"), _i == 0 ? DB_SQLITE : DB_MYSQL, false, &findings);
-    if (sold == SIZE_MAX)
-        return;
-    ck_assert_uint_eq(sold, 1);
-    ck_assert_uint_eq(findings, 0);
-}
-END_TEST
-
-START_TEST(the_demand_stops_the_same_race)
-{
-    static const char *const unguarded[] = {"optimistic", "conditional"};
-    size_t findings;
-    size_t sold = race_for_the_last(strategy_find(unguarded[_i / 2]),
-                                    _i % 2 == 0 ? DB_SQLITE : DB_MYSQL, true, &findings);
-    if (sold == SIZE_MAX)
-        return;
-    ck_assert_uint_eq(sold, 1);
-    ck_assert_uint_eq(findings, 0);
 }
 END_TEST
 
@@ -731,7 +604,7 @@ START_TEST(a_counter_is_decided_in_order_of_arrival)
     for (int j = 0; j < COUNTERS; j++) {
         char sku[8];
         snprintf(sku, sizeof sku, "S%d", j);
-        put_product(&fixture, sku, N);
+        fixture_put_product(&fixture, sku, N);
     }
     struct volley volley;
     volley_init(&volley, N);
@@ -755,7 +628,7 @@ START_TEST(drain_finishes_what_was_taken_and_takes_no_more)
     struct fixture fixture;
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
         return;
-    put_product(&fixture, "A", 1000);
+    fixture_put_product(&fixture, "A", 1000);
     struct engine *engine = fixture.instances[0].engine;
     struct volley volley;
     enum { N = 100 };
@@ -797,9 +670,6 @@ int main(void)
     suite_add_tcase(suite, every);
     TCase *races = tcase_create("forced races");
     tcase_set_timeout(races, 120);
-    tcase_add_loop_test(races, none_sells_the_last_unit_twice, 0, 2);
-    tcase_add_loop_test(races, the_ledger_key_stops_even_none, 0, 2);
-    tcase_add_loop_test(races, the_demand_stops_the_same_race, 0, 4);
     tcase_add_loop_test(races, a_commit_without_an_answer_is_looked_up, 0, n);
     tcase_add_loop_test(races, a_commit_whose_answer_was_lost_counts_once, 0, n);
     tcase_add_loop_test(races, retries_on_a_version_mismatch_are_bounded, 0, 2);

@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "metrics/metrics.h"
 #include "proxy.h"
+#include "store/migrate.h"
+#include "store/product.h"
 #include "store/reconcile.h"
 
 #include <check.h>
@@ -39,6 +41,7 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
         .max_batch = options->max_batch,
         .queue_limit = 100000,
         .lab = true,
+        .undemanding = options->undemanding,
         .guard = {.redis = or_empty(getenv("HOLDFAST_TEST_REDIS")),
                   .zookeeper = or_empty(getenv("HOLDFAST_TEST_ZOOKEEPER")),
                   .etcd = "",
@@ -73,6 +76,9 @@ bool fixture_open(struct fixture *fixture, const struct fixture_options *options
         scratch_address(&fixture->scratch, address, sizeof address);
         fixture->proxy = proxy_start(address);
     }
+    char error[MIGRATE_ERROR_MAX];
+    if (options->belts_off)
+        ck_assert_msg(migrate_lab(fixture->scratch.db, true, error) == RC_OK, "%s", error);
     for (size_t i = 0; i < options->instances; i++)
         start_instance(fixture, options, i);
     return true;
@@ -88,6 +94,15 @@ void fixture_close(struct fixture *fixture)
     if (fixture->proxy != NULL)
         proxy_stop(fixture->proxy);
     scratch_close(&fixture->scratch);
+}
+
+void fixture_put_product(struct fixture *fixture, const char *sku, int64_t quantity)
+{
+    struct product put = {.price_cents = PRICE_NONE, .remaining = quantity}, stands;
+    bool created;
+    text_copy(put.sku, sizeof put.sku, sku);
+    ck_assert_int_eq(product_put(fixture->scratch.db, &put, &created, &stands), RC_OK);
+    ck_assert_int_eq(stands.version, 1);
 }
 
 static void print_finding(void *arg, const struct finding *finding)

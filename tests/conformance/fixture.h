@@ -30,6 +30,8 @@ struct fixture_options {
     enum db_engine engine;
     size_t instances, max_batch;
     int64_t lock_ttl_ms; // 0: a generous one
+    bool belts_off;      // the database's unique keys and checks
+    bool undemanding;    // saves demand nothing of the row, as with lab.demand=off
     bool through_proxy;  // MySQL: the first instance reaches its database through fixture->proxy
     struct engine_hooks hooks[INSTANCES_MAX];
 };
@@ -37,6 +39,9 @@ struct fixture_options {
 // False if a server that the strategy or engine needs is not there (see scratch.h).
 bool fixture_open(struct fixture *fixture, const struct fixture_options *options);
 void fixture_close(struct fixture *fixture);
+
+// A new product with this many units, at version 1.
+void fixture_put_product(struct fixture *fixture, const char *sku, int64_t quantity);
 
 // No finding, or the test fails and prints them.
 void fixture_assert_reconciled(struct fixture *fixture);

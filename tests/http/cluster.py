@@ -7,6 +7,7 @@ developer's machine and fails it where HOLDFAST_TEST_REQUIRE is set.
 
 import asyncio
 import collections
+import contextlib
 import http.client
 import json
 import os
@@ -59,14 +60,44 @@ class MysqlDatabase:
     def sql(self, statement, database=None):
         """Runs a statement; the rows as lists of text."""
         database = self.name if database is None else database
-        command = ["mariadb", "--no-defaults", "--protocol=tcp", "-h", self.server.hostname]
-        command += ["-P", str(self.server.port), "-u", self.server.username]
-        command += ["--batch", "--skip-column-names", "-e", statement] + ([database] if database else [])
-        environment = dict(os.environ, MYSQL_PWD=urllib.parse.unquote(self.server.password or ""))
+        command, environment = self.client()
+        command += ["-e", statement] + ([database] if database else [])
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise AssertionError(f"{statement}: {done.stderr}")
         return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def client(self):
+        """Command and environment of a client that prints rows and nothing else."""
+        command = ["mariadb", "--no-defaults", "--protocol=tcp", "-h", self.server.hostname]
+        command += ["-P", str(self.server.port), "-u", self.server.username]
+        command += ["--batch", "--skip-column-names", "--unbuffered"]
+        return command, dict(os.environ, MYSQL_PWD=urllib.parse.unquote(self.server.password or ""))
+
+    @contextlib.contextmanager
+    def held(self, statements):
+        """A session in which these were carried out; it commits and ends with the block."""
+        command, environment = self.client()
+        with subprocess.Popen(command + [self.name], env=environment, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) as session:
+            print(f"{statements}; SELECT 'done';", file=session.stdin, flush=True)
+            if session.stdout.readline() != "done\n":
+                raise AssertionError(f"not carried out: {statements}")
+            yield
+            print("COMMIT;", file=session.stdin, flush=True)
+            session.stdin.close()
+
+    def locked(self, table):
+        """Nobody else reads or writes the table meanwhile; who asks for it waits."""
+        return self.held(f"LOCK TABLES {table} WRITE")
+
+    def waiting(self):
+        """The connections to this database that wait for a table or a row."""
+        return [row[0] for row in self.sql(
+            "SELECT p.id FROM information_schema.processlist p"
+            " LEFT JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id"
+            f" WHERE p.db = '{self.name}'"
+            " AND (p.state LIKE 'Waiting for table%' OR t.trx_state = 'LOCK WAIT')", database="")]
 
     def drop(self):
         self.sql(f"DROP DATABASE IF EXISTS {self.name}", database="")
@@ -81,6 +112,14 @@ class SqliteDatabase:
 
     def drop(self):
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def await_true(condition, limit_s=10):
+    end = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("it does not come")
+        time.sleep(0.01)
 
 
 # ---- processes -------------------------------------------------------------------------------------

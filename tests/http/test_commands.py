@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The commands: migrate, reconcile, config, what serve refuses, exit codes."""
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ import threading
 import time
 import unittest
 
-from cluster import BINARY, TestCase, clean_environment, run
+from cluster import BINARY, TestCase, await_true, clean_environment, run
 
 
 class Config(TestCase):
@@ -98,6 +99,32 @@ class Serve(TestCase):
 
     def test_database_that_does_not_answer(self):
         self.refused("--store=mysql://root:x@127.0.0.1:1/none")
+
+
+class Laboratory(TestCase):
+    def test_instances_take_the_belts_off_at_once(self):
+        database = self.mysql()
+        cluster = self.cluster(database.store, 3, lab="on", lab__belts="off")
+        for instance in cluster.instances:
+            self.assertEqual(instance.call("GET", "/readyz").status, 200)
+        status = run("migrate", "status", "--json", f"--store={database.store}")
+        self.assertEqual(json.loads(status.stdout)["belts"], "off")
+
+    def remaining_after_another_writer(self, demand):
+        """10, less one that the service sells while somebody else is about to take five."""
+        database = self.mysql()
+        service = self.cluster(database.store, lab="on", lab__demand=demand, stock__strategy="optimistic")
+        service.call("PUT", "/v1/stock/R", {"quantity": 10})
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            with database.held("BEGIN; UPDATE counter SET remaining = 5, version = 2"):
+                sold = pool.submit(service.call, "POST", "/v1/stock/R/deduct", {"quantity": 1}, "r")
+                await_true(database.waiting)  # it has read, and is about to save
+            self.assertEqual(sold.result(10).status, 200)
+        return service.call("GET", "/v1/stock/R").body["remaining"]
+
+    def test_demand(self):
+        self.assertEqual(self.remaining_after_another_writer("on"), 4)
+        self.assertEqual(self.remaining_after_another_writer("off"), 9)
 
 
 class MigrateOnSqlite(TestCase):

@@ -1,6 +1,6 @@
 // Strict JSON: what is refused, as what, and what a refusal says.
+#include "base/json_write.h"
 #include "http/body.h"
-#include "http/json_write.h"
 #include "http/problem.h"
 
 #include "base/text.h"

@@ -73,7 +73,7 @@ START_TEST(defaults_stand_without_anything)
     ck_assert_str_eq(a.config.stock_strategy, "conditional");
     ck_assert_int_eq(a.config.lock_ttl_ms, 10000);
     ck_assert_int_eq(a.config.combine_max_batch, 256);
-    ck_assert(!a.config.lab && a.config.lab_belts);
+    ck_assert(!a.config.lab && a.config.lab_belts && a.config.lab_demand);
     ck_assert_int_eq(a.config.origin[setting_find("store")].source, SOURCE_DEFAULT);
 }
 END_TEST
@@ -129,6 +129,16 @@ START_TEST(operands_and_own_flags_remain_in_order)
 }
 END_TEST
 
+START_TEST(the_laboratory_takes_off_what_it_is_told_to)
+{
+    struct attempt a;
+    ck_assert_int_eq(load(&a, LIST("--lab", "--lab.demand=off"), NULL), RC_OK);
+    ck_assert(a.config.lab_belts && !a.config.lab_demand);
+    ck_assert_int_eq(load(&a, LIST("--lab", "--lab.belts=off"), NULL), RC_OK);
+    ck_assert(!a.config.lab_belts && a.config.lab_demand);
+}
+END_TEST
+
 // What is written where, and words that the refusal must hold.
 static const struct {
     const char *flag, *variable, *file;
@@ -147,6 +157,7 @@ static const struct {
     {"--lock.wait=dance", NULL, NULL, RC_USAGE, {"lock.wait", "fail, spin"}},
     {"--lab=perhaps", NULL, NULL, RC_USAGE, {"--lab", "on or off"}},
     {"--lab.belts=off", NULL, NULL, RC_USAGE, {"lab.belts", "laboratory"}},
+    {"--lab.demand=off", NULL, NULL, RC_USAGE, {"lab.demand", "laboratory"}},
     {"--auth.admin_token=two words", NULL, NULL, RC_USAGE, {"--auth.admin_token", "blanks"}},
     {NULL, "HOLDFAST_WORKERS=x", NULL, RC_USAGE, {"HOLDFAST_WORKERS", "'x'"}},
     {NULL, "HOLDFAST_LOCK_TTL=5", NULL, RC_USAGE, {"HOLDFAST_LOCK_TTL'", "HOLDFAST_LOCK_TTL_MS"}},
@@ -263,6 +274,7 @@ int main(void)
     tcase_add_test(tests, flag_beats_environment_beats_file);
     tcase_add_test(tests, file_named_by_environment);
     tcase_add_test(tests, operands_and_own_flags_remain_in_order);
+    tcase_add_test(tests, the_laboratory_takes_off_what_it_is_told_to);
     tcase_add_loop_test(tests, refusals_name_what_is_wrong, 0, (int)ARRAY_LENGTH(refusals));
     tcase_add_test(tests, secrets_are_not_repeated_in_refusals);
     tcase_add_test(tests, foreign_variables_are_left_alone);

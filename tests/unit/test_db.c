@@ -1,5 +1,6 @@
 // The table of functions over both database engines: what each result means, late inserts, lost
 // connections; and the addresses of databases.
+#include "base/clock.h"
 #include "base/text.h"
 #include "scratch.h"
 #include "store/counter.h"
@@ -8,6 +9,7 @@
 #include "suite.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +215,55 @@ START_TEST(a_commit_without_an_answer_is_unknown)
 }
 END_TEST
 
+struct waiter {
+    struct db *db;
+    const char *sql;
+    enum rc rc;
+};
+
+static void *wait_for_ever(void *arg)
+{
+    struct waiter *waiter = arg;
+    waiter->rc = db_query(waiter->db, waiter->sql, NULL, 0, NULL, NULL);
+    return NULL;
+}
+
+// A statement that does not end (nor may it: the test has a minute), cancelled at this time.
+static void cancel_after(const char *sql, int64_t after_ns)
+{
+    struct waiter waiter = {.db = scratch.db, .sql = sql};
+    pthread_t thread;
+    db_allow_long_statements(scratch.db);
+    ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_ever, &waiter), 0);
+    clock_sleep_ns(after_ns);
+    int64_t from_ns = clock_now_ns();
+    db_cancel(scratch.db);
+    pthread_join(thread, NULL);
+    ck_assert_int_lt(clock_now_ns() - from_ns, 5 * NS_PER_S);
+    ck_assert_int_eq(waiter.rc, RC_BACKEND_UNAVAILABLE);
+    // For good.
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_SNAPSHOT), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_eq(db_query(scratch.db, "SELECT 1", NULL, 0, NULL, NULL), RC_BACKEND_UNAVAILABLE);
+    db_free(scratch.db);
+    ck_assert_int_eq(db_new(scratch.store, &scratch.db), RC_OK);
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+}
+
+START_TEST(what_a_connection_waits_for_can_be_cancelled)
+{
+    static const char *const endless[] = {
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT COUNT(*) FROM c",
+        "SELECT SLEEP(600)"};
+    if (!open_engine(_i))
+        return;
+    cancel_after(endless[_i], 300 * NS_PER_MS);
+    // While it connects, or just before or after.
+    for (int64_t after_ns = 0; after_ns < 4 * NS_PER_MS; after_ns += NS_PER_MS / 4)
+        cancel_after(endless[_i], after_ns);
+    scratch_close(&scratch);
+}
+END_TEST
+
 START_TEST(addresses)
 {
     struct mysql_url url;
@@ -252,6 +303,7 @@ int main(void)
     tcase_add_loop_test(engines, a_save_whose_demand_is_not_met_is_a_conflict, 0, 2);
     tcase_add_test(engines, a_lost_connection_is_made_anew_where_that_is_safe);
     tcase_add_test(engines, a_commit_without_an_answer_is_unknown);
+    tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_test(engines, addresses);
     suite_add_tcase(suite, engines);
     return suite_run(suite);

@@ -9,10 +9,12 @@
 #include "store/lottery.h"
 #include "store/migrate.h"
 #include "store/product.h"
+#include "store/reconcile_json.h"
 
 #include "suite.h"
 
 #include <check.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -366,6 +368,62 @@ START_TEST(it_says_so_when_it_cannot_run)
 }
 END_TEST
 
+// As JSON: so many findings and no more, whether the buffer is emptied in between or not, and names
+// that are no text.
+static void write_json(struct buffer *out, bool emptied, struct buffer *whole)
+{
+    struct reconcile_json json = {.out = out, .shown_max = 2};
+    struct finding finding = {.check = "balance",
+                              .where = "stock/\"\xe4\x01",
+                              .what = "one sentence",
+                              .expected = INT64_MIN,
+                              .found = 3};
+    struct reconciliation summary = {.findings = 3, .ledger_rows = 7};
+    reconcile_json_begin(&json);
+    for (int i = 0; i < 3; i++) {
+        reconcile_json_finding(&json, &finding);
+        if (emptied && out->length > 0) {
+            buffer_append(whole, out->data, out->length);
+            buffer_clear(out);
+        }
+    }
+    reconcile_json_end(&json, &summary);
+    buffer_append(whole, out->data, out->length);
+}
+
+START_TEST(a_report_is_json_of_bounded_length)
+{
+    struct buffer out = {0}, whole = {0};
+    write_json(&out, _i == 1, &whole);
+    json_t *report = json_loads(whole.data, JSON_REJECT_DUPLICATES, NULL);
+    ck_assert_msg(report != NULL, "%s", whole.data);
+    json_t *findings = json_object_get(report, "findings");
+    ck_assert_uint_eq(json_array_size(findings), 2);
+    json_t *last = json_array_get(findings, 1);
+    ck_assert_str_eq(json_string_value(json_object_get(last, "where")), "stock/\"?\x01");
+    ck_assert(json_integer_value(json_object_get(last, "expected")) == INT64_MIN);
+    ck_assert_int_eq(json_integer_value(json_object_get(report, "finding_count")), 3);
+    ck_assert_int_eq(json_integer_value(json_object_get(report, "findings_shown")), 2);
+    ck_assert_int_eq(json_integer_value(json_object_get(report, "ledger_rows")), 7);
+    ck_assert(json_is_true(json_object_get(report, "complete")));
+    ck_assert(json_is_false(json_object_get(report, "clean")));
+    json_decref(report);
+    buffer_release(&out);
+    buffer_release(&whole);
+}
+END_TEST
+
+START_TEST(a_report_that_was_cut_short_says_so)
+{
+    struct buffer out = {0};
+    struct reconcile_json json = {.out = &out, .shown_max = 2};
+    reconcile_json_begin(&json);
+    reconcile_json_end(&json, NULL);
+    ck_assert_str_eq(out.data, "{\"findings\":[],\"complete\":false}");
+    buffer_release(&out);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("reconcile");
@@ -377,6 +435,8 @@ int main(void)
                         2 * (int)ARRAY_LENGTH(cases));
     tcase_add_loop_test(tests, it_sees_one_moment, DB_SQLITE, DB_MYSQL + 1);
     tcase_add_loop_test(tests, it_says_so_when_it_cannot_run, DB_SQLITE, DB_MYSQL + 1);
+    tcase_add_loop_test(tests, a_report_is_json_of_bounded_length, 0, 2);
+    tcase_add_test(tests, a_report_that_was_cut_short_says_so);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

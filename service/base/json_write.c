@@ -1,7 +1,7 @@
 // Writes JSON from left to right into a buffer. The text that comes here is UTF-8 (bodies are
 // checked when they are read, everything else is ASCII), so only quotes, backslashes and control
 // characters are escaped. What breaks it: unbalanced open and close.
-#include "http/json_write.h"
+#include "base/json_write.h"
 
 #include "base/text.h"
 

@@ -1,0 +1,144 @@
+// One race, forced: two instances load the same row before either saves, and one unit is left. What
+// stops it, one thing at a time taken away: the demand of the update rule, the database's keys, and
+// the lock that somebody ignores. And that nothing stops it where nothing is left.
+#include "fixture.h"
+#include "gate.h"
+
+#include "base/text.h"
+#include "store/product.h"
+#include "suite.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct race {
+    const char *strategy, *second; // of the second instance; NULL: the same
+    bool belts_off, undemanding;
+};
+
+struct result {
+    size_t sold, findings;
+    int64_t remaining;
+};
+
+// False if a server is missing.
+static bool run_race(const struct race *race, enum db_engine engine, struct result *ret_result)
+{
+    struct gate gate;
+    gate_init(&gate, PAUSE_BEFORE_SAVE, 2);
+    struct fixture fixture;
+    struct fixture_options options = {.strategy = strategy_find(race->strategy),
+                                      .second =
+                                          race->second != NULL ? strategy_find(race->second) : NULL,
+                                      .engine = engine,
+                                      .instances = 2,
+                                      .max_batch = 256,
+                                      .belts_off = race->belts_off,
+                                      .undemanding = race->undemanding,
+                                      .hooks = {{gate_pause, &gate}, {gate_pause, &gate}}};
+    if (!fixture_open(&fixture, &options))
+        return false;
+    fixture_put_product(&fixture, "LAST", 1);
+    struct volley volley;
+    volley_init(&volley, 2);
+    for (size_t i = 0; i < 2; i++) {
+        struct operation *operation = volley_operation(&volley, i);
+        operation->kind = OPERATION_DEDUCT;
+        text_copy(operation->counter, sizeof operation->counter, "stock/LAST");
+        volley_submit(&volley, fixture.instances[i].engine, i);
+    }
+    volley_wait(&volley);
+    struct product stands;
+    ck_assert_int_eq(product_get(fixture.scratch.db, "LAST", &stands), RC_OK);
+    *ret_result = (struct result){.sold = volley_count(&volley, RC_OK),
+                                  .findings = fixture_findings(&fixture),
+                                  .remaining = stands.remaining};
+    volley_release(&volley);
+    fixture_close(&fixture);
+    return true;
+}
+
+// The i-th of the races, on the engine that the loop is at.
+static void assert_sold(const struct race *races, int i, size_t sold)
+{
+    const struct race *race = &races[i / 2];
+    struct result result;
+    if (!run_race(race, i % 2 == 0 ? DB_SQLITE : DB_MYSQL, &result))
+        return;
+    ck_assert_msg(result.sold == sold, "%s sold %zu", race->strategy, result.sold);
+    // Two sold of one, and yet the row looks right: only reconciliation sees it.
+    ck_assert_int_eq(result.remaining, 0);
+    ck_assert_msg(sold == 1 ? result.findings == 0 : result.findings > 0, "%s: %zu findings",
+                  race->strategy, result.findings);
+}
+
+static const struct race stopped_by_the_demand[] = {
+    {.strategy = "optimistic", .belts_off = true},
+    {.strategy = "conditional", .belts_off = true},
+};
+
+START_TEST(the_demand_stops_it)
+{
+    assert_sold(stopped_by_the_demand, _i, 1);
+}
+END_TEST
+
+// With the demand taken off every rule is as good as none.
+static const struct race stopped_by_nothing[] = {
+    {.strategy = "none", .belts_off = true},
+    {.strategy = "optimistic", .belts_off = true, .undemanding = true},
+    {.strategy = "conditional", .belts_off = true, .undemanding = true},
+    {.strategy = "row-lock", .belts_off = true, .undemanding = true},
+};
+
+START_TEST(without_a_demand_the_last_unit_is_sold_twice)
+{
+    assert_sold(stopped_by_nothing, _i, 2);
+}
+END_TEST
+
+static const struct race stopped_by_the_keys[] = {
+    {.strategy = "none"},
+    {.strategy = "optimistic", .undemanding = true},
+    {.strategy = "conditional", .undemanding = true},
+    {.strategy = "row-lock", .undemanding = true},
+};
+
+START_TEST(the_ledger_key_stops_it_still)
+{
+    assert_sold(stopped_by_the_keys, _i, 1);
+}
+END_TEST
+
+// A good lock, and somebody who writes all the same: the lock alone is no help. That the demand is
+// one, see a_writer_who_ignores_the_lock_does_no_harm.
+static const struct race ignored[] = {
+    {.strategy = "lock-table", .second = "none", .belts_off = true, .undemanding = true},
+    {.strategy = "redis-lock", .second = "none", .belts_off = true, .undemanding = true},
+    {.strategy = "zookeeper-lock", .second = "none", .belts_off = true, .undemanding = true},
+};
+
+START_TEST(a_lock_alone_does_not_stop_who_ignores_it)
+{
+    assert_sold(ignored, _i, 2);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("races");
+    TCase *races = tcase_create("load, load, save, save");
+    tcase_set_timeout(races, 120);
+    tcase_add_loop_test(races, the_demand_stops_it, 0,
+                        2 * (int)ARRAY_LENGTH(stopped_by_the_demand));
+    tcase_add_loop_test(races, without_a_demand_the_last_unit_is_sold_twice, 0,
+                        2 * (int)ARRAY_LENGTH(stopped_by_nothing));
+    tcase_add_loop_test(races, the_ledger_key_stops_it_still, 0,
+                        2 * (int)ARRAY_LENGTH(stopped_by_the_keys));
+    tcase_add_loop_test(races, a_lock_alone_does_not_stop_who_ignores_it, 0,
+                        2 * (int)ARRAY_LENGTH(ignored));
+    suite_add_tcase(suite, races);
+    return suite_run(suite);
+}
