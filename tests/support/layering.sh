@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Arrows between the rooms of service/ run one way: http -> engine -> domain, guard, store -> base.
+# Arrows between the rooms run one way. In service/: http -> engine -> domain, guard, store -> base. In
+# loadtest/, which knows nothing of the service but base: run -> report -> check -> history, measure.
 # Prints each line that breaks this, and fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../service"
@@ -52,5 +53,15 @@ only_in 'nowhere' 'unbounded printing' '\bv?sprintf\('
 if grep -nE '#include <(pthread|stdio|time|sys/|unistd|stdatomic)' domain/*.[ch]; then
     complain "domain/ is pure: no I/O, no clock, no threads" </dev/null
 fi
+
+cd ../loadtest
+may measure 'measure/.*' 'base/.*'
+may history 'history/.*' 'base/.*'
+may control 'control/.*' 'history/history\.h' 'base/.*'
+may check 'check/.*' 'control/http\.h' 'history/.*' 'base/.*'
+may report 'report/.*' 'check/verdict\.h' 'measure/.*' 'history/.*' 'base/.*'
+may run 'run/.*' 'report/.*' 'control/http\.h' 'measure/.*' 'history/.*' 'base/.*'
+only_in 'control/|scorecard/' 'libcurl' '#include <curl'
+only_in 'nowhere' 'unbounded printing' '\bv?sprintf\('
 
 exit "$status"

@@ -8,7 +8,8 @@
 
 packages_build() {
     printf '%s\n' build-essential cmake ninja-build pkgconf curl \
-        libmicrohttpd-dev libhiredis-dev libjansson-dev libsqlite3-dev libzookeeper-mt-dev
+        libmicrohttpd-dev libhiredis-dev libjansson-dev libsqlite3-dev libzookeeper-mt-dev \
+        'libcurl4-openssl-dev|libcurl4-gnutls-dev'
     if [ "${HOLDFAST_MYSQL:-}" = libmysqlclient ]; then
         echo libmysqlclient-dev
     else
@@ -17,7 +18,7 @@ packages_build() {
 }
 
 packages_stack() {
-    printf '%s\n' mariadb-server-core mariadb-client-core redis-server zookeeper \
+    printf '%s\n' mariadb-server-core mariadb-client-core redis-server zookeeper etcd-server \
         'default-jre-headless|openjdk-17-jre-headless|openjdk-21-jre-headless'
 }
 
@@ -26,7 +27,7 @@ packages_test() {
 }
 
 packages_bench() {
-    printf '%s\n' wrk
+    printf '%s\n' python3 wrk
 }
 
 packages_check() {

@@ -1,0 +1,86 @@
+// What was promised to be scarce stayed scarce, counted in the ledger from the counter's first row:
+// coupons issued, coupons and draws of one user, prizes won. A user who had more before the run,
+// when the limit was another, is no violation; one who got one more of them during the run is.
+// Where an administrator changed the counter during the run its limits may have moved, and nothing
+// is said.
+#include "check/finding.h"
+#include "check/rules.h"
+
+#include <string.h>
+
+// The rows of a counter that use it up; their number.
+static int64_t count_used(const struct evidence *evidence, size_t counter, const char *reason,
+                          uint32_t *ret_last)
+{
+    struct range range = evidence_rows(evidence, counter);
+    int64_t used = 0;
+    *ret_last = NOTHING;
+    for (uint32_t at = range.from; at < range.end; at++) {
+        if (strcmp(evidence_row(evidence, at)->reason, reason) != 0)
+            continue;
+        used++;
+        *ret_last = evidence->rows[at];
+    }
+    return used;
+}
+
+static void check_total(struct check *check, size_t counter)
+{
+    const struct history_counter *head = &check->evidence->history->head.counters[counter];
+    bool coupon = head->kind == COUNTER_COUPON;
+    uint32_t last;
+    int64_t used = count_used(check->evidence, counter, coupon ? "issue" : "draw", &last);
+    if (used <= head->total)
+        return;
+    struct violation *violation = finding_add(
+        check, coupon ? "%s: %s coupons were issued, of %s." : "%s: %s prizes were won, of %s.",
+        head->name, number(used).text, number(head->total).text);
+    finding_row(check, violation, last);
+}
+
+// One user's shares of one counter, by version.
+static void check_user(struct check *check, const struct share *shares, size_t n)
+{
+    const struct evidence *evidence = check->evidence;
+    const struct history_counter *counter = &evidence->history->head.counters[shares->counter];
+    if (counter->per_user_limit == HISTORY_NONE || (int64_t)n <= counter->per_user_limit ||
+        evidence->administrated[shares->counter] ||
+        shares[n - 1].version <= evidence->baselines[shares->counter])
+        return;
+    struct violation *violation =
+        finding_add(check, "%s: %s has %s %s, and may have %s.", counter->name,
+                    evidence->ledger->rows[shares->row].user, number((int64_t)n).text,
+                    counter->kind == COUNTER_COUPON ? "coupons" : "draws",
+                    number(counter->per_user_limit).text);
+    for (size_t i = 0; i < n && i < VIOLATION_EVENTS_MAX; i++)
+        finding_row(check, violation,
+                    shares[n > VIOLATION_EVENTS_MAX ? n - VIOLATION_EVENTS_MAX + i : i].row);
+}
+
+void caps_check(struct check *check)
+{
+    const struct evidence *evidence = check->evidence;
+    int64_t totals = 0, users = 0;
+    finding_open(check, "caps");
+    for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
+        const struct history_counter *counter = &evidence->history->head.counters[i];
+        if (counter->total == HISTORY_NONE || evidence->administrated[i] ||
+            (counter->kind != COUNTER_COUPON && counter->kind != COUNTER_PRIZE))
+            continue;
+        totals++;
+        check_total(check, i);
+    }
+    const struct share *shares = evidence->shares;
+    for (size_t from = 0, end; from < evidence->n_shares; from = end) {
+        end = from + 1;
+        while (end < evidence->n_shares && shares[end].counter == shares[from].counter &&
+               shares[end].user == shares[from].user)
+            end++;
+        users++;
+        check_user(check, shares + from, end - from);
+    }
+    finding_close(check, totals + users,
+                  "Not more issued or won than there are, and nobody over the limit:"
+                  " totals %s, users %s.",
+                  number(totals).text, number(users).text);
+}

@@ -1,0 +1,184 @@
+// Not more was taken than there was; and what is left is what was there before, less what was
+// taken: at every version, and at the end. The steps are compared where the version before is there
+// exactly once; where versions are there twice, the sum over all of them must still lead to what is
+// left. (A missing version is another invariant's find, and nothing is said across the hole. Rows
+// that are missing can only hide an oversell, not make one.)
+#include "check/finding.h"
+#include "check/rules.h"
+
+#include "base/text.h"
+
+struct walk {
+    size_t counter;
+    int64_t version, remaining; // before the row at hand
+    bool single;                // that version is there once, so `remaining` is certain
+    bool gap, twins;
+    uint32_t before, twin; // row: NOTHING for the baseline; the first that is there twice
+    int64_t sum;           // of all changes
+};
+
+static void check_row(struct check *check, struct walk *walk, uint32_t index)
+{
+    const struct ledger_row *row = &check->evidence->ledger->rows[index];
+    const char *counter = finding_counter(check, walk->counter);
+    walk->sum += row->delta;
+    bool known = walk->single && walk->version + 1 == row->version;
+    if (!known || walk->remaining + row->delta == row->remaining)
+        return;
+    struct violation *violation = finding_add(
+        check, "%s: %s were left, %s came to it, and then %s were left.", counter,
+        number(walk->remaining).text, number(row->delta).text, number(row->remaining).text);
+    finding_row(check, violation, walk->before);
+    finding_row(check, violation, index);
+}
+
+static void walk_rows(struct check *check, struct walk *walk)
+{
+    const struct evidence *evidence = check->evidence;
+    struct range range = evidence_rows_above(evidence, walk->counter);
+    for (uint32_t at = range.from, end; at < range.end; at = end) {
+        const struct ledger_row *row = evidence_row(evidence, at);
+        end = evidence_group_end(evidence, at, range.end);
+        walk->gap |= row->version != walk->version + 1;
+        if (end - at > 1 && !walk->twins) {
+            walk->twins = true;
+            walk->twin = at;
+        }
+        for (uint32_t i = at; i < end; i++)
+            check_row(check, walk, evidence->rows[i]);
+        walk->version = row->version;
+        walk->remaining = row->remaining;
+        walk->single = end - at == 1;
+        walk->before = evidence->rows[at];
+    }
+}
+
+static void check_end(struct check *check, const struct walk *walk)
+{
+    const struct evidence *evidence = check->evidence;
+    const struct ledger_final *final = &evidence->ledger->finals[walk->counter];
+    const char *counter = finding_counter(check, walk->counter);
+    int64_t begun = evidence->history->head.counters[walk->counter].remaining;
+    bool same_version = final->version == HISTORY_NONE || final->version == walk->version;
+    if (same_version && walk->single && walk->remaining != final->remaining) {
+        struct violation *violation =
+            finding_add(check, "%s: by its ledger there are %s left, by its counter %s.", counter,
+                        number(walk->remaining).text, number(final->remaining).text);
+        finding_row(check, violation, walk->before);
+    }
+    if (!walk->twins || walk->gap || !same_version || begun == HISTORY_NONE ||
+        begun + walk->sum == final->remaining)
+        return;
+    struct violation *violation = finding_add(
+        check, "%s: %s were there and %s are left, but the ledger has changes of %s.", counter,
+        number(begun).text, number(final->remaining).text, number(walk->sum).text);
+    finding_row(check, violation, evidence->rows[walk->twin]);
+    finding_row(check, violation, evidence->rows[walk->twin + 1]);
+}
+
+static void check_counter(struct check *check, size_t counter)
+{
+    const struct evidence *evidence = check->evidence;
+    const struct history_counter *before = &evidence->history->head.counters[counter];
+    struct walk walk = {.counter = counter,
+                        .version = evidence->baselines[counter],
+                        .remaining = before->remaining,
+                        .single = before->remaining != HISTORY_NONE,
+                        .before = NOTHING};
+    walk_rows(check, &walk);
+    check_end(check, &walk);
+}
+
+static void adds_up_check(struct check *check)
+{
+    int64_t changes = 0;
+    finding_open(check, "conservation");
+    for (size_t i = 0; i < check->evidence->history->head.n_counters; i++) {
+        struct range range = evidence_rows_above(check->evidence, i);
+        changes += range.end - range.from;
+        check_counter(check, i);
+    }
+    finding_close(check, changes,
+                  "Every change adds up, and what is left is what the ledger leaves: "
+                  "changes %s.",
+                  number(changes).text);
+}
+
+// ---- oversell
+// ------------------------------------------------------------------------------------
+
+struct totals {
+    int64_t taken[COUNTER_PRIZE + 1], there[COUNTER_PRIZE + 1];
+};
+
+// The row at which it was too much, by its own word or by the sum of all rows up to it.
+static void add_oversell(struct check *check, size_t counter, int64_t taken, int64_t there)
+{
+    const struct evidence *evidence = check->evidence;
+    struct range range = evidence_rows_above(evidence, counter);
+    struct violation *violation =
+        finding_add(check, "%s: %s were taken of %s.", finding_counter(check, counter),
+                    number(taken).text, number(there).text);
+    int64_t left = evidence->history->head.counters[counter].remaining;
+    for (uint32_t at = range.from; at < range.end; at++) {
+        const struct ledger_row *row = evidence_row(evidence, at);
+        left += row->delta;
+        if (left >= 0 && row->remaining >= 0)
+            continue;
+        if (at > range.from)
+            finding_row(check, violation, evidence->rows[at - 1]);
+        finding_row(check, violation, evidence->rows[at]);
+        return;
+    }
+}
+
+static void check_taken(struct check *check, size_t counter, struct totals *totals)
+{
+    const struct evidence *evidence = check->evidence;
+    const struct history_counter *before = &evidence->history->head.counters[counter];
+    struct range range = evidence_rows_above(evidence, counter);
+    int64_t taken = 0, there = before->remaining;
+    bool negative = evidence->ledger->finals[counter].remaining < 0;
+    for (uint32_t at = range.from; at < range.end; at++) {
+        const struct ledger_row *row = evidence_row(evidence, at);
+        *(row->delta < 0 ? &taken : &there) += row->delta < 0 ? -row->delta : row->delta;
+        negative |= row->remaining < 0;
+    }
+    if (before->remaining == HISTORY_NONE)
+        return;
+    if (negative || taken > there)
+        add_oversell(check, counter, taken, there);
+    totals->taken[before->kind] += taken;
+    totals->there[before->kind] += there;
+}
+
+static void oversell_check(struct check *check)
+{
+    static const struct {
+        enum counter_kind kind;
+        const char *words;
+    } kinds[] = {{COUNTER_STOCK, "units sold"},
+                 {COUNTER_COUPON, "coupons issued"},
+                 {COUNTER_PRIZE, "prizes won"}};
+    size_t n_counters = check->evidence->history->head.n_counters;
+    struct totals totals = {0};
+    finding_open(check, "no-oversell");
+    for (size_t i = 0; i < n_counters; i++)
+        check_taken(check, i, &totals);
+    struct buffer sums CLEANUP(buffer_release) = {0};
+    buffer_append_text(&sums, "");
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+        int64_t taken = totals.taken[kinds[i].kind], there = totals.there[kinds[i].kind];
+        if (taken > 0 || there > 0)
+            buffer_format(&sums, "%s %s %s of %s", sums.length > 0 ? "," : ":", kinds[i].words,
+                          number(taken).text, number(there).text);
+    }
+    finding_close(check, (int64_t)n_counters, "Never more taken than there was%s.",
+                  sums.data != NULL ? sums.data : "");
+}
+
+void conservation_check(struct check *check)
+{
+    oversell_check(check);
+    adds_up_check(check);
+}

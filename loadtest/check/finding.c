@@ -1,0 +1,163 @@
+// Violations are counted all and shown a few: ten thousand lost orders have one cause, and three of
+// them are enough to find it.
+#include "check/finding.h"
+
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHOWN_EACH 3
+
+bool finding_init(struct check *check)
+{
+    check->verdict->shown =
+        calloc((size_t)VERDICT_INVARIANTS_MAX * SHOWN_EACH, sizeof *check->verdict->shown);
+    return check->verdict->shown != NULL;
+}
+
+void finding_open(struct check *check, const char *slug)
+{
+    check->invariant = &check->verdict->invariants[check->verdict->n_invariants++];
+    *check->invariant = (struct invariant){.slug = slug};
+}
+
+struct violation *finding_add(struct check *check, const char *format, ...)
+{
+    check->verdict->violations++;
+    if (++check->invariant->violations > SHOWN_EACH)
+        return NULL;
+    struct violation *violation = &check->verdict->shown[check->verdict->n_shown++];
+    *violation = (struct violation){.invariant = check->invariant->slug};
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(violation->sentence, sizeof violation->sentence, format, arguments);
+    va_end(arguments);
+    return violation;
+}
+
+void finding_close(struct check *check, int64_t looked_at, const char *format, ...)
+{
+    check->invariant->looked_at = looked_at;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(check->invariant->sentence, sizeof check->invariant->sentence, format, arguments);
+    va_end(arguments);
+}
+
+// The place for an event of this time among those that are there. NULL if there is no room.
+static struct event *insert_event(struct violation *violation, int64_t from_ns, int64_t to_ns)
+{
+    if (violation == NULL || violation->n_events == VIOLATION_EVENTS_MAX)
+        return NULL;
+    size_t at = violation->n_events++;
+    for (; at > 0 && from_ns >= 0; at--) {
+        const struct event *before = &violation->events[at - 1];
+        if (before->from_ns >= 0 && before->from_ns <= from_ns)
+            break;
+        violation->events[at] = *before;
+    }
+    violation->events[at] = (struct event){.from_ns = from_ns, .to_ns = to_ns};
+    return &violation->events[at];
+}
+
+static void describe_request(const struct attempt *attempt, const char *counter,
+                             struct buffer *what)
+{
+    buffer_append_text(what, attempt_kind_name(attempt->kind));
+    if (attempt->quantity != HISTORY_NONE)
+        buffer_format(what, " %lld", (long long)attempt->quantity);
+    if (counter != NULL)
+        buffer_format(what, "%s%s", attempt->quantity != HISTORY_NONE ? " of " : " ", counter);
+    if (attempt->user[0] != '\0')
+        buffer_format(what, " for %s", attempt->user);
+}
+
+static void describe_answer(const struct attempt *attempt, struct buffer *what)
+{
+    if (attempt->status == 0)
+        buffer_append_text(what, ": no answer");
+    else
+        buffer_format(what, ": %d", attempt->status);
+    if (attempt->replayed)
+        buffer_append_text(what, " replayed");
+    if (attempt->kind == KIND_DRAW && attempt->outcome == OUTCOME_OK)
+        buffer_format(what, " %s", attempt->detail[0] != '\0' ? attempt->detail : "blank");
+    else if (attempt->detail[0] != '\0')
+        buffer_format(what, " %s", attempt->detail);
+    if (attempt->version != HISTORY_NONE)
+        buffer_format(what, ", version %lld", (long long)attempt->version);
+    if (attempt->remaining != HISTORY_NONE)
+        buffer_format(what, ", remaining %lld", (long long)attempt->remaining);
+}
+
+void finding_attempt(const struct check *check, struct violation *violation, uint32_t index)
+{
+    if (index == NOTHING)
+        return;
+    const struct history *history = check->evidence->history;
+    const struct attempt *attempt = &history->attempts[index];
+    struct event *event = insert_event(violation, attempt->invoke_ns, attempt->complete_ns);
+    if (event == NULL)
+        return;
+    char name[32], again[32] = "";
+    text_format(name, sizeof name, "operation %lld", (long long)attempt->op);
+    if (attempt->attempt > 0)
+        text_format(again, sizeof again, " try %lld", (long long)attempt->attempt + 1);
+    text_format(event->who, sizeof event->who, "%s%s at %s",
+                attempt->key[0] != '\0' ? attempt->key : name, again,
+                attempt->target < history->head.n_targets ? history->head.targets[attempt->target]
+                                                          : "?");
+    struct buffer what CLEANUP(buffer_release) = {0};
+    describe_request(attempt,
+                     attempt->counter != SIZE_MAX ? finding_counter(check, attempt->counter) : NULL,
+                     &what);
+    describe_answer(attempt, &what);
+    text_copy(event->what, sizeof event->what, what.data != NULL ? what.data : "");
+}
+
+void finding_row(const struct check *check, struct violation *violation, uint32_t index)
+{
+    if (index == NOTHING)
+        return;
+    const struct ledger_row *row = &check->evidence->ledger->rows[index];
+    struct event *event = insert_event(violation, -1, HISTORY_NEVER);
+    if (event == NULL)
+        return;
+    text_format(event->who, sizeof event->who, "ledger %s version %lld",
+                finding_counter(check, row->counter), (long long)row->version);
+    struct buffer what CLEANUP(buffer_release) = {0};
+    buffer_format(&what, "%s by %s", row->reason, row->key[0] != '\0' ? row->key : "administrator");
+    if (row->user[0] != '\0')
+        buffer_format(&what, " for %s", row->user);
+    buffer_format(&what, ": %+lld, remaining %lld", (long long)row->delta,
+                  (long long)row->remaining);
+    if (row->token > 0)
+        buffer_format(&what, ", token %lld", (long long)row->token);
+    if (row->strategy[0] != '\0')
+        buffer_format(&what, ", %s", row->strategy);
+    text_copy(event->what, sizeof event->what, what.data != NULL ? what.data : "");
+}
+
+struct number_text number(int64_t n)
+{
+    char digits[24];
+    struct number_text result;
+    text_format(digits, sizeof digits, "%lld", (long long)n);
+    size_t length = strlen(digits), sign = digits[0] == '-', out = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (i > sign && (length - i) % 3 == 0)
+            result.text[out++] = ',';
+        result.text[out++] = digits[i];
+    }
+    result.text[out] = '\0';
+    return result;
+}
+
+struct number_text milliseconds(int64_t ns)
+{
+    struct number_text result;
+    text_format(result.text, sizeof result.text, "%.3f", (double)ns / 1e6);
+    return result;
+}

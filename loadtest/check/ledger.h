@@ -1,0 +1,40 @@
+// The ledger's rows and the counters' final values, as the service tells them: fetched over HTTP,
+// or read from a file that was saved earlier.
+#pragma once
+
+#include "history/history.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct http;
+
+struct ledger_row {
+    size_t counter;                                // index into the head's counters
+    int64_t version, delta, remaining, leg, token; // leg is 0 or 1
+    const char *key, *user, *reason, *strategy;    // "" for null; owned by the ledger
+};
+
+struct ledger_final {
+    int64_t version, remaining; // HISTORY_NONE where the service does not tell (a prize's version)
+};
+
+struct ledger {
+    struct ledger_row *rows; // by counter; within one in the order in which the service gave them
+    size_t n_rows;
+    struct ledger_final *finals; // one a counter of the head
+    struct history_arena *arena;
+};
+
+// Fetches everything about these counters. False with a sentence in ret_error (HISTORY_ERROR_MAX).
+MUST_CHECK bool ledger_fetch(struct http *http, const struct history_head *head,
+                             struct ledger *ret_ledger, char *ret_error);
+
+// JSON lines, for checking later and elsewhere.
+MUST_CHECK bool ledger_save(const struct ledger *ledger, const struct history_head *head,
+                            FILE *file, char *ret_error);
+MUST_CHECK bool ledger_load(FILE *file, const struct history_head *head, struct ledger *ret_ledger,
+                            char *ret_error);
+
+void ledger_release(struct ledger *ledger); // a zeroed one is fine

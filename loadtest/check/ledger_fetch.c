@@ -1,0 +1,229 @@
+// Reads the counters, then their ledgers, then the counters again: if none of them moved, what was
+// read is one moment of the shop. If some did, requests whose answers nobody waited for are still
+// being carried out, and everything is read again.
+//
+// Pages are asked for by version. Where a shop that loses updates has written one version several
+// times, a page may end in the middle of it, so the last version of a full page is left to the
+// next.
+#include "check/ledger.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "check/ledger_rows.h"
+#include "control/http.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE 1000
+#define TRIES 10
+#define PAUSE_NS (200 * NS_PER_MS)
+
+struct fetch {
+    struct http *http;
+    const struct history_head *head;
+    struct ledger_rows rows;
+    char *ret_error;
+};
+
+static bool fail(const struct fetch *fetch, size_t counter, const char *what)
+{
+    text_format(fetch->ret_error, HISTORY_ERROR_MAX, "The ledger of %s cannot be read: %s.",
+                fetch->head->counters[counter].name, what);
+    return false;
+}
+
+static bool read_int(const json_t *object, const char *name, int64_t *ret_number)
+{
+    const json_t *value = json_object_get(object, name);
+    *ret_number = json_integer_value(value);
+    return json_is_integer(value);
+}
+
+// False if it is there and no text. Null is "".
+static bool read_text(const json_t *object, const char *name, const char **ret_text)
+{
+    const json_t *value = json_object_get(object, name);
+    *ret_text = json_is_string(value) ? json_string_value(value) : "";
+    return json_is_string(value) || json_is_null(value);
+}
+
+static bool read_row(const json_t *json, struct ledger_row *row)
+{
+    return read_int(json, "version", &row->version) && read_int(json, "delta", &row->delta) &&
+           read_int(json, "remaining", &row->remaining) && read_int(json, "leg", &row->leg) &&
+           row->leg >= 0 && row->leg <= 1 && read_int(json, "token", &row->token) &&
+           read_text(json, "request_key", &row->key) && read_text(json, "user_id", &row->user) &&
+           read_text(json, "reason", &row->reason) && read_text(json, "strategy", &row->strategy);
+}
+
+// Keeps the rows of a page from `from` on whose version is below `end`.
+static bool keep_rows(struct fetch *fetch, size_t counter, const json_t *page, int64_t end)
+{
+    for (size_t i = 0; i < json_array_size(page); i++) {
+        struct ledger_row row = {.counter = counter};
+        if (!read_row(json_array_get(page, i), &row))
+            return fail(fetch, counter, "a row is not as api/openapi.yaml describes it");
+        if (row.version < end && !ledger_rows_add(&fetch->rows, &row))
+            return fail(fetch, counter, "out of memory");
+    }
+    return true;
+}
+
+// Keeps what is certain of the page, and tells behind which version to go on; 0: this was the last.
+static bool take_page(struct fetch *fetch, size_t counter, const json_t *page, int64_t *ret_after)
+{
+    size_t n = json_array_size(page);
+    int64_t first = 0, last = 0;
+    if (n < PAGE) {
+        *ret_after = 0;
+        return keep_rows(fetch, counter, page, INT64_MAX);
+    }
+    if (!read_int(json_array_get(page, 0), "version", &first) ||
+        !read_int(json_array_get(page, n - 1), "version", &last) || first > last)
+        return fail(fetch, counter, "the versions of a page do not ascend");
+    // A whole page of one version: there may be more of it, but this is bad enough to be seen.
+    bool one_version = first == last;
+    *ret_after = one_version ? last : last - 1;
+    return keep_rows(fetch, counter, page, one_version ? INT64_MAX : last);
+}
+
+static bool fetch_rows(struct fetch *fetch, size_t counter)
+{
+    int64_t after = 0;
+    do {
+        char path[HISTORY_COUNTER_MAX + 100];
+        text_format(path, sizeof path, "/v1/ledger?counter=%s&after_version=%lld&limit=%d",
+                    fetch->head->counters[counter].name, (long long)after, PAGE);
+        json_t *answer = NULL;
+        if (!http_call(fetch->http, "GET", path, NULL, &answer, fetch->ret_error))
+            return false;
+        const json_t *page = json_object_get(answer, "rows");
+        bool taken = json_is_array(page) ? take_page(fetch, counter, page, &after)
+                                         : fail(fetch, counter, "the answer has no list of rows");
+        json_decref(answer);
+        if (!taken)
+            return false;
+    } while (after != 0);
+    return true;
+}
+
+// Where the counter's noun is, and for a prize which one: "prize/WHEEL/gold" is `gold` at
+// /v1/lotteries/WHEEL.
+static void locate(const struct history_counter *counter, char *path, size_t size,
+                   const char **ret_prize)
+{
+    static const char *const nouns[] = {[COUNTER_STOCK] = "stock",
+                                        [COUNTER_COUPON] = "coupons",
+                                        [COUNTER_LOTTERY] = "lotteries",
+                                        [COUNTER_PRIZE] = "lotteries"};
+    const char *id = strchr(counter->name, '/');
+    id = id != NULL ? id + 1 : counter->name;
+    const char *slash = counter->kind == COUNTER_PRIZE ? strchr(id, '/') : NULL;
+    *ret_prize = slash != NULL ? slash + 1 : "";
+    int length = (int)(slash != NULL ? (size_t)(slash - id) : strlen(id));
+    text_format(path, size, "/v1/%s/%.*s", nouns[counter->kind], length, id);
+}
+
+static const json_t *find_prize(const json_t *lottery, const char *name)
+{
+    const json_t *prizes = json_object_get(lottery, "prizes");
+    for (size_t i = 0; i < json_array_size(prizes); i++) {
+        const json_t *prize = json_array_get(prizes, i);
+        const char *found = json_string_value(json_object_get(prize, "prize"));
+        if (found != NULL && strcmp(found, name) == 0)
+            return prize;
+    }
+    return NULL;
+}
+
+static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
+{
+    char known[HISTORY_COUNTER_MAX + 20] = "";
+    json_t *noun = NULL;
+    bool fetched = true;
+    for (size_t i = 0; i < fetch->head->n_counters && fetched; i++) {
+        const struct history_counter *counter = &fetch->head->counters[i];
+        char path[sizeof known];
+        const char *prize;
+        locate(counter, path, sizeof path, &prize);
+        // A lottery and its prizes stand one after the other, and are one answer.
+        if (strcmp(path, known) != 0) {
+            json_decref(noun);
+            noun = NULL;
+            text_copy(known, sizeof known, path);
+            fetched = http_call(fetch->http, "GET", path, NULL, &noun, fetch->ret_error);
+        }
+        const json_t *place = counter->kind == COUNTER_PRIZE ? find_prize(noun, prize) : noun;
+        finals[i].version = HISTORY_NONE;
+        if (fetched &&
+            (!read_int(place, "remaining", &finals[i].remaining) ||
+             (counter->kind != COUNTER_PRIZE && !read_int(place, "version", &finals[i].version))))
+            fetched = fail(fetch, i, "the counter's own numbers are missing");
+    }
+    json_decref(noun);
+    return fetched;
+}
+
+// The first counter that is not as it was, or SIZE_MAX.
+static size_t find_moved(const struct fetch *fetch, const struct ledger_final *before)
+{
+    const struct ledger_final *now = fetch->rows.ledger->finals;
+    for (size_t i = 0; i < fetch->head->n_counters; i++) {
+        if (before[i].version != now[i].version || before[i].remaining != now[i].remaining)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+static bool fetch_moment(struct fetch *fetch, struct ledger_final *before, size_t *ret_moved)
+{
+    if (!fetch_finals(fetch, before))
+        return false;
+    for (size_t i = 0; i < fetch->head->n_counters; i++) {
+        if (!fetch_rows(fetch, i))
+            return false;
+    }
+    if (!fetch_finals(fetch, fetch->rows.ledger->finals))
+        return false;
+    *ret_moved = find_moved(fetch, before);
+    return true;
+}
+
+static bool fetch_until_still(struct fetch *fetch, struct ledger *ledger,
+                              struct ledger_final *before)
+{
+    for (int tried = 1;; tried++) {
+        size_t moved = SIZE_MAX;
+        if (!ledger_rows_init(&fetch->rows, ledger, fetch->head->n_counters))
+            return fail(fetch, 0, "out of memory");
+        if (!fetch_moment(fetch, before, &moved))
+            return false;
+        if (moved == SIZE_MAX)
+            return true;
+        if (tried == TRIES)
+            return fail(fetch, moved, "it keeps changing; stop what else is writing to it");
+        ledger_release(ledger);
+        clock_sleep_ns(PAUSE_NS);
+    }
+}
+
+bool ledger_fetch(struct http *http, const struct history_head *head, struct ledger *ret_ledger,
+                  char *ret_error)
+{
+    struct fetch fetch = {.http = http, .head = head, .ret_error = ret_error};
+    struct ledger ledger = {0};
+    size_t n = head->n_counters > 0 ? head->n_counters : 1;
+    struct ledger_final *before CLEANUP(free_memory) = calloc(n, sizeof *before);
+    if (before == NULL) {
+        text_format(ret_error, HISTORY_ERROR_MAX, "The ledger cannot be read: out of memory.");
+        return false;
+    }
+    if (!fetch_until_still(&fetch, &ledger, before)) {
+        ledger_release(&ledger);
+        return false;
+    }
+    *ret_ledger = ledger;
+    return true;
+}

@@ -1,0 +1,170 @@
+// What clients were told and what the ledger says are the same set. Whoever was told yes is in it,
+// with the same numbers. Whoever is in it has asked, and was told yes or nothing. Whoever was only
+// told no is not in it.
+//
+// A history that was cut short cannot prove that somebody did not ask, so there the last two are
+// silent about this run's own keys.
+#include "check/finding.h"
+#include "check/rules.h"
+
+#include <string.h>
+
+static bool changes(const struct attempt *attempt)
+{
+    return attempt->kind == KIND_DEDUCT || attempt->kind == KIND_ISSUE ||
+           attempt->kind == KIND_DRAW;
+}
+
+static bool delta_fits(const struct attempt *attempt, int64_t delta)
+{
+    if (attempt->kind == KIND_DEDUCT)
+        return delta == -attempt->quantity;
+    if (attempt->kind == KIND_ISSUE)
+        return delta == -1;
+    if (attempt->outcome != OUTCOME_OK)
+        return delta == 0 || delta == -1;
+    return delta == (attempt->detail[0] != '\0' ? -1 : 0);
+}
+
+// In what the row differs from what was asked and answered; NULL: in nothing.
+static const char *difference(const struct attempt *attempt, const struct ledger_row *row)
+{
+    if (row->counter != attempt->counter)
+        return "counter";
+    if (strcmp(row->reason, attempt_kind_name(attempt->kind)) != 0)
+        return "reason";
+    if (strcmp(row->user, attempt->user) != 0)
+        return "user";
+    if (!delta_fits(attempt, row->delta))
+        return "quantity";
+    if (attempt->outcome != OUTCOME_OK)
+        return NULL;
+    if (attempt->version != HISTORY_NONE && attempt->version != row->version)
+        return "version";
+    if (attempt->remaining != HISTORY_NONE && attempt->remaining != row->remaining)
+        return "remaining";
+    return NULL;
+}
+
+static void check_lost(struct check *check)
+{
+    const struct evidence *evidence = check->evidence;
+    int64_t promises = 0;
+    finding_open(check, "nothing-lost");
+    for (size_t i = 0; i < evidence->n_operations; i++) {
+        const struct operation *operation = &evidence->operations[i];
+        if (!operation->has_ok)
+            continue;
+        const struct attempt *attempt = &evidence->history->attempts[operation->witness];
+        if (!changes(attempt))
+            continue;
+        promises++;
+        uint32_t row = operation->rows[0];
+        const char *what = row != NOTHING ? difference(attempt, &evidence->ledger->rows[row]) : "";
+        if (what == NULL)
+            continue;
+        struct violation *violation =
+            row == NOTHING
+                ? finding_add(check,
+                              "%s was answered with success, but is not in the ledger of %s.",
+                              operation->key, finding_counter(check, attempt->counter))
+                : finding_add(check, "%s is in the ledger with another %s than it was answered.",
+                              operation->key, what);
+        finding_attempt(check, violation, operation->witness);
+        finding_row(check, violation, row);
+    }
+    finding_close(check, promises,
+                  "Whoever was told yes is in the ledger, with the same numbers: successes %s.",
+                  number(promises).text);
+}
+
+// Nobody knows what the server answered, but what it did must be what was asked.
+static void check_unanswered(struct check *check, const struct operation *operation, uint32_t row)
+{
+    const struct evidence *evidence = check->evidence;
+    uint32_t i = operation->first_attempt;
+    while (evidence->history->attempts[i].outcome != OUTCOME_INFO)
+        i = evidence->next_attempt[i];
+    const struct attempt *attempt = &evidence->history->attempts[i];
+    const struct ledger_row *effect = &evidence->ledger->rows[row];
+    const char *what = changes(attempt) && effect->leg == 0 ? difference(attempt, effect) : NULL;
+    if (what == NULL)
+        return;
+    struct violation *violation = finding_add(
+        check, "%s is in the ledger with another %s than was asked for.", operation->key, what);
+    finding_attempt(check, violation, i);
+    finding_row(check, violation, row);
+}
+
+static void check_origin(struct check *check, uint32_t row)
+{
+    const struct evidence *evidence = check->evidence;
+    const struct ledger_row *effect = &evidence->ledger->rows[row];
+    const char *counter = finding_counter(check, effect->counter);
+    struct violation *violation = NULL;
+    if (!evidence_is_ours(evidence, effect->key)) {
+        if (check->options->allow_foreign)
+            return;
+        violation =
+            effect->key[0] == '\0'
+                ? finding_add(check, "%s was changed by an administrator during the run.", counter)
+                : finding_add(check, "%s was changed by somebody else (%s) during the run.",
+                              counter, effect->key);
+    } else {
+        const struct operation *operation = &evidence->operations[evidence->operation_of_row[row]];
+        if (operation->has_info && !operation->has_ok)
+            check_unanswered(check, operation, row);
+        if (operation->first_attempt != NOTHING || !evidence->history->whole)
+            return;
+        violation =
+            finding_add(check, "%s changed %s, but no client has sent it.", effect->key, counter);
+    }
+    finding_row(check, violation, row);
+}
+
+static void check_nowhere(struct check *check)
+{
+    const struct evidence *evidence = check->evidence;
+    int64_t effects = 0;
+    finding_open(check, "nothing-from-nowhere");
+    for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
+        struct range range = evidence_rows_above(evidence, i);
+        effects += range.end - range.from;
+        for (uint32_t at = range.from; at < range.end; at++)
+            check_origin(check, evidence->rows[at]);
+    }
+    finding_close(check, effects,
+                  "Every change was asked for by a request that was not refused%s: changes %s.",
+                  check->options->allow_foreign ? ", or is somebody else's" : "",
+                  number(effects).text);
+}
+
+static void check_refused(struct check *check)
+{
+    const struct evidence *evidence = check->evidence;
+    int64_t refused = 0;
+    finding_open(check, "refusals-changed-nothing");
+    for (size_t i = 0; i < evidence->n_operations && evidence->history->whole; i++) {
+        const struct operation *operation = &evidence->operations[i];
+        if (operation->first_attempt == NOTHING || operation->has_ok || operation->has_info)
+            continue;
+        refused++;
+        if (operation->rows[0] == NOTHING && operation->rows[1] == NOTHING)
+            continue;
+        struct violation *violation = finding_add(
+            check, "%s was refused each time, and yet is in the ledger.", operation->key);
+        finding_attempt(check, violation, operation->first_attempt);
+        finding_row(check, violation, operation->rows[0]);
+        finding_row(check, violation, operation->rows[1]);
+    }
+    finding_close(check, refused,
+                  "Whoever was only told no is not in the ledger: refused operations %s.",
+                  number(refused).text);
+}
+
+void presence_check(struct check *check)
+{
+    check_lost(check);
+    check_nowhere(check);
+    check_refused(check);
+}

@@ -1,0 +1,115 @@
+// A GET and a refusal both say what was left at a version, so both can be held against the ledger.
+// A refusal must also have been right: too little was left, or the user had already had the share.
+#include "check/finding.h"
+#include "check/rules.h"
+
+#include <string.h>
+
+// The first row of the version, or NOTHING. `from` moves along: readings come by version.
+static uint32_t find_version(const struct evidence *evidence, struct range *range, int64_t version)
+{
+    while (range->from < range->end && evidence_row(evidence, range->from)->version < version)
+        range->from++;
+    bool found =
+        range->from < range->end && evidence_row(evidence, range->from)->version == version;
+    return found ? range->from : NOTHING;
+}
+
+// Whether one of the rows of this version has what was read. Twins each tell their own story.
+static bool row_agrees(const struct evidence *evidence, uint32_t place, uint32_t end,
+                       int64_t remaining)
+{
+    end = evidence_group_end(evidence, place, end);
+    for (; place < end; place++) {
+        if (evidence_row(evidence, place)->remaining == remaining)
+            return true;
+    }
+    return false;
+}
+
+static void check_state(struct check *check, const struct reading *reading, struct range *range)
+{
+    const struct evidence *evidence = check->evidence;
+    const struct attempt *attempt = &evidence->history->attempts[reading->attempt];
+    const char *counter = finding_counter(check, reading->counter);
+    int64_t before = evidence->history->head.counters[reading->counter].remaining;
+    bool baseline = reading->version == evidence->baselines[reading->counter];
+    uint32_t place = baseline ? NOTHING : find_version(evidence, range, reading->version);
+    struct violation *violation = NULL;
+    if (!baseline && place == NOTHING) {
+        violation = finding_add(check, "%s: somebody read version %s, which there never was.",
+                                counter, number(reading->version).text);
+    } else {
+        if (attempt->remaining == HISTORY_NONE || (baseline && before == HISTORY_NONE))
+            return;
+        if (baseline ? attempt->remaining == before
+                     : row_agrees(evidence, place, range->end, attempt->remaining))
+            return;
+        int64_t there = baseline ? before : evidence_row(evidence, place)->remaining;
+        violation = finding_add(check, "%s: at version %s there were %s left, but %s were read.",
+                                counter, number(reading->version).text, number(there).text,
+                                number(attempt->remaining).text);
+    }
+    finding_attempt(check, violation, reading->attempt);
+    if (place != NOTHING)
+        finding_row(check, violation, evidence->rows[place]);
+}
+
+static void check_shares(struct check *check, const struct reading *reading)
+{
+    const struct evidence *evidence = check->evidence;
+    const struct attempt *attempt = &evidence->history->attempts[reading->attempt];
+    int64_t limit = evidence->history->head.counters[reading->counter].per_user_limit;
+    if (limit == HISTORY_NONE || evidence->administrated[reading->counter])
+        return;
+    int64_t had = evidence_shares(evidence, reading->counter, attempt->user, reading->version);
+    if (had >= limit)
+        return;
+    struct violation *violation = finding_add(
+        check, "%s was refused (%s) with %s of %s at version %s.", attempt->user, attempt->detail,
+        number(had).text, number(limit).text, number(reading->version).text);
+    finding_attempt(check, violation, reading->attempt);
+}
+
+static void check_reason(struct check *check, const struct reading *reading)
+{
+    const struct attempt *attempt = &check->evidence->history->attempts[reading->attempt];
+    if (attempt->outcome != OUTCOME_FAIL)
+        return;
+    bool stock = strcmp(attempt->detail, "out-of-stock") == 0;
+    if (strcmp(attempt->detail, "limit-reached") == 0 ||
+        strcmp(attempt->detail, "already-drawn") == 0) {
+        check_shares(check, reading);
+    } else if (stock || strcmp(attempt->detail, "coupon-exhausted") == 0) {
+        int64_t wanted = stock ? attempt->quantity : 1;
+        if (attempt->remaining < wanted)
+            return;
+        struct violation *violation = finding_add(
+            check, "%s was refused (%s): it asked for %s, and %s were left.", attempt->key,
+            attempt->detail, number(wanted).text, number(attempt->remaining).text);
+        finding_attempt(check, violation, reading->attempt);
+    }
+}
+
+void readings_check(struct check *check)
+{
+    const struct evidence *evidence = check->evidence;
+    int64_t refusals = 0;
+    finding_open(check, "readings-true");
+    for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
+        struct range rows = evidence_rows_above(evidence, i);
+        struct range range = evidence_readings(evidence, i);
+        for (uint32_t at = range.from; at < range.end; at++) {
+            const struct reading *reading = &evidence->readings[at];
+            // What is older than the run is stale, which real-time-order says.
+            if (reading->version >= evidence->baselines[i])
+                check_state(check, reading, &rows);
+            check_reason(check, reading);
+            refusals += evidence->history->attempts[reading->attempt].outcome == OUTCOME_FAIL;
+        }
+    }
+    finding_close(check, (int64_t)evidence->n_readings,
+                  "What was read was true at its version, and each refusal was right:"
+                  " readings %s, refusals %s.",
+                  number((int64_t)evidence->n_readings - refusals).text, number(refusals).text);
+}

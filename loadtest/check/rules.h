@@ -1,0 +1,22 @@
+// The rules, a function each: it looks at the evidence and writes one or more invariants' lines.
+//
+// To add one: a function here, its file, and a line in check.c.
+#pragma once
+
+#include "base/cleanup.h"
+
+#include <stdbool.h>
+
+struct check;
+
+void versions_check(struct check *check);     // versions-without-gap
+void presence_check(struct check *check);     // nothing-lost, nothing-from-nowhere, refusals-...
+void conservation_check(struct check *check); // no-oversell, conservation
+void draws_check(struct check *check);        // draws-whole
+void readings_check(struct check *check);     // readings-true
+void real_time_check(struct check *check);    // real-time-order
+void tokens_check(struct check *check);       // fencing-tokens
+// False: out of memory.
+MUST_CHECK bool
+keys_check(struct check *check);      // one-key-one-effect, identical-replays, unique-codes
+void caps_check(struct check *check); // caps

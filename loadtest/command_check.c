@@ -1,0 +1,196 @@
+// holdfast-load check: the history against the ledger, again or elsewhere.
+#include "commands.h"
+
+#include "check/check.h"
+#include "control/http.h"
+#include "report/report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct check_plan {
+    const char *history_path, *ledger_path, *save_path;
+    const char *urls[HISTORY_TARGETS_MAX]; // none: those of the history
+    size_t n_urls;
+    const char *token;
+    bool allow_foreign;
+};
+
+static void usage(FILE *out)
+{
+    fputs("Usage: holdfast-load check HISTORY [FLAGS]\n"
+          "\n"
+          "Proves from a history that `holdfast-load run --history HISTORY` wrote, and from the\n"
+          "service's ledger, that nothing was lost, doubled, oversold or out of order.\n"
+          "\n"
+          "  --url URL            where to ask for the ledger (default: the history's targets); "
+          "may be\n"
+          "                       given several times: the first that answers is asked\n"
+          "  --admin-token TOKEN  for the ledger (or HOLDFAST_AUTH_ADMIN_TOKEN)\n"
+          "  --ledger FILE        read the ledger from a file instead\n"
+          "  --save-ledger FILE   keep what was fetched, for checking again later\n"
+          "  --allow-foreign      rows of other clients are no violation\n"
+          "\n"
+          "Exit codes: 0 no violation, 1 violations, 2 it could not be checked.\n",
+          out);
+}
+
+static int complain(const char *error)
+{
+    (void)fprintf(stderr, "holdfast-load check: %s\n", error);
+    return EXIT_COULD_NOT;
+}
+
+static int complain_of_file(const char *path)
+{
+    (void)fprintf(stderr, "holdfast-load check: %s: %s\n", path, strerror(errno));
+    return EXIT_COULD_NOT;
+}
+
+static void close_file(FILE **file)
+{
+    if (*file != NULL)
+        (void)fclose(*file);
+}
+
+static void close_descriptor(const int *descriptor)
+{
+    if (*descriptor >= 0)
+        (void)close(*descriptor);
+}
+
+static void free_http(struct http **http)
+{
+    http_free(*http);
+}
+
+static bool fetch(struct check_plan *plan, const struct history_head *head, struct ledger *ledger,
+                  char *ret_error)
+{
+    for (size_t i = 0; plan->n_urls == 0 && i < head->n_targets; i++)
+        plan->urls[i] = head->targets[i];
+    size_t n_urls = plan->n_urls > 0 ? plan->n_urls : head->n_targets;
+    struct http *http CLEANUP(free_http) = http_new(plan->urls, n_urls, plan->token);
+    if (http == NULL) {
+        (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
+        return false;
+    }
+    return ledger_fetch(http, head, ledger, ret_error);
+}
+
+static int get_ledger(struct check_plan *plan, const struct history_head *head,
+                      struct ledger *ledger)
+{
+    char error[HISTORY_ERROR_MAX];
+    if (plan->ledger_path == NULL)
+        return fetch(plan, head, ledger, error) ? EXIT_FINE : complain(error);
+    FILE *file CLEANUP(close_file) = fopen(plan->ledger_path, "re");
+    if (file == NULL)
+        return complain_of_file(plan->ledger_path);
+    return ledger_load(file, head, ledger, error) ? EXIT_FINE : complain(error);
+}
+
+static int save_ledger(const char *path, const struct history_head *head,
+                       const struct ledger *ledger)
+{
+    char error[HISTORY_ERROR_MAX];
+    FILE *file CLEANUP(close_file) = fopen(path, "we");
+    if (file == NULL)
+        return complain_of_file(path);
+    return ledger_save(ledger, head, file, error) ? EXIT_FINE : complain(error);
+}
+
+static int check(struct check_plan *plan)
+{
+    int descriptor CLEANUP(close_descriptor) = open(plan->history_path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return complain_of_file(plan->history_path);
+    struct history history CLEANUP(history_release) = {.whole = false};
+    struct ledger ledger CLEANUP(ledger_release) = {.n_rows = 0};
+    struct verdict verdict CLEANUP(verdict_release) = {.done = false};
+    struct buffer text CLEANUP(buffer_release) = {0};
+    char error[HISTORY_ERROR_MAX];
+    if (!history_read_file(descriptor, &history, error)) {
+        (void)fprintf(stderr, "holdfast-load check: %s: %s\n", plan->history_path, error);
+        return EXIT_COULD_NOT;
+    }
+    int code = get_ledger(plan, &history.head, &ledger);
+    if (code == EXIT_FINE && plan->save_path != NULL)
+        code = save_ledger(plan->save_path, &history.head, &ledger);
+    if (code != EXIT_FINE)
+        return code;
+    const struct check_options options = {.allow_foreign = plan->allow_foreign};
+    check_history(&history, &ledger, &options, &verdict);
+    verdict_write_text(&verdict, &text);
+    if (text.data != NULL)
+        (void)fwrite(text.data, 1, text.length, stdout);
+    if (!verdict.done)
+        return EXIT_COULD_NOT;
+    return verdict.violations > 0 ? EXIT_NOT_FINE : EXIT_FINE;
+}
+
+enum flag { FLAG_URL = 1, FLAG_TOKEN, FLAG_LEDGER, FLAG_SAVE, FLAG_FOREIGN, FLAG_HELP };
+
+static const struct option flags[] = {
+    {"url", required_argument, NULL, FLAG_URL},
+    {"admin-token", required_argument, NULL, FLAG_TOKEN},
+    {"ledger", required_argument, NULL, FLAG_LEDGER},
+    {"save-ledger", required_argument, NULL, FLAG_SAVE},
+    {"allow-foreign", no_argument, NULL, FLAG_FOREIGN},
+    {"help", no_argument, NULL, FLAG_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+// False where the flag cannot be taken.
+static bool take_flag(struct check_plan *plan, int flag, const char *value)
+{
+    switch (flag) {
+    case FLAG_URL:
+        if (plan->n_urls == HISTORY_TARGETS_MAX)
+            return false;
+        plan->urls[plan->n_urls++] = value;
+        return true;
+    case FLAG_TOKEN:
+        plan->token = value;
+        return true;
+    case FLAG_LEDGER:
+        plan->ledger_path = value;
+        return true;
+    case FLAG_SAVE:
+        plan->save_path = value;
+        return true;
+    case FLAG_FOREIGN:
+        plan->allow_foreign = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int command_check(int argc, char **argv)
+{
+    struct check_plan plan = {.token = getenv("HOLDFAST_AUTH_ADMIN_TOKEN")};
+    int flag;
+    argv[0] = "holdfast-load check"; // getopt's complaints begin with it
+    while ((flag = getopt_long(argc, argv, "h", flags, NULL)) != -1) {
+        if (flag == FLAG_HELP || flag == 'h') {
+            usage(stdout);
+            return EXIT_FINE;
+        }
+        if (!take_flag(&plan, flag, optarg)) {
+            (void)fputs("See `holdfast-load check --help`.\n", stderr);
+            return EXIT_COULD_NOT;
+        }
+    }
+    if (optind + 1 != argc)
+        return complain("which history? Give one file; see `holdfast-load check --help`.");
+    plan.history_path = argv[optind];
+    if (plan.ledger_path != NULL && plan.n_urls > 0)
+        return complain("--ledger and --url: the ledger comes from one or the other");
+    return check(&plan);
+}

@@ -1,0 +1,205 @@
+// Control requests go to one target for as long as it answers, and then to the next: after a fault
+// was injected the first of several instances may be gone. A POST that may have arrived is not sent
+// again. Proxies of the environment are ignored, as the load itself ignores them.
+#include "control/http.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "history/history.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_TIMEOUT_MS 2000L
+#define REQUEST_TIMEOUT_MS 30000L
+#define BUSY_PATIENCE_NS (10 * NS_PER_S)
+#define BUSY_PAUSE_NS (250 * NS_PER_MS)
+#define ANSWER_MAX (64u * 1024 * 1024)
+
+struct http {
+    CURL *curl;
+    const char *const *urls;
+    size_t n_urls, current;
+    struct curl_slist *headers;
+    struct buffer answer;
+};
+
+static size_t on_bytes(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct buffer *answer = arg;
+    if (answer->length + size * n > ANSWER_MAX)
+        return 0;
+    buffer_append(answer, bytes, size * n);
+    return answer->failed ? 0 : size * n;
+}
+
+static bool add_header(struct http *http, const char *header)
+{
+    struct curl_slist *grown = curl_slist_append(http->headers, header);
+    if (grown == NULL)
+        return false;
+    http->headers = grown;
+    return true;
+}
+
+static bool add_headers(struct http *http, const char *token)
+{
+    struct buffer authorization CLEANUP(buffer_release) = {0};
+    if (token != NULL)
+        buffer_format(&authorization, "Authorization: Bearer %s", token);
+    if (authorization.failed || (token != NULL && !add_header(http, authorization.data)))
+        return false;
+    // Expect: without it libcurl would wait for a 100 before a large body.
+    return add_header(http, "Content-Type: application/json") && add_header(http, "Expect:");
+}
+
+struct http *http_new(const char *const *urls, size_t n_urls, const char *token)
+{
+    struct http *http = calloc(1, sizeof *http);
+    if (http == NULL)
+        return NULL;
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    http->urls = urls;
+    http->n_urls = n_urls;
+    http->curl = curl_easy_init();
+    if (http->curl == NULL || !add_headers(http, token)) {
+        http_free(http);
+        return NULL;
+    }
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, http->headers);
+    curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT_MS, REQUEST_TIMEOUT_MS);
+    curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(http->curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, &http->answer);
+    return http;
+}
+
+void http_free(struct http *http)
+{
+    if (http == NULL)
+        return;
+    curl_easy_cleanup(http->curl);
+    curl_slist_free_all(http->headers);
+    buffer_release(&http->answer);
+    free(http);
+    curl_global_cleanup();
+}
+
+struct request {
+    const char *method, *path, *body; // body NULL: none
+    bool repeatable;                  // sending it twice does no more than once
+    char *ret_error;
+};
+
+static CURLcode send_once(struct http *http, const struct request *request, const char *url)
+{
+    struct buffer address CLEANUP(buffer_release) = {0};
+    size_t length = strlen(url);
+    while (length > 0 && url[length - 1] == '/')
+        length--;
+    buffer_append(&address, url, length);
+    buffer_append_text(&address, request->path);
+    if (address.failed)
+        return CURLE_OUT_OF_MEMORY;
+    curl_easy_setopt(http->curl, CURLOPT_URL, address.data);
+    curl_easy_setopt(http->curl, CURLOPT_HTTPGET, 1L);
+    if (request->body != NULL) {
+        curl_easy_setopt(http->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(request->body));
+        curl_easy_setopt(http->curl, CURLOPT_POSTFIELDS, request->body);
+    }
+    curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, request->method);
+    buffer_clear(&http->answer);
+    return curl_easy_perform(http->curl);
+}
+
+// "Connection refused" says more than "Couldn't connect to server".
+static const char *reason(const struct http *http, CURLcode code)
+{
+    long number = 0;
+    (void)curl_easy_getinfo(http->curl, CURLINFO_OS_ERRNO, &number);
+    return code == CURLE_COULDNT_CONNECT && number != 0 ? strerror((int)number)
+                                                        : curl_easy_strerror(code);
+}
+
+// Asks one target after the other, beginning with the one that answered last. The status, or 0 with
+// a sentence.
+static long send_to_any(struct http *http, const struct request *request)
+{
+    CURLcode code = CURLE_COULDNT_CONNECT;
+    for (size_t tried = 0; tried < http->n_urls; tried++) {
+        const char *url = http->urls[http->current];
+        code = send_once(http, request, url);
+        long status = 0;
+        if (code == CURLE_OK &&
+            curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+            status != 0)
+            return status;
+        text_format(request->ret_error, HISTORY_ERROR_MAX, "%s %.150s at %.200s: %s.",
+                    request->method, request->path, url, reason(http, code));
+        if (!request->repeatable && code != CURLE_COULDNT_CONNECT &&
+            code != CURLE_COULDNT_RESOLVE_HOST)
+            return 0;
+        http->current = (http->current + 1) % http->n_urls;
+    }
+    return 0;
+}
+
+static void describe(const struct http *http, const struct request *request, long status,
+                     const json_t *answer)
+{
+    const char *type = json_string_value(json_object_get(answer, "type"));
+    const char *detail = json_string_value(json_object_get(answer, "detail"));
+    const char *slash = type != NULL ? strrchr(type, '/') : NULL;
+    text_format(
+        request->ret_error, HISTORY_ERROR_MAX,
+        "%s %.100s at %.150s was answered with %ld%s%.40s%s%.150s%s", request->method,
+        request->path, http->urls[http->current], status, slash != NULL ? " " : "",
+        slash != NULL ? slash + 1 : "", detail != NULL ? ": " : ".", detail != NULL ? detail : "",
+        status == 401 || status == 403 ? " Give --admin-token, or set HOLDFAST_AUTH_ADMIN_TOKEN."
+                                       : "");
+}
+
+static bool read_answer(const struct http *http, const struct request *request, long status,
+                        json_t **ret_json)
+{
+    const char *text = http->answer.data != NULL ? http->answer.data : "";
+    json_t *answer = json_loadb(text, http->answer.length, JSON_DECODE_ANY, NULL);
+    if (status >= 200 && status < 300 && answer != NULL) {
+        *ret_json = answer;
+        return true;
+    }
+    if (status >= 200 && status < 300)
+        text_format(request->ret_error, HISTORY_ERROR_MAX,
+                    "%s %.100s at %.200s was answered with %ld and something that is no JSON.",
+                    request->method, request->path, http->urls[http->current], status);
+    else
+        describe(http, request, status, answer);
+    json_decref(answer);
+    return false;
+}
+
+bool http_call(struct http *http, const char *method, const char *path, const json_t *body,
+               json_t **ret_json, char *ret_error)
+{
+    char *text CLEANUP(free_memory) = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (body != NULL && text == NULL) {
+        text_format(ret_error, HISTORY_ERROR_MAX, "%s %.100s: out of memory.", method, path);
+        return false;
+    }
+    struct request request = {.method = method,
+                              .path = path,
+                              .body = text,
+                              .repeatable = strcmp(method, "POST") != 0,
+                              .ret_error = ret_error};
+    int64_t patience_ends_ns = clock_now_ns() + BUSY_PATIENCE_NS;
+    long status = send_to_any(http, &request);
+    while (status == 503 && request.repeatable && clock_now_ns() < patience_ends_ns) {
+        clock_sleep_ns(BUSY_PAUSE_NS);
+        http->current = (http->current + 1) % http->n_urls;
+        status = send_to_any(http, &request);
+    }
+    return status != 0 && read_answer(http, &request, status, ret_json);
+}

@@ -1,0 +1,39 @@
+// Walks one JSON object without allocating: the hot path reads answers with it, and the checker the
+// lines of a history. Nested values are skipped over. Not a validator: it accepts some texts that
+// are no JSON, and refuses none that is.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum flat_kind {
+    FLAT_END, // the object is over
+    FLAT_INT, // a whole number that fits
+    FLAT_TEXT,
+    FLAT_TRUE,
+    FLAT_FALSE,
+    FLAT_NULL,
+    FLAT_OTHER, // an object, an array, any other number: skipped
+    FLAT_ERROR, // this is no object, or it is cut off
+};
+
+struct flat_json {
+    const char *at, *end;
+};
+
+struct flat_member {
+    const char *name; // between the quotes, escapes left as they are
+    size_t name_length;
+    int64_t number;   // FLAT_INT
+    const char *text; // FLAT_TEXT: between the quotes, escapes left as they are
+    size_t text_length;
+};
+
+// FLAT_ERROR on the first flat_json_next if the text is no object.
+struct flat_json flat_json_open(const char *text, size_t length);
+enum flat_kind flat_json_next(struct flat_json *json, struct flat_member *ret_member);
+bool flat_member_is(const struct flat_member *member, const char *name);
+
+// Copies a text, resolving escapes, always terminated. False if it did not fit whole.
+bool flat_text_copy(char *target, size_t size, const struct flat_member *member);

@@ -1,0 +1,68 @@
+// The history of a run: what every request was, when it was sent, and what came of it. JSON lines,
+// described in loadtest/README.md. Times are nanoseconds on CLOCK_MONOTONIC since the run began.
+#pragma once
+
+#include "base/cleanup.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HISTORY_FORMAT 1
+#define HISTORY_TEXT_MAX 64     // bytes of a key, user or detail
+#define HISTORY_COUNTER_MAX 144 // bytes of a counter's name
+#define HISTORY_RUN_MAX 16      // bytes of a run's name, with which its keys begin
+#define HISTORY_ERROR_MAX 512   // bytes of an error's sentence
+#define HISTORY_TARGETS_MAX 32
+#define HISTORY_NEVER INT64_MAX  // the completion of an attempt whose outcome is not known
+#define HISTORY_NONE INT64_C(-1) // a number that the answer did not carry
+
+enum counter_kind { COUNTER_STOCK, COUNTER_COUPON, COUNTER_LOTTERY, COUNTER_PRIZE };
+
+// A counter that the run uses, as it was before the first request.
+struct history_counter {
+    char name[HISTORY_COUNTER_MAX + 1]; // "stock/load-k3x9-1"
+    enum counter_kind kind;
+    int64_t version, remaining;
+    int64_t total;          // coupon: how many there are in all; prize: its quantity; else -1
+    int64_t per_user_limit; // coupon, lottery; else -1
+};
+
+struct history_head {
+    char run[HISTORY_RUN_MAX + 1];
+    char scenario[32];
+    int64_t started_at_ms; // wall clock
+    char targets[HISTORY_TARGETS_MAX][256];
+    size_t n_targets;
+    struct history_counter *counters;
+    size_t n_counters;
+};
+
+enum attempt_kind { KIND_DEDUCT, KIND_ISSUE, KIND_DRAW, KIND_READ, KIND_OTHER, KIND_COUNT };
+
+// ok: a 2xx. fail: the server says, and promises, that nothing was changed. info: nobody knows; it
+// may have had its effect, or may have it later.
+enum attempt_outcome { OUTCOME_OK, OUTCOME_FAIL, OUTCOME_INFO };
+
+// One request. Several with one key are one operation: retries and duplicates.
+struct attempt {
+    int64_t op;      // the operation's number in the run
+    int64_t attempt; // 0, then 1, 2, ... for retries and duplicates
+    enum attempt_kind kind;
+    enum attempt_outcome outcome;
+    size_t counter;             // index into the head's counters; SIZE_MAX for KIND_OTHER
+    size_t target;              // index into the head's targets
+    int status;                 // HTTP status; 0 if there was no answer
+    bool replayed;              // Idempotent-Replayed: true
+    int64_t invoke_ns;          // before the first byte that could have an effect was sent
+    int64_t complete_ns;        // after the answer was read; HISTORY_NEVER for OUTCOME_INFO
+    int64_t quantity;           // deduct; else HISTORY_NONE
+    int64_t version, remaining; // from the answer, or HISTORY_NONE
+    // Borrowed; "" if there is none. detail: a coupon's code, a draw's prize ("" is the blank), a
+    // problem's slug, or what went wrong ("timeout").
+    const char *key, *user, *detail;
+};
+
+const char *counter_kind_name(enum counter_kind kind);          // "stock"
+const char *attempt_kind_name(enum attempt_kind kind);          // "deduct"
+const char *attempt_outcome_name(enum attempt_outcome outcome); // "ok"

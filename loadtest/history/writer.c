@@ -1,0 +1,235 @@
+// The file of a history. A line is put together on the stack and appended to the thread's buffer in
+// one piece; buffers are written whole under a lock, so lines never mix. The closing line is
+// written last: a history without it was cut short.
+#include "history/writer.h"
+
+#include "base/text.h"
+#include "history/line.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// The literals come to less than 200 bytes, and there are at most 9 numbers.
+#define LINE_MAX_BYTES                                                                             \
+    (200 + 9 * LINE_INT_ROOM + 3 * LINE_TEXT_ROOM(HISTORY_TEXT_MAX) +                              \
+     LINE_TEXT_ROOM(HISTORY_COUNTER_MAX))
+
+struct history_writer {
+    int descriptor;
+    pthread_mutex_t lock; // guards what follows, and the order of writes
+    int error;            // errno of the first failure, or 0
+};
+
+static json_t *counter_json(const struct history_counter *counter)
+{
+    json_t *json =
+        json_pack("{s:s, s:s}", "name", counter->name, "kind", counter_kind_name(counter->kind));
+    const struct {
+        const char *name;
+        int64_t number;
+    } numbers[] = {{"version", counter->version},
+                   {"remaining", counter->remaining},
+                   {"total", counter->total},
+                   {"per_user_limit", counter->per_user_limit}};
+    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++) {
+        if (numbers[i].number != HISTORY_NONE)
+            json_object_set_new(json, numbers[i].name, json_integer(numbers[i].number));
+    }
+    return json;
+}
+
+// One line; the caller frees. NULL: out of memory, or a text that is not UTF-8.
+static char *head_line(const struct history_head *head)
+{
+    json_t *targets = json_array(), *counters = json_array();
+    for (size_t i = 0; i < head->n_targets; i++)
+        json_array_append_new(targets, json_string(head->targets[i]));
+    for (size_t i = 0; i < head->n_counters; i++)
+        json_array_append_new(counters, counter_json(&head->counters[i]));
+    json_t *json =
+        json_pack("{s:i, s:s, s:s, s:I, s:o, s:o}", "holdfast_history", HISTORY_FORMAT, "run",
+                  head->run, "scenario", head->scenario, "started_at_ms",
+                  (json_int_t)head->started_at_ms, "targets", targets, "counters", counters);
+    char *line = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
+    return line;
+}
+
+static int open_unnamed(void)
+{
+    const char *folder = getenv("TMPDIR");
+    char path[4096];
+    if (!text_format(path, sizeof path, "%s/holdfast-history-XXXXXX",
+                     folder != NULL && folder[0] != '\0' ? folder : "/tmp")) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    int descriptor = mkostemp(path, O_CLOEXEC);
+    if (descriptor >= 0)
+        unlink(path);
+    return descriptor;
+}
+
+static int write_all(int descriptor, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t written = write(descriptor, bytes, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return errno;
+        bytes += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+static bool write_head(struct history_writer *writer, const struct history_head *head)
+{
+    char *line CLEANUP(free_memory) = head_line(head);
+    writer->error = line == NULL ? ENOMEM : write_all(writer->descriptor, line, strlen(line));
+    if (writer->error == 0)
+        writer->error = write_all(writer->descriptor, "\n", 1);
+    return writer->error == 0;
+}
+
+bool history_create(const char *path, const struct history_head *head,
+                    struct history_writer **ret_writer, char *ret_error)
+{
+    const char *name = path != NULL ? path : "a temporary file";
+    int descriptor =
+        path != NULL ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : open_unnamed();
+    if (descriptor < 0) {
+        text_format(ret_error, HISTORY_ERROR_MAX, "The history %.300s cannot be created: %s.", name,
+                    strerror(errno));
+        return false;
+    }
+    struct history_writer *writer = calloc(1, sizeof *writer);
+    if (writer != NULL) {
+        writer->descriptor = descriptor;
+        pthread_mutex_init(&writer->lock, NULL);
+    }
+    if (writer == NULL || !write_head(writer, head)) {
+        text_format(ret_error, HISTORY_ERROR_MAX, "The history %.300s cannot be written: %s.", name,
+                    strerror(writer != NULL ? writer->error : ENOMEM));
+        if (writer != NULL)
+            history_free(writer);
+        else
+            close(descriptor);
+        return false;
+    }
+    *ret_writer = writer;
+    return true;
+}
+
+static char *put_request(char *at, const struct history_head *head, const struct attempt *attempt)
+{
+    at = LINE_PUT(at, "{\"op\":");
+    at = line_int(at, attempt->op);
+    at = LINE_PUT(at, ",\"attempt\":");
+    at = line_int(at, attempt->attempt);
+    at = LINE_PUT(at, ",\"kind\":");
+    at = line_text(at, attempt_kind_name(attempt->kind), HISTORY_TEXT_MAX);
+    if (attempt->counter != SIZE_MAX) {
+        at = LINE_PUT(at, ",\"counter\":");
+        at = line_text(at, head->counters[attempt->counter].name, HISTORY_COUNTER_MAX);
+    }
+    at = LINE_PUT(at, ",\"target\":");
+    at = line_int(at, (int64_t)attempt->target);
+    if (attempt->key[0] != '\0') {
+        at = LINE_PUT(at, ",\"key\":");
+        at = line_text(at, attempt->key, HISTORY_TEXT_MAX);
+    }
+    if (attempt->user[0] != '\0') {
+        at = LINE_PUT(at, ",\"user\":");
+        at = line_text(at, attempt->user, HISTORY_TEXT_MAX);
+    }
+    if (attempt->quantity != HISTORY_NONE) {
+        at = LINE_PUT(at, ",\"quantity\":");
+        at = line_int(at, attempt->quantity);
+    }
+    at = LINE_PUT(at, ",\"invoke_ns\":");
+    return line_int(at, attempt->invoke_ns);
+}
+
+static char *put_answer(char *at, const struct attempt *attempt)
+{
+    at = LINE_PUT(at, ",\"complete_ns\":");
+    at = attempt->complete_ns != HISTORY_NEVER ? line_int(at, attempt->complete_ns)
+                                               : LINE_PUT(at, "null");
+    at = LINE_PUT(at, ",\"outcome\":");
+    at = line_text(at, attempt_outcome_name(attempt->outcome), HISTORY_TEXT_MAX);
+    at = LINE_PUT(at, ",\"status\":");
+    at = line_int(at, attempt->status);
+    if (attempt->version != HISTORY_NONE) {
+        at = LINE_PUT(at, ",\"version\":");
+        at = line_int(at, attempt->version);
+    }
+    if (attempt->remaining != HISTORY_NONE) {
+        at = LINE_PUT(at, ",\"remaining\":");
+        at = line_int(at, attempt->remaining);
+    }
+    if (attempt->replayed)
+        at = LINE_PUT(at, ",\"replayed\":true");
+    if (attempt->detail[0] != '\0') {
+        at = LINE_PUT(at, ",\"detail\":");
+        at = line_text(at, attempt->detail, HISTORY_TEXT_MAX);
+    }
+    return LINE_PUT(at, "}\n");
+}
+
+void history_line(struct buffer *buffer, const struct history_head *head,
+                  const struct attempt *attempt)
+{
+    char line[LINE_MAX_BYTES];
+    char *end = put_answer(put_request(line, head, attempt), attempt);
+    buffer_append(buffer, line, (size_t)(end - line));
+}
+
+void history_flush(struct history_writer *writer, struct buffer *buffer)
+{
+    pthread_mutex_lock(&writer->lock);
+    if (writer->error == 0)
+        writer->error =
+            buffer->failed ? ENOMEM : write_all(writer->descriptor, buffer->data, buffer->length);
+    pthread_mutex_unlock(&writer->lock);
+    if (buffer->failed)
+        buffer_release(buffer);
+    else
+        buffer_clear(buffer);
+}
+
+bool history_finish(struct history_writer *writer, int64_t attempts, char *ret_error)
+{
+    char line[64];
+    text_format(line, sizeof line, "{\"end\":true,\"attempts\":%lld}\n", (long long)attempts);
+    if (writer->error == 0)
+        writer->error = write_all(writer->descriptor, line, strlen(line));
+    // What is no regular file, such as a pipe, cannot be synced and need not be.
+    if (writer->error == 0 && fsync(writer->descriptor) != 0 && errno != EINVAL && errno != EROFS)
+        writer->error = errno;
+    if (writer->error != 0)
+        text_format(ret_error, HISTORY_ERROR_MAX,
+                    "The history is not complete: writing it failed: %s.", strerror(writer->error));
+    return writer->error == 0;
+}
+
+int history_descriptor(const struct history_writer *writer)
+{
+    return writer->descriptor;
+}
+
+void history_free(struct history_writer *writer)
+{
+    if (writer == NULL)
+        return;
+    close(writer->descriptor);
+    pthread_mutex_destroy(&writer->lock);
+    free(writer);
+}

@@ -1,0 +1,30 @@
+// Writes a history. Lines of several threads go through one writer; each thread gathers its lines
+// in a buffer of its own and hands it over when it is large.
+#pragma once
+
+#include "base/text.h"
+#include "history/history.h"
+
+struct history_writer;
+
+// Creates or truncates the file and writes the head. `path` NULL: a temporary file without a name.
+// False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).
+MUST_CHECK bool history_create(const char *path, const struct history_head *head,
+                               struct history_writer **ret_writer, char *ret_error);
+
+// Appends the attempt's line to a buffer. No I/O; about a quarter of a microsecond.
+void history_line(struct buffer *buffer, const struct history_head *head,
+                  const struct attempt *attempt);
+
+// Writes whole lines and clears the buffer. Any thread. After a failure (a full disk) it writes no
+// more, and history_finish tells: the run goes on, and what was written stays.
+void history_flush(struct history_writer *writer, struct buffer *buffer);
+
+// Writes the closing line, which says that the history is whole, and syncs. False with a sentence
+// if any write failed. Once, after the last flush; before history_free.
+MUST_CHECK bool history_finish(struct history_writer *writer, int64_t attempts, char *ret_error);
+
+// The descriptor, for reading what was written (history_read_file); valid until history_free.
+int history_descriptor(const struct history_writer *writer);
+
+void history_free(struct history_writer *writer); // NULL is fine

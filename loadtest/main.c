@@ -1,0 +1,43 @@
+// The load tester's program: one command or the other.
+#include "base/version.h"
+#include "commands.h"
+#include "run/options.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static void usage(FILE *out)
+{
+    fputs("Usage: holdfast-load run [URL ...] [FLAGS]     load the service, prove that it kept its "
+          "word\n"
+          "       holdfast-load check HISTORY [FLAGS]     prove it again from a history\n"
+          "       holdfast-load --version\n"
+          "\n"
+          "`holdfast-load run --help` and `holdfast-load check --help` list the flags.\n"
+          "Exit codes: 0 all is well, 1 a violation or an unmet requirement, 2 wrong usage or it "
+          "could\n"
+          "not be done, 130 ended by Ctrl-C.\n",
+          out);
+}
+
+int main(int argc, char **argv)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    const char *command = argc > 1 ? argv[1] : "";
+    if (strcmp(command, "run") == 0)
+        return command_run(argc - 1, argv + 1);
+    if (strcmp(command, "check") == 0)
+        return command_check(argc - 1, argv + 1);
+    if (strcmp(command, "--version") == 0) {
+        puts("holdfast-load " HOLDFAST_VERSION);
+        return EXIT_FINE;
+    }
+    bool help = strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
+                strcmp(command, "help") == 0;
+    if (!help && argc > 1)
+        (void)fprintf(stderr, "holdfast-load: '%s' is not a command\n", command);
+    usage(help ? stdout : stderr);
+    return help ? EXIT_FINE : EXIT_COULD_NOT;
+}

@@ -1,0 +1,39 @@
+// A run, ready to be reported: borrowed pieces and a few facts. All reports are made from this.
+#pragma once
+
+#include "check/verdict.h"
+#include "measure/measure.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define REQUIREMENTS_MAX 32
+
+struct requirement_result {
+    const char *text; // "p99<20ms", as given
+    const char *unit; // of the value: "ms", "%", "" for a bare number; static
+    double value;     // what was measured, in the requirement's unit; NaN: nothing was
+    bool holds;
+};
+
+struct summary_fact { // what the run was: "arrival" "latch, 1,000 connections"
+    char name[32], value[200];
+};
+
+struct summary {
+    const char *run, *scenario, *arrival;
+    const char *const *targets;
+    size_t n_targets;
+    const struct summary_fact *facts;
+    size_t n_facts;
+    int64_t connections, started_at_ms;
+    double duration_s; // from the first request to the last answer
+    bool interrupted;  // Ctrl-C
+    bool open_loop;    // latencies are from the intended start
+    const struct measure *measure;
+    const struct verdict *verdict; // NULL: not asked for
+    const char *history_path;      // NULL: none kept
+    struct requirement_result requirements[REQUIREMENTS_MAX];
+    size_t n_requirements;
+};

@@ -1,0 +1,220 @@
+// Creates what a scenario needs, and notes where each counter stands before the first request: the
+// checker starts from there.
+//
+// The service's answers to PUT and GET carry a counter's version and what remains, read together.
+// Of a prize they tell what remains but no version; that is 1 in a lottery that is new (its own
+// version is 1, and every draw and every change moves it), and else the last row's of the prize's
+// ledger, from which both are taken, so that they belong together.
+//
+// What breaks it: others who change the same counters meanwhile. The checker then finds rows that
+// are not of this run.
+#include "run/scenario_parts.h"
+
+#include "base/text.h"
+#include "control/http.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LEDGER_PAGE 1000
+
+struct setup {
+    struct scenario *scenario;
+    struct http *http;
+    char *error;
+};
+
+static void json_release(json_t **json)
+{
+    json_decref(*json);
+}
+
+static bool failed(struct setup *setup, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static bool failed(struct setup *setup, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(setup->error, HISTORY_ERROR_MAX, format, args);
+    va_end(args);
+    return false;
+}
+
+// Creates or sets the resource if the plan says so, else reads it. `body` is taken over; NULL: out
+// of memory.
+static bool fetch(struct setup *setup, const char *path, json_t *body, json_t **ret_answer)
+{
+    json_t *owned CLEANUP(json_release) = body;
+    if (owned == NULL)
+        return failed(setup, "out of memory");
+    bool put = setup->scenario->plan->set_up;
+    return http_call(setup->http, put ? "PUT" : "GET", path, put ? owned : NULL, ret_answer,
+                     setup->error);
+}
+
+static bool read_int(struct setup *setup, const json_t *answer, const char *path, const char *name,
+                     int64_t *ret_value)
+{
+    const json_t *value = json_object_get(answer, name);
+    if (!json_is_integer(value))
+        return failed(setup, "the answer for %s has no whole number '%s': is this Holdfast?", path,
+                      name);
+    *ret_value = json_integer_value(value);
+    return true;
+}
+
+static struct history_counter *add_counter(struct setup *setup, enum counter_kind kind)
+{
+    struct scenario *scenario = setup->scenario;
+    struct history_counter *counter = &scenario->counters[scenario->n_counters++];
+    *counter = (struct history_counter){
+        .kind = kind, .total = HISTORY_NONE, .per_user_limit = HISTORY_NONE};
+    return counter;
+}
+
+// ---- products and campaigns
+
+static bool set_up_sku(struct setup *setup, const char *sku)
+{
+    char path[128];
+    json_t *answer CLEANUP(json_release) = NULL;
+    text_format(path, sizeof path, "/v1/stock/%s", sku);
+    json_t *body = json_pack("{s:I}", "quantity", (json_int_t)setup->scenario->plan->stock);
+    if (!fetch(setup, path, body, &answer))
+        return false;
+    struct history_counter *counter = add_counter(setup, COUNTER_STOCK);
+    text_format(counter->name, sizeof counter->name, "stock/%s", sku);
+    return read_int(setup, answer, path, "version", &counter->version) &&
+           read_int(setup, answer, path, "remaining", &counter->remaining);
+}
+
+static bool set_up_campaign(struct setup *setup, const char *campaign)
+{
+    const struct plan *plan = setup->scenario->plan;
+    char path[128];
+    json_t *answer CLEANUP(json_release) = NULL;
+    text_format(path, sizeof path, "/v1/coupons/%s", campaign);
+    json_t *body = json_pack("{s:I,s:I}", "total", (json_int_t)plan->total, "per_user_limit",
+                             (json_int_t)plan->per_user_limit);
+    if (!fetch(setup, path, body, &answer))
+        return false;
+    struct history_counter *counter = add_counter(setup, COUNTER_COUPON);
+    text_format(counter->name, sizeof counter->name, "coupon/%s", campaign);
+    return read_int(setup, answer, path, "version", &counter->version) &&
+           read_int(setup, answer, path, "remaining", &counter->remaining) &&
+           read_int(setup, answer, path, "total", &counter->total) &&
+           read_int(setup, answer, path, "per_user_limit", &counter->per_user_limit);
+}
+
+// ---- lotteries
+
+// Version and remaining of the counter's last row.
+static bool read_last_row(struct setup *setup, struct history_counter *counter)
+{
+    int64_t after = 0;
+    for (;;) {
+        char path[256];
+        json_t *page CLEANUP(json_release) = NULL;
+        text_format(path, sizeof path, "/v1/ledger?counter=%s&after_version=%lld&limit=%d",
+                    counter->name, (long long)after, LEDGER_PAGE);
+        if (!http_call(setup->http, "GET", path, NULL, &page, setup->error))
+            return false;
+        const json_t *rows = json_object_get(page, "rows");
+        size_t n = json_array_size(rows);
+        const json_t *last = n > 0 ? json_array_get(rows, n - 1) : NULL;
+        if (last == NULL && after == 0)
+            return failed(setup, "the ledger of %s has no rows", counter->name);
+        if (last != NULL && (!read_int(setup, last, path, "version", &counter->version) ||
+                             !read_int(setup, last, path, "remaining", &counter->remaining)))
+            return false;
+        if (n < LEDGER_PAGE)
+            return true;
+        after = counter->version;
+    }
+}
+
+static bool read_prize(struct setup *setup, const char *lottery, bool is_new, const json_t *prize)
+{
+    struct history_counter *counter = add_counter(setup, COUNTER_PRIZE);
+    const char *name = json_string_value(json_object_get(prize, "prize"));
+    if (name == NULL)
+        return failed(setup, "a prize of lottery %s has no name: is this Holdfast?", lottery);
+    text_format(counter->name, sizeof counter->name, "prize/%s/%s", lottery, name);
+    if (!read_int(setup, prize, counter->name, "quantity", &counter->total))
+        return false;
+    if (!is_new)
+        return read_last_row(setup, counter);
+    counter->version = 1;
+    return read_int(setup, prize, counter->name, "remaining", &counter->remaining);
+}
+
+static bool read_lottery(struct setup *setup, const char *lottery, const char *path,
+                         const json_t *answer)
+{
+    struct scenario *scenario = setup->scenario;
+    const json_t *prizes = json_object_get(answer, "prizes");
+    size_t n_prizes = json_array_size(prizes);
+    struct history_counter *counters =
+        realloc(scenario->counters, (scenario->n_counters + 1 + n_prizes) * sizeof *counters);
+    if (counters == NULL)
+        return failed(setup, "out of memory");
+    scenario->counters = counters;
+    struct history_counter *counter = add_counter(setup, COUNTER_LOTTERY);
+    text_format(counter->name, sizeof counter->name, "lottery/%s", lottery);
+    if (!read_int(setup, answer, path, "version", &counter->version) ||
+        !read_int(setup, answer, path, "remaining", &counter->remaining) ||
+        !read_int(setup, answer, path, "draws_per_user", &counter->per_user_limit))
+        return false;
+    for (size_t i = 0; i < n_prizes; i++) {
+        if (!read_prize(setup, lottery, counter->version == 1, json_array_get(prizes, i)))
+            return false;
+    }
+    return true;
+}
+
+static json_t *lottery_body(const struct plan *plan)
+{
+    json_t *prizes = json_array();
+    for (size_t i = 0; i < plan->n_prizes; i++) {
+        const struct plan_prize *prize = &plan->prizes[i];
+        json_t *item = json_pack("{s:s,s:I,s:I}", "prize", prize->name, "quantity",
+                                 (json_int_t)prize->quantity, "weight", (json_int_t)prize->weight);
+        if (json_array_append_new(prizes, item) != 0) {
+            json_decref(prizes);
+            return NULL;
+        }
+    }
+    return json_pack("{s:I,s:I,s:o}", "draws_per_user", (json_int_t)plan->per_user_limit,
+                     "blank_weight", (json_int_t)plan->blank_weight, "prizes", prizes);
+}
+
+static bool set_up_lottery(struct setup *setup, const char *lottery)
+{
+    char path[128];
+    json_t *answer CLEANUP(json_release) = NULL;
+    text_format(path, sizeof path, "/v1/lotteries/%s", lottery);
+    return fetch(setup, path, lottery_body(setup->scenario->plan), &answer) &&
+           read_lottery(setup, lottery, path, answer);
+}
+
+bool scenario_set_up(struct scenario *scenario, struct http *http, struct history_head *head,
+                     char *ret_error)
+{
+    struct setup setup = {.scenario = scenario, .http = http, .error = ret_error};
+    // Room for all but the prizes, whose number the service tells.
+    scenario->counters = calloc(scenario->n_skus + 2, sizeof *scenario->counters);
+    scenario->n_counters = 0;
+    if (scenario->counters == NULL)
+        return failed(&setup, "out of memory");
+    for (size_t i = 0; i < scenario->n_skus; i++) {
+        if (!set_up_sku(&setup, scenario->skus[i]))
+            return false;
+    }
+    if ((scenario->uses & USES_COUPON) && !set_up_campaign(&setup, scenario->other))
+        return false;
+    if ((scenario->uses & USES_LOTTERY) && !set_up_lottery(&setup, scenario->other))
+        return false;
+    head->counters = scenario->counters;
+    head->n_counters = scenario->n_counters;
+    return true;
+}

@@ -1,0 +1,39 @@
+// Random numbers that are a function of the run's seed and of what they are for, so that a run can
+// be repeated whatever the threads do meanwhile. Not for secrets.
+#pragma once
+
+#include <stdint.h>
+
+// What a number is for: the same seed and n give unrelated numbers in two streams.
+enum seeded_stream {
+    SEEDED_KIND,
+    SEEDED_SKU,
+    SEEDED_ARRIVAL,
+    SEEDED_HOLE /* and those behind it */
+};
+
+// The finalizer of splitmix64 (Steele, Lea, Flood 2014): every bit depends on every bit.
+static inline uint64_t seeded_mix(uint64_t value)
+{
+    value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return value ^ (value >> 31);
+}
+
+static inline uint64_t seeded(uint64_t seed, uint64_t stream, uint64_t n)
+{
+    uint64_t start = seeded_mix(seed + (stream + 1) * UINT64_C(0x9e3779b97f4a7c15));
+    return seeded_mix(start + (n + 1) * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+// A number below the bound (bound > 0). The bias is at most bound / 2^64.
+static inline uint64_t seeded_below(uint64_t random, uint64_t bound)
+{
+    return (uint64_t)(((unsigned __int128)random * bound) >> 64);
+}
+
+// Above 0, up to 1: its logarithm is finite.
+static inline double seeded_unit(uint64_t random)
+{
+    return (double)((random >> 11) + 1) * 0x1p-53;
+}

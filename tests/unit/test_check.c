@@ -1,0 +1,1111 @@
+// The checker: a healthy run of a small shop is accepted, and every rule is broken once, as little
+// as possible; exactly that rule must say so, and show the requests and rows that prove it. Also
+// the ledger: fetched page by page from a service that is played here, saved and loaded.
+#include "base/text.h"
+#include "check/check.h"
+#include "control/http.h"
+
+#include "suite.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS INT64_C(1000000)
+#define NONE HISTORY_NONE
+
+enum { STOCK, COUPON, LOTTERY, GOLD, SILVER, N_COUNTERS };
+
+struct shop {
+    struct history_counter counters[N_COUNTERS];
+    struct attempt attempts[64];
+    struct ledger_row rows[64];
+    struct ledger_final finals[N_COUNTERS];
+    struct history history;
+    struct ledger ledger;
+    struct verdict verdict;
+};
+
+static struct attempt *add_attempt(struct shop *shop, struct attempt attempt)
+{
+    attempt.quantity = attempt.quantity == 0 ? NONE : attempt.quantity;
+    attempt.user = attempt.user != NULL ? attempt.user : "";
+    attempt.detail = attempt.detail != NULL ? attempt.detail : "";
+    attempt.key = attempt.key != NULL ? attempt.key : "";
+    attempt.invoke_ns *= MS;
+    attempt.complete_ns =
+        attempt.outcome == OUTCOME_INFO ? HISTORY_NEVER : attempt.complete_ns * MS;
+    attempt.op = (int64_t)shop->history.n_attempts;
+    shop->attempts[shop->history.n_attempts] = attempt;
+    return &shop->attempts[shop->history.n_attempts++];
+}
+
+static struct ledger_row *add_row(struct shop *shop, struct ledger_row row)
+{
+    row.strategy = row.strategy != NULL ? row.strategy : "redis-lock";
+    shop->rows[shop->ledger.n_rows] = row;
+    return &shop->rows[shop->ledger.n_rows++];
+}
+
+static void open_counters(struct shop *shop)
+{
+    shop->counters[STOCK] = (struct history_counter){"stock/s", COUNTER_STOCK, 1, 20, NONE, NONE};
+    shop->counters[COUPON] = (struct history_counter){"coupon/c", COUNTER_COUPON, 1, 3, 3, 1};
+    shop->counters[LOTTERY] = (struct history_counter){"lottery/l", COUNTER_LOTTERY, 1, 3, NONE, 1};
+    shop->counters[GOLD] =
+        (struct history_counter){"prize/l/gold", COUNTER_PRIZE, NONE, 2, 2, NONE};
+    shop->counters[SILVER] =
+        (struct history_counter){"prize/l/silver", COUNTER_PRIZE, NONE, 1, 1, NONE};
+    for (size_t i = 0; i < N_COUNTERS; i++)
+        add_row(shop,
+                (struct ledger_row){i, 1, shop->counters[i].remaining, shop->counters[i].remaining,
+                                    0, 0, "", "", "opening", "admin"});
+}
+
+#define ATTEMPT(...) add_attempt(shop, (struct attempt){__VA_ARGS__})
+#define DEDUCT .kind = KIND_DEDUCT, .counter = STOCK, .outcome = OUTCOME_OK, .status = 200
+#define ISSUE                                                                                      \
+    .kind = KIND_ISSUE, .counter = COUPON, .quantity = NONE, .outcome = OUTCOME_OK, .status = 201
+#define DRAW                                                                                       \
+    .kind = KIND_DRAW, .counter = LOTTERY, .quantity = NONE, .outcome = OUTCOME_OK, .status = 200
+#define READ .kind = KIND_READ, .outcome = OUTCOME_OK, .status = 200, .quantity = NONE
+#define REFUSED .outcome = OUTCOME_FAIL, .status = 409
+#define UNKNOWN .outcome = OUTCOME_INFO, .status = 0, .detail = "timeout"
+#define FROM(from_ms, to_ms) .invoke_ns = (from_ms), .complete_ns = (to_ms)
+#define SAW(at_version, left) .version = (at_version), .remaining = (left)
+#define SAW_NOTHING SAW(NONE, NONE)
+
+// 20 units; 2 + 3 + 4 + 1 are sold.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+static void sell_stock(struct shop *shop)
+{
+    ATTEMPT(DEDUCT, .key = "r-1", .user = "u1", .quantity = 2, FROM(10, 20), SAW(2, 18));
+    ATTEMPT(DEDUCT, .key = "r-2", .user = "u2", .quantity = 3, UNKNOWN, FROM(15, 0), SAW_NOTHING);
+    ATTEMPT(READ, .counter = STOCK, FROM(28, 33), SAW(3, 15));
+    ATTEMPT(DEDUCT, .key = "r-4", .user = "u4", .quantity = 4, FROM(30, 38), SAW(4, 11));
+    ATTEMPT(DEDUCT, .key = "r-2", .user = "u2", .quantity = 3, .attempt = 1, .replayed = true,
+            FROM(40, 50), SAW(3, 15));
+    ATTEMPT(DEDUCT, .key = "r-5", .user = "u5", .quantity = 12, REFUSED, .detail = "out-of-stock",
+            FROM(66, 70), SAW(4, 11));
+    ATTEMPT(DEDUCT, .key = "r-6", .user = "u6", .quantity = 1, UNKNOWN, FROM(67, 0), SAW_NOTHING);
+    ATTEMPT(DEDUCT, .key = "r-7", .user = "u7", .quantity = 1, .outcome = OUTCOME_FAIL,
+            .status = 503, .detail = "lock-busy", FROM(70, 75), SAW_NOTHING);
+    ATTEMPT(DEDUCT, .key = "r-8", .user = "u8", .quantity = 1, UNKNOWN, FROM(80, 0), SAW_NOTHING);
+    ATTEMPT(DEDUCT, .key = "r-1", .user = "u1", .quantity = 2, .attempt = 1, .replayed = true,
+            FROM(11, 90), SAW(2, 18));
+    add_row(shop, (struct ledger_row){STOCK, 2, -2, 18, 0, 5, "r-1", "u1", "deduct", NULL});
+    add_row(shop, (struct ledger_row){STOCK, 3, -3, 15, 0, 5, "r-2", "u2", "deduct", NULL});
+    add_row(shop, (struct ledger_row){STOCK, 4, -4, 11, 0, 6, "r-4", "u4", "deduct", NULL});
+    add_row(shop, (struct ledger_row){STOCK, 5, -1, 10, 0, 6, "r-6", "u6", "deduct", NULL});
+    shop->finals[STOCK] = (struct ledger_final){5, 10};
+}
+
+static void issue_coupons(struct shop *shop)
+{
+    ATTEMPT(ISSUE, .key = "r-10", .user = "u1", .detail = "A", FROM(10, 20), SAW(2, 2));
+    ATTEMPT(ISSUE, .key = "r-11", .user = "u2", .detail = "B", FROM(12, 22), SAW(3, 1));
+    ATTEMPT(ISSUE, .key = "r-12", .user = "u1", REFUSED, .detail = "limit-reached", FROM(23, 30),
+            SAW(3, 1));
+    ATTEMPT(ISSUE, .key = "r-13", .user = "u3", .detail = "C", FROM(24, 40), SAW(4, 0));
+    ATTEMPT(ISSUE, .key = "r-14", .user = "u4", REFUSED, .detail = "coupon-exhausted", FROM(35, 45),
+            SAW(4, 0));
+    add_row(shop, (struct ledger_row){COUPON, 2, -1, 2, 0, 0, "r-10", "u1", "issue", NULL});
+    add_row(shop, (struct ledger_row){COUPON, 3, -1, 1, 0, 0, "r-11", "u2", "issue", NULL});
+    add_row(shop, (struct ledger_row){COUPON, 4, -1, 0, 0, 0, "r-13", "u3", "issue", NULL});
+    shop->finals[COUPON] = (struct ledger_final){4, 0};
+}
+
+static void draw_prizes(struct shop *shop)
+{
+    ATTEMPT(DRAW, .key = "r-20", .user = "u1", .detail = "gold", FROM(10, 20), SAW(2, NONE));
+    ATTEMPT(DRAW, .key = "r-21", .user = "u2", FROM(12, 22), SAW(3, NONE));
+    ATTEMPT(DRAW, .key = "r-22", .user = "u2", REFUSED, .detail = "already-drawn", FROM(30, 33),
+            SAW(3, 2));
+    ATTEMPT(DRAW, .key = "r-23", .user = "u3", UNKNOWN, FROM(25, 0), SAW_NOTHING);
+    add_row(shop, (struct ledger_row){LOTTERY, 2, -1, 2, 0, 0, "r-20", "u1", "draw", NULL});
+    add_row(shop, (struct ledger_row){LOTTERY, 3, 0, 2, 0, 0, "r-21", "u2", "draw", NULL});
+    add_row(shop, (struct ledger_row){GOLD, 2, -1, 1, 1, 0, "r-20", "u1", "draw", NULL});
+    shop->finals[LOTTERY] = (struct ledger_final){3, 2};
+    shop->finals[GOLD] = (struct ledger_final){NONE, 1};
+    shop->finals[SILVER] = (struct ledger_final){NONE, 1};
+}
+#pragma GCC diagnostic pop
+
+// A healthy run, in which every rule has something to look at.
+static struct shop *new_shop(void)
+{
+    struct shop *shop = calloc(1, sizeof *shop);
+    ck_assert_ptr_nonnull(shop);
+    shop->history.head = (struct history_head){.run = "r",
+                                               .targets = {"http://127.0.0.1:8080"},
+                                               .n_targets = 1,
+                                               .counters = shop->counters,
+                                               .n_counters = N_COUNTERS};
+    shop->history.attempts = shop->attempts;
+    shop->history.whole = true;
+    shop->ledger.rows = shop->rows;
+    shop->ledger.finals = shop->finals;
+    open_counters(shop);
+    sell_stock(shop);
+    issue_coupons(shop);
+    draw_prizes(shop);
+    return shop;
+}
+
+static void free_shop(struct shop *shop)
+{
+    verdict_release(&shop->verdict);
+    free(shop);
+}
+
+static struct attempt *attempt_of(struct shop *shop, const char *key, int64_t number)
+{
+    for (size_t i = 0; i < shop->history.n_attempts; i++) {
+        if (strcmp(shop->attempts[i].key, key) == 0 && shop->attempts[i].attempt == number)
+            return &shop->attempts[i];
+    }
+    ck_abort_msg("no attempt %s", key);
+    return NULL;
+}
+
+static struct attempt *reading_of(struct shop *shop)
+{
+    for (size_t i = 0; i < shop->history.n_attempts; i++) {
+        if (shop->attempts[i].kind == KIND_READ)
+            return &shop->attempts[i];
+    }
+    return NULL;
+}
+
+static struct ledger_row *row_of(struct shop *shop, size_t counter, int64_t version)
+{
+    for (size_t i = 0; i < shop->ledger.n_rows; i++) {
+        if (shop->rows[i].counter == counter && shop->rows[i].version == version)
+            return &shop->rows[i];
+    }
+    ck_abort_msg("no row of version %lld", (long long)version);
+    return NULL;
+}
+
+static void check_with(struct shop *shop, bool allow_foreign)
+{
+    struct check_options options = {.allow_foreign = allow_foreign};
+    verdict_release(&shop->verdict);
+    check_history(&shop->history, &shop->ledger, &options, &shop->verdict);
+    ck_assert_msg(shop->verdict.done, "%s", shop->verdict.why_not);
+}
+
+static void print_verdict(const struct verdict *verdict)
+{
+    struct buffer text CLEANUP(buffer_release) = {0};
+    verdict_write_text(verdict, &text);
+    printf("%s\n", text.data);
+}
+
+// Exactly these invariants are broken: slugs with spaces between them.
+static void expect_broken(struct shop *shop, const char *slugs)
+{
+    struct buffer text CLEANUP(buffer_release) = {0};
+    buffer_append_text(&text, "");
+    for (size_t i = 0; i < shop->verdict.n_invariants; i++) {
+        if (shop->verdict.invariants[i].violations > 0)
+            buffer_format(&text, "%s%s", text.length > 0 ? " " : "",
+                          shop->verdict.invariants[i].slug);
+    }
+    const char *broken = text.data;
+    if (strcmp(broken, slugs) != 0)
+        print_verdict(&shop->verdict);
+    ck_assert_str_eq(broken, slugs);
+}
+
+// The first violation shown has these events, in this order: what their `who` begins with.
+static void expect_events(const struct shop *shop, size_t n, const char *const *who)
+{
+    ck_assert_uint_gt(shop->verdict.n_shown, 0);
+    const struct violation *violation = &shop->verdict.shown[0];
+    if (violation->n_events != n)
+        print_verdict(&shop->verdict);
+    ck_assert_uint_eq(violation->n_events, n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_msg(strncmp(violation->events[i].who, who[i], strlen(who[i])) == 0, "%s",
+                      violation->events[i].who);
+}
+
+#define EXPECT(slugs, ...)                                                                         \
+    do {                                                                                           \
+        const char *const who[] = {__VA_ARGS__};                                                   \
+        check_with(shop, false);                                                                   \
+        expect_broken(shop, slugs);                                                                \
+        expect_events(shop, ARRAY_LENGTH(who), who);                                               \
+        free_shop(shop);                                                                           \
+    } while (0)
+
+#define EXPECT_HEALTHY(allow_foreign)                                                              \
+    do {                                                                                           \
+        check_with(shop, allow_foreign);                                                           \
+        expect_broken(shop, "");                                                                   \
+        ck_assert_int_eq(shop->verdict.violations, 0);                                             \
+    } while (0)
+
+START_TEST(a_healthy_run_is_accepted)
+{
+    struct shop *shop = new_shop();
+    EXPECT_HEALTHY(false);
+    const struct verdict *verdict = &shop->verdict;
+    for (size_t i = 0; i < verdict->n_invariants; i++)
+        ck_assert_msg(verdict->invariants[i].looked_at > 0, "%s", verdict->invariants[i].slug);
+    ck_assert_uint_eq(verdict->n_invariants, 14);
+    ck_assert_int_eq(verdict->attempts, 19);
+    ck_assert_int_eq(verdict->operations, 17);
+    ck_assert_int_eq(verdict->reads, 1);
+    ck_assert_int_eq(verdict->replays, 2);
+    ck_assert_int_eq(verdict->refusals, 4);
+    ck_assert_int_eq(verdict->unknown, 4);
+    ck_assert_int_eq(verdict->ledger_rows, 10);
+    free_shop(shop);
+}
+END_TEST
+
+START_TEST(the_order_of_the_file_does_not_matter)
+{
+    struct shop *shop = new_shop();
+    for (size_t i = 0, j = shop->history.n_attempts - 1; i < j; i++, j--) {
+        struct attempt attempt = shop->attempts[i];
+        shop->attempts[i] = shop->attempts[j];
+        shop->attempts[j] = attempt;
+    }
+    for (size_t i = 0, j = shop->ledger.n_rows - 1; i < j; i++, j--) {
+        struct ledger_row row = shop->rows[i];
+        shop->rows[i] = shop->rows[j];
+        shop->rows[j] = row;
+    }
+    EXPECT_HEALTHY(false);
+    free_shop(shop);
+}
+END_TEST
+
+// ---- versions
+
+START_TEST(a_missing_version)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, STOCK, 5)->version = 6;
+    shop->finals[STOCK].version = 6;
+    EXPECT("versions-without-gap", "ledger stock/s version 4", "ledger stock/s version 6");
+}
+END_TEST
+
+START_TEST(a_version_twice)
+{
+    struct shop *shop = new_shop();
+    add_row(shop, (struct ledger_row){LOTTERY, 3, 0, 2, 0, 0, "r-23", "u3", "draw", NULL});
+    EXPECT("versions-without-gap", "ledger lottery/l version 3", "ledger lottery/l version 3");
+}
+END_TEST
+
+START_TEST(a_ledger_that_ends_too_early)
+{
+    struct shop *shop = new_shop();
+    shop->finals[STOCK].version = 6;
+    EXPECT("versions-without-gap", "ledger stock/s version 5");
+    shop = new_shop();
+    shop->finals[STOCK].version = 4;
+    EXPECT("versions-without-gap", "ledger stock/s version 5");
+}
+END_TEST
+
+START_TEST(a_version_from_before_the_run)
+{
+    struct shop *shop = new_shop();
+    add_row(shop, (struct ledger_row){STOCK, 1, -1, 19, 0, 0, "r-8", "u8", "deduct", NULL});
+    EXPECT("versions-without-gap", "ledger stock/s version 1");
+}
+END_TEST
+
+// ---- presence
+
+START_TEST(a_lost_success)
+{
+    struct shop *shop = new_shop();
+    struct attempt *lost = attempt_of(shop, "r-8", 0);
+    lost->outcome = OUTCOME_OK;
+    lost->status = 200;
+    lost->complete_ns = 90 * MS;
+    lost->version = 6;
+    lost->remaining = 9;
+    EXPECT("nothing-lost", "r-8 at http://127.0.0.1:8080");
+}
+END_TEST
+
+START_TEST(a_success_with_other_numbers)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-4", 0)->remaining = 17;
+    EXPECT("nothing-lost", "r-4 at", "ledger stock/s version 4");
+    shop = new_shop();
+    attempt_of(shop, "r-4", 0)->version = 5;
+    EXPECT("nothing-lost", "r-4 at", "ledger stock/s version 4");
+    shop = new_shop();
+    attempt_of(shop, "r-4", 0)->quantity = 3;
+    EXPECT("nothing-lost", "r-4 at", "ledger stock/s version 4");
+    shop = new_shop();
+    row_of(shop, STOCK, 4)->user = "u9";
+    EXPECT("nothing-lost", "r-4 at", "ledger stock/s version 4");
+    shop = new_shop();
+    row_of(shop, STOCK, 4)->reason = "restock";
+    EXPECT("nothing-lost", "r-4 at", "ledger stock/s version 4");
+    shop = new_shop();
+    attempt_of(shop, "r-4", 0)->counter = COUPON;
+    EXPECT("nothing-lost", "r-4 at", "ledger stock/s version 4");
+    shop = new_shop();
+    attempt_of(shop, "r-21", 0)->detail = "silver";
+    EXPECT("nothing-lost", "r-21 at", "ledger lottery/l version 3");
+}
+END_TEST
+
+START_TEST(a_change_that_nobody_asked_for)
+{
+    struct shop *shop = new_shop();
+    shop->finals[STOCK] = (struct ledger_final){6, 9};
+    struct ledger_row *row =
+        add_row(shop, (struct ledger_row){STOCK, 6, -1, 9, 0, 6, "r-99", "u9", "deduct", NULL});
+    shop->history.whole = false; // then it may have been asked for
+    EXPECT_HEALTHY(false);
+    row->key = "s-99";
+    EXPECT_HEALTHY(true);
+    shop->history.whole = true;
+    EXPECT_HEALTHY(true);
+    row->key = "";
+    EXPECT_HEALTHY(true);
+    check_with(shop, false);
+    expect_broken(shop, "nothing-from-nowhere");
+    row->key = "s-99";
+    check_with(shop, false);
+    expect_broken(shop, "nothing-from-nowhere");
+    row->key = "r-99";
+    check_with(shop, true);
+    expect_broken(shop, "nothing-from-nowhere");
+    EXPECT("nothing-from-nowhere", "ledger stock/s version 6");
+}
+END_TEST
+
+START_TEST(a_change_other_than_was_asked_for)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, STOCK, 5)->user = "u9";
+    EXPECT("nothing-from-nowhere", "r-6 at", "ledger stock/s version 5");
+    shop = new_shop();
+    attempt_of(shop, "r-6", 0)->quantity = 2;
+    EXPECT("nothing-from-nowhere", "r-6 at", "ledger stock/s version 5");
+}
+END_TEST
+
+START_TEST(a_refusal_that_changed_something)
+{
+    struct shop *shop = new_shop();
+    struct attempt *refused = attempt_of(shop, "r-6", 0);
+    refused->outcome = OUTCOME_FAIL;
+    refused->status = 503;
+    refused->complete_ns = 99 * MS;
+    shop->history.whole = false; // another try may not have been written down
+    EXPECT_HEALTHY(false);
+    shop->history.whole = true;
+    EXPECT("refusals-changed-nothing", "r-6 at", "ledger stock/s version 5");
+}
+END_TEST
+
+// ---- conservation
+
+START_TEST(a_step_that_does_not_add_up)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, STOCK, 5)->remaining = shop->finals[STOCK].remaining = 11;
+    EXPECT("conservation", "ledger stock/s version 4", "ledger stock/s version 5");
+    shop = new_shop(); // the first step, from what was there before the run
+    shop->counters[STOCK].remaining = 19;
+    EXPECT("conservation", "ledger stock/s version 2");
+}
+END_TEST
+
+START_TEST(an_end_that_does_not_add_up)
+{
+    struct shop *shop = new_shop();
+    shop->finals[STOCK].remaining = 9;
+    EXPECT("conservation", "ledger stock/s version 5");
+    shop = new_shop();
+    shop->finals[SILVER].remaining = 0;
+    check_with(shop, false);
+    expect_broken(shop, "conservation");
+    free_shop(shop);
+}
+END_TEST
+
+START_TEST(less_than_nothing)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-6", 0)->quantity = 12;
+    row_of(shop, STOCK, 5)->delta = -12;
+    row_of(shop, STOCK, 5)->remaining = shop->finals[STOCK].remaining = -1;
+    EXPECT("no-oversell", "ledger stock/s version 4", "ledger stock/s version 5");
+}
+END_TEST
+
+// Two writers both read 11, both write 10: one unit more is sold than is missing.
+START_TEST(a_lost_update_oversells)
+{
+    struct shop *shop = new_shop();
+    add_row(shop, (struct ledger_row){STOCK, 5, -1, 10, 0, 6, "r-8", "u8", "deduct", NULL});
+    EXPECT("versions-without-gap conservation", "ledger stock/s version 5",
+           "ledger stock/s version 5");
+    shop = new_shop(); // in the middle: the next step is one of the two, and is not blamed
+    add_row(shop, (struct ledger_row){STOCK, 4, -1, 14, 0, 6, "r-8", "u8", "deduct", NULL});
+    attempt_of(shop, "r-8", 0)->invoke_ns = 20 * MS;
+    row_of(shop, STOCK, 5)->remaining = shop->finals[STOCK].remaining = 13;
+    check_with(shop, false);
+    expect_broken(shop, "versions-without-gap conservation");
+    ck_assert_int_eq(shop->verdict.violations, 2);
+    free_shop(shop);
+}
+END_TEST
+
+// Versions that are there twice hide from each single step what the sum of all rows shows.
+START_TEST(more_taken_than_there_was)
+{
+    struct shop *shop = new_shop();
+    for (int64_t i = 0; i < 11; i++)
+        add_row(shop, (struct ledger_row){STOCK, 5, -1, 10, 0, 6, "r-8", "u8", "deduct", NULL});
+    check_with(shop, true);
+    for (size_t i = 0; i < shop->verdict.n_shown; i++) {
+        const struct violation *shown = &shop->verdict.shown[i];
+        if (strcmp(shown->invariant, "no-oversell") != 0)
+            continue;
+        ck_assert_str_eq(shown->sentence, "stock/s: 21 were taken of 20.");
+        free_shop(shop);
+        return;
+    }
+    ck_abort_msg("not found");
+}
+END_TEST
+
+// ---- draws
+
+START_TEST(half_a_draw)
+{
+    struct shop *shop = new_shop(); // no prize's row
+    shop->ledger.n_rows--;
+    shop->finals[GOLD].remaining = 2;
+    EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2");
+    shop = new_shop(); // no lottery's row
+    add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-23", "u3", "draw", NULL});
+    shop->finals[GOLD].remaining = 0;
+    EXPECT("draws-whole", "ledger prize/l/gold version 3");
+    shop = new_shop(); // the lottery's row is a blank's
+    add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-21", "u2", "draw", NULL});
+    shop->finals[GOLD].remaining = 0;
+    EXPECT("draws-whole", "r-21 at", "ledger lottery/l version 3", "ledger prize/l/gold version 3");
+}
+END_TEST
+
+START_TEST(another_prize_than_was_won)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-20", 0)->detail = "silver";
+    EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2", "ledger prize/l/gold version 2");
+    shop = new_shop();
+    row_of(shop, GOLD, 2)->user = "u9";
+    EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2", "ledger prize/l/gold version 2");
+}
+END_TEST
+
+// ---- readings
+
+START_TEST(a_reading_that_was_not_true)
+{
+    struct shop *shop = new_shop();
+    reading_of(shop)->remaining = 14;
+    EXPECT("readings-true", "operation 2 at", "ledger stock/s version 3");
+    shop = new_shop();
+    reading_of(shop)->version = 9;
+    EXPECT("readings-true", "operation 2 at");
+    shop = new_shop(); // the state before the run
+    *reading_of(shop) = (struct attempt){.kind = KIND_READ,
+                                         .status = 200,
+                                         .quantity = NONE,
+                                         .version = 1,
+                                         .remaining = 19,
+                                         .complete_ns = MS,
+                                         .key = "",
+                                         .user = "",
+                                         .detail = ""};
+    EXPECT("readings-true", "operation 0 at");
+}
+END_TEST
+
+START_TEST(a_refusal_without_reason)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-5", 0)->quantity = 11;
+    EXPECT("readings-true", "r-5 at");
+    shop = new_shop();
+    attempt_of(shop, "r-12", 0)->user = "u9";
+    EXPECT("readings-true", "r-12 at");
+    shop = new_shop(); // not yet: u3 gets it with version 4
+    attempt_of(shop, "r-12", 0)->user = "u3";
+    EXPECT("readings-true", "r-12 at");
+    shop = new_shop();
+    attempt_of(shop, "r-14", 0)->version = 3;
+    attempt_of(shop, "r-14", 0)->remaining = 1;
+    EXPECT("readings-true", "r-14 at");
+    shop = new_shop();
+    attempt_of(shop, "r-22", 0)->user = "u9";
+    EXPECT("readings-true", "r-22 at");
+}
+END_TEST
+
+// ---- real time
+
+START_TEST(a_stale_reading)
+{
+    struct shop *shop = new_shop();
+    reading_of(shop)->invoke_ns = 39 * MS; // version 4 was answered at 38
+    reading_of(shop)->complete_ns = 45 * MS;
+    check_with(shop, false);
+    expect_broken(shop, "real-time-order");
+    const struct violation *violation = &shop->verdict.shown[0];
+    ck_assert_int_eq(violation->events[0].from_ns, 30 * MS);
+    ck_assert_int_eq(violation->events[0].to_ns, 38 * MS);
+    ck_assert_int_eq(violation->events[1].from_ns, 39 * MS);
+    ck_assert_ptr_nonnull(strstr(violation->sentence, "answered at 38.000 ms"));
+    ck_assert_ptr_nonnull(strstr(violation->sentence, "sent only at 39.000 ms"));
+    ck_assert_str_eq(violation->events[0].what,
+                     "deduct 4 of stock/s for u4: 200, version 4, remaining 11");
+    EXPECT("real-time-order", "r-4 at", "operation 2 at", "ledger stock/s version 4");
+    shop = new_shop(); // older than the run
+    reading_of(shop)->version = 0;
+    EXPECT("real-time-order", "operation 2 at");
+    shop = new_shop(); // the first version, after the second was answered at 20
+    reading_of(shop)->version = 1;
+    reading_of(shop)->remaining = 20;
+    EXPECT("real-time-order", "r-1 at", "operation 2 at", "ledger stock/s version 2");
+}
+END_TEST
+
+START_TEST(a_reading_of_the_future)
+{
+    struct shop *shop = new_shop();
+    reading_of(shop)->version = 4;
+    reading_of(shop)->remaining = 11;
+    EXPECT_HEALTHY(false); // at the same time as the change
+    reading_of(shop)->complete_ns = 29 * MS;
+    EXPECT("real-time-order", "operation 2 at", "r-4 at", "ledger stock/s version 4");
+}
+END_TEST
+
+START_TEST(changes_in_the_wrong_order)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-4", 0)->invoke_ns = 1 * MS;
+    attempt_of(shop, "r-4", 0)->complete_ns = 9 * MS;
+    check_with(shop, false);
+    expect_broken(shop, "real-time-order");
+    ck_assert_ptr_nonnull(strstr(shop->verdict.shown[0].sentence, "version 4 was made"));
+    free_shop(shop);
+}
+END_TEST
+
+// Which try of r-2 had the effect decides whether it was before r-4.
+START_TEST(an_operation_begins_with_the_try_that_had_the_effect)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-2", 1)->replayed = false;
+    EXPECT("real-time-order", "operation 2 at", "r-2 try 2 at", "ledger stock/s version 3");
+    shop = new_shop(); // the first try is missing: nobody knows when it began
+    attempt_of(shop, "r-2", 0)->key = "r-98";
+    shop->history.whole = false;
+    EXPECT_HEALTHY(false);
+    shop->history.whole = true;
+    check_with(shop, false);
+    expect_broken(shop, "real-time-order");
+    free_shop(shop);
+}
+END_TEST
+
+// Those who read one version may come in any order.
+START_TEST(readers_of_one_version_have_no_order)
+{
+    struct shop *shop = new_shop();
+    add_attempt(shop, (struct attempt){.kind = KIND_READ,
+                                       .status = 200,
+                                       .version = 5,
+                                       .remaining = 10,
+                                       .invoke_ns = 200,
+                                       .complete_ns = 210});
+    add_attempt(shop, (struct attempt){.kind = KIND_READ,
+                                       .status = 200,
+                                       .version = 5,
+                                       .remaining = 10,
+                                       .invoke_ns = 180,
+                                       .complete_ns = 190});
+    EXPECT_HEALTHY(false);
+    free_shop(shop);
+}
+END_TEST
+
+// ---- tokens
+
+START_TEST(a_token_that_falls)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, STOCK, 4)->token = 4;
+    EXPECT("fencing-tokens", "ledger stock/s version 3", "ledger stock/s version 4");
+    shop = new_shop(); // below one from before the run
+    row_of(shop, STOCK, 1)->token = 9;
+    check_with(shop, false);
+    expect_broken(shop, "fencing-tokens");
+    ck_assert_int_eq(shop->verdict.violations, 4);
+    free_shop(shop);
+    shop = new_shop(); // changes without a token may stand between
+    row_of(shop, STOCK, 3)->token = 0;
+    EXPECT_HEALTHY(false);
+    free_shop(shop);
+}
+END_TEST
+
+START_TEST(a_token_of_two_strategies)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, STOCK, 5)->strategy = "lock-table";
+    EXPECT("fencing-tokens", "ledger stock/s version 4", "ledger stock/s version 5");
+}
+END_TEST
+
+// ---- keys
+
+START_TEST(two_effects_of_one_key)
+{
+    struct shop *shop = new_shop();
+    add_row(shop, (struct ledger_row){STOCK, 6, -1, 9, 0, 6, "r-6", "u6", "deduct", NULL});
+    shop->finals[STOCK] = (struct ledger_final){6, 9};
+    EXPECT("one-key-one-effect", "ledger stock/s version 5", "ledger stock/s version 6");
+}
+END_TEST
+
+static struct shop *answered_twice(void)
+{
+    struct shop *shop = new_shop();
+    struct attempt *first = attempt_of(shop, "r-2", 0);
+    first->outcome = OUTCOME_OK;
+    first->status = 200;
+    first->detail = "";
+    first->complete_ns = 27 * MS;
+    first->version = 3;
+    first->remaining = 15;
+    return shop;
+}
+
+START_TEST(two_first_answers)
+{
+    struct shop *shop = answered_twice();
+    EXPECT_HEALTHY(false);
+    attempt_of(shop, "r-2", 1)->replayed = false;
+    EXPECT("one-key-one-effect", "r-2 at", "r-2 try 2 at");
+}
+END_TEST
+
+START_TEST(a_replay_that_differs)
+{
+    struct shop *shop = answered_twice();
+    attempt_of(shop, "r-2", 1)->remaining = 14;
+    EXPECT("identical-replays", "r-2 at", "r-2 try 2 at");
+    shop = answered_twice();
+    attempt_of(shop, "r-2", 1)->version = 4;
+    EXPECT("identical-replays", "r-2 at", "r-2 try 2 at");
+    shop = answered_twice();
+    attempt_of(shop, "r-2", 1)->status = 201;
+    EXPECT("identical-replays", "r-2 at", "r-2 try 2 at");
+    shop = answered_twice();
+    attempt_of(shop, "r-2", 1)->detail = "X";
+    EXPECT("identical-replays", "r-2 at", "r-2 try 2 at");
+}
+END_TEST
+
+START_TEST(a_refusal_after_success)
+{
+    struct shop *shop = new_shop();
+    struct attempt again = *attempt_of(shop, "r-12", 0);
+    again.key = "r-13";
+    again.user = "u3";
+    again.attempt = 1;
+    again.version = 4;
+    again.remaining = 0;
+    again.invoke_ns = 38; // r-13 is answered at 40: perhaps this one came first
+    again.complete_ns = 60;
+    struct attempt *refused = add_attempt(shop, again);
+    EXPECT_HEALTHY(false);
+    refused->invoke_ns = 41 * MS;
+    EXPECT("identical-replays", "r-13 at", "r-13 try 2 at");
+}
+END_TEST
+
+START_TEST(one_code_for_two_coupons)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-11", 0)->detail = "A";
+    EXPECT("unique-codes", "r-10 at", "r-11 at");
+}
+END_TEST
+
+// ---- caps
+
+START_TEST(more_than_there_are)
+{
+    struct shop *shop = new_shop();
+    shop->counters[COUPON].total = 2;
+    EXPECT("caps", "ledger coupon/c version 4");
+    shop = new_shop();
+    shop->counters[GOLD].total = 0;
+    EXPECT("caps", "ledger prize/l/gold version 2");
+}
+END_TEST
+
+START_TEST(a_user_over_the_limit)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-11", 0)->user = row_of(shop, COUPON, 3)->user = "u1";
+    EXPECT("caps", "ledger coupon/c version 2", "ledger coupon/c version 3");
+    shop = new_shop();
+    attempt_of(shop, "r-21", 0)->user = row_of(shop, LOTTERY, 3)->user = "u1";
+    attempt_of(shop, "r-22", 0)->user = "u1";
+    EXPECT("caps", "ledger lottery/l version 2", "ledger lottery/l version 3");
+    shop = new_shop(); // more than the limit, but from before the run
+    shop->counters[COUPON].version = 4;
+    shop->counters[COUPON].remaining = 0;
+    for (size_t i = 0; i < shop->history.n_attempts; i++) {
+        if (shop->attempts[i].kind == KIND_ISSUE)
+            shop->attempts[i] = *reading_of(shop);
+    }
+    for (int64_t version = 2; version <= 4; version++) {
+        row_of(shop, COUPON, version)->user = "u1";
+        row_of(shop, COUPON, version)->key = "q-1";
+        row_of(shop, COUPON, version)->token = 10 - version; // as wrong, and as old
+    }
+    EXPECT_HEALTHY(false);
+    free_shop(shop);
+}
+END_TEST
+
+// ---- the text
+
+static void check_width(const char *text, size_t most)
+{
+    for (const char *line = text; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        ck_assert_msg(length <= most, "%zu columns: %.*s", length, (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+}
+
+START_TEST(the_verdict_is_readable)
+{
+    struct shop *shop = new_shop();
+    struct buffer text CLEANUP(buffer_release) = {0};
+    reading_of(shop)->invoke_ns = 39 * MS;
+    reading_of(shop)->complete_ns = 45 * MS;
+    check_with(shop, false);
+    verdict_write_text(&shop->verdict, &text);
+    static const char *const pieces[] = {
+        "17 operations in 19 requests",
+        "\n  holds   no-oversell               Never more taken than there was: units sold 10",
+        " issued 3 of 3, prizes won 1 of 3.\n",
+        "\n  BROKEN  real-time-order           ",
+        "\nreal-time-order\n  stock/s: version 4 was made and answered at 38.000 ms",
+        "\n             30.000 ms  [===================] ",
+        "          [===============]  45.000 ms\n",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(pieces); i++)
+        ck_assert_msg(strstr(text.data, pieces[i]) != NULL, "no %s in\n%s", pieces[i], text.data);
+    check_width(text.data, 100);
+    free_shop(shop);
+}
+END_TEST
+
+// Ten thousand violations are counted, and three are shown.
+START_TEST(many_violations_are_shown_few)
+{
+    struct shop *shop = new_shop();
+    struct buffer text CLEANUP(buffer_release) = {0};
+    for (int64_t version = 6; version < 16; version++)
+        add_row(shop, (struct ledger_row){STOCK, version, 0, 10, 0, 0, "", "", "adjust", "admin"});
+    shop->finals[STOCK].version = 15;
+    check_with(shop, false);
+    expect_broken(shop, "nothing-from-nowhere");
+    ck_assert_int_eq(shop->verdict.violations, 10);
+    ck_assert_uint_eq(shop->verdict.n_shown, 3);
+    verdict_write_text(&shop->verdict, &text);
+    ck_assert_ptr_nonnull(strstr(text.data, "\n10 violations in all"));
+    check_width(text.data, 100);
+    free_shop(shop);
+}
+END_TEST
+
+// ---- the ledger: a service that has these rows
+
+#define PLAYED_ROWS 3500
+
+struct http {
+    int64_t versions[PLAYED_ROWS]; // of the only counter's rows
+    int64_t final;
+    int moves; // how often the counter still moves
+    int calls;
+};
+
+static json_t *play_page(const struct http *http, const char *path)
+{
+    long long after = 0;
+    int limit = 0, n = 0;
+    ck_assert_int_eq(
+        sscanf(path, "/v1/ledger?counter=stock/s&after_version=%lld&limit=%d", &after, &limit), 2);
+    ck_assert_int_eq(limit, 1000);
+    json_t *rows = json_array();
+    for (size_t i = 0; i < PLAYED_ROWS && n < limit; i++) {
+        if (http->versions[i] <= after)
+            continue;
+        n++;
+        char key[32];
+        snprintf(key, sizeof key, "r-%zu", i);
+        json_array_append_new(rows, json_pack("{s:I, s:i, s:I, s:s, s:s, s:i, s:n, s:n, s:s, s:i}",
+                                              "version", (json_int_t)http->versions[i], "delta", -1,
+                                              "remaining", (json_int_t)i, "reason", "deduct",
+                                              "request_key", key, "leg", 0, "user_id", "order_id",
+                                              "strategy", "conditional", "token", 0));
+    }
+    return json_pack("{s:o}", "rows", rows);
+}
+
+bool http_call(struct http *http, const char *method, const char *path, const json_t *body,
+               json_t **ret_json, char *ret_error)
+{
+    (void)body;
+    ck_assert_str_eq(method, "GET");
+    http->calls++;
+    if (strncmp(path, "/v1/ledger", 10) == 0) {
+        *ret_json = play_page(http, path);
+        return true;
+    }
+    ck_assert_str_eq(path, "/v1/stock/s");
+    if (http->final == 0) {
+        text_format(ret_error, HISTORY_ERROR_MAX, "GET %s was answered with 404.", path);
+        return false;
+    }
+    *ret_json = json_pack("{s:I, s:i}", "version", (json_int_t)http->final, "remaining", 7);
+    http->final += http->moves > 0;
+    http->moves -= http->moves > 0;
+    return true;
+}
+
+// Each version once; a counter of one's own and its history's head.
+static struct http *new_http(struct history_head *head, struct history_counter *counter)
+{
+    struct http *http = calloc(1, sizeof *http);
+    ck_assert_ptr_nonnull(http);
+    for (size_t i = 0; i < PLAYED_ROWS; i++)
+        http->versions[i] = (int64_t)i + 1;
+    http->final = PLAYED_ROWS;
+    *counter = (struct history_counter){.name = "stock/s", .kind = COUNTER_STOCK};
+    *head = (struct history_head){.run = "r", .counters = counter, .n_counters = 1};
+    return http;
+}
+
+START_TEST(a_ledger_is_fetched_page_by_page)
+{
+    struct history_head head;
+    struct history_counter counter;
+    struct ledger ledger;
+    char error[HISTORY_ERROR_MAX] = "";
+    struct http *http = new_http(&head, &counter);
+    ck_assert_msg(ledger_fetch(http, &head, &ledger, error), "%s", error);
+    ck_assert_uint_eq(ledger.n_rows, PLAYED_ROWS);
+    for (size_t i = 0; i < PLAYED_ROWS; i++)
+        ck_assert_int_eq(ledger.rows[i].version, http->versions[i]);
+    ck_assert_str_eq(ledger.rows[17].key, "r-17");
+    ck_assert_str_eq(ledger.rows[17].user, "");
+    ck_assert_int_eq(ledger.finals[0].version, PLAYED_ROWS);
+    ck_assert_int_eq(ledger.finals[0].remaining, 7);
+    ledger_release(&ledger);
+    free(http);
+}
+END_TEST
+
+// The same version on both sides of every page's end, and more often than a page is long.
+START_TEST(no_row_hides_at_a_page_end)
+{
+    for (int same = 2; same <= 1000; same *= 10) {
+        struct history_head head;
+        struct history_counter counter;
+        struct ledger ledger;
+        char error[HISTORY_ERROR_MAX] = "";
+        struct http *http = new_http(&head, &counter);
+        for (size_t i = 0; i < PLAYED_ROWS; i++)
+            http->versions[i] = (int64_t)((i + 1) / (size_t)same) + 1;
+        ck_assert_msg(ledger_fetch(http, &head, &ledger, error), "%s", error);
+        ck_assert_uint_eq(ledger.n_rows, PLAYED_ROWS);
+        ledger_release(&ledger);
+        for (size_t i = 0; i < PLAYED_ROWS; i++)
+            http->versions[i] = 2;
+        ck_assert_msg(ledger_fetch(http, &head, &ledger, error), "%s", error);
+        ck_assert_uint_ge(ledger.n_rows, 1000);
+        ledger_release(&ledger);
+        free(http);
+    }
+}
+END_TEST
+
+START_TEST(a_counter_that_moves_is_read_again)
+{
+    struct history_head head;
+    struct history_counter counter;
+    struct ledger ledger;
+    char error[HISTORY_ERROR_MAX] = "";
+    struct http *http = new_http(&head, &counter);
+    http->moves = 2;
+    ck_assert_msg(ledger_fetch(http, &head, &ledger, error), "%s", error);
+    ck_assert_uint_eq(ledger.n_rows, PLAYED_ROWS);
+    ck_assert_int_eq(ledger.finals[0].version, PLAYED_ROWS + 2);
+    ledger_release(&ledger);
+    http->moves = 1000;
+    ck_assert(!ledger_fetch(http, &head, &ledger, error));
+    ck_assert_str_eq(error, "The ledger of stock/s cannot be read: it keeps changing; stop what "
+                            "else is writing to it.");
+    http->final = 0;
+    ck_assert(!ledger_fetch(http, &head, &ledger, error));
+    ck_assert_str_eq(error, "GET /v1/stock/s was answered with 404.");
+    free(http);
+}
+END_TEST
+
+START_TEST(a_saved_ledger_comes_back)
+{
+    struct shop *shop = new_shop();
+    struct ledger loaded;
+    char error[HISTORY_ERROR_MAX] = "";
+    shop->rows[5].key = "r-\"\\";
+    shop->finals[STOCK].remaining = -1; // a shop that oversold
+    FILE *file = tmpfile();
+    ck_assert(ledger_save(&shop->ledger, &shop->history.head, file, error));
+    rewind(file);
+    ck_assert_msg(ledger_load(file, &shop->history.head, &loaded, error), "%s", error);
+    ck_assert_uint_eq(loaded.n_rows, shop->ledger.n_rows);
+    for (size_t i = 0; i < loaded.n_rows; i++) {
+        const struct ledger_row *one = &loaded.rows[i], *two = &shop->rows[i];
+        ck_assert(one->counter == two->counter && one->version == two->version &&
+                  one->delta == two->delta && one->remaining == two->remaining &&
+                  one->leg == two->leg && one->token == two->token);
+        ck_assert_str_eq(one->key, two->key);
+        ck_assert_str_eq(one->user, two->user);
+        ck_assert_str_eq(one->reason, two->reason);
+        ck_assert_str_eq(one->strategy, two->strategy);
+    }
+    for (size_t i = 0; i < N_COUNTERS; i++) {
+        ck_assert_int_eq(loaded.finals[i].version, shop->finals[i].version);
+        ck_assert_int_eq(loaded.finals[i].remaining, shop->finals[i].remaining);
+    }
+    ledger_release(&loaded);
+    fclose(file);
+    free_shop(shop);
+}
+END_TEST
+
+#define HEAD "{\"holdfast_ledger\":1,\"run\":\"r\"}\n"
+#define FINAL "{\"final\":\"stock/s\",\"version\":1,\"remaining\":7}\n"
+#define ROW(leg)                                                                                   \
+    "{\"counter\":\"stock/s\",\"version\":1,\"delta\":7,\"remaining\":7,\"leg\":" leg              \
+    ",\"token\":0,\"key\":\"\",\"user\":\"\",\"reason\":\"opening\",\"strategy\":\"admin\"}\n"
+#define END "{\"end\":true,\"rows\":1}\n"
+
+START_TEST(a_wrong_ledger_is_refused_by_line)
+{
+    static const struct {
+        const char *text, *error; // NULL: it is right
+    } files[] = {
+        {HEAD FINAL ROW("0") END, NULL},
+        {"", "line 1: the closing line is missing: this ledger was cut short"},
+        {"{\"holdfast_ledger\":2,\"run\":\"r\"}\n", "line 1: this format is not understood here"},
+        {"{\"holdfast_ledger\":1,\"run\":\"q\"}\n", "line 1: this is another run's ledger"},
+        {HEAD ROW("0") END, "line 4: a counter's final values are missing"},
+        {HEAD FINAL ROW("0"), "line 4: the closing line is missing: this ledger was cut short"},
+        {HEAD FINAL ROW("2") END, "line 3: `leg` must be 0 or 1"},
+        {HEAD FINAL ROW("null") END, "line 3: `leg` must be a whole number"},
+        {HEAD FINAL END, "line 3: the closing line counts another number of rows"},
+        {HEAD FINAL ROW("0") END ROW("0"), "line 5: something stands behind the closing line"},
+        {HEAD "{\"final\":\"stock/x\",\"version\":1,\"remaining\":7}\n",
+         "line 2: this counter is not in the history's head"},
+        {HEAD "{\"final\":\"sto\n", "line 2: this is no JSON object"},
+    };
+    struct history_counter counter = {.name = "stock/s", .kind = COUNTER_STOCK};
+    struct history_head head = {.run = "r", .counters = &counter, .n_counters = 1};
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
+        FILE *file = tmpfile();
+        struct ledger ledger;
+        char error[HISTORY_ERROR_MAX] = "";
+        fputs(files[i].text, file);
+        rewind(file);
+        bool loaded = ledger_load(file, &head, &ledger, error);
+        ck_assert_msg(loaded == (files[i].error == NULL), "%s", files[i].text);
+        ck_assert_str_eq(error, files[i].error != NULL ? files[i].error : "");
+        if (loaded)
+            ledger_release(&ledger);
+        fclose(file);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("check");
+    TCase *tests = tcase_create("check");
+    tcase_add_test(tests, a_healthy_run_is_accepted);
+    tcase_add_test(tests, the_order_of_the_file_does_not_matter);
+    tcase_add_test(tests, a_missing_version);
+    tcase_add_test(tests, a_version_twice);
+    tcase_add_test(tests, a_ledger_that_ends_too_early);
+    tcase_add_test(tests, a_version_from_before_the_run);
+    tcase_add_test(tests, a_lost_success);
+    tcase_add_test(tests, a_success_with_other_numbers);
+    tcase_add_test(tests, a_change_that_nobody_asked_for);
+    tcase_add_test(tests, a_change_other_than_was_asked_for);
+    tcase_add_test(tests, a_refusal_that_changed_something);
+    tcase_add_test(tests, a_step_that_does_not_add_up);
+    tcase_add_test(tests, an_end_that_does_not_add_up);
+    tcase_add_test(tests, less_than_nothing);
+    tcase_add_test(tests, a_lost_update_oversells);
+    tcase_add_test(tests, more_taken_than_there_was);
+    tcase_add_test(tests, half_a_draw);
+    tcase_add_test(tests, another_prize_than_was_won);
+    tcase_add_test(tests, a_reading_that_was_not_true);
+    tcase_add_test(tests, a_refusal_without_reason);
+    tcase_add_test(tests, a_stale_reading);
+    tcase_add_test(tests, a_reading_of_the_future);
+    tcase_add_test(tests, changes_in_the_wrong_order);
+    tcase_add_test(tests, an_operation_begins_with_the_try_that_had_the_effect);
+    tcase_add_test(tests, readers_of_one_version_have_no_order);
+    tcase_add_test(tests, a_token_that_falls);
+    tcase_add_test(tests, a_token_of_two_strategies);
+    tcase_add_test(tests, two_effects_of_one_key);
+    tcase_add_test(tests, two_first_answers);
+    tcase_add_test(tests, a_replay_that_differs);
+    tcase_add_test(tests, a_refusal_after_success);
+    tcase_add_test(tests, one_code_for_two_coupons);
+    tcase_add_test(tests, more_than_there_are);
+    tcase_add_test(tests, a_user_over_the_limit);
+    tcase_add_test(tests, the_verdict_is_readable);
+    tcase_add_test(tests, many_violations_are_shown_few);
+    tcase_add_test(tests, a_ledger_is_fetched_page_by_page);
+    tcase_add_test(tests, no_row_hides_at_a_page_end);
+    tcase_add_test(tests, a_counter_that_moves_is_read_again);
+    tcase_add_test(tests, a_saved_ledger_comes_back);
+    tcase_add_test(tests, a_wrong_ledger_is_refused_by_line);
+    suite_add_tcase(suite, tests);
+    return suite_run(suite);
+}

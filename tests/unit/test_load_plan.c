@@ -1,0 +1,537 @@
+// What a load run is to do: the n-th operation is the same every time and spread as asked,
+// resources are created and noted as they are, and starts follow their rate.
+#include "base/clock.h"
+#include "base/text.h"
+#include "control/http.h"
+#include "run/arrival.h"
+#include "run/options.h"
+#include "run/scenario.h"
+#include "run/template.h"
+
+#include "suite.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ARGUMENTS_MAX 24
+
+// The plan of a command line.
+static struct plan parse(const char *words)
+{
+    // The plan borrows from the arguments: they live as long as the test program.
+    static char text[8][1024];
+    static size_t next;
+    struct plan plan = {0};
+    char error[HISTORY_ERROR_MAX] = "";
+    char *line = text[next++ % ARRAY_LENGTH(text)];
+    char *argv[ARGUMENTS_MAX + 1] = {"run"}, *rest = line;
+    int argc = 1;
+    ck_assert(text_copy(line, sizeof text[0], words));
+    for (char *word; argc < ARGUMENTS_MAX && (word = strtok_r(rest, " ", &rest)) != NULL;)
+        argv[argc++] = word;
+    ck_assert_msg(options_parse(argc, argv, &plan, error) == OPTIONS_RUN, "%s: %s", words, error);
+    return plan;
+}
+
+// ---- scenarios
+
+static struct scenario *new_scenario(const struct plan *plan)
+{
+    struct scenario *scenario = NULL;
+    char error[HISTORY_ERROR_MAX] = "";
+    ck_assert_msg(scenario_new(plan, &scenario, error), "%s", error);
+    return scenario;
+}
+
+START_TEST(an_operation_is_the_same_every_time)
+{
+    struct plan plan = parse("--scenario mixed --skus 50 --zipf 1 --seed 9 --run r --requests 100");
+    struct plan other_plan =
+        parse("--scenario mixed --skus 50 --zipf 1 --seed 10 --run r --requests 100 --threads 3");
+    struct scenario *scenario = new_scenario(&plan), *other = new_scenario(&other_plan);
+    struct task first[500], task;
+    int differ = 0;
+    for (int64_t n = 0; n < 500; n++)
+        scenario_task(scenario, n, &first[n]);
+    for (int64_t n = 499; n >= 0; n--) {
+        scenario_task(scenario, n, &task);
+        ck_assert_int_eq(task.kind, first[n].kind);
+        ck_assert_uint_eq(task.counter, first[n].counter);
+        ck_assert_str_eq(task.resource, first[n].resource);
+        ck_assert_int_eq(task.user, first[n].user);
+        ck_assert_int_eq(task.quantity, first[n].quantity);
+        scenario_task(other, n, &task);
+        differ += task.counter != first[n].counter;
+    }
+    ck_assert_int_gt(differ, 100);
+    scenario_free(scenario);
+    scenario_free(other);
+}
+END_TEST
+
+START_TEST(deduct_spreads_evenly)
+{
+    struct plan plan = parse("--skus 10 --seed 1 --run r --quantity 2 --users 7");
+    struct scenario *scenario = new_scenario(&plan);
+    int64_t counts[10] = {0};
+    struct task task;
+    for (int64_t n = 0; n < 100000; n++) {
+        scenario_task(scenario, n, &task);
+        ck_assert_int_eq(task.user, n % 7);
+        ck_assert_int_eq(task.quantity, 2);
+        counts[task.counter]++;
+    }
+    for (size_t i = 0; i < 10; i++)
+        ck_assert_int_le(llabs(counts[i] - 10000), 400); // more than 4 standard deviations
+    ck_assert_str_eq(scenario_request(scenario, task.request),
+                     "POST /v1/stock/{{resource}}/deduct\nContent-Type: application/json\n"
+                     "Idempotency-Key: {{key}}\n\n"
+                     "{\"quantity\":{{quantity}},\"user_id\":\"{{user}}\"}");
+    scenario_free(scenario);
+}
+END_TEST
+
+START_TEST(deduct_follows_zipf)
+{
+    struct plan plan = parse("--skus 1000 --zipf 0.99 --seed 1 --run r");
+    struct scenario *scenario = new_scenario(&plan);
+    static int64_t counts[1000];
+    struct task task;
+    double sum = 0;
+    const int64_t draws = 400000;
+    for (int64_t n = 0; n < draws; n++) {
+        scenario_task(scenario, n, &task);
+        counts[task.counter]++;
+    }
+    for (size_t k = 1; k <= 1000; k++)
+        sum += pow((double)k, -0.99);
+    for (size_t k = 1; k <= 1000; k++) {
+        double expected = (double)draws * pow((double)k, -0.99) / sum;
+        ck_assert_msg(fabs((double)counts[k - 1] - expected) < 5 * sqrt(expected) + 1,
+                      "product %zu: %lld, expected %g", k, (long long)counts[k - 1], expected);
+    }
+    scenario_free(scenario);
+}
+END_TEST
+
+START_TEST(coupons_and_draws_take_users_in_turn)
+{
+    static const struct {
+        const char *words, *resource;
+        enum attempt_kind kind;
+    } cases[] = {{"--scenario coupon --users 5 --run r", "load-r-1", KIND_ISSUE},
+                 {"--scenario draw --users 5 --resource WHEEL", "WHEEL", KIND_DRAW}};
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct plan plan = parse(cases[i].words);
+        struct scenario *scenario = new_scenario(&plan);
+        for (int64_t n = 0; n < 15; n++) {
+            struct task task;
+            scenario_task(scenario, n, &task);
+            ck_assert_int_eq(task.kind, cases[i].kind);
+            ck_assert_int_eq(task.user, n % 5);
+            ck_assert_uint_eq(task.counter, 0);
+            ck_assert_int_eq(task.quantity, HISTORY_NONE);
+            ck_assert_str_eq(task.resource, cases[i].resource);
+        }
+        scenario_free(scenario);
+    }
+}
+END_TEST
+
+START_TEST(mixed_follows_its_weights)
+{
+    struct plan plan =
+        parse("--scenario mixed --skus 3 --seed 4 --run r --mix deduct=50,read=30,draw=20");
+    struct scenario *scenario = new_scenario(&plan);
+    int64_t counts[KIND_COUNT] = {0};
+    for (int64_t n = 0; n < 100000; n++) {
+        struct task task;
+        scenario_task(scenario, n, &task);
+        counts[task.kind]++;
+        ck_assert(task.kind == KIND_DRAW ? task.counter == 4 : task.counter < 3);
+        ck_assert_int_eq(task.quantity, task.kind == KIND_DEDUCT ? 1 : HISTORY_NONE);
+        const char *text = scenario_request(scenario, task.request);
+        ck_assert(strncmp(text, task.kind == KIND_READ ? "GET /v1/stock/" : "POST ", 5) == 0);
+    }
+    ck_assert_int_le(llabs(counts[KIND_DEDUCT] - 50000), 800);
+    ck_assert_int_le(llabs(counts[KIND_READ] - 30000), 800);
+    ck_assert_int_le(llabs(counts[KIND_DRAW] - 20000), 800);
+    ck_assert_int_eq(counts[KIND_ISSUE] + counts[KIND_OTHER], 0);
+    scenario_free(scenario);
+}
+END_TEST
+
+START_TEST(every_request_of_every_scenario_compiles)
+{
+    struct plan plan = parse("--scenario mixed --skus 3");
+    struct scenario *scenario = new_scenario(&plan);
+    for (size_t i = 0; i < scenario_requests(scenario); i++) {
+        struct template *template = NULL;
+        char error[HISTORY_ERROR_MAX];
+        ck_assert(template_compile(scenario_request(scenario, i), "a", "/p", "A: b\r\n", &template,
+                                   error));
+        template_free(template);
+    }
+    scenario_free(scenario);
+}
+END_TEST
+
+static void write_file(char *path, const char *text, size_t length)
+{
+    int descriptor = mkstemp(path);
+    ck_assert_int_ge(descriptor, 0);
+    ck_assert_int_eq(write(descriptor, text, length), (ssize_t)length);
+    (void)close(descriptor);
+}
+
+START_TEST(a_template_is_read_from_its_file)
+{
+    char path[] = "load_plan_XXXXXX", words[64], error[HISTORY_ERROR_MAX];
+    write_file(path, "GET /x/{{resource}}\n", 20);
+    text_format(words, sizeof words, "--template %s --resource R --quantity 4", path);
+    struct plan plan = parse(words);
+    struct scenario *scenario = new_scenario(&plan);
+    (void)unlink(path);
+    struct task task;
+    scenario_task(scenario, 1234, &task);
+    ck_assert_int_eq(task.kind, KIND_OTHER);
+    ck_assert_uint_eq(task.counter, SIZE_MAX);
+    ck_assert_str_eq(task.resource, "R");
+    ck_assert_int_eq(task.user, 234);
+    ck_assert_int_eq(task.quantity, 4);
+    ck_assert_uint_eq(scenario_requests(scenario), 1);
+    ck_assert_str_eq(scenario_request(scenario, task.request), "GET /x/{{resource}}\n");
+    struct history_head head = {.n_counters = 9};
+    ck_assert(scenario_set_up(scenario, NULL, &head, error));
+    ck_assert_uint_eq(head.n_counters, 0);
+    scenario_free(scenario);
+}
+END_TEST
+
+START_TEST(a_bad_template_file_is_refused)
+{
+    static const struct {
+        const char *text;
+        size_t length;
+        const char *word;
+    } bad[] = {
+        {"GET /x\nHost: y\n", 15, "line 2: leave out Host"},
+        {"", 0, "line 1:"},
+        {"GET /\0x", 7, "NUL"},
+    };
+    struct scenario *scenario = NULL;
+    char error[HISTORY_ERROR_MAX];
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        char path[] = "load_plan_XXXXXX", words[64];
+        write_file(path, bad[i].text, bad[i].length);
+        text_format(words, sizeof words, "--template %s", path);
+        struct plan plan = parse(words);
+        bool made = scenario_new(&plan, &scenario, error);
+        (void)unlink(path);
+        ck_assert(!made);
+        ck_assert_msg(strstr(error, bad[i].word) && strstr(error, path), "%s", error);
+    }
+    struct plan plan = parse("--template no-such-file.http");
+    ck_assert(!scenario_new(&plan, &scenario, error));
+    ck_assert_ptr_nonnull(strstr(error, "cannot open no-such-file.http"));
+}
+END_TEST
+
+// ---- setting up, against answers that stand here; control/http.c is not linked
+
+struct http {
+    const char *script; // "METHOD PATH BODY => ANSWER\n" for each call, in order
+};
+
+bool http_call(struct http *http, const char *method, const char *path, const json_t *body,
+               json_t **ret_json, char *ret_error)
+{
+    char expected[512], asked[512];
+    char *sent = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    const char *arrow = strstr(http->script, " => ");
+    ck_assert_msg(arrow, "not expected: %s %s", method, path);
+    text_format(expected, sizeof expected, "%.*s", (int)(arrow - http->script), http->script);
+    text_format(asked, sizeof asked, "%s %s %s", method, path, sent != NULL ? sent : "-");
+    ck_assert_str_eq(asked, expected);
+    free(sent);
+    const char *answer = arrow + strlen(" => ");
+    http->script = answer + strcspn(answer, "\n") + 1;
+    *ret_json = json_loads(answer, JSON_DISABLE_EOF_CHECK, NULL);
+    if (*ret_json == NULL)
+        text_copy(ret_error, HISTORY_ERROR_MAX, "the service said no");
+    return *ret_json != NULL;
+}
+
+static bool set_up(struct scenario *scenario, const char *script, struct history_head *head,
+                   char *error)
+{
+    struct http http = {.script = script};
+    if (!scenario_set_up(scenario, &http, head, error))
+        return false;
+    ck_assert_str_eq(http.script, ""); // nothing left out
+    return true;
+}
+
+static void check_counter(const struct history_counter *counter, const char *name,
+                          enum counter_kind kind, int64_t version, int64_t remaining, int64_t total,
+                          int64_t limit)
+{
+    ck_assert_str_eq(counter->name, name);
+    ck_assert_int_eq(counter->kind, kind);
+    ck_assert_int_eq(counter->version, version);
+    ck_assert_int_eq(counter->remaining, remaining);
+    ck_assert_int_eq(counter->total, total);
+    ck_assert_int_eq(counter->per_user_limit, limit);
+}
+
+START_TEST(resources_are_created_and_noted)
+{
+    struct plan plan = parse("--scenario mixed --skus 2 --stock 5 --total 4 --per-user 3 --run r "
+                             "--prizes gold:1:2,dust:9:8 --blank 7");
+    struct scenario *scenario = new_scenario(&plan);
+    struct history_head head = {0};
+    char error[HISTORY_ERROR_MAX] = "";
+    ck_assert_msg(
+        set_up(scenario,
+               "PUT /v1/stock/load-r-1 {\"quantity\":5} => {\"remaining\":5,\"version\":1}\n"
+               "PUT /v1/stock/load-r-2 {\"quantity\":5} => {\"remaining\":5,\"version\":6}\n"
+               "PUT /v1/coupons/load-r-1 {\"total\":4,\"per_user_limit\":3} => "
+               "{\"remaining\":4,\"version\":1,\"total\":4,\"per_user_limit\":3}\n"
+               "PUT /v1/lotteries/load-r-1 {\"draws_per_user\":3,\"blank_weight\":7,\"prizes\":["
+               "{\"prize\":\"gold\",\"quantity\":1,\"weight\":2},"
+               "{\"prize\":\"dust\",\"quantity\":9,\"weight\":8}]} => "
+               "{\"remaining\":10,\"version\":1,\"draws_per_user\":3,\"prizes\":["
+               "{\"prize\":\"dust\",\"quantity\":9,\"won\":0,\"remaining\":9},"
+               "{\"prize\":\"gold\",\"quantity\":1,\"won\":0,\"remaining\":1}]}\n",
+               &head, error),
+        "%s", error);
+    ck_assert_uint_eq(head.n_counters, 6);
+    check_counter(&head.counters[0], "stock/load-r-1", COUNTER_STOCK, 1, 5, -1, -1);
+    check_counter(&head.counters[1], "stock/load-r-2", COUNTER_STOCK, 6, 5, -1, -1);
+    check_counter(&head.counters[2], "coupon/load-r-1", COUNTER_COUPON, 1, 4, 4, 3);
+    check_counter(&head.counters[3], "lottery/load-r-1", COUNTER_LOTTERY, 1, 10, -1, 3);
+    check_counter(&head.counters[4], "prize/load-r-1/dust", COUNTER_PRIZE, 1, 9, 9, -1);
+    check_counter(&head.counters[5], "prize/load-r-1/gold", COUNTER_PRIZE, 1, 1, 1, -1);
+    for (int64_t n = 0; n < 100; n++) { // operations point at their counters
+        struct task task;
+        scenario_task(scenario, n, &task);
+        static const enum counter_kind of[] = {
+            [KIND_DEDUCT] = COUNTER_STOCK,
+            [KIND_READ] = COUNTER_STOCK,
+            [KIND_ISSUE] = COUNTER_COUPON,
+            [KIND_DRAW] = COUNTER_LOTTERY,
+        };
+        ck_assert_int_eq(head.counters[task.counter].kind, of[task.kind]);
+        ck_assert_str_eq(strchr(head.counters[task.counter].name, '/') + 1, task.resource);
+    }
+    scenario_free(scenario);
+}
+END_TEST
+
+// A page of a thousand rows that ends at version `last`, and says that 7 remain.
+static void append_page(struct buffer *script, int64_t last)
+{
+    buffer_append_text(script, "{\"rows\":[");
+    for (int i = 0; i < 999; i++)
+        buffer_append_text(script, "{},");
+    buffer_format(script, "{\"version\":%lld,\"remaining\":7}]}\n", (long long)last);
+}
+
+START_TEST(what_exists_is_only_read)
+{
+    struct plan plan = parse("--scenario draw --resource W --no-setup");
+    struct scenario *scenario = new_scenario(&plan);
+    struct history_head head = {0};
+    struct buffer script = {0};
+    char error[HISTORY_ERROR_MAX] = "";
+    buffer_append_text(&script,
+                       "GET /v1/lotteries/W - => {\"remaining\":8,\"version\":2500,"
+                       "\"draws_per_user\":2,\"prizes\":["
+                       "{\"prize\":\"a\",\"quantity\":2000,\"won\":1994,\"remaining\":6},"
+                       "{\"prize\":\"b\",\"quantity\":3,\"won\":1,\"remaining\":2}]}\n"
+                       "GET /v1/ledger?counter=prize/W/a&after_version=0&limit=1000 - => ");
+    append_page(&script, 1000);
+    buffer_append_text(&script,
+                       "GET /v1/ledger?counter=prize/W/a&after_version=1000&limit=1000 - => ");
+    append_page(&script, 2000);
+    buffer_append_text(
+        &script,
+        "GET /v1/ledger?counter=prize/W/a&after_version=2000&limit=1000 - => {\"rows\":[]}\n"
+        "GET /v1/ledger?counter=prize/W/b&after_version=0&limit=1000 - => "
+        "{\"rows\":[{\"version\":1,\"remaining\":3},{\"version\":2,\"remaining\":2}]}\n");
+    ck_assert_msg(set_up(scenario, script.data, &head, error), "%s", error);
+    ck_assert_uint_eq(head.n_counters, 3);
+    check_counter(&head.counters[0], "lottery/W", COUNTER_LOTTERY, 2500, 8, -1, 2);
+    check_counter(&head.counters[1], "prize/W/a", COUNTER_PRIZE, 2000, 7, 2000, -1);
+    check_counter(&head.counters[2], "prize/W/b", COUNTER_PRIZE, 2, 2, 3, -1);
+    buffer_release(&script);
+    scenario_free(scenario);
+}
+END_TEST
+
+START_TEST(a_set_up_that_fails_says_why)
+{
+    struct plan plan = parse("--resource S --no-setup");
+    struct scenario *scenario = new_scenario(&plan);
+    struct history_head head = {0};
+    char error[HISTORY_ERROR_MAX] = "";
+    ck_assert(!set_up(scenario, "GET /v1/stock/S - => no\n", &head, error));
+    ck_assert_str_eq(error, "the service said no");
+    ck_assert_ptr_null(head.counters);
+    scenario_free(scenario);
+    scenario = new_scenario(&plan);
+    ck_assert(!set_up(scenario, "GET /v1/stock/S - => {\"remaining\":1}\n", &head, error));
+    ck_assert_ptr_nonnull(strstr(error, "/v1/stock/S has no whole number 'version'"));
+    scenario_free(scenario);
+}
+END_TEST
+
+// ---- arrival
+
+START_TEST(even_starts_are_evenly_spaced_over_all_threads)
+{
+    struct plan plan = parse("--rate 1000 --spacing even --threads 4");
+    struct arrival threads[4];
+    for (int64_t i = 0; i < 4; i++)
+        arrival_init(&threads[i], &plan, i);
+    for (int64_t n = 0; n < 4000; n++)
+        ck_assert_int_le(llabs(arrival_next(&threads[n % 4]) - n * NS_PER_MS), 1);
+}
+END_TEST
+
+// How many of a thread's starts are before the end.
+static int64_t count_starts(const struct plan *plan, int64_t thread, int64_t end_ns)
+{
+    struct arrival arrival;
+    int64_t count = 0, last = 0;
+    arrival_init(&arrival, plan, thread);
+    for (int64_t at; (at = arrival_next(&arrival)) < end_ns; last = at) {
+        ck_assert_int_ge(at, last);
+        count++;
+    }
+    return count;
+}
+
+static int64_t count_all(const struct plan *plan, int64_t end_ns)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < plan->threads; i++)
+        count += count_starts(plan, i, end_ns);
+    return count;
+}
+
+START_TEST(poisson_starts_have_their_rate_and_their_spread)
+{
+    struct plan plan = parse("--rate 1000 --threads 3 --seed 3");
+    ck_assert_int_le(llabs(count_all(&plan, 100 * NS_PER_S) - 100000), 1500); // sigma 316
+    for (int64_t i = 0; i < 3; i++)
+        ck_assert_int_le(llabs(count_starts(&plan, i, 100 * NS_PER_S) - 33333), 900);
+    ck_assert_int_ne(count_starts(&plan, 0, 100 * NS_PER_S),
+                     count_starts(&plan, 1, 100 * NS_PER_S));
+    // Exponential gaps: their standard deviation is their mean, and 1/e of them are longer.
+    struct arrival arrival;
+    double sum = 0, squares = 0;
+    int64_t longer = 0, last = 0;
+    arrival_init(&arrival, &plan, 0);
+    for (int i = 0; i < 100000; i++) {
+        int64_t at = arrival_next(&arrival);
+        double gap_ms = (double)(at - last) / (double)NS_PER_MS;
+        sum += gap_ms;
+        squares += gap_ms * gap_ms;
+        longer += gap_ms > 3;
+        last = at;
+    }
+    double mean = sum / 100000, deviation = sqrt(squares / 100000 - mean * mean);
+    ck_assert_double_eq_tol(mean, 3, 0.05);
+    ck_assert_double_eq_tol(deviation, 3, 0.1);
+    ck_assert_double_eq_tol((double)longer / 100000, exp(-1), 0.01);
+}
+END_TEST
+
+START_TEST(a_schedule_can_be_repeated)
+{
+    struct plan plan = parse("--rate 1000 --seed 3"), other = parse("--rate 1000 --seed 4");
+    struct arrival a, b, c;
+    arrival_init(&a, &plan, 0);
+    arrival_init(&b, &plan, 0);
+    arrival_init(&c, &other, 0);
+    int differ = 0;
+    for (int i = 0; i < 100; i++) {
+        int64_t at = arrival_next(&a);
+        ck_assert_int_eq(at, arrival_next(&b));
+        differ += at != arrival_next(&c);
+    }
+    ck_assert_int_gt(differ, 95);
+}
+END_TEST
+
+START_TEST(a_ramp_begins_as_many_as_the_integral_of_its_rate)
+{
+    static const struct {
+        const char *words;
+        double from, to;
+    } ramps[] = {
+        {"--rate 100..1100 --duration 10s --spacing even --threads 3", 100, 1100},
+        {"--rate 0..1000 --duration 10s --spacing even --threads 2", 0, 1000},
+        {"--rate 1000..0 --duration 10s --spacing even", 1000, 0},
+        {"--rate 300..300 --duration 10s --spacing even --threads 2", 300, 300},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(ramps); i++) {
+        struct plan plan = parse(ramps[i].words);
+        for (int64_t second = 1; second <= 10; second++) {
+            double t = (double)second;
+            double slope = (ramps[i].to - ramps[i].from) / 10;
+            double expected = ramps[i].from * t + slope * t * t / 2;
+            int64_t count = count_all(&plan, second * NS_PER_S);
+            ck_assert_msg(fabs((double)count - expected) <= 2, "%s at %lld s: %lld, expected %g",
+                          ramps[i].words, (long long)second, (long long)count, expected);
+        }
+    }
+    struct plan poisson = parse("--rate 100..2100 --duration 50s --threads 2 --seed 8");
+    ck_assert_int_le(llabs(count_all(&poisson, 25 * NS_PER_S) - 15000), 600);
+    ck_assert_int_le(llabs(count_all(&poisson, 50 * NS_PER_S) - 55000), 1200);
+}
+END_TEST
+
+START_TEST(a_ramp_stays_at_its_last_rate)
+{
+    struct plan plan = parse("--rate 100..1100 --duration 10s --spacing even");
+    ck_assert_int_le(llabs(count_all(&plan, 12 * NS_PER_S) - (6000 + 2200)), 2);
+    plan = parse("--rate 10..0 --duration 1s --spacing even");
+    struct arrival arrival;
+    arrival_init(&arrival, &plan, 0);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_lt(arrival_next(&arrival), NS_PER_S);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(arrival_next(&arrival), ARRIVAL_NEVER);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("load plan");
+    TCase *tests = tcase_create("scenario");
+    tcase_add_test(tests, an_operation_is_the_same_every_time);
+    tcase_add_test(tests, deduct_spreads_evenly);
+    tcase_add_test(tests, deduct_follows_zipf);
+    tcase_add_test(tests, coupons_and_draws_take_users_in_turn);
+    tcase_add_test(tests, mixed_follows_its_weights);
+    tcase_add_test(tests, every_request_of_every_scenario_compiles);
+    tcase_add_test(tests, a_template_is_read_from_its_file);
+    tcase_add_test(tests, a_bad_template_file_is_refused);
+    tcase_add_test(tests, resources_are_created_and_noted);
+    tcase_add_test(tests, what_exists_is_only_read);
+    tcase_add_test(tests, a_set_up_that_fails_says_why);
+    suite_add_tcase(suite, tests);
+    tests = tcase_create("arrival");
+    tcase_add_test(tests, even_starts_are_evenly_spaced_over_all_threads);
+    tcase_add_test(tests, poisson_starts_have_their_rate_and_their_spread);
+    tcase_add_test(tests, a_schedule_can_be_repeated);
+    tcase_add_test(tests, a_ramp_begins_as_many_as_the_integral_of_its_rate);
+    tcase_add_test(tests, a_ramp_stays_at_its_last_rate);
+    suite_add_tcase(suite, tests);
+    return suite_run(suite);
+}
