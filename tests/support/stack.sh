@@ -1,15 +1,16 @@
 # shellcheck shell=bash
-# A private MariaDB, Redis and ZooKeeper on loopback, with all their state in one directory. Sourced
-# by ./dev. Several stacks live side by side: each has its own directory and ports, and only
+# A private MariaDB, Redis, ZooKeeper and etcd on loopback, with all their state in one directory.
+# Sourced by ./dev. Several stacks live side by side: each has its own directory and ports, and only
 # processes that it started, known by process id and start time, are ever stopped.
 #
 #     stack_up DIR        starts what is not running, waits until it answers
 #     stack_down DIR      stops what is running, waits until it is gone
 #     stack_status DIR    one line a server; fails unless all are running
 #     stack_wipe DIR      stops and deletes
-#     stack_load DIR      sets STACK_MYSQL_PORT, STACK_REDIS_PORT, STACK_ZOOKEEPER_PORT, STACK_PASSWORD
+#     stack_load DIR      sets STACK_MYSQL_PORT, STACK_REDIS_PORT, STACK_ZOOKEEPER_PORT, STACK_ETCD_PORT,
+#                         STACK_PASSWORD
 
-stack_servers=(mysql redis zookeeper)
+stack_servers=(mysql redis zookeeper etcd)
 
 stack_say() {
     echo "stack: $*"
@@ -83,16 +84,18 @@ stack_save() {
 STACK_MYSQL_PORT=$STACK_MYSQL_PORT
 STACK_REDIS_PORT=$STACK_REDIS_PORT
 STACK_ZOOKEEPER_PORT=$STACK_ZOOKEEPER_PORT
+STACK_ETCD_PORT=$STACK_ETCD_PORT
 STACK_PASSWORD=$STACK_PASSWORD
 EOF
 }
 
 stack_init() {
     local first
-    mkdir -p "$1"/{mysql,redis,zookeeper}
+    mkdir -p "$1"/{mysql,redis,zookeeper,etcd}
     chmod 700 "$1"
-    stack_load "$1" && return
     first=$(stack_first_port "$1")
+    STACK_ETCD_PORT=$((first + 3)) # settings of a stack without etcd do not name it
+    stack_load "$1" && return
     STACK_MYSQL_PORT=$first STACK_REDIS_PORT=$((first + 1)) STACK_ZOOKEEPER_PORT=$((first + 2))
     STACK_PASSWORD=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
     stack_save "$1"
@@ -180,6 +183,20 @@ EOF
 
 stack_check_zookeeper() {
     (stack_ask "$STACK_ZOOKEEPER_PORT" ruok imok) 2>/dev/null
+}
+
+# A cluster of one: nobody speaks to its peer's end, which is a socket in its own directory.
+stack_start_etcd() {
+    local url=http://127.0.0.1:$STACK_ETCD_PORT peer=unix://127.0.0.1:0
+    stack_spawn "$1" etcd etcd --name holdfast --data-dir "$1/etcd/data" \
+        --listen-client-urls "$url" --advertise-client-urls "$url" \
+        --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
+        --initial-cluster "holdfast=$peer" --logger zap --log-outputs stderr --log-level warn \
+        --auto-compaction-mode revision --auto-compaction-retention 10000
+}
+
+stack_check_etcd() {
+    (stack_ask "$STACK_ETCD_PORT" $'GET /health HTTP/1.0\r\n\r\n' 'HTTP/1.0 200') 2>/dev/null
 }
 
 # ---- all of them -----------------------------------------------------------------------------------------

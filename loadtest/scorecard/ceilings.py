@@ -1,0 +1,217 @@
+"""What each row could reach at most: measured in the same run, by programs that do only that.
+
+A ceiling is measured like a row; `needs` says which ones a row is divided by, and `limit` how. All of
+it is in the report's words as well: METHOD.
+"""
+
+import csv
+import dataclasses
+import os
+import tempfile
+
+import load
+from load import Failed, brief, run_watched
+from processes import stack_pids
+from rows import BATCHES, ENGINES, MANY, ROOT, WORKERS, cluster, new_database
+
+PROBES = os.environ.get("HOLDFAST_PROBES", os.path.join(ROOT, "build/release/loadtest/scorecard"))
+LOCK_SERVERS = {"redis-lock": "redis", "zookeeper-lock": "zookeeper", "etcd-lock": "etcd"}
+IN_FLIGHT = {"zookeeper": 256, "etcd": 64}
+REDIS_CLIENTS = 50
+LOCK_TABLE_COMMITS = 3  # take the lock, do the work, free the lock
+
+EMPTY_REQUEST = """POST /v1/lab/empty
+Content-Type: application/json
+Idempotency-Key: {{key}}
+
+{"quantity":1,"user_id":"{{user}}"}
+"""
+
+METHOD = [
+    "Combined rows are divided by what an empty POST and batched commits leave when they are done one"
+    " after the other, 1 / (1/E + 1/R). E: the service's own rate on a POST that is parsed and answered"
+    " but runs nothing. R: the rows of 256 operations in one transaction, without the service, on one"
+    " row or over 1,000. The lock of a locking strategy is not in it: what it costs shows in the ratio.",
+    "Direct rows without a guard (optimistic, conditional, row-lock, none) are divided by one-row commits"
+    " on as many connections as the instances have workers: the database may write the commits of"
+    " several connections to the disk together.",
+    "Direct rows that hold something until the commit is on the disk (mutex and the locks), on one hot"
+    " SKU, are divided by one-row commits on one connection: nobody else can be committing meanwhile."
+    " Over 1,000 SKUs they are divided as those without a guard.",
+    "Lock servers limit direct rows too: there the ceiling is the lesser of the commits and of the lock"
+    " server's own pairs of taking and freeing. Redis: SET NX PX and DEL by redis-benchmark, 50 clients,"
+    " 1 / (1/SET + 1/DEL). ZooKeeper: create and delete of an ephemeral node, 256 in flight on one"
+    " session of its C client, asynchronous. etcd: a transaction that creates a key with a lease if it"
+    " is not there, and its delete, through the JSON gateway, 64 clients of libcurl. lock-table commits"
+    " three times for an operation, so its ceiling is a third of the commits.",
+    "A ratio above 1 is possible: the ceilings are other programs with other numbers of threads, and"
+    " three instances share the processors of one. Compare ratios within a panel.",
+    "Conflicts and the like are per 1,000 operations that succeeded: conflicts, saves whose demand on the"
+    " row was not met, and deadlocks; run again, sections that were repeated for it inside the service;"
+    " lock busy, guards that could not be had; errors, requests that were answered 5xx or not at all, which"
+    " the load tester does not send again. CPU is in processors kept busy while requests were sent, in"
+    " user and system time.",
+    "Every row starts on an empty database, and its whole history is checked against the ledger after"
+    " the load. none runs in laboratory mode without the database's own checks: it is the bug, and is"
+    " here to be seen.",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Empty:
+    """E."""
+
+    name = "Empty POST (E)"
+    what = "POST /v1/lab/empty by the load tester, one instance"
+
+    def measure(self, options):
+        def work(servers):
+            with tempfile.NamedTemporaryFile("w", suffix=".http") as template:
+                template.write(EMPTY_REQUEST)
+                template.flush()
+                report, cores = load.run_load(servers.ports, load.service_pids(servers), options.ceiling_seconds,
+                                              "--scenario", "template", "--template", template.name,
+                                              "--connections", str(options.connections))
+            if report["outcomes"]["ok"] < report["operations"] * 0.99:
+                raise Failed(f"not all were answered 2xx: {report['outcomes']}")
+            return {"rate": report["ok_rate"], "cpu": cores}
+        return load.with_servers("mariadb", 1, {"lab": "on", "workers": WORKERS}, work)
+
+
+def run_probe(options, program, *arguments):
+    """Runs a program that prints one number, the rate."""
+    path = os.path.join(PROBES, program)
+    if not os.path.exists(path):
+        raise Failed(f"{path} was not built")
+    code, output, errors, processes = run_watched([path, *map(str, arguments)], stack_pids(), "probe",
+                                                  options.ceiling_seconds + load.PATIENCE_S)
+    if code:
+        raise Failed(f"{program} ended with {code}: {brief(errors)}")
+    return {"rate": float(output), "cpu": processes.cores()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Commits:
+    """R with a batch of 256, and durable one-row commits with a batch of one."""
+
+    engine: str
+    connections: int
+    batch: int
+    counters: int
+
+    @property
+    def name(self):
+        kind = "One-row commits" if self.batch == 1 else "Batched commits (R)"
+        rows = "one row" if self.counters == 1 else f"{self.counters:,} rows"
+        return f"{kind}, {rows}, {ENGINES[self.engine]}, {self.connections} conn."
+
+    @property
+    def what(self):
+        return "an operation's rows in the service's own tables, no service"
+
+    def measure(self, options):
+        database = new_database(self.engine)
+        try:
+            return run_probe(options, "raw_commits", database.store, self.connections, self.batch,
+                             self.counters, options.ceiling_seconds)
+        finally:
+            database.drop()
+
+
+@dataclasses.dataclass(frozen=True)
+class Redis:
+    """One of Redis' two commands, by redis-benchmark."""
+
+    command: str
+
+    @property
+    def name(self):
+        return f"Redis {self.command.split()[0]}"
+
+    @property
+    def what(self):
+        return f"redis-benchmark, {REDIS_CLIENTS} clients: {self.command}"
+
+    def run(self, options, n):
+        host, port = cluster.need("HOLDFAST_TEST_REDIS").rsplit(":", 1)
+        command = ["redis-benchmark", "-h", host, "-p", port, "-n", str(n), "-c", str(REDIS_CLIENTS),
+                   "-r", "100000", "--csv", "-q", *self.command.split()]
+        code, output, errors, processes = run_watched(command, stack_pids(), "probe",
+                                                      options.ceiling_seconds + load.PATIENCE_S)
+        lines = list(csv.reader(output.splitlines()))
+        if code or not lines or len(lines[-1]) < 2:
+            raise Failed(f"redis-benchmark ended with {code}: {brief(errors or output)}")
+        return {"rate": float(lines[-1][1]), "cpu": processes.cores()}
+
+    def measure(self, options):
+        """It counts requests, not seconds: a small run tells how many fill the time."""
+        rate = self.run(options, 10000)["rate"]
+        return self.run(options, max(10000, int(rate * options.ceiling_seconds)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Takes and frees a second at ZooKeeper or etcd."""
+
+    server: str
+
+    @property
+    def name(self):
+        return {"zookeeper": "ZooKeeper create + delete", "etcd": "etcd txn + delete"}[self.server]
+
+    @property
+    def what(self):
+        return f"{self.server}_pairs, {IN_FLIGHT[self.server]} at once: pairs a second"
+
+    def measure(self, options):
+        address = cluster.need(f"HOLDFAST_TEST_{self.server.upper()}")
+        return run_probe(options, f"{self.server}_pairs", address, IN_FLIGHT[self.server],
+                         options.ceiling_seconds)
+
+
+REDIS_SET = Redis("SET lock:__rand_int__ x NX PX 10000")
+REDIS_DEL = Redis("DEL lock:__rand_int__")
+
+# What a run of all rows measures whether a row is divided by it or not: what the machine can do.
+ALWAYS = [Empty(), Commits("mariadb", 1, 1, 1), Commits("mariadb", 2, BATCHES["combined"], 1), REDIS_SET,
+          REDIS_DEL, Pairs("zookeeper"), Pairs("etcd")]
+
+
+def commits(row):
+    """The commits that a row is divided by. SQLite has one writer, whoever asks."""
+    counters = 1 if row.spread == "hot" else MANY
+    if row.mode == "combined":
+        return Commits(row.engine, 1 if row.engine == "sqlite" else 2, BATCHES["combined"], counters)
+    alone = row.engine == "sqlite" or (row.spread == "hot" and row.strategy.held_across_commit)
+    return Commits(row.engine, 1 if alone else WORKERS * int(row.instances), 1, counters)
+
+
+def needs(row):
+    if row.mode == "combined":
+        return [Empty(), commits(row)]
+    server = LOCK_SERVERS.get(row.strategy.name)
+    locks = {None: [], "redis": [REDIS_SET, REDIS_DEL]}.get(server, [Pairs(server)])
+    return [commits(row), *locks]
+
+
+def in_turn(*rates):
+    """The rate of doing one after the other."""
+    return 1 / sum(1 / rate for rate in rates)
+
+
+def limit(row, rates):
+    """The row's ceiling from the rates of what it needs, and its words. None if one is missing."""
+    found = [rates.get(ceiling) for ceiling in needs(row)]
+    if not all(found):
+        return None, "not measured"
+    if row.mode == "combined":
+        return in_turn(*found), "empty POST, then batched commits"
+    held = " on one connection" if needs(row)[0].connections == 1 else ""
+    if row.strategy.name == "lock-table":
+        return found[0] / LOCK_TABLE_COMMITS, f"a third of one-row commits{held}"
+    if len(found) == 1:
+        return found[0], f"one-row commits{held}"
+    pairs = in_turn(*found[1:])
+    if pairs < found[0]:
+        return pairs, "pairs of the lock server"
+    return found[0], f"one-row commits{held}"

@@ -1,0 +1,205 @@
+"""The measurements of all rounds as one document, and the document as Markdown, JSON and a page."""
+
+import json
+import os
+import statistics
+
+import ceilings
+from rows import ENGINES, HERE
+
+MEDIANS = ["rate", "p50_ms", "p99_ms", "p999_ms", "conflicts", "sections_again", "guard_refused",
+           "errors", "batch"]
+PROCESSES = {"service": "service", "load": "load tester", "database": "MariaDB", "redis": "Redis",
+             "zookeeper": "ZooKeeper", "etcd": "etcd", "probe": "probe"}
+SPREAD_WORDS = {"hot": "one hot SKU", "spread": "1,000 SKUs"}
+
+
+def median(values):
+    values = [value for value in values if value is not None]
+    return statistics.median(values) if values else None
+
+
+def median_cpu(samples):
+    names = {name for sample in samples for name in sample["cpu"]}
+    return {name: median([s["cpu"].get(name) for s in samples]) for name in PROCESSES if name in names}
+
+
+def row_entry(row, samples, failed, rates):
+    """A row that failed in any round has failed: what it did in the others is no answer."""
+    entry = dict(zip(("strategy", "mode", "spread", "instances", "engine"), row.words), name=row.name,
+                 lab=row.strategy.lab_only, rounds=len(samples), failed=failed)
+    if failed or not samples:
+        return entry
+    entry.update({name: median([sample[name] for sample in samples]) for name in MEDIANS})
+    entry["cpu"] = median_cpu(samples)
+    entry["violations"] = sum(sample["violations"] for sample in samples)
+    entry["broken"] = sorted({slug for sample in samples for slug in sample["broken"]})
+    entry["checked"] = sum(sample["ok"] for sample in samples)
+    entry["rates"] = [sample["rate"] for sample in samples]
+    entry["ceiling"], entry["ceiling_is"] = ceilings.limit(row, rates)
+    entry["ratio"] = entry["rate"] / entry["ceiling"] if entry["ceiling"] else None
+    return entry
+
+
+def ceiling_entry(ceiling, samples, failed):
+    rates = [sample["rate"] for sample in samples]
+    return {"name": ceiling.name, "what": ceiling.what, "failed": failed,
+            "rate": None if failed else median(rates), "rates": rates, "cpu": median_cpu(samples)}
+
+
+def build(facts, rows, table, samples, failures):
+    """`rows` and `table` (the ceilings) in order; samples and failures by row or ceiling."""
+    rates = {one: median([s["rate"] for s in samples[one]]) for one in table if one not in failures}
+    document = dict(facts)
+    document["ceilings"] = [ceiling_entry(one, samples[one], failures.get(one))
+                            for one in table if samples[one] or one in failures]
+    document["rows"] = [row_entry(row, samples[row], failures.get(row), rates)
+                        for row in rows if samples[row] or row in failures]
+    document["findings"] = findings(document["rows"])
+    document["method"] = ceilings.METHOD
+    return document
+
+
+# ---- what the figures say ----------------------------------------------------------------------------
+
+
+def panels(rows):
+    """The rows side by side: same engine, SKUs, instances and mode."""
+    found = {}
+    for row in rows:
+        found.setdefault((row["engine"], row["spread"], row["instances"], row["mode"]), []).append(row)
+    return found
+
+
+def measured(rows):
+    return [row for row in rows if not row["failed"]]
+
+
+def right(rows):
+    return [row for row in measured(rows) if not row["violations"]]
+
+
+def panel_words(engine, spread, instances, mode):
+    many = "1 instance" if instances == "1" else f"{instances} instances"
+    return f"{ENGINES[engine]}, {SPREAD_WORDS[spread]}, {many}, {mode}"
+
+
+def say_fastest(rows):
+    for key, panel in panels(rows).items():
+        fine = right(panel)
+        if len(fine) < 2:
+            continue
+        best, worst = max(fine, key=lambda r: r["rate"]), min(fine, key=lambda r: r["rate"])
+        calm = min(fine, key=lambda r: r["p99_ms"])
+        yield (f"{panel_words(*key)}: fastest {best['strategy']} with {best['rate']:,.0f}/s, slowest"
+               f" {worst['strategy']} with {worst['rate']:,.0f}/s; lowest p99 {calm['strategy']} with"
+               f" {milliseconds(calm['p99_ms'])}.")
+
+
+def say_combining(rows):
+    direct = {tuple(row[k] for k in ("strategy", "engine", "spread", "instances")): row
+              for row in right(rows) if row["mode"] == "direct"}
+    factors = {}
+    for row in right(rows):
+        other = direct.get(tuple(row[k] for k in ("strategy", "engine", "spread", "instances")))
+        if row["mode"] == "combined" and other:
+            factors.setdefault(row["spread"], []).append((row["rate"] / other["rate"], row["strategy"]))
+    for spread, found in factors.items():
+        low, high = min(found), max(found)
+        span = f"by {high[0]:.1f} ({high[1]})"
+        if low[1] != high[1]:
+            span = f"by {low[0]:.1f} ({low[1]}) to {high[0]:.1f} ({high[1]})"
+        yield f"On {SPREAD_WORDS[spread]}, combining multiplies the rate {span}."
+
+
+def say_violations(rows):
+    fine = right(rows)
+    if fine:
+        yield (f"{len(fine)} {'row' if len(fine) == 1 else 'rows'} kept every invariant of the history checker over"
+               f" {sum(row['checked'] for row in fine):,} operations.")
+    broken = [row for row in measured(rows) if row["violations"]]
+    for row in broken:
+        if not row["lab"]:
+            yield f"{row['name']}: {row['violations']:,} violations ({', '.join(row['broken'])}). That is a bug."
+    for name in sorted({row["strategy"] for row in broken if row["lab"]}):
+        mine = [row for row in broken if row["strategy"] == name]
+        tried = sum(row["strategy"] == name for row in measured(rows))
+        slugs = sorted({slug for row in mine for slug in row["broken"]})
+        yield (f"{name}, as it must, shows violations in {len(mine)} of {tried} rows:"
+               f" {sum(row['violations'] for row in mine):,} in all ({', '.join(slugs)}).")
+
+
+def findings(rows):
+    failed = [row for row in rows if row["failed"]]
+    return [*(f"{row['name']}: failed, {row['failed']}" for row in failed),
+            *say_violations(rows), *say_combining(rows), *say_fastest(rows)]
+
+
+# ---- Markdown ----------------------------------------------------------------------------------------
+
+
+def milliseconds(value):
+    if value is None:
+        return "–"
+    return f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"
+
+
+def number(value, form=",.0f"):
+    return "–" if value is None else format(value, form)
+
+
+def cpu_words(cpu):
+    return ", ".join(f"{PROCESSES[name]} {cores:.2f}" for name, cores in cpu.items() if cores >= 0.02)
+
+
+def markdown_row(row):
+    if row["failed"]:
+        return f"| {row['name']} | **failed: {row['failed'].replace('|', '/')}** |" + " |" * 12
+    wrong = f"**{row['violations']:,}**" if row["violations"] else "0"
+    cells = [row["name"], number(row["rate"]), number(row["ratio"], ".2f"), row["ceiling_is"],
+             *(milliseconds(row[k]) for k in ("p50_ms", "p99_ms", "p999_ms")),
+             *(number(row[k], ".1f") for k in ("conflicts", "sections_again", "guard_refused",
+                                               "errors", "batch")),
+             wrong, cpu_words(row["cpu"])]
+    return "| " + " | ".join(cells) + " |"
+
+
+def markdown(document):
+    lines = ["# Holdfast scorecard", "", document["about"], ""]
+    if document["interrupted"]:
+        lines += ["**Interrupted: this is what there was by then.**", ""]
+    lines += [f"- {finding}" for finding in document["findings"]]
+    lines += ["", "## Ceilings", "", "| ceiling | a second | what | CPU |", "|---|---|---|---|"]
+    for one in document["ceilings"]:
+        rate = f"**failed: {one['failed'].replace('|', '/')}**" if one["failed"] else number(one["rate"])
+        lines.append(f"| {one['name']} | {rate} | {one['what']} | {cpu_words(one['cpu'])} |")
+    lines += ["", "## Rows", "",
+              "| row | operations/s | of the ceiling | the ceiling | p50 | p99 | p99.9 | conflicts | run again"
+              " | lock busy | errors | mean batch | violations | CPU |",
+              "|---" * 14 + "|"]
+    lines += [markdown_row(row) for row in document["rows"]]
+    lines += ["", "## What is divided by what", ""]
+    lines += [f"- {sentence}" for sentence in document["method"]]
+    return "\n".join(lines) + "\n"
+
+
+# ---- files -------------------------------------------------------------------------------------------
+
+
+def page(document):
+    with open(os.path.join(HERE, "page.html"), encoding="utf-8") as file:
+        template = file.read()
+    # `<` could end the script early.
+    return template.replace("/*DOCUMENT*/null", json.dumps(document).replace("<", "\\u003c"))
+
+
+def save(document, directory):
+    """Each file by way of a new one beside it: an interrupted run leaves no half report."""
+    os.makedirs(directory, exist_ok=True)
+    texts = {"scorecard.md": markdown(document), "scorecard.html": page(document),
+             "scorecard.json": json.dumps(document, indent=1) + "\n"}
+    for name, text in texts.items():
+        path = os.path.join(directory, name)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(path + ".new", path)

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""The scorecard's own logic: which rows, which ceilings, medians, reports. No server, no load."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import ceilings  # noqa: E402
+import load  # noqa: E402
+import processes  # noqa: E402
+import report  # noqa: E402
+import rows  # noqa: E402
+import scorecard  # noqa: E402
+
+STRATEGIES = [
+    rows.Strategy("none", "nothing", "naive", True),
+    rows.Strategy("mutex", "process", "naive", False),
+    rows.Strategy("conditional", "cluster", "conditional", False),
+    rows.Strategy("lock-table", "cluster", "fenced", False),
+    rows.Strategy("redis-lock", "cluster", "fenced", False),
+    rows.Strategy("etcd-lock", "cluster", "fenced", False),
+]
+ALL = rows.all_rows({"mariadb": STRATEGIES, "sqlite": STRATEGIES[:3]})
+FACTS = {"about": "A test.", "interrupted": False}
+
+
+def find(*words):
+    chosen = rows.choose(ALL, words)
+    assert len(chosen) == 1, chosen
+    return chosen[0]
+
+
+def sample(rate, violations=0, **more):
+    broken = {"no-oversell": violations} if violations else {}
+    return {"rate": rate, "ok": 100, "p50_ms": 1.0, "p99_ms": 2.0, "p999_ms": 3.0, "conflicts": 0.0,
+            "sections_again": 0.0, "guard_refused": 0.0, "errors": 0.0, "batch": 1.0,
+            "violations": violations, "broken": broken, "cpu": {"service": 0.5}, **more}
+
+
+def build(samples, failures=None):
+    """A document of these rows' samples; every ceiling they need is 1,000/s."""
+    table = list(dict.fromkeys(one for row in samples for one in ceilings.needs(row)))
+    everything = {**samples, **{one: [{"rate": 1000.0, "cpu": {}}] for one in table}}
+    return report.build(FACTS, list(samples), table, everything, failures or {})
+
+
+class Rows(unittest.TestCase):
+    def test_one_process_is_not_asked_of_three(self):
+        self.assertFalse([row for row in ALL if row.strategy.name == "mutex" and row.instances == "3"])
+        self.assertFalse([row for row in ALL if row.engine == "sqlite" and row.instances == "3"])
+        self.assertEqual(len(ALL), 6 * 8 - 4 + 3 * 4)
+
+    def test_quick_has_every_strategy_combined(self):
+        quick = rows.quick_rows(ALL)
+        combined = {row.strategy.name for row in quick if row.words[1:3] == ("combined", "hot")}
+        self.assertEqual(combined, {strategy.name for strategy in STRATEGIES})
+        self.assertLess(len(quick), 15)
+        self.assertEqual({row.instances for row in quick if row.strategy.name == "redis-lock"}, {"3"})
+
+    def test_words_of_one_kind_are_alternatives(self):
+        chosen = rows.choose(ALL, ["mutex", "conditional", "direct", "hot", "1", "mariadb"])
+        self.assertEqual([row.strategy.name for row in chosen], ["mutex", "conditional"])
+
+    def test_unknown_words_are_refused(self):
+        with self.assertRaisesRegex(ValueError, "no row has the word 'redis'.*redis-lock"):
+            rows.choose(ALL, ["redis"])
+        with self.assertRaisesRegex(ValueError, "no row has all of"):
+            rows.choose(ALL, ["mutex", "3"])
+
+
+class Ceilings(unittest.TestCase):
+    def limit(self, rates, *words):
+        row = find(*words)
+        needs = ceilings.needs(row)
+        self.assertEqual(len(needs), len(rates))
+        return ceilings.limit(row, dict(zip(needs, rates)))
+
+    def test_combined_is_one_after_the_other(self):
+        value, _ = self.limit([60000, 30000], "conditional", "combined", "hot", "1", "mariadb")
+        self.assertAlmostEqual(value, 20000)
+
+    def test_nobody_commits_beside_a_holder_on_one_row(self):
+        connections = {words: ceilings.needs(find(*words, "direct", "mariadb"))[0].connections for words in [
+            ("conditional", "hot", "1"), ("conditional", "hot", "3"), ("mutex", "hot", "1"),
+            ("redis-lock", "hot", "3"), ("redis-lock", "spread", "3")]}
+        self.assertEqual(list(connections.values()), [8, 24, 1, 1, 24])
+
+    def test_the_lesser_of_commits_and_lock_server(self):
+        words = ("redis-lock", "direct", "hot", "1", "mariadb")
+        self.assertEqual(self.limit([1000, 60000, 60000], *words)[0], 1000)
+        value, what = self.limit([40000, 60000, 60000], *words)
+        self.assertAlmostEqual(value, 30000)
+        self.assertEqual(what, "pairs of the lock server")
+        self.assertEqual(self.limit([1000, 300], "etcd-lock", "direct", "hot", "1", "mariadb")[0], 300)
+
+    def test_the_lock_table_commits_three_times(self):
+        self.assertEqual(self.limit([1500], "lock-table", "direct", "hot", "1", "mariadb")[0], 500)
+
+    def test_a_missing_ceiling_gives_no_ratio(self):
+        row = find("conditional", "combined", "hot", "1", "mariadb")
+        self.assertEqual(ceilings.limit(row, {ceilings.Empty(): 1.0}), (None, "not measured"))
+
+
+class Load(unittest.TestCase):
+    def test_metrics_are_summed_over_instances(self):
+        one = ('holdfast_conflicts_total{endpoint="stock",strategy="optimistic"} 3\n'
+               'holdfast_conflicts_total{endpoint="coupon",strategy="optimistic"} 100\n'
+               'holdfast_batch_size_sum{endpoint="stock",strategy="optimistic"} 90\n'
+               'holdfast_batch_size_count{endpoint="stock",strategy="optimistic"} 10\n')
+        sums = load.read_metrics([one, one])
+        self.assertEqual((sums["conflicts"], sums["batched"], sums["batches"]), (6, 180, 20))
+
+    def test_an_unchecked_row_fails(self):
+        with self.assertRaisesRegex(load.Failed, "not checked: out of memory"):
+            load.read_check({"check": {"done": False, "why_not": "out of memory", "violations": 0}})
+        with self.assertRaises(load.Failed):
+            load.read_check({"check": None})
+
+    def test_a_program_that_hangs_is_ended(self):
+        begin = time.monotonic()
+        with self.assertRaisesRegex(load.Failed, "sleep took more than 0.2 s"):
+            load.run_watched(["sleep", "60"], {}, "probe", 0.2)
+        self.assertLess(time.monotonic() - begin, 10)
+
+    def test_a_log_in_one_line(self):
+        self.assertEqual(load.brief("first\n\n middle\nlast \n"), "first … last")
+        self.assertEqual(load.brief(" only \n"), "only")
+        self.assertEqual(load.brief(""), "no reason given")
+
+
+class ProcessorTime(unittest.TestCase):
+    def test_a_busy_and_an_idle_process(self):
+        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        idle = subprocess.Popen(["sleep", "60"])
+        try:
+            with processes.Processes({"busy": [busy.pid], "idle": [idle.pid], "gone": [2 ** 22 + 1]}) as watched:
+                time.sleep(0.6)
+        finally:
+            for process in (busy, idle):
+                process.kill()
+                process.wait()
+        cores = watched.cores()
+        self.assertGreater(cores["busy"], 0.1)
+        self.assertLess(cores["idle"], 0.1)
+        self.assertEqual(cores["gone"], 0)
+        self.assertEqual(watched.cores(from_s=time.time() + 60), {})
+
+
+class Report(unittest.TestCase):
+    def test_medians_and_ratio(self):
+        row = find("conditional", "direct", "hot", "1", "mariadb")
+        entry = build({row: [sample(100), sample(1900), sample(500)]})["rows"][0]
+        self.assertEqual((entry["rate"], entry["ratio"], entry["rounds"]), (500, 0.5, 3))
+        self.assertEqual(entry["cpu"], {"service": 0.5})
+
+    def test_a_row_that_failed_once_has_failed(self):
+        row = find("conditional", "direct", "hot", "1", "mariadb")
+        document = build({row: [sample(100)]}, {row: "instance 1 ended with -9"})
+        self.assertNotIn("rate", document["rows"][0])
+        self.assertIn("**failed: instance 1 ended with -9**", report.markdown(document))
+        self.assertEqual(scorecard.exit_code(document), 1)
+
+    def test_only_the_laboratory_may_violate(self):
+        none, honest = find("none", "direct", "hot", "1", "mariadb"), find("mutex", "direct", "hot", "mariadb")
+        document = build({none: [sample(1, 7), sample(1, 5)], honest: [sample(1)]})
+        self.assertEqual(scorecard.exit_code(document), 0)
+        self.assertEqual([row["violations"] for row in document["rows"]], [12, 0])
+        document = build({none: [sample(1)], honest: [sample(1, 3)]})
+        self.assertEqual(scorecard.exit_code(document), 1)
+        self.assertIn("3 violations (no-oversell). That is a bug.", report.markdown(document))
+
+    def test_an_interrupted_run_shows_what_there_is(self):
+        row, later = (find("conditional", mode, "hot", "1", "mariadb") for mode in ("direct", "combined"))
+        facts = {**FACTS, "interrupted": True}
+        document = report.build(facts, [row, later], [], {row: [sample(1)], later: []}, {})
+        self.assertEqual(len(document["rows"]), 1)
+        self.assertIn("Interrupted", report.markdown(document))
+        self.assertEqual(scorecard.exit_code(document), 130)
+
+    def test_files(self):
+        row = find("conditional", "direct", "hot", "1", "mariadb")
+        document = build({row: [sample(100)]}, {})
+        document["about"] = "</script><b>"
+        with tempfile.TemporaryDirectory() as directory:
+            report.save(document, directory)
+            self.assertEqual(sorted(os.listdir(directory)), ["scorecard.html", "scorecard.json", "scorecard.md"])
+            with open(os.path.join(directory, "scorecard.json"), encoding="utf-8") as file:
+                self.assertEqual(json.load(file), json.loads(json.dumps(document)))
+            with open(os.path.join(directory, "scorecard.html"), encoding="utf-8") as file:
+                page = file.read()
+        self.assertNotIn("</script><b>", page)
+        self.assertNotIn("/*DOCUMENT*/", page)
+        self.assertEqual(page.count("</script>"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

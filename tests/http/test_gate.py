@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""The load gate: three instances on one database under load, and a proof from what the clients saw.
+
+Healthy: every strategy that protects the cluster takes a burst and then mixed load with duplicates
+and retries; the checker must find nothing. Sick: servers without what their strategy stands on; the
+checker must find something, or it proves nothing above. HOLDFAST_GATE_ROUNDS=20 repeats it all.
+"""
+
+import os
+import unittest
+
+from cluster import TestCase, lock_servers
+from loader import measured, urls
+
+STRATEGIES = ["optimistic", "conditional", "row-lock", "lock-table", "redis-lock", "zookeeper-lock"]
+ROUNDS = int(os.environ.get("HOLDFAST_GATE_ROUNDS", "1"))
+BURST = ("--arrival", "latch", "--requests", 600, "--stock", 300)
+MIXED = ("--scenario", "mixed", "--duration", "2s", "--connections", 48, "--skus", 4, "--think", "2ms",
+         "--users", 40, "--stock", 100)
+FICKLE = ("--duplicate", "20%", "--retry", 8)
+
+
+class Gate(TestCase):
+    def start(self, strategy, **settings):
+        database = self.mysql()
+        names = {f"{endpoint}__strategy": strategy for endpoint in ("stock", "coupon", "lottery")}
+        servers = self.cluster(database.store, 3, **names, **lock_servers(), **settings)
+        return database, urls(servers.ports)
+
+
+class Healthy(Gate):
+    def pass_through(self, strategy):
+        database, targets = self.start(strategy)
+        for _ in range(ROUNDS):
+            burst = measured(*targets, *BURST, *FICKLE, "--require", "violations==0", "--require",
+                             "errors==0", "--require", "duplicates>0")
+            self.assertEqual(burst.code, 0, burst)
+            self.assertEqual(burst.report["check"]["ledger_rows"], 300, burst)
+            mixed = measured(*targets, *MIXED, *FICKLE, "--require", "violations==0", "--require",
+                             "replays>0", "--require", "unknown==0", "--require", "error_share<5%",
+                             "--require", "p99<2s")
+            self.assertEqual(mixed.code, 0, mixed)
+            for seen in ("reads", "refusals", "replays"):
+                self.assertGreater(mixed.report["check"][seen], 0, mixed)
+        self.assert_reconciles(database.store)
+
+
+class Sick(Gate):
+    """Laboratory mode, with the database's own belts off: what is left to hold is the strategy."""
+
+    def sicken(self, strategy, *arguments, **settings):
+        _, targets = self.start(strategy, lab="on", lab__belts="off", combine__max_batch=1, **settings)
+        for _ in range(ROUNDS):
+            result = measured(*targets, *BURST, *arguments, "--retry", 8)
+            self.assertEqual(result.code, 1, result)
+            yield result
+
+    def test_no_strategy_at_all(self):
+        for result in self.sicken("none"):
+            self.assertIn("versions-without-gap", result.violated(), result)
+
+    def test_no_demand_on_the_version(self):
+        for result in self.sicken("optimistic", lab__demand="off"):
+            self.assertIn("versions-without-gap", result.violated(), result)
+
+    def test_no_unique_key(self):
+        for result in self.sicken("conditional", "--duplicate", "100%"):
+            self.assertIn("one-key-one-effect", result.violated(), result)
+
+    def test_the_same_with_all_that_was_missing(self):
+        # The control: the same load, laboratory mode and direct mode, but belts and demands on.
+        for strategy in ("optimistic", "conditional"):
+            _, targets = self.start(strategy, lab="on", combine__max_batch=1)
+            for _ in range(ROUNDS):
+                result = measured(*targets, *BURST, "--retry", 8, "--duplicate", "100%")
+                self.assertEqual(result.code, 0, result)
+
+
+def add(strategy):
+    def test(self):
+        self.pass_through(strategy)
+
+    setattr(Healthy, f"test_{strategy.replace('-', '_')}", test)
+
+
+for name in STRATEGIES:
+    add(name)
+
+if __name__ == "__main__":
+    unittest.main()
