@@ -76,7 +76,8 @@ static struct operation *new_operation(struct client *client)
     return operation;
 }
 
-static void append_number(char *target, size_t size, const char *before, int64_t number)
+// "k3x9-" and 17 as "k3x9-17"; a printf for each key would cost more than the request's rendering.
+static void name(char *target, size_t size, const char *before, int64_t number)
 {
     char digits[24];
     char *at = digits + sizeof digits - 1;
@@ -85,11 +86,9 @@ static void append_number(char *target, size_t size, const char *before, int64_t
         *--at = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    size_t length = strlen(before), rest = (size_t)(digits + sizeof digits - at);
-    if (length + rest > size)
-        length = size - rest;
-    memcpy(target, before, length);
-    memcpy(target + length, at, rest);
+    size_t length = strlen(before);
+    if (text_copy(target, size, before))
+        (void)text_copy(target + length, size - length, at);
 }
 
 // Into the ready queue now, or after a while to think.
@@ -125,8 +124,8 @@ bool operation_begin(struct client *client, int64_t intended_ns, bool think)
     scenario_task(client->run->scenario, n, &operation->task);
     char prefix[HISTORY_RUN_MAX + 2];
     (void)text_format(prefix, sizeof prefix, "%s-", plan->run);
-    append_number(operation->key, sizeof operation->key, prefix, n);
-    append_number(operation->user, sizeof operation->user, "u", operation->task.user);
+    name(operation->key, sizeof operation->key, prefix, n);
+    name(operation->user, sizeof operation->user, "u", operation->task.user);
     int64_t delay_ns = think ? thinking_time(client) : 0;
     int64_t copies = is_duplicated(plan, n) ? 2 : 1;
     for (int64_t i = 0; i < copies; i++) {

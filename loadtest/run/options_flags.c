@@ -95,7 +95,7 @@ const struct flag options_flags[FLAG_COUNT] = {
     [FLAG_ALLOW_FOREIGN] = {"--allow-foreign", NULL, "others may use the same resources",
                             SWITCH(allow_foreign, true)},
     [FLAG_QUIET] = {"--quiet", NULL, "no live line", SWITCH(quiet, true)},
-    [FLAG_HELP] = {"--help", NULL, "this page"},
+    [FLAG_HELP] = {"--help", NULL, "this page", .read = NULL},
 };
 
 void options_help(FILE *out)

@@ -203,13 +203,14 @@ int main(int argc, char **argv)
     const char *body = "{}", *status = "200";
     int flag;
     while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1) {
-        long number = optarg != NULL ? strtol(optarg, NULL, 10) : 0;
+        const char *value = optarg != NULL ? optarg : "";
+        long number = strtol(value, NULL, 10);
         switch (flag) {
         case 'b':
-            body = optarg;
+            body = value;
             break;
         case 's':
-            status = optarg;
+            status = value;
             break;
         case 'a':
             server.faults.stall_after_ms = number;
