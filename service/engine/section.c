@@ -212,7 +212,9 @@ static enum rc attempt(struct section *section)
     batch_decide(batch);
     section->plenty = batch_count(batch, WORK_REFUSED) == 0;
     size_t replays;
-    rc = batch_find_replays(batch, db, WORK_REFUSED, &replays);
+    rc = batch_date_refusals(batch, db);
+    if (rc == RC_OK)
+        rc = batch_find_replays(batch, db, WORK_REFUSED, &replays);
     if (rc != RC_OK)
         return rc;
     count(section, METRIC_REPLAYED, replays);

@@ -76,14 +76,15 @@ class MysqlDatabase:
 
     @contextlib.contextmanager
     def held(self, statements):
-        """A session in which these were carried out; it commits and ends with the block."""
+        """A session in which these were carried out; it commits and ends with the block. Gives a
+        function that has it carry out one more."""
         command, environment = self.client()
         with subprocess.Popen(command + [self.name], env=environment, stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True) as session:
             print(f"{statements}; SELECT 'done';", file=session.stdin, flush=True)
             if session.stdout.readline() != "done\n":
                 raise AssertionError(f"not carried out: {statements}")
-            yield
+            yield lambda statement: print(f"{statement};", file=session.stdin, flush=True)
             print("COMMIT;", file=session.stdin, flush=True)
             session.stdin.close()
 
