@@ -16,8 +16,11 @@
 
 // ---- lists -------------------------------------------------------------------------------------
 
+// One that broke while it was idle, and is up again, is still in the list, and must not be twice.
 void line_idle(struct client *client, struct line *line)
 {
+    if (line->idle)
+        return;
     line->idle = true;
     line->idle_next = NULL;
     if (client->idle_last != NULL)

@@ -140,13 +140,17 @@ def flags(settings):
 
 
 class Instance:
-    """One `holdfast serve` on a port of its own."""
+    """One `holdfast serve` on a port of its own, or on one that it had before. What stands in
+    `prefix` runs it."""
 
-    def __init__(self, store, settings):
+    def __init__(self, store, settings, port=0, environment=None, prefix=()):
         self.log = tempfile.TemporaryFile(mode="w+")
+        variables = clean_environment()
+        variables.update(environment or {})
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--listen=127.0.0.1:0", f"--store={store}", *flags(settings)],
-            env=clean_environment(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            [*prefix, BINARY, "serve", f"--listen=127.0.0.1:{port}", f"--store={store}",
+             *flags(settings)],
+            env=variables, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.port = None
 
     def read_log(self):
@@ -189,8 +193,15 @@ class Instance:
         self.process.wait()
         return self.process.returncode
 
-    def call(self, method, path, body=None, key=None, **headers):
-        return call(self.port, method, path, body, key, **headers)
+    def call(self, method, path, body=None, key=None, **others):
+        return call(self.port, method, path, body, key, **others)
+
+    def metrics(self):
+        """Every series of /metrics as ((name, labels), value)."""
+        text = self.call("GET", "/metrics").body
+        return [(re.match(r"([a-z_]+)(?:{(.*)})?$", series).groups(), float(value))
+                for series, _, value in (line.rpartition(" ") for line in text.splitlines()
+                                         if not line.startswith("#"))]
 
 
 class Cluster:
@@ -247,7 +258,7 @@ def lock_servers():
 # ---- one request at a time -------------------------------------------------------------------------
 
 
-def call(port, method, path, body=None, key=None, **headers):
+def call(port, method, path, body=None, key=None, timeout_s=30, **headers):
     """One request on a connection of its own. A dict is sent as JSON, text and bytes as they are."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if key is not None:
@@ -256,7 +267,7 @@ def call(port, method, path, body=None, key=None, **headers):
         body = json.dumps(body)
     if body is not None:
         sent.setdefault("Content-Type", "application/json")
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         connection.request(method, path, body=body, headers=sent)
         response = connection.getresponse()

@@ -6,6 +6,7 @@ The environment says where the programs are: HOLDFAST_LOAD, CONSTANT_SERVER.
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 
@@ -68,6 +69,35 @@ def measured(*arguments, timeout=120, **options):
             with open(path, encoding="utf-8") as file:
                 report = json.load(file)
         return Result(process, report)
+
+
+class Running:
+    """`holdfast-load run ARGUMENTS --json FILE` until somebody ends it; use with `with`."""
+
+    def __init__(self, *arguments, **options):
+        self.directory = tempfile.TemporaryDirectory(prefix="holdfast-load-")
+        self.path = os.path.join(self.directory.name, "report.json")
+        self.process = start("run", *arguments, "--json", self.path, **options)
+
+    def __enter__(self):
+        return self
+
+    def end(self, timeout=120):
+        """Ends the load as Ctrl-C does; it checks and reports all the same."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        finish(self.process, timeout)
+        report = None
+        if os.path.exists(self.path):
+            with open(self.path, encoding="utf-8") as file:
+                report = json.load(file)
+        return Result(self.process, report)
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+        self.directory.cleanup()
 
 
 def history(path):

@@ -202,13 +202,33 @@ class Fickle(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Impatient(http.server.BaseHTTPRequestHandler):
+    """Closes a connection that was idle for a moment."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 0.02
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
 class Behaviour(LoadCase):
-    def test_retry_after_is_honoured(self):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fickle)
+    def serve(self, handler):
+        """The URL of a server that answers as the handler does, until the test ends."""
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
-        result = measured(f"http://127.0.0.1:{server.server_port}", "--template", self.template(),
+        return f"http://127.0.0.1:{server.server_port}"
+
+    def test_retry_after_is_honoured(self):
+        result = measured(self.serve(Fickle), "--template", self.template(),
                           "--requests", 6, "--connections", 2, "--retry", 2)
         self.assertEqual(result.code, 0, result)
         self.assertEqual(result.report["statuses"], {"200": 6, "503": 6})
@@ -223,6 +243,13 @@ class Behaviour(LoadCase):
                               "--connections", 8)
         self.assertEqual(result.code, 0, result)
         self.assertEqual(result.report["statuses"], {"200": 500})
+
+    def test_connections_that_break_while_nobody_uses_them(self):
+        result = measured(self.serve(Impatient), "--template", self.template(), "--requests", 10,
+                          "--connections", 1, "--think", "80ms", "--retry", 9, "--duplicate", "100%",
+                          timeout=30)
+        self.assertEqual(result.code, 0, result)
+        self.assertEqual(result.report["outcomes"]["ok"], 20, result)
 
     def test_silence_is_a_timeout_and_nobody_knows(self):
         path = self.path("history")
