@@ -80,8 +80,8 @@ void batch_suppose(struct batch *batch);
 // Decides every pending operation, in order, from what was loaded. Pure.
 void batch_decide(struct batch *batch);
 
-// Behind batch_decide: makes sure that what is refused for a user's limit names a version at which it
-// is true. Reads, outside a lock or within.
+// Behind batch_decide: makes sure that what is refused for a user's limit names a version at which
+// it is true. Reads, outside a lock or within.
 MUST_CHECK enum rc batch_date_refusals(struct batch *batch, struct db *db);
 
 // Writes what was accepted, within a transaction, under the batch's rule. RC_CONFLICT,
