@@ -29,8 +29,6 @@
 #include <string.h>
 
 #define ATTEMPTS_MAX 24
-#define UNKNOWN_LOOKUPS 4
-#define UNKNOWN_PAUSE_NS (100 * NS_PER_MS)
 #define PAUSE_FIRST_NS (NS_PER_MS / 4)
 #define PAUSE_DOUBLINGS 6
 
@@ -233,34 +231,12 @@ static enum rc attempt(struct section *section)
     return rc == RC_OK ? save_and_commit(section) : rc;
 }
 
-// The COMMIT's reply was lost. RC_OK: it happened, and every outcome stands. RC_CONFLICT: it did
-// not. RC_OUTCOME_UNKNOWN: that could not be asked.
 static enum rc resolve_unknown(struct section *section)
 {
-    struct batch *batch = &section->batch;
-    enum rc rc = RC_OUTCOME_UNKNOWN;
-    size_t found = 0;
-    bool was_done[ENGINE_BATCH_MAX] = {false};
-    for (size_t i = 0; i < batch->n_works; i++)
-        was_done[i] = batch->works[i].state == WORK_DONE;
-    for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
-        clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
-        rc = batch_find_replays(batch, section->db, WORK_ACCEPTED, &found);
-    }
-    LOG_WARNING("commit without an answer: %s", rc != RC_OK ? "its outcome could not be asked"
-                                                : found > 0 ? "it happened"
-                                                            : "it did not happen");
-    if (rc != RC_OK)
-        return RC_OUTCOME_UNKNOWN;
-    count(section, METRIC_UNKNOWN_RESOLVED, 1);
-    if (found == 0)
-        return RC_CONFLICT;
-    // What was found is this transaction's own: its first result, not a replay.
-    for (size_t i = 0; i < batch->n_works; i++) {
-        if (batch->works[i].state == WORK_DONE && !was_done[i])
-            batch->works[i].operation->outcome.replayed = false;
-    }
-    return RC_OK;
+    enum rc rc = batch_resolve_unknown(&section->batch, section->db);
+    if (rc != RC_OUTCOME_UNKNOWN)
+        count(section, METRIC_UNKNOWN_RESOLVED, 1);
+    return rc;
 }
 
 // A unique key refused a row: a replay, or somebody else's version.
@@ -282,8 +258,9 @@ static enum rc enter_again(struct section *section, int64_t deadline_ns)
     return enter(section, deadline_ns) == RC_OK ? RC_OK : RC_LOCK_LOST;
 }
 
-// Readies the batch for another attempt. Returns false if nobody is left who can wait for it.
-static bool prepare_again(struct section *section, int tries, bool others)
+// Readies the batch for another attempt; those who cannot wait for it are told of the fault.
+// Returns false if nobody is left.
+static bool prepare_again(struct section *section, int tries, bool others, enum rc fault)
 {
     struct batch *batch = &section->batch;
     if (others) {
@@ -297,7 +274,7 @@ static bool prepare_again(struct section *section, int tries, bool others)
         if (work->state == WORK_DONE)
             continue;
         if (now_ns >= work->job->deadline_ns) {
-            work->operation->outcome = (struct outcome){.rc = RC_CONTENTION};
+            work->operation->outcome = (struct outcome){.rc = fault};
             work->state = WORK_DONE;
             continue;
         }
@@ -328,13 +305,17 @@ static enum rc final_fault(enum rc rc)
 static enum rc run_batch(struct section *section, int64_t deadline_ns)
 {
     bool reconnected = false;
+    bool unknown =
+        false; // a COMMIT was not found, but may still be carried out: never say "nothing"
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
         enum rc rc = attempt(section);
         if (rc == RC_OK)
             return RC_OK;
         db_rollback(section->db);
-        if (rc == RC_OUTCOME_UNKNOWN)
+        if (rc == RC_OUTCOME_UNKNOWN) {
+            unknown = true;
             rc = resolve_unknown(section);
+        }
         if (rc == RC_DUPLICATE)
             rc = resolve_duplicate(section);
         if (rc == RC_OK)
@@ -353,11 +334,11 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
             rc = RC_OK;
         }
         if (rc != RC_OK && rc != RC_CONFLICT && rc != RC_DUPLICATE)
-            return final_fault(rc);
-        if (!prepare_again(section, tries, others))
+            return unknown ? RC_OUTCOME_UNKNOWN : final_fault(rc);
+        if (!prepare_again(section, tries, others, unknown ? RC_OUTCOME_UNKNOWN : RC_CONTENTION))
             return RC_OK;
     }
-    return RC_CONTENTION;
+    return unknown ? RC_OUTCOME_UNKNOWN : RC_CONTENTION;
 }
 
 static void finish(struct job *job, enum rc rc)
