@@ -120,7 +120,7 @@ def await_true(condition, limit_s=10):
     while not condition():
         if time.monotonic() > end:
             raise AssertionError("it does not come")
-        time.sleep(0.01)
+        time.sleep(0.15)  # InnoDB shows its transactions anew only to who has not asked for 0.1 s
 
 
 # ---- processes -------------------------------------------------------------------------------------
