@@ -27,7 +27,8 @@ static const char *const foreign[] = {
     PREFIX "PORT",
     PREFIX "PORT_*", // the same
     PREFIX "TEST_*",
-    PREFIX "BIN", // ./dev test
+    PREFIX "PAUSE", // serve, in a build for tests
+    PREFIX "BIN",   // ./dev test
     PREFIX "STACK_*",
     PREFIX "MYSQL", // ./dev
     NULL,

@@ -108,7 +108,7 @@ static void count(struct section *section, enum metric_event event, uint64_t by)
 static void pause_at(struct section *section, enum pause_point point)
 {
     if (section->hooks.pause != NULL)
-        section->hooks.pause(section->hooks.arg, point);
+        section->hooks.pause(section->hooks.arg, point, section->endpoint);
 }
 
 static enum rc enter(struct section *section, int64_t deadline_ns)
@@ -159,10 +159,13 @@ static enum rc commit(struct section *section)
     pause_at(section, PAUSE_BEFORE_COMMIT);
     if (!guard_held(section->guard, &section->hold))
         return RC_LOCK_LOST;
+    pause_at(section, PAUSE_IN_COMMIT);
     int64_t from_ns = clock_now_ns();
     enum rc rc = db_commit(section->db);
     metrics_observe(section->metrics, METRIC_COMMIT, section->endpoint, section->guard->strategy,
                     clock_now_ns() - from_ns);
+    if (rc == RC_OK)
+        pause_at(section, PAUSE_AFTER_COMMIT);
     return rc;
 }
 
@@ -197,6 +200,7 @@ static enum rc attempt_unread(struct section *section, bool *ret_done)
 // Once through load, decide, save and commit. The caller rolls back when it fails.
 static enum rc attempt(struct section *section)
 {
+    pause_at(section, PAUSE_BEFORE_LOAD);
     bool done;
     enum rc unread = attempt_unread(section, &done);
     if (unread != RC_OK || done)

@@ -208,7 +208,7 @@ START_TEST(foreign_variables_are_left_alone)
     struct attempt a;
     ck_assert_int_eq(load(&a, NULL,
                           LIST("HOLDFAST_SERVICE_HOST=10.0.0.1", "HOLDFAST_PORT_8080_TCP=x",
-                               "HOLDFAST_TEST_REDIS=y", "HOLDFAST_BIN=z")),
+                               "HOLDFAST_TEST_REDIS=y", "HOLDFAST_BIN=z", "HOLDFAST_PAUSE=p")),
                      RC_OK);
 }
 END_TEST
