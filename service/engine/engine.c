@@ -405,8 +405,10 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     pthread_cond_init(&engine->work, &monotonic);
     pthread_cond_init(&engine->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    guards_open(&engine->guards, &engine->settings.guard, engine->settings.lab);
-    enum rc rc = choose_strategies(engine, ret_error);
+    enum rc rc =
+        guards_open(&engine->guards, &engine->settings.guard, store, metrics, engine->settings.lab);
+    if (rc == RC_OK)
+        rc = choose_strategies(engine, ret_error);
     if (rc == RC_OK)
         rc = aside_new(store, &engine->aside);
     if (rc == RC_OK)

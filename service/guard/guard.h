@@ -36,13 +36,19 @@ enum guard_scope { SCOPE_NOTHING, SCOPE_PROCESS, SCOPE_CLUSTER };
 struct guard_hold {
     const char *const *keys; // borrowed from the caller until leave; sorted, distinct
     size_t n_keys;
-    uint64_t token;     // fencing token; 0 where the rule is not RULE_FENCED
-    // Monotonic, measured from before the lock was asked for: do not trust it past this. INT64_MAX if
-    // it cannot expire. Moved on by the renewal; 0 once it is known to be lost.
+    uint64_t token; // fencing token; 0 where the rule is not RULE_FENCED
+    // Monotonic, measured from before the lock was asked for: do not trust it past this. INT64_MAX
+    // if it cannot expire. Moved on by the renewal; 0 once it is known to be lost.
     _Atomic int64_t expires_ns;
     int64_t entered_ns; // monotonic: when enter returned
     char owner[40];     // random, unique to this hold; "" where nobody else could look
     void *state;        // the strategy's own
+    _Atomic bool loss_counted;
+    struct {
+        struct guard_hold *next, **link; // link is NULL while it is not renewed
+        struct guard *guard;
+        int64_t due_ns, until_ns;
+    } renewal; // the renewal's own
 };
 
 // What the settings say; borrowed for the life of the guard.
@@ -50,11 +56,11 @@ struct guard_settings {
     const char *redis;     // host:port, optionally user:password@host:port/db; "" if none
     const char *zookeeper; // host:port[,host:port...]; "" if none
     const char *etcd;
-    int64_t lock_ttl_ms;   // a lease's length
-    int64_t lock_wait_ms;  // give up after this long
+    int64_t lock_ttl_ms;      // a lease's length
+    int64_t lock_wait_ms;     // give up after this long
     int64_t lock_max_hold_ms; // the renewal's hard deadline: no lease is renewed past it
-    const char *lock_wait; // "fail": do not wait at all; "spin" or "notify"
-    const char *instance;  // names this process in lock values, for people who look
+    const char *lock_wait;    // "fail": do not wait at all; "spin" or "notify"
+    const char *instance;     // names this process in lock values, for people who look
 };
 
 struct strategy {
@@ -88,10 +94,14 @@ struct strategy {
     // Optional. Extends the hold's lease to lock_ttl_ms from now, by the deadline. Called by the
     // renewal's thread with its own connection, while the hold is inside: never at the same time as
     // leave, but perhaps as lift. RC_OK: ret_expires_ns is set, measured from before asking.
-    // RC_LOCK_LOST: it is no longer ours. RC_BACKEND_UNAVAILABLE: nobody answered; it is tried again
-    // while the lease runs. NULL: there is nothing to renew (ZooKeeper's session keeps itself alive).
+    // RC_LOCK_LOST: it is no longer ours. RC_BACKEND_UNAVAILABLE: nobody answered; it is tried
+    // again while the lease runs. NULL: there is nothing to renew (ZooKeeper's session keeps itself
+    // alive).
     enum rc (*renew)(struct guard *guard, struct db *db, const struct guard_hold *hold,
                      int64_t deadline_ns, int64_t *ret_expires_ns);
+    // Optional. How often a connection to the server behind it was lost and made again, since open.
+    // Any thread.
+    uint64_t (*reconnects)(struct guard *guard);
     // Optional. Does the server behind it answer? RC_OK or RC_BACKEND_UNAVAILABLE. For /readyz.
     enum rc (*ping)(struct guard *guard);
 };

@@ -3,6 +3,7 @@
 #include "guard/guards.h"
 
 #include "base/text.h"
+#include "guard/renewal.h"
 
 static size_t index_of(const struct strategy *strategy)
 {
@@ -12,8 +13,12 @@ static size_t index_of(const struct strategy *strategy)
     return i;
 }
 
-void guards_open(struct guards *guards, const struct guard_settings *settings, bool lab)
+enum rc guards_open(struct guards *guards, const struct guard_settings *settings,
+                    struct store *store, struct metrics *metrics, bool lab)
 {
+    enum rc rc = renewal_new(settings, store, metrics, &guards->renewal);
+    if (rc != RC_OK)
+        return rc;
     for (size_t i = 0; strategies[i] != NULL && i < STRATEGIES_MAX; i++) {
         if (strategies[i]->lab_only && !lab) {
             text_copy(guards->why_not[i], GUARD_ERROR_MAX,
@@ -22,11 +27,16 @@ void guards_open(struct guards *guards, const struct guard_settings *settings, b
         }
         if (guard_open(strategies[i], settings, &guards->open[i], guards->why_not[i]) != RC_OK)
             guards->open[i] = NULL;
+        else
+            guards->open[i]->renewal = guards->renewal;
     }
+    return RC_OK;
 }
 
 void guards_close(struct guards *guards)
 {
+    renewal_free(guards->renewal);
+    guards->renewal = NULL;
     for (size_t i = 0; i < STRATEGIES_MAX; i++) {
         guard_close(guards->open[i]);
         guards->open[i] = NULL;

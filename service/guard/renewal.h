@@ -1,6 +1,9 @@
-// One thread that renews the leases of all locks that this process holds: at a third of their length,
-// with jitter, until the hold leaves, is lost, or has been inside for lock.max_hold_ms. A worker that
-// is stuck therefore loses its lock in the end, and one that is merely slow does not.
+// One thread that renews the leases of all locks that this process holds: at a third of their
+// length, with jitter, until the hold leaves, is lost, or has been inside for lock.max_hold_ms. A
+// worker that is stuck therefore loses its lock in the end, and one that is merely slow does not.
+//
+// A lease that was lost is expires_ns = 0 in its hold, and METRIC_LOST; METRIC_RENEWED and
+// METRIC_RENEWAL_ENDED tell of the others. Whose endpoint it is says the name of the first key.
 #pragma once
 
 #include "base/cleanup.h"
@@ -19,8 +22,8 @@ MUST_CHECK enum rc renewal_new(const struct guard_settings *settings, struct sto
 // Nobody may be inside a guard that uses it. NULL is fine.
 void renewal_free(struct renewal *renewal);
 
-// The hold has entered: begin to renew it. It stays where it is until renewal_remove. Costs a mutex;
-// no I/O. Any thread.
+// The hold has entered: begin to renew it. It stays where it is until renewal_remove. Costs a
+// mutex; no I/O. Any thread.
 void renewal_add(struct renewal *renewal, struct guard *guard, struct guard_hold *hold);
 
 // The hold is about to leave: from the return on it is not touched any more. Waits for a renewal of

@@ -20,7 +20,10 @@ void metrics_free(struct metrics *metrics);
 enum metric_event {
     METRIC_ACQUIRED,         // guard entered
     METRIC_ENTER_FAILED,     // guard not had
-    METRIC_LOST,             // lock found lost before save or on leave
+    METRIC_LOST,             // lock found lost: by its renewal, before save or commit, on leave
+    METRIC_RENEWED,          // a lease extended
+    METRIC_RENEW_FAILED,     // a lease not extended because nobody answered; tried again
+    METRIC_RENEWAL_ENDED,    // a hold inside for lock.max_hold_ms: its lease is left to run out
     METRIC_REFUSED_STALE,    // a stale token refused
     METRIC_CONFLICT,         // update demand not met, deadlock, version already taken
     METRIC_RETRY,            // a section run again

@@ -17,7 +17,13 @@ struct words {
 static const struct words event_words[METRIC_EVENT_COUNT] = {
     [METRIC_ACQUIRED] = {"holdfast_guard_acquired_total", "Guards entered"},
     [METRIC_ENTER_FAILED] = {"holdfast_guard_enter_failed_total", "Guards that could not be had"},
-    [METRIC_LOST] = {"holdfast_guard_lost_total", "Locks found lost before save or on leave"},
+    [METRIC_LOST] = {"holdfast_guard_lost_total", "Locks lost while they were held"},
+    [METRIC_RENEWED] = {"holdfast_lease_renewals_total", "Leases extended while they were held"},
+    [METRIC_RENEW_FAILED] = {"holdfast_lease_renewals_failed_total",
+                             "Attempts to extend a lease that nobody answered"},
+    [METRIC_RENEWAL_ENDED] =
+        {"holdfast_lease_renewals_ended_total",
+         "Holds that were inside for lock.max_hold_ms and are renewed no more"},
     [METRIC_REFUSED_STALE] = {"holdfast_stale_tokens_refused_total",
                               "Writes refused because the row has seen a newer fencing token"},
     [METRIC_CONFLICT] = {"holdfast_conflicts_total",

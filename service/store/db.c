@@ -88,6 +88,11 @@ void db_allow_long_statements(struct db *db)
         db->ops->allow_long_statements(db);
 }
 
+void db_limit_waits(struct db *db, int64_t limit_ms)
+{
+    db->ops->limit_waits(db, limit_ms);
+}
+
 void db_cancel(struct db *db)
 {
     atomic_store(&db->cancelled, true);

@@ -67,6 +67,11 @@ bool db_is_sqlite(const struct db *db);
 // answer is otherwise given up after ten seconds. Outside a transaction.
 void db_allow_long_statements(struct db *db);
 
+// From now on give up sooner than usual: a server that does not answer, or a database that others
+// are writing to, after about this long; on MySQL in whole seconds, one at least. For who must not
+// be kept waiting by anybody. Outside a transaction.
+void db_limit_waits(struct db *db, int64_t limit_ms);
+
 // Ends what a connection that allows long statements is waiting for: that fails soon, and so does
 // everything that is asked of it later, with RC_BACKEND_UNAVAILABLE and for good. Any thread, while
 // another one uses the connection. A MySQL server may go on with the statement until it notices.

@@ -27,6 +27,7 @@ struct db_ops {
     enum rc (*script)(struct db *db, const char *script);
     enum rc (*ping)(struct db *db);
     void (*allow_long_statements)(struct db *db); // NULL: they always are
+    void (*limit_waits)(struct db *db, int64_t limit_ms);
     void (*cancel)(struct db *db); // after `cancelled` was set; NULL: the engine looks at that
     void (*free)(struct db *db);
 };

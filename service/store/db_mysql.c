@@ -332,6 +332,7 @@ static const struct db_ops mysql_ops = {
     .script = mysql_script,
     .ping = mysql_check,
     .allow_long_statements = mysql_connection_allow_long_statements,
+    .limit_waits = mysql_connection_limit_waits,
     .cancel = mysql_connection_cancel,
     .free = mysql_free,
 };

@@ -95,8 +95,8 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     static const char *const session[] = {
         "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-        // A row lock held by an idle transaction must not eat the workers.
-        "SET SESSION innodb_lock_wait_timeout = 3",
+        // A row lock held by an idle transaction must not eat the workers, nor a request's time.
+        "SET SESSION innodb_lock_wait_timeout = 1",
         "SET SESSION autocommit = 1",
     };
     if (mysql->handle != NULL)
@@ -108,7 +108,8 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     mysql->handle = mysql_init(NULL);
     if (mysql->handle == NULL)
         return RC_NO_MEMORY;
-    unsigned connect_timeout = CONNECT_TIMEOUT_S, io_timeout = mysql->io_timeout_s;
+    unsigned io_timeout = mysql->io_timeout_s;
+    unsigned connect_timeout = io_timeout < CONNECT_TIMEOUT_S ? io_timeout : CONNECT_TIMEOUT_S;
     mysql_options(mysql->handle, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout);
     mysql_options(mysql->handle, MYSQL_OPT_READ_TIMEOUT, &io_timeout);
     mysql_options(mysql->handle, MYSQL_OPT_WRITE_TIMEOUT, &io_timeout);
@@ -143,6 +144,13 @@ void mysql_connection_allow_long_statements(struct db *db)
     if (mysql->io_timeout_s != LONG_IO_TIMEOUT_S)
         mysql_connection_drop(mysql);
     mysql->io_timeout_s = LONG_IO_TIMEOUT_S;
+}
+
+void mysql_connection_limit_waits(struct db *db, int64_t limit_ms)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    mysql_connection_drop(mysql);
+    mysql->io_timeout_s = limit_ms <= 1000 ? 1 : (unsigned)((limit_ms + 999) / 1000);
 }
 
 // Those with short timeouts are left alone: they end by themselves.

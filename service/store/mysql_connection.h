@@ -37,4 +37,5 @@ bool mysql_commit_is_uncertain(unsigned number);
 
 // The slots of db_ops.
 void mysql_connection_allow_long_statements(struct db *db);
+void mysql_connection_limit_waits(struct db *db, int64_t limit_ms);
 void mysql_connection_cancel(struct db *db);
