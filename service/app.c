@@ -110,11 +110,13 @@ static enum rc start_engine(struct app *app, char *ret_error)
         .queue_limit = (size_t)config->queue_limit,
         .lab = config->lab,
         .undemanding = !config->lab_demand,
+        .unfenced = !config->lock_fence,
         .guard = {.redis = config->redis,
                   .zookeeper = config->zookeeper,
                   .etcd = "",
                   .lock_ttl_ms = config->lock_ttl_ms,
                   .lock_wait_ms = config->lock_wait_ms,
+                  .lock_max_hold_ms = config->lock_max_hold_ms,
                   .lock_wait = config->lock_wait,
                   .instance = app->instance},
         .strategy = {[ENDPOINT_STOCK] = config->stock_strategy,
@@ -146,6 +148,8 @@ static void warn_of_the_laboratory(const struct config *config)
         LOG_WARNING("laboratory: the database's checks and unique keys are off (lab.belts)");
     if (!config->lab_demand)
         LOG_WARNING("laboratory: saves demand nothing of the row (lab.demand)");
+    if (!config->lock_fence)
+        LOG_WARNING("laboratory: saves behind a lock demand nothing of the row (lock.fence)");
 }
 
 enum rc app_start(struct app *app, char *ret_error)

@@ -44,8 +44,18 @@ const struct setting settings[] = {
      "      The ledger's key still stops two writers of one version: for harm, lab.belts=off too."},
     {"listen", SETTING_TEXT, MEMBER(listen), "127.0.0.1:8080", 0, 0, NULL,
      "host:port to serve on. Port 0 picks a free one. Other than loopback: tokens must be set."},
+    {"lock.fence", SETTING_TRUTH, MEMBER(lock_fence), "on", 0, 0, NULL,
+     "What lock strategies demand when they save: the version as read, and no newer fencing "
+     "token.\n"
+     "      off: only in laboratory mode; a holder that lost its lock without noticing overwrites\n"
+     "      what others have saved. The ledger's key still stops it: for harm, lab.belts=off too."},
+    {"lock.max_hold_ms", SETTING_INTEGER, MEMBER(lock_max_hold_ms), "60000", 100, 3600000, NULL,
+     "A lock held for this long is renewed no more, and ends with its lease. At least "
+     "lock.ttl_ms."},
     {"lock.ttl_ms", SETTING_INTEGER, MEMBER(lock_ttl_ms), "10000", 100, 600000, NULL,
-     "How long a lock is held at most before others may take it."},
+     "The length of a lock's lease: when its holder dies, others may take it after this. While "
+     "the\n"
+     "      holder lives it is renewed each third of this, up to lock.max_hold_ms."},
     {"lock.wait", SETTING_CHOICE, MEMBER(lock_wait), "spin", 0, 0, wait_choices,
      "When a lock is taken: fail at once, or wait for it up to lock.wait_ms."},
     {"lock.wait_ms", SETTING_INTEGER, MEMBER(lock_wait_ms), "2000", 0, 60000, NULL,

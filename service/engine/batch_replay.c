@@ -6,13 +6,19 @@
 // (the first attempt may be why nothing is left).
 #include "engine/batch.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "engine/engine.h"
 #include "store/campaign.h"
 #include "store/db.h"
 #include "store/lottery.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define UNKNOWN_LOOKUPS 4
+#define UNKNOWN_PAUSE_NS (100 * NS_PER_MS)
 
 struct found_rows {
     struct ledger_row *rows;
@@ -101,4 +107,30 @@ enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state s
         }
     }
     return rc;
+}
+
+enum rc batch_resolve_unknown(struct batch *batch, struct db *db)
+{
+    enum rc rc = RC_OUTCOME_UNKNOWN;
+    size_t found = 0;
+    bool was_done[ENGINE_BATCH_MAX] = {false};
+    for (size_t i = 0; i < batch->n_works; i++)
+        was_done[i] = batch->works[i].state == WORK_DONE;
+    for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
+        clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
+        rc = batch_find_replays(batch, db, WORK_ACCEPTED, &found);
+    }
+    LOG_WARNING("commit without an answer: %s", rc != RC_OK ? "its outcome could not be asked"
+                                                : found > 0 ? "it happened"
+                                                            : "it did not happen");
+    if (rc != RC_OK)
+        return RC_OUTCOME_UNKNOWN;
+    if (found == 0)
+        return RC_CONFLICT;
+    // What was found is this transaction's own: its first result, not a replay.
+    for (size_t i = 0; i < batch->n_works; i++) {
+        if (batch->works[i].state == WORK_DONE && !was_done[i])
+            batch->works[i].operation->outcome.replayed = false;
+    }
+    return RC_OK;
 }

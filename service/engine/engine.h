@@ -41,6 +41,7 @@ struct engine_settings {
     size_t queue_limit; // requests waiting; past it RC_OVERLOADED
     bool lab;           // strategies for the lab may be set
     bool undemanding;   // for the lab: whatever the strategy's rule, sections run under RULE_NAIVE
+    bool unfenced;      // the same for strategies of RULE_FENCED only
     struct guard_settings guard;
     const char *strategy[ENDPOINT_COUNT]; // names
     struct engine_hooks hooks;

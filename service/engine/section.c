@@ -29,8 +29,6 @@
 #include <string.h>
 
 #define ATTEMPTS_MAX 24
-#define UNKNOWN_LOOKUPS 4
-#define UNKNOWN_PAUSE_NS (100 * NS_PER_MS)
 #define PAUSE_FIRST_NS (NS_PER_MS / 4)
 #define PAUSE_DOUBLINGS 6
 
@@ -43,7 +41,7 @@ struct section {
     struct job **deferred; // taken, but their request key is in the batch already
     struct job **current;  // what the batch was filled with
     size_t max_batch;
-    bool undemanding;
+    bool undemanding, unfenced;
 
     // The run under way.
     enum endpoint endpoint;
@@ -65,6 +63,7 @@ enum rc section_new(struct store *store, struct metrics *metrics,
     section->metrics = metrics;
     section->hooks = settings->hooks;
     section->undemanding = settings->undemanding;
+    section->unfenced = settings->unfenced;
     section->max_batch = max_batch;
     section->plenty = true;
     section->jobs = calloc(max_batch, sizeof(struct job *));
@@ -237,34 +236,12 @@ static enum rc attempt(struct section *section)
     return rc == RC_OK ? save_and_commit(section) : rc;
 }
 
-// The COMMIT's reply was lost. RC_OK: it happened, and every outcome stands. RC_CONFLICT: it did
-// not. RC_OUTCOME_UNKNOWN: that could not be asked.
 static enum rc resolve_unknown(struct section *section)
 {
-    struct batch *batch = &section->batch;
-    enum rc rc = RC_OUTCOME_UNKNOWN;
-    size_t found = 0;
-    bool was_done[ENGINE_BATCH_MAX] = {false};
-    for (size_t i = 0; i < batch->n_works; i++)
-        was_done[i] = batch->works[i].state == WORK_DONE;
-    for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
-        clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
-        rc = batch_find_replays(batch, section->db, WORK_ACCEPTED, &found);
-    }
-    LOG_WARNING("commit without an answer: %s", rc != RC_OK ? "its outcome could not be asked"
-                                                : found > 0 ? "it happened"
-                                                            : "it did not happen");
-    if (rc != RC_OK)
-        return RC_OUTCOME_UNKNOWN;
-    count(section, METRIC_UNKNOWN_RESOLVED, 1);
-    if (found == 0)
-        return RC_CONFLICT;
-    // What was found is this transaction's own: its first result, not a replay.
-    for (size_t i = 0; i < batch->n_works; i++) {
-        if (batch->works[i].state == WORK_DONE && !was_done[i])
-            batch->works[i].operation->outcome.replayed = false;
-    }
-    return RC_OK;
+    enum rc rc = batch_resolve_unknown(&section->batch, section->db);
+    if (rc != RC_OUTCOME_UNKNOWN)
+        count(section, METRIC_UNKNOWN_RESOLVED, 1);
+    return rc;
 }
 
 // A unique key refused a row: a replay, or somebody else's version.
@@ -278,38 +255,23 @@ static enum rc resolve_duplicate(struct section *section)
     return found > 0 ? RC_DUPLICATE : RC_CONFLICT;
 }
 
-// The lock is gone: give up what is left of it and ask for it again.
+// The lock is gone: give up what is left of it and ask for it again. Why it cannot be had now does
+// not matter to who had it: it was lost.
 static enum rc enter_again(struct section *section, int64_t deadline_ns)
 {
-    count(section, METRIC_LOST, 1);
+    traced_lost(section->metrics, section->endpoint, section->guard->strategy, &section->hold);
     leave(section);
     return enter(section, deadline_ns) == RC_OK ? RC_OK : RC_LOCK_LOST;
 }
 
-// Readies the batch for another attempt. Returns false if nobody is left who can wait for it.
-static bool prepare_again(struct section *section, int tries, bool others)
+// A fenced save was refused. Was it the fence, and not another writer of a lock that is still ours?
+static void count_if_stale(struct section *section)
 {
-    struct batch *batch = &section->batch;
-    if (others) {
-        int doublings = tries < PAUSE_DOUBLINGS ? tries : PAUSE_DOUBLINGS;
-        clock_sleep_ns((int64_t)random_below((uint64_t)PAUSE_FIRST_NS << doublings));
-    }
-    int64_t now_ns = clock_now_ns();
-    bool anyone = false;
-    for (size_t i = 0; i < batch->n_works; i++) {
-        struct work *work = &batch->works[i];
-        if (work->state == WORK_DONE)
-            continue;
-        if (now_ns >= work->job->deadline_ns) {
-            work->operation->outcome = (struct outcome){.rc = RC_CONTENTION};
-            work->state = WORK_DONE;
-            continue;
-        }
-        work->state = WORK_PENDING;
-        anyone = true;
-    }
-    count(section, METRIC_RETRY, 1);
-    return anyone;
+    const struct batch *batch = &section->batch;
+    uint64_t seen = 0;
+    if (batch->rule == RULE_FENCED && batch_seen_fence(batch, section->db, &seen) == RC_OK &&
+        seen > batch->token)
+        count(section, METRIC_REFUSED_STALE, 1);
 }
 
 // What a client is told when the attempts have ended with this.
@@ -328,28 +290,59 @@ static enum rc final_fault(enum rc rc)
     }
 }
 
+// Readies the batch for another attempt, which is expected to take this long. Those whose deadline
+// comes before its end are told of the fault now. Returns false if nobody is left.
+static bool prepare_again(struct section *section, int tries, enum rc fault, int64_t takes_ns)
+{
+    struct batch *batch = &section->batch;
+    if (fault == RC_CONFLICT) {
+        int doublings = tries < PAUSE_DOUBLINGS ? tries : PAUSE_DOUBLINGS;
+        clock_sleep_ns((int64_t)random_below((uint64_t)PAUSE_FIRST_NS << doublings));
+    }
+    int64_t end_ns = clock_now_ns() + takes_ns;
+    bool anyone = false;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (work->state == WORK_DONE)
+            continue;
+        if (end_ns >= work->job->deadline_ns) {
+            work->operation->outcome = (struct outcome){.rc = final_fault(fault)};
+            work->state = WORK_DONE;
+            continue;
+        }
+        work->state = WORK_PENDING;
+        anyone = true;
+    }
+    count(section, METRIC_RETRY, 1);
+    return anyone;
+}
+
 // Attempts until every work of the batch has its outcome; else the fault that stands for the rest.
 static enum rc run_batch(struct section *section, int64_t deadline_ns)
 {
     bool reconnected = false;
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
+        int64_t from_ns = clock_now_ns();
         enum rc rc = attempt(section);
         if (rc == RC_OK)
             return RC_OK;
         db_rollback(section->db);
+        int64_t took_ns = clock_now_ns() - from_ns; // long if it waited for a row's lock
         if (rc == RC_OUTCOME_UNKNOWN)
             rc = resolve_unknown(section);
         if (rc == RC_DUPLICATE)
             rc = resolve_duplicate(section);
         if (rc == RC_OK)
             return RC_OK;
-        bool others = rc == RC_CONFLICT;
-        if (others) {
+        if (rc == RC_CONFLICT) {
             count(section, METRIC_CONFLICT, 1);
             section->met_others = true;
-            if (!guard_held(section->guard, &section->hold))
+            if (!guard_held(section->guard, &section->hold)) {
+                count_if_stale(section);
                 rc = RC_LOCK_LOST;
+            }
         }
+        enum rc fault = rc;
         if (rc == RC_LOCK_LOST)
             rc = enter_again(section, deadline_ns);
         if (rc == RC_BACKEND_UNAVAILABLE && !reconnected) {
@@ -358,7 +351,7 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
         }
         if (rc != RC_OK && rc != RC_CONFLICT && rc != RC_DUPLICATE)
             return final_fault(rc);
-        if (!prepare_again(section, tries, others))
+        if (!prepare_again(section, tries, fault, fault == RC_CONFLICT ? took_ns : 0))
             return RC_OK;
     }
     return RC_CONTENTION;
@@ -381,13 +374,19 @@ static void finish_batch(struct section *section, enum rc rc)
     }
 }
 
+static enum update_rule rule_in_force(const struct section *section)
+{
+    enum update_rule rule = section->guard->strategy->rule;
+    bool off = section->undemanding || (section->unfenced && rule == RULE_FENCED);
+    return off ? RULE_NAIVE : rule;
+}
+
 static void run_jobs(struct section *section, struct job *const *jobs, size_t n,
                      int64_t deadline_ns)
 {
     struct batch *batch = &section->batch;
     const struct strategy *strategy = section->guard->strategy;
-    batch_fill(batch, section->endpoint, strategy,
-               section->undemanding ? RULE_NAIVE : strategy->rule, jobs, n);
+    batch_fill(batch, section->endpoint, strategy, rule_in_force(section), jobs, n);
     metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint, strategy, (int64_t)n);
     enum rc rc = run_batch(section, deadline_ns);
     if (rc != RC_INTERNAL) {
