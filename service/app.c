@@ -113,7 +113,7 @@ static enum rc start_engine(struct app *app, char *ret_error)
         .unfenced = !config->lock_fence,
         .guard = {.redis = config->redis,
                   .zookeeper = config->zookeeper,
-                  .etcd = "",
+                  .etcd = config->etcd,
                   .lock_ttl_ms = config->lock_ttl_ms,
                   .lock_wait_ms = config->lock_wait_ms,
                   .lock_max_hold_ms = config->lock_max_hold_ms,

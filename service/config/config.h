@@ -23,6 +23,7 @@ struct config {
     char store[CONFIG_TEXT_MAX];
     char redis[CONFIG_TEXT_MAX]; // "" if none, as all texts below
     char zookeeper[CONFIG_TEXT_MAX];
+    char etcd[CONFIG_TEXT_MAX];
     char auth_admin_token[CONFIG_TEXT_MAX];
     char auth_client_token[CONFIG_TEXT_MAX];
     const char *stock_strategy, *coupon_strategy, *lottery_strategy; // names from the registry

@@ -30,6 +30,8 @@ const struct setting settings[] = {
      "Requests that share one transaction at most. 1: direct mode, one transaction a request."},
     {"coupon.strategy", SETTING_STRATEGY, MEMBER(coupon_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy of coupon issuing."},
+    {"etcd", SETTING_ADDRESS, MEMBER(etcd), "", 0, 0, NULL,
+     "[http://][user:password@]host:port[,...], for etcd-lock: the members of one cluster."},
     {"http.connections", SETTING_INTEGER, MEMBER(http_connections), "4096", 8, 100000, NULL,
      "Open client connections at most."},
     {"http.threads", SETTING_INTEGER, MEMBER(http_threads), "2", 1, 64, NULL,

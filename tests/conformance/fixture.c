@@ -23,6 +23,8 @@ static bool servers_available(const struct strategy *strategy)
         return scratch_server("HOLDFAST_TEST_REDIS") != NULL;
     if (strcmp(strategy->name, "zookeeper-lock") == 0)
         return scratch_server("HOLDFAST_TEST_ZOOKEEPER") != NULL;
+    if (strcmp(strategy->name, "etcd-lock") == 0)
+        return scratch_server("HOLDFAST_TEST_ETCD") != NULL;
     return true;
 }
 
@@ -44,7 +46,7 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
         .undemanding = options->undemanding,
         .guard = {.redis = or_empty(getenv("HOLDFAST_TEST_REDIS")),
                   .zookeeper = or_empty(getenv("HOLDFAST_TEST_ZOOKEEPER")),
-                  .etcd = "",
+                  .etcd = or_empty(getenv("HOLDFAST_TEST_ETCD")),
                   .lock_ttl_ms = options->lock_ttl_ms > 0 ? options->lock_ttl_ms : 10000,
                   .lock_wait_ms = 10000,
                   .lock_wait = "spin",

@@ -230,7 +230,8 @@ END_TEST
 START_TEST(every_strategy_is_found_and_opens_or_says_why)
 {
     static const char *const order[] = {"none",     "mutex",      "optimistic", "conditional",
-                                        "row-lock", "lock-table", "redis-lock", "zookeeper-lock"};
+                                        "row-lock", "lock-table", "redis-lock", "zookeeper-lock",
+                                        "etcd-lock"};
     struct guard_settings bare = {.redis = "",
                                   .zookeeper = "",
                                   .etcd = "",
