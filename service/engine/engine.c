@@ -142,14 +142,19 @@ static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, siz
 {
     struct worker *worker = arg;
     struct engine *engine = worker->engine;
-    size_t n = 1;
+    size_t n = 1, depth = 0;
     pthread_mutex_lock(&engine->mutex);
     worker->entering_since_ns = 0;
-    if (worker->direct != NULL)
+    if (worker->direct != NULL) {
         ret_jobs[0] = worker->direct;
-    else
+    } else {
+        depth = lanes_deepest(&worker->pick);
         n = lanes_take(&engine->lanes, &worker->pick, before_ns, ret_jobs, max);
+    }
     pthread_mutex_unlock(&engine->mutex);
+    if (depth > 0)
+        metrics_observe(engine->metrics, METRIC_LANE_DEPTH, worker->pick.endpoint,
+                        worker->pick.guard->strategy, (int64_t)depth);
 
     int64_t now_ns = clock_now_ns();
     size_t stay = 0;
@@ -388,6 +393,11 @@ static int64_t read_depth(void *arg)
     return (int64_t)engine_depth(arg);
 }
 
+static int64_t read_reconnects(void *arg)
+{
+    return (int64_t)store_reconnects(arg);
+}
+
 enum rc engine_new(const struct engine_settings *settings, struct store *store,
                    struct metrics *metrics, struct engine **ret_engine, char *ret_error)
 {
@@ -419,6 +429,8 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     }
     metrics_gauge(metrics, "holdfast_queue_depth", "",
                   "Requests that wait for a worker, and workers at work.", read_depth, engine);
+    metrics_counter(metrics, "holdfast_reconnects_total", "backend=\"database\"",
+                    GUARDS_RECONNECTS_HELP, read_reconnects, store);
     *ret_engine = engine;
     return RC_OK;
 }

@@ -134,6 +134,16 @@ size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns, str
     return n;
 }
 
+size_t lanes_deepest(const struct pick *pick)
+{
+    size_t deepest = 0;
+    for (size_t i = 0; i < pick->n; i++) {
+        if (pick->lanes[i]->n > deepest)
+            deepest = pick->lanes[i]->n;
+    }
+    return deepest;
+}
+
 static void remove_lane(struct lanes *lanes, struct lane *lane)
 {
     struct lane **link = &lanes->buckets[lane->bucket];

@@ -48,5 +48,8 @@ void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct p
 size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns, struct job **ret_jobs,
                   size_t max);
 
+// Requests that wait in the deepest of the picked lanes.
+size_t lanes_deepest(const struct pick *pick);
+
 // Gives the lanes back: those with jobs are ready again, the others cease to be.
 void lanes_put_back(struct lanes *lanes, struct pick *pick);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "guard/renewal.h"
+#include "metrics/metrics.h"
 
 static size_t index_of(const struct strategy *strategy)
 {
@@ -11,6 +12,21 @@ static size_t index_of(const struct strategy *strategy)
     while (strategies[i] != strategy)
         i++;
     return i;
+}
+
+static int64_t read_reconnects(void *arg)
+{
+    struct guard *guard = arg;
+    return (int64_t)guard->strategy->reconnects(guard);
+}
+
+static void show_reconnects(struct guards *guards, size_t i, struct metrics *metrics)
+{
+    if (strategies[i]->reconnects == NULL)
+        return;
+    text_format(guards->labels[i], sizeof guards->labels[i], "backend=\"%s\"", strategies[i]->name);
+    metrics_counter(metrics, "holdfast_reconnects_total", guards->labels[i], GUARDS_RECONNECTS_HELP,
+                    read_reconnects, guards->open[i]);
 }
 
 enum rc guards_open(struct guards *guards, const struct guard_settings *settings,
@@ -27,8 +43,10 @@ enum rc guards_open(struct guards *guards, const struct guard_settings *settings
         }
         if (guard_open(strategies[i], settings, &guards->open[i], guards->why_not[i]) != RC_OK)
             guards->open[i] = NULL;
-        else
-            guards->open[i]->renewal = guards->renewal;
+        if (guards->open[i] == NULL)
+            continue;
+        guards->open[i]->renewal = guards->renewal;
+        show_reconnects(guards, i, metrics);
     }
     return RC_OK;
 }

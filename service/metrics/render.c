@@ -41,6 +41,8 @@ static const struct words histogram_words[METRIC_HISTOGRAM_COUNT] = {
     [METRIC_GUARD_HOLD] = {"holdfast_guard_hold_seconds", "Time inside the guard"},
     [METRIC_COMMIT] = {"holdfast_commit_seconds", "Duration of the commit"},
     [METRIC_BATCH_SIZE] = {"holdfast_batch_size", "Requests that shared a transaction"},
+    [METRIC_LANE_DEPTH] = {"holdfast_lane_depth",
+                           "Requests waiting in the deepest lane that a section takes from"},
 };
 
 static void render_head(struct buffer *out, const char *name, const char *type, const char *help)
@@ -110,8 +112,7 @@ static void render_histograms(const struct metrics *metrics, size_t which, struc
             (void)text_format(labels, sizeof(labels), "endpoint=\"%s\",strategy=\"%s\"",
                               endpoint_name((enum endpoint)endpoint), slot_name(slot));
             render_histogram(words->name, labels, &metrics->histograms[which][endpoint][slot],
-                             which == METRIC_BATCH_SIZE ? &histogram_sizes : &histogram_durations,
-                             out);
+                             metric_is_size(which) ? &histogram_sizes : &histogram_durations, out);
         }
     }
 }
@@ -158,7 +159,7 @@ static void render_gauges(struct metrics *metrics, struct buffer *out)
         const struct gauge *first = &metrics->gauges[i];
         if (!is_first_of_name(metrics, i))
             continue;
-        render_head(out, first->name, "gauge", first->help);
+        render_head(out, first->name, first->type, first->help);
         for (size_t j = i; j < metrics->n_gauges; j++) {
             const struct gauge *gauge = &metrics->gauges[j];
             if (strcmp(gauge->name, first->name) == 0)

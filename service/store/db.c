@@ -64,6 +64,11 @@ const char *store_label(const struct store *store)
     return store->label;
 }
 
+uint64_t store_reconnects(const struct store *store)
+{
+    return atomic_load(&store->reconnects);
+}
+
 enum rc db_new(struct store *store, struct db **ret_db)
 {
     return store->connect(store, ret_db);

@@ -53,6 +53,8 @@ void store_close(struct store *store);
 enum db_engine store_engine(const struct store *store);
 // The URL with the password replaced by `***`, for logs and people.
 const char *store_label(const struct store *store);
+// How many connections were lost and made again, by all handles together.
+uint64_t store_reconnects(const struct store *store);
 
 // ---- db: one connection, one thread -------------------------------------------------------------
 

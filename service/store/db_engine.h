@@ -9,6 +9,7 @@
 struct store {
     enum db_engine engine;
     char label[DB_ERROR_MAX];
+    _Atomic uint64_t reconnects;
     enum rc (*connect)(struct store *store, struct db **ret_db);
     void (*close)(struct store *store);
 };
@@ -35,7 +36,7 @@ struct db_ops {
 // Embedded first in every engine's own connection.
 struct db {
     const struct db_ops *ops;
-    const struct store *store;
+    struct store *store;
     bool in_transaction;
     atomic_bool cancelled;
     char error[DB_ERROR_MAX];

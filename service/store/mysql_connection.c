@@ -125,8 +125,12 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
         make_cancellable(mysql, fcntl(mysql->handle->net.fd, F_DUPFD_CLOEXEC, 0));
     for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
         connected = mysql_query(mysql->handle, session[i]) == 0;
-    if (connected)
+    if (connected) {
+        if (mysql->was_connected)
+            atomic_fetch_add(&mysql->db.store->reconnects, 1);
+        mysql->was_connected = true;
         return RC_OK;
+    }
     (void)mysql_connection_failed(mysql);
     mysql_connection_drop(mysql);
     return RC_BACKEND_UNAVAILABLE;
@@ -143,6 +147,7 @@ void mysql_connection_allow_long_statements(struct db *db)
     struct mysql_db *mysql = (struct mysql_db *)db;
     if (mysql->io_timeout_s != LONG_IO_TIMEOUT_S)
         mysql_connection_drop(mysql);
+    mysql->was_connected = false; // nobody has lost it
     mysql->io_timeout_s = LONG_IO_TIMEOUT_S;
 }
 
@@ -150,6 +155,7 @@ void mysql_connection_limit_waits(struct db *db, int64_t limit_ms)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
     mysql_connection_drop(mysql);
+    mysql->was_connected = false;
     mysql->io_timeout_s = limit_ms <= 1000 ? 1 : (unsigned)((limit_ms + 999) / 1000);
 }
 

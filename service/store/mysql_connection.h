@@ -14,6 +14,7 @@ struct mysql_db {
     struct db db;
     const struct mysql_url *url;
     MYSQL *handle; // NULL: not connected
+    bool was_connected;
     unsigned io_timeout_s;
     pthread_mutex_t cancel_mutex; // protects:
     int cancel_fd;                // the connection's socket, where it can be cancelled; else -1
