@@ -71,7 +71,8 @@ const struct setting settings[] = {
     {"queue.limit", SETTING_INTEGER, MEMBER(queue_limit), "10000", 1, 1000000, NULL,
      "Requests waiting at most; past it they are answered 503 overloaded."},
     {"redis", SETTING_ADDRESS, MEMBER(redis), "", 0, 0, NULL,
-     "host:port or user:password@host:port/db, for redis-lock."},
+     "host:port or user:password@host:port/db, for redis-lock; 3, 5, ... of them with commas\n"
+     "      between are independent masters, of which a majority decides."},
     {"request.timeout_ms", SETTING_INTEGER, MEMBER(request_timeout_ms), "5000", 10, 600000, NULL,
      "A request that has not begun to run by then is answered 503."},
     {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,
