@@ -47,8 +47,7 @@ struct etcd_client {
 
 enum verdict { ANSWERED, NOT_THERE, NOT_LOGGED_IN, NOT_ASKED, NOT_ANSWERED };
 
-// ---- making and ending
-// ---------------------------------------------------------------------------
+// ---- making and ending --------------------------------------------------------------------------
 
 enum rc etcd_client_new(const char *addresses, struct etcd_client **ret_client, char *ret_why,
                         size_t size)
@@ -102,8 +101,7 @@ void etcd_answer_cleanup(json_t **answer)
     json_decref(*answer);
 }
 
-// ---- the pool
-// ------------------------------------------------------------------------------------
+// ---- the pool -----------------------------------------------------------------------------------
 
 static size_t on_answer(char *data, size_t size, size_t n, void *arg)
 {
@@ -166,8 +164,7 @@ static void say_failing(struct etcd_client *client, size_t member, const char *w
         LOG_WARNING("etcd %s does not answer: %s", client->address.urls[member], why);
 }
 
-// ---- one try
-// -------------------------------------------------------------------------------------
+// ---- one try ------------------------------------------------------------------------------------
 
 static struct curl_slist *headers_new(struct etcd_client *client)
 {
@@ -269,8 +266,7 @@ static enum verdict try_member(struct etcd_client *client, struct link *link, si
     return verdict;
 }
 
-// ---- questions
-// -----------------------------------------------------------------------------------
+// ---- questions ----------------------------------------------------------------------------------
 
 static bool log_in(struct etcd_client *client, struct link *link, size_t member, int64_t limit_ns)
 {

@@ -97,8 +97,7 @@ static enum rc etcd_lock_open(const struct guard_settings *settings, struct guar
     return RC_OK;
 }
 
-// ---- in and out
-// ----------------------------------------------------------------------------------
+// ---- in and out ---------------------------------------------------------------------------------
 
 static enum rc try_to_enter(struct etcd_lock *self, char attempt, int64_t limit_ns,
                             struct guard_hold *ret_hold)
@@ -123,7 +122,7 @@ static enum rc try_to_enter(struct etcd_lock *self, char attempt, int64_t limit_
                           : settings->lock_ttl_ms;
     ret_hold->state = stay;
     ret_hold->token = (uint64_t)(stay->revision + self->floor);
-    ret_hold->expires_ns = stay->asked_ns + stay_ms * NS_PER_MS;
+    ret_hold->expires_ns = clock_now_ns() + stay_ms * NS_PER_MS;
     etcd_limit(stay, ret_hold->expires_ns);
     return RC_OK;
 }
@@ -167,8 +166,7 @@ static bool etcd_lock_held(struct guard *guard, const struct guard_hold *hold)
     return !stay->wait.lost && etcd_session_trusted(of(guard)->line.session, stay->generation);
 }
 
-// ---- the floor below the tokens
-// ------------------------------------------------------------------
+// ---- the floor below the tokens -----------------------------------------------------------------
 
 // The floor of this moment and the revision that set it; both 0 where there is none.
 static enum rc read_floor(struct etcd_lock *self, int64_t *ret_floor, int64_t *ret_revision)

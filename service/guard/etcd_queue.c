@@ -26,6 +26,7 @@
 #define EMPTY_MAX (ETCD_COMPARES_MAX - 2) // keys of which one transaction can ask all that
 #define TRY_NS NS_PER_S                   // then the question is asked again
 #define LOOK_NS NS_PER_S                  // between two looks, were a watch to fall silent
+#define SHORT_NS (50 * NS_PER_MS)
 
 void etcd_own_name(char *ret_name64, const struct etcd_stay *stay, size_t i)
 {
@@ -85,8 +86,7 @@ void etcd_stay_free(struct etcd_stay *stay)
     free(stay);
 }
 
-// ---- asking
-// --------------------------------------------------------------------------------------
+// ---- asking -------------------------------------------------------------------------------------
 
 static bool asks_for_emptiness(const struct etcd_stay *stay)
 {
@@ -148,8 +148,7 @@ static enum rc ask(struct etcd_stay *stay, struct etcd_txn *txn, int64_t limit_n
         return RC_NO_MEMORY;
     for (;;) {
         bool uncertain = false;
-        stay->asked_ns = clock_now_ns();
-        int64_t until_ns = stay->asked_ns + TRY_NS;
+        int64_t until_ns = clock_now_ns() + TRY_NS;
         enum rc rc = etcd_ask(stay->line->client, "/v3/kv/txn", body,
                               until_ns < limit_ns ? until_ns : limit_ns, ret_answer, &uncertain);
         stay->uncertain = stay->uncertain || (uncertain && stay->revision == 0);
@@ -167,8 +166,7 @@ static enum rc ask(struct etcd_stay *stay, struct etcd_txn *txn, int64_t limit_n
     }
 }
 
-// ---- reading
-// -------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 // Adds those ahead of us in one line. False if we are not in it ourselves.
 static bool read_line(struct etcd_stay *stay, size_t i, const json_t *range)
@@ -203,8 +201,7 @@ static bool read_lines(struct etcd_stay *stay, const json_t *answer)
     return all;
 }
 
-// ---- waiting
-// -------------------------------------------------------------------------------------
+// ---- waiting ------------------------------------------------------------------------------------
 
 static bool make_room(struct etcd_stay *stay)
 {
@@ -237,15 +234,17 @@ static enum rc join(struct etcd_stay *stay, int64_t limit_ns)
     return RC_OK;
 }
 
+// RC_LOCK_BUSY: there was no time left for an answer, which says nothing about etcd.
 static enum rc look_again(struct etcd_stay *stay, int64_t limit_ns)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     forget_ahead(stay);
     write_look(stay, &txn);
-    int64_t asked_ns = stay->asked_ns;
+    int64_t now_ns = clock_now_ns();
     enum rc rc = ask(stay, &txn, limit_ns, &answer);
-    stay->asked_ns = asked_ns;
+    if (rc == RC_BACKEND_UNAVAILABLE && limit_ns - now_ns < SHORT_NS)
+        return RC_LOCK_BUSY;
     if (rc != RC_OK)
         return rc;
     if (!etcd_succeeded(answer) || !read_lines(stay, answer))
@@ -266,6 +265,8 @@ static enum rc await_turn(struct etcd_stay *stay, int64_t limit_ns)
                                                 look_ns < limit_ns ? look_ns : limit_ns);
         if (first && !stay->more)
             return RC_OK;
+        if (stay->n_ahead <= stay->n)
+            backoff.sleep_ns = 0; // who is next asks often, and only those behind ever less so
         // Where the watch is blind it returns at once.
         if (!first && (!notify || clock_now_ns() < look_ns) && !stay->wait.lost &&
             !backoff_sleep(&backoff))

@@ -35,7 +35,6 @@ struct etcd_stay {
     char tag[ETCD_TAG_LENGTH + 1]; // in the names of all our keys and no others
     bool asked;                    // our keys may exist
     bool uncertain;   // a request that makes them was repeated, or not answered: they may come yet
-    int64_t asked_ns; // monotonic: before they were asked for
     int64_t revision; // of the transaction that made them; 0 while unknown
     bool more;        // others are ahead that were not listed
     struct etcd_wait wait;
@@ -61,8 +60,7 @@ void etcd_stay_free(struct etcd_stay *stay); // settles too; its keys stay where
 //   RC_BACKEND_UNAVAILABLE  no answer by the limit
 MUST_CHECK enum rc etcd_stand_in_line(struct etcd_stay *stay, int64_t limit_ns);
 
-// ---- etcd_withdraw.c
-// -----------------------------------------------------------------------------
+// ---- etcd_withdraw.c ----------------------------------------------------------------------------
 
 // Deletes our keys if they are still those that we made. RC_LOCK_LOST: they were not.
 // RC_BACKEND_UNAVAILABLE: no answer by the limit.

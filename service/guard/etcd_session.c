@@ -39,8 +39,7 @@ struct etcd_session {
     struct etcd_chore *chores, *running;
 };
 
-// ---- the lease
-// -----------------------------------------------------------------------------------
+// ---- the lease ----------------------------------------------------------------------------------
 
 static void lose_lease(struct etcd_session *session)
 {
@@ -95,8 +94,7 @@ static void keep_alive(struct etcd_session *session)
     pthread_cond_broadcast(&session->changed);
 }
 
-// ---- the session's thread
-// ------------------------------------------------------------------------
+// ---- the session's thread -----------------------------------------------------------------------
 
 static struct etcd_chore *take_due_chore(struct etcd_session *session, int64_t now_ns)
 {
@@ -161,8 +159,7 @@ static void *session_main(void *arg)
     return NULL;
 }
 
-// ---- making and ending
-// ---------------------------------------------------------------------------
+// ---- making and ending --------------------------------------------------------------------------
 
 enum rc etcd_session_new(struct etcd_client *client, int64_t ttl_ms,
                          struct etcd_session **ret_session)
@@ -187,7 +184,7 @@ enum rc etcd_session_new(struct etcd_client *client, int64_t ttl_ms,
     return RC_OK;
 }
 
-static void revoke(struct etcd_session *session)
+static void revoke_lease(struct etcd_session *session)
 {
     char body[64];
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
@@ -208,7 +205,7 @@ void etcd_session_free(struct etcd_session *session)
         pthread_join(session->thread, NULL);
     }
     if (session->lease[0] != '\0')
-        revoke(session);
+        revoke_lease(session);
     while (session->chores != NULL) {
         struct etcd_chore *chore = session->chores;
         session->chores = chore->next;
@@ -219,8 +216,7 @@ void etcd_session_free(struct etcd_session *session)
     free(session);
 }
 
-// ---- what others ask
-// -----------------------------------------------------------------------------
+// ---- what others ask ----------------------------------------------------------------------------
 
 static bool trusted(const struct etcd_session *session)
 {

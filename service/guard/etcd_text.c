@@ -69,8 +69,7 @@ uint64_t etcd_name_hash(const char *name64)
     return text_hash(TEXT_HASH_START, name64, strlen(name64));
 }
 
-// ---- writing
-// -------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 static void compare(struct etcd_txn *txn, const char *target, const char *member,
                     const char *name64, const char *after64, int64_t revision)
@@ -186,8 +185,7 @@ void etcd_txn_cleanup(struct etcd_txn *txn)
     buffer_release(&txn->failure.text);
 }
 
-// ---- reading
-// -------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 int64_t etcd_number(const json_t *object, const char *key)
 {

@@ -41,8 +41,7 @@ struct etcd_watch {
     struct etcd_mark *buckets[BUCKETS];
 };
 
-// ---- marks, with the mutex held
-// -------------------------------------------------------------------
+// ---- marks, with the mutex held -----------------------------------------------------------------
 
 static struct etcd_mark **bucket_of(struct etcd_watch *watch, uint64_t name)
 {
@@ -103,8 +102,7 @@ static bool went_since(const struct etcd_watch *watch, uint64_t name, int64_t re
     return false;
 }
 
-// ---- the stream, on the watch's thread
-// ------------------------------------------------------------
+// ---- the stream, on the watch's thread ----------------------------------------------------------
 
 static void take_events(struct etcd_watch *watch, const json_t *events)
 {
@@ -178,8 +176,7 @@ static void *watch_main(void *arg)
     return NULL;
 }
 
-// ---- making and ending
-// ----------------------------------------------------------------------------
+// ---- making and ending --------------------------------------------------------------------------
 
 static void init_condition(pthread_cond_t *condition)
 {
@@ -237,8 +234,7 @@ void etcd_watch_free(struct etcd_watch *watch)
     free(watch);
 }
 
-// ---- what others ask
-// ------------------------------------------------------------------------------
+// ---- what others ask ----------------------------------------------------------------------------
 
 void etcd_watch_begin(struct etcd_watch *watch, struct etcd_wait *wait)
 {

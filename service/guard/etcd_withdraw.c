@@ -46,8 +46,7 @@ static enum rc ask_delete(const struct etcd_stay *stay, const char *mark_lease, 
     return rc;
 }
 
-// ---- for those who have been inside
-// --------------------------------------------------------------
+// ---- for those who have been inside -------------------------------------------------------------
 
 enum rc etcd_delete_own(struct etcd_stay *stay, int64_t limit_ns)
 {
@@ -87,8 +86,7 @@ bool etcd_limit_lifted(struct etcd_stay *stay)
     return etcd_session_take_back(stay->line->session, &stay->chore);
 }
 
-// ---- for those who give up
-// -----------------------------------------------------------------------
+// ---- for those who give up ----------------------------------------------------------------------
 
 static bool grant_mark(const struct etcd_stay *stay, char *ret_lease, int64_t limit_ns)
 {
