@@ -109,28 +109,45 @@ enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state s
     return rc;
 }
 
+// Is every operation there as this transaction wrote it? `versions` are what it gave to those that
+// it was to save, 0 for all others.
+static bool is_own(const struct batch *batch, const int64_t *versions)
+{
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        const struct outcome *outcome = &work->operation->outcome;
+        if (versions[i] != 0 &&
+            (work->state != WORK_DONE || outcome->rc != RC_OK || outcome->version != versions[i]))
+            return false;
+    }
+    return true;
+}
+
 enum rc batch_resolve_unknown(struct batch *batch, struct db *db)
 {
     enum rc rc = RC_OUTCOME_UNKNOWN;
     size_t found = 0;
-    bool was_done[ENGINE_BATCH_MAX] = {false};
-    for (size_t i = 0; i < batch->n_works; i++)
-        was_done[i] = batch->works[i].state == WORK_DONE;
+    int64_t versions[ENGINE_BATCH_MAX] = {0};
+    for (size_t i = 0; i < batch->n_works; i++) {
+        if (batch->works[i].state == WORK_ACCEPTED)
+            versions[i] = batch->works[i].operation->outcome.version;
+    }
     for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
         clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
         rc = batch_find_replays(batch, db, WORK_ACCEPTED, &found);
     }
+    // A key may be there although the transaction failed: then another one's, which is why it did.
+    bool own = rc == RC_OK && is_own(batch, versions);
     LOG_WARNING("commit without an answer: %s", rc != RC_OK ? "its outcome could not be asked"
-                                                : found > 0 ? "it happened"
+                                                : own       ? "it happened"
                                                             : "it did not happen");
     if (rc != RC_OK)
         return RC_OUTCOME_UNKNOWN;
-    if (found == 0)
-        return RC_CONFLICT;
-    // What was found is this transaction's own: its first result, not a replay.
+    if (!own)
+        return found > 0 ? RC_DUPLICATE : RC_CONFLICT;
     for (size_t i = 0; i < batch->n_works; i++) {
-        if (batch->works[i].state == WORK_DONE && !was_done[i])
-            batch->works[i].operation->outcome.replayed = false;
+        if (versions[i] != 0)
+            batch->works[i].operation->outcome.replayed = false; // its first result
     }
     return RC_OK;
 }
