@@ -110,6 +110,25 @@ static void give_back(struct redis_masters *masters, struct redis_claim *claim, 
     claim->had &= ~votes.answered;
 }
 
+// RC_OK: had, with the token. RC_LOCK_LOST: not had.
+static enum rc acquire_from(struct redis_masters *masters, unsigned whom, struct redis_claim *claim,
+                            const char *const *words, int64_t limit_ns,
+                            struct redis_votes *ret_votes, struct redis_grip *ret_grip)
+{
+    int64_t asked_ns = clock_now_ns();
+    claim->sent |= whom;
+    ask_about(masters, whom, REDIS_ACQUIRE, claim, words, limit_ns, ret_votes);
+    unsigned yes = redis_who_said(ret_votes, 1);
+    claim->had |= yes | (ret_votes->asked & ~ret_votes->answered);
+    *ret_grip = (struct redis_grip){.expires_ns = expiry(masters, claim, asked_ns)};
+    enum rc rc = redis_verdict(masters, ret_votes, yes);
+    if (rc == RC_OK)
+        rc = agree(masters, claim, ret_votes, limit_ns, &ret_grip->token);
+    if (rc == RC_OK && clock_now_ns() >= ret_grip->expires_ns)
+        rc = RC_LOCK_LOST;
+    return rc;
+}
+
 enum rc redis_claim_acquire(struct redis_masters *masters, struct redis_claim *claim,
                             const struct redis_wish *wish, int64_t limit_ns,
                             struct redis_grip *ret_grip)
@@ -121,23 +140,27 @@ enum rc redis_claim_acquire(struct redis_masters *masters, struct redis_claim *c
     text_format(number, sizeof number, "%u", wish->ask);
     const char *const words[] = {ttl, tokens, wish->channel, place, number, NULL};
     struct redis_votes votes;
-    int64_t asked_ns = clock_now_ns();
-    unsigned whom = redis_masters_willing(masters);
-    claim->sent |= whom;
-    ask_about(masters, whom, REDIS_ACQUIRE, claim, words, limit_ns, &votes);
-    unsigned yes = redis_who_said(&votes, 1), silent = votes.asked & ~votes.answered;
-    claim->had |= yes | silent;
-    *ret_grip = (struct redis_grip){.expires_ns = expiry(masters, claim, asked_ns)};
-    enum rc rc = redis_verdict(masters, &votes, yes);
+    unsigned whom = redis_masters_willing(masters), all = redis_masters_all(masters);
+    enum rc rc = acquire_from(masters, whom, claim, words, limit_ns, &votes, ret_grip);
+    // Not enough answered of those that seemed well: perhaps the others are well by now.
+    if (rc != RC_OK && whom != all && redis_verdict(masters, &votes, votes.answered) != RC_OK)
+        rc = acquire_from(masters, all, claim, words, limit_ns, &votes, ret_grip);
     if (rc == RC_OK)
-        rc = agree(masters, claim, &votes, limit_ns, &ret_grip->token);
-    if (rc == RC_OK && clock_now_ns() < ret_grip->expires_ns)
         return RC_OK;
     ret_grip->token = 0;
-    if (redis_masters_count(masters) == 1 && votes.answered != 0)
-        ret_grip->retry_ns = votes.answers[0] < 0 ? -votes.answers[0] * NS_PER_MS : 0;
-    give_back(masters, claim, yes, limit_ns);
+    if (redis_masters_count(masters) == 1 && votes.answered != 0 && votes.answers[0] < 0)
+        ret_grip->retry_ns = -votes.answers[0] * NS_PER_MS;
+    give_back(masters, claim, redis_who_said(&votes, 1), limit_ns);
     return redis_verdict(masters, &votes, votes.answered);
+}
+
+static unsigned repeated_of(const struct redis_votes *votes)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < REDIS_MASTERS_MAX; i++)
+        if ((votes->answered & 1U << i) != 0 && votes->repeated[i])
+            bits |= 1U << i;
+    return bits;
 }
 
 enum rc redis_claim_release(struct redis_masters *masters, const struct redis_claim *claim,
@@ -147,10 +170,13 @@ enum rc redis_claim_release(struct redis_masters *masters, const struct redis_cl
     struct redis_votes votes;
     ask_about(masters, claim->had, REDIS_RELEASE, claim, none, limit_ns, &votes);
     unsigned yes = redis_who_said(&votes, (int64_t)claim->n);
-    // The first of two tries freed it if the lease was still running when the second found nothing.
-    for (size_t i = 0; i < REDIS_MASTERS_MAX && clock_now_ns() < expires_ns; i++)
-        if ((votes.answered & 1U << i) != 0 && votes.repeated[i])
-            yes |= 1U << i;
+    // A second try that finds nothing does not tell: the first may have freed it, or it was lost.
+    // Of one master we know that the lease was running. Of several it counts as silent.
+    unsigned unsure = votes.answered & ~yes & repeated_of(&votes);
+    if (redis_masters_count(masters) > 1)
+        votes.answered &= ~unsure;
+    else if (clock_now_ns() < expires_ns)
+        yes |= unsure;
     return redis_verdict(masters, &votes, yes);
 }
 

@@ -159,6 +159,11 @@ static size_t count(unsigned bits)
     return (size_t)__builtin_popcount(bits);
 }
 
+unsigned redis_masters_all(const struct redis_masters *masters)
+{
+    return (1U << masters->n) - 1;
+}
+
 unsigned redis_masters_willing(const struct redis_masters *masters)
 {
     unsigned whom = 0;
@@ -166,7 +171,7 @@ unsigned redis_masters_willing(const struct redis_masters *masters)
     for (size_t i = 0; i < masters->n; i++)
         if (masters->masters[i].shunned_until_ns <= now_ns)
             whom |= 1U << i;
-    return count(whom) >= masters->quorum ? whom : (1U << masters->n) - 1;
+    return count(whom) >= masters->quorum ? whom : redis_masters_all(masters);
 }
 
 unsigned redis_who_said(const struct redis_votes *votes, int64_t least)
@@ -193,6 +198,7 @@ enum rc redis_masters_ping(struct redis_masters *masters, int64_t limit_ns)
     static const char *const none[] = {""};
     struct redis_arguments arguments = {.values = none};
     struct redis_votes votes;
-    redis_masters_ask(masters, (1U << masters->n) - 1, REDIS_PING, &arguments, limit_ns, &votes);
+    redis_masters_ask(masters, redis_masters_all(masters), REDIS_PING, &arguments, limit_ns,
+                      &votes);
     return count(votes.answered) >= masters->quorum ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }

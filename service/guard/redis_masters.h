@@ -43,6 +43,7 @@ void redis_masters_ask(struct redis_masters *masters, unsigned whom, enum redis_
                        const struct redis_arguments *arguments, int64_t limit_ns,
                        struct redis_votes *ret_votes);
 
+unsigned redis_masters_all(const struct redis_masters *masters);
 // Whom to ask: those that did not fail just now, or all where these are no majority.
 unsigned redis_masters_willing(const struct redis_masters *masters);
 
