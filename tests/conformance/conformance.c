@@ -409,6 +409,8 @@ static void sell_behind_a_paused_holder(struct scenario scenario, const struct s
                                       .instances = 2,
                                       .max_batch = scenario.max_batch,
                                       .lock_ttl_ms = second == NULL ? 300 : 0,
+                                      .unrenewed =
+                                          second == NULL && scenario.strategy->renew != NULL,
                                       .belts_off = true, // the update rule must hold by itself
                                       .hooks = {{gate_pause, &gate}}};
     if (!fixture_open(&fixture, &options))
