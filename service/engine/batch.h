@@ -100,7 +100,8 @@ size_t batch_count(const struct batch *batch, enum work_state state);
 MUST_CHECK enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
                                       size_t *ret_found);
 
-// After a COMMIT without an answer: looks up what became of it, for a while. RC_OK: it happened,
-// and every outcome stands. RC_CONFLICT: it did not. RC_DUPLICATE: it did not, and those of its keys
-// that were found are another transaction's: replays. RC_OUTCOME_UNKNOWN: that could not be asked.
+// After a COMMIT without an answer: looks up what became of it, for a while, and changes nothing.
+// RC_OK: it happened, and every outcome stands. RC_CONFLICT: it did not. RC_DUPLICATE: it did not,
+// and some of its keys are there, from another transaction. RC_OUTCOME_UNKNOWN: that could not be
+// asked.
 MUST_CHECK enum rc batch_resolve_unknown(struct batch *batch, struct db *db);

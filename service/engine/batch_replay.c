@@ -109,45 +109,54 @@ enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state s
     return rc;
 }
 
-// Is every operation there as this transaction wrote it? `versions` are what it gave to those that
-// it was to save, 0 for all others.
-static bool is_own(const struct batch *batch, const int64_t *versions)
+// ---- a COMMIT without an answer ----------------------------------------------------------------
+
+struct look_up {
+    const struct batch *batch;
+    size_t found, own;
+};
+
+// As this transaction wrote it? A twin of the request, committed by another one after ours was
+// rolled back, may have the same version, but not the same token or the same millisecond as well.
+static enum rc count_own(void *arg, const struct ledger_row *row)
 {
-    for (size_t i = 0; i < batch->n_works; i++) {
-        const struct work *work = &batch->works[i];
-        const struct outcome *outcome = &work->operation->outcome;
-        if (versions[i] != 0 &&
-            (work->state != WORK_DONE || outcome->rc != RC_OK || outcome->version != versions[i]))
-            return false;
-    }
-    return true;
+    struct look_up *look_up = arg;
+    const struct batch *batch = look_up->batch;
+    const struct ledger_row *wrote = batch->rows, *end = batch->rows + 2 * batch->n_works;
+    while (wrote < end && strcmp(wrote->request_key, row->request_key) != 0)
+        wrote++;
+    look_up->found++;
+    look_up->own += wrote < end && wrote->version == row->version &&
+                    strcmp(wrote->counter, row->counter) == 0 && wrote->token == row->token &&
+                    wrote->created_at_ms == row->created_at_ms;
+    return RC_OK;
 }
 
 enum rc batch_resolve_unknown(struct batch *batch, struct db *db)
 {
-    enum rc rc = RC_OUTCOME_UNKNOWN;
-    size_t found = 0;
-    int64_t versions[ENGINE_BATCH_MAX] = {0};
+    size_t n = 0;
+    const char **keys CLEANUP(free_memory) = calloc(batch->n_works, sizeof *keys);
+    if (keys == NULL)
+        return RC_OUTCOME_UNKNOWN;
     for (size_t i = 0; i < batch->n_works; i++) {
         if (batch->works[i].state == WORK_ACCEPTED)
-            versions[i] = batch->works[i].operation->outcome.version;
+            keys[n++] = batch->works[i].operation->request_key;
     }
+    struct look_up look_up;
+    enum rc rc = RC_OUTCOME_UNKNOWN;
     for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
         clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
-        rc = batch_find_replays(batch, db, WORK_ACCEPTED, &found);
+        look_up = (struct look_up){.batch = batch};
+        rc = ledger_find(db, keys, n, count_own, &look_up);
     }
-    // A key may be there although the transaction failed: then another one's, which is why it did.
-    bool own = rc == RC_OK && is_own(batch, versions);
+    // It was one transaction: all or nothing. What else is there is why it failed.
+    bool own = rc == RC_OK && look_up.own == n;
     LOG_WARNING("commit without an answer: %s", rc != RC_OK ? "its outcome could not be asked"
                                                 : own       ? "it happened"
                                                             : "it did not happen");
     if (rc != RC_OK)
         return RC_OUTCOME_UNKNOWN;
-    if (!own)
-        return found > 0 ? RC_DUPLICATE : RC_CONFLICT;
-    for (size_t i = 0; i < batch->n_works; i++) {
-        if (versions[i] != 0)
-            batch->works[i].operation->outcome.replayed = false; // its first result
-    }
-    return RC_OK;
+    if (own)
+        return RC_OK;
+    return look_up.found > 0 ? RC_DUPLICATE : RC_CONFLICT;
 }
