@@ -27,7 +27,7 @@ struct config {
     char auth_admin_token[CONFIG_TEXT_MAX];
     char auth_client_token[CONFIG_TEXT_MAX];
     const char *stock_strategy, *coupon_strategy, *lottery_strategy; // names from the registry
-    const char *lock_wait;                                           // "fail", "spin"
+    const char *lock_wait;                                           // "fail", "spin", "notify"
     const char *log_level;                                           // "debug" ... "error"
     const char *log_format;                                          // "text", "json"
     int64_t lock_ttl_ms, lock_wait_ms, lock_max_hold_ms;

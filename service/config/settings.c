@@ -15,7 +15,7 @@
 #include <ctype.h>
 #include <string.h>
 
-static const char *const wait_choices[] = {"fail", "spin", NULL};
+static const char *const wait_choices[] = {"fail", "spin", "notify", NULL};
 static const char *const level_choices[] = {"debug", "info", "warning", "error", NULL};
 static const char *const format_choices[] = {"text", "json", NULL};
 
@@ -59,7 +59,8 @@ const struct setting settings[] = {
      "the\n"
      "      holder lives it is renewed each third of this, up to lock.max_hold_ms."},
     {"lock.wait", SETTING_CHOICE, MEMBER(lock_wait), "spin", 0, 0, wait_choices,
-     "When a lock is taken: fail at once, or wait for it up to lock.wait_ms."},
+     "When a lock is taken: fail at once, or wait for it up to lock.wait_ms: spin asks again and\n"
+     "      again, notify is told by the lock's server where that can."},
     {"lock.wait_ms", SETTING_INTEGER, MEMBER(lock_wait_ms), "2000", 0, 60000, NULL,
      "How long to wait for a lock."},
     {"log.format", SETTING_CHOICE, MEMBER(log_format), "text", 0, 0, format_choices,

@@ -140,7 +140,8 @@ static struct link *borrow(struct etcd_client *client, int64_t limit_ns)
     return link;
 }
 
-static void give_back(struct etcd_client *client, struct link *link, bool answered)
+// `member` answered, if any did.
+static void give_back(struct etcd_client *client, struct link *link, bool answered, size_t member)
 {
     pthread_mutex_lock(&client->mutex);
     bool recovered = answered && client->failing;
@@ -151,7 +152,7 @@ static void give_back(struct etcd_client *client, struct link *link, bool answer
     pthread_cond_signal(&client->returned);
     pthread_mutex_unlock(&client->mutex);
     if (recovered)
-        LOG_INFO("etcd %s answers again", client->address.urls[client->current]);
+        LOG_INFO("etcd %s answers again", client->address.urls[member]);
 }
 
 static void say_failing(struct etcd_client *client, size_t member, const char *why)
@@ -323,9 +324,9 @@ enum rc etcd_ask(struct etcd_client *client, const char *path, const char *body,
     bool uncertain = false;
     enum verdict verdict = NOT_ASKED;
     struct link *link = borrow(client, limit_ns);
-    size_t first = client->current, n = link != NULL ? client->address.n : 0;
+    size_t first = client->current, n = link != NULL ? client->address.n : 0, member = first;
     for (size_t i = 0; i < n && verdict != ANSWERED && verdict != NOT_THERE; i++) {
-        size_t member = (first + i) % n;
+        member = (first + i) % n;
         // A silent member must leave time for the others.
         int64_t now_ns = clock_now_ns(), share_ns = (limit_ns - now_ns) / (int64_t)(n - i);
         int64_t until_ns = now_ns + (share_ns > SHARE_MIN_NS ? share_ns : SHARE_MIN_NS);
@@ -335,7 +336,7 @@ enum rc etcd_ask(struct etcd_client *client, const char *path, const char *body,
             client->current = member;
     }
     if (link != NULL)
-        give_back(client, link, verdict == ANSWERED);
+        give_back(client, link, verdict == ANSWERED, member);
     if (ret_uncertain != NULL)
         *ret_uncertain = uncertain;
     return verdict == ANSWERED    ? RC_OK
