@@ -134,9 +134,8 @@ static enum rc lock_table_lift(struct guard *guard, struct db *db, struct guard_
 }
 
 // The deadline is the connection's: who renews has one that gives up soon.
-    static enum rc
-    lock_table_renew(struct guard *guard, struct db *db, const struct guard_hold *hold,
-                     int64_t deadline_ns, int64_t *ret_expires_ns)
+static enum rc lock_table_renew(struct guard *guard, struct db *db, const struct guard_hold *hold,
+                                int64_t deadline_ns, int64_t *ret_expires_ns)
 {
     (void)deadline_ns;
     struct lock_table *self = of(guard);

@@ -183,11 +183,10 @@ static void *run(void *arg)
     pthread_mutex_lock(&renewal->mutex);
     while (!renewal->stopping) {
         struct guard_hold *hold = first_due(renewal);
-        int64_t due_ns = hold != NULL ? hold->renewal.due_ns : NOTHING_DUE;
-        if (clock_now_ns() >= due_ns)
+        if (hold != NULL && clock_now_ns() >= hold->renewal.due_ns)
             renew(renewal, hold);
         else
-            wait_until(renewal, due_ns);
+            wait_until(renewal, hold != NULL ? hold->renewal.due_ns : NOTHING_DUE);
     }
     pthread_mutex_unlock(&renewal->mutex);
     return NULL;
