@@ -9,8 +9,10 @@
 //     it may be repeated until it is answered. It also asks whether this tag was given up: then a
 //     request that arrives late makes nothing (etcd_withdraw.c).
 //   - A waiter hears of all whom it saw ahead (etcd_watch.c) and looks again only where it was
-//     blind, or saw not all: nobody can come in ahead later. Looking again also reads our own key's
-//     revision again: the lease may have gone while we waited.
+//     blind, or saw not all: nobody can come in ahead later. In a long line it sees the nearest,
+//     and looks once more when few of these are left: when it is its turn already would be too
+//     late. Looking again also reads our own key's revision again: the lease may have gone
+//     meanwhile.
 //   - With lock.wait = fail the keys are made only in empty lines. Those who made theirs and took
 //     them back would be taken for holders by the next ones, and all could fail for ever.
 #include "guard/etcd_queue.h"
@@ -22,7 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AHEAD_MAX 16 // listed in each line; more are looked for when these have gone
+#define AHEAD_MAX 8 // listed in each line
+#define FEW 3       // when so few of them are left the rest is looked for, before it is our turn
 #define EMPTY_MAX (ETCD_COMPARES_MAX - 2) // keys of which one transaction can ask all that
 #define TRY_NS NS_PER_S                   // then the question is asked again
 #define LOOK_NS NS_PER_S                  // between two looks, were a watch to fall silent
@@ -114,7 +117,6 @@ static void write_join(const struct etcd_stay *stay, struct etcd_txn *txn)
     etcd_gone_name(name64, stay);
     etcd_compare_created(txn, name64, 0);
     txn->success.expected = 2 * stay->n;
-    txn->failure.expected = stay->n;
     for (size_t i = 0; i < stay->n; i++) {
         if (asks_for_emptiness(stay)) {
             etcd_name(name64, ETCD_LOCKS "%s/", stay->keys[i]);
@@ -123,8 +125,9 @@ static void write_join(const struct etcd_stay *stay, struct etcd_txn *txn)
         }
         etcd_own_name(name64, stay, i);
         write_lists(stay, &txn->success, i, name64);
-        write_lists(stay, &txn->failure, i, NULL);
     }
+    etcd_own_name(name64, stay, 0);
+    etcd_get(&txn->failure, name64);
 }
 
 static void write_look(const struct etcd_stay *stay, struct etcd_txn *txn)
@@ -210,32 +213,16 @@ static bool make_room(struct etcd_stay *stay)
     return stay->ahead != NULL;
 }
 
-static enum rc join(struct etcd_stay *stay, int64_t limit_ns)
+static void enlist(struct etcd_stay *stay, bool own, int64_t revision)
 {
-    struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
-    json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
-    if (!make_room(stay))
-        return RC_NO_MEMORY;
-    write_join(stay, &txn);
-    stay->asked = true;
-    enum rc rc = ask(stay, &txn, limit_ns, &answer);
-    if (rc != RC_OK)
-        return rc;
-    bool there = read_lines(stay, answer);
-    if (!there && asks_for_emptiness(stay)) {
-        stay->asked = stay->uncertain;
-        return RC_LOCK_BUSY;
-    }
-    if (!there)
-        return RC_LOCK_LOST;
-    int64_t revision = etcd_revision(answer);
-    etcd_watch_enlist(stay->line->watch, stay->own, stay->n, revision);
+    if (own)
+        etcd_watch_enlist(stay->line->watch, stay->own, stay->n, revision);
     etcd_watch_enlist(stay->line->watch, stay->ahead, stay->n_ahead, revision);
-    return RC_OK;
 }
 
-// RC_LOCK_BUSY: there was no time left for an answer, which says nothing about etcd.
-static enum rc look_again(struct etcd_stay *stay, int64_t limit_ns)
+// `own`: for the first time. RC_LOCK_BUSY: there was no time left for an answer, which says nothing
+// about etcd.
+static enum rc look(struct etcd_stay *stay, bool own, int64_t limit_ns)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
@@ -249,7 +236,42 @@ static enum rc look_again(struct etcd_stay *stay, int64_t limit_ns)
         return rc;
     if (!etcd_succeeded(answer) || !read_lines(stay, answer))
         return RC_LOCK_LOST;
-    etcd_watch_enlist(stay->line->watch, stay->ahead, stay->n_ahead, etcd_revision(answer));
+    enlist(stay, own, etcd_revision(answer));
+    return RC_OK;
+}
+
+// Nothing was made: our keys are there already, by an earlier try, or they may not be made.
+static enum rc find_own(struct etcd_stay *stay, const json_t *answer, int64_t limit_ns)
+{
+    const json_t *range = NULL;
+    (void)etcd_ranges(answer, &range, 1);
+    const json_t *kv = json_array_get(json_object_get(range, "kvs"), 0);
+    if (kv != NULL) {
+        stay->revision = etcd_number(kv, "create_revision");
+        return look(stay, true, limit_ns);
+    }
+    if (!asks_for_emptiness(stay))
+        return RC_LOCK_LOST;
+    stay->asked = stay->uncertain;
+    return RC_LOCK_BUSY;
+}
+
+static enum rc join(struct etcd_stay *stay, int64_t limit_ns)
+{
+    struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
+    json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
+    if (!make_room(stay))
+        return RC_NO_MEMORY;
+    write_join(stay, &txn);
+    stay->asked = true;
+    enum rc rc = ask(stay, &txn, limit_ns, &answer);
+    if (rc != RC_OK)
+        return rc;
+    if (!etcd_succeeded(answer))
+        return find_own(stay, answer, limit_ns);
+    if (!read_lines(stay, answer))
+        return RC_LOCK_LOST;
+    enlist(stay, true, etcd_revision(answer));
     return RC_OK;
 }
 
@@ -261,17 +283,17 @@ static enum rc await_turn(struct etcd_stay *stay, int64_t limit_ns)
         if (stay->line->waiting == ETCD_FAIL || now_ns >= limit_ns)
             return RC_LOCK_BUSY;
         bool notify = stay->line->waiting == ETCD_NOTIFY;
-        bool first = notify && etcd_watch_sleep(stay->line->watch, &stay->wait,
-                                                look_ns < limit_ns ? look_ns : limit_ns);
-        if (first && !stay->more)
+        bool few = notify && etcd_watch_sleep(stay->line->watch, &stay->wait, stay->more ? FEW : 0,
+                                              look_ns < limit_ns ? look_ns : limit_ns);
+        if (few && !stay->more)
             return RC_OK;
         if (stay->n_ahead <= stay->n)
             backoff.sleep_ns = 0; // who is next asks often, and only those behind ever less so
         // Where the watch is blind it returns at once.
-        if (!first && (!notify || clock_now_ns() < look_ns) && !stay->wait.lost &&
+        if (!few && (!notify || clock_now_ns() < look_ns) && !stay->wait.lost &&
             !backoff_sleep(&backoff))
             return RC_LOCK_BUSY;
-        enum rc rc = stay->wait.lost ? RC_LOCK_LOST : look_again(stay, limit_ns);
+        enum rc rc = stay->wait.lost ? RC_LOCK_LOST : look(stay, false, limit_ns);
         if (rc != RC_OK)
             return rc;
     }

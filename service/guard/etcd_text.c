@@ -81,7 +81,7 @@ static void compare(struct etcd_txn *txn, const char *target, const char *member
         buffer_append_text(out, "\",\"range_end\":\"");
         buffer_append_text(out, after64);
     }
-    buffer_append_text(out, "\",\"result\":\"EQUAL\",\"target\":\"");
+    buffer_append_text(out, "\",\"target\":\""); // equal is what is meant unless told
     buffer_append_text(out, target);
     buffer_append_text(out, "\",\"");
     buffer_append_text(out, member);
@@ -150,8 +150,10 @@ void etcd_list(struct etcd_ops *ops, const char *name64, const char *after64, si
     buffer_append_text(out, "\",\"sort_order\":\"DESCEND\",\"sort_target\":\"CREATE\","
                             "\"keys_only\":true,\"limit\":\"");
     buffer_append_int(out, (int64_t)limit);
-    buffer_append_text(out, "\",\"max_create_revision\":\"");
-    buffer_append_int(out, revision);
+    if (revision > 0) {
+        buffer_append_text(out, "\",\"max_create_revision\":\"");
+        buffer_append_int(out, revision);
+    }
     buffer_append_text(out, "\"}}");
 }
 

@@ -77,7 +77,7 @@ static void gone(struct etcd_mark *mark)
     take_out(mark);
     if (mark->own)
         wait->lost = true;
-    if (mark->own || wait->ahead == 0)
+    if (mark->own || wait->ahead <= wait->enough)
         pthread_cond_signal(&wait->wake);
 }
 
@@ -274,15 +274,17 @@ void etcd_watch_dismiss(struct etcd_watch *watch, struct etcd_mark *marks, size_
     pthread_mutex_unlock(&watch->mutex);
 }
 
-bool etcd_watch_sleep(struct etcd_watch *watch, struct etcd_wait *wait, int64_t limit_ns)
+bool etcd_watch_sleep(struct etcd_watch *watch, struct etcd_wait *wait, size_t enough,
+                      int64_t limit_ns)
 {
     struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
     pthread_mutex_lock(&watch->mutex);
-    while (wait->ahead > 0 && !wait->lost && !wait->blind)
+    wait->enough = enough;
+    while (wait->ahead > enough && !wait->lost && !wait->blind)
         if (pthread_cond_timedwait(&wait->wake, &watch->mutex, &limit) != 0)
             break;
-    bool first = wait->ahead == 0 && !wait->lost && !wait->blind;
+    bool few = wait->ahead <= enough && !wait->lost && !wait->blind;
     wait->blind = false;
     pthread_mutex_unlock(&watch->mutex);
-    return first;
+    return few;
 }

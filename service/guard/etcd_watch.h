@@ -19,6 +19,7 @@ struct etcd_mark;
 struct etcd_wait {
     pthread_cond_t wake;
     size_t ahead;     // how many of those ahead have not gone yet; under the watch's mutex
+    size_t enough;    // wake when no more than these are; under the watch's mutex
     bool blind;       // something may have been missed: look again; under the watch's mutex
     atomic_bool lost; // one of our own keys has gone
 };
@@ -49,6 +50,7 @@ void etcd_watch_enlist(struct etcd_watch *watch, struct etcd_mark *marks, size_t
 // From the return on the marks are not touched any more.
 void etcd_watch_dismiss(struct etcd_watch *watch, struct etcd_mark *marks, size_t n);
 
-// Returns when nobody is ahead, our own key is lost, the wait is blind, or the limit has come.
-// True: nobody is ahead, by what the watch has seen without a gap.
-bool etcd_watch_sleep(struct etcd_watch *watch, struct etcd_wait *wait, int64_t limit_ns);
+// Returns when no more than `enough` are ahead, our own key is lost, the wait is blind, or the
+// limit has come. True: the first, by what the watch has seen without a gap.
+bool etcd_watch_sleep(struct etcd_watch *watch, struct etcd_wait *wait, size_t enough,
+                      int64_t limit_ns);
