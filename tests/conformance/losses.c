@@ -138,6 +138,12 @@ END_TEST
 
 // ---- before the save ----------------------------------------------------------------------------
 
+struct run {
+    struct gate first;
+    struct fixture fixture;
+    struct volley volley;
+};
+
 struct loss {
     bool unfenced;
     bool cut;             // the first instance does not reach its lock server any more
@@ -147,15 +153,15 @@ struct loss {
 };
 
 // The first instance is held between its look at the lock and the save; it loses the lock, and the
-// second sells a unit. Then the first goes on. Leaves the fixture and the volley open.
-static bool lose_before_save(int i, const struct loss *loss, struct fixture *fixture,
-                             struct volley *volley)
+// second sells a unit. Then the first goes on. Leaves the run open.
+static bool lose_before_save(int i, const struct loss *loss, struct run *run)
 {
+    struct fixture *fixture = &run->fixture;
+    struct volley *volley = &run->volley;
     const struct strategy *strategy = strategy_at(i);
     if (strategy->rule != RULE_FENCED)
         return false;
-    struct gate first;
-    gate_init(&first, PAUSE_BEFORE_SAVE, SIZE_MAX);
+    gate_init(&run->first, PAUSE_BEFORE_SAVE, SIZE_MAX);
     struct fixture_options options = {.strategy = strategy,
                                       .engine = engine_at(i),
                                       .instances = 2,
@@ -166,7 +172,7 @@ static bool lose_before_save(int i, const struct loss *loss, struct fixture *fix
                                       .belts_off = true,
                                       .unfenced = loss->unfenced,
                                       .lock_proxied = loss->cut,
-                                      .hooks = {{gate_pause, &first}}};
+                                      .hooks = {{gate_pause, &run->first}}};
     if (loss->second != NULL)
         options.hooks[1] = (struct engine_hooks){gate_pause, loss->second};
     if (!fixture_open(fixture, &options))
@@ -176,7 +182,7 @@ static bool lose_before_save(int i, const struct loss *loss, struct fixture *fix
     fill(volley, 0, "A");
     fill(volley, 1, "A");
     volley_submit(volley, fixture->instances[0].engine, 0);
-    gate_wait_for_arrival(&first);
+    gate_wait_for_arrival(&run->first);
     fixture_cut_lock(fixture);
     if (loss->second == NULL) {
         volley_submit(volley, fixture->instances[1].engine, 1);
@@ -187,7 +193,7 @@ static bool lose_before_save(int i, const struct loss *loss, struct fixture *fix
         volley_submit(volley, fixture->instances[1].engine, 1);
         gate_wait_for_arrival(loss->second);
     }
-    gate_open(&first);
+    gate_open(&run->first);
     ck_assert(volley_wait_for(volley, 1, 15000));
     if (loss->second != NULL) {
         ck_assert(volley_wait_for(volley, 2, 15000));
@@ -197,79 +203,73 @@ static bool lose_before_save(int i, const struct loss *loss, struct fixture *fix
     return true;
 }
 
-static void close_loss(struct fixture *fixture, struct volley *volley)
+static void close_loss(struct run *run)
 {
+    struct fixture *fixture = &run->fixture;
     ck_assert_int_eq(fixture_counted(fixture, 0, "holdfast_guard_lost_total"), 1);
     ck_assert_int_eq(fixture_counted(fixture, 1, "holdfast_guard_lost_total"), 0);
     fixture_assert_reconciled(fixture);
-    volley_release(volley);
     fixture_close(fixture);
+    volley_release(&run->volley);
 }
 
 START_TEST(a_lost_lock_is_answered_and_counted_once)
 {
-    struct fixture fixture;
-    struct volley volley;
-    if (!lose_before_save(_i, &(struct loss){.cut = true, .lock_wait_ms = 4000, .units = 5},
-                          &fixture, &volley))
+    struct run run;
+    if (!lose_before_save(_i, &(struct loss){.cut = true, .lock_wait_ms = 4000, .units = 5}, &run))
         return;
     // Where there is a lock server it cannot be reached any more; the lock table can.
     bool cut = strcmp(strategy_at(_i)->name, "lock-table") != 0;
-    ck_assert_int_eq(volley_operation(&volley, 1)->outcome.rc, RC_OK);
-    ck_assert_int_eq(volley_operation(&volley, 0)->outcome.rc, cut ? RC_LOCK_LOST : RC_OK);
-    assert_stands(&fixture, "A", cut ? 4 : 3, cut ? 2 : 3);
-    ck_assert_int_eq(fixture_counted(&fixture, 0, "holdfast_stale_tokens_refused_total"), 1);
-    close_loss(&fixture, &volley);
+    ck_assert_int_eq(volley_operation(&run.volley, 1)->outcome.rc, RC_OK);
+    ck_assert_int_eq(volley_operation(&run.volley, 0)->outcome.rc, cut ? RC_LOCK_LOST : RC_OK);
+    assert_stands(&run.fixture, "A", cut ? 4 : 3, cut ? 2 : 3);
+    ck_assert_int_eq(fixture_counted(&run.fixture, 0, "holdfast_stale_tokens_refused_total"), 1);
+    close_loss(&run);
 }
 END_TEST
 
 // The last look before COMMIT is worth something too.
 START_TEST(without_the_fence_the_last_look_stops_it_before_commit)
 {
-    struct fixture fixture;
-    struct volley volley;
+    struct run run;
     if (!lose_before_save(
             _i, &(struct loss){.unfenced = true, .cut = true, .lock_wait_ms = 4000, .units = 1},
-            &fixture, &volley))
+            &run))
         return;
-    ck_assert_int_eq(volley_operation(&volley, 1)->outcome.rc, RC_OK);
-    ck_assert_int_ne(volley_operation(&volley, 0)->outcome.rc, RC_OK);
-    assert_stands(&fixture, "A", 0, 2);
-    ck_assert_int_eq(fixture_counted(&fixture, 0, "holdfast_stale_tokens_refused_total"), 0);
-    close_loss(&fixture, &volley);
+    ck_assert_int_eq(volley_operation(&run.volley, 1)->outcome.rc, RC_OK);
+    ck_assert_int_ne(volley_operation(&run.volley, 0)->outcome.rc, RC_OK);
+    assert_stands(&run.fixture, "A", 0, 2);
+    ck_assert_int_eq(fixture_counted(&run.fixture, 0, "holdfast_stale_tokens_refused_total"), 0);
+    close_loss(&run);
 }
 END_TEST
 
 // Only where a lease ends although its server can be reached: by its hard deadline.
 START_TEST(a_lost_lock_is_asked_for_again)
 {
-    struct fixture fixture;
-    struct volley volley;
-    if (strategy_at(_i)->renew == NULL ||
-        !lose_before_save(_i, &(struct loss){.units = 5}, &fixture, &volley))
+    struct run run;
+    if (strategy_at(_i)->renew == NULL || !lose_before_save(_i, &(struct loss){.units = 5}, &run))
         return;
-    ck_assert_uint_eq(volley_count(&volley, RC_OK), 2);
-    assert_stands(&fixture, "A", 3, 3);
-    ck_assert_int_eq(fixture_counted(&fixture, 0, "holdfast_guard_acquired_total"), 2);
-    close_loss(&fixture, &volley);
+    ck_assert_uint_eq(volley_count(&run.volley, RC_OK), 2);
+    assert_stands(&run.fixture, "A", 3, 3);
+    ck_assert_int_eq(fixture_counted(&run.fixture, 0, "holdfast_guard_acquired_total"), 2);
+    close_loss(&run);
 }
 END_TEST
 
 START_TEST(a_lost_lock_that_is_taken_now_is_answered_as_lost)
 {
-    struct fixture fixture;
-    struct volley volley;
+    struct run run;
     struct gate second;
     gate_init(&second, PAUSE_BEFORE_LEAVE, SIZE_MAX);
     if (strategy_at(_i)->renew == NULL ||
-        !lose_before_save(_i,
-                          &(struct loss){.second = &second, .lock_wait_ms = TTL_MS / 4, .units = 5},
-                          &fixture, &volley))
+        !lose_before_save(
+            _i, &(struct loss){.second = &second, .lock_wait_ms = TTL_MS / 4, .units = 5}, &run))
         return;
-    ck_assert_int_eq(volley_operation(&volley, 1)->outcome.rc, RC_OK);
-    ck_assert_int_eq(volley_operation(&volley, 0)->outcome.rc, RC_LOCK_LOST);
-    assert_stands(&fixture, "A", 4, 2);
-    close_loss(&fixture, &volley);
+    ck_assert_int_eq(volley_operation(&run.volley, 1)->outcome.rc, RC_OK);
+    ck_assert_int_eq(volley_operation(&run.volley, 0)->outcome.rc, RC_LOCK_LOST);
+    assert_stands(&run.fixture, "A", 4, 2);
+    close_loss(&run);
 }
 END_TEST
 
