@@ -55,8 +55,9 @@ START_TEST(first_come_first_served)
     struct guard_hold hold;
     atomic_int order = 0;
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
-    for (int i = 0; i < GUARDS; i++) {
+    for (int i = 0; i < GUARDS; i++)
         guards[i] = rig_second_guard(&rig);
+    for (int i = 0; i < GUARDS; i++) {
         for (int j = 0; j < EACH; j++) {
             visit(&visitors[i * EACH + j], &rig, guards[i], &order);
             await_line(&rig, redis_port(), i + 1);
