@@ -202,6 +202,45 @@ START_TEST(first_come_first_served)
 }
 END_TEST
 
+static void *give_up(void *arg)
+{
+    struct place *place = arg;
+    struct guard_hold hold;
+    place->in_order = rig_enter(place->rig, place->rig->guard, NULL, 0, 1, 1500, &hold) != RC_OK;
+    return NULL;
+}
+
+// All whom the last one saw ahead of it go, but not those further ahead.
+START_TEST(the_nearest_ones_give_up)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &etcd, &(struct rig_options){.wait_ms = 20000, .wait = "notify"}))
+        return;
+    struct guard_hold hold;
+    struct place places[QUEUE];
+    int turn = 0;
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
+    for (int i = 0; i < QUEUE; i++) {
+        places[i] = (struct place){.rig = &rig, .number = 0, .turn = &turn};
+        ck_assert_int_eq(
+            pthread_create(&places[i].thread, NULL, i < QUEUE - 1 ? give_up : stand, &places[i]),
+            0);
+        ck_assert(standing_soon(&rig, (size_t)i + 2));
+    }
+    for (int i = 0; i < QUEUE - 1; i++) {
+        pthread_join(places[i].thread, NULL);
+        ck_assert(places[i].in_order);
+    }
+    ck_assert(standing_soon(&rig, 2));
+    clock_sleep_ns(300 * NS_PER_MS);
+    ck_assert_uint_eq(standing(&rig), 2); // still waiting
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
+    pthread_join(places[QUEUE - 1].thread, NULL);
+    ck_assert(places[QUEUE - 1].in_order);
+    rig_close(&rig);
+}
+END_TEST
+
 #define ROUNDS 30
 
 struct direction {
@@ -319,6 +358,7 @@ int main(void)
     tcase_add_test(cases, etcd_holder_is_stuck);
     tcase_add_loop_test(cases, who_gives_up_leaves_nothing, 0, 3);
     tcase_add_loop_test(cases, first_come_first_served, 0, 2);
+    tcase_add_test(cases, the_nearest_ones_give_up);
     tcase_add_test(cases, opposite_orders_do_not_deadlock);
     tcase_add_loop_test(cases, large_sets_are_one_step, 0, 3);
     tcase_add_test(cases, addresses_are_understood_or_refused);
