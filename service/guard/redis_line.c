@@ -185,7 +185,7 @@ static void wait_in(struct redis_lines *lines, struct redis_line *line, struct w
         int64_t now_ns = clock_now_ns(), until_ns = limit_ns;
         struct redis_tenure *tenure = line->first == waiter ? line->tenure : NULL;
         int64_t expires_ns = tenure != NULL ? tenure->expires_ns : INT64_MAX;
-        if (now_ns >= expires_ns) {
+        if (tenure != NULL && now_ns >= expires_ns) {
             tenure->line = NULL;
             line->tenure = NULL;
             call_first(line, REDIS_TURN_ASK, NULL, RC_OK);
@@ -230,7 +230,7 @@ enum redis_turn redis_lines_enter(struct redis_lines *lines, const char *const *
     name_set(&name, keys, n);
     *ret_tenure = NULL;
     *ret_rc = RC_NO_MEMORY;
-    if (name.failed)
+    if (name.data == NULL || name.failed)
         return REDIS_TURN_FAIL;
     uint64_t hash = text_hash(TEXT_HASH_START, name.data, name.length);
     struct waiter waiter;

@@ -112,12 +112,10 @@ void redis_server_resume(struct redis_servers *servers, size_t i)
 
 static redisReply *command(int port, const char *format, va_list arguments)
 {
-    char line[512];
-    vsnprintf(line, sizeof line, format, arguments);
     redisContext *context = redisConnect("127.0.0.1", port);
     ck_assert(context != NULL && context->err == 0);
-    redisReply *reply = redisCommand(context, line);
-    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s", line);
+    redisReply *reply = redisvCommand(context, format, arguments);
+    ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s", format);
     redisFree(context);
     return reply;
 }
@@ -128,10 +126,13 @@ long long redis_tell(int port, const char *format, ...)
     va_start(arguments, format);
     redisReply *reply = command(port, format, arguments);
     va_end(arguments);
-    long long number = reply->type == REDIS_REPLY_INTEGER  ? reply->integer
-                       : reply->type == REDIS_REPLY_STRING ? atoll(reply->str)
-                       : reply->type == REDIS_REPLY_STATUS ? 1
-                                                           : 0;
+    long long number = 0;
+    if (reply->type == REDIS_REPLY_INTEGER)
+        number = reply->integer;
+    else if (reply->type == REDIS_REPLY_STRING)
+        number = strtoll(reply->str, NULL, 10);
+    else if (reply->type == REDIS_REPLY_STATUS)
+        number = 1;
     freeReplyObject(reply);
     return number;
 }

@@ -25,7 +25,8 @@ void redis_server_restart(struct redis_servers *servers, size_t i);
 void redis_server_pause(struct redis_servers *servers, size_t i);
 void redis_server_resume(struct redis_servers *servers, size_t i);
 
-// A command, for its answer as a number (1 for OK, 0 for nil). Fails the test on an error.
+// A command, for its answer as a number (1 for OK, 0 for nil). Words are parted by the blanks of
+// the format, not by those of the values: see redisCommand. Fails the test on an error.
 long long redis_tell(int port, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // The same, for its answer as text.
 void redis_read(int port, char *ret_text, size_t size, const char *format, ...)

@@ -248,8 +248,8 @@ START_TEST(the_highest_counter_counts_and_a_majority_is_raised_to_it)
     struct quorum quorum;
     quorum_open(&quorum, 3, (struct rig_options){0});
     for (size_t i = 0; i < 3; i++)
-        redis_tell(quorum.servers.ports[i], "SET holdfast:token:{%s} %zu", quorum.rig.keys[0],
-                   100 * (i + 1));
+        redis_tell(quorum.servers.ports[i], "SET holdfast:token:{%s} %d", quorum.rig.keys[0],
+                   100 * (int)(i + 1));
     struct guard_hold hold;
     ck_assert_int_eq(enter_one(&quorum.rig, quorum.rig.guard, &hold), RC_OK);
     ck_assert_uint_eq(hold.token, 301);
