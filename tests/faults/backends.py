@@ -216,7 +216,15 @@ class Stack:
             if name not in self.backends:
                 self.backends[name] = self.kinds[name](self.directory).start(wait=False)
         for name in names:
-            self.backends[name].await_answer()
+            for left in (2, 1, 0):
+                try:
+                    self.backends[name].await_answer()
+                    break
+                except AssertionError:  # somebody else took the port meanwhile
+                    self.backends[name].close()
+                    if not left:
+                        raise
+                    self.backends[name] = self.kinds[name](self.directory).start(wait=False)
 
     def __exit__(self, *_):
         for backend in self.backends.values():

@@ -12,8 +12,8 @@ def cut_off(scene, name, dependency):
     link = scene.link(0, name)
     for way in scene.some(WAYS):
         link.do(way)
-        scene.await_unready(0, dependency, 20)
         scene.bit(f"requests refused in time with {way}", scene.refused(0) != "")
+        scene.await_unready(0, dependency, 20)
         scene.await_more("others' transactions", lambda: scene.done(only=[1, 2]), by=5)
         link.do("pass")
         link.do("cut")  # what was swallowed is not made good: a connection that lost bytes is broken

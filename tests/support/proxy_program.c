@@ -117,7 +117,7 @@ static bool carry(struct link *link, enum direction direction)
         link->broken = true;
         return false;
     }
-    if (direction == UP && is_wanted(proxy, bytes, (size_t)n))
+    if (direction == UP && !link->lose && is_wanted(proxy, bytes, (size_t)n))
         link->lose = true;
     if (proxy->delay_ms > 0)
         sleep_ms(proxy->delay_ms);
