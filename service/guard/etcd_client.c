@@ -30,6 +30,7 @@
 struct link {
     struct link *next; // in the pool's idle list
     CURL *curl;
+    bool lost;      // the next connection takes the place of one that broke
     bool connected; // if it connects anew, the first try may have gone by the old connection
     struct buffer answer;
 };
@@ -43,6 +44,7 @@ struct etcd_client {
     size_t n_links;        // idle and in use
     char token[TOKEN_MAX]; // from authenticating; "" before
     bool failing;          // said once in the log, until it works again
+    _Atomic uint64_t reconnects;
 };
 
 enum verdict { ANSWERED, NOT_THERE, NOT_LOGGED_IN, NOT_ASKED, NOT_ANSWERED };
@@ -94,6 +96,16 @@ void etcd_client_free(struct etcd_client *client)
     pthread_mutex_destroy(&client->mutex);
     curl_global_cleanup();
     free(client);
+}
+
+uint64_t etcd_client_reconnects(const struct etcd_client *client)
+{
+    return client->reconnects;
+}
+
+void etcd_client_reconnected(struct etcd_client *client)
+{
+    client->reconnects++;
 }
 
 void etcd_answer_cleanup(json_t **answer)
@@ -246,6 +258,9 @@ static enum verdict try_member(struct etcd_client *client, struct link *link, si
     curl_slist_free_all(headers);
     if (connects > 0 && link->connected)
         *ret_uncertain = true;
+    if (connects > 0 && code == CURLE_OK && (link->connected || link->lost))
+        etcd_client_reconnected(client);
+    link->lost = code != CURLE_OK && (link->connected || link->lost);
     link->connected = code == CURLE_OK;
     if (code != CURLE_OK) {
         say_failing(client, member, curl_easy_strerror(code));

@@ -40,5 +40,10 @@ MUST_CHECK enum rc etcd_ask(struct etcd_client *client, const char *path, const 
 void etcd_client_prepare(struct etcd_client *client, CURL *curl, const char *path, const char *body,
                          struct curl_slist **ret_headers);
 
+// How often a connection was made in place of one that was lost, the pool's and that of a caller
+// who reports it. Any thread.
+uint64_t etcd_client_reconnects(const struct etcd_client *client);
+void etcd_client_reconnected(struct etcd_client *client);
+
 // Fits CLEANUP().
 void etcd_answer_cleanup(json_t **answer);

@@ -262,6 +262,11 @@ static enum rc etcd_lock_ping(struct guard *guard)
     return rc == RC_INTERNAL ? RC_OK : rc;
 }
 
+static uint64_t etcd_lock_reconnects(struct guard *guard)
+{
+    return etcd_client_reconnects(of(guard)->line.client);
+}
+
 const struct strategy strategy_etcd_lock = {
     .name = "etcd-lock",
     .summary =
@@ -275,4 +280,5 @@ const struct strategy strategy_etcd_lock = {
     .held = etcd_lock_held,
     .lift = etcd_lock_lift,
     .ping = etcd_lock_ping,
+    .reconnects = etcd_lock_reconnects,
 };

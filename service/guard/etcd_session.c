@@ -1,6 +1,7 @@
 // A lease a process, as etcd's own session does it, and not one a lock: a lock costs two round
-// trips then, not four, and there is one keep-alive to judge them all by. What it costs: the locks
-// of a process end together.
+// trips then, not four, and there is one keep-alive to judge them all by. That is also why
+// etcd-lock has no `renew`: a hold has nothing of its own to renew. What it costs: the locks of a
+// process end together.
 //
 // The lease is kept alive at a third of its length. It is trusted for its length from before the
 // last answered keep-alive was sent, by our monotonic clock: etcd began to count later than that.

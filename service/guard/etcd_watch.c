@@ -26,6 +26,7 @@ struct deletion {
 };
 
 struct etcd_watch {
+    struct etcd_client *client;
     struct etcd_stream *stream;
     char question[4 * ETCD_NAME64_MAX];
     pthread_t thread;
@@ -34,8 +35,8 @@ struct etcd_watch {
     pthread_mutex_t mutex;
     pthread_cond_t changed; // wanted, stopping
     bool wanted, stopping;
-    bool connected;
-    int64_t complete_from; // no deletion after this revision is missing below
+    bool connected, was_connected; // now, and ever
+    int64_t complete_from;         // no deletion after this revision is missing below
     struct deletion recent[RECENT];
     size_t n_recent; // ever; the newest is at (n_recent - 1) % RECENT
     struct etcd_mark *buckets[BUCKETS];
@@ -133,7 +134,9 @@ static bool on_line(void *arg, const char *line, size_t length)
         return false;
     pthread_mutex_lock(&watch->mutex);
     if (json_is_true(json_object_get(result, "created"))) {
-        watch->connected = true;
+        if (watch->was_connected)
+            etcd_client_reconnected(watch->client);
+        watch->connected = watch->was_connected = true;
         watch->complete_from = etcd_revision(result);
     }
     take_events(watch, json_object_get(result, "events"));
@@ -200,6 +203,7 @@ enum rc etcd_watch_new(struct etcd_client *client, const char *prefix,
         watch->question, sizeof watch->question,
         "{\"create_request\":{\"key\":\"%s\",\"range_end\":\"%s\",\"filters\":[\"NOPUT\"]}}",
         from64, after64);
+    watch->client = client;
     init_condition(&watch->changed);
     pthread_mutex_init(&watch->mutex, NULL);
     enum rc rc =

@@ -210,6 +210,13 @@ static void close_own(struct etcd_server *own, struct rig *rig)
     etcd_server_stop(own);
 }
 
+// Both, those of questions and the watch.
+static bool reconnected(struct guard *guard, const struct guard_hold *hold)
+{
+    (void)hold;
+    return guard->strategy->reconnects(guard) >= 2;
+}
+
 START_TEST(etcd_is_killed)
 {
     struct etcd_server own;
@@ -236,6 +243,7 @@ START_TEST(etcd_is_killed)
     ck_assert_uint_gt(entrance.hold.token, hold.token);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
+    ck_assert(within(2000, reconnected, rig.guard, NULL));
     close_own(&own, &rig);
 }
 END_TEST
