@@ -13,7 +13,7 @@
 //   reported as lost. The save demands `fence <= :token` and the version in the same statement;
 //   that, not the lock, is what makes the numbers right. With lock.wait = notify: first come, first
 //   served among processes, and among the waiters of one; save that a process, once it is its turn,
-//   serves up to 16 of its own waiters, or for 50 ms, before the next one's. With spin, and with
+//   serves up to 32 of its own waiters, or for 50 ms, before the next one's. With spin, and with
 //   several masters, who comes next is luck.
 //
 // Fails when
@@ -40,7 +40,7 @@
 //   Two round trips in memory, tens of microseconds; several masters cost as many messages, and the
 //   slowest of the majority's time. spin asks again after a random pause (decorrelated jitter), and
 //   each question costs Redis as much as taking the lock. notify costs one subscribed connection a
-//   process, and one script for as many as 16 holds while many wait: the release hands the lock to
+//   process, and two scripts for as many as 32 holds while many wait: the release hands the lock to
 //   the first process in line and tells it. Past lock.wait_ms, or at once with lock.wait = fail,
 //   the request is answered 503 `lock-busy`; 503 `backend-unavailable` if Redis is silent.
 #include "guard/backoff.h"

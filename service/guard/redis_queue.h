@@ -35,4 +35,4 @@ void redis_queue_left(struct redis_queue *queue, struct redis_tenure *tenure);
 uint64_t redis_queue_reconnects(struct redis_queue *queue);
 
 // How many holds in a row may be had without asking Redis in between; so many tokens are taken.
-#define REDIS_QUEUE_TURNS 16
+#define REDIS_QUEUE_TURNS 32
