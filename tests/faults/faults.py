@@ -122,7 +122,7 @@ def parse():
     parser.add_argument("--without", action="append", default=[], metavar="NAME", help="not this fault")
     parser.add_argument("--brief", action="store_true", help="of a fault's variants, one")
     parser.add_argument("--minutes", type=float, default=10, help="of a soak")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     unknown = [name for name in options.names + options.without if name not in faults]
     if unknown:
         parser.error(f"no such fault: {', '.join(unknown)}; there are {', '.join(faults)}")
