@@ -99,7 +99,10 @@ def soak(stack, options):
         strategy = choice.choice([name for name in usable if not options.strategy or name in options.strategy])
         fitting = [f for f in faults.values() if f.soak and f.name not in options.without
                    and strategy in f.strategies and set(f.settings) <= setting_names()]
-        chosen = choice.sample(fitting, min(3, len(fitting)))
+        first = choice.choice(fitting)
+        beside = [f for f in fitting if f != first and f.settings == first.settings
+                  and f.load in ({}, first.load)]
+        chosen = [first, *choice.sample(beside, min(2, len(beside)))]
         failures += not play(stack, strategy, chosen, choice.randrange(1 << 30), brief=True)
         scenes += 1
     print(f"== {scenes} scenes in {options.minutes} minutes, {failures} failed")
