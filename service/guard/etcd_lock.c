@@ -5,7 +5,7 @@
 //   it is not there yet, and whoever has the lowest create revision holds the key. All keys of a
 //   set are made in one transaction, which also lists who is ahead. The others wait until those
 //   ahead have been deleted. Leaving deletes one's own keys if their create revision is still ours;
-//   they have a random owner in their names and the instance's name as value for people who look.
+//   their values name the instance, for people who look, and a random owner.
 //
 // Guarantees
 //   Across the cluster, while the lease lasts: one holder a key, first come, first served, sets
@@ -27,10 +27,11 @@
 // Cost
 //   Two writes through the cluster's logs, each one round trip; the lease costs none, it is kept
 //   alive for all locks at a third of its length. `notify` waits for a watch that the process keeps
-//   open for all its waiters, at no question more; `spin` asks again with decorrelated jitter, in
-//   the same order; both end at lock.wait_ms (503 `lock-busy`), `fail` at once. Who gives up
-//   deletes its keys. JSON over HTTP instead of gRPC costs etcd and us more than the lock itself
-//   does.
+//   open for all its waiters, at no question more; `spin` asks again, in the same order, and the
+//   less often the more are ahead and the slower they go; both end at lock.wait_ms (503
+//   `lock-busy`), `fail` at once. Who gives up deletes its keys. JSON over HTTP instead of gRPC
+//   costs etcd and us more than the lock itself does. etcd must be compacted now and then
+//   (--auto-compaction-retention): it keeps all that was ever written until it is.
 #include "guard/etcd_queue.h"
 #include "guard/guard.h"
 

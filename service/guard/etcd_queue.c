@@ -5,9 +5,13 @@
 //   - All keys of a set are made in one transaction and share its revision. So any two sets stand
 //   in
 //     the same order in all lines that they share, and cannot wait for each other, sorted or not.
-//   - The names carry a tag of their own and the transaction asks first whether they are there, so
-//     it may be repeated until it is answered. It also asks whether this tag was given up: then a
-//     request that arrives late makes nothing (etcd_withdraw.c).
+//   - The values carry a tag of their own and the transaction asks first whether the keys are
+//   there,
+//     so it may be repeated until it is answered. It also asks whether this tag was given up: then
+//     a request that arrives late makes nothing (etcd_withdraw.c).
+//   - The names are used again (etcd_slots.h), but only when it is certain that the last keys with
+//     them are gone. So whatever is deleted is asked for its create revision first, and a deletion
+//     that is told counts only if it is younger than what one knew (etcd_watch.c).
 //   - A waiter hears of all whom it saw ahead (etcd_watch.c) and looks again only where it was
 //     blind, or saw not all: nobody can come in ahead later. In a long line it sees the nearest,
 //     and looks once more when few of these are left: when it is its turn already would be too
@@ -19,13 +23,15 @@
 
 #include "base/clock.h"
 #include "guard/backoff.h"
+#include "guard/etcd_pace.h"
 #include "guard/guard.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define AHEAD_MAX 8 // listed in each line
-#define FEW 3       // when so few of them are left the rest is looked for, before it is our turn
+#define AHEAD_MAX 8       // listed in each line
+#define AHEAD_SPIN_MAX 64 // who only asks must know how long to sleep
+#define FEW 3 // when so few of them are left the rest is looked for, before it is our turn
 #define EMPTY_MAX (ETCD_COMPARES_MAX - 2) // keys of which one transaction can ask all that
 #define TRY_NS NS_PER_S                   // then the question is asked again
 #define LOOK_NS NS_PER_S                  // between two looks, were a watch to fall silent
@@ -33,7 +39,7 @@
 
 void etcd_own_name(char *ret_name64, const struct etcd_stay *stay, size_t i)
 {
-    etcd_name(ret_name64, ETCD_LOCKS "%s/%s", stay->keys[i], stay->tag);
+    etcd_name(ret_name64, ETCD_LOCKS "%s/%s.%d", stay->keys[i], stay->lease, stay->slot);
 }
 
 void etcd_gone_name(char *ret_name64, const struct etcd_stay *stay)
@@ -41,18 +47,21 @@ void etcd_gone_name(char *ret_name64, const struct etcd_stay *stay)
     etcd_name(ret_name64, "holdfast/gone/%s", stay->tag);
 }
 
-enum rc etcd_stay_new(const struct etcd_line *line, uint64_t generation, const char *lease,
+enum rc etcd_stay_new(struct etcd_line *line, uint64_t generation, const char *lease,
                       const char *const *keys, size_t n, const char *owner, char attempt,
                       struct etcd_stay **ret_stay)
 {
     struct etcd_stay *stay = calloc(1, sizeof *stay + n * sizeof stay->keys[0]);
     struct etcd_mark *own = calloc(n, sizeof *own);
-    if (stay == NULL || own == NULL) {
+    int slot = stay != NULL && own != NULL ? etcd_slots_take(&line->slots) : -1;
+    if (slot < 0) {
+        enum rc rc = stay != NULL && own != NULL ? RC_BACKEND_UNAVAILABLE : RC_NO_MEMORY;
         free(stay);
         free(own);
-        return RC_NO_MEMORY;
+        return rc;
     }
-    *stay = (struct etcd_stay){.line = line, .generation = generation, .n = n, .own = own};
+    *stay = (struct etcd_stay){
+        .line = line, .generation = generation, .slot = slot, .n = n, .own = own};
     text_copy(stay->lease, sizeof stay->lease, lease);
     text_format(stay->tag, sizeof stay->tag, "%s%c", owner, attempt);
     for (size_t i = 0; i < n; i++) {
@@ -86,6 +95,7 @@ void etcd_stay_settle(struct etcd_stay *stay)
 void etcd_stay_free(struct etcd_stay *stay)
 {
     etcd_stay_settle(stay);
+    etcd_slots_give(&stay->line->slots, stay->slot);
     free(stay);
 }
 
@@ -96,6 +106,16 @@ static bool asks_for_emptiness(const struct etcd_stay *stay)
     return stay->line->waiting == ETCD_FAIL && stay->n <= EMPTY_MAX;
 }
 
+static size_t ahead_max(const struct etcd_stay *stay)
+{
+    return stay->line->waiting == ETCD_SPIN && stay->n == 1 ? AHEAD_SPIN_MAX : AHEAD_MAX;
+}
+
+static void write_value(const struct etcd_stay *stay, char *ret_value64)
+{
+    etcd_name(ret_value64, "%.64s/%s", stay->line->label, stay->tag);
+}
+
 static void write_lists(const struct etcd_stay *stay, struct etcd_ops *ops, size_t i,
                         const char *name64)
 {
@@ -103,10 +123,10 @@ static void write_lists(const struct etcd_stay *stay, struct etcd_ops *ops, size
     etcd_name(from64, ETCD_LOCKS "%s/", stay->keys[i]);
     etcd_name_after(after64, ETCD_LOCKS "%s/", stay->keys[i]);
     if (name64 != NULL) {
-        etcd_name(value64, "%.64s", stay->line->label);
+        write_value(stay, value64);
         etcd_put(ops, name64, value64, stay->lease);
     }
-    etcd_list(ops, from64, after64, AHEAD_MAX + 1, stay->revision);
+    etcd_list(ops, from64, after64, ahead_max(stay) + 1, stay->revision);
 }
 
 static void write_join(const struct etcd_stay *stay, struct etcd_txn *txn)
@@ -209,7 +229,7 @@ static bool read_lines(struct etcd_stay *stay, const json_t *answer)
 static bool make_room(struct etcd_stay *stay)
 {
     if (stay->ahead == NULL)
-        stay->ahead = calloc(stay->n * (AHEAD_MAX + 1), sizeof *stay->ahead);
+        stay->ahead = calloc(stay->n * (ahead_max(stay) + 1), sizeof *stay->ahead);
     return stay->ahead != NULL;
 }
 
@@ -246,7 +266,10 @@ static enum rc find_own(struct etcd_stay *stay, const json_t *answer, int64_t li
     const json_t *range = NULL;
     (void)etcd_ranges(answer, &range, 1);
     const json_t *kv = json_array_get(json_object_get(range, "kvs"), 0);
-    if (kv != NULL) {
+    const char *found64 = json_string_value(json_object_get(kv, "value"));
+    char value64[ETCD_NAME64_MAX];
+    write_value(stay, value64);
+    if (found64 != NULL && strcmp(found64, value64) == 0) {
         stay->revision = etcd_number(kv, "create_revision");
         return look(stay, true, limit_ns);
     }
@@ -277,7 +300,7 @@ static enum rc join(struct etcd_stay *stay, int64_t limit_ns)
 
 static enum rc await_turn(struct etcd_stay *stay, int64_t limit_ns)
 {
-    struct backoff backoff = {limit_ns, 0};
+    struct pace pace = {.limit_ns = limit_ns};
     while (stay->n_ahead > 0) {
         int64_t now_ns = clock_now_ns(), look_ns = now_ns + LOOK_NS;
         if (stay->line->waiting == ETCD_FAIL || now_ns >= limit_ns)
@@ -287,11 +310,9 @@ static enum rc await_turn(struct etcd_stay *stay, int64_t limit_ns)
                                               look_ns < limit_ns ? look_ns : limit_ns);
         if (few && !stay->more)
             return RC_OK;
-        if (stay->n_ahead <= stay->n)
-            backoff.sleep_ns = 0; // who is next asks often, and only those behind ever less so
         // Where the watch is blind it returns at once.
         if (!few && (!notify || clock_now_ns() < look_ns) && !stay->wait.lost &&
-            !backoff_sleep(&backoff))
+            !pace_sleep(&pace, (stay->n_ahead + stay->n - 1) / stay->n, stay->more))
             return RC_LOCK_BUSY;
         enum rc rc = stay->wait.lost ? RC_LOCK_LOST : look(stay, false, limit_ns);
         if (rc != RC_OK)

@@ -6,6 +6,7 @@
 #include "base/rc.h"
 #include "domain/ids.h"
 #include "guard/etcd_session.h"
+#include "guard/etcd_slots.h"
 #include "guard/etcd_text.h"
 #include "guard/etcd_watch.h"
 
@@ -17,22 +18,24 @@
 
 enum etcd_waiting { ETCD_FAIL, ETCD_SPIN, ETCD_NOTIFY };
 
-// What all stays of a process share. All borrowed.
+// What all stays of a process share. All pointers are borrowed.
 struct etcd_line {
     struct etcd_client *client;
     struct etcd_session *session;
     struct etcd_watch *watch;
     enum etcd_waiting waiting;
-    const char *label; // the keys' value, for people who look
+    struct etcd_slots slots;
+    const char *label; // in the keys' values, for people who look
 };
 
 // One attempt to get in, and then the stay inside.
 struct etcd_stay {
     struct etcd_chore chore; // first: what is left to clean up becomes the session's chore
-    const struct etcd_line *line;
+    struct etcd_line *line;
     uint64_t generation;
     char lease[ETCD_LEASE_MAX];
-    char tag[ETCD_TAG_LENGTH + 1]; // in the names of all our keys and no others
+    char tag[ETCD_TAG_LENGTH + 1]; // in the values of all our keys and no others
+    int slot;                      // with the lease: their names, as long as they may exist
     bool asked;                    // our keys may exist
     bool uncertain;   // a request that makes them was repeated, or not answered: they may come yet
     int64_t revision; // of the transaction that made them; 0 while unknown
@@ -45,13 +48,16 @@ struct etcd_stay {
     char keys[][COUNTER_NAME_MAX];
 };
 
-// The attempt makes the tag unique where the same owner tries again. RC_NO_MEMORY.
-MUST_CHECK enum rc etcd_stay_new(const struct etcd_line *line, uint64_t generation,
-                                 const char *lease, const char *const *keys, size_t n,
-                                 const char *owner, char attempt, struct etcd_stay **ret_stay);
-// Nobody waits any more: what is left is plain memory, one piece of it.
+// The attempt makes the tag unique where the same owner tries again. RC_NO_MEMORY;
+// RC_BACKEND_UNAVAILABLE if too many stays are waiting for etcd to clean up after them.
+MUST_CHECK enum rc etcd_stay_new(struct etcd_line *line, uint64_t generation, const char *lease,
+                                 const char *const *keys, size_t n, const char *owner, char attempt,
+                                 struct etcd_stay **ret_stay);
+// Nobody waits any more: what is left is plain memory, one piece of it, and the slot.
 void etcd_stay_settle(struct etcd_stay *stay);
-void etcd_stay_free(struct etcd_stay *stay); // settles too; its keys stay where they are
+// Settles too. None of its keys may be in etcd any more, or on the way there, while the lease
+// lives.
+void etcd_stay_free(struct etcd_stay *stay);
 
 // Makes our keys, all or none, and waits until they are the first in every line. In all cases but
 // RC_OK the stay must be withdrawn:

@@ -116,10 +116,11 @@ static void take_events(struct etcd_watch *watch, const json_t *events)
         if (name64 == NULL)
             continue;
         uint64_t name = etcd_name_hash(name64);
-        remember(watch, name, etcd_number(kv, "mod_revision"));
+        int64_t revision = etcd_number(kv, "mod_revision");
+        remember(watch, name, revision);
         for (struct etcd_mark *mark = *bucket_of(watch, name), *next; mark != NULL; mark = next) {
             next = mark->next;
-            if (mark->name == name)
+            if (mark->name == name && revision > mark->revision)
                 gone(mark);
         }
     }
@@ -262,6 +263,7 @@ void etcd_watch_enlist(struct etcd_watch *watch, struct etcd_mark *marks, size_t
     pthread_mutex_lock(&watch->mutex);
     bool blind = !watch->connected || revision < watch->complete_from;
     for (size_t i = 0; i < n; i++) {
+        marks[i].revision = revision;
         insert(watch, &marks[i]);
         marks[i].wait->blind = marks[i].wait->blind || blind;
         if (went_since(watch, marks[i].name, revision))

@@ -25,11 +25,12 @@ struct etcd_wait {
 };
 
 // A key that somebody wants to hear of, as a hash: a false alarm would only make one look again,
-// and our own names are random.
+// and would have to come in the same moment.
 struct etcd_mark {
     struct etcd_mark *next, **link; // in the watch's table; link NULL: not in it
     struct etcd_wait *wait;
-    uint64_t name; // etcd_name_hash
+    uint64_t name;    // etcd_name_hash
+    int64_t revision; // it was there then
     bool own;
 };
 

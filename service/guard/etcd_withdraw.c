@@ -112,6 +112,7 @@ static bool give_up(struct etcd_chore *chore)
         if (ask_delete(stay, mark ? lease : NULL, limit_ns, &ours, &uncertain) != RC_OK)
             return false;
     }
+    etcd_slots_give(&stay->line->slots, stay->slot);
     free(stay);
     return true;
 }
@@ -120,6 +121,7 @@ void etcd_withdraw(struct etcd_stay *stay)
 {
     etcd_stay_settle(stay);
     if (!stay->asked || !etcd_session_alive(stay->line->session, stay->generation)) {
+        etcd_slots_give(&stay->line->slots, stay->slot);
         free(stay);
         return;
     }
