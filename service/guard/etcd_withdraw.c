@@ -19,7 +19,8 @@
 #define AGAIN_NS (200 * NS_PER_MS)
 #define MARK_S 60
 
-// `mark_lease` is of the mark that is to be made, NULL without.
+// `mark_lease` is of the mark that is to be made, NULL without. With it our revision may be
+// unknown; the names are ours alone until we give the slot back, so that whatever has them is ours.
 static enum rc ask_delete(const struct etcd_stay *stay, const char *mark_lease, int64_t limit_ns,
                           bool *ret_ours, bool *ret_uncertain)
 {
