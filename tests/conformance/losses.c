@@ -410,7 +410,7 @@ START_TEST(opposite_orders_do_not_deadlock)
         .strategy = strategy_at(_i), .engine = engine_at(_i), .instances = 2, .max_batch = 256};
     if (options.strategy->scope < SCOPE_CLUSTER || !fixture_open(&fixture, &options))
         return;
-    for (char c = 0; c < COUNTERS; c++)
+    for (int c = 0; c < COUNTERS; c++)
         fixture_put_product(&fixture, (char[]){(char)('A' + c), '\0'}, N);
     struct volley volley;
     volley_init(&volley, N);
@@ -429,7 +429,7 @@ START_TEST(opposite_orders_do_not_deadlock)
         ck_assert_int_eq(operation->outcome.rc, RC_OK);
     }
     ck_assert_int_lt(clock_now_ns() - from_ns, 15 * NS_PER_S);
-    for (char c = 0; c < COUNTERS; c++)
+    for (int c = 0; c < COUNTERS; c++)
         assert_stands(&fixture, (char[]){(char)('A' + c), '\0'}, N - 2 * ROUNDS, 1 + 2 * ROUNDS);
     fixture_assert_reconciled(&fixture);
     volley_release(&volley);
