@@ -58,7 +58,7 @@ const struct setting settings[] = {
      "The length of a lock's lease: when its holder dies, others may take it after this. While "
      "the\n"
      "      holder lives it is renewed each third of this, up to lock.max_hold_ms."},
-    {"lock.wait", SETTING_CHOICE, MEMBER(lock_wait), "spin", 0, 0, wait_choices,
+    {"lock.wait", SETTING_CHOICE, MEMBER(lock_wait), "notify", 0, 0, wait_choices,
      "When a lock is taken: fail at once, or wait for it up to lock.wait_ms: spin asks again and\n"
      "      again, notify is told by the lock's server where that can."},
     {"lock.wait_ms", SETTING_INTEGER, MEMBER(lock_wait_ms), "2000", 0, 60000, NULL,

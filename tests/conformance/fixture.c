@@ -74,7 +74,7 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
                   .lock_ttl_ms = ttl_ms,
                   .lock_max_hold_ms = options->unrenewed ? 1 : 60000,
                   .lock_wait_ms = options->lock_wait_ms > 0 ? options->lock_wait_ms : 10000,
-                  .lock_wait = "spin",
+                  .lock_wait = "notify",
                   .instance = "conformance"},
         .strategy = {name, name, name},
         .hooks = options->hooks[i],
