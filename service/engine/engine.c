@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/aside.h"
-#include "engine/lanes.h"
-#include "engine/queue.h"
+#include "engine/engine_parts.h"
+#include "engine/expiry.h"
 #include "engine/section.h"
 #include "guard/guards.h"
 #include "metrics/metrics.h"
@@ -27,43 +27,12 @@
 #define SECTIONS_AT_ONCE 2
 #define STUCK_AFTER_NS (20 * NS_PER_MS)
 
-struct worker {
-    struct engine *engine;
-    pthread_t thread;
-    struct section *section;
-    struct pick pick;
-    struct job *direct;                        // direct mode: the one job to be taken ...
-    char direct_counter[COUNTER_NAME_MAX + 1]; // ... whose counter's name must outlive it
-    bool in_section;
-    int64_t entering_since_ns; // 0 when not waiting for the guard
-};
-
-struct engine {
-    struct engine_settings settings;
-    struct store *store;
-    struct metrics *metrics;
-    struct guards guards;
-    struct aside *aside;
-
-    pthread_mutex_t mutex; // protects everything below
-    pthread_cond_t work;   // something to do, or stopping
-    pthread_cond_t idle;   // nothing queued, nobody busy
-    struct lanes lanes;
-    struct queue direct, tasks;
-    struct guard *current[ENDPOINT_COUNT];
-    size_t lanes_at_once[ENDPOINT_COUNT]; // shrinks when others interfere, grows when not
-    size_t n_busy, n_waiting;             // workers
-    bool draining, stopping, task_was_last;
-    size_t n_workers;
-    struct worker *workers;
-};
-
 static bool is_direct(const struct engine *engine)
 {
     return engine->settings.max_batch == 1;
 }
 
-static size_t queued(const struct engine *engine)
+size_t engine_queued(const struct engine *engine)
 {
     return engine->lanes.n_queued + engine->direct.n + engine->tasks.n;
 }
@@ -236,8 +205,10 @@ static void run_task(struct engine *engine, struct worker *worker)
     enum rc rc = RC_OVERLOADED;
     if (clock_now_ns() < job->deadline_ns) {
         struct db *db = section_db(worker->section);
+        db_set_deadline(db, job->deadline_ns);
         rc = job->run(job, db);
         db_rollback(db); // whatever a failed task left open
+        db_set_deadline(db, INT64_MAX);
     }
     job->finished(job, rc);
     pthread_mutex_lock(&engine->mutex);
@@ -264,10 +235,10 @@ static void *work(void *arg)
         else
             run_section(engine, worker);
         engine->n_busy--;
-        if (engine->n_busy == 0 && queued(engine) == 0)
+        if (engine->n_busy == 0 && engine_queued(engine) == 0)
             pthread_cond_broadcast(&engine->idle);
         // This worker goes on with one thing; if there is more, another may help.
-        if (engine->n_waiting > 0 && queued(engine) > 0)
+        if (engine->n_waiting > 0 && engine_queued(engine) > 0)
             pthread_cond_signal(&engine->work);
     }
     pthread_mutex_unlock(&engine->mutex);
@@ -286,7 +257,7 @@ enum rc engine_submit(struct engine *engine, struct job *job)
     bool wake = true;
     pthread_mutex_lock(&engine->mutex);
     job->submitted_ns = clock_now_ns();
-    bool taken = !engine->draining && queued(engine) < engine->settings.queue_limit;
+    bool taken = !engine->draining && engine_queued(engine) < engine->settings.queue_limit;
     if (taken && job->operation == NULL)
         queue_push(&engine->tasks, job);
     else if (taken && is_direct(engine))
@@ -302,7 +273,7 @@ enum rc engine_submit(struct engine *engine, struct job *job)
 size_t engine_depth(struct engine *engine)
 {
     pthread_mutex_lock(&engine->mutex);
-    size_t depth = queued(engine) + engine->n_busy;
+    size_t depth = engine_queued(engine) + engine->n_busy;
     pthread_mutex_unlock(&engine->mutex);
     return depth;
 }
@@ -312,7 +283,7 @@ void engine_drain(struct engine *engine)
     aside_stop(engine->aside);
     pthread_mutex_lock(&engine->mutex);
     engine->draining = true;
-    while (engine->n_busy > 0 || queued(engine) > 0)
+    while (engine->n_busy > 0 || engine_queued(engine) > 0)
         pthread_cond_wait(&engine->idle, &engine->mutex);
     pthread_mutex_unlock(&engine->mutex);
 }
@@ -335,6 +306,7 @@ void engine_free(struct engine *engine)
     if (engine == NULL)
         return;
     engine_drain(engine);
+    expiry_stop(engine->expiry);
     if (engine->workers != NULL)
         stop_workers(engine);
     guards_close(&engine->guards);
@@ -423,6 +395,8 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
         rc = aside_new(store, &engine->aside);
     if (rc == RC_OK)
         rc = start_workers(engine);
+    if (rc == RC_OK)
+        rc = expiry_start(engine, &engine->expiry);
     if (rc != RC_OK) {
         engine_free(engine);
         return rc;

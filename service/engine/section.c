@@ -2,16 +2,14 @@
 //
 // Any failure inside a transaction rolls it back and begins again from load, a bounded number of
 // times and never past a request's deadline. What can come in between, and what is done:
-//   - another writer (version, fence or sum not as demanded; deadlock): again, after a random
-//   pause;
+//   - another writer (version, fence or sum not as demanded; deadlock): again, after a pause;
 //   - a request key or version that is already there: look the keys up; those found are replays,
-//   the
-//     others go again;
+//     the others go again;
 //   - the lock lost: its transaction is given up, and the guard entered once more;
 //   - COMMIT without an answer: look the keys up; the transaction was one, so they tell whether it
 //     happened. Only if that cannot be asked either is the outcome reported as unknown;
-//   - anything else: the operations go one by one, so that one that fails does not take along
-//   others.
+//   - the database silent: the connection is given up at the first deadline of the batch;
+//   - anything else: the operations go one by one, so that one that fails spares the others.
 // Answers are given after the commit and before the guard is left: leaving may take a round trip.
 #include "engine/section.h"
 
@@ -31,6 +29,10 @@
 #define ATTEMPTS_MAX 24
 #define PAUSE_FIRST_NS (NS_PER_MS / 4)
 #define PAUSE_DOUBLINGS 6
+// The database is waited for this long past a request's deadline, so that a wait for a row's lock
+// that ends around it is not taken for a database that hangs.
+#define DB_GRACE_NS (NS_PER_S / 2)
+#define LEAVE_NS NS_PER_S
 
 struct section {
     struct db *db;
@@ -50,6 +52,7 @@ struct section {
     size_t n_keys;
     struct guard_hold hold;
     bool entered, met_others;
+    int64_t db_deadline_ns;
     bool plenty; // the last batch that was read had enough for all: try the next one unread
 };
 
@@ -110,8 +113,16 @@ static void pause_at(struct section *section, enum pause_point point)
         section->hooks.pause(section->hooks.arg, point, section->endpoint);
 }
 
+// Nobody is waited for after this.
+static void limit_db(struct section *section, int64_t deadline_ns)
+{
+    section->db_deadline_ns = deadline_ns;
+    db_set_deadline(section->db, deadline_ns);
+}
+
 static enum rc enter(struct section *section, int64_t deadline_ns)
 {
+    limit_db(section, deadline_ns + DB_GRACE_NS);
     enum rc rc = traced_enter(section->metrics, section->endpoint, section->guard, section->db,
                               section->keys, section->n_keys, deadline_ns, &section->hold);
     section->entered = rc == RC_OK;
@@ -124,6 +135,7 @@ static void leave(struct section *section)
         return;
     section->entered = false;
     pause_at(section, PAUSE_BEFORE_LEAVE);
+    limit_db(section, clock_now_ns() + LEAVE_NS); // nobody waits for it any more
     (void)traced_leave(section->metrics, section->endpoint, section->guard, section->db,
                        &section->hold);
 }
@@ -133,17 +145,7 @@ static void leave(struct section *section)
 static enum rc show_token(struct section *section)
 {
     struct batch *batch = &section->batch;
-    uint64_t seen = 0;
-    for (size_t i = 0; i < batch->n_scenes; i++) {
-        const struct scene *scene = &batch->scenes[i];
-        if ((uint64_t)batch->loaded[i].fence > seen)
-            seen = (uint64_t)batch->loaded[i].fence;
-        bool wheel = batch->endpoint == ENDPOINT_LOTTERY && batch->loaded[i].version != 0;
-        for (size_t j = 0; wheel && j < scene->wheel->n_prizes; j++) {
-            if ((uint64_t)scene->wheel->prizes[j].counter.fence > seen)
-                seen = (uint64_t)scene->wheel->prizes[j].counter.fence;
-        }
-    }
+    uint64_t seen = batch_loaded_fence(batch);
     if (seen > section->hold.token) {
         count(section, METRIC_REFUSED_STALE, 1);
         if (guard_lift(section->guard, section->db, &section->hold, seen) != RC_OK)
@@ -160,7 +162,12 @@ static enum rc commit(struct section *section)
         return RC_LOCK_LOST;
     pause_at(section, PAUSE_IN_COMMIT);
     int64_t from_ns = clock_now_ns();
+    // Given up a little sooner, so that there is time to look what became of it.
+    int64_t reserve_ns = (section->db_deadline_ns - from_ns) / 4;
+    reserve_ns = reserve_ns < NS_PER_S ? reserve_ns : NS_PER_S;
+    db_set_deadline(section->db, section->db_deadline_ns - reserve_ns);
     enum rc rc = db_commit(section->db);
+    db_set_deadline(section->db, section->db_deadline_ns);
     metrics_observe(section->metrics, METRIC_COMMIT, section->endpoint, section->guard->strategy,
                     clock_now_ns() - from_ns);
     if (rc == RC_OK)
@@ -238,7 +245,7 @@ static enum rc attempt(struct section *section)
 
 static enum rc resolve_unknown(struct section *section)
 {
-    enum rc rc = batch_resolve_unknown(&section->batch, section->db);
+    enum rc rc = batch_resolve_unknown(&section->batch, section->db, section->db_deadline_ns);
     if (rc != RC_OUTCOME_UNKNOWN)
         count(section, METRIC_UNKNOWN_RESOLVED, 1);
     return rc;
@@ -323,6 +330,7 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
     bool reconnected = false;
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
         int64_t from_ns = clock_now_ns();
+        limit_db(section, batch_first_deadline(&section->batch) + DB_GRACE_NS);
         enum rc rc = attempt(section);
         if (rc == RC_OK)
             return RC_OK;
@@ -430,8 +438,10 @@ bool section_run(struct section *section, enum endpoint endpoint, struct guard *
     if (rc == RC_OK) {
         run_all(section, n, deadline_ns);
         leave(section);
+        db_set_deadline(section->db, INT64_MAX);
         return !section->met_others;
     }
+    db_set_deadline(section->db, INT64_MAX);
     for (size_t i = 0; i < n; i++) {
         section->jobs[i]->operation->outcome = (struct outcome){0};
         finish(section->jobs[i], final_fault(rc));

@@ -98,6 +98,18 @@ void db_limit_waits(struct db *db, int64_t limit_ms)
     db->ops->limit_waits(db, limit_ms);
 }
 
+void db_set_deadline(struct db *db, int64_t deadline_ns)
+{
+    if (db->ops->set_deadline != NULL)
+        db->ops->set_deadline(db, deadline_ns);
+}
+
+void db_expire(struct db *db)
+{
+    if (db->ops->expire != NULL)
+        db->ops->expire(db);
+}
+
 void db_cancel(struct db *db)
 {
     atomic_store(&db->cancelled, true);

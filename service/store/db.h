@@ -74,6 +74,17 @@ void db_allow_long_statements(struct db *db);
 // be kept waiting by anybody. Outside a transaction.
 void db_limit_waits(struct db *db, int64_t limit_ms);
 
+// From now on nothing that is asked of the connection is waited for past this moment (monotonic;
+// INT64_MAX: no limit, as at first): it fails with RC_BACKEND_UNAVAILABLE, COMMIT with
+// RC_OUTCOME_UNKNOWN, and no connection is made any more. It needs somebody who calls db_expire
+// now and then; only making a connection may take a second longer. On MySQL only: SQLite waits for
+// nobody far away.
+void db_set_deadline(struct db *db, int64_t deadline_ns);
+
+// Ends what has been waited for past its deadline. Any thread, while another one uses the
+// connection.
+void db_expire(struct db *db);
+
 // Ends what a connection that allows long statements is waiting for: that fails soon, and so does
 // everything that is asked of it later, with RC_BACKEND_UNAVAILABLE and for good. Any thread, while
 // another one uses the connection. A MySQL server may go on with the statement until it notices.

@@ -29,6 +29,8 @@ struct db_ops {
     enum rc (*ping)(struct db *db);
     void (*allow_long_statements)(struct db *db); // NULL: they always are
     void (*limit_waits)(struct db *db, int64_t limit_ms);
+    void (*set_deadline)(struct db *db, int64_t deadline_ns); // NULL, as the next: has none
+    void (*expire)(struct db *db);
     void (*cancel)(struct db *db); // after `cancelled` was set; NULL: the engine looks at that
     void (*free)(struct db *db);
 };
