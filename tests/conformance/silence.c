@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define CLIENTS 40
+#define WORKERS 6 // of the fixture's engine
 #define DEADLINE_MS 2000
 #define SLACK_MS 1200
 
@@ -119,6 +120,35 @@ START_TEST(before_commit_nothing_happened)
 }
 END_TEST
 
+// Every worker is kept by somebody with time to spare: who waits behind them is answered all the
+// same.
+START_TEST(who_waits_for_a_stuck_worker_is_answered)
+{
+    struct silence silence;
+    if (!open_run(&silence, PAUSE_BEFORE_LOAD, _i))
+        return;
+    atomic_store(&silence.armed, true);
+    struct volley patient, hasty;
+    volley_init(&patient, WORKERS);
+    patient.deadline_ns = 3 * DEADLINE_MS * NS_PER_MS;
+    for (size_t i = 0; i < WORKERS; i++) {
+        fill(volley_operation(&patient, i));
+        volley_submit(&patient, silence.fixture.instances[0].engine, i);
+    }
+    while (atomic_load(&silence.armed)) // until the first is in a worker's hands
+        clock_sleep_ns(NS_PER_MS);
+    fire(&silence, &hasty, CLIENTS);
+    ck_assert_uint_eq(volley_count(&hasty, RC_OVERLOADED), CLIENTS);
+    ck_assert(!volley_wait_for(&patient, 1, 0));
+    volley_wait(&patient);
+    ck_assert_uint_eq(volley_count(&patient, RC_OK), 0);
+    speak_again(&silence);
+    volley_release(&patient);
+    volley_release(&hasty);
+    close_silence(&silence, 1);
+}
+END_TEST
+
 START_TEST(in_commit_nobody_knows)
 {
     struct silence silence;
@@ -140,6 +170,8 @@ int main(void)
     TCase *silent = tcase_create("silent");
     tcase_set_timeout(silent, 30);
     tcase_add_loop_test(silent, before_commit_nothing_happened, 0, RUNS);
+    tcase_add_loop_test(silent, who_waits_for_a_stuck_worker_is_answered, 0,
+                        (int)ARRAY_LENGTH(batches));
     tcase_add_loop_test(silent, in_commit_nobody_knows, 0, RUNS);
     suite_add_tcase(suite, silent);
     return suite_run(suite);
