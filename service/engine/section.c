@@ -17,13 +17,12 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "engine/batch.h"
+#include "engine/section_parts.h"
 #include "engine/twins.h"
 #include "guard/traced.h"
 #include "metrics/metrics.h"
 #include "store/db.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define ATTEMPTS_MAX 24
@@ -33,74 +32,6 @@
 // that ends around it is not taken for a database that hangs.
 #define DB_GRACE_NS (NS_PER_S / 2)
 #define LEAVE_NS NS_PER_S
-
-struct section {
-    struct db *db;
-    struct metrics *metrics;
-    struct engine_hooks hooks;
-    struct batch batch;
-    struct job **jobs;     // taken, in the order of the batch
-    struct job **deferred; // taken, but their request key is in the batch already
-    struct job **current;  // what the batch was filled with
-    size_t max_batch;
-    bool undemanding, unfenced;
-
-    // The run under way.
-    enum endpoint endpoint;
-    struct guard *guard;
-    const char *const *keys;
-    size_t n_keys;
-    struct guard_hold hold;
-    bool entered, met_others;
-    int64_t db_deadline_ns;
-    bool plenty; // the last batch that was read had enough for all: try the next one unread
-};
-
-enum rc section_new(struct store *store, struct metrics *metrics,
-                    const struct engine_settings *settings, struct section **ret_section)
-{
-    size_t max_batch = settings->max_batch;
-    struct section *section = calloc(1, sizeof *section);
-    if (section == NULL)
-        return RC_NO_MEMORY;
-    section->metrics = metrics;
-    section->hooks = settings->hooks;
-    section->undemanding = settings->undemanding;
-    section->unfenced = settings->unfenced;
-    section->max_batch = max_batch;
-    section->plenty = true;
-    section->jobs = calloc(max_batch, sizeof(struct job *));
-    section->deferred = calloc(max_batch, sizeof(struct job *));
-    section->current = calloc(max_batch, sizeof(struct job *));
-    enum rc rc = batch_init(&section->batch, max_batch);
-    if (section->jobs == NULL || section->deferred == NULL || section->current == NULL)
-        rc = RC_NO_MEMORY;
-    if (rc == RC_OK)
-        rc = db_new(store, &section->db);
-    if (rc != RC_OK) {
-        section_free(section);
-        return rc;
-    }
-    *ret_section = section;
-    return RC_OK;
-}
-
-void section_free(struct section *section)
-{
-    if (section == NULL)
-        return;
-    db_free(section->db);
-    batch_release(&section->batch);
-    free(section->jobs);
-    free(section->deferred);
-    free(section->current);
-    free(section);
-}
-
-struct db *section_db(struct section *section)
-{
-    return section->db;
-}
 
 static void count(struct section *section, enum metric_event event, uint64_t by)
 {
@@ -297,12 +228,13 @@ static enum rc final_fault(enum rc rc)
     }
 }
 
-// Readies the batch for another attempt, which is expected to take this long. Those whose deadline
-// comes before its end are told of the fault now. Returns false if nobody is left.
+// Readies the batch for another attempt, which is expected to take this long; 0 if there were no
+// others, whom to give a moment. Those whose deadline comes before its end are told of the fault
+// now. Returns false if nobody is left.
 static bool prepare_again(struct section *section, int tries, enum rc fault, int64_t takes_ns)
 {
     struct batch *batch = &section->batch;
-    if (fault == RC_CONFLICT) {
+    if (takes_ns > 0) {
         int doublings = tries < PAUSE_DOUBLINGS ? tries : PAUSE_DOUBLINGS;
         clock_sleep_ns((int64_t)random_below((uint64_t)PAUSE_FIRST_NS << doublings));
     }
@@ -313,7 +245,7 @@ static bool prepare_again(struct section *section, int tries, enum rc fault, int
         if (work->state == WORK_DONE)
             continue;
         if (end_ns >= work->job->deadline_ns) {
-            work->operation->outcome = (struct outcome){.rc = final_fault(fault)};
+            work->operation->outcome = (struct outcome){.rc = fault};
             work->state = WORK_DONE;
             continue;
         }
@@ -328,6 +260,8 @@ static bool prepare_again(struct section *section, int tries, enum rc fault, int
 static enum rc run_batch(struct section *section, int64_t deadline_ns)
 {
     bool reconnected = false;
+    bool unknown =
+        false; // a COMMIT was not found, but may still be carried out: never say "nothing"
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
         int64_t from_ns = clock_now_ns();
         limit_db(section, batch_first_deadline(&section->batch) + DB_GRACE_NS);
@@ -336,8 +270,10 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
             return RC_OK;
         db_rollback(section->db);
         int64_t took_ns = clock_now_ns() - from_ns; // long if it waited for a row's lock
-        if (rc == RC_OUTCOME_UNKNOWN)
+        if (rc == RC_OUTCOME_UNKNOWN) {
+            unknown = true;
             rc = resolve_unknown(section);
+        }
         if (rc == RC_DUPLICATE)
             rc = resolve_duplicate(section);
         if (rc == RC_OK)
@@ -350,7 +286,8 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
                 rc = RC_LOCK_LOST;
             }
         }
-        enum rc fault = rc;
+        enum rc fault = unknown ? RC_OUTCOME_UNKNOWN : final_fault(rc);
+        bool others = rc == RC_CONFLICT;
         if (rc == RC_LOCK_LOST)
             rc = enter_again(section, deadline_ns);
         if (rc == RC_BACKEND_UNAVAILABLE && !reconnected) {
@@ -358,11 +295,11 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
             rc = RC_OK;
         }
         if (rc != RC_OK && rc != RC_CONFLICT && rc != RC_DUPLICATE)
-            return final_fault(rc);
-        if (!prepare_again(section, tries, fault, fault == RC_CONFLICT ? took_ns : 0))
+            return unknown ? RC_OUTCOME_UNKNOWN : final_fault(rc);
+        if (!prepare_again(section, tries, fault, others ? took_ns : 0))
             return RC_OK;
     }
-    return RC_CONTENTION;
+    return unknown ? RC_OUTCOME_UNKNOWN : RC_CONTENTION;
 }
 
 static void finish(struct job *job, enum rc rc)
