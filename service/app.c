@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "engine/engine.h"
+#include "engine/pause_points.h"
 #include "http/server.h"
 #include "metrics/metrics.h"
 #include "store/db.h"
@@ -29,6 +30,7 @@ struct app {
     char instance[96];
     struct store *store;
     struct metrics *metrics;
+    struct pause_points *pauses;
     struct engine *engine;
     struct server *server;
 };
@@ -99,22 +101,28 @@ failed:
 static enum rc start_engine(struct app *app, char *ret_error)
 {
     const struct config *config = app->config;
+    enum rc rc = pause_points_new(getenv("HOLDFAST_PAUSE"), &app->pauses, ret_error);
+    if (rc)
+        return rc;
     struct engine_settings settings = {
         .workers = (size_t)config->workers,
         .max_batch = (size_t)config->combine_max_batch,
         .queue_limit = (size_t)config->queue_limit,
         .lab = config->lab,
         .undemanding = !config->lab_demand,
+        .unfenced = !config->lock_fence,
         .guard = {.redis = config->redis,
                   .zookeeper = config->zookeeper,
-                  .etcd = "",
+                  .etcd = config->etcd,
                   .lock_ttl_ms = config->lock_ttl_ms,
                   .lock_wait_ms = config->lock_wait_ms,
+                  .lock_max_hold_ms = config->lock_max_hold_ms,
                   .lock_wait = config->lock_wait,
                   .instance = app->instance},
         .strategy = {[ENDPOINT_STOCK] = config->stock_strategy,
                      [ENDPOINT_COUPON] = config->coupon_strategy,
                      [ENDPOINT_LOTTERY] = config->lottery_strategy},
+        .hooks = pause_points_hooks(app->pauses),
     };
     return engine_new(&settings, app->store, app->metrics, &app->engine, ret_error);
 }
@@ -140,6 +148,8 @@ static void warn_of_the_laboratory(const struct config *config)
         LOG_WARNING("laboratory: the database's checks and unique keys are off (lab.belts)");
     if (!config->lab_demand)
         LOG_WARNING("laboratory: saves demand nothing of the row (lab.demand)");
+    if (!config->lock_fence)
+        LOG_WARNING("laboratory: saves behind a lock demand nothing of the row (lock.fence)");
 }
 
 enum rc app_start(struct app *app, char *ret_error)
@@ -172,6 +182,7 @@ void app_free(struct app *app)
         return;
     server_free(app->server);
     engine_free(app->engine);
+    pause_points_free(app->pauses);
     metrics_free(app->metrics);
     if (app->store)
         store_close(app->store);

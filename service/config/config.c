@@ -27,7 +27,8 @@ static const char *const foreign[] = {
     PREFIX "PORT",
     PREFIX "PORT_*", // the same
     PREFIX "TEST_*",
-    PREFIX "BIN", // ./dev test
+    PREFIX "PAUSE", // serve, in a build for tests
+    PREFIX "BIN",   // ./dev test
     PREFIX "STACK_*",
     PREFIX "MYSQL", // ./dev
     NULL,
@@ -318,6 +319,12 @@ enum rc config_load(int *argc, char **argv, char *const *environment, const char
     if (!rc && !config.lab && !config.lab_demand)
         rc =
             failed(ret_error, RC_USAGE, "lab.demand: off is for laboratory mode only; set lab too");
+    if (!rc && !config.lab && !config.lock_fence)
+        rc =
+            failed(ret_error, RC_USAGE, "lock.fence: off is for laboratory mode only; set lab too");
+    if (!rc && config.lock_max_hold_ms < config.lock_ttl_ms)
+        rc = failed(ret_error, RC_USAGE, "lock.max_hold_ms: expected at least lock.ttl_ms (%lld)",
+                    (long long)config.lock_ttl_ms);
     if (!rc)
         *ret_config = config;
     return rc;

@@ -23,16 +23,17 @@ struct config {
     char store[CONFIG_TEXT_MAX];
     char redis[CONFIG_TEXT_MAX]; // "" if none, as all texts below
     char zookeeper[CONFIG_TEXT_MAX];
+    char etcd[CONFIG_TEXT_MAX];
     char auth_admin_token[CONFIG_TEXT_MAX];
     char auth_client_token[CONFIG_TEXT_MAX];
     const char *stock_strategy, *coupon_strategy, *lottery_strategy; // names from the registry
-    const char *lock_wait;                                           // "fail", "spin"
+    const char *lock_wait;                                           // "fail", "spin", "notify"
     const char *log_level;                                           // "debug" ... "error"
     const char *log_format;                                          // "text", "json"
-    int64_t lock_ttl_ms, lock_wait_ms;
+    int64_t lock_ttl_ms, lock_wait_ms, lock_max_hold_ms;
     int64_t combine_max_batch, workers, queue_limit;
     int64_t http_threads, http_connections, request_timeout_ms;
-    bool lab, lab_belts, lab_demand;
+    bool lab, lab_belts, lab_demand, lock_fence;
 
     // Where each came from, in the table's order.
     struct {

@@ -15,7 +15,7 @@
 #include <ctype.h>
 #include <string.h>
 
-static const char *const wait_choices[] = {"fail", "spin", NULL};
+static const char *const wait_choices[] = {"fail", "spin", "notify", NULL};
 static const char *const level_choices[] = {"debug", "info", "warning", "error", NULL};
 static const char *const format_choices[] = {"text", "json", NULL};
 
@@ -30,6 +30,8 @@ const struct setting settings[] = {
      "Requests that share one transaction at most. 1: direct mode, one transaction a request."},
     {"coupon.strategy", SETTING_STRATEGY, MEMBER(coupon_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy of coupon issuing."},
+    {"etcd", SETTING_ADDRESS, MEMBER(etcd), "", 0, 0, NULL,
+     "[http://][user:password@]host:port[,...], for etcd-lock: the members of one cluster."},
     {"http.connections", SETTING_INTEGER, MEMBER(http_connections), "4096", 8, 100000, NULL,
      "Open client connections at most."},
     {"http.threads", SETTING_INTEGER, MEMBER(http_threads), "2", 1, 64, NULL,
@@ -44,10 +46,21 @@ const struct setting settings[] = {
      "      The ledger's key still stops two writers of one version: for harm, lab.belts=off too."},
     {"listen", SETTING_TEXT, MEMBER(listen), "127.0.0.1:8080", 0, 0, NULL,
      "host:port to serve on. Port 0 picks a free one. Other than loopback: tokens must be set."},
+    {"lock.fence", SETTING_TRUTH, MEMBER(lock_fence), "on", 0, 0, NULL,
+     "What lock strategies demand when they save: the version as read, and no newer fencing "
+     "token.\n"
+     "      off: only in laboratory mode; a holder that lost its lock without noticing overwrites\n"
+     "      what others have saved. The ledger's key still stops it: for harm, lab.belts=off too."},
+    {"lock.max_hold_ms", SETTING_INTEGER, MEMBER(lock_max_hold_ms), "60000", 100, 3600000, NULL,
+     "A lock held for this long is renewed no more, and ends with its lease. At least "
+     "lock.ttl_ms."},
     {"lock.ttl_ms", SETTING_INTEGER, MEMBER(lock_ttl_ms), "10000", 100, 600000, NULL,
-     "How long a lock is held at most before others may take it."},
-    {"lock.wait", SETTING_CHOICE, MEMBER(lock_wait), "spin", 0, 0, wait_choices,
-     "When a lock is taken: fail at once, or wait for it up to lock.wait_ms."},
+     "The length of a lock's lease: when its holder dies, others may take it after this. While "
+     "the\n"
+     "      holder lives it is renewed each third of this, up to lock.max_hold_ms."},
+    {"lock.wait", SETTING_CHOICE, MEMBER(lock_wait), "notify", 0, 0, wait_choices,
+     "When a lock is taken: fail at once, or wait for it up to lock.wait_ms: spin asks again and\n"
+     "      again, notify is told by the lock's server where that can."},
     {"lock.wait_ms", SETTING_INTEGER, MEMBER(lock_wait_ms), "2000", 0, 60000, NULL,
      "How long to wait for a lock."},
     {"log.format", SETTING_CHOICE, MEMBER(log_format), "text", 0, 0, format_choices,
@@ -59,7 +72,8 @@ const struct setting settings[] = {
     {"queue.limit", SETTING_INTEGER, MEMBER(queue_limit), "10000", 1, 1000000, NULL,
      "Requests waiting at most; past it they are answered 503 overloaded."},
     {"redis", SETTING_ADDRESS, MEMBER(redis), "", 0, 0, NULL,
-     "host:port or user:password@host:port/db, for redis-lock."},
+     "host:port or user:password@host:port/db, for redis-lock; 3, 5, ... of them with commas\n"
+     "      between are independent masters, of which a majority decides."},
     {"request.timeout_ms", SETTING_INTEGER, MEMBER(request_timeout_ms), "5000", 10, 600000, NULL,
      "A request that has not begun to run by then is answered 503."},
     {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,

@@ -200,3 +200,30 @@ void batch_decide(struct batch *batch)
         }
     }
 }
+
+uint64_t batch_loaded_fence(const struct batch *batch)
+{
+    uint64_t seen = 0;
+    for (size_t i = 0; i < batch->n_scenes; i++) {
+        const struct scene *scene = &batch->scenes[i];
+        if ((uint64_t)batch->loaded[i].fence > seen)
+            seen = (uint64_t)batch->loaded[i].fence;
+        bool wheel = batch->endpoint == ENDPOINT_LOTTERY && batch->loaded[i].version != 0;
+        for (size_t j = 0; wheel && j < scene->wheel->n_prizes; j++) {
+            if ((uint64_t)scene->wheel->prizes[j].counter.fence > seen)
+                seen = (uint64_t)scene->wheel->prizes[j].counter.fence;
+        }
+    }
+    return seen;
+}
+
+int64_t batch_first_deadline(const struct batch *batch)
+{
+    int64_t first_ns = INT64_MAX / 2; // nobody adds so much that it overflows
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        if (work->state != WORK_DONE && work->job->deadline_ns < first_ns)
+            first_ns = work->job->deadline_ns;
+    }
+    return first_ns;
+}

@@ -89,15 +89,26 @@ MUST_CHECK enum rc batch_date_refusals(struct batch *batch, struct db *db);
 // was decided is true of the rows as they really were.
 MUST_CHECK enum rc batch_save(struct batch *batch, struct db *db);
 
+// After a save that was refused, outside a transaction: the highest fence of the rows that it was
+// to change.
+MUST_CHECK enum rc batch_seen_fence(const struct batch *batch, struct db *db, uint64_t *ret_fence);
+
+// The highest fence of the rows that were loaded.
+uint64_t batch_loaded_fence(const struct batch *batch);
+
 size_t batch_count(const struct batch *batch, enum work_state state);
+
+// Of the works that are not done. Monotonic.
+int64_t batch_first_deadline(const struct batch *batch);
 
 // Looks the request keys of all works in this state up in the ledger: where one is found the work
 // is done, with the first result or RC_IDEMPOTENCY_MISMATCH. ret_found may be NULL.
 MUST_CHECK enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
                                       size_t *ret_found);
 
-// After a COMMIT without an answer: looks up what became of it, for a while, and changes nothing.
+// After a COMMIT without an answer: looks up what became of it, for a while but not past the
+// deadline, and changes nothing.
 // RC_OK: it happened, and every outcome stands. RC_CONFLICT: it did not. RC_DUPLICATE: it did not,
 // and some of its keys are there, from another transaction. RC_OUTCOME_UNKNOWN: that could not be
 // asked.
-MUST_CHECK enum rc batch_resolve_unknown(struct batch *batch, struct db *db);
+MUST_CHECK enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns);

@@ -132,7 +132,7 @@ static enum rc count_own(void *arg, const struct ledger_row *row)
     return RC_OK;
 }
 
-enum rc batch_resolve_unknown(struct batch *batch, struct db *db)
+enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns)
 {
     size_t n = 0;
     const char **keys CLEANUP(free_memory) = calloc(batch->n_works, sizeof *keys);
@@ -145,6 +145,8 @@ enum rc batch_resolve_unknown(struct batch *batch, struct db *db)
     struct look_up look_up;
     enum rc rc = RC_OUTCOME_UNKNOWN;
     for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
+        if (i > 0 && clock_now_ns() + UNKNOWN_PAUSE_NS >= deadline_ns)
+            break;
         clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
         look_up = (struct look_up){.batch = batch};
         rc = ledger_find(db, keys, n, count_own, &look_up);

@@ -195,6 +195,23 @@ static enum rc insert_draws(struct batch *batch, struct db *db)
     return draw_insert(db, draws, n);
 }
 
+enum rc batch_seen_fence(const struct batch *batch, struct db *db, uint64_t *ret_fence)
+{
+    struct counter *rows CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *rows);
+    if (rows == NULL)
+        return RC_NO_MEMORY;
+    int64_t now_ms;
+    for (size_t i = 0; i < batch->n_changes; i++)
+        rows[i] = batch->changes[i].before;
+    enum rc rc = counter_load(db, rows, batch->n_changes, false, &now_ms);
+    *ret_fence = 0;
+    for (size_t i = 0; rc == RC_OK && i < batch->n_changes; i++) {
+        if ((uint64_t)rows[i].fence > *ret_fence)
+            *ret_fence = (uint64_t)rows[i].fence;
+    }
+    return rc;
+}
+
 enum rc batch_save(struct batch *batch, struct db *db)
 {
     enum rc rc = gather_changes(batch);

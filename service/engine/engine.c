@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/aside.h"
-#include "engine/lanes.h"
-#include "engine/queue.h"
+#include "engine/engine_parts.h"
+#include "engine/expiry.h"
 #include "engine/section.h"
 #include "guard/guards.h"
 #include "metrics/metrics.h"
@@ -27,43 +27,12 @@
 #define SECTIONS_AT_ONCE 2
 #define STUCK_AFTER_NS (20 * NS_PER_MS)
 
-struct worker {
-    struct engine *engine;
-    pthread_t thread;
-    struct section *section;
-    struct pick pick;
-    struct job *direct;                        // direct mode: the one job to be taken ...
-    char direct_counter[COUNTER_NAME_MAX + 1]; // ... whose counter's name must outlive it
-    bool in_section;
-    int64_t entering_since_ns; // 0 when not waiting for the guard
-};
-
-struct engine {
-    struct engine_settings settings;
-    struct store *store;
-    struct metrics *metrics;
-    struct guards guards;
-    struct aside *aside;
-
-    pthread_mutex_t mutex; // protects everything below
-    pthread_cond_t work;   // something to do, or stopping
-    pthread_cond_t idle;   // nothing queued, nobody busy
-    struct lanes lanes;
-    struct queue direct, tasks;
-    struct guard *current[ENDPOINT_COUNT];
-    size_t lanes_at_once[ENDPOINT_COUNT]; // shrinks when others interfere, grows when not
-    size_t n_busy, n_waiting;             // workers
-    bool draining, stopping, task_was_last;
-    size_t n_workers;
-    struct worker *workers;
-};
-
 static bool is_direct(const struct engine *engine)
 {
     return engine->settings.max_batch == 1;
 }
 
-static size_t queued(const struct engine *engine)
+size_t engine_queued(const struct engine *engine)
 {
     return engine->lanes.n_queued + engine->direct.n + engine->tasks.n;
 }
@@ -142,14 +111,19 @@ static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, siz
 {
     struct worker *worker = arg;
     struct engine *engine = worker->engine;
-    size_t n = 1;
+    size_t n = 1, depth = 0;
     pthread_mutex_lock(&engine->mutex);
     worker->entering_since_ns = 0;
-    if (worker->direct != NULL)
+    if (worker->direct != NULL) {
         ret_jobs[0] = worker->direct;
-    else
+    } else {
+        depth = lanes_deepest(&worker->pick);
         n = lanes_take(&engine->lanes, &worker->pick, before_ns, ret_jobs, max);
+    }
     pthread_mutex_unlock(&engine->mutex);
+    if (depth > 0)
+        metrics_observe(engine->metrics, METRIC_LANE_DEPTH, worker->pick.endpoint,
+                        worker->pick.guard->strategy, (int64_t)depth);
 
     int64_t now_ns = clock_now_ns();
     size_t stay = 0;
@@ -231,8 +205,10 @@ static void run_task(struct engine *engine, struct worker *worker)
     enum rc rc = RC_OVERLOADED;
     if (clock_now_ns() < job->deadline_ns) {
         struct db *db = section_db(worker->section);
+        db_set_deadline(db, job->deadline_ns);
         rc = job->run(job, db);
         db_rollback(db); // whatever a failed task left open
+        db_set_deadline(db, INT64_MAX);
     }
     job->finished(job, rc);
     pthread_mutex_lock(&engine->mutex);
@@ -259,10 +235,10 @@ static void *work(void *arg)
         else
             run_section(engine, worker);
         engine->n_busy--;
-        if (engine->n_busy == 0 && queued(engine) == 0)
+        if (engine->n_busy == 0 && engine_queued(engine) == 0)
             pthread_cond_broadcast(&engine->idle);
         // This worker goes on with one thing; if there is more, another may help.
-        if (engine->n_waiting > 0 && queued(engine) > 0)
+        if (engine->n_waiting > 0 && engine_queued(engine) > 0)
             pthread_cond_signal(&engine->work);
     }
     pthread_mutex_unlock(&engine->mutex);
@@ -281,7 +257,7 @@ enum rc engine_submit(struct engine *engine, struct job *job)
     bool wake = true;
     pthread_mutex_lock(&engine->mutex);
     job->submitted_ns = clock_now_ns();
-    bool taken = !engine->draining && queued(engine) < engine->settings.queue_limit;
+    bool taken = !engine->draining && engine_queued(engine) < engine->settings.queue_limit;
     if (taken && job->operation == NULL)
         queue_push(&engine->tasks, job);
     else if (taken && is_direct(engine))
@@ -297,7 +273,7 @@ enum rc engine_submit(struct engine *engine, struct job *job)
 size_t engine_depth(struct engine *engine)
 {
     pthread_mutex_lock(&engine->mutex);
-    size_t depth = queued(engine) + engine->n_busy;
+    size_t depth = engine_queued(engine) + engine->n_busy;
     pthread_mutex_unlock(&engine->mutex);
     return depth;
 }
@@ -307,7 +283,7 @@ void engine_drain(struct engine *engine)
     aside_stop(engine->aside);
     pthread_mutex_lock(&engine->mutex);
     engine->draining = true;
-    while (engine->n_busy > 0 || queued(engine) > 0)
+    while (engine->n_busy > 0 || engine_queued(engine) > 0)
         pthread_cond_wait(&engine->idle, &engine->mutex);
     pthread_mutex_unlock(&engine->mutex);
 }
@@ -330,6 +306,7 @@ void engine_free(struct engine *engine)
     if (engine == NULL)
         return;
     engine_drain(engine);
+    expiry_stop(engine->expiry);
     if (engine->workers != NULL)
         stop_workers(engine);
     guards_close(&engine->guards);
@@ -388,6 +365,11 @@ static int64_t read_depth(void *arg)
     return (int64_t)engine_depth(arg);
 }
 
+static int64_t read_reconnects(void *arg)
+{
+    return (int64_t)store_reconnects(arg);
+}
+
 enum rc engine_new(const struct engine_settings *settings, struct store *store,
                    struct metrics *metrics, struct engine **ret_engine, char *ret_error)
 {
@@ -405,18 +387,24 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     pthread_cond_init(&engine->work, &monotonic);
     pthread_cond_init(&engine->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    guards_open(&engine->guards, &engine->settings.guard, engine->settings.lab);
-    enum rc rc = choose_strategies(engine, ret_error);
+    enum rc rc =
+        guards_open(&engine->guards, &engine->settings.guard, store, metrics, engine->settings.lab);
+    if (rc == RC_OK)
+        rc = choose_strategies(engine, ret_error);
     if (rc == RC_OK)
         rc = aside_new(store, &engine->aside);
     if (rc == RC_OK)
         rc = start_workers(engine);
+    if (rc == RC_OK)
+        rc = expiry_start(engine, &engine->expiry);
     if (rc != RC_OK) {
         engine_free(engine);
         return rc;
     }
     metrics_gauge(metrics, "holdfast_queue_depth", "",
                   "Requests that wait for a worker, and workers at work.", read_depth, engine);
+    metrics_counter(metrics, "holdfast_reconnects_total", "backend=\"database\"",
+                    GUARDS_RECONNECTS_HELP, read_reconnects, store);
     *ret_engine = engine;
     return RC_OK;
 }

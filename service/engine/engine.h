@@ -19,10 +19,19 @@ struct metrics;
 struct store;
 
 // Where tests may stop a section, to force a race instead of hoping for one.
-enum pause_point { PAUSE_BEFORE_SAVE, PAUSE_BEFORE_COMMIT, PAUSE_BEFORE_LEAVE };
+enum pause_point {
+    PAUSE_BEFORE_LOAD,   // the guard was entered, nothing was read
+    PAUSE_BEFORE_SAVE,   // decided, and the lock was looked at; nothing was written
+    PAUSE_BEFORE_COMMIT, // written, before the last look at the lock
+    PAUSE_IN_COMMIT,     // after that look, before COMMIT is sent: only the demand can help now
+    PAUSE_AFTER_COMMIT,  // durable, and nobody was told
+    PAUSE_BEFORE_LEAVE,  // everybody was told, and the lock is still there
+    PAUSE_POINT_COUNT
+};
 
 struct engine_hooks {
-    void (*pause)(void *arg, enum pause_point point); // on the worker's thread; NULL in production
+    // On the worker's thread; NULL in production.
+    void (*pause)(void *arg, enum pause_point point, enum endpoint endpoint);
     void *arg;
 };
 
@@ -32,6 +41,7 @@ struct engine_settings {
     size_t queue_limit; // requests waiting; past it RC_OVERLOADED
     bool lab;           // strategies for the lab may be set
     bool undemanding;   // for the lab: whatever the strategy's rule, sections run under RULE_NAIVE
+    bool unfenced;      // the same for strategies of RULE_FENCED only
     struct guard_settings guard;
     const char *strategy[ENDPOINT_COUNT]; // names
     struct engine_hooks hooks;

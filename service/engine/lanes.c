@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "engine/engine.h"
+#include "engine/queue.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,16 @@ size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns, str
     return n;
 }
 
+size_t lanes_deepest(const struct pick *pick)
+{
+    size_t deepest = 0;
+    for (size_t i = 0; i < pick->n; i++) {
+        if (pick->lanes[i]->n > deepest)
+            deepest = pick->lanes[i]->n;
+    }
+    return deepest;
+}
+
 static void remove_lane(struct lanes *lanes, struct lane *lane)
 {
     struct lane **link = &lanes->buckets[lane->bucket];
@@ -141,6 +152,49 @@ static void remove_lane(struct lanes *lanes, struct lane *lane)
         link = &(*link)->next_in_bucket;
     *link = lane->next_in_bucket;
     free(lane);
+}
+
+static void take_late(struct lane *lane, int64_t now_ns, struct queue *late)
+{
+    struct job **link = &lane->head;
+    lane->tail = NULL;
+    while (*link != NULL) {
+        struct job *job = *link;
+        if (job->deadline_ns <= now_ns) {
+            *link = job->next;
+            lane->n--;
+            queue_push(late, job);
+        } else {
+            lane->tail = job;
+            link = &job->next;
+        }
+    }
+}
+
+// Lanes that are ready must have a job.
+static void remove_empty(struct lanes *lanes)
+{
+    struct lane *lane = lanes->ready_head;
+    lanes->ready_head = lanes->ready_tail = NULL;
+    while (lane != NULL) {
+        struct lane *next = lane->next_ready;
+        if (lane->n > 0)
+            append_ready(lanes, lane);
+        else
+            remove_lane(lanes, lane);
+        lane = next;
+    }
+}
+
+void lanes_move_late(struct lanes *lanes, int64_t now_ns, struct queue *late)
+{
+    size_t before = late->n;
+    for (size_t i = 0; i < LANES_BUCKETS && lanes->n_queued > 0; i++) {
+        for (struct lane *lane = lanes->buckets[i]; lane != NULL; lane = lane->next_in_bucket)
+            take_late(lane, now_ns, late);
+    }
+    lanes->n_queued -= late->n - before;
+    remove_empty(lanes);
 }
 
 void lanes_put_back(struct lanes *lanes, struct pick *pick)

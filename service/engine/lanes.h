@@ -12,6 +12,7 @@
 
 struct job;
 struct lane;
+struct queue;
 
 #define LANES_BUCKETS 4096
 
@@ -47,6 +48,13 @@ void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct p
 // Takes jobs submitted before this moment from the picked lanes, ordered by counter and arrival.
 size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns, struct job **ret_jobs,
                   size_t max);
+
+// Requests that wait in the deepest of the picked lanes.
+size_t lanes_deepest(const struct pick *pick);
+
+// Moves the jobs whose deadline is not after this moment, of picked lanes too, to the end of a
+// queue.
+void lanes_move_late(struct lanes *lanes, int64_t now_ns, struct queue *late);
 
 // Gives the lanes back: those with jobs are ready again, the others cease to be.
 void lanes_put_back(struct lanes *lanes, struct pick *pick);

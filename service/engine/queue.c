@@ -22,3 +22,11 @@ struct job *queue_pop(struct queue *queue)
     queue->n--;
     return job;
 }
+
+void queue_move_late(struct queue *queue, int64_t now_ns, struct queue *late)
+{
+    for (size_t n = queue->n; n > 0; n--) {
+        struct job *job = queue_pop(queue);
+        queue_push(job->deadline_ns <= now_ns ? late : queue, job);
+    }
+}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct job;
 
@@ -12,3 +13,6 @@ struct queue {
 
 void queue_push(struct queue *queue, struct job *job);
 struct job *queue_pop(struct queue *queue); // only when it is not empty
+
+// Moves the jobs whose deadline is not after this moment to the end of another queue.
+void queue_move_late(struct queue *queue, int64_t now_ns, struct queue *late);

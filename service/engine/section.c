@@ -2,16 +2,14 @@
 //
 // Any failure inside a transaction rolls it back and begins again from load, a bounded number of
 // times and never past a request's deadline. What can come in between, and what is done:
-//   - another writer (version, fence or sum not as demanded; deadlock): again, after a random
-//   pause;
+//   - another writer (version, fence or sum not as demanded; deadlock): again, after a pause;
 //   - a request key or version that is already there: look the keys up; those found are replays,
-//   the
-//     others go again;
+//     the others go again;
 //   - the lock lost: its transaction is given up, and the guard entered once more;
 //   - COMMIT without an answer: look the keys up; the transaction was one, so they tell whether it
 //     happened. Only if that cannot be asked either is the outcome reported as unknown;
-//   - anything else: the operations go one by one, so that one that fails does not take along
-//   others.
+//   - the database silent: the connection is given up at the first deadline of the batch;
+//   - anything else: the operations go one by one, so that one that fails spares the others.
 // Answers are given after the commit and before the guard is left: leaving may take a round trip.
 #include "engine/section.h"
 
@@ -19,84 +17,21 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "engine/batch.h"
+#include "engine/section_parts.h"
 #include "engine/twins.h"
 #include "guard/traced.h"
 #include "metrics/metrics.h"
 #include "store/db.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define ATTEMPTS_MAX 24
 #define PAUSE_FIRST_NS (NS_PER_MS / 4)
 #define PAUSE_DOUBLINGS 6
-
-struct section {
-    struct db *db;
-    struct metrics *metrics;
-    struct engine_hooks hooks;
-    struct batch batch;
-    struct job **jobs;     // taken, in the order of the batch
-    struct job **deferred; // taken, but their request key is in the batch already
-    struct job **current;  // what the batch was filled with
-    size_t max_batch;
-    bool undemanding;
-
-    // The run under way.
-    enum endpoint endpoint;
-    struct guard *guard;
-    const char *const *keys;
-    size_t n_keys;
-    struct guard_hold hold;
-    bool entered, met_others;
-    bool plenty; // the last batch that was read had enough for all: try the next one unread
-};
-
-enum rc section_new(struct store *store, struct metrics *metrics,
-                    const struct engine_settings *settings, struct section **ret_section)
-{
-    size_t max_batch = settings->max_batch;
-    struct section *section = calloc(1, sizeof *section);
-    if (section == NULL)
-        return RC_NO_MEMORY;
-    section->metrics = metrics;
-    section->hooks = settings->hooks;
-    section->undemanding = settings->undemanding;
-    section->max_batch = max_batch;
-    section->plenty = true;
-    section->jobs = calloc(max_batch, sizeof(struct job *));
-    section->deferred = calloc(max_batch, sizeof(struct job *));
-    section->current = calloc(max_batch, sizeof(struct job *));
-    enum rc rc = batch_init(&section->batch, max_batch);
-    if (section->jobs == NULL || section->deferred == NULL || section->current == NULL)
-        rc = RC_NO_MEMORY;
-    if (rc == RC_OK)
-        rc = db_new(store, &section->db);
-    if (rc != RC_OK) {
-        section_free(section);
-        return rc;
-    }
-    *ret_section = section;
-    return RC_OK;
-}
-
-void section_free(struct section *section)
-{
-    if (section == NULL)
-        return;
-    db_free(section->db);
-    batch_release(&section->batch);
-    free(section->jobs);
-    free(section->deferred);
-    free(section->current);
-    free(section);
-}
-
-struct db *section_db(struct section *section)
-{
-    return section->db;
-}
+// The database is waited for this long past a request's deadline, so that a wait for a row's lock
+// that ends around it is not taken for a database that hangs.
+#define DB_GRACE_NS (NS_PER_S / 2)
+#define LEAVE_NS NS_PER_S
 
 static void count(struct section *section, enum metric_event event, uint64_t by)
 {
@@ -106,11 +41,19 @@ static void count(struct section *section, enum metric_event event, uint64_t by)
 static void pause_at(struct section *section, enum pause_point point)
 {
     if (section->hooks.pause != NULL)
-        section->hooks.pause(section->hooks.arg, point);
+        section->hooks.pause(section->hooks.arg, point, section->endpoint);
+}
+
+// Nobody is waited for after this.
+static void limit_db(struct section *section, int64_t deadline_ns)
+{
+    section->db_deadline_ns = deadline_ns;
+    db_set_deadline(section->db, deadline_ns);
 }
 
 static enum rc enter(struct section *section, int64_t deadline_ns)
 {
+    limit_db(section, deadline_ns + DB_GRACE_NS);
     enum rc rc = traced_enter(section->metrics, section->endpoint, section->guard, section->db,
                               section->keys, section->n_keys, deadline_ns, &section->hold);
     section->entered = rc == RC_OK;
@@ -123,6 +66,7 @@ static void leave(struct section *section)
         return;
     section->entered = false;
     pause_at(section, PAUSE_BEFORE_LEAVE);
+    limit_db(section, clock_now_ns() + LEAVE_NS); // nobody waits for it any more
     (void)traced_leave(section->metrics, section->endpoint, section->guard, section->db,
                        &section->hold);
 }
@@ -132,17 +76,7 @@ static void leave(struct section *section)
 static enum rc show_token(struct section *section)
 {
     struct batch *batch = &section->batch;
-    uint64_t seen = 0;
-    for (size_t i = 0; i < batch->n_scenes; i++) {
-        const struct scene *scene = &batch->scenes[i];
-        if ((uint64_t)batch->loaded[i].fence > seen)
-            seen = (uint64_t)batch->loaded[i].fence;
-        bool wheel = batch->endpoint == ENDPOINT_LOTTERY && batch->loaded[i].version != 0;
-        for (size_t j = 0; wheel && j < scene->wheel->n_prizes; j++) {
-            if ((uint64_t)scene->wheel->prizes[j].counter.fence > seen)
-                seen = (uint64_t)scene->wheel->prizes[j].counter.fence;
-        }
-    }
+    uint64_t seen = batch_loaded_fence(batch);
     if (seen > section->hold.token) {
         count(section, METRIC_REFUSED_STALE, 1);
         if (guard_lift(section->guard, section->db, &section->hold, seen) != RC_OK)
@@ -157,10 +91,18 @@ static enum rc commit(struct section *section)
     pause_at(section, PAUSE_BEFORE_COMMIT);
     if (!guard_held(section->guard, &section->hold))
         return RC_LOCK_LOST;
+    pause_at(section, PAUSE_IN_COMMIT);
     int64_t from_ns = clock_now_ns();
+    // Given up a little sooner, so that there is time to look what became of it.
+    int64_t reserve_ns = (section->db_deadline_ns - from_ns) / 4;
+    reserve_ns = reserve_ns < NS_PER_S ? reserve_ns : NS_PER_S;
+    db_set_deadline(section->db, section->db_deadline_ns - reserve_ns);
     enum rc rc = db_commit(section->db);
+    db_set_deadline(section->db, section->db_deadline_ns);
     metrics_observe(section->metrics, METRIC_COMMIT, section->endpoint, section->guard->strategy,
                     clock_now_ns() - from_ns);
+    if (rc == RC_OK)
+        pause_at(section, PAUSE_AFTER_COMMIT);
     return rc;
 }
 
@@ -195,6 +137,7 @@ static enum rc attempt_unread(struct section *section, bool *ret_done)
 // Once through load, decide, save and commit. The caller rolls back when it fails.
 static enum rc attempt(struct section *section)
 {
+    pause_at(section, PAUSE_BEFORE_LOAD);
     bool done;
     enum rc unread = attempt_unread(section, &done);
     if (unread != RC_OK || done)
@@ -233,7 +176,7 @@ static enum rc attempt(struct section *section)
 
 static enum rc resolve_unknown(struct section *section)
 {
-    enum rc rc = batch_resolve_unknown(&section->batch, section->db);
+    enum rc rc = batch_resolve_unknown(&section->batch, section->db, section->db_deadline_ns);
     if (rc != RC_OUTCOME_UNKNOWN)
         count(section, METRIC_UNKNOWN_RESOLVED, 1);
     return rc;
@@ -250,39 +193,23 @@ static enum rc resolve_duplicate(struct section *section)
     return found > 0 ? RC_DUPLICATE : RC_CONFLICT;
 }
 
-// The lock is gone: give up what is left of it and ask for it again.
+// The lock is gone: give up what is left of it and ask for it again. Why it cannot be had now does
+// not matter to who had it: it was lost.
 static enum rc enter_again(struct section *section, int64_t deadline_ns)
 {
-    count(section, METRIC_LOST, 1);
+    traced_lost(section->metrics, section->endpoint, section->guard->strategy, &section->hold);
     leave(section);
     return enter(section, deadline_ns) == RC_OK ? RC_OK : RC_LOCK_LOST;
 }
 
-// Readies the batch for another attempt; those who cannot wait for it are told of the fault.
-// Returns false if nobody is left.
-static bool prepare_again(struct section *section, int tries, bool others, enum rc fault)
+// A fenced save was refused. Was it the fence, and not another writer of a lock that is still ours?
+static void count_if_stale(struct section *section)
 {
-    struct batch *batch = &section->batch;
-    if (others) {
-        int doublings = tries < PAUSE_DOUBLINGS ? tries : PAUSE_DOUBLINGS;
-        clock_sleep_ns((int64_t)random_below((uint64_t)PAUSE_FIRST_NS << doublings));
-    }
-    int64_t now_ns = clock_now_ns();
-    bool anyone = false;
-    for (size_t i = 0; i < batch->n_works; i++) {
-        struct work *work = &batch->works[i];
-        if (work->state == WORK_DONE)
-            continue;
-        if (now_ns >= work->job->deadline_ns) {
-            work->operation->outcome = (struct outcome){.rc = fault};
-            work->state = WORK_DONE;
-            continue;
-        }
-        work->state = WORK_PENDING;
-        anyone = true;
-    }
-    count(section, METRIC_RETRY, 1);
-    return anyone;
+    const struct batch *batch = &section->batch;
+    uint64_t seen = 0;
+    if (batch->rule == RULE_FENCED && batch_seen_fence(batch, section->db, &seen) == RC_OK &&
+        seen > batch->token)
+        count(section, METRIC_REFUSED_STALE, 1);
 }
 
 // What a client is told when the attempts have ended with this.
@@ -301,6 +228,34 @@ static enum rc final_fault(enum rc rc)
     }
 }
 
+// Readies the batch for another attempt, which is expected to take this long; 0 if there were no
+// others, whom to give a moment. Those whose deadline comes before its end are told of the fault
+// now. Returns false if nobody is left.
+static bool prepare_again(struct section *section, int tries, enum rc fault, int64_t takes_ns)
+{
+    struct batch *batch = &section->batch;
+    if (takes_ns > 0) {
+        int doublings = tries < PAUSE_DOUBLINGS ? tries : PAUSE_DOUBLINGS;
+        clock_sleep_ns((int64_t)random_below((uint64_t)PAUSE_FIRST_NS << doublings));
+    }
+    int64_t end_ns = clock_now_ns() + takes_ns;
+    bool anyone = false;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (work->state == WORK_DONE)
+            continue;
+        if (end_ns >= work->job->deadline_ns) {
+            work->operation->outcome = (struct outcome){.rc = fault};
+            work->state = WORK_DONE;
+            continue;
+        }
+        work->state = WORK_PENDING;
+        anyone = true;
+    }
+    count(section, METRIC_RETRY, 1);
+    return anyone;
+}
+
 // Attempts until every work of the batch has its outcome; else the fault that stands for the rest.
 static enum rc run_batch(struct section *section, int64_t deadline_ns)
 {
@@ -308,10 +263,13 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
     bool unknown =
         false; // a COMMIT was not found, but may still be carried out: never say "nothing"
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
+        int64_t from_ns = clock_now_ns();
+        limit_db(section, batch_first_deadline(&section->batch) + DB_GRACE_NS);
         enum rc rc = attempt(section);
         if (rc == RC_OK)
             return RC_OK;
         db_rollback(section->db);
+        int64_t took_ns = clock_now_ns() - from_ns; // long if it waited for a row's lock
         if (rc == RC_OUTCOME_UNKNOWN) {
             unknown = true;
             rc = resolve_unknown(section);
@@ -320,13 +278,16 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
             rc = resolve_duplicate(section);
         if (rc == RC_OK)
             return RC_OK;
-        bool others = rc == RC_CONFLICT;
-        if (others) {
+        if (rc == RC_CONFLICT) {
             count(section, METRIC_CONFLICT, 1);
             section->met_others = true;
-            if (!guard_held(section->guard, &section->hold))
+            if (!guard_held(section->guard, &section->hold)) {
+                count_if_stale(section);
                 rc = RC_LOCK_LOST;
+            }
         }
+        enum rc fault = unknown ? RC_OUTCOME_UNKNOWN : final_fault(rc);
+        bool others = rc == RC_CONFLICT;
         if (rc == RC_LOCK_LOST)
             rc = enter_again(section, deadline_ns);
         if (rc == RC_BACKEND_UNAVAILABLE && !reconnected) {
@@ -335,7 +296,7 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
         }
         if (rc != RC_OK && rc != RC_CONFLICT && rc != RC_DUPLICATE)
             return unknown ? RC_OUTCOME_UNKNOWN : final_fault(rc);
-        if (!prepare_again(section, tries, others, unknown ? RC_OUTCOME_UNKNOWN : RC_CONTENTION))
+        if (!prepare_again(section, tries, fault, others ? took_ns : 0))
             return RC_OK;
     }
     return unknown ? RC_OUTCOME_UNKNOWN : RC_CONTENTION;
@@ -358,13 +319,19 @@ static void finish_batch(struct section *section, enum rc rc)
     }
 }
 
+static enum update_rule rule_in_force(const struct section *section)
+{
+    enum update_rule rule = section->guard->strategy->rule;
+    bool off = section->undemanding || (section->unfenced && rule == RULE_FENCED);
+    return off ? RULE_NAIVE : rule;
+}
+
 static void run_jobs(struct section *section, struct job *const *jobs, size_t n,
                      int64_t deadline_ns)
 {
     struct batch *batch = &section->batch;
     const struct strategy *strategy = section->guard->strategy;
-    batch_fill(batch, section->endpoint, strategy,
-               section->undemanding ? RULE_NAIVE : strategy->rule, jobs, n);
+    batch_fill(batch, section->endpoint, strategy, rule_in_force(section), jobs, n);
     metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint, strategy, (int64_t)n);
     enum rc rc = run_batch(section, deadline_ns);
     if (rc != RC_INTERNAL) {
@@ -408,8 +375,10 @@ bool section_run(struct section *section, enum endpoint endpoint, struct guard *
     if (rc == RC_OK) {
         run_all(section, n, deadline_ns);
         leave(section);
+        db_set_deadline(section->db, INT64_MAX);
         return !section->met_others;
     }
+    db_set_deadline(section->db, INT64_MAX);
     for (size_t i = 0; i < n; i++) {
         section->jobs[i]->operation->outcome = (struct outcome){0};
         finish(section->jobs[i], final_fault(rc));

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "guard/renewal.h"
 
 #include <string.h>
 
@@ -36,17 +37,22 @@ enum rc guard_enter(struct guard *guard, struct db *db, const char *const *keys,
             return rc;
     }
     ret_hold->entered_ns = clock_now_ns();
+    if (guard->renewal != NULL && strategy->renew != NULL)
+        renewal_add(guard->renewal, guard, ret_hold);
     return RC_OK;
 }
 
 enum rc guard_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
 {
+    if (guard->renewal != NULL)
+        renewal_remove(guard->renewal, hold);
     return guard->strategy->leave != NULL ? guard->strategy->leave(guard, db, hold) : RC_OK;
 }
 
 bool guard_held(struct guard *guard, const struct guard_hold *hold)
 {
-    if (hold->expires_ns != INT64_MAX && clock_now_ns() >= hold->expires_ns)
+    int64_t expires_ns = hold->expires_ns;
+    if (expires_ns != INT64_MAX && clock_now_ns() >= expires_ns)
         return false;
     return guard->strategy->held == NULL || guard->strategy->held(guard, hold);
 }

@@ -5,6 +5,7 @@
 //   - enter is all or nothing over a sorted set of distinct keys, and ends by the deadline;
 //   - after a successful enter exactly one leave follows, on every path;
 //   - leave frees only what this hold owns, never another's lock, and never blocks the next one;
+//   - a lease is renewed while the hold is inside (renewal.h), up to a hard deadline;
 //   - a lock is a lease and may be lost at any moment: the update rule decides, not the lock.
 #pragma once
 
@@ -35,12 +36,19 @@ enum guard_scope { SCOPE_NOTHING, SCOPE_PROCESS, SCOPE_CLUSTER };
 struct guard_hold {
     const char *const *keys; // borrowed from the caller until leave; sorted, distinct
     size_t n_keys;
-    uint64_t token;     // fencing token; 0 where the rule is not RULE_FENCED
-    int64_t expires_ns; // monotonic, measured from before the lock was asked for: do not trust
-                        // it past this; INT64_MAX if it cannot expire
+    uint64_t token; // fencing token; 0 where the rule is not RULE_FENCED
+    // Monotonic, measured from before the lock was asked for: do not trust it past this. INT64_MAX
+    // if it cannot expire. Moved on by the renewal; 0 once it is known to be lost.
+    _Atomic int64_t expires_ns;
     int64_t entered_ns; // monotonic: when enter returned
     char owner[40];     // random, unique to this hold; "" where nobody else could look
     void *state;        // the strategy's own
+    _Atomic bool loss_counted;
+    struct {
+        struct guard_hold *next, **link; // link is NULL while it is not renewed
+        struct guard *guard;
+        int64_t due_ns, until_ns;
+    } renewal; // the renewal's own
 };
 
 // What the settings say; borrowed for the life of the guard.
@@ -48,10 +56,11 @@ struct guard_settings {
     const char *redis;     // host:port, optionally user:password@host:port/db; "" if none
     const char *zookeeper; // host:port[,host:port...]; "" if none
     const char *etcd;
-    int64_t lock_ttl_ms;   // a lease's length
-    int64_t lock_wait_ms;  // give up after this long
-    const char *lock_wait; // "fail": do not wait at all; "spin" or "notify"
-    const char *instance;  // names this process in lock values, for people who look
+    int64_t lock_ttl_ms;      // a lease's length
+    int64_t lock_wait_ms;     // give up after this long
+    int64_t lock_max_hold_ms; // the renewal's hard deadline: no lease is renewed past it
+    const char *lock_wait;    // "fail": do not wait at all; "spin" or "notify"
+    const char *instance;     // names this process in lock values, for people who look
 };
 
 struct strategy {
@@ -82,6 +91,17 @@ struct strategy {
     // another strategy was in force: give the hold a token above `floor`, still above every older
     // one. RC_LOCK_LOST if the hold is gone. NULL: RC_STALE_TOKEN stays what it is.
     enum rc (*lift)(struct guard *guard, struct db *db, struct guard_hold *hold, uint64_t floor);
+    // Optional. Extends the hold's lease to lock_ttl_ms from now, by the deadline. Called by the
+    // renewal's thread with its own connection, while the hold is inside: never at the same time as
+    // leave, but perhaps as lift. RC_OK: ret_expires_ns is set, measured from before asking.
+    // RC_LOCK_LOST: it is no longer ours. RC_BACKEND_UNAVAILABLE: nobody answered; it is tried
+    // again while the lease runs. NULL: there is nothing to renew (ZooKeeper's session keeps itself
+    // alive).
+    enum rc (*renew)(struct guard *guard, struct db *db, const struct guard_hold *hold,
+                     int64_t deadline_ns, int64_t *ret_expires_ns);
+    // Optional. How often a connection to the server behind it was lost and made again, since open.
+    // Any thread.
+    uint64_t (*reconnects)(struct guard *guard);
     // Optional. Does the server behind it answer? RC_OK or RC_BACKEND_UNAVAILABLE. For /readyz.
     enum rc (*ping)(struct guard *guard);
 };
@@ -89,6 +109,7 @@ struct strategy {
 // Embedded first in every strategy's own struct.
 struct guard {
     const struct strategy *strategy;
+    struct renewal *renewal; // borrowed; NULL: leases are not renewed (some tests)
 };
 
 // ---- registry -----------------------------------------------------------------------------------

@@ -13,12 +13,14 @@
 //   cannot be lost without them.
 //
 // Fails when
-//   A holder stops for longer than lock.ttl_ms: another one comes in, and the holder's save is
-//   refused. A holder that dies keeps everybody out until the lease ends. The lock lives in the
-//   database that it is to relieve, which is the reason why most people advise against it.
+//   A holder stops for longer than lock.ttl_ms, so that its lease is not renewed either: another
+//   one comes in, and the holder's save is refused. A holder that dies keeps everybody out until
+//   the lease ends. The lock lives in the database that it is to relieve, which is the reason why
+//   most people advise against it.
 //
 // Cost
-//   Two durable commits (take, free) besides the operation's own. A row cannot tell a waiter that
+//   Two durable commits (take, free) besides the operation's own, and one each third of the lease
+//   for a section that takes so long. A row cannot tell a waiter that
 //   it has become free, so waiting is a spin with decorrelated jitter up to lock.wait_ms, whether
 //   the setting says `spin` or `notify`; the order among waiters is luck. Past the limit, or at
 //   once with lock.wait = fail, the request is answered 503 `lock-busy`.
@@ -131,6 +133,21 @@ static enum rc lock_table_lift(struct guard *guard, struct db *db, struct guard_
     return rc == RC_OUTCOME_UNKNOWN || rc == RC_CONFLICT ? RC_BACKEND_UNAVAILABLE : rc;
 }
 
+// The deadline is the connection's: who renews has one that gives up soon.
+static enum rc lock_table_renew(struct guard *guard, struct db *db, const struct guard_hold *hold,
+                                int64_t deadline_ns, int64_t *ret_expires_ns)
+{
+    (void)deadline_ns;
+    struct lock_table *self = of(guard);
+    char owner[ROW_OWNER_MAX];
+    row_owner(self, hold, owner, sizeof owner);
+    int64_t asked_ns = clock_now_ns();
+    enum rc rc = lock_row_renew(db, hold->keys, hold->n_keys, owner, self->settings->lock_ttl_ms);
+    if (rc == RC_OK)
+        *ret_expires_ns = asked_ns + self->settings->lock_ttl_ms * NS_PER_MS;
+    return rc == RC_OK || rc == RC_LOCK_LOST ? rc : RC_BACKEND_UNAVAILABLE;
+}
+
 const struct strategy strategy_lock_table = {
     .name = "lock-table",
     .summary = "A row a lock in the database, with owner, expiry and fencing token.",
@@ -141,4 +158,5 @@ const struct strategy strategy_lock_table = {
     .enter = lock_table_enter,
     .leave = lock_table_leave,
     .lift = lock_table_lift,
+    .renew = lock_table_renew,
 };

@@ -7,12 +7,14 @@
 
 extern const struct strategy strategy_none, strategy_mutex, strategy_optimistic,
     strategy_conditional, strategy_row_lock, strategy_lock_table, strategy_redis_lock,
-    strategy_zookeeper_lock;
+    strategy_zookeeper_lock, strategy_etcd_lock;
 
 const struct strategy *const strategies[] = {
-    &strategy_none,        &strategy_mutex,          &strategy_optimistic,
-    &strategy_conditional, &strategy_row_lock,       &strategy_lock_table,
-    &strategy_redis_lock,  &strategy_zookeeper_lock, NULL,
+    &strategy_none,       &strategy_mutex,
+    &strategy_optimistic, &strategy_conditional,
+    &strategy_row_lock,   &strategy_lock_table,
+    &strategy_redis_lock, &strategy_zookeeper_lock,
+    &strategy_etcd_lock,  NULL,
 };
 
 const struct strategy *strategy_find(const char *name)

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "metrics/metrics.h"
 
+#include <stdatomic.h>
+
 enum rc traced_enter(struct metrics *metrics, enum endpoint endpoint, struct guard *guard,
                      struct db *db, const char *const *keys, size_t n_keys, int64_t deadline_ns,
                      struct guard_hold *ret_hold)
@@ -31,6 +33,13 @@ enum rc traced_leave(struct metrics *metrics, enum endpoint endpoint, struct gua
     enum rc rc = guard_leave(guard, db, hold);
     metrics_observe(metrics, METRIC_GUARD_HOLD, endpoint, strategy, clock_now_ns() - entered_ns);
     if (rc == RC_LOCK_LOST)
-        metrics_count(metrics, METRIC_LOST, endpoint, strategy, 1);
+        traced_lost(metrics, endpoint, strategy, hold);
     return rc;
+}
+
+void traced_lost(struct metrics *metrics, enum endpoint endpoint, const struct strategy *strategy,
+                 struct guard_hold *hold)
+{
+    if (!atomic_exchange(&hold->loss_counted, true))
+        metrics_count(metrics, METRIC_LOST, endpoint, strategy, 1);
 }

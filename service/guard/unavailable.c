@@ -45,3 +45,23 @@ const struct strategy strategy_zookeeper_lock = {
     .open = open_zookeeper_lock,
 };
 #endif
+
+#ifdef HOLDFAST_WITHOUT_ETCD
+extern const struct strategy strategy_etcd_lock;
+
+static enum rc open_etcd_lock(const struct guard_settings *settings, struct guard **ret_guard,
+                              char *ret_why)
+{
+    (void)settings, (void)ret_guard;
+    text_copy(ret_why, GUARD_ERROR_MAX, "etcd-lock: this holdfast was built without libcurl");
+    return RC_USAGE;
+}
+
+const struct strategy strategy_etcd_lock = {
+    .name = "etcd-lock",
+    .summary = "A line of keys with a lease in etcd. Not available: built without libcurl.",
+    .scope = SCOPE_CLUSTER,
+    .rule = RULE_FENCED,
+    .open = open_etcd_lock,
+};
+#endif

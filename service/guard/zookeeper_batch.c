@@ -13,6 +13,8 @@
 struct request {
     struct zookeeper_batch *batch;
     bool sent, answered;
+    bool changes;     // goes through the leader and its quorum: the answer vouches for the session
+    int64_t asked_ns; // monotonic
     char tag[ZOOKEEPER_TAG_LENGTH + 1]; // list
     zoo_op_result_t *parts;             // all
     struct zookeeper_reply reply;
@@ -91,6 +93,9 @@ static void answered(struct request *request, int rc)
 {
     struct zookeeper_batch *batch = request->batch;
     pthread_mutex_lock(&batch->session->mutex);
+    if (request->changes && (rc == ZOK || rc == ZNONODE) &&
+        batch->session->heard_ns < request->asked_ns)
+        batch->session->heard_ns = request->asked_ns;
     request->reply.rc = rc;
     request->answered = true;
     bool last = one_less(batch);
@@ -179,12 +184,14 @@ static void on_children(int rc, const struct String_vector *children, const void
 // ---- questions ----------------------------------------------------------------------------------
 
 // The handle stays usable until submitted().
-static struct request *submit(struct zookeeper_batch *batch, zhandle_t **ret_handle)
+static struct request *submit(struct zookeeper_batch *batch, bool changes, zhandle_t **ret_handle)
 {
     struct zookeeper_session *session = batch->session;
     struct request *request = &batch->requests[batch->used];
     request->batch = batch;
     request->reply.rc = ZOPERATIONTIMEOUT;
+    request->changes = changes;
+    request->asked_ns = clock_now_ns();
     pthread_rwlock_rdlock(&session->using);
     pthread_mutex_lock(&session->mutex);
     batch->used++;
@@ -207,7 +214,7 @@ void zookeeper_batch_create(struct zookeeper_batch *batch, const char *path, con
                             int mode)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, &handle);
+    struct request *request = submit(batch, true, &handle);
     int rc = ZINVALIDSTATE;
     if (handle != NULL)
         rc = zoo_acreate2(handle, path, data, (int)strlen(data), &ZOO_OPEN_ACL_UNSAFE, mode,
@@ -218,7 +225,7 @@ void zookeeper_batch_create(struct zookeeper_batch *batch, const char *path, con
 void zookeeper_batch_delete(struct zookeeper_batch *batch, const char *path)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, &handle);
+    struct request *request = submit(batch, true, &handle);
     int rc = ZINVALIDSTATE;
     if (handle != NULL)
         rc = zoo_adelete(handle, path, -1, on_void, request);
@@ -228,7 +235,7 @@ void zookeeper_batch_delete(struct zookeeper_batch *batch, const char *path)
 void zookeeper_batch_get(struct zookeeper_batch *batch, const char *path, bool watch)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, &handle);
+    struct request *request = submit(batch, false, &handle);
     int rc = ZINVALIDSTATE;
     if (handle != NULL)
         rc = zoo_aget(handle, path, watch ? 1 : 0, on_data, request);
@@ -238,7 +245,7 @@ void zookeeper_batch_get(struct zookeeper_batch *batch, const char *path, bool w
 void zookeeper_batch_list(struct zookeeper_batch *batch, const char *parent, const char *tag)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, &handle);
+    struct request *request = submit(batch, false, &handle);
     int rc = ZINVALIDSTATE;
     text_copy(request->tag, sizeof request->tag, tag);
     if (handle != NULL)
@@ -269,7 +276,7 @@ void zookeeper_batch_all(struct zookeeper_batch *batch, const struct zookeeper_p
                          size_t n)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, &handle);
+    struct request *request = submit(batch, true, &handle);
     int rc = ZINVALIDSTATE;
     zoo_op_t *ops = calloc(n, sizeof *ops);
     request->parts = calloc(n, sizeof *request->parts);

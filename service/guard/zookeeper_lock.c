@@ -15,16 +15,21 @@
 // Fails when
 //   The session ends unnoticed: the holder stopped, or was cut off, for longer than the session's
 //   timeout (lock.ttl_ms as agreed with the server). The nodes are gone then and another one is in.
-//   Trust ends earlier, as soon as the connection is lost and when the lease has run out on our own
-//   clock. A holder that dies keeps the others out until its session ends. ZooKeeper set up anew
-//   counts from the start: tokens are lifted above the database's fence by raising the floor.
+//   Trust ends earlier: as soon as the connection is lost, and by our own clock when the quorum has
+//   answered nothing that was asked within two thirds of the timeout. That relies on clocks of the
+//   same pace, and on the leader having heard of us, through the member that we talk to, at most a
+//   third of the timeout before that question. One session serves a process: its locks end
+//   together, and a holder that dies keeps the others out until it ends. lock.max_hold_ms frees a
+//   lock whose holder lives but is stuck. ZooKeeper set up anew counts from the start: tokens are
+//   lifted above the database's fence by raising the floor.
 //
 // Cost
 //   Two writes through the quorum's logs, so milliseconds where Redis takes microseconds. Of the
-//   second, the delete, nobody waits for the answer while the lease runs: it is sent, and repeated
-//   in the background until the node is gone. Waiting costs a watch and ends at lock.wait_ms (503
-//   `lock-busy`), at once with lock.wait = fail; `spin` and `notify` are the same here. Who gives
-//   up deletes its nodes.
+//   second, the delete, nobody waits for the answer while the session lasts: it is sent, and
+//   repeated in the background until the node is gone. A process that writes nothing for a third of
+//   the timeout asks for a change that changes nothing. Waiting costs a watch and ends at
+//   lock.wait_ms (503 `lock-busy`), at once with lock.wait = fail; `spin` and `notify` are the same
+//   here. Who gives up deletes its nodes.
 #include "guard/guard.h"
 #include "guard/zookeeper_queue.h"
 
@@ -82,6 +87,14 @@ static void zookeeper_lock_close(struct guard *guard)
     free(self);
 }
 
+static int64_t longest_stay(const struct guard_settings *settings)
+{
+    int64_t stay_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
+                          ? settings->lock_max_hold_ms
+                          : settings->lock_ttl_ms;
+    return stay_ms * NS_PER_MS;
+}
+
 static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const char *const *keys,
                                     size_t n_keys, int64_t deadline_ns, struct guard_hold *ret_hold)
 {
@@ -104,8 +117,8 @@ static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const ch
         if (rc == RC_OK) {
             ret_hold->state = stay;
             ret_hold->token = (uint64_t)(stay->czxid + self->floor);
-            // The server has heard of us after this moment, and counts its timeout from there.
-            ret_hold->expires_ns = stay->asked_ns + zookeeper_session_timeout_ns(self->session);
+            ret_hold->expires_ns = clock_now_ns() + longest_stay(self->settings);
+            zookeeper_limit(stay, ret_hold->expires_ns);
             return RC_OK;
         }
         zookeeper_withdraw(stay);
@@ -115,19 +128,21 @@ static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const ch
     return RC_BACKEND_UNAVAILABLE;
 }
 
-// While the lease runs on our clock the session cannot have ended, so the nodes are ours and nobody
-// needs to wait for the delete. Past that only the server can say.
+// While the session lasts by our own clock the nodes are ours and nobody needs to wait for the
+// delete. Past that only the server can say.
 static enum rc zookeeper_lock_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
 {
     (void)guard, (void)db;
     struct zookeeper_stay *stay = hold->state;
     hold->state = NULL;
-    int64_t now_ns = clock_now_ns();
-    bool alive = zookeeper_session_alive(stay->session, stay->generation);
-    if (alive && now_ns >= hold->expires_ns)
-        return zookeeper_withdraw_now(stay, now_ns + LEAVE_NS);
+    if (!zookeeper_limit_lifted(stay)) {
+        free(stay);
+        return RC_LOCK_LOST;
+    }
+    if (!zookeeper_session_lasts(stay->session, stay->generation))
+        return zookeeper_withdraw_now(stay, clock_now_ns() + LEAVE_NS);
     zookeeper_withdraw(stay);
-    return alive ? RC_OK : RC_LOCK_LOST;
+    return RC_OK;
 }
 
 static bool zookeeper_lock_held(struct guard *guard, const struct guard_hold *hold)
@@ -200,7 +215,7 @@ static enum rc zookeeper_lock_lift(struct guard *guard, struct db *db, struct gu
     for (int tries = 0; tries < LIFT_TRIES; tries++) {
         int64_t current;
         int version;
-        if (!zookeeper_session_trusted(self->session, stay->generation))
+        if (!guard_held(guard, hold))
             return RC_LOCK_LOST;
         enum rc rc = read_floor(self, &current, &version);
         if (rc != RC_OK)
@@ -219,6 +234,11 @@ static enum rc zookeeper_lock_lift(struct guard *guard, struct db *db, struct gu
             return rc;
     }
     return RC_BACKEND_UNAVAILABLE;
+}
+
+static uint64_t zookeeper_lock_reconnects(struct guard *guard)
+{
+    return zookeeper_session_reconnects(of(guard)->session);
 }
 
 static enum rc zookeeper_lock_ping(struct guard *guard)
@@ -249,5 +269,6 @@ const struct strategy strategy_zookeeper_lock = {
     .leave = zookeeper_lock_leave,
     .held = zookeeper_lock_held,
     .lift = zookeeper_lock_lift,
+    .reconnects = zookeeper_lock_reconnects,
     .ping = zookeeper_lock_ping,
 };

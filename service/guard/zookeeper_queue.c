@@ -112,7 +112,6 @@ static enum rc create_and_list(struct zookeeper_stay *stay, const char *label, i
     enum rc rc = zookeeper_batch_new(stay->session, stay->n + 1, &batch);
     if (rc != RC_OK)
         return rc;
-    int64_t asked_ns = clock_now_ns();
     rc = ask_create(stay, batch, label);
     for (size_t i = 0; rc == RC_OK && i < stay->n; i++)
         zookeeper_batch_list(batch, stay->places[i].parent, stay->tag);
@@ -124,7 +123,6 @@ static enum rc create_and_list(struct zookeeper_stay *stay, const char *label, i
     switch (created->rc) {
     case ZOK:
         stay->czxid = created->czxid;
-        stay->asked_ns = asked_ns;
         return take_places(stay, batch, 1) ? RC_OK : RC_LOCK_LOST;
     case ZNONODE:
         stay->may_exist = false;
@@ -153,17 +151,14 @@ static enum rc look_again(struct zookeeper_stay *stay, struct zookeeper_place *p
     enum rc rc = zookeeper_batch_new(stay->session, 1, &batch);
     if (rc != RC_OK)
         return rc;
-    int64_t asked_ns = clock_now_ns();
     zookeeper_batch_list(batch, place->parent, stay->tag);
     if (!zookeeper_batch_wait(batch, limit_ns))
         return RC_BACKEND_UNAVAILABLE;
     const struct zookeeper_reply *reply = zookeeper_batch_reply(batch, 0);
     if (reply->rc == ZOK && reply->own[0] == '\0')
         return RC_LOCK_LOST;
-    if (reply->rc == ZOK) {
+    if (reply->rc == ZOK)
         memcpy(place->ahead, reply->ahead, sizeof place->ahead);
-        stay->asked_ns = asked_ns;
-    }
     return RC_OK; // after a broken connection ask once more
 }
 
@@ -220,14 +215,12 @@ static enum rc learn_czxid(struct zookeeper_stay *stay, int64_t limit_ns)
         return rc;
     char path[ZOOKEEPER_PATH_MAX];
     zookeeper_node_path(path, &stay->places[0], stay->places[0].own);
-    int64_t asked_ns = clock_now_ns();
     zookeeper_batch_get(batch, path, false);
     if (!zookeeper_batch_wait(batch, limit_ns))
         return RC_BACKEND_UNAVAILABLE;
     if (zookeeper_batch_reply(batch, 0)->rc != ZOK)
         return RC_LOCK_LOST;
     stay->czxid = zookeeper_batch_reply(batch, 0)->czxid;
-    stay->asked_ns = asked_ns;
     return RC_OK;
 }
 

@@ -28,7 +28,6 @@ struct zookeeper_stay {
     uint64_t generation;
     char tag[ZOOKEEPER_TAG_LENGTH + 1]; // in the names of all our nodes and no others
     bool may_exist;                     // our nodes, or one day
-    int64_t asked_ns;                   // monotonic: before the last answered question was sent
     int64_t czxid;                      // the transaction that made our nodes
     int clean;                          // looks in a row that found nothing of ours left
     size_t n;
@@ -56,5 +55,12 @@ void zookeeper_withdraw(struct zookeeper_stay *stay);
 // Takes ownership and waits until the limit for certainty: RC_OK if our nodes were there until now,
 // else RC_LOCK_LOST; what remains unknown is lost, and is left to the background.
 MUST_CHECK enum rc zookeeper_withdraw_now(struct zookeeper_stay *stay, int64_t limit_ns);
+
+// A worker that is stuck does not keep its place for ever: at this time its nodes are withdrawn
+// under it.
+void zookeeper_limit(struct zookeeper_stay *stay, int64_t until_ns);
+// Before anything else that ends the stay. False: they were withdrawn, or their session is over;
+// what is left is plain memory, one piece of it, to be freed.
+MUST_CHECK bool zookeeper_limit_lifted(struct zookeeper_stay *stay);
 
 void zookeeper_node_path(char *ret_path, const struct zookeeper_place *place, const char *node);

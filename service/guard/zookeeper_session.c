@@ -1,5 +1,11 @@
 // The life of a session:
 //
+//   - Connected: the library pings, but does not say when it was last answered, and a process that
+//     was stopped would trust it until its thread has looked. So each change that is answered is
+//     noted with the time when it was asked for; where there is none for a third of the timeout,
+//     one that changes nothing is sent. Trust ends at two thirds, when the library too gives up a
+//     silent connection. The last third is for the leader: it hears of us from the others only now
+//     and then, and a member that is cut off from it may still answer pings and reads.
 //   - Disconnected: trust is suspended at once. ZooKeeper tells of expiry only after reconnecting,
 //   so
 //     waiting for that word would mean to trust a lock that another one has had for long.
@@ -55,6 +61,10 @@ static void on_event(zhandle_t *handle, int type, int state, const char *path, v
     session->connected = state == ZOO_CONNECTED_STATE;
     if (session->connected)
         session->timeout_ms = zoo_recv_timeout(handle);
+    if (session->connected && !was_connected) {
+        session->connections++;
+        session->beat_ns = 0; // what was under way is lost
+    }
     if (was_connected && !session->connected)
         session->lost_ns = clock_now_ns();
     if (state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE)
@@ -82,23 +92,63 @@ static bool needs_handle(const struct zookeeper_session *session)
             clock_now_ns() - session->lost_ns > session->timeout_ms * NS_PER_MS);
 }
 
-static struct zookeeper_chore *take_due_chore(struct zookeeper_session *session)
+static struct zookeeper_chore *take_due_chore(struct zookeeper_session *session, int64_t now_ns)
 {
-    int64_t now_ns = clock_now_ns();
-    struct zookeeper_chore **at = &session->chores;
-    while (*at != NULL) {
+    for (struct zookeeper_chore **at = &session->chores; *at != NULL; at = &(*at)->next) {
         struct zookeeper_chore *chore = *at;
         bool over = chore->generation != session->generation;
-        if (over || (session->connected && chore->due_ns <= now_ns)) {
-            *at = chore->next;
-            if (!over)
-                return chore;
-            free(chore);
-        } else {
-            at = &chore->next;
-        }
+        if (!over && (!session->connected || chore->due_ns > now_ns))
+            continue;
+        *at = chore->next;
+        chore->queued = false;
+        return chore;
     }
     return NULL;
+}
+
+static void push(struct zookeeper_session *session, struct zookeeper_chore *chore)
+{
+    chore->queued = true;
+    chore->next = session->chores;
+    session->chores = chore;
+}
+
+// Called with the mutex held, and lets go of it meanwhile.
+static void run_chore(struct zookeeper_session *session, struct zookeeper_chore *chore)
+{
+    session->running = chore;
+    pthread_mutex_unlock(&session->mutex);
+    bool done = chore->run(chore);
+    pthread_mutex_lock(&session->mutex);
+    session->running = NULL;
+    if (!done)
+        push(session, chore);
+    pthread_cond_broadcast(&session->changed);
+}
+
+static int64_t third_of_timeout(const struct zookeeper_session *session)
+{
+    return session->timeout_ms * NS_PER_MS / 3;
+}
+
+static int64_t beat_due(const struct zookeeper_session *session)
+{
+    int64_t last_ns = session->heard_ns > session->beat_ns ? session->heard_ns : session->beat_ns;
+    return last_ns + third_of_timeout(session);
+}
+
+// Called with the mutex held, and lets go of it meanwhile. Nobody waits for the answer.
+static void beat(struct zookeeper_session *session, int64_t now_ns)
+{
+    static const struct zookeeper_part nothing = {.type = ZOOKEEPER_CHECK, .path = "/"};
+    struct zookeeper_batch *batch;
+    session->beat_ns = now_ns;
+    pthread_mutex_unlock(&session->mutex);
+    if (zookeeper_batch_new(session, 1, &batch) == RC_OK) {
+        zookeeper_batch_all(batch, &nothing, 1);
+        zookeeper_batch_send(batch, NULL, NULL);
+    }
+    pthread_mutex_lock(&session->mutex);
 }
 
 // Called with the mutex held, and lets go of it meanwhile: closing waits for threads that need it.
@@ -125,8 +175,10 @@ static void replace_handle(struct zookeeper_session *session)
     pthread_mutex_lock(&session->mutex);
     session->ended = false;
     session->connected = false; // the old handle's last word may have been another
-    if (!resume)
+    if (!resume) {
         session->generation++;
+        session->heard_ns = 0;
+    }
     pthread_mutex_unlock(&session->mutex);
 
     zhandle_t *handle = zookeeper_init2(session->servers, on_event, timeout_ms, resume ? &id : NULL,
@@ -140,29 +192,36 @@ static void replace_handle(struct zookeeper_session *session)
     pthread_cond_broadcast(&session->changed);
 }
 
+static void sleep_until_due(struct zookeeper_session *session, int64_t now_ns)
+{
+    session->next_ns = now_ns + (session->wanted && !session->connected ? RETRY_NS : IDLE_NS);
+    if (session->connected && beat_due(session) < session->next_ns)
+        session->next_ns = beat_due(session);
+    for (struct zookeeper_chore *at = session->chores; session->connected && at != NULL;
+         at = at->next)
+        if (at->due_ns < session->next_ns)
+            session->next_ns = at->due_ns;
+    struct timespec limit = timespec_of(session->next_ns);
+    pthread_cond_timedwait(&session->changed, &session->mutex, &limit);
+}
+
 static void *session_main(void *arg)
 {
     struct zookeeper_session *session = arg;
     pthread_mutex_lock(&session->mutex);
     while (!session->stopping) {
-        struct zookeeper_chore *chore = NULL;
+        int64_t now_ns = clock_now_ns();
+        struct zookeeper_chore *chore;
         if (needs_handle(session)) {
             replace_handle(session);
-        } else if ((chore = take_due_chore(session)) != NULL) {
-            pthread_mutex_unlock(&session->mutex);
-            bool done = chore->run(chore);
-            if (done)
-                free(chore);
-            pthread_mutex_lock(&session->mutex);
-            if (!done) {
-                chore->next = session->chores;
-                session->chores = chore;
-            }
-            continue;
+            sleep_until_due(session, clock_now_ns());
+        } else if (session->connected && now_ns >= beat_due(session)) {
+            beat(session, now_ns);
+        } else if ((chore = take_due_chore(session, now_ns)) != NULL) {
+            run_chore(session, chore);
+        } else {
+            sleep_until_due(session, now_ns);
         }
-        bool busy = session->chores != NULL || (session->wanted && !session->connected);
-        struct timespec limit = timespec_of(clock_now_ns() + (busy ? RETRY_NS : IDLE_NS));
-        pthread_cond_timedwait(&session->changed, &session->mutex, &limit);
     }
     pthread_mutex_unlock(&session->mutex);
     return NULL;
@@ -241,13 +300,26 @@ enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit
     return ready ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }
 
+static bool lasts(const struct zookeeper_session *session, uint64_t generation)
+{
+    return !session->ended && session->generation == generation &&
+           clock_now_ns() < session->heard_ns + 2 * third_of_timeout(session);
+}
+
 bool zookeeper_session_trusted(struct zookeeper_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
-    bool trusted =
-        session->open && session->connected && !session->ended && session->generation == generation;
+    bool trusted = session->open && session->connected && lasts(session, generation);
     pthread_mutex_unlock(&session->mutex);
     return trusted;
+}
+
+bool zookeeper_session_lasts(struct zookeeper_session *session, uint64_t generation)
+{
+    pthread_mutex_lock(&session->mutex);
+    bool is = lasts(session, generation);
+    pthread_mutex_unlock(&session->mutex);
+    return is;
 }
 
 bool zookeeper_session_alive(struct zookeeper_session *session, uint64_t generation)
@@ -258,21 +330,37 @@ bool zookeeper_session_alive(struct zookeeper_session *session, uint64_t generat
     return alive;
 }
 
-int64_t zookeeper_session_timeout_ns(struct zookeeper_session *session)
+uint64_t zookeeper_session_reconnects(struct zookeeper_session *session)
 {
     pthread_mutex_lock(&session->mutex);
-    int64_t timeout_ns = session->timeout_ms * NS_PER_MS;
+    uint64_t reconnects = session->connections > 0 ? session->connections - 1 : 0;
     pthread_mutex_unlock(&session->mutex);
-    return timeout_ns;
+    return reconnects;
 }
 
 void zookeeper_session_add_chore(struct zookeeper_session *session, struct zookeeper_chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
-    chore->next = session->chores;
-    session->chores = chore;
-    pthread_cond_broadcast(&session->changed);
+    push(session, chore);
+    if (chore->due_ns < session->next_ns) // else it wakes early enough
+        pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
+}
+
+bool zookeeper_session_take_back(struct zookeeper_session *session, struct zookeeper_chore *chore)
+{
+    pthread_mutex_lock(&session->mutex);
+    while (session->running == chore)
+        pthread_cond_wait(&session->changed, &session->mutex);
+    bool queued = chore->queued;
+    for (struct zookeeper_chore **at = &session->chores; queued && *at != NULL; at = &(*at)->next)
+        if (*at == chore) {
+            *at = chore->next;
+            break;
+        }
+    chore->queued = false;
+    pthread_mutex_unlock(&session->mutex);
+    return queued;
 }
 
 void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_waiter *waiter,

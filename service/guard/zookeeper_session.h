@@ -16,12 +16,14 @@
 
 struct zookeeper_batch;
 
-// Something to do on the session's thread, while the session lasts. Allocated with malloc and owned
-// by the session, which frees it when run says that it is done or the session has ended.
+// Something to do on the session's thread when its time has come and the session is connected, or
+// as soon as that session is over. Embedded first in memory from malloc.
 struct zookeeper_chore {
     struct zookeeper_chore *next;
     uint64_t generation;
     int64_t due_ns; // monotonic; run may set it to be called again then
+    bool queued;    // under the session's mutex
+    // True: done, and the session does not touch the chore any more; it may be freed within.
     bool (*run)(struct zookeeper_chore *chore);
 };
 
@@ -48,12 +50,16 @@ struct zookeeper_session {
     pthread_cond_t changed; // connected, ended, stopping, a chore
     uint64_t generation;    // counts sessions; ephemeral nodes of an older one are gone
     bool wanted, stopping;
-    bool open;       // the handle may be used
-    bool connected;  // as far as we know; false from CONNECTING on
-    bool ended;      // EXPIRED or AUTH_FAILED: never again with this handle
-    bool said_lost;  // in the log, once
-    int64_t lost_ns; // monotonic: since when not connected
-    struct zookeeper_chore *chores;
+    bool open;            // the handle may be used
+    bool connected;       // as far as we know; false from CONNECTING on
+    bool ended;           // EXPIRED or AUTH_FAILED: never again with this handle
+    bool said_lost;       // in the log, once
+    int64_t lost_ns;      // monotonic: since when not connected
+    int64_t heard_ns;     // monotonic: before the last answered change was sent; 0: none
+    int64_t beat_ns;      // monotonic: when a change was last asked for only to hear the answer
+    int64_t next_ns;      // monotonic: when the thread wakes by itself
+    uint64_t connections; // made until now
+    struct zookeeper_chore *chores, *running;
     struct zookeeper_waiter *waiters;
     struct zookeeper_batch *in_flight;
 };
@@ -62,7 +68,8 @@ struct zookeeper_session {
 // host:port[,host:port...][/path].
 MUST_CHECK enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
                                          struct zookeeper_session **ret_session);
-// Closes the session, which deletes its ephemeral nodes. Nobody may be using it; NULL is fine.
+// Closes the session, which deletes its ephemeral nodes, and frees chores that are left. Nobody may
+// be using it; NULL is fine.
 void zookeeper_session_free(struct zookeeper_session *session);
 
 // Waits for the connection. RC_BACKEND_UNAVAILABLE if there is none by the limit. Any thread but
@@ -70,16 +77,24 @@ void zookeeper_session_free(struct zookeeper_session *session);
 MUST_CHECK enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit_ns,
                                            uint64_t *ret_generation);
 
-// Connected, and still the session of this generation: its ephemeral nodes are there.
+// Connected, still the session of this generation, and it cannot have ended by our own clock: its
+// ephemeral nodes are there. No I/O.
 bool zookeeper_session_trusted(struct zookeeper_session *session, uint64_t generation);
 // Not known to have ended: its ephemeral nodes may be there.
 bool zookeeper_session_alive(struct zookeeper_session *session, uint64_t generation);
 
-// How long the server keeps a session of which it hears nothing.
-int64_t zookeeper_session_timeout_ns(struct zookeeper_session *session);
+// By our own clock it cannot have ended, connected or not. No I/O.
+bool zookeeper_session_lasts(struct zookeeper_session *session, uint64_t generation);
 
-// Takes ownership. Any thread, ZooKeeper's own too.
+// How often a connection was made after the first.
+uint64_t zookeeper_session_reconnects(struct zookeeper_session *session);
+
+// Any thread, ZooKeeper's own too. The chore is the session's until its run says that it is done.
 void zookeeper_session_add_chore(struct zookeeper_session *session, struct zookeeper_chore *chore);
+// Waits while it runs; not for ZooKeeper's own threads. True: taken back, it will not run any more.
+// False: it is done.
+MUST_CHECK bool zookeeper_session_take_back(struct zookeeper_session *session,
+                                            struct zookeeper_chore *chore);
 
 // Begin before setting the watch, so that no event is missed; end in any case.
 void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_waiter *waiter,

@@ -3,14 +3,19 @@
 // is uncertain becomes a chore of the session's thread: it looks for our tag and deletes what it
 // finds, until nothing more turns up, also a second later, when the last late request has come
 // through.
+//
+// A holder that is stuck is put out by a chore too: its nodes go the same way, by a copy of what is
+// known of them, because the holder may still look at its own.
 #include "guard/zookeeper_queue.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define CHORE_NS NS_PER_S // for an answer, and between two looks
+#define AGAIN_NS (200 * NS_PER_MS)
 
 // True when a question was asked about every queue and the answers have come.
 static bool ask_each(struct zookeeper_stay *stay, struct zookeeper_batch *batch, bool delete)
@@ -27,13 +32,11 @@ static bool ask_each(struct zookeeper_stay *stay, struct zookeeper_batch *batch,
     return zookeeper_batch_wait(batch, clock_now_ns() + CHORE_NS);
 }
 
-// The chore. Done when two looks, a second apart, have found nothing.
-static bool clean_up(struct zookeeper_chore *chore)
+// True when two looks, a second apart, have found nothing.
+static bool look_for_ours(struct zookeeper_stay *stay)
 {
-    struct zookeeper_stay *stay = CONTAINER_OF(chore, struct zookeeper_stay, chore);
     struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
     struct zookeeper_batch *deletes CLEANUP(zookeeper_batch_cleanup) = NULL;
-    chore->due_ns = clock_now_ns() + CHORE_NS;
     if (zookeeper_batch_new(stay->session, stay->n, &batch) != RC_OK)
         return false;
     if (!ask_each(stay, batch, false))
@@ -51,6 +54,16 @@ static bool clean_up(struct zookeeper_chore *chore)
     if (found && zookeeper_batch_new(stay->session, stay->n, &deletes) == RC_OK)
         (void)ask_each(stay, deletes, true);
     return stay->clean >= 2;
+}
+
+static bool clean_up(struct zookeeper_chore *chore)
+{
+    struct zookeeper_stay *stay = CONTAINER_OF(chore, struct zookeeper_stay, chore);
+    chore->due_ns = clock_now_ns() + CHORE_NS;
+    if (zookeeper_session_alive(stay->session, stay->generation) && !look_for_ours(stay))
+        return false;
+    free(stay);
+    return true;
 }
 
 static void leave_to_session(struct zookeeper_stay *stay)
@@ -130,4 +143,35 @@ enum rc zookeeper_withdraw_now(struct zookeeper_stay *stay, int64_t limit_ns)
     }
     leave_to_session(stay);
     return RC_LOCK_LOST;
+}
+
+// ---- for those who are stuck --------------------------------------------------------------------
+
+static bool take_away(struct zookeeper_chore *chore)
+{
+    const struct zookeeper_stay *stay = CONTAINER_OF(chore, struct zookeeper_stay, chore);
+    chore->due_ns = clock_now_ns() + AGAIN_NS;
+    if (!zookeeper_session_alive(stay->session, stay->generation))
+        return true;
+    size_t size = sizeof *stay + stay->n * sizeof stay->places[0];
+    struct zookeeper_stay *copy = malloc(size);
+    if (copy == NULL)
+        return false;
+    memcpy(copy, stay, size);
+    zookeeper_withdraw(copy);
+    LOG_WARNING("zookeeper: a lock was held for longer than lock.max_hold_ms, and was taken away");
+    return true;
+}
+
+void zookeeper_limit(struct zookeeper_stay *stay, int64_t until_ns)
+{
+    stay->chore.run = take_away;
+    stay->chore.generation = stay->generation;
+    stay->chore.due_ns = until_ns;
+    zookeeper_session_add_chore(stay->session, &stay->chore);
+}
+
+bool zookeeper_limit_lifted(struct zookeeper_stay *stay)
+{
+    return zookeeper_session_take_back(stay->session, &stay->chore);
 }

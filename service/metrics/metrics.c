@@ -60,7 +60,7 @@ void metrics_observe(struct metrics *metrics, enum metric_histogram histogram,
     if (histogram >= METRIC_HISTOGRAM_COUNT || endpoint >= ENDPOINT_COUNT)
         return;
     const struct histogram_bounds *bounds =
-        histogram == METRIC_BATCH_SIZE ? &histogram_sizes : &histogram_durations;
+        metric_is_size(histogram) ? &histogram_sizes : &histogram_durations;
     histogram_observe(&metrics->histograms[histogram][endpoint][strategy_slot(strategy)], bounds,
                       value);
 }
@@ -103,12 +103,22 @@ void metrics_request(struct metrics *metrics, const char *operation, int status,
     histogram_observe(&found->duration, &histogram_durations, duration_ns);
 }
 
-void metrics_gauge(struct metrics *metrics, const char *name, const char *labels, const char *help,
-                   int64_t (*read)(void *arg), void *arg)
+static void ask_for(struct metrics *metrics, const struct gauge *gauge)
 {
     pthread_mutex_lock(&metrics->gauges_lock);
     if (metrics->n_gauges < GAUGES_MAX)
-        metrics->gauges[metrics->n_gauges++] =
-            (struct gauge){.name = name, .labels = labels, .help = help, .read = read, .arg = arg};
+        metrics->gauges[metrics->n_gauges++] = *gauge;
     pthread_mutex_unlock(&metrics->gauges_lock);
+}
+
+void metrics_gauge(struct metrics *metrics, const char *name, const char *labels, const char *help,
+                   int64_t (*read)(void *arg), void *arg)
+{
+    ask_for(metrics, &(struct gauge){"gauge", name, labels, help, read, arg});
+}
+
+void metrics_counter(struct metrics *metrics, const char *name, const char *labels,
+                     const char *help, int64_t (*read)(void *arg), void *arg)
+{
+    ask_for(metrics, &(struct gauge){"counter", name, labels, help, read, arg});
 }

@@ -20,7 +20,10 @@ void metrics_free(struct metrics *metrics);
 enum metric_event {
     METRIC_ACQUIRED,         // guard entered
     METRIC_ENTER_FAILED,     // guard not had
-    METRIC_LOST,             // lock found lost before save or on leave
+    METRIC_LOST,             // lock found lost: by its renewal, before save or commit, on leave
+    METRIC_RENEWED,          // a lease extended
+    METRIC_RENEW_FAILED,     // a lease not extended because nobody answered; tried again
+    METRIC_RENEWAL_ENDED,    // a hold inside for lock.max_hold_ms: its lease is left to run out
     METRIC_REFUSED_STALE,    // a stale token refused
     METRIC_CONFLICT,         // update demand not met, deadlock, version already taken
     METRIC_RETRY,            // a section run again
@@ -39,6 +42,7 @@ enum metric_histogram {
     METRIC_GUARD_HOLD,
     METRIC_COMMIT,
     METRIC_BATCH_SIZE, // requests a section
+    METRIC_LANE_DEPTH, // requests in the deepest lane that a section takes from
     METRIC_HISTOGRAM_COUNT
 };
 
@@ -50,9 +54,12 @@ void metrics_observe(struct metrics *metrics, enum metric_histogram histogram,
 void metrics_request(struct metrics *metrics, const char *operation, int status,
                      int64_t duration_ns);
 
-// Gauges are asked for when rendering. The name, help and labels (`endpoint="stock"`, may be "")
-// are static strings.
+// Gauges and counters of other rooms are asked for when rendering. The name, help and labels
+// (`endpoint="stock"`, may be "") are static strings.
 void metrics_gauge(struct metrics *metrics, const char *name, const char *labels, const char *help,
                    int64_t (*read)(void *arg), void *arg);
+
+void metrics_counter(struct metrics *metrics, const char *name, const char *labels,
+                     const char *help, int64_t (*read)(void *arg), void *arg);
 
 void metrics_render(struct metrics *metrics, struct buffer *out);

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 // Strategies of the registry; the last slot takes those that are not in it (tests).
 #define STRATEGY_SLOTS 24
@@ -25,8 +26,9 @@ struct operation_metrics {
     struct histogram duration;
 };
 
+// What is asked for when rendering, a counter too.
 struct gauge {
-    const char *name, *labels, *help;
+    const char *type, *name, *labels, *help;
     int64_t (*read)(void *arg);
     void *arg;
 };
@@ -40,6 +42,12 @@ struct metrics {
     struct gauge gauges[GAUGES_MAX];
     size_t n_gauges;
 };
+
+// Sizes have other bounds than durations.
+static inline bool metric_is_size(size_t histogram)
+{
+    return histogram == METRIC_BATCH_SIZE || histogram == METRIC_LANE_DEPTH;
+}
 
 struct buffer;
 

@@ -17,7 +17,13 @@ struct words {
 static const struct words event_words[METRIC_EVENT_COUNT] = {
     [METRIC_ACQUIRED] = {"holdfast_guard_acquired_total", "Guards entered"},
     [METRIC_ENTER_FAILED] = {"holdfast_guard_enter_failed_total", "Guards that could not be had"},
-    [METRIC_LOST] = {"holdfast_guard_lost_total", "Locks found lost before save or on leave"},
+    [METRIC_LOST] = {"holdfast_guard_lost_total", "Locks lost while they were held"},
+    [METRIC_RENEWED] = {"holdfast_lease_renewals_total", "Leases extended while they were held"},
+    [METRIC_RENEW_FAILED] = {"holdfast_lease_renewals_failed_total",
+                             "Attempts to extend a lease that nobody answered"},
+    [METRIC_RENEWAL_ENDED] =
+        {"holdfast_lease_renewals_ended_total",
+         "Holds that were inside for lock.max_hold_ms and are renewed no more"},
     [METRIC_REFUSED_STALE] = {"holdfast_stale_tokens_refused_total",
                               "Writes refused because the row has seen a newer fencing token"},
     [METRIC_CONFLICT] = {"holdfast_conflicts_total",
@@ -35,6 +41,8 @@ static const struct words histogram_words[METRIC_HISTOGRAM_COUNT] = {
     [METRIC_GUARD_HOLD] = {"holdfast_guard_hold_seconds", "Time inside the guard"},
     [METRIC_COMMIT] = {"holdfast_commit_seconds", "Duration of the commit"},
     [METRIC_BATCH_SIZE] = {"holdfast_batch_size", "Requests that shared a transaction"},
+    [METRIC_LANE_DEPTH] = {"holdfast_lane_depth",
+                           "Requests waiting in the deepest lane that a section takes from"},
 };
 
 static void render_head(struct buffer *out, const char *name, const char *type, const char *help)
@@ -104,8 +112,7 @@ static void render_histograms(const struct metrics *metrics, size_t which, struc
             (void)text_format(labels, sizeof(labels), "endpoint=\"%s\",strategy=\"%s\"",
                               endpoint_name((enum endpoint)endpoint), slot_name(slot));
             render_histogram(words->name, labels, &metrics->histograms[which][endpoint][slot],
-                             which == METRIC_BATCH_SIZE ? &histogram_sizes : &histogram_durations,
-                             out);
+                             metric_is_size(which) ? &histogram_sizes : &histogram_durations, out);
         }
     }
 }
@@ -152,7 +159,7 @@ static void render_gauges(struct metrics *metrics, struct buffer *out)
         const struct gauge *first = &metrics->gauges[i];
         if (!is_first_of_name(metrics, i))
             continue;
-        render_head(out, first->name, "gauge", first->help);
+        render_head(out, first->name, first->type, first->help);
         for (size_t j = i; j < metrics->n_gauges; j++) {
             const struct gauge *gauge = &metrics->gauges[j];
             if (strcmp(gauge->name, first->name) == 0)

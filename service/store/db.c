@@ -64,6 +64,11 @@ const char *store_label(const struct store *store)
     return store->label;
 }
 
+uint64_t store_reconnects(const struct store *store)
+{
+    return atomic_load(&store->reconnects);
+}
+
 enum rc db_new(struct store *store, struct db **ret_db)
 {
     return store->connect(store, ret_db);
@@ -86,6 +91,23 @@ void db_allow_long_statements(struct db *db)
 {
     if (db->ops->allow_long_statements != NULL)
         db->ops->allow_long_statements(db);
+}
+
+void db_limit_waits(struct db *db, int64_t limit_ms)
+{
+    db->ops->limit_waits(db, limit_ms);
+}
+
+void db_set_deadline(struct db *db, int64_t deadline_ns)
+{
+    if (db->ops->set_deadline != NULL)
+        db->ops->set_deadline(db, deadline_ns);
+}
+
+void db_expire(struct db *db)
+{
+    if (db->ops->expire != NULL)
+        db->ops->expire(db);
 }
 
 void db_cancel(struct db *db)

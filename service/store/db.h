@@ -53,6 +53,8 @@ void store_close(struct store *store);
 enum db_engine store_engine(const struct store *store);
 // The URL with the password replaced by `***`, for logs and people.
 const char *store_label(const struct store *store);
+// How many connections were lost and made again, by all handles together.
+uint64_t store_reconnects(const struct store *store);
 
 // ---- db: one connection, one thread -------------------------------------------------------------
 
@@ -66,6 +68,22 @@ bool db_is_sqlite(const struct db *db);
 // From now on statements may take hours: for migrations and reconciliation. A server that does not
 // answer is otherwise given up after ten seconds. Outside a transaction.
 void db_allow_long_statements(struct db *db);
+
+// From now on give up sooner than usual: a server that does not answer, or a database that others
+// are writing to, after about this long; on MySQL in whole seconds, one at least. For who must not
+// be kept waiting by anybody. Outside a transaction.
+void db_limit_waits(struct db *db, int64_t limit_ms);
+
+// From now on nothing that is asked of the connection is waited for past this moment (monotonic;
+// INT64_MAX: no limit, as at first): it fails with RC_BACKEND_UNAVAILABLE, COMMIT with
+// RC_OUTCOME_UNKNOWN, and no connection is made any more. It needs somebody who calls db_expire
+// now and then; only making a connection may take a second longer. On MySQL only: SQLite waits for
+// nobody far away.
+void db_set_deadline(struct db *db, int64_t deadline_ns);
+
+// Ends what has been waited for past its deadline. Any thread, while another one uses the
+// connection.
+void db_expire(struct db *db);
 
 // Ends what a connection that allows long statements is waiting for: that fails soon, and so does
 // everything that is asked of it later, with RC_BACKEND_UNAVAILABLE and for good. Any thread, while

@@ -9,6 +9,7 @@
 struct store {
     enum db_engine engine;
     char label[DB_ERROR_MAX];
+    _Atomic uint64_t reconnects;
     enum rc (*connect)(struct store *store, struct db **ret_db);
     void (*close)(struct store *store);
 };
@@ -27,6 +28,9 @@ struct db_ops {
     enum rc (*script)(struct db *db, const char *script);
     enum rc (*ping)(struct db *db);
     void (*allow_long_statements)(struct db *db); // NULL: they always are
+    void (*limit_waits)(struct db *db, int64_t limit_ms);
+    void (*set_deadline)(struct db *db, int64_t deadline_ns); // NULL, as the next: has none
+    void (*expire)(struct db *db);
     void (*cancel)(struct db *db); // after `cancelled` was set; NULL: the engine looks at that
     void (*free)(struct db *db);
 };
@@ -34,7 +38,7 @@ struct db_ops {
 // Embedded first in every engine's own connection.
 struct db {
     const struct db_ops *ops;
-    const struct store *store;
+    struct store *store;
     bool in_transaction;
     atomic_bool cancelled;
     char error[DB_ERROR_MAX];

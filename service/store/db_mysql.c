@@ -332,6 +332,9 @@ static const struct db_ops mysql_ops = {
     .script = mysql_script,
     .ping = mysql_check,
     .allow_long_statements = mysql_connection_allow_long_statements,
+    .limit_waits = mysql_connection_limit_waits,
+    .set_deadline = mysql_connection_set_deadline,
+    .expire = mysql_connection_expire,
     .cancel = mysql_connection_cancel,
     .free = mysql_free,
 };
@@ -345,6 +348,7 @@ static enum rc connect_mysql(struct store *store, struct db **ret_db)
     mysql->url = &((struct mysql_store *)store)->url;
     mysql->io_timeout_s = MYSQL_IO_TIMEOUT_S;
     mysql->cancel_fd = -1;
+    mysql->deadline_ns = INT64_MAX;
     pthread_mutex_init(&mysql->cancel_mutex, NULL);
     *ret_db = &mysql->db;
     return RC_OK;

@@ -8,6 +8,7 @@
 // rows instead of building lists.
 #include "store/db_engine.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <pthread.h>
@@ -30,6 +31,8 @@ struct sqlite_db {
     struct sqlite_store *owner;
     sqlite3 *handle; // NULL: not open
     bool writing;    // holds owner->writer
+    bool limited;    // does not wait for owner->writer for as long as it takes
+    int64_t busy_ms; // how long to wait for other processes, and if limited for owner->writer
     size_t n_cached;
     struct {
         char *sql;
@@ -120,7 +123,7 @@ static enum rc open_handle(struct sqlite_db *sqlite)
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (code == SQLITE_OK) {
         sqlite3_extended_result_codes(sqlite->handle, 1);
-        sqlite3_busy_timeout(sqlite->handle, BUSY_TIMEOUT_MS);
+        sqlite3_busy_timeout(sqlite->handle, (int)sqlite->busy_ms);
         sqlite3_progress_handler(sqlite->handle, STEPS_BETWEEN_LOOKS, is_cancelled, sqlite);
         code = sqlite3_exec(sqlite->handle,
                             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
@@ -135,11 +138,21 @@ static enum rc open_handle(struct sqlite_db *sqlite)
 }
 
 // Both locks of a writer: the process's and, within a transaction, SQLite's.
-static void take_writer(struct sqlite_db *sqlite)
+static enum rc take_writer(struct sqlite_db *sqlite)
 {
-    if (!sqlite->writing)
+    if (sqlite->writing)
+        return RC_OK;
+    if (!sqlite->limited)
         pthread_mutex_lock(&sqlite->owner->writer);
+    // A wait that ends by the monotonic clock is unknown to ThreadSanitizer, so it looks again.
+    int64_t until_ns = clock_now_ns() + sqlite->busy_ms * NS_PER_MS;
+    while (sqlite->limited && pthread_mutex_trylock(&sqlite->owner->writer) != 0) {
+        if (clock_now_ns() >= until_ns)
+            return failed(sqlite, SQLITE_BUSY);
+        clock_sleep_ns(NS_PER_MS);
+    }
     sqlite->writing = true;
+    return RC_OK;
 }
 
 static void drop_writer(struct sqlite_db *sqlite)
@@ -225,9 +238,9 @@ static enum rc sqlite_exec(struct db *db, const char *sql, const struct db_value
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
     bool alone = !db->in_transaction;
-    if (alone)
-        take_writer(sqlite);
-    enum rc rc = sqlite_query(db, sql, params, n_params, NULL, NULL);
+    enum rc rc = alone ? take_writer(sqlite) : RC_OK;
+    if (rc == RC_OK)
+        rc = sqlite_query(db, sql, params, n_params, NULL, NULL);
     if (rc == RC_OK && ret_affected != NULL)
         *ret_affected = sqlite3_changes(sqlite->handle);
     if (alone)
@@ -255,12 +268,12 @@ static enum rc sqlite_insert(struct db *db, const char *into, size_t n_columns,
 static enum rc sqlite_begin(struct db *db, enum db_begin mode)
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
-    if (mode != DB_BEGIN_SNAPSHOT)
-        take_writer(sqlite);
-    enum rc rc = sqlite_query(db, mode != DB_BEGIN_SNAPSHOT ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0,
-                              NULL, NULL);
+    bool writes = mode != DB_BEGIN_SNAPSHOT;
+    enum rc rc = writes ? take_writer(sqlite) : RC_OK;
+    if (rc == RC_OK)
+        rc = sqlite_query(db, writes ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0, NULL, NULL);
     // A deferred transaction sees nothing yet: its moment is that of its first read.
-    if (rc == RC_OK && mode == DB_BEGIN_SNAPSHOT)
+    if (rc == RC_OK && !writes)
         rc = sqlite_query(db, "SELECT COUNT(*) FROM sqlite_master", NULL, 0, NULL, NULL);
     if (rc != RC_OK)
         drop_writer(sqlite);
@@ -306,6 +319,15 @@ static enum rc sqlite_ping(struct db *db)
     return rc == RC_OK ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }
 
+static void sqlite_limit_waits(struct db *db, int64_t limit_ms)
+{
+    struct sqlite_db *sqlite = (struct sqlite_db *)db;
+    sqlite->limited = true;
+    sqlite->busy_ms = limit_ms;
+    if (sqlite->handle != NULL)
+        sqlite3_busy_timeout(sqlite->handle, (int)limit_ms);
+}
+
 static void sqlite_free(struct db *db)
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
@@ -322,6 +344,7 @@ static const struct db_ops sqlite_ops = {
     .rollback = sqlite_rollback,
     .script = sqlite_script,
     .ping = sqlite_ping,
+    .limit_waits = sqlite_limit_waits,
     .free = sqlite_free,
 };
 
@@ -332,6 +355,7 @@ static enum rc connect_sqlite(struct store *store, struct db **ret_db)
         return RC_NO_MEMORY;
     sqlite->db = (struct db){.ops = &sqlite_ops, .store = store};
     sqlite->owner = (struct sqlite_store *)store;
+    sqlite->busy_ms = BUSY_TIMEOUT_MS;
     *ret_db = &sqlite->db;
     return RC_OK;
 }

@@ -147,6 +147,32 @@ enum rc lock_row_release(struct db *db, const char *const *names, size_t n, cons
     return rc == RC_OK && lost ? RC_LOCK_LOST : rc;
 }
 
+static enum rc renew_all(struct db *db, const char *const *names, size_t n, const char *owner,
+                         int64_t ttl_ms)
+{
+    char sql[SQL_MAX];
+    snprintf(sql, sizeof sql,
+             "UPDATE lock_row SET expires_at = %s + ? WHERE name = ? AND owner = ?",
+             db_now_ms_sql(db));
+    for (size_t i = 0; i < n; i++) {
+        struct db_value params[] = {db_int(ttl_ms), db_text(names[i]), db_text(owner)};
+        int64_t rows = 0;
+        enum rc rc = db_exec(db, sql, params, 3, &rows);
+        if (rc != RC_OK)
+            return rc;
+        if (rows == 0)
+            return RC_LOCK_LOST;
+    }
+    return RC_OK;
+}
+
+enum rc lock_row_renew(struct db *db, const char *const *names, size_t n, const char *owner,
+                       int64_t ttl_ms)
+{
+    enum rc rc = begin(db, n);
+    return rc == RC_OK ? end(db, n, renew_all(db, names, n, owner, ttl_ms)) : rc;
+}
+
 static enum rc lift_all(struct db *db, const char *const *names, size_t n, const char *owner,
                         uint64_t floor, int64_t *ret_token)
 {

@@ -19,6 +19,11 @@ struct db;
 MUST_CHECK enum rc lock_row_acquire(struct db *db, const char *const *names, size_t n,
                                     const char *owner, int64_t ttl_ms, uint64_t *ret_token);
 
+// The leases of all of them now end ttl_ms from now. RC_LOCK_LOST, and nothing was changed, if this
+// owner no longer has every one.
+MUST_CHECK enum rc lock_row_renew(struct db *db, const char *const *names, size_t n,
+                                  const char *owner, int64_t ttl_ms);
+
 // Frees what this owner still has, expired or not; RC_LOCK_LOST if another one took any of them.
 MUST_CHECK enum rc lock_row_release(struct db *db, const char *const *names, size_t n,
                                     const char *owner);

@@ -1,7 +1,13 @@
 // Makes connections with what every session needs, and turns error numbers into results. Nothing of
 // either client library is used that the other lacks: numbers that one of them has no name for are
 // named here.
+//
+// A deadline is finer than the libraries' timeouts, which count whole seconds, are fixed when the
+// connection is made, and of which a read may take several. So whoever watches (db_expire) shuts
+// the socket down when the deadline has passed, and the call that waits for it fails.
 #include "store/mysql_connection.h"
+
+#include "base/clock.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +15,7 @@
 #include <unistd.h>
 
 #define CONNECT_TIMEOUT_S 2
+#define IO_TIMEOUT_MIN_S 2
 #define LONG_IO_TIMEOUT_S (24 * 3600)
 
 // Server and client error numbers, as documented by MySQL and MariaDB; some lack a name in one of
@@ -40,7 +47,7 @@ static void make_cancellable(struct mysql_db *mysql, int fd)
     if (mysql->cancel_fd >= 0)
         close(mysql->cancel_fd);
     mysql->cancel_fd = fd;
-    if (fd >= 0 && atomic_load(&mysql->db.cancelled))
+    if (fd >= 0 && (atomic_load(&mysql->db.cancelled) || mysql->deadline_ns <= clock_now_ns()))
         shutdown(fd, SHUT_RDWR);
     pthread_mutex_unlock(&mysql->cancel_mutex);
 }
@@ -90,13 +97,34 @@ enum rc mysql_connection_failed(struct mysql_db *mysql)
     }
 }
 
+// Seconds for the connection that is made now: until the deadline, and no longer than usual. What
+// is asked during the handshake has only the library's timeout to end it, so that follows from the
+// deadline too, but stays longer than the wait for a row's lock. False: the deadline has passed.
+static bool timeouts(struct mysql_db *mysql, unsigned *ret_connect_s, unsigned *ret_io_s)
+{
+    *ret_io_s = mysql->io_timeout_s;
+    *ret_connect_s = *ret_io_s < CONNECT_TIMEOUT_S ? *ret_io_s : CONNECT_TIMEOUT_S;
+    if (mysql->deadline_ns == INT64_MAX)
+        return true;
+    int64_t left_s = (mysql->deadline_ns - clock_now_ns() + NS_PER_S - 1) / NS_PER_S;
+    if (left_s <= 0)
+        return false;
+    if (left_s < *ret_connect_s)
+        *ret_connect_s = (unsigned)left_s;
+    if (left_s < IO_TIMEOUT_MIN_S)
+        left_s = IO_TIMEOUT_MIN_S;
+    if (left_s < *ret_io_s)
+        *ret_io_s = (unsigned)left_s;
+    return true;
+}
+
 enum rc mysql_connection_ensure(struct mysql_db *mysql)
 {
     static const char *const session[] = {
         "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-        // A row lock held by an idle transaction must not eat the workers.
-        "SET SESSION innodb_lock_wait_timeout = 3",
+        // A row lock held by an idle transaction must not eat the workers, nor a request's time.
+        "SET SESSION innodb_lock_wait_timeout = 1",
         "SET SESSION autocommit = 1",
     };
     if (mysql->handle != NULL)
@@ -105,10 +133,14 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
         text_copy(mysql->db.error, sizeof mysql->db.error, "cancelled");
         return RC_BACKEND_UNAVAILABLE;
     }
+    unsigned connect_timeout, io_timeout;
+    if (!timeouts(mysql, &connect_timeout, &io_timeout)) {
+        text_copy(mysql->db.error, sizeof mysql->db.error, "no time left to connect");
+        return RC_BACKEND_UNAVAILABLE;
+    }
     mysql->handle = mysql_init(NULL);
     if (mysql->handle == NULL)
         return RC_NO_MEMORY;
-    unsigned connect_timeout = CONNECT_TIMEOUT_S, io_timeout = mysql->io_timeout_s;
     mysql_options(mysql->handle, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout);
     mysql_options(mysql->handle, MYSQL_OPT_READ_TIMEOUT, &io_timeout);
     mysql_options(mysql->handle, MYSQL_OPT_WRITE_TIMEOUT, &io_timeout);
@@ -120,12 +152,16 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
                            url->port, NULL, CLIENT_FOUND_ROWS | CLIENT_MULTI_STATEMENTS) != NULL;
     // A descriptor of our own: the library may close its own at any time, and the number be another
     // connection's a moment later.
-    if (connected && mysql->io_timeout_s == LONG_IO_TIMEOUT_S)
+    if (connected)
         make_cancellable(mysql, fcntl(mysql->handle->net.fd, F_DUPFD_CLOEXEC, 0));
     for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
         connected = mysql_query(mysql->handle, session[i]) == 0;
-    if (connected)
+    if (connected) {
+        if (mysql->was_connected)
+            atomic_fetch_add(&mysql->db.store->reconnects, 1);
+        mysql->was_connected = true;
         return RC_OK;
+    }
     (void)mysql_connection_failed(mysql);
     mysql_connection_drop(mysql);
     return RC_BACKEND_UNAVAILABLE;
@@ -142,10 +178,35 @@ void mysql_connection_allow_long_statements(struct db *db)
     struct mysql_db *mysql = (struct mysql_db *)db;
     if (mysql->io_timeout_s != LONG_IO_TIMEOUT_S)
         mysql_connection_drop(mysql);
+    mysql->was_connected = false; // nobody has lost it
     mysql->io_timeout_s = LONG_IO_TIMEOUT_S;
 }
 
-// Those with short timeouts are left alone: they end by themselves.
+void mysql_connection_limit_waits(struct db *db, int64_t limit_ms)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    mysql_connection_drop(mysql);
+    mysql->was_connected = false;
+    mysql->io_timeout_s = limit_ms <= 1000 ? 1 : (unsigned)((limit_ms + 999) / 1000);
+}
+
+void mysql_connection_set_deadline(struct db *db, int64_t deadline_ns)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    pthread_mutex_lock(&mysql->cancel_mutex);
+    mysql->deadline_ns = deadline_ns;
+    pthread_mutex_unlock(&mysql->cancel_mutex);
+}
+
+void mysql_connection_expire(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    pthread_mutex_lock(&mysql->cancel_mutex);
+    if (mysql->cancel_fd >= 0 && mysql->deadline_ns <= clock_now_ns())
+        shutdown(mysql->cancel_fd, SHUT_RDWR);
+    pthread_mutex_unlock(&mysql->cancel_mutex);
+}
+
 void mysql_connection_cancel(struct db *db)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;

@@ -14,11 +14,13 @@ struct mysql_db {
     struct db db;
     const struct mysql_url *url;
     MYSQL *handle; // NULL: not connected
+    bool was_connected;
     unsigned io_timeout_s;
     pthread_mutex_t cancel_mutex; // protects:
-    int cancel_fd;                // the connection's socket, where it can be cancelled; else -1
-    struct buffer sql;            // what is sent, with its parameters in it; memory kept
-    bool begin_pending;           // START TRANSACTION is still to be sent
+    int cancel_fd;                // the connection's socket once it is made; else -1
+    int64_t deadline_ns;
+    struct buffer sql;  // what is sent, with its parameters in it; memory kept
+    bool begin_pending; // START TRANSACTION is still to be sent
     bool inserts_late;
     struct buffer late; // the inserts to be sent with COMMIT, each ended by `;`
     size_t n_late;
@@ -37,4 +39,7 @@ bool mysql_commit_is_uncertain(unsigned number);
 
 // The slots of db_ops.
 void mysql_connection_allow_long_statements(struct db *db);
+void mysql_connection_limit_waits(struct db *db, int64_t limit_ms);
+void mysql_connection_set_deadline(struct db *db, int64_t deadline_ns);
+void mysql_connection_expire(struct db *db);
 void mysql_connection_cancel(struct db *db);

@@ -409,6 +409,8 @@ static void sell_behind_a_paused_holder(struct scenario scenario, const struct s
                                       .instances = 2,
                                       .max_batch = scenario.max_batch,
                                       .lock_ttl_ms = second == NULL ? 300 : 0,
+                                      .unrenewed =
+                                          second == NULL && scenario.strategy->renew != NULL,
                                       .belts_off = true, // the update rule must hold by itself
                                       .hooks = {{gate_pause, &gate}}};
     if (!fixture_open(&fixture, &options))
@@ -457,8 +459,9 @@ struct cut {
     bool done;
 };
 
-static void cut_pause(void *arg, enum pause_point point)
+static void cut_pause(void *arg, enum pause_point point, enum endpoint endpoint)
 {
+    (void)endpoint;
     struct cut *cut = arg;
     if (point != PAUSE_BEFORE_COMMIT)
         return;
@@ -502,8 +505,9 @@ struct deafness {
     struct gate gate; // passed by all; tells that the first COMMIT is about to be sent
 };
 
-static void deafen(void *arg, enum pause_point point)
+static void deafen(void *arg, enum pause_point point, enum endpoint endpoint)
 {
+    (void)endpoint;
     struct deafness *deafness = arg;
     if (point != PAUSE_BEFORE_COMMIT)
         return;
@@ -560,8 +564,9 @@ START_TEST(a_commit_whose_answer_was_lost_counts_once)
 END_TEST
 
 // Somebody changes the row between load and save, every time.
-static void always_first(void *arg, enum pause_point point)
+static void always_first(void *arg, enum pause_point point, enum endpoint endpoint)
 {
+    (void)endpoint;
     struct fixture *fixture = arg;
     if (point == PAUSE_BEFORE_SAVE)
         ck_assert_int_eq(

@@ -17,13 +17,27 @@
 
 #define DEADLINE_NS (20 * NS_PER_S)
 
+// The variable that names the strategy's lock server; NULL: it has none of its own.
+static const char *lock_server(const struct strategy *strategy)
+{
+    static const struct {
+        const char *strategy, *variable;
+    } servers[] = {
+        {"redis-lock", "HOLDFAST_TEST_REDIS"},
+        {"zookeeper-lock", "HOLDFAST_TEST_ZOOKEEPER"},
+        {"etcd-lock", "HOLDFAST_TEST_ETCD"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(servers); i++) {
+        if (strcmp(servers[i].strategy, strategy->name) == 0)
+            return servers[i].variable;
+    }
+    return NULL;
+}
+
 static bool servers_available(const struct strategy *strategy)
 {
-    if (strcmp(strategy->name, "redis-lock") == 0)
-        return scratch_server("HOLDFAST_TEST_REDIS") != NULL;
-    if (strcmp(strategy->name, "zookeeper-lock") == 0)
-        return scratch_server("HOLDFAST_TEST_ZOOKEEPER") != NULL;
-    return true;
+    const char *variable = lock_server(strategy);
+    return variable == NULL || scratch_server(variable) != NULL;
 }
 
 static const char *or_empty(const char *text)
@@ -31,23 +45,36 @@ static const char *or_empty(const char *text)
     return text != NULL ? text : "";
 }
 
+// The first instance's own lock server stands behind the proxy, if one was asked for.
+static const char *lock_address(const struct fixture *fixture,
+                                const struct fixture_options *options, size_t i,
+                                const char *variable)
+{
+    const char *own = lock_server(options->strategy);
+    bool proxied = i == 0 && fixture->lock_proxy != NULL && strcmp(own, variable) == 0;
+    return proxied ? fixture->lock_address : or_empty(getenv(variable));
+}
+
 static void start_instance(struct fixture *fixture, const struct fixture_options *options, size_t i)
 {
     struct instance *instance = &fixture->instances[i];
     const char *name =
         (i == 1 && options->second != NULL ? options->second : options->strategy)->name;
+    int64_t ttl_ms = options->lock_ttl_ms > 0 ? options->lock_ttl_ms : 10000;
     struct engine_settings settings = {
         .workers = 6,
         .max_batch = options->max_batch,
         .queue_limit = 100000,
         .lab = true,
         .undemanding = options->undemanding,
-        .guard = {.redis = or_empty(getenv("HOLDFAST_TEST_REDIS")),
-                  .zookeeper = or_empty(getenv("HOLDFAST_TEST_ZOOKEEPER")),
-                  .etcd = "",
-                  .lock_ttl_ms = options->lock_ttl_ms > 0 ? options->lock_ttl_ms : 10000,
-                  .lock_wait_ms = 10000,
-                  .lock_wait = "spin",
+        .unfenced = options->unfenced,
+        .guard = {.redis = lock_address(fixture, options, i, "HOLDFAST_TEST_REDIS"),
+                  .zookeeper = lock_address(fixture, options, i, "HOLDFAST_TEST_ZOOKEEPER"),
+                  .etcd = lock_address(fixture, options, i, "HOLDFAST_TEST_ETCD"),
+                  .lock_ttl_ms = ttl_ms,
+                  .lock_max_hold_ms = options->unrenewed ? 1 : 60000,
+                  .lock_wait_ms = options->lock_wait_ms > 0 ? options->lock_wait_ms : 10000,
+                  .lock_wait = "notify",
                   .instance = "conformance"},
         .strategy = {name, name, name},
         .hooks = options->hooks[i],
@@ -60,6 +87,16 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
     ck_assert_msg(engine_new(&settings, instance->store, instance->metrics, &instance->engine,
                              error) == RC_OK,
                   "%s", error);
+}
+
+// etcd's address has a scheme before it, which the proxy's gets too.
+static void start_lock_proxy(struct fixture *fixture, const char *variable)
+{
+    const char *address = scratch_server(variable), *rest = strstr(address, "://");
+    rest = rest != NULL ? rest + 3 : address;
+    fixture->lock_proxy = proxy_start(rest);
+    ck_assert(text_format(fixture->lock_address, sizeof fixture->lock_address, "%.*s%s",
+                          (int)(rest - address), address, proxy_address(fixture->lock_proxy)));
 }
 
 bool fixture_open(struct fixture *fixture, const struct fixture_options *options)
@@ -76,6 +113,8 @@ bool fixture_open(struct fixture *fixture, const struct fixture_options *options
         scratch_address(&fixture->scratch, address, sizeof address);
         fixture->proxy = proxy_start(address);
     }
+    if (options->lock_proxied && lock_server(options->strategy) != NULL)
+        start_lock_proxy(fixture, lock_server(options->strategy));
     char error[MIGRATE_ERROR_MAX];
     if (options->belts_off)
         ck_assert_msg(migrate_lab(fixture->scratch.db, true, error) == RC_OK, "%s", error);
@@ -93,7 +132,29 @@ void fixture_close(struct fixture *fixture)
     }
     if (fixture->proxy != NULL)
         proxy_stop(fixture->proxy);
+    fixture_cut_lock(fixture);
     scratch_close(&fixture->scratch);
+}
+
+void fixture_cut_lock(struct fixture *fixture)
+{
+    if (fixture->lock_proxy != NULL)
+        proxy_stop(fixture->lock_proxy);
+    fixture->lock_proxy = NULL;
+}
+
+int64_t fixture_counted(struct fixture *fixture, size_t instance, const char *name)
+{
+    struct buffer out CLEANUP(buffer_release) = {0};
+    metrics_render(fixture->instances[instance].metrics, &out);
+    int64_t sum = 0;
+    size_t length = strlen(name);
+    for (char *line = out.data; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, length) == 0 && line[length] == '{')
+            sum += strtoll(strchr(line, '}') + 1, NULL, 10);
+    }
+    return sum;
 }
 
 void fixture_put_product(struct fixture *fixture, const char *sku, int64_t quantity)
@@ -145,7 +206,8 @@ static void fresh(struct operation *operation)
 
 void volley_init(struct volley *volley, size_t n)
 {
-    *volley = (struct volley){.n = n, .shots = calloc(n, sizeof *volley->shots)};
+    *volley = (struct volley){
+        .n = n, .deadline_ns = DEADLINE_NS, .shots = calloc(n, sizeof *volley->shots)};
     ck_assert_ptr_nonnull(volley->shots);
     pthread_mutex_init(&volley->mutex, NULL);
     pthread_condattr_t monotonic;
@@ -177,7 +239,7 @@ void volley_submit(struct volley *volley, struct engine *engine, size_t i)
     struct shot *shot = &volley->shots[i];
     shot->job.operation = &shot->operation;
     shot->job.finished = finished;
-    shot->job.deadline_ns = clock_now_ns() + DEADLINE_NS;
+    shot->job.deadline_ns = clock_now_ns() + volley->deadline_ns;
     volley->n_submitted++;
     ck_assert_int_eq(engine_submit(engine, &shot->job), RC_OK);
 }

@@ -19,7 +19,9 @@ struct instance {
 
 struct fixture {
     struct scratch scratch;
-    struct proxy *proxy; // NULL if none was asked for
+    struct proxy *proxy;      // NULL if none was asked for
+    struct proxy *lock_proxy; // the same
+    char lock_address[128];   // its address, as the setting has it
     size_t n;
     struct instance instances[INSTANCES_MAX];
 };
@@ -29,16 +31,27 @@ struct fixture_options {
     const struct strategy *second;   // of the second instance; NULL: the same
     enum db_engine engine;
     size_t instances, max_batch;
-    int64_t lock_ttl_ms; // 0: a generous one
-    bool belts_off;      // the database's unique keys and checks
-    bool undemanding;    // saves demand nothing of the row, as with lab.demand=off
-    bool through_proxy;  // MySQL: the first instance reaches its database through fixture->proxy
+    int64_t lock_ttl_ms;  // 0: a generous one
+    bool unrenewed;       // leases run out although their holders live
+    int64_t lock_wait_ms; // 0: a generous one
+    bool belts_off;       // the database's unique keys and checks
+    bool undemanding;     // saves demand nothing of the row, as with lab.demand=off
+    bool unfenced;        // as with lock.fence=off
+    bool lock_proxied;    // the first instance reaches its lock server through fixture->lock_proxy
+    bool through_proxy;   // MySQL: the first instance reaches its database through fixture->proxy
     struct engine_hooks hooks[INSTANCES_MAX];
 };
 
 // False if a server that the strategy or engine needs is not there (see scratch.h).
 bool fixture_open(struct fixture *fixture, const struct fixture_options *options);
 void fixture_close(struct fixture *fixture);
+
+// The first instance is cut off from its lock server, for good. Only with lock_proxied, and where
+// the lock has a server of its own.
+void fixture_cut_lock(struct fixture *fixture);
+
+// The sum of an event over all strategies and endpoints in an instance's /metrics.
+int64_t fixture_counted(struct fixture *fixture, size_t instance, const char *name);
 
 // A new product with this many units, at version 1.
 void fixture_put_product(struct fixture *fixture, const char *sku, int64_t quantity);
@@ -53,6 +66,7 @@ struct volley {
     pthread_mutex_t mutex;
     pthread_cond_t done;
     size_t n, n_submitted, n_finished;
+    int64_t deadline_ns; // of each, from its submission; generous unless changed
     struct shot *shots;
 };
 

@@ -7,8 +7,9 @@ void gate_init(struct gate *gate, enum pause_point point, size_t expected)
     pthread_cond_init(&gate->changed, NULL);
 }
 
-void gate_pause(void *arg, enum pause_point point)
+void gate_pause(void *arg, enum pause_point point, enum endpoint endpoint)
 {
+    (void)endpoint;
     struct gate *gate = arg;
     if (point != gate->point)
         return;

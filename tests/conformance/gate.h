@@ -18,7 +18,7 @@ struct gate {
 void gate_init(struct gate *gate, enum pause_point point, size_t expected);
 
 // For engine_hooks.pause; `arg` is the gate.
-void gate_pause(void *arg, enum pause_point point);
+void gate_pause(void *arg, enum pause_point point, enum endpoint endpoint);
 
 void gate_wait_for_arrival(struct gate *gate); // of the first
 void gate_open(struct gate *gate);             // for good

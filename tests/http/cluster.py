@@ -252,7 +252,8 @@ class Cluster:
 
 def lock_servers():
     """Settings for the lock servers of the test stack."""
-    return {"redis": need("HOLDFAST_TEST_REDIS"), "zookeeper": need("HOLDFAST_TEST_ZOOKEEPER")}
+    return {"redis": need("HOLDFAST_TEST_REDIS"), "zookeeper": need("HOLDFAST_TEST_ZOOKEEPER"),
+            "etcd": need("HOLDFAST_TEST_ETCD")}
 
 
 # ---- one request at a time -------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import unittest
 from cluster import TestCase, lock_servers
 from loader import measured, urls
 
-STRATEGIES = ["optimistic", "conditional", "row-lock", "lock-table", "redis-lock", "zookeeper-lock"]
+STRATEGIES = ["optimistic", "conditional", "row-lock", "lock-table", "redis-lock", "zookeeper-lock",
+              "etcd-lock"]
 ROUNDS = int(os.environ.get("HOLDFAST_GATE_ROUNDS", "1"))
 BURST = ("--arrival", "latch", "--requests", 600, "--stock", 300)
 MIXED = ("--scenario", "mixed", "--duration", "2s", "--connections", 48, "--skus", 4, "--think", "2ms",

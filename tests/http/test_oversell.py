@@ -11,7 +11,8 @@ from cluster import Load, TestCase, ledger, lock_servers
 
 UNITS = 1000
 BUYERS = 3000
-STRATEGIES = ["optimistic", "conditional", "row-lock", "lock-table", "redis-lock", "zookeeper-lock"]
+STRATEGIES = ["optimistic", "conditional", "row-lock", "lock-table", "redis-lock", "zookeeper-lock",
+              "etcd-lock"]
 MODES = {"combined": 256, "direct": 1}
 HONEST = {"lock-busy", "lock-lost", "contention", "overloaded", "backend-unavailable", "outcome-unknown"}
 

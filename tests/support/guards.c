@@ -17,6 +17,7 @@ const struct subject subjects[] = {
      .needs_db = true},
     {.strategy = "redis-lock", .server = "HOLDFAST_TEST_REDIS"},
     {.strategy = "zookeeper-lock", .server = "HOLDFAST_TEST_ZOOKEEPER"},
+    {.strategy = "etcd-lock", .server = "HOLDFAST_TEST_ETCD"},
 };
 const int n_subjects = (int)ARRAY_LENGTH(subjects);
 
@@ -32,16 +33,19 @@ bool rig_open(struct rig *rig, const struct subject *subject, const struct rig_o
         fprintf(stderr, "SKIPPED %s: %s is not set\n", subject->strategy, subject->server);
         return false;
     }
-    const char *redis = options->redis, *zookeeper = options->zookeeper;
+    const char *redis = options->redis, *zookeeper = options->zookeeper, *etcd = options->etcd;
     if (redis == NULL && strcmp(subject->strategy, "redis-lock") == 0)
         redis = scratch_server("HOLDFAST_TEST_REDIS");
     if (zookeeper == NULL && strcmp(subject->strategy, "zookeeper-lock") == 0)
         zookeeper = scratch_server("HOLDFAST_TEST_ZOOKEEPER");
+    if (etcd == NULL && strcmp(subject->strategy, "etcd-lock") == 0)
+        etcd = scratch_server("HOLDFAST_TEST_ETCD");
     rig->settings =
         (struct guard_settings){.redis = or_empty(redis),
                                 .zookeeper = or_empty(zookeeper),
-                                .etcd = "",
+                                .etcd = or_empty(etcd),
                                 .lock_ttl_ms = options->ttl_ms > 0 ? options->ttl_ms : 8000,
+                                .lock_max_hold_ms = options->max_hold_ms,
                                 .lock_wait_ms = options->wait_ms > 0 ? options->wait_ms : 5000,
                                 .lock_wait = options->wait != NULL ? options->wait : "spin",
                                 .instance = "test"};
@@ -74,9 +78,11 @@ struct guard *rig_second_guard(struct rig *rig)
     static struct guard_settings settings; // outlives the call; the same in every test of a process
     const char *redis = scratch_server("HOLDFAST_TEST_REDIS");
     const char *zookeeper = scratch_server("HOLDFAST_TEST_ZOOKEEPER");
+    const char *etcd = scratch_server("HOLDFAST_TEST_ETCD");
     settings = rig->settings;
     settings.redis = or_empty(redis);
     settings.zookeeper = or_empty(zookeeper);
+    settings.etcd = or_empty(etcd);
     struct guard *guard;
     char why[GUARD_ERROR_MAX] = "";
     enum rc rc = guard_open(rig->guard->strategy, &settings, &guard, why);

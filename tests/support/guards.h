@@ -33,10 +33,11 @@ struct rig {
 };
 
 struct rig_options {
-    const char *wait;              // NULL: "spin"
-    int64_t ttl_ms;                // 0: 8000
-    int64_t wait_ms;               // 0: 5000
-    const char *redis, *zookeeper; // instead of the test servers: a proxy
+    const char *wait;                     // NULL: "spin"
+    int64_t ttl_ms;                       // 0: 8000
+    int64_t wait_ms;                      // 0: 5000
+    int64_t max_hold_ms;                  // 0: none
+    const char *redis, *zookeeper, *etcd; // instead of the test servers: a proxy
 };
 
 // False, and says so, if the server is not there (see scratch.h).

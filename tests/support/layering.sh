@@ -46,8 +46,8 @@ may http 'http/.*' 'engine/engine\.h' 'domain/.*' 'guard/guard\.h' 'store/.*' 'm
 
 only_in 'store/' 'SQL' '"[^"]*\b(SELECT .* FROM|INSERT INTO|UPDATE [a-z_]+ SET|DELETE FROM|CREATE TABLE)\b'
 only_in 'store/' 'database clients' '#include <(mysql|mariadb|sqlite3)'
-only_in 'http/' 'HTTP' '#include <microhttpd|\bMHD_|"(Idempotency-Key|Content-Type|Retry-After|Allow)'
-only_in 'guard/' 'lock clients' '#include <(hiredis|zookeeper)'
+only_in 'http/|guard/etcd_client\.c' 'HTTP' '#include <microhttpd|\bMHD_|"(Idempotency-Key|Content-Type|Retry-After|Allow)'
+only_in 'guard/' 'lock clients' '#include <(curl|hiredis|zookeeper)'
 only_in 'main\.c' 'the end of the process' '(^|[^a-z_])_?exit\('
 only_in 'nowhere' 'unbounded printing' '\bv?sprintf\('
 if grep -nE '#include <(pthread|stdio|time|sys/|unistd|stdatomic)' domain/*.[ch]; then

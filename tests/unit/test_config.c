@@ -72,6 +72,8 @@ START_TEST(defaults_stand_without_anything)
     ck_assert_str_eq(a.config.store, "sqlite:holdfast.db");
     ck_assert_str_eq(a.config.stock_strategy, "conditional");
     ck_assert_int_eq(a.config.lock_ttl_ms, 10000);
+    ck_assert_int_eq(a.config.lock_max_hold_ms, 60000);
+    ck_assert(a.config.lock_fence);
     ck_assert_int_eq(a.config.combine_max_batch, 256);
     ck_assert(!a.config.lab && a.config.lab_belts && a.config.lab_demand);
     ck_assert_int_eq(a.config.origin[setting_find("store")].source, SOURCE_DEFAULT);
@@ -136,6 +138,8 @@ START_TEST(the_laboratory_takes_off_what_it_is_told_to)
     ck_assert(a.config.lab_belts && !a.config.lab_demand);
     ck_assert_int_eq(load(&a, LIST("--lab", "--lab.belts=off"), NULL), RC_OK);
     ck_assert(!a.config.lab_belts && a.config.lab_demand);
+    ck_assert_int_eq(load(&a, LIST("--lab", "--lock.fence=off"), NULL), RC_OK);
+    ck_assert(a.config.lab_demand && !a.config.lock_fence);
 }
 END_TEST
 
@@ -158,6 +162,8 @@ static const struct {
     {"--lab=perhaps", NULL, NULL, RC_USAGE, {"--lab", "on or off"}},
     {"--lab.belts=off", NULL, NULL, RC_USAGE, {"lab.belts", "laboratory"}},
     {"--lab.demand=off", NULL, NULL, RC_USAGE, {"lab.demand", "laboratory"}},
+    {"--lock.fence=off", NULL, NULL, RC_USAGE, {"lock.fence", "laboratory"}},
+    {"--lock.max_hold_ms=9999", NULL, NULL, RC_USAGE, {"lock.max_hold_ms", "10000"}},
     {"--auth.admin_token=two words", NULL, NULL, RC_USAGE, {"--auth.admin_token", "blanks"}},
     {NULL, "HOLDFAST_WORKERS=x", NULL, RC_USAGE, {"HOLDFAST_WORKERS", "'x'"}},
     {NULL, "HOLDFAST_LOCK_TTL=5", NULL, RC_USAGE, {"HOLDFAST_LOCK_TTL'", "HOLDFAST_LOCK_TTL_MS"}},
@@ -208,7 +214,7 @@ START_TEST(foreign_variables_are_left_alone)
     struct attempt a;
     ck_assert_int_eq(load(&a, NULL,
                           LIST("HOLDFAST_SERVICE_HOST=10.0.0.1", "HOLDFAST_PORT_8080_TCP=x",
-                               "HOLDFAST_TEST_REDIS=y", "HOLDFAST_BIN=z")),
+                               "HOLDFAST_TEST_REDIS=y", "HOLDFAST_BIN=z", "HOLDFAST_PAUSE=p")),
                      RC_OK);
 }
 END_TEST

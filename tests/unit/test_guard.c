@@ -8,6 +8,7 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -81,6 +82,70 @@ START_TEST(excludes_and_does_not_deadlock)
     ck_assert_int_eq(crowd.failures, 0);
     ck_assert_int_eq(crowd.collisions, 0);
     ck_assert_int_eq(sum, 2 * THREADS * ROUNDS);
+    rig_close(&rig);
+}
+END_TEST
+
+// Two buyers fill their carts with the same things in opposite orders, again and again. Each enters
+// with its set sorted, as the contract asks, and that is why nobody waits for ever.
+struct buyer {
+    struct rig *rig;
+    pthread_barrier_t *start;
+    bool backwards;
+    int failures;
+};
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void *buyer_main(void *arg)
+{
+    enum { CART = 3 };
+    struct buyer *buyer = arg;
+    struct rig *rig = buyer->rig;
+    struct db *db = rig_db(rig);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        const char *cart[CART];
+        for (size_t i = 0; i < CART; i++) {
+            size_t key = (round + i) % TEST_KEYS;
+            cart[i] = rig->keys[buyer->backwards ? TEST_KEYS - 1 - key : key];
+        }
+        qsort(cart, CART, sizeof *cart, compare_keys);
+        struct guard_hold hold;
+        pthread_barrier_wait(buyer->start);
+        if (guard_enter(rig->guard, db, cart, CART, clock_now_ns() + 20 * NS_PER_S, &hold) !=
+            RC_OK) {
+            buyer->failures++;
+            continue;
+        }
+        sched_yield();
+        if (guard_leave(rig->guard, db, &hold) != RC_OK)
+            buyer->failures++;
+    }
+    db_free(db);
+    return NULL;
+}
+
+START_TEST(opposite_orders_end_in_time)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){.wait_ms = 20000}))
+        return;
+    pthread_barrier_t start;
+    pthread_barrier_init(&start, NULL, 2);
+    struct buyer buyers[2] = {{.rig = &rig, .start = &start},
+                              {.rig = &rig, .start = &start, .backwards = true}};
+    pthread_t threads[2];
+    int64_t begin_ns = clock_now_ns();
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, buyer_main, &buyers[i]), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_int_eq(buyers[0].failures + buyers[1].failures, 0);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 10 * NS_PER_S);
+    pthread_barrier_destroy(&start);
     rig_close(&rig);
 }
 END_TEST
@@ -229,8 +294,9 @@ END_TEST
 
 START_TEST(every_strategy_is_found_and_opens_or_says_why)
 {
-    static const char *const order[] = {"none",     "mutex",      "optimistic", "conditional",
-                                        "row-lock", "lock-table", "redis-lock", "zookeeper-lock"};
+    static const char *const order[] = {"none",        "mutex",          "optimistic",
+                                        "conditional", "row-lock",       "lock-table",
+                                        "redis-lock",  "zookeeper-lock", "etcd-lock"};
     struct guard_settings bare = {.redis = "",
                                   .zookeeper = "",
                                   .etcd = "",
@@ -281,6 +347,7 @@ int main(void)
     TCase *contract = tcase_create("contract");
     tcase_set_timeout(contract, 60);
     tcase_add_loop_test(contract, excludes_and_does_not_deadlock, 0, n_subjects);
+    tcase_add_loop_test(contract, opposite_orders_end_in_time, 0, n_subjects);
     tcase_add_loop_test(contract, all_or_nothing, 0, n_subjects);
     tcase_add_loop_test(contract, waits_as_long_as_allowed, 0, n_subjects);
     tcase_add_loop_test(contract, fails_at_once_if_told_to, 0, n_subjects);

@@ -131,13 +131,100 @@ START_TEST(zookeeper_connection_breaks)
     proxy_swallow_answers(proxy, true); // so that it cannot reconnect at once
     proxy_cut(proxy);
     ck_assert(within(1000, not_held, rig.guard, &hold)); // long before any expiry
+    ck_assert_uint_eq(rig.guard->strategy->reconnects(rig.guard), 0);
     proxy_swallow_answers(proxy, false);
     proxy_cut(proxy);
     ck_assert(within(3000, guard_held, rig.guard, &hold)); // the same session: still ours
+    ck_assert_uint_ge(rig.guard->strategy->reconnects(rig.guard), 1);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     check_works(&rig, rig.guard);
     rig_close(&rig);
     proxy_stop(proxy);
+}
+END_TEST
+
+// Longer than the timeout of the session, first in line and then inside: it lives, by our own clock
+// too, although nobody asks for anything.
+START_TEST(zookeeper_session_is_kept_alive)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &zookeeper, &(struct rig_options){.ttl_ms = 2000, .max_hold_ms = 60000}))
+        return;
+    struct guard *other = rig_second_guard(&rig);
+    struct guard_hold hold;
+    ck_assert_int_eq(enter_one(&rig, other, &hold), RC_OK);
+    struct entrance entrance;
+    entrance_begin(&entrance, &rig);
+    clock_sleep_ns(3 * NS_PER_S);
+    ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
+    ck_assert_int_eq(entrance_end(&entrance), RC_OK);
+    int64_t until_ns = clock_now_ns() + 5 * NS_PER_S;
+    while (clock_now_ns() < until_ns) {
+        ck_assert(guard_held(rig.guard, &entrance.hold));
+        clock_sleep_ns(20 * NS_PER_MS);
+    }
+    ck_assert_int_eq(guard_lift(rig.guard, NULL, &entrance.hold, 0), RC_OK); // the nodes are there
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
+    ck_assert_uint_eq(rig.guard->strategy->reconnects(rig.guard), 0);
+    guard_close(other);
+    rig_close(&rig);
+}
+END_TEST
+
+// Changes do not arrive, and the library does not know yet: our own clock does.
+START_TEST(zookeeper_silence_ends_trust)
+{
+    if (scratch_server(zookeeper.server) == NULL)
+        return;
+    struct proxy *proxy = proxy_start(scratch_server(zookeeper.server));
+    struct rig rig;
+    ck_assert(
+        rig_open(&rig, &zookeeper,
+                 &(struct rig_options){.zookeeper = proxy_address(proxy), .max_hold_ms = 60000}));
+    struct guard_hold hold;
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
+    struct zookeeper_session *session = session_of(&hold);
+    proxy_swallow_requests(proxy, true);
+    pthread_mutex_lock(&session->mutex); // as if the process had been stopped for that long
+    ck_assert(session->connected);
+    session->heard_ns -= session->timeout_ms * NS_PER_MS;
+    pthread_mutex_unlock(&session->mutex);
+    ck_assert(!guard_held(rig.guard, &hold));
+    ck_assert_int_eq(guard_lift(rig.guard, NULL, &hold, 0), RC_LOCK_LOST);
+    proxy_swallow_requests(proxy, false);
+    proxy_cut(proxy);
+    ck_assert(within(3000, guard_held, rig.guard, &hold)); // asked at once, and it lives
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
+// The process lives and keeps its session alive, but the holder is stuck.
+START_TEST(zookeeper_holder_is_stuck)
+{
+    struct rig rig;
+    size_t n = _i == 0 ? 1 : TEST_KEYS - 1;
+    if (!rig_open(&rig, &zookeeper, &(struct rig_options){.ttl_ms = 1000, .max_hold_ms = 1500}))
+        return;
+    struct guard *other = rig_second_guard(&rig);
+    struct guard_hold stuck, next, beside;
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &stuck), RC_OK);
+    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 5000, &next), RC_OK);
+    ck_assert_int_ge(clock_now_ns() - begin_ns, 1500 * NS_PER_MS);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 2500 * NS_PER_MS);
+    ck_assert(!guard_held(rig.guard, &stuck));
+    ck_assert_int_eq(guard_lift(rig.guard, NULL, &stuck, 0), RC_LOCK_LOST);
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, TEST_KEYS - 1, 1, 1000, &beside), RC_OK);
+    ck_assert(guard_held(rig.guard, &beside)); // the session itself is well
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &beside), RC_OK);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &stuck), RC_LOCK_LOST);
+    ck_assert(guard_held(other, &next));
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 1, 200, &beside), RC_LOCK_BUSY);
+    ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
+    guard_close(other);
+    rig_close(&rig);
 }
 END_TEST
 
@@ -242,6 +329,9 @@ int main(void)
     tcase_add_test(cases, zookeeper_session_expires);
     tcase_add_test(cases, zookeeper_session_expires_while_waiting);
     tcase_add_test(cases, zookeeper_connection_breaks);
+    tcase_add_test(cases, zookeeper_session_is_kept_alive);
+    tcase_add_test(cases, zookeeper_silence_ends_trust);
+    tcase_add_loop_test(cases, zookeeper_holder_is_stuck, 0, 2);
     tcase_add_test(cases, zookeeper_answer_to_create_lost);
     tcase_add_loop_test(cases, zookeeper_delete_lost, 0, 2);
     tcase_add_test(cases, places_are_found_also_past_the_wrap);

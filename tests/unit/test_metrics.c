@@ -136,6 +136,68 @@ START_TEST(gauges_of_one_name_share_their_head)
 }
 END_TEST
 
+START_TEST(what_is_asked_for_may_be_a_counter)
+{
+    struct metrics *metrics = new_metrics();
+    int64_t seven = 7;
+    metrics_counter(metrics, "reconnects_total", "backend=\"database\"", "Lost and made again",
+                    read_number, &seven);
+    metrics_counter(metrics, "reconnects_total", "backend=\"redis-lock\"", "Lost and made again",
+                    read_number, &seven);
+    char *text = render(metrics);
+    ck_assert_ptr_nonnull(strstr(text, "# HELP reconnects_total Lost and made again\n"
+                                       "# TYPE reconnects_total counter\n"
+                                       "reconnects_total{backend=\"database\"} 7\n"
+                                       "reconnects_total{backend=\"redis-lock\"} 7\n"));
+    free(text);
+    metrics_free(metrics);
+}
+END_TEST
+
+// Every event and histogram has its own name, and all of them show up by endpoint and strategy.
+START_TEST(everything_that_is_counted_is_shown)
+{
+    static const char *const names[] = {
+        "holdfast_guard_acquired_total",
+        "holdfast_guard_enter_failed_total",
+        "holdfast_guard_lost_total",
+        "holdfast_lease_renewals_total",
+        "holdfast_lease_renewals_failed_total",
+        "holdfast_lease_renewals_ended_total",
+        "holdfast_stale_tokens_refused_total",
+        "holdfast_conflicts_total",
+        "holdfast_section_retries_total",
+        "holdfast_replays_total",
+        "holdfast_unknown_commits_resolved_total",
+        "holdfast_deadline_missed_total",
+        "holdfast_guard_wait_seconds_count",
+        "holdfast_guard_hold_seconds_count",
+        "holdfast_commit_seconds_count",
+        "holdfast_batch_size_count",
+        "holdfast_lane_depth_count",
+    };
+    ck_assert_uint_eq(ARRAY_LENGTH(names), METRIC_EVENT_COUNT + METRIC_HISTOGRAM_COUNT);
+    struct metrics *metrics = new_metrics();
+    const struct strategy *strategy = strategy_find("lock-table");
+    for (int i = 0; i < METRIC_EVENT_COUNT; i++)
+        metrics_count(metrics, (enum metric_event)i, ENDPOINT_LOTTERY, strategy, 1);
+    for (int i = 0; i < METRIC_HISTOGRAM_COUNT; i++)
+        metrics_observe(metrics, (enum metric_histogram)i, ENDPOINT_LOTTERY, strategy, 1);
+    // A lost lock of no endpoint that is known is counted nowhere, and does no harm.
+    metrics_count(metrics, METRIC_LOST, ENDPOINT_COUNT, strategy, 1);
+    char *text = render(metrics);
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        char line[160];
+        snprintf(line, sizeof line, "%s{endpoint=\"lottery\",strategy=\"lock-table\"} 1", names[i]);
+        check_line(text, line);
+    }
+    check_line(text, "holdfast_lane_depth_bucket{endpoint=\"lottery\",strategy=\"lock-table\","
+                     "le=\"1\"} 1");
+    free(text);
+    metrics_free(metrics);
+}
+END_TEST
+
 START_TEST(process_describes_itself)
 {
     struct metrics *metrics = new_metrics();
@@ -200,6 +262,8 @@ int main(void)
     tcase_add_test(tests, requests_by_operation_and_status);
     tcase_add_test(tests, too_many_names_do_no_harm);
     tcase_add_test(tests, gauges_of_one_name_share_their_head);
+    tcase_add_test(tests, what_is_asked_for_may_be_a_counter);
+    tcase_add_test(tests, everything_that_is_counted_is_shown);
     tcase_add_test(tests, process_describes_itself);
     tcase_add_test(tests, threads_lose_nothing);
     suite_add_tcase(suite, tests);

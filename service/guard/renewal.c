@@ -1,0 +1,261 @@
+// Problem: a lease must be longer than the slowest honest section, and as short as possible for
+// those who wait behind a holder that died. No length is both.
+//
+// Approach: leases are short, and one thread extends those of all holds that are inside. It always
+// serves the one that is due first. A question is given up after a sixth of the lease, and a server
+// that did not answer is not asked again at once for the next hold: all holds of its guard step
+// back, so that between two silences everybody else has a turn. With a third until due and a sixth
+// lost to each of two silent servers, a third is left for one that answers. After lock.max_hold_ms
+// a hold is renewed no more: a worker that is stuck loses its lock although its process is alive.
+//
+// What breaks it: nothing that it does is needed for numbers to be right; a lease that runs out too
+// soon only costs a second attempt. A database that is silent holds the thread for a second at
+// least, whatever the lease (see db_limit_waits).
+#include "guard/renewal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "guard/guard.h"
+#include "guard/traced.h"
+#include "metrics/metrics.h"
+#include "store/db.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define NOTHING_DUE INT64_MAX
+
+struct renewal {
+    const struct guard_settings *settings;
+    struct store *store;
+    struct metrics *metrics;
+    struct db *db; // the thread's; NULL until it is needed
+    pthread_t thread;
+
+    pthread_mutex_t mutex;    // protects everything below, and `renewal` of every hold
+    pthread_cond_t earlier;   // something is due before wakes_ns, or stopping
+    pthread_cond_t done;      // `busy` has changed
+    struct guard_hold *holds; // being renewed, in no order
+    struct guard_hold *busy;  // the thread is asking for this one, without the mutex
+    int64_t wakes_ns;         // when the thread looks again by itself
+    bool stopping;
+};
+
+static int64_t part_of_ttl(const struct renewal *renewal, int64_t divisor)
+{
+    return renewal->settings->lock_ttl_ms * NS_PER_MS / divisor;
+}
+
+// At a third of the lease or up to a fifth earlier, so that many do not stay in step.
+static int64_t next_due(const struct renewal *renewal, int64_t now_ns)
+{
+    int64_t jitter_ns = (int64_t)random_below((uint64_t)part_of_ttl(renewal, 15) + 1);
+    return now_ns + part_of_ttl(renewal, 3) - jitter_ns;
+}
+
+static void count(struct renewal *renewal, enum metric_event event, const struct guard_hold *hold)
+{
+    metrics_count(renewal->metrics, event, endpoint_of_counter(hold->keys[0]),
+                  hold->renewal.guard->strategy, 1);
+}
+
+// ---- the list; all with the mutex held ----------------------------------------------------------
+
+static void link_hold(struct renewal *renewal, struct guard_hold *hold)
+{
+    hold->renewal.next = renewal->holds;
+    hold->renewal.link = &renewal->holds;
+    if (renewal->holds != NULL)
+        renewal->holds->renewal.link = &hold->renewal.next;
+    renewal->holds = hold;
+}
+
+static void unlink_hold(struct guard_hold *hold)
+{
+    if (hold->renewal.link == NULL)
+        return;
+    *hold->renewal.link = hold->renewal.next;
+    if (hold->renewal.next != NULL)
+        hold->renewal.next->renewal.link = hold->renewal.link;
+    hold->renewal.link = NULL;
+}
+
+static struct guard_hold *first_due(const struct renewal *renewal)
+{
+    struct guard_hold *first = renewal->holds;
+    for (struct guard_hold *hold = first; hold != NULL; hold = hold->renewal.next) {
+        if (hold->renewal.due_ns < first->renewal.due_ns)
+            first = hold;
+    }
+    return first;
+}
+
+// ---- the thread ---------------------------------------------------------------------------------
+
+static struct db *connection(struct renewal *renewal)
+{
+    if (renewal->db == NULL && db_new(renewal->store, &renewal->db) == RC_OK)
+        db_limit_waits(renewal->db, part_of_ttl(renewal, 6) / NS_PER_MS);
+    return renewal->db;
+}
+
+// Without the mutex: the server is asked.
+static enum rc ask(struct renewal *renewal, const struct guard_hold *hold, int64_t *ret_expires_ns)
+{
+    struct guard *guard = hold->renewal.guard;
+    struct db *db = connection(renewal);
+    if (db == NULL)
+        return RC_BACKEND_UNAVAILABLE;
+    int64_t deadline_ns = clock_now_ns() + part_of_ttl(renewal, 6), expires_ns = hold->expires_ns;
+    return guard->strategy->renew(
+        guard, db, hold, deadline_ns < expires_ns ? deadline_ns : expires_ns, ret_expires_ns);
+}
+
+static void lose(struct renewal *renewal, struct guard_hold *hold, const char *why)
+{
+    const struct strategy *strategy = hold->renewal.guard->strategy;
+    hold->expires_ns = 0;
+    traced_lost(renewal->metrics, endpoint_of_counter(hold->keys[0]), strategy, hold);
+    LOG_WARNING("%s of %s was lost: %s", strategy->name, hold->keys[0], why);
+    unlink_hold(hold);
+}
+
+// The server behind this guard is silent: its other holds need not ask the same now.
+static void step_back(struct renewal *renewal, const struct guard *guard)
+{
+    int64_t again_ns = clock_now_ns() + part_of_ttl(renewal, 12);
+    for (struct guard_hold *hold = renewal->holds; hold != NULL; hold = hold->renewal.next) {
+        if (hold->renewal.guard == guard && hold->renewal.due_ns < again_ns)
+            hold->renewal.due_ns = again_ns;
+    }
+}
+
+// With the mutex held; releases it while the server is asked. The hold stays where it is meanwhile,
+// because renewal_remove waits for it.
+static void renew(struct renewal *renewal, struct guard_hold *hold)
+{
+    struct guard *guard = hold->renewal.guard;
+    int64_t now_ns = clock_now_ns(), expires_ns = 0;
+    if (now_ns >= hold->expires_ns) {
+        lose(renewal, hold, "its lease ran out before it was extended");
+        return;
+    }
+    if (now_ns >= hold->renewal.until_ns) {
+        count(renewal, METRIC_RENEWAL_ENDED, hold);
+        LOG_WARNING("%s of %s is renewed no more: held for longer than lock.max_hold_ms",
+                    guard->strategy->name, hold->keys[0]);
+        unlink_hold(hold);
+        return;
+    }
+    renewal->busy = hold;
+    pthread_mutex_unlock(&renewal->mutex);
+    enum rc rc = ask(renewal, hold, &expires_ns);
+    pthread_mutex_lock(&renewal->mutex);
+    renewal->busy = NULL;
+    pthread_cond_broadcast(&renewal->done);
+    if (rc == RC_OK) {
+        hold->expires_ns = expires_ns;
+        hold->renewal.due_ns = next_due(renewal, now_ns);
+        count(renewal, METRIC_RENEWED, hold);
+    } else if (rc == RC_LOCK_LOST) {
+        lose(renewal, hold, "it is no longer ours");
+    } else {
+        count(renewal, METRIC_RENEW_FAILED, hold);
+        step_back(renewal, guard);
+    }
+}
+
+static void wait_until(struct renewal *renewal, int64_t wakes_ns)
+{
+    renewal->wakes_ns = wakes_ns;
+    if (wakes_ns == NOTHING_DUE) {
+        pthread_cond_wait(&renewal->earlier, &renewal->mutex);
+        return;
+    }
+    struct timespec until = {.tv_sec = wakes_ns / NS_PER_S, .tv_nsec = wakes_ns % NS_PER_S};
+    pthread_cond_timedwait(&renewal->earlier, &renewal->mutex, &until);
+}
+
+static void *run(void *arg)
+{
+    struct renewal *renewal = arg;
+    pthread_mutex_lock(&renewal->mutex);
+    while (!renewal->stopping) {
+        struct guard_hold *hold = first_due(renewal);
+        if (hold != NULL && clock_now_ns() >= hold->renewal.due_ns)
+            renew(renewal, hold);
+        else
+            wait_until(renewal, hold != NULL ? hold->renewal.due_ns : NOTHING_DUE);
+    }
+    pthread_mutex_unlock(&renewal->mutex);
+    return NULL;
+}
+
+// ---- the callers --------------------------------------------------------------------------------
+
+// The thread mostly sleeps until something that has left long since would have been due, and is not
+// woken for what comes later than that: entering costs no switch of threads.
+void renewal_add(struct renewal *renewal, struct guard *guard, struct guard_hold *hold)
+{
+    hold->renewal.guard = guard;
+    hold->renewal.due_ns = next_due(renewal, hold->entered_ns);
+    hold->renewal.until_ns = hold->entered_ns + renewal->settings->lock_max_hold_ms * NS_PER_MS;
+    pthread_mutex_lock(&renewal->mutex);
+    link_hold(renewal, hold);
+    if (hold->renewal.due_ns < renewal->wakes_ns)
+        pthread_cond_signal(&renewal->earlier);
+    pthread_mutex_unlock(&renewal->mutex);
+}
+
+void renewal_remove(struct renewal *renewal, struct guard_hold *hold)
+{
+    pthread_mutex_lock(&renewal->mutex);
+    while (renewal->busy == hold)
+        pthread_cond_wait(&renewal->done, &renewal->mutex);
+    unlink_hold(hold);
+    pthread_mutex_unlock(&renewal->mutex);
+}
+
+enum rc renewal_new(const struct guard_settings *settings, struct store *store,
+                    struct metrics *metrics, struct renewal **ret_renewal)
+{
+    struct renewal *renewal = calloc(1, sizeof *renewal);
+    if (renewal == NULL)
+        return RC_NO_MEMORY;
+    renewal->settings = settings;
+    renewal->store = store;
+    renewal->metrics = metrics;
+    pthread_mutex_init(&renewal->mutex, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&renewal->earlier, &monotonic);
+    pthread_cond_init(&renewal->done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&renewal->thread, NULL, run, renewal) != 0) {
+        pthread_cond_destroy(&renewal->earlier);
+        pthread_cond_destroy(&renewal->done);
+        pthread_mutex_destroy(&renewal->mutex);
+        free(renewal);
+        return RC_NO_MEMORY;
+    }
+    *ret_renewal = renewal;
+    return RC_OK;
+}
+
+void renewal_free(struct renewal *renewal)
+{
+    if (renewal == NULL)
+        return;
+    pthread_mutex_lock(&renewal->mutex);
+    renewal->stopping = true;
+    pthread_cond_signal(&renewal->earlier);
+    pthread_mutex_unlock(&renewal->mutex);
+    pthread_join(renewal->thread, NULL);
+    db_free(renewal->db);
+    pthread_cond_destroy(&renewal->earlier);
+    pthread_cond_destroy(&renewal->done);
+    pthread_mutex_destroy(&renewal->mutex);
+    free(renewal);
+}

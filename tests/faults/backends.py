@@ -1,0 +1,236 @@
+"""The servers behind the service, as private processes that a fault may stop, kill and start again.
+
+What they are run with stands in tests/support/stack.sh and nowhere else: its functions are asked for
+their commands. A server dies with the process that started it, however that ends, so that a fault
+that is interrupted leaves nothing behind; a file system for a full disk is mounted in a namespace
+that only its server has, and is gone with it.
+"""
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from cluster import ROOT, await_true
+
+START_S = 30
+WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
+
+
+def ask_stack(directory, words):
+    """What functions of stack.sh print, for a stack in this directory."""
+    script = f'. "{ROOT}/tests/support/stack.sh"; dir=$1; stack_init "$dir" || exit; {words}'
+    done = subprocess.run(["bash", "-c", script, "bash", directory], capture_output=True, check=False)
+    if done.returncode:
+        raise AssertionError(f"{words}: {done.stdout.decode()}{done.stderr.decode()}")
+    return done.stdout.decode()
+
+
+class Backend:
+    """One server: start, kill, stop, cont, restart."""
+
+    name = None
+
+    def __init__(self, directory):
+        self.directory = directory
+        variable = f"STACK_{self.name.upper()}_PORT"
+        self.port = int(ask_stack(directory, f'port=$(stack_free_port "${variable}") &&'
+                                             f' {variable}=$port && stack_save "$dir" && echo "$port"'))
+        self.log = open(f"{directory}/{self.name}.log", "ab")
+        self.process = None
+        self.command = None
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self, wait=True):
+        if self.command is None:
+            words = f'stack_spawn() {{ shift 2; printf "%s\\0" "$@"; }}; stack_start_{self.name} "$dir"'
+            self.command = ask_stack(self.directory, words).split("\0")[:-1]
+        self.process = subprocess.Popen(
+            [*WITH_PARENT, *self.wrapped()], cwd=f"{self.directory}/{self.name}",
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        if wait:
+            self.await_answer()
+        return self
+
+    def wrapped(self):
+        return self.command
+
+    def await_answer(self):
+        """Returns when it answers."""
+        def ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"{self.name} ended with {self.process.returncode}; see {self.log.name}")
+            return self.answers()
+        await_true(ready, START_S)
+
+    def answers(self):
+        raise NotImplementedError
+
+    def kill(self):
+        """As a power cut: nothing is written any more."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+        if self.process is not None:
+            self.process.wait()
+
+    def stop(self):
+        """It hangs: connections stay open, and nobody answers."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def cont(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def restart(self):
+        self.kill()
+        self.start()
+
+    def close(self):
+        self.kill()
+        self.log.close()
+
+
+class Mysql(Backend):
+    name = "mysql"
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.password = ask_stack(directory, 'echo "$STACK_PASSWORD"').strip()
+        self.room_mb = None  # a number: on a small file system, with so much room
+
+    @property
+    def url(self):
+        """Of the database in which tests make theirs."""
+        return f"mysql://root:{self.password}@{self.address}/holdfast_test"
+
+    def wrapped(self):
+        command = [*self.command, "--innodb-log-file-size=32M"]
+        if self.room_mb is None:
+            return command
+        # In a mount namespace of its own, on a small file system with a copy of the data.
+        used = subprocess.run(["du", "-sm", f"{self.directory}/mysql"], capture_output=True, text=True,
+                              check=True).stdout.split()[0]
+        size_mb = int(used) + self.room_mb
+        script = (f'mkdir -p "$1" && mount -t tmpfs -o size={size_mb}m tmpfs "$1" && cp -a "$2/." "$1"'
+                  ' && cd "$1" && shift 2 && exec "$@"')
+        data = re.escape(f"{self.directory}/mysql") + "(?=/|$)"
+        small = [re.sub(data, self.small, word) for word in command]
+        return ["unshare", "--mount", "sh", "-c", script, "sh", self.small, f"{self.directory}/mysql",
+                *small]
+
+    @property
+    def small(self):
+        return f"{self.directory}/small"
+
+    def inside(self, name=""):
+        """A path on the small file system, as seen from outside."""
+        return f"/proc/{self.process.pid}/root{self.small}/{name}"
+
+    def answers(self):
+        done = subprocess.run(
+            ["mariadb", "--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", str(self.port), "-u",
+             "root", "--connect-timeout=2", "-e", "USE holdfast_test"],
+            env=dict(os.environ, MYSQL_PWD=self.password), capture_output=True, check=False)
+        return done.returncode == 0
+
+
+class Redis(Backend):
+    name = "redis"
+
+    def answers(self):
+        return self.say("PING") == "+PONG"
+
+    def say(self, words):
+        """One command in one line; the first line of the answer, or None."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
+                connection.settimeout(5)
+                connection.sendall(words.encode() + b"\r\n")
+                return connection.makefile().readline().strip()
+        except OSError:
+            return None
+
+
+class Zookeeper(Backend):
+    name = "zookeeper"
+
+    def answers(self):
+        return self.say("ruok") == "imok"
+
+    def say(self, word):
+        """A word of four letters; the answer."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
+                connection.settimeout(5)
+                connection.sendall(word.encode())
+                return connection.makefile().read()
+        except OSError:
+            return None
+
+
+class Etcd(Backend):
+    name = "etcd"
+
+    def answers(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+class Stack:
+    """The servers that were asked for, in a directory of their own. Use with `with`."""
+
+    kinds = {kind.name: kind for kind in (Mysql, Redis, Zookeeper, Etcd)}
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="holdfast-faults-")
+        self.backends = {}
+
+    def __enter__(self):
+        return self
+
+    def __getitem__(self, name):
+        """The server of this name, running."""
+        if name not in self.backends:
+            self.backends[name] = self.kinds[name](self.directory)
+        backend = self.backends[name]
+        if backend.process is None or backend.process.poll() is not None:
+            backend.start()
+        return backend
+
+    def start(self, names):
+        """All of them at the same time."""
+        for name in names:
+            if name not in self.backends:
+                self.backends[name] = self.kinds[name](self.directory).start(wait=False)
+        for name in names:
+            for left in (2, 1, 0):
+                try:
+                    self.backends[name].await_answer()
+                    break
+                except AssertionError:  # somebody else took the port meanwhile
+                    self.backends[name].close()
+                    if not left:
+                        raise
+                    self.backends[name] = self.kinds[name](self.directory).start(wait=False)
+
+    def __exit__(self, *_):
+        for backend in self.backends.values():
+            backend.close()
+        for _ in range(50):  # what was killed may still be letting go of its files
+            shutil.rmtree(self.directory, ignore_errors=True)
+            if not os.path.exists(self.directory):
+                break
+            time.sleep(0.1)

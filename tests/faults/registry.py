@@ -1,0 +1,25 @@
+"""What a fault is: a function of a scene, with the strategies that it applies to."""
+
+import collections
+
+LOCKS = ("lock-table", "redis-lock", "zookeeper-lock", "etcd-lock")
+SERVER_LOCKS = LOCKS[1:]
+ALL = ("optimistic", "conditional", "row-lock") + LOCKS
+
+Fault = collections.namedtuple("Fault", "name number strategies act settings load soak convicts why")
+faults = {}
+
+
+class NotHere(Exception):
+    """The fault cannot be injected on this machine."""
+
+
+def fault(name, number, strategies=ALL, settings=None, load=None, soak=True, convicts=()):
+    """Registers the function below as the fault of this name. The number is that of the catalogue in
+    tests/README.md. `soak`: it may stand beside others in one scene. `convicts`: the scene must end with
+    one of these invariants broken, because what would have held was switched off."""
+    def register(act):
+        faults[name] = Fault(name, number, strategies, act, settings or {}, load or {}, soak, convicts,
+                             act.__doc__.split("\n")[0])
+        return act
+    return register

@@ -1,0 +1,365 @@
+"""Three instances on private servers, each behind links of its own, under load with a history.
+
+A fault is a function of a scene. It does its harm, shows that the harm was felt (`bit`), and undoes
+it. Then the scene asks for what must hold after every fault: each instance does work again, the load
+tester's checker finds nothing wrong with what clients saw, the database reconciles, and every
+instance ends by itself when it is asked to.
+"""
+
+import contextlib
+import functools
+import os
+import random
+import re
+import signal
+import time
+
+import backends
+from cluster import Instance, MysqlDatabase, await_true, flags, ledger, run
+from link import Link
+from loader import Running, urls
+
+LOCK_SERVERS = {"redis-lock": "redis", "zookeeper-lock": "zookeeper", "etcd-lock": "etcd"}
+INSTANCES = 3
+TTL_MS = 1000
+TIMEOUT_MS = 3000
+SETTINGS = {"lock.ttl_ms": TTL_MS, "lock.wait_ms": 2000, "request.timeout_ms": TIMEOUT_MS, "workers": 4}
+# Small enough that the machine, which runs everything else too, is not the fault.
+LOAD = {"scenario": "mixed", "mix": "deduct=70,read=10,issue=10,draw=10", "connections": 18, "skus": 2,
+        "users": 400, "think": "5ms", "timeout": "4s", "retry": 6, "duplicate": "10%", "duration": "1h"}
+# What a noisy machine may add to a time that the service promises.
+SLACK_S = 2.5
+RECOVERY_S = 2
+
+
+class NeverBit(AssertionError):
+    """The fault had no effect, so what followed proves nothing."""
+
+
+class Scene:
+    """Use with `with`. `settings` are added to every instance's; `load` to the load tester's flags."""
+
+    def __init__(self, stack, strategy, seed, settings=None, load=None, brief=False):
+        self.brief = brief
+        self.stack = stack
+        self.strategy = strategy
+        self.seed = seed
+        self.random = random.Random(f"{seed} {strategy}")
+        self.lock_server = LOCK_SERVERS.get(strategy)
+        self.settings = dict(SETTINGS, **{f"{endpoint}.strategy": strategy
+                                          for endpoint in ("stock", "coupon", "lottery")})
+        # Direct mode and lanes go different ways through the engine.
+        self.settings["combine.max_batch"] = self.random.choice((1, 256))
+        self.settings.update(settings or {})
+        self.load = {name: value for name, value in {**LOAD, **(load or {}), "seed": seed}.items()
+                     if value is not None}
+        self.instances = []
+        self.links = []
+        self.past = {}  # what instances that are gone had counted
+        self.bites = {}
+        self.slowest_s = 0
+        self.probes = 0
+        self.acknowledged = {}
+        self.files = 0
+        self.exits = contextlib.ExitStack()
+
+    # ---- beginning and end ---------------------------------------------------------------------
+
+    def __enter__(self):
+        try:
+            self.begin()
+        except BaseException:
+            self.exits.close()
+            raise
+        return self
+
+    def begin(self):
+        mysql = self.stack["mysql"]
+        os.environ["HOLDFAST_TEST_MYSQL"] = mysql.url
+        self.exits.callback(self.revive_backends)
+        self.database = MysqlDatabase()
+        self.exits.callback(self.drop)
+        done = run("migrate", "up", f"--store={self.database.store}")
+        if done.returncode:
+            raise AssertionError(f"migrate up: {done.stdout}{done.stderr}")
+        self.exits.callback(self.kill_instances)
+        for i in range(INSTANCES):
+            self.links.append({})
+            for name in filter(None, ("mysql", self.lock_server)):
+                link = Link(self.stack[name].address)
+                self.links[i][name] = link
+                self.exits.callback(link.close)
+            self.instances.append(None)
+            self.start(i, wait=False)
+        for instance in self.instances:
+            instance.await_listening()
+        answer = self.instances[0].call("PUT", "/v1/stock/PROBE", {"quantity": 1000000})
+        if answer.status != 201:
+            raise AssertionError(answer)
+        self.running = self.exits.enter_context(
+            Running(*urls(i.port for i in self.instances), *flags(self.load), "--quiet"))
+        await_true(self.is_loaded, 20)
+
+    def is_loaded(self):
+        if self.running.process.poll() is not None:
+            raise AssertionError(f"the load has ended: {self.running.end()}")
+        return self.done() > 20
+
+    def __exit__(self, *failed):
+        if failed[0] is not None and not issubclass(failed[0], KeyboardInterrupt):
+            self.show_logs()
+        self.exits.close()
+
+    def show_logs(self):
+        for i, instance in enumerate(self.instances):
+            if instance is not None:
+                lines = instance.read_log().splitlines()
+                print(f"  instance {i} said ({len(lines)} lines):", *lines[:3], *lines[3:][-6:],
+                      sep="\n    ")
+
+    def revive_backends(self):
+        for backend in self.stack.backends.values():
+            if backend.process.poll() is None:
+                backend.cont()
+
+    def drop(self):
+        # Dropping waits for whoever still uses it; the servers end with the run all the same.
+        with contextlib.suppress(AssertionError):
+            self.database.drop()
+
+    def kill_instances(self):
+        for instance in self.instances:
+            if instance is not None:
+                instance.kill()
+                instance.log.close()
+
+    # ---- instances -----------------------------------------------------------------------------
+
+    def start(self, i, wait=True, pause=None, **settings):
+        """Instance i, on the port that it had; settings' names have __ for dots."""
+        own = dict(self.settings)
+        store = self.database.store
+        for name, link in self.links[i].items():
+            if name == "mysql":
+                store = re.sub(r":\d+/", f":{link.port}/", store)
+            else:
+                own[name] = f"http://{link.address}" if name == "etcd" else link.address
+        own.update({name.replace("__", "."): value for name, value in settings.items()})
+        before = self.instances[i]
+        self.instances[i] = Instance(store, own, before.port if before else 0,
+                                     {"HOLDFAST_PAUSE": pause} if pause else None,
+                                     backends.WITH_PARENT)
+        if before:
+            before.log.close()
+        if wait:
+            self.instances[i].await_listening()
+        return self.instances[i]
+
+    def remember(self, i):
+        """Keeps what an instance has counted, before it ends."""
+        for series, value in self.instances[i].metrics():
+            if series[0].startswith("holdfast_"):
+                self.past[series] = self.past.get(series, 0) + value
+
+    def restart(self, i, **named):
+        """Ends instance i as an operator would, and starts it again."""
+        self.remember(i)
+        code = self.instances[i].stop()
+        if code != 0:
+            raise AssertionError(f"ended with {code}:\n{self.instances[i].read_log()}")
+        return self.start(i, **named)
+
+    @contextlib.contextmanager
+    def paused(self, i, point, action, times=20):
+        """Instance i, started again, stands at the point; goes on with the block's end. `stop`: the
+        whole process stands; `wait`: only the worker that came there."""
+        self.files += 1
+        file = f"{self.stack.directory}/paused-{os.getpid()}-{self.files}"
+        self.restart(i, pause=f"{point}@stock:{times}:{file}:{action}")
+        await_true(lambda: os.path.exists(file), 30)
+        if action == "stop":
+            await_true(lambda: self.is_stopped(i))
+        try:
+            yield
+        finally:
+            os.unlink(file)
+            self.resume(i)
+
+    def resume(self, i):
+        if self.instances[i].process.poll() is None:
+            self.instances[i].signal(signal.SIGCONT)
+
+    def is_stopped(self, i):
+        with open(f"/proc/{self.instances[i].process.pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] == "T"
+
+    def some(self, choices):
+        """All of them in an order of the seed's, or one of them if the scene is to be brief."""
+        shuffled = self.random.sample(choices, len(choices))
+        return shuffled[:1] if self.brief else shuffled
+
+    def link(self, i, name=None):
+        """The link of instance i to a server; to the strategy's lock server without a name, which
+        is the database where there is none."""
+        return self.links[i][name or self.lock_server or "mysql"]
+
+    # ---- what is seen --------------------------------------------------------------------------
+
+    def count(self, name, labels="", only=None):
+        """Sum of a metric over the instances that answer (or only these) and those that are gone."""
+        total = 0 if only is not None else sum(
+            value for series, value in self.past.items() if series[0] == name and labels in (series[1] or ""))
+        for i in range(len(self.instances)) if only is None else only:
+            with contextlib.suppress(OSError):
+                total += sum(value for series, value in self.instances[i].metrics()
+                             if series[0] == name and labels in (series[1] or ""))
+        return total
+
+    def harm(self, only=None):
+        """How often a lock was found lost or a writer refused, by whatever means."""
+        names = ("holdfast_guard_lost_total", "holdfast_stale_tokens_refused_total",
+                 "holdfast_conflicts_total")
+        return sum(self.count(name, only=only) for name in names)
+
+    def acquired(self, only=None):
+        """Times that a guard of stock was entered."""
+        return self.count("holdfast_guard_acquired_total", 'endpoint="stock"', only)
+
+    def done(self, only=None):
+        """Transactions of stock."""
+        return self.count("holdfast_commit_seconds_count", 'endpoint="stock"', only)
+
+    def lost(self, only=None):
+        return self.count("holdfast_guard_lost_total", only=only)
+
+    def bit(self, what, times=1):
+        """The fault was felt, so many times; nothing is felt zero times."""
+        if times <= 0:
+            raise NeverBit(f"the fault never bit: no {what}")
+        self.bites[what] = self.bites.get(what, 0) + int(times)
+
+    def await_more(self, what, read, by=1, limit_s=15):
+        """Waits until what `read` gives has grown."""
+        before = read()
+        try:
+            await_true(lambda: read() >= before + by, limit_s)
+        except AssertionError:
+            raise AssertionError(f"{what}: no more than {before} after {limit_s} s") from None
+
+    # ---- requests of our own -------------------------------------------------------------------
+
+    def probe(self, i, timeout_s=TIMEOUT_MS / 1000 + SLACK_S):
+        """One deduction at instance i, of a product that nobody else wants."""
+        self.probes += 1
+        key = f"probe-{self.probes}"
+        answer = self.instances[i].call("POST", "/v1/stock/PROBE/deduct", {"quantity": 1}, key,
+                                        timeout_s=timeout_s)
+        if answer.status == 200:
+            self.acknowledged[key] = answer.body["version"]
+        elif answer.status != 503 or not answer.headers["Retry-After"]:
+            raise AssertionError(f"neither done nor 503 with Retry-After: {answer}")
+        return answer
+
+    def refused(self, i):
+        """Within the deadline, a probe is answered 503; its problem's last word."""
+        begin = time.monotonic()
+        try:
+            answer = self.probe(i)
+        except TimeoutError:
+            raise AssertionError(f"no answer {time.monotonic() - begin:.1f} s after a request whose"
+                                 f" deadline was {TIMEOUT_MS} ms") from None
+        if answer.status != 503:
+            raise AssertionError(f"done without what it needs: {answer}")
+        return answer.body["type"].rpartition("/")[2]
+
+    def unready(self, i):
+        """The dependencies that /readyz of instance i says are not there."""
+        answer = self.instances[i].call("GET", "/readyz")
+        if answer.status != (200 if answer.body["ready"] else 503):
+            raise AssertionError(answer)
+        return [name for name, state in answer.body["dependencies"].items() if not state["ok"]]
+
+    def await_unready(self, i, name, limit_s=10):
+        await_true(lambda: name in self.unready(i), limit_s)
+
+    def recover(self, i, since, limit_s=RECOVERY_S):
+        """Instance i does work again, at most so long after `since`."""
+        while self.probe(i).status != 200:
+            if time.monotonic() - since > limit_s + 10:
+                raise AssertionError(f"instance {i} does not recover")
+            time.sleep(0.02)
+        took_s = time.monotonic() - since
+        if took_s > limit_s:
+            raise AssertionError(f"instance {i} recovered after {took_s:.2f} s, not {limit_s}")
+        self.slowest_s = max(self.slowest_s, took_s)
+
+    def recover_all(self, since, limit_s=RECOVERY_S):
+        for i in range(len(self.instances)):
+            self.recover(i, since, limit_s)
+
+    # ---- the verdict ---------------------------------------------------------------------------
+
+    def settle(self):
+        """Every link passes, and every instance does work."""
+        for links in self.links:
+            for link in links.values():
+                link.do("pass")
+        for i in range(len(self.instances)):
+            await_true(lambda: self.probe(i).status == 200, 20)
+
+    def end_load(self):
+        self.settle()
+        self.await_more("transactions after the fault", self.done, by=30, limit_s=20)
+        return self.running.end()
+
+    def judge(self):
+        """What must hold after every fault."""
+        result = self.end_load()
+        if result.code not in (0, 130) or result.report["check"]["violations"] != 0:
+            raise AssertionError(f"the load tester is not content: {result}")
+        if result.report["outcomes"]["ok"] < 50:
+            raise AssertionError(f"too little was done to prove anything: {result}")
+        rows = {row["request_key"]: row for row in ledger(self.instances[0].port, "stock/PROBE")}
+        for key, version in self.acknowledged.items():
+            if key not in rows or rows[key]["version"] != version:
+                raise AssertionError(f"{key} was acknowledged with version {version}: {rows.get(key)}")
+        self.stop_instances()
+        done = run("reconcile", f"--store={self.database.store}")
+        if done.returncode:
+            raise AssertionError(f"does not reconcile: {done.stdout}{done.stderr}")
+        return result
+
+    def convict(self, *slugs):
+        """What must be found where something was switched off that had to stop the harm."""
+        result = self.end_load()
+        if result.code != 1 or not set(slugs) & set(result.violated()):
+            raise AssertionError(f"the harm was not found: {result}")
+        self.bit("violations found", result.report["check"]["violations"])
+        self.stop_instances()
+        return result
+
+    def stop_instances(self):
+        for i, instance in enumerate(self.instances):
+            code = instance.stop()
+            if code != 0:
+                raise AssertionError(f"instance {i} ended with {code}:\n{instance.read_log()}")
+
+
+def usable_strategies(stack):
+    """The names of the strategies that protect a cluster, as a service with all servers says."""
+    settings = {"redis": stack["redis"].address, "zookeeper": stack["zookeeper"].address,
+                "lab": "off"}
+    if "etcd" in setting_names():
+        settings["etcd"] = f"http://{stack['etcd'].address}"
+    instance = Instance(f"sqlite:{stack.directory}/strategies.db", settings, prefix=backends.WITH_PARENT)
+    try:
+        listed = instance.await_listening().call("GET", "/v1/strategies").body["strategies"]
+    finally:
+        instance.stop()
+        instance.log.close()
+    return [s["name"] for s in listed if s["scope"] == "cluster" and s["usable"] and not s["lab_only"]]
+
+
+@functools.cache
+def setting_names():
+    return set(re.findall(r"^ *(?:--)?([a-z_]+(?:\.[a-z_]+)?) ", run("--help").stdout, re.MULTILINE))

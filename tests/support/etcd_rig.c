@@ -1,0 +1,45 @@
+// Lines are looked at past the guard, by questions of the test's own.
+#include "etcd_rig.h"
+
+#include "base/clock.h"
+
+#include <check.h>
+#include <stdio.h>
+
+const struct subject etcd = {.strategy = "etcd-lock", .server = "HOLDFAST_TEST_ETCD"};
+
+const char *etcd_test_server(void)
+{
+    return scratch_server(etcd.server);
+}
+
+bool within(int64_t limit_ms, bool (*true_now)(struct guard *, const struct guard_hold *),
+            struct guard *guard, const struct guard_hold *hold)
+{
+    int64_t limit_ns = clock_now_ns() + limit_ms * NS_PER_MS;
+    while (!true_now(guard, hold)) {
+        if (clock_now_ns() >= limit_ns)
+            return false;
+        clock_sleep_ns(NS_PER_MS);
+    }
+    return true;
+}
+
+bool not_held(struct guard *guard, const struct guard_hold *hold)
+{
+    return !guard_held(guard, hold);
+}
+
+size_t standing(const struct rig *rig)
+{
+    char prefix[ETCD_NAME_MAX];
+    snprintf(prefix, sizeof prefix, ETCD_LOCKS "%s/", rig->keys[0]);
+    return etcd_count(etcd_test_server(), prefix);
+}
+
+bool standing_soon(const struct rig *rig, size_t n)
+{
+    for (int tries = 0; tries < 300 && standing(rig) != n; tries++)
+        clock_sleep_ns(10 * NS_PER_MS);
+    return standing(rig) == n;
+}

@@ -1,0 +1,365 @@
+// Lost answers, late requests, broken watches, an etcd that stops, dies, forgets or wants a
+// password: what etcd-lock does about them.
+#include "base/clock.h"
+#include "etcd_rig.h"
+#include "proxy.h"
+
+#include "suite.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+// For the proxy, which knows no schemes.
+static const char *host(void)
+{
+    const char *slashes = strstr(etcd_test_server(), "://");
+    return slashes != NULL ? slashes + 3 : etcd_test_server();
+}
+
+// ---- the network --------------------------------------------------------------------------------
+
+// The key was made, but nobody said so: without asking for it the waiter would wait behind itself.
+START_TEST(etcd_answer_lost)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    struct rig rig;
+    ck_assert(rig_open(&rig, &etcd,
+                       &(struct rig_options){.etcd = proxy_address(proxy), .wait_ms = 20000}));
+    check_works(&rig, rig.guard);
+    struct guard *other = rig_second_guard(&rig);
+    struct entrance entrance;
+    struct guard_hold hold;
+    proxy_swallow_answers(proxy, true);
+    entrance_begin(&entrance, &rig);
+    ck_assert(standing_soon(&rig, 1)); // it bit
+    clock_sleep_ns(20 * NS_PER_MS);
+    proxy_swallow_answers(proxy, false);
+    proxy_cut(proxy);
+    ck_assert_int_eq(entrance_end(&entrance), RC_OK);
+    ck_assert_uint_eq(standing(&rig), 1);
+    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, 1, 100, &hold), RC_LOCK_BUSY);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
+    check_works(&rig, other);
+    ck_assert(standing_soon(&rig, 0));
+    guard_close(other);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
+// What a slow network was given is carried out later, in whichever order: the one who gave up must
+// not stand in the line then.
+START_TEST(etcd_acts_later)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    struct rig rig;
+    ck_assert(rig_open(
+        &rig, &etcd,
+        &(struct rig_options){.etcd = proxy_address(proxy), .wait_ms = 400, .ttl_ms = 20000}));
+    check_works(&rig, rig.guard);
+    struct guard *other = rig_second_guard(&rig);
+    struct guard_hold hold;
+    proxy_hold_requests(proxy);
+    clock_sleep_ns(20 * NS_PER_MS);
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 700 * NS_PER_MS);
+    check_works(&rig, other);
+    clock_sleep_ns(500 * NS_PER_MS); // the background has asked in vain
+    proxy_release_requests(proxy, _i == 1);
+    clock_sleep_ns(1500 * NS_PER_MS);
+    ck_assert(standing_soon(&rig, 0));
+    check_works(&rig, other);
+    check_works(&rig, rig.guard);
+    guard_close(other);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
+// The delete never arrived.
+START_TEST(etcd_delete_lost)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    struct rig rig;
+    ck_assert(rig_open(&rig, &etcd, &(struct rig_options){.etcd = proxy_address(proxy)}));
+    struct guard *other = rig_second_guard(&rig);
+    struct guard_hold hold;
+    size_t n = _i == 0 ? 1 : TEST_KEYS;
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &hold), RC_OK);
+    proxy_swallow_requests(proxy, true);
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 1500 * NS_PER_MS);
+    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 100, &hold), RC_LOCK_BUSY); // it bit
+    proxy_swallow_requests(proxy, false);
+    proxy_cut(proxy);
+    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 2000, &hold), RC_OK);
+    ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
+    ck_assert(standing_soon(&rig, 0));
+    guard_close(other);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
+// The answer to the delete is lost, and the delete repeated: that is not a lost lock.
+START_TEST(etcd_answer_to_delete_lost)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    char both[160];
+    snprintf(both, sizeof both, "%s,%s", proxy_address(proxy), host());
+    struct rig rig;
+    ck_assert(rig_open(&rig, &etcd, &(struct rig_options){.etcd = both}));
+    struct guard_hold hold;
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
+    proxy_swallow_answers(proxy, true);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK); // by the other address
+    ck_assert_uint_eq(standing(&rig), 0);
+    check_works(&rig, rig.guard);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
+START_TEST(etcd_watch_breaks)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    struct rig rig;
+    ck_assert(rig_open(
+        &rig, &etcd,
+        &(struct rig_options){.etcd = proxy_address(proxy), .wait = "notify", .wait_ms = 20000}));
+    struct guard *other = rig_second_guard(&rig);
+    struct guard_hold hold;
+    check_works(&rig, rig.guard);
+    ck_assert_int_eq(enter_one(&rig, other, &hold), RC_OK);
+    struct entrance entrance;
+    entrance_begin(&entrance, &rig);
+    ck_assert(standing_soon(&rig, 2));
+    clock_sleep_ns(50 * NS_PER_MS);
+    if (_i == 0) // it breaks, or says nothing any more
+        proxy_cut(proxy);
+    else
+        proxy_swallow_answers(proxy, true);
+    ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
+    clock_sleep_ns(50 * NS_PER_MS);
+    proxy_swallow_answers(proxy, false);
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(entrance_end(&entrance), RC_OK);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 3 * NS_PER_S);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
+    guard_close(other);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
+START_TEST(members_are_asked_in_turn)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    proxy_swallow_answers(proxy, true);
+    char members[200];
+    snprintf(members, sizeof members, "127.0.0.1:1,http://%s,%s/", proxy_address(proxy),
+             etcd_test_server());
+    struct rig rig;
+    ck_assert(rig_open(&rig, &etcd, &(struct rig_options){.etcd = members}));
+    check_works(&rig, rig.guard);
+    int64_t begin_ns = clock_now_ns();
+    check_works(&rig, rig.guard); // who answered last is asked first
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 500 * NS_PER_MS);
+    ck_assert_int_eq(guard_ping(rig.guard), RC_OK);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
+START_TEST(nobody_listens)
+{
+    check_nobody_listens(&etcd, &(struct rig_options){.etcd = "127.0.0.1:1", .wait_ms = 300});
+}
+END_TEST
+
+// ---- the server ---------------------------------------------------------------------------------
+
+// An etcd of our own, and a guard on it.
+static bool open_own(struct etcd_server *own, struct rig *rig, struct rig_options options)
+{
+    if (etcd_test_server() == NULL || !etcd_server_start(own))
+        return false;
+    options.etcd = own->address;
+    return rig_open(rig, &etcd, &options);
+}
+
+static void close_own(struct etcd_server *own, struct rig *rig)
+{
+    rig_close(rig);
+    etcd_server_stop(own);
+}
+
+// Both, those of questions and the watch.
+static bool reconnected(struct guard *guard, const struct guard_hold *hold)
+{
+    (void)hold;
+    return guard->strategy->reconnects(guard) >= 2;
+}
+
+START_TEST(etcd_is_killed)
+{
+    struct etcd_server own;
+    struct rig rig;
+    if (!open_own(&own, &rig,
+                  (struct rig_options){.wait = "notify", .wait_ms = 1000, .max_hold_ms = 60000}))
+        return;
+    struct guard_hold hold, next;
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
+    etcd_server_kill(&own);
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 1, 1, 5000, &next), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 1500 * NS_PER_MS);
+    ck_assert_int_eq(guard_ping(rig.guard), RC_BACKEND_UNAVAILABLE);
+    ck_assert(guard_held(rig.guard, &hold)); // its lease cannot have run out yet
+    etcd_server_restart(&own, false);
+    begin_ns = clock_now_ns();
+    struct entrance entrance;
+    entrance_begin(&entrance, &rig); // behind ourselves: the key is still there
+    clock_sleep_ns(300 * NS_PER_MS);
+    ck_assert(guard_held(rig.guard, &hold));
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
+    ck_assert_int_eq(entrance_end(&entrance), RC_OK);
+    ck_assert_uint_gt(entrance.hold.token, hold.token);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
+    ck_assert(within(2000, reconnected, rig.guard, NULL));
+    close_own(&own, &rig);
+}
+END_TEST
+
+// As after a restore from an old backup: leases and locks are gone, revisions begin again.
+START_TEST(etcd_loses_its_data)
+{
+    struct etcd_server own;
+    struct rig rig;
+    if (!open_own(&own, &rig, (struct rig_options){.max_hold_ms = 60000}))
+        return;
+    struct guard_hold before, after;
+    for (int i = 0; i < 5; i++)
+        check_works(&rig, rig.guard);
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &before), RC_OK);
+    etcd_server_kill(&own);
+    etcd_server_restart(&own, true);
+    ck_assert(within(4000, not_held, rig.guard, &before)); // by the next keep-alive
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &after), RC_OK);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
+    ck_assert_uint_lt(after.token, before.token);
+    ck_assert_int_eq(guard_lift(rig.guard, NULL, &after, before.token), RC_OK);
+    ck_assert_uint_gt(after.token, before.token);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &before), RC_LOCK_LOST);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &after), RC_OK);
+    close_own(&own, &rig);
+}
+END_TEST
+
+// Silent for longer than the lease: nobody says that it has ended, our own clock does.
+START_TEST(etcd_stops)
+{
+    struct etcd_server own;
+    struct rig rig;
+    if (!open_own(&own, &rig, (struct rig_options){.ttl_ms = 2000, .max_hold_ms = 60000}))
+        return;
+    struct guard_hold hold, late;
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
+    etcd_server_pause(&own);
+    int64_t begin_ns = clock_now_ns();
+    ck_assert(within(2500, not_held, rig.guard, &hold));
+    ck_assert_int_ge(clock_now_ns() - begin_ns, 1000 * NS_PER_MS);
+    begin_ns = clock_now_ns();
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 1, 1, 700, &late), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 1000 * NS_PER_MS);
+    etcd_server_resume(&own);
+    begin_ns = clock_now_ns();
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 1, 1, 5000, &late), RC_OK);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &late), RC_OK);
+    (void)guard_leave(rig.guard, NULL, &hold); // ours or not: etcd may have kept the lease
+    check_works(&rig, rig.guard);
+    close_own(&own, &rig);
+}
+END_TEST
+
+static void add_root(const char *address)
+{
+    static const char *const steps[][2] = {
+        {"/v3/auth/user/add", "{\"name\":\"root\",\"password\":\"o:p@q\"}"},
+        {"/v3/auth/role/add", "{\"name\":\"root\"}"},
+        {"/v3/auth/user/grant", "{\"user\":\"root\",\"role\":\"root\"}"},
+        {"/v3/auth/enable", "{}"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(steps); i++)
+        json_decref(etcd_tell(address, steps[i][0], steps[i][1]));
+}
+
+START_TEST(etcd_wants_a_password)
+{
+    struct etcd_server own;
+    struct rig rig;
+    if (etcd_test_server() == NULL || !etcd_server_start(&own))
+        return;
+    add_root(own.address);
+    static const char *const users[] = {"", "root:wrong@", "root:o:p@q@"};
+    for (size_t i = 0; i < ARRAY_LENGTH(users); i++) {
+        char address[128];
+        snprintf(address, sizeof address, "http://%s%s", users[i], own.address);
+        struct rig_options options = {.etcd = address, .wait_ms = 500, .wait = "notify"};
+        ck_assert(rig_open(&rig, &etcd, &options));
+        struct guard_hold hold;
+        enum rc rc = enter_one(&rig, rig.guard, &hold);
+        ck_assert_int_eq(rc, i < 2 ? RC_BACKEND_UNAVAILABLE : RC_OK);
+        if (rc == RC_OK) {
+            struct entrance entrance;
+            entrance_begin(&entrance, &rig);
+            clock_sleep_ns(100 * NS_PER_MS);
+            ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
+            ck_assert_int_eq(entrance_end(&entrance), RC_OK);
+            ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
+            check_works(&rig, rig.guard);
+        }
+        rig_close(&rig);
+    }
+    etcd_server_stop(&own);
+}
+END_TEST
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    Suite *suite = suite_create("etcd-lock, faults");
+    TCase *cases = tcase_create("recovery");
+    tcase_set_timeout(cases, 60);
+    tcase_add_test(cases, etcd_answer_lost);
+    tcase_add_loop_test(cases, etcd_acts_later, 0, 2);
+    tcase_add_loop_test(cases, etcd_delete_lost, 0, 2);
+    tcase_add_test(cases, etcd_answer_to_delete_lost);
+    tcase_add_loop_test(cases, etcd_watch_breaks, 0, 2);
+    tcase_add_test(cases, members_are_asked_in_turn);
+    tcase_add_test(cases, nobody_listens);
+    tcase_add_test(cases, etcd_is_killed);
+    tcase_add_test(cases, etcd_loses_its_data);
+    tcase_add_test(cases, etcd_stops);
+    tcase_add_test(cases, etcd_wants_a_password);
+    suite_add_tcase(suite, cases);
+    return suite_run(suite);
+}
