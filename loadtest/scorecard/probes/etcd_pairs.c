@@ -1,11 +1,13 @@
 // The ceiling of an etcd lock: pairs of a transaction that creates a key with a lease if it is not
 // there, and of deleting it, through the JSON gateway. Prints pairs a second.
 //
-//     etcd_pairs URL CLIENTS SECONDS
+//     etcd_pairs URL CLIENTS SECONDS [list]
 //
 // Each client is a thread with a kept-alive connection and a key of its own. etcd writes both steps
 // to its log before it answers, those of many clients together. The lease is granted once: a
-// service has one, not one a lock.
+// service has one, not one a lock. With `list` the keys beside one's own are read in between, as
+// who waits in line has to look who is ahead; with one client that is what a lock costs where
+// nobody competes.
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -23,6 +25,7 @@
 struct probe {
     const char *url;
     char lease[24]; // the gateway writes numbers of 64 bits as text
+    bool lists;
     int64_t until_ns;
 };
 
@@ -106,6 +109,14 @@ static void name_key(char ret_key[17])
     text_format(ret_key, 17, "%016lx", (unsigned long)number);
 }
 
+// Of base64's characters '/' is the last one.
+static bool list(struct client *client, const char *key)
+{
+    char range[96];
+    text_format(range, sizeof range, "{\"key\":\"%s\",\"range_end\":\"%.15s/\"}", key, key);
+    return !client->probe->lists || post(client, "/v3/kv/range", range, "\"count\":\"");
+}
+
 static void *lock_and_unlock(void *arg)
 {
     struct client *client = arg;
@@ -118,7 +129,7 @@ static void *lock_and_unlock(void *arg)
                 key, key, client->probe->lease);
     text_format(delete, sizeof delete, "{\"key\":\"%s\"}", key);
     while (clock_now_ns() < client->probe->until_ns &&
-           post(client, "/v3/kv/txn", create, "\"succeeded\":true") &&
+           post(client, "/v3/kv/txn", create, "\"succeeded\":true") && list(client, key) &&
            post(client, "/v3/kv/deleterange", delete, "\"deleted\":\"1\""))
         client->pairs++;
     return NULL;
@@ -144,12 +155,14 @@ static bool run(struct probe *probe, struct client *clients, int64_t n, int64_t 
 int main(int argc, char **argv)
 {
     int64_t n, seconds;
-    if (argc != 4 || !text_to_int64(argv[2], &n) || !text_to_int64(argv[3], &seconds) || n < 1 ||
-        n > CLIENTS_MAX || seconds < 1 || seconds > LEASE_S / 2) {
-        fputs("usage: etcd_pairs URL CLIENTS SECONDS\n", stderr);
+    bool lists = argc == 5 && strcmp(argv[4], "list") == 0;
+    if (argc != (lists ? 5 : 4) || !text_to_int64(argv[2], &n) ||
+        !text_to_int64(argv[3], &seconds) || n < 1 || n > CLIENTS_MAX || seconds < 1 ||
+        seconds > LEASE_S / 2) {
+        fputs("usage: etcd_pairs URL CLIENTS SECONDS [list]\n", stderr);
         return 2;
     }
-    struct probe probe = {.url = argv[1]};
+    struct probe probe = {.url = argv[1], .lists = lists};
     struct client *clients = calloc((size_t)n, sizeof *clients);
     if (clients == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return 2;

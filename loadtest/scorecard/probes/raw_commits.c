@@ -1,7 +1,10 @@
 // The ceiling of the database: the rows that a section writes, in the same tables, with no service
 // in front. Prints operations a second.
 //
-//     raw_commits STORE CONNECTIONS BATCH COUNTERS SECONDS
+//     raw_commits STORE CONNECTIONS BATCH COUNTERS SECONDS [RULE]
+//
+// RULE `conditional`, the default, writes first and reads what the row has become. `fenced` is what
+// a section with a lock does: it reads, then writes with the demand on version and token.
 //
 // BATCH operations share a transaction; 1 is one durable commit an operation, as in direct mode.
 // With one counter every connection writes the same row: one waits for the other's row lock, but
@@ -30,6 +33,7 @@
 struct work {
     struct store *store;
     int64_t connections, batch, counters, seconds;
+    enum update_rule rule;
     char prefix[48]; // of the counters' names
 };
 
@@ -56,14 +60,19 @@ static size_t share(const struct writer *writer, size_t i)
     return batch / writer->n + (i < batch % writer->n ? 1 : 0);
 }
 
-static void plan_changes(struct writer *writer)
+static void choose_counters(struct writer *writer)
 {
     const struct work *work = writer->work;
     uint64_t first = random_below((uint64_t)work->counters - writer->n + 1);
+    for (size_t i = 0; i < writer->n; i++)
+        name_counter(work, (int64_t)(first + i), writer->counters[i].name);
+}
+
+static void plan_changes(struct writer *writer)
+{
     for (size_t i = 0; i < writer->n; i++) {
-        struct counter *counter = &writer->counters[i];
+        const struct counter *counter = &writer->counters[i];
         int64_t taken = (int64_t)share(writer, i);
-        name_counter(work, (int64_t)(first + i), counter->name);
         writer->changes[i] = (struct counter_change){.before = *counter,
                                                      .remaining = counter->remaining - taken,
                                                      .version = counter->version + taken};
@@ -74,6 +83,7 @@ static void plan_changes(struct writer *writer)
 static void fill_rows(struct writer *writer)
 {
     struct ledger_row *row = writer->rows;
+    enum update_rule rule = writer->work->rule;
     for (size_t i = 0; i < writer->n; i++) {
         const struct counter *counter = &writer->counters[i];
         for (int64_t left = (int64_t)share(writer, i) - 1; left >= 0; left--, row++) {
@@ -84,24 +94,50 @@ static void fill_rows(struct writer *writer)
                                        .remaining = counter->remaining + left,
                                        .fingerprint = INT64_MAX / 3,
                                        .reason = "deduct",
-                                       .strategy = "conditional",
+                                       .token = rule == RULE_FENCED ? counter->version : 0,
                                        .created_at_ms = clock_wall_ms()};
             text_copy(row->counter, sizeof row->counter, counter->name);
+            text_copy(row->strategy, sizeof row->strategy, update_rule_name(rule));
             text_format(row->request_key, sizeof row->request_key, "%016lx%08x",
                         (unsigned long)key[0], (unsigned)key[1]);
         }
     }
 }
 
-static enum rc write_batch(struct writer *writer, struct db *db)
+static enum rc write_unread(struct writer *writer, struct db *db)
 {
     int64_t now_ms;
     plan_changes(writer);
     enum rc rc = db_begin(db, DB_BEGIN_WRITE_LATE);
     if (rc == RC_OK)
         rc = counter_save(db, RULE_CONDITIONAL, 0, writer->changes, writer->n);
+    return rc == RC_OK ? counter_load(db, writer->counters, writer->n, false, &now_ms) : rc;
+}
+
+// The token rises with every write, as a lock's does.
+static enum rc read_and_write(struct writer *writer, struct db *db)
+{
+    int64_t now_ms;
+    enum rc rc = counter_load(db, writer->counters, writer->n, false, &now_ms);
+    if (rc != RC_OK)
+        return rc;
+    plan_changes(writer);
+    rc = db_begin(db, DB_BEGIN_WRITE_LATE);
     if (rc == RC_OK)
-        rc = counter_load(db, writer->counters, writer->n, false, &now_ms);
+        rc = counter_save(db, RULE_FENCED, (uint64_t)writer->counters[0].version, writer->changes,
+                          writer->n);
+    for (size_t i = 0; rc == RC_OK && i < writer->n; i++) {
+        writer->counters[i].remaining = writer->changes[i].remaining;
+        writer->counters[i].version = writer->changes[i].version;
+    }
+    return rc;
+}
+
+static enum rc write_batch(struct writer *writer, struct db *db)
+{
+    choose_counters(writer);
+    bool reads = writer->work->rule == RULE_FENCED;
+    enum rc rc = reads ? read_and_write(writer, db) : write_unread(writer, db);
     if (rc != RC_OK)
         return rc;
     fill_rows(writer);
@@ -196,13 +232,19 @@ static bool parse(const char *text, int64_t max, int64_t *ret_value)
     return text_to_int64(text, ret_value) && *ret_value >= 1 && *ret_value <= max;
 }
 
+static bool parse_rule(const char *text, enum update_rule *ret_rule)
+{
+    *ret_rule = strcmp(text, "fenced") == 0 ? RULE_FENCED : RULE_CONDITIONAL;
+    return strcmp(text, update_rule_name(*ret_rule)) == 0;
+}
+
 int main(int argc, char **argv)
 {
-    struct work work = {0};
-    if (argc != 6 || !parse(argv[2], CONNECTIONS_MAX, &work.connections) ||
+    struct work work = {.rule = RULE_CONDITIONAL};
+    if (argc < 6 || argc > 7 || !parse(argv[2], CONNECTIONS_MAX, &work.connections) ||
         !parse(argv[3], BATCH_MAX, &work.batch) || !parse(argv[4], COUNTERS_MAX, &work.counters) ||
-        !parse(argv[5], 600, &work.seconds)) {
-        fputs("usage: raw_commits STORE CONNECTIONS BATCH COUNTERS SECONDS\n", stderr);
+        !parse(argv[5], 600, &work.seconds) || (argc == 7 && !parse_rule(argv[6], &work.rule))) {
+        fputs("usage: raw_commits STORE CONNECTIONS BATCH COUNTERS SECONDS [RULE]\n", stderr);
         return 2;
     }
     if (!set_up(argv[1], &work))

@@ -1,11 +1,12 @@
 // The ceiling of a ZooKeeper lock: pairs of creating and deleting an ephemeral node, with many in
 // flight on one session, as a busy service has them. Prints pairs a second.
 //
-//     zookeeper_pairs HOST:PORT IN_FLIGHT SECONDS
+//     zookeeper_pairs HOST:PORT IN_FLIGHT SECONDS [list]
 //
 // Asynchronous: the answer to a create sends the delete, whose answer sends the next create. The
-// server writes both to its log before it answers. Nothing else of a lock is in it: no queue, no
-// look at who is ahead, no watch.
+// server writes both to its log before it answers. With `list` the children are read in between, as
+// who waits in line has to look who is ahead; with one in flight that is what a lock costs a client
+// that nobody competes with. There is no watch.
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -31,6 +32,7 @@ struct probe {
     pthread_cond_t changed;
     bool connected;
     int failed; // ZooKeeper's code
+    bool lists;
     int64_t in_flight, pairs, until_ns;
     struct slot slots[IN_FLIGHT_MAX];
 };
@@ -60,13 +62,23 @@ static void on_deleted(int code, const void *data)
     create_node(slot);
 }
 
-static void on_created(int code, const char *path, const void *data)
+static void on_listed(int code, const struct String_vector *names, const void *data)
 {
-    (void)path;
+    (void)names;
     struct slot *slot = (struct slot *)data;
     if (code == ZOK)
         code = zoo_adelete(slot->probe->handle, slot->path, -1, on_deleted, slot);
     if (code != ZOK)
+        say(slot->probe, code);
+}
+
+static void on_created(int code, const char *path, const void *data)
+{
+    (void)path;
+    struct slot *slot = (struct slot *)data;
+    if (code != ZOK || !slot->probe->lists)
+        on_listed(code, NULL, data);
+    else if ((code = zoo_aget_children(slot->probe->handle, "/", 0, on_listed, slot)) != ZOK)
         say(slot->probe, code);
 }
 
@@ -133,9 +145,11 @@ int main(int argc, char **argv)
     static struct probe probe = {.mutex = PTHREAD_MUTEX_INITIALIZER,
                                  .changed = PTHREAD_COND_INITIALIZER};
     int64_t in_flight, seconds;
-    if (argc != 4 || !text_to_int64(argv[2], &in_flight) || !text_to_int64(argv[3], &seconds) ||
-        in_flight < 1 || in_flight > IN_FLIGHT_MAX || seconds < 1 || seconds > 600) {
-        fputs("usage: zookeeper_pairs HOST:PORT IN_FLIGHT SECONDS\n", stderr);
+    probe.lists = argc == 5 && strcmp(argv[4], "list") == 0;
+    if (argc != (probe.lists ? 5 : 4) || !text_to_int64(argv[2], &in_flight) ||
+        !text_to_int64(argv[3], &seconds) || in_flight < 1 || in_flight > IN_FLIGHT_MAX ||
+        seconds < 1 || seconds > 600) {
+        fputs("usage: zookeeper_pairs HOST:PORT IN_FLIGHT SECONDS [list]\n", stderr);
         return 2;
     }
     zoo_set_debug_level((ZooLogLevel)0); // silent: what fails is said below

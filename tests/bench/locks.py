@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""What do the locks cost? Each against what it cannot beat, and waiting in turn against spinning.
+
+    locks.py [--seconds N] [--rounds N] [--connections N] [--workers N] [PART...]
+
+PARTs are `direct` and `waiting`; both if none is named. Everything is measured once a round, in turns,
+and the medians' ratios are what counts: a machine's noise meets all of them.
+
+direct   One instance, one hot SKU, one transaction an operation. T: what a section does (read, update,
+         insert, commit), by one thread alone, without a lock. Z: a cycle of creating, listing and
+         deleting, by one client of the lock server alone. A lock whose server writes each step to its
+         disk does both one after the other: 1 / (1/T + 1/Z). Redis writes nothing: T.
+waiting  One hot key, by three instances of the service, and by three processes that do nothing but
+         lock: lock.wait=notify against spin, with the processor time of Redis, and the share of the
+         time in which the lock was held. Where that is near 1, the holds are the limit, and nobody can
+         be quicker by waiting better.
+
+Needs what `./dev bench` puts into the environment.
+"""
+
+import argparse
+import collections
+import os
+import re
+import statistics
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "loadtest", "scorecard"))
+import ceilings  # noqa: E402
+import load  # noqa: E402
+from rows import cluster, lock_settings, new_database  # noqa: E402
+
+SERVERS = {"redis-lock": None, "zookeeper-lock": "zookeeper", "etcd-lock": "etcd"}
+BARS = {"redis-lock": 0.55, "zookeeper-lock": 0.6, "etcd-lock": 0.6}
+WAITING_BAR = 3
+INSTANCES = 3
+CYCLES = re.compile(r"([\d.]+) acquisitions/s, Redis CPU ([\d.]+) %")
+
+
+def transactions(options):
+    """T."""
+    database = new_database("mariadb")
+    try:
+        return ceilings.run_probe(options, "raw_commits", database.store, 1, 1, 1, options.seconds, "fenced")
+    finally:
+        database.drop()
+
+
+def cycles(server, options):
+    """Z."""
+    address = cluster.need(f"HOLDFAST_TEST_{server.upper()}")
+    return ceilings.run_probe(options, f"{server}_pairs", address, 1, options.seconds, "list")
+
+
+def held_s(servers):
+    """Seconds in which the instances were inside the guard, until now."""
+    return sum(value for instance in servers.instances for (name, _), value in instance.metrics()
+               if name == "holdfast_guard_hold_seconds_sum")
+
+
+def service(strategy, wait, instances, options):
+    """Instances in direct mode, one hot SKU."""
+    def work(servers):
+        report, cores = load.run_load(
+            servers.ports, load.service_pids(servers), options.seconds, "--scenario", "deduct", "--skus", "1",
+            "--stock", str(load.STOCK), "--connections", str(options.connections))
+        load.check_alive(servers)
+        sample = load.sample(report, cores, load.service_metrics(servers))
+        if sample["violations"]:
+            raise load.Failed(f"{strategy}: {sample['violations']} violations")
+        return {"rate": sample["rate"], "p99_ms": sample["p99_ms"], "redis": cores.get("redis", 0.0),
+                "held": held_s(servers) / report["duration_s"], "cpu": cores}
+    settings = {**lock_settings(), "stock__strategy": strategy, "combine__max_batch": 1, "lock__wait": wait,
+                "workers": options.workers}
+    return load.with_servers("mariadb", instances, settings, work)
+
+
+def locks_alone(wait, options):
+    """redis-lock without a service and without a database."""
+    command = [os.path.join(ceilings.PROBES, "lock_cycles"), "redis-lock", str(INSTANCES), "8",
+               str(options.seconds), wait]
+    done = subprocess.run(command, capture_output=True, text=True, check=False,
+                          timeout=options.seconds + load.PATIENCE_S)
+    found = CYCLES.search(done.stdout)
+    if done.returncode or not found:
+        raise load.Failed(f"lock_cycles ended with {done.returncode}: {load.brief(done.stderr)}")
+    return {"rate": float(found.group(1)), "redis": float(found.group(2)) / 100}
+
+
+def parts(options):
+    """What is measured, by part and name."""
+    table = {"direct": {"T": lambda: transactions(options)}, "waiting": {}}
+    for server in filter(None, SERVERS.values()):
+        table["direct"][f"Z {server}"] = lambda server=server: cycles(server, options)
+    for strategy in SERVERS:
+        table["direct"][strategy] = lambda strategy=strategy: service(strategy, "notify", 1, options)
+    for wait in ("spin", "notify"):
+        table["waiting"][f"service {wait}"] = lambda wait=wait: service("redis-lock", wait, INSTANCES, options)
+        table["waiting"][f"locks alone {wait}"] = lambda wait=wait: locks_alone(wait, options)
+    return {name: work for part in options.parts or table for name, work in table[part].items()}
+
+
+def measure(options):
+    """Every name's samples, each a dictionary."""
+    samples = collections.defaultdict(list)
+    table = parts(options)
+    for number in range(options.rounds):
+        for name, work in table.items():
+            samples[name].append(work())
+            print(f"round {number + 1}: {name}: {samples[name][-1]['rate']:,.0f}/s", file=sys.stderr, flush=True)
+    return samples
+
+
+def median(samples, name, of="rate"):
+    return statistics.median(sample[of] for sample in samples[name])
+
+
+def verdict(ratio, bar):
+    return f"{ratio:.2f} | {bar} | {'yes' if ratio >= bar else 'NO'}"
+
+
+def show_direct(samples):
+    total = median(samples, "T")
+    print(f"T, one thread alone: {total:,.0f} transactions/s\n")
+    print("| direct, 1 instance | operations/s | p99 | Z | limit | of it | bar | kept |")
+    print("|---|---|---|---|---|---|---|---|")
+    for strategy, server in SERVERS.items():
+        z = median(samples, f"Z {server}") if server else None
+        limit = ceilings.in_turn(total, z) if z else total
+        rate = median(samples, strategy)
+        print(f"| {strategy} | {rate:,.0f} | {median(samples, strategy, 'p99_ms'):.0f} ms |"
+              f" {format(z, ',.0f') if z else '–'} | {limit:,.0f} | {verdict(rate / limit, BARS[strategy])} |")
+    print()
+
+
+def show_waiting(samples):
+    print(f"| hot key, {INSTANCES} instances | spin | notify | times | bar | kept | Redis, processors |"
+          " share of the time held |")
+    print("|---|---|---|---|---|---|---|---|")
+    for where in ("service", "locks alone"):
+        names = {wait: f"{where} {wait}" for wait in ("spin", "notify")}
+        rate = {wait: median(samples, name) for wait, name in names.items()}
+        redis = [f"{median(samples, name, 'redis'):.3f}" for name in names.values()]
+        held = [f"{median(samples, name, 'held'):.2f}" for name in names.values()] if where == "service" else []
+        print(f"| {where} | {rate['spin']:,.0f} | {rate['notify']:,.0f} |"
+              f" {verdict(rate['notify'] / rate['spin'], WAITING_BAR)} | {' → '.join(redis)} |"
+              f" {' → '.join(held) or '–'} |")
+    print()
+
+
+def default_workers():
+    """The setting's own."""
+    return int(re.search(r"^workers\s*=?\s*(\d+)", cluster.run("config").stdout, re.M).group(1))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=default_workers(), help="of an instance; the service's default")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="direct, waiting; both")
+    options = parser.parse_args()
+    if not set(options.parts) <= {"direct", "waiting"}:
+        parser.error(f"no such part: {' '.join(options.parts)}; there are direct and waiting")
+    options.ceiling_seconds = options.seconds  # of the probes, for how long they may take
+    print(f"{options.connections} connections, {options.workers} workers an instance, {options.seconds} s each,"
+          f" medians of {options.rounds} rounds\n", flush=True)
+    samples = measure(options)
+    if "T" in samples:
+        show_direct(samples)
+    if "service spin" in samples:
+        show_waiting(samples)
+
+
+if __name__ == "__main__":
+    main()
