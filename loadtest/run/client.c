@@ -36,15 +36,23 @@ static void reopen_due(struct client *client)
         line_open(client, CONTAINER_OF(timer, struct line, reopen));
 }
 
+// What was to begin within the duration begins, however late we are; nothing else does.
 static void arrive(struct client *client)
 {
     int64_t now_ns = client->now_ns - client->run->start_ns;
-    while (client->next_arrival_ns <= now_ns) {
+    int64_t end_ns = client->plan->duration_ns > 0 ? client->plan->duration_ns : INT64_MAX;
+    if (client->next_arrival_ns == INT64_MAX)
+        return;
+    while (client->next_arrival_ns <= now_ns && client->next_arrival_ns < end_ns) {
         if (!operation_begin(client, client->next_arrival_ns, false)) {
             client->next_arrival_ns = INT64_MAX;
             return;
         }
         client->next_arrival_ns = arrival_next(&client->arrival);
+    }
+    if (now_ns >= end_ns) {
+        client->next_arrival_ns = INT64_MAX;
+        client->exhausted = true;
     }
 }
 

@@ -154,7 +154,7 @@ class Arrivals(LoadCase):
             result = measured(url, "--template", self.template(), "--rate", 500, "--spacing", "even",
                               "--duration", "2s")
         self.assertEqual(result.code, 0, result)
-        self.assertAlmostEqual(result.report["operations"], 1000, delta=2)
+        self.assertEqual(result.report["operations"], 1000)
 
     def test_ramp(self):
         with constant() as url:
