@@ -9,10 +9,13 @@ its client lives and has no reason to doubt it.
 import re
 import socket
 import struct
+import time
 
 SUPER_SECRET = 0xB3415C00
 CLOSE_SESSION = -11
 PASSWORD_LENGTH = 16
+TRIES = 10
+PAUSE_S = 0.02
 
 
 def password_of(session):
@@ -32,23 +35,51 @@ def sessions(zookeeper):
     return {int(match.group(1)): int(match.group(2), 16) for match in found if match}
 
 
+def read_exactly(connection, length):
+    data = b""
+    while len(data) < length:
+        piece = connection.recv(length - len(data))
+        if not piece:
+            raise EOFError(f"ZooKeeper ended the connection after {len(data)} of {length} bytes")
+        data += piece
+    return data
+
+
 def receive(connection):
-    length = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))[0]
-    return connection.recv(length, socket.MSG_WAITALL)
+    return read_exactly(connection, struct.unpack(">i", read_exactly(connection, 4))[0])
 
 
 def send(connection, body):
     connection.sendall(struct.pack(">i", len(body)) + body)
 
 
-def end_session(zookeeper, session):
-    """Continues a session and closes it: its nodes are gone, and its client hears of it."""
+def continue_and_close(zookeeper, session):
+    """False if ZooKeeper does not know it."""
     with socket.create_connection(("127.0.0.1", zookeeper.port), 5) as connection:
         connection.settimeout(5)
         password = password_of(session)
         send(connection, struct.pack(">iqiqi", 0, 0, 10000, session, len(password)) + password + b"\0")
         granted = struct.unpack_from(">iiq", receive(connection))[2]
         if granted != session:
-            raise AssertionError(f"session {session:x} was not continued: {granted:x}")
+            return False
         send(connection, struct.pack(">ii", 1, CLOSE_SESSION))
         connection.recv(64)  # an answer, or the end
+        return True
+
+
+def end_session(zookeeper, session):
+    """Continues a session and closes it: its nodes are gone, and its client hears of it.
+
+    The client comes back as soon as we have taken its session over. ZooKeeper ends our connection
+    then, perhaps before we could close the session, and we take it over once more.
+    """
+    broken = None
+    for _ in range(TRIES):
+        try:
+            if continue_and_close(zookeeper, session) or broken:
+                return  # it is not known any more after a try that broke: that one has closed it
+            raise AssertionError(f"ZooKeeper does not know session {session:x}")
+        except (OSError, EOFError) as error:
+            broken = error
+            time.sleep(PAUSE_S)
+    raise AssertionError(f"session {session:x} was not closed in {TRIES} tries: {broken}")
