@@ -82,7 +82,8 @@ struct strategy {
     enum rc (*enter)(struct guard *guard, struct db *db, const char *const *keys, size_t n_keys,
                      int64_t deadline_ns, struct guard_hold *ret_hold);
     // RC_LOCK_LOST if it was no longer ours: what was saved meanwhile is judged by the update rule.
-    // RC_BACKEND_UNAVAILABLE if nobody answered: the lease's end frees it. Takes a bounded time.
+    // RC_BACKEND_UNAVAILABLE if nobody answered: it is asked again in the background, or the
+    // lease's end frees it. Takes a bounded time.
     enum rc (*leave)(struct guard *guard, struct db *db, struct guard_hold *hold);
 
     // Optional. Is the hold still to be trusted? Cheap, no I/O. NULL: judged by expires_ns alone.

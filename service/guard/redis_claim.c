@@ -163,12 +163,13 @@ static unsigned repeated_of(const struct redis_votes *votes)
     return bits;
 }
 
-enum rc redis_claim_release(struct redis_masters *masters, const struct redis_claim *claim,
+enum rc redis_claim_release(struct redis_masters *masters, struct redis_claim *claim,
                             int64_t expires_ns, int64_t limit_ns)
 {
     static const char *const none[] = {NULL};
     struct redis_votes votes;
     ask_about(masters, claim->had, REDIS_RELEASE, claim, none, limit_ns, &votes);
+    claim->sent = votes.asked & ~votes.answered;
     unsigned yes = redis_who_said(&votes, (int64_t)claim->n);
     // A second try that finds nothing does not tell: the first may have freed it, or it was lost.
     // Of one master we know that the lease was running. Of several it counts as silent.
@@ -180,14 +181,15 @@ enum rc redis_claim_release(struct redis_masters *masters, const struct redis_cl
     return redis_verdict(masters, &votes, yes);
 }
 
-void redis_claim_abandon(struct redis_masters *masters, const struct redis_claim *claim,
-                         bool unanswered, int64_t limit_ns)
+void redis_claim_abandon(struct redis_masters *masters, struct redis_claim *claim, bool unanswered,
+                         int64_t limit_ns)
 {
     char mark[NUMBER_MAX];
     text_format(mark, sizeof mark, "%" PRId64, unanswered ? claim->ttl_ms : 0);
     const char *const words[] = {mark, NULL};
     struct redis_votes votes;
     ask_about(masters, claim->sent, REDIS_ABANDON, claim, words, limit_ns, &votes);
+    claim->sent &= ~votes.answered;
 }
 
 enum rc redis_claim_renew(struct redis_masters *masters, const struct redis_claim *claim,

@@ -18,7 +18,7 @@
 struct redis_claim {
     char owner[REDIS_OWNER_MAX];
     int64_t ttl_ms;
-    unsigned sent; // the masters that were ever asked for it
+    unsigned sent; // the masters that were asked for it, and have not heard that it is over
     unsigned had;  // those that gave it, or may have
     size_t n;
     char locks[][REDIS_LOCK_MAX];
@@ -49,15 +49,16 @@ MUST_CHECK enum rc redis_claim_acquire(struct redis_masters *masters, struct red
                                        const struct redis_wish *wish, int64_t limit_ns,
                                        struct redis_grip *ret_grip);
 
-// RC_LOCK_LOST, or RC_BACKEND_UNAVAILABLE: nobody knows, the lease ends it. `expires_ns`, the
-// lease, tells a release that was repeated from a lock that was lost.
-MUST_CHECK enum rc redis_claim_release(struct redis_masters *masters,
-                                       const struct redis_claim *claim, int64_t expires_ns,
-                                       int64_t limit_ns);
+// RC_LOCK_LOST, or RC_BACKEND_UNAVAILABLE: nobody knows. `expires_ns`, the lease, tells a release
+// that was repeated from a lock that was lost. Whatever it says, claim->sent are those that did not
+// answer: abandon it there.
+MUST_CHECK enum rc redis_claim_release(struct redis_masters *masters, struct redis_claim *claim,
+                                       int64_t expires_ns, int64_t limit_ns);
 
-// Gives up the lock or the place in line. `unanswered`: a question may be carried out later still.
-void redis_claim_abandon(struct redis_masters *masters, const struct redis_claim *claim,
-                         bool unanswered, int64_t limit_ns);
+// Gives up the lock or the place in line, at all in claim->sent; who did not answer stays there.
+// `unanswered`: a question may be carried out later still.
+void redis_claim_abandon(struct redis_masters *masters, struct redis_claim *claim, bool unanswered,
+                         int64_t limit_ns);
 
 MUST_CHECK enum rc redis_claim_renew(struct redis_masters *masters, const struct redis_claim *claim,
                                      int64_t limit_ns, int64_t *ret_expires_ns);

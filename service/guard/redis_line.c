@@ -59,6 +59,13 @@ void redis_tenure_free(struct redis_tenure *tenure)
     free(tenure);
 }
 
+struct redis_claim *redis_tenure_end(struct redis_tenure *tenure)
+{
+    struct redis_claim *claim = tenure->claim;
+    free(tenure);
+    return claim;
+}
+
 void redis_tenure_begin(struct redis_tenure *tenure, uint64_t token, uint64_t tokens,
                         int64_t expires_ns)
 {

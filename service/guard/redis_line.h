@@ -33,6 +33,8 @@ MUST_CHECK struct redis_tenure *redis_tenure_new(const char *const *keys, size_t
                                                  const struct guard_settings *settings,
                                                  const char *name);
 void redis_tenure_free(struct redis_tenure *tenure); // NULL is fine
+// Frees it, save for the claim, which is the caller's to free.
+MUST_CHECK struct redis_claim *redis_tenure_end(struct redis_tenure *tenure);
 
 // It is held from now on, with so many tokens of which this is the highest.
 void redis_tenure_begin(struct redis_tenure *tenure, uint64_t token, uint64_t tokens,

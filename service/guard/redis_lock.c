@@ -21,7 +21,8 @@
 //   that lags is promoted: then there are two holders, and the tokens may start from 1 again. The
 //   stale holder's save is refused; tokens are lifted above the database's fence. Sets of keys need
 //   one Redis, not a cluster whose slots are apart. A holder that dies keeps the others out until
-//   the lease ends; a waiter that dies is passed over, because nobody listens for it any more.
+//   the lease ends; a waiter that dies is passed over, because nobody listens for it any more. A
+//   release that Redis did not answer is asked again in the background, while the lease lasts.
 //
 //   Several masters stand the loss of a minority, and no replica's lag: that is what Redlock's
 //   author made it for. Its critics (Kleppmann) say: a holder that was paused does not know that
@@ -47,6 +48,7 @@
 #include "guard/guard.h"
 #include "guard/redis_claim.h"
 #include "guard/redis_queue.h"
+#include "guard/redis_withdrawal.h"
 
 #include "base/text.h"
 
@@ -62,6 +64,7 @@ struct redis_lock {
     struct guard guard;
     const struct guard_settings *settings;
     struct redis_masters *masters;
+    struct redis_withdrawals *withdrawals;
     struct redis_queue *queue; // lock.wait = notify; else NULL
 };
 
@@ -74,6 +77,7 @@ static void redis_lock_close(struct guard *guard)
 {
     struct redis_lock *self = of(guard);
     redis_queue_free(self->queue);
+    redis_withdrawals_free(self->withdrawals);
     redis_masters_free(self->masters);
     free(self);
 }
@@ -92,8 +96,10 @@ static enum rc redis_lock_open(const struct guard_settings *settings, struct gua
         return RC_NO_MEMORY;
     self->settings = settings;
     enum rc rc = redis_masters_new(settings, &self->masters, ret_why);
+    if (rc == RC_OK)
+        rc = redis_withdrawals_new(self->masters, &self->withdrawals);
     if (rc == RC_OK && strcmp(settings->lock_wait, "notify") == 0)
-        rc = redis_queue_new(settings, self->masters, &self->queue);
+        rc = redis_queue_new(settings, self->masters, self->withdrawals, &self->queue);
     if (rc != RC_OK) {
         redis_lock_close(&self->guard);
         return rc;
@@ -103,13 +109,15 @@ static enum rc redis_lock_open(const struct guard_settings *settings, struct gua
 }
 
 // A question that got no answer may still be carried out, even later. Tell Redis that this owner
-// has given up; without an answer to that either, the lease ends the lock.
+// has given up; without an answer to that either, it is told again later.
 static void abandon(struct redis_lock *self, struct redis_claim *claim, int64_t limit_ns)
 {
     int64_t most_ns = clock_now_ns() + ABANDON_NS;
     redis_claim_abandon(self->masters, claim, true, limit_ns < most_ns ? limit_ns : most_ns);
+    redis_withdraw(self->withdrawals, claim, true);
 }
 
+// Takes ownership of the tenure where it fails.
 static enum rc spin(struct redis_lock *self, struct redis_tenure *tenure, int64_t limit_ns)
 {
     bool wait = strcmp(self->settings->lock_wait, "fail") != 0;
@@ -128,7 +136,9 @@ static enum rc spin(struct redis_lock *self, struct redis_tenure *tenure, int64_
         if (rc == RC_OK && wait && backoff_sleep(&backoff))
             continue;
         if (rc != RC_OK || tenure->claim->had != 0)
-            abandon(self, tenure->claim, limit_ns);
+            abandon(self, redis_tenure_end(tenure), limit_ns);
+        else
+            redis_tenure_free(tenure);
         return rc != RC_OK ? rc : RC_LOCK_BUSY;
     }
 }
@@ -140,8 +150,6 @@ static enum rc spin_alone(struct redis_lock *self, const char *const *keys, size
     enum rc rc = tenure != NULL ? spin(self, tenure, limit_ns) : RC_NO_MEMORY;
     if (rc == RC_OK)
         *ret_tenure = tenure;
-    else
-        redis_tenure_free(tenure);
     return rc;
 }
 
@@ -177,10 +185,9 @@ static enum rc redis_lock_leave(struct guard *guard, struct db *db, struct guard
         return RC_OK;
     enum rc rc =
         redis_claim_release(self->masters, tenure->claim, hold->expires_ns, now_ns + RELEASE_NS);
-    if (self->queue != NULL)
-        redis_queue_left(self->queue, tenure);
-    else
-        redis_tenure_free(tenure);
+    struct redis_claim *claim =
+        self->queue != NULL ? redis_queue_left(self->queue, tenure) : redis_tenure_end(tenure);
+    redis_withdraw(self->withdrawals, claim, false);
     return rc;
 }
 

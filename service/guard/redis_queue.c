@@ -14,6 +14,7 @@
 #include "guard/backoff.h"
 #include "guard/guard.h"
 #include "guard/redis_claim.h"
+#include "guard/redis_withdrawal.h"
 
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@
 struct redis_queue {
     const struct guard_settings *settings;
     struct redis_masters *masters;
+    struct redis_withdrawals *withdrawals;
     struct redis_listener *listener; // NULL: several masters
     struct redis_lines *lines;
     int64_t ttl_ns, ask_again_ns, tenure_ns;
@@ -36,13 +38,14 @@ static int64_t least(int64_t a, int64_t b)
 }
 
 enum rc redis_queue_new(const struct guard_settings *settings, struct redis_masters *masters,
-                        struct redis_queue **ret_queue)
+                        struct redis_withdrawals *withdrawals, struct redis_queue **ret_queue)
 {
     struct redis_queue *queue = calloc(1, sizeof *queue);
     if (queue == NULL)
         return RC_NO_MEMORY;
     queue->settings = settings;
     queue->masters = masters;
+    queue->withdrawals = withdrawals;
     queue->ttl_ns = settings->lock_ttl_ms * NS_PER_MS;
     queue->ask_again_ns = least(queue->ttl_ns / 3, ASK_AGAIN_NS);
     queue->tenure_ns = least(queue->ttl_ns / 3, TENURE_NS);
@@ -171,13 +174,12 @@ static enum rc ask_in_turn(struct redis_queue *queue, struct redis_line *line,
         return rc;
     settle(queue, tenure);
     int64_t now_ns = clock_now_ns();
-    if (rc == RC_LOCK_BUSY)
-        redis_claim_abandon(queue->masters, tenure->claim, tenure->claim->had != 0,
-                            now_ns + WITHDRAW_NS);
-    else
-        redis_claim_abandon(queue->masters, tenure->claim, true,
-                            least(limit_ns, now_ns + ABANDON_NS));
-    redis_tenure_free(tenure);
+    struct redis_claim *claim = redis_tenure_end(tenure);
+    bool unanswered = rc != RC_LOCK_BUSY || claim->had != 0;
+    redis_claim_abandon(queue->masters, claim, unanswered,
+                        rc == RC_LOCK_BUSY ? now_ns + WITHDRAW_NS
+                                           : least(limit_ns, now_ns + ABANDON_NS));
+    redis_withdraw(queue->withdrawals, claim, unanswered);
     return rc;
 }
 
@@ -215,8 +217,8 @@ bool redis_queue_pass(struct redis_queue *queue, struct redis_tenure *tenure, bo
            redis_line_pass(queue->lines, tenure);
 }
 
-void redis_queue_left(struct redis_queue *queue, struct redis_tenure *tenure)
+struct redis_claim *redis_queue_left(struct redis_queue *queue, struct redis_tenure *tenure)
 {
     redis_line_leave(queue->lines, tenure);
-    redis_tenure_free(tenure);
+    return redis_tenure_end(tenure);
 }

@@ -11,12 +11,16 @@
 #include <stdint.h>
 
 struct guard_settings;
+struct redis_claim;
 struct redis_masters;
 struct redis_queue;
+struct redis_withdrawals;
 
-// Both are borrowed. Starts no thread and connects to nothing yet.
+// All are borrowed. Starts no thread and connects to nothing yet.
 MUST_CHECK enum rc redis_queue_new(const struct guard_settings *settings,
-                                   struct redis_masters *masters, struct redis_queue **ret_queue);
+                                   struct redis_masters *masters,
+                                   struct redis_withdrawals *withdrawals,
+                                   struct redis_queue **ret_queue);
 void redis_queue_free(struct redis_queue *queue); // nobody may be in it; NULL is fine
 
 // RC_OK: *ret_tenure is held, its next token is ours. `name` is for the owner, if a new one is
@@ -29,8 +33,9 @@ MUST_CHECK enum rc redis_queue_enter(struct redis_queue *queue, const char *cons
 // claim, then call redis_queue_left. `trusted`: the hold was not lost.
 MUST_CHECK bool redis_queue_pass(struct redis_queue *queue, struct redis_tenure *tenure,
                                  bool trusted);
-// Frees the tenure.
-void redis_queue_left(struct redis_queue *queue, struct redis_tenure *tenure);
+// Frees the tenure, save for its claim, which is the caller's to free.
+MUST_CHECK struct redis_claim *redis_queue_left(struct redis_queue *queue,
+                                                struct redis_tenure *tenure);
 
 uint64_t redis_queue_reconnects(struct redis_queue *queue);
 
