@@ -103,7 +103,7 @@ class Mysql(Backend):
     def __init__(self, directory):
         super().__init__(directory)
         self.password = ask_stack(directory, 'echo "$STACK_PASSWORD"').strip()
-        self.room_mb = None  # a number: on a small file system, with so much room
+        self.room = None  # a process that keeps a small file system, which nobody else sees
 
     @property
     def url(self):
@@ -112,18 +112,11 @@ class Mysql(Backend):
 
     def wrapped(self):
         command = [*self.command, "--innodb-log-file-size=32M"]
-        if self.room_mb is None:
+        if self.room is None:
             return command
-        # In a mount namespace of its own, on a small file system with a copy of the data.
-        used = subprocess.run(["du", "-sm", f"{self.directory}/mysql"], capture_output=True, text=True,
-                              check=True).stdout.split()[0]
-        size_mb = int(used) + self.room_mb
-        script = (f'mkdir -p "$1" && mount -t tmpfs -o size={size_mb}m tmpfs "$1" && cp -a "$2/." "$1"'
-                  ' && cd "$1" && shift 2 && exec "$@"')
         data = re.escape(f"{self.directory}/mysql") + "(?=/|$)"
         small = [re.sub(data, self.small, word) for word in command]
-        return ["unshare", "--mount", "sh", "-c", script, "sh", self.small, f"{self.directory}/mysql",
-                *small]
+        return ["nsenter", f"--mount=/proc/{self.room.pid}/ns/mnt", *small]
 
     @property
     def small(self):
@@ -131,7 +124,31 @@ class Mysql(Backend):
 
     def inside(self, name=""):
         """A path on the small file system, as seen from outside."""
-        return f"/proc/{self.process.pid}/root{self.small}/{name}"
+        return f"/proc/{self.room.pid}/root{self.small}/{name}"
+
+    def move_in(self, room_mb):
+        """To a small file system with a copy of the data and so much room, which outlives the server."""
+        self.process.terminate()
+        self.process.wait(30)
+        used = subprocess.run(["du", "-sm", f"{self.directory}/mysql"], capture_output=True, text=True,
+                              check=True).stdout.split()[0]
+        script = (f'mkdir -p "$1" && mount -t tmpfs -o size={int(used) + room_mb}m tmpfs "$1"'
+                  ' && cp -a "$2/." "$1" && echo ready && exec sleep infinity')
+        self.room = subprocess.Popen(
+            [*WITH_PARENT, "unshare", "--mount", "sh", "-c", script, "sh", self.small, f"{self.directory}/mysql"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
+        if self.room.stdout.readline() != b"ready\n":
+            raise AssertionError(f"{self.name}: no small file system; see {self.log.name}")
+        self.start()
+
+    def move_out(self):
+        """Back to where it was, with what it had then."""
+        self.kill()
+        if self.room is not None:
+            self.room.kill()
+            self.room.communicate()
+            self.room = None
+        self.start()
 
     def answers(self):
         done = subprocess.run(
@@ -162,13 +179,14 @@ class Zookeeper(Backend):
     name = "zookeeper"
 
     def answers(self):
-        return self.say("ruok") == "imok"
+        """`ruok` is answered up to two seconds before anything else is; what is asked too early, never."""
+        return "Mode: " in (self.say("srvr", 1) or "")
 
-    def say(self, word):
+    def say(self, word, timeout_s=5):
         """A word of four letters; the answer."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
-                connection.settimeout(5)
+                connection.settimeout(timeout_s)
                 connection.sendall(word.encode())
                 return connection.makefile().read()
         except OSError:

@@ -5,13 +5,23 @@ import time
 from cluster import await_true
 from holders import ONE, others_go_on
 from registry import LOCKS, SERVER_LOCKS, fault
-from scene import INSTANCES, TIMEOUT_MS
+from scene import INSTANCES, TIMEOUT_MS, TTL_MS
 import etcd_api
 import zookeeper_wire
 
 EVERYBODY = range(INSTANCES)
 # So long that only a release, and never the end of a lease, explains that somebody goes on.
 LONG_LEASE = {"lock.ttl_ms": 30000, "lock.max_hold_ms": 60000}
+
+
+def await_still(scene):
+    """Who is inside may finish, until the lease's end; after that nobody saves."""
+    end, done = time.monotonic() + (TTL_MS + TIMEOUT_MS) / 1000, -1
+    while scene.done() > done:
+        if time.monotonic() > end:
+            raise AssertionError("saved without a lock")
+        done = scene.done()
+        time.sleep(0.5)
 
 
 @fault("lock-server-killed", 21, SERVER_LOCKS)
@@ -23,10 +33,7 @@ def lock_server_killed(scene):
         for i in EVERYBODY:
             scene.bit("requests refused", scene.refused(i) != "")
             scene.await_unready(i, scene.strategy)
-        done = scene.done()
-        time.sleep(0.5)
-        if scene.done() > done:
-            raise AssertionError("saved without a lock")
+        await_still(scene)
         server.start()
         scene.recover_all(time.monotonic())
 
