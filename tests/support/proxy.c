@@ -19,8 +19,16 @@
 #define PAIRS_MAX 64
 #define POLL_MS 5
 
+enum pair_state {
+    PAIR_OPEN,
+    PAIR_FROZEN,
+    PAIR_THAWED,   // its client's end is not passed on
+    PAIR_ORPHANED, // thawed, and the client has gone
+};
+
 struct pair {
     int client, server; // -1: free
+    enum pair_state state;
 };
 
 struct proxy {
@@ -29,7 +37,7 @@ struct proxy {
     char address[32];
     pthread_t thread;
     atomic_bool stopping, swallow_answers, swallow_requests, cut;
-    atomic_bool hold, released, newest_first;
+    atomic_bool hold, released, newest_first, freeze, thaw;
     struct pair pairs[PAIRS_MAX];
 };
 
@@ -51,14 +59,14 @@ static void accept_one(struct proxy *proxy)
         pair++;
     if (client < 0 || server < 0 || pair == proxy->pairs + PAIRS_MAX ||
         connect(server, (struct sockaddr *)&proxy->target, sizeof proxy->target) != 0) {
-        struct pair refused = {client, server};
+        struct pair refused = {.client = client, .server = server};
         close_pair(&refused);
         return;
     }
     int on = 1;
     setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    *pair = (struct pair){client, server};
+    *pair = (struct pair){.client = client, .server = server};
 }
 
 // False when the connection has ended.
@@ -82,8 +90,13 @@ static void serve_pair(struct proxy *proxy, struct pair *pair, const struct poll
     bool alive = true;
     if (fds[0].revents != 0)
         alive = carry(pair->client, pair->server, proxy->swallow_requests);
+    if (!alive && pair->state == PAIR_THAWED) {
+        pair->state = PAIR_ORPHANED;
+        alive = true;
+    }
+    bool unheard = proxy->swallow_answers || pair->state == PAIR_ORPHANED;
     if (alive && fds[1].revents != 0)
-        alive = carry(pair->server, pair->client, proxy->swallow_answers);
+        alive = carry(pair->server, pair->client, unheard);
     if (!alive)
         close_pair(pair);
 }
@@ -102,23 +115,45 @@ static void carry_held(struct proxy *proxy)
     }
 }
 
+static void turn(struct proxy *proxy, enum pair_state from, enum pair_state to)
+{
+    for (size_t i = 0; i < PAIRS_MAX; i++) {
+        if (proxy->pairs[i].client >= 0 && proxy->pairs[i].state == from)
+            proxy->pairs[i].state = to;
+    }
+}
+
+// What the test has asked for since the last look.
+static void obey(struct proxy *proxy)
+{
+    if (atomic_exchange(&proxy->cut, false))
+        for (size_t i = 0; i < PAIRS_MAX; i++)
+            close_pair(&proxy->pairs[i]);
+    if (atomic_exchange(&proxy->released, false)) {
+        carry_held(proxy);
+        proxy->hold = false;
+    }
+    if (proxy->freeze) {
+        turn(proxy, PAIR_OPEN, PAIR_FROZEN);
+        proxy->freeze = false; // the test waits for it
+    }
+    if (atomic_exchange(&proxy->thaw, false))
+        turn(proxy, PAIR_FROZEN, PAIR_THAWED);
+}
+
 static void *proxy_main(void *arg)
 {
     struct proxy *proxy = arg;
     while (!proxy->stopping) {
-        if (atomic_exchange(&proxy->cut, false))
-            for (size_t i = 0; i < PAIRS_MAX; i++)
-                close_pair(&proxy->pairs[i]);
-        if (atomic_exchange(&proxy->released, false)) {
-            carry_held(proxy);
-            proxy->hold = false;
-        }
+        obey(proxy);
         bool hold = proxy->hold;
         struct pollfd fds[1 + 2 * PAIRS_MAX] = {{.fd = proxy->listener, .events = POLLIN}};
         for (size_t i = 0; i < PAIRS_MAX; i++) {
-            int client = hold ? -1 : proxy->pairs[i].client;
-            fds[1 + 2 * i] = (struct pollfd){.fd = client, .events = POLLIN};
-            fds[2 + 2 * i] = (struct pollfd){.fd = proxy->pairs[i].server, .events = POLLIN};
+            const struct pair *pair = &proxy->pairs[i];
+            bool frozen = pair->state == PAIR_FROZEN;
+            bool unread = hold || frozen || pair->state == PAIR_ORPHANED;
+            fds[1 + 2 * i] = (struct pollfd){.fd = unread ? -1 : pair->client, .events = POLLIN};
+            fds[2 + 2 * i] = (struct pollfd){.fd = frozen ? -1 : pair->server, .events = POLLIN};
         }
         if (poll(fds, ARRAY_LENGTH(fds), POLL_MS) <= 0)
             continue;
@@ -144,7 +179,7 @@ struct proxy *proxy_start(const char *server)
     proxy->target.sin_port = htons((uint16_t)atoi(colon + 1));
     ck_assert_int_eq(inet_pton(AF_INET, host, &proxy->target.sin_addr), 1);
     for (size_t i = 0; i < PAIRS_MAX; i++)
-        proxy->pairs[i] = (struct pair){-1, -1};
+        proxy->pairs[i] = (struct pair){.client = -1, .server = -1};
 
     struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof local;
@@ -192,6 +227,18 @@ void proxy_release_requests(struct proxy *proxy, bool newest_first)
 {
     proxy->newest_first = newest_first;
     proxy->released = true;
+}
+
+void proxy_freeze(struct proxy *proxy)
+{
+    proxy->freeze = true;
+    while (proxy->freeze)
+        poll(NULL, 0, 1);
+}
+
+void proxy_thaw(struct proxy *proxy)
+{
+    proxy->thaw = true;
 }
 
 void proxy_cut(struct proxy *proxy)

@@ -24,5 +24,11 @@ void proxy_swallow_requests(struct proxy *proxy, bool swallow);
 void proxy_hold_requests(struct proxy *proxy);
 void proxy_release_requests(struct proxy *proxy, bool newest_first);
 
+// Nothing is carried any more on the connections that exist, nor is their end: a network that has
+// lost its way. New ones are served as usual. In force when it returns. Thawed, what was sent is
+// carried on; that a client has gone since, the server is not told.
+void proxy_freeze(struct proxy *proxy);
+void proxy_thaw(struct proxy *proxy);
+
 // Breaks all connections; new ones are accepted.
 void proxy_cut(struct proxy *proxy);
