@@ -106,9 +106,10 @@ int64_t batch_first_deadline(const struct batch *batch);
 MUST_CHECK enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
                                       size_t *ret_found);
 
-// After a COMMIT without an answer: looks up what became of it, for a while but not past the
-// deadline, and changes nothing.
+// After a COMMIT without an answer: waits until its transaction has ended, for a while but not past
+// the deadline, then looks up what is there and answers the accepted works with it.
 // RC_OK: it happened, and every outcome stands. RC_CONFLICT: it did not. RC_DUPLICATE: it did not,
-// and some of its keys are there, from another transaction. RC_OUTCOME_UNKNOWN: that could not be
-// asked.
-MUST_CHECK enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns);
+// but keys of some are there, from another transaction, and they are done. RC_OUTCOME_UNKNOWN: it
+// may have happened, or happen yet. ret_replays: how many were answered from others' transactions.
+MUST_CHECK enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns,
+                                         size_t *ret_replays);

@@ -2,8 +2,9 @@
 // answered with what that row says, or refused if it was used for something else.
 //
 // Keys are not looked up before they are inserted: that would cost every operation a fifth to a
-// third of its speed. They are looked up when an insert collides, and before a refusal is answered
-// (the first attempt may be why nothing is left).
+// third of its speed. They are looked up when an insert collides, before a refusal is answered (the
+// first attempt may be why nothing is left), and after a COMMIT without an answer, but not before
+// its transaction has ended.
 #include "engine/batch.h"
 
 #include "base/clock.h"
@@ -23,6 +24,11 @@
 struct found_rows {
     struct ledger_row *rows;
     size_t n, capacity;
+};
+
+// How many keys were found, and how many of their rows this very transaction wrote.
+struct tally {
+    size_t found, own;
 };
 
 static enum rc keep_row(void *arg, const struct ledger_row *row)
@@ -77,12 +83,25 @@ static enum rc replay(struct db *db, const struct ledger_row *row, struct work *
     return RC_OK;
 }
 
-enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
-                           size_t *ret_found)
+// As the transaction that was just tried wrote it? A twin of the request, committed by another one
+// after ours was rolled back, may have the same version, but hardly the same millisecond as well;
+// then its answer is right all the same, and only not marked as a replay.
+static bool is_own(const struct batch *batch, const struct ledger_row *row)
+{
+    const struct ledger_row *wrote = batch->rows, *end = batch->rows + 2 * batch->n_works;
+    while (wrote < end && strcmp(wrote->request_key, row->request_key) != 0)
+        wrote++;
+    return wrote < end && wrote->version == row->version &&
+           strcmp(wrote->counter, row->counter) == 0 && wrote->token == row->token &&
+           wrote->created_at_ms == row->created_at_ms;
+}
+
+// Answers the works in this state whose keys are in the ledger with what it says, and counts them
+// in `tally` as it goes. With `tried`, what the batch's own COMMIT left is no replay.
+static enum rc answer_found(struct batch *batch, struct db *db, enum work_state state, bool tried,
+                            struct tally *tally)
 {
     size_t n = batch_count(batch, state), filled = 0;
-    if (ret_found != NULL)
-        *ret_found = 0;
     if (n == 0)
         return RC_OK;
     const char **keys CLEANUP(free_memory) = calloc(n, sizeof *keys);
@@ -98,67 +117,73 @@ enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state s
     for (size_t i = 0; rc == RC_OK && i < found.n; i++) {
         for (size_t j = 0; rc == RC_OK && j < batch->n_works; j++) {
             struct work *work = &batch->works[j];
-            if (work->state == state &&
-                strcmp(work->operation->request_key, rows[i].request_key) == 0) {
-                rc = replay(db, &rows[i], work);
-                if (ret_found != NULL)
-                    ++*ret_found;
+            if (work->state != state ||
+                strcmp(work->operation->request_key, rows[i].request_key) != 0)
+                continue;
+            rc = replay(db, &rows[i], work);
+            if (rc != RC_OK)
+                break;
+            tally->found++;
+            if (tried && is_own(batch, &rows[i])) {
+                tally->own++;
+                work->operation->outcome.replayed = false;
             }
         }
     }
     return rc;
 }
 
-// ---- a COMMIT without an answer ----------------------------------------------------------------
-
-struct look_up {
-    const struct batch *batch;
-    size_t found, own;
-};
-
-// As this transaction wrote it? A twin of the request, committed by another one after ours was
-// rolled back, may have the same version, but not the same token or the same millisecond as well.
-static enum rc count_own(void *arg, const struct ledger_row *row)
+enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
+                           size_t *ret_found)
 {
-    struct look_up *look_up = arg;
-    const struct batch *batch = look_up->batch;
-    const struct ledger_row *wrote = batch->rows, *end = batch->rows + 2 * batch->n_works;
-    while (wrote < end && strcmp(wrote->request_key, row->request_key) != 0)
-        wrote++;
-    look_up->found++;
-    look_up->own += wrote < end && wrote->version == row->version &&
-                    strcmp(wrote->counter, row->counter) == 0 && wrote->token == row->token &&
-                    wrote->created_at_ms == row->created_at_ms;
-    return RC_OK;
+    struct tally tally = {0};
+    enum rc rc = answer_found(batch, db, state, false, &tally);
+    if (ret_found != NULL)
+        *ret_found = tally.found;
+    return rc;
 }
 
-enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns)
+// ---- a COMMIT without an answer ----------------------------------------------------------------
+
+// Waits until the transaction has ended, for it may not have: COMMIT may still be on its way, or
+// wait in the server. Its UPDATE was answered, so it holds its counters' rows until it ends, and
+// what it did can be seen before it lets go of them. We have them: nothing is still to come.
+static enum rc await_end(const struct batch *batch, struct db *db)
 {
-    size_t n = 0;
-    const char **keys CLEANUP(free_memory) = calloc(batch->n_works, sizeof *keys);
-    if (keys == NULL)
-        return RC_OUTCOME_UNKNOWN;
-    for (size_t i = 0; i < batch->n_works; i++) {
-        if (batch->works[i].state == WORK_ACCEPTED)
-            keys[n++] = batch->works[i].operation->request_key;
-    }
-    struct look_up look_up;
+    struct counter *rows CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *rows);
+    if (rows == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < batch->n_changes; i++)
+        rows[i] = batch->changes[i].before;
+    int64_t now_ms;
+    enum rc rc = db_begin(db, DB_BEGIN_WRITE);
+    if (rc == RC_OK)
+        rc = counter_load(db, rows, batch->n_changes, true, &now_ms);
+    db_rollback(db);
+    return rc;
+}
+
+enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns,
+                              size_t *ret_replays)
+{
+    size_t n = batch_count(batch, WORK_ACCEPTED);
+    struct tally tally = {0};
     enum rc rc = RC_OUTCOME_UNKNOWN;
     for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
         if (i > 0 && clock_now_ns() + UNKNOWN_PAUSE_NS >= deadline_ns)
             break;
         clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
-        look_up = (struct look_up){.batch = batch};
-        rc = ledger_find(db, keys, n, count_own, &look_up);
+        rc = await_end(batch, db);
+        if (rc == RC_OK)
+            rc = answer_found(batch, db, WORK_ACCEPTED, true, &tally);
     }
-    // It was one transaction: all or nothing. What else is there is why it failed.
-    bool own = rc == RC_OK && look_up.own == n;
-    LOG_WARNING("commit without an answer: %s", rc != RC_OK ? "its outcome could not be asked"
-                                                : own       ? "it happened"
-                                                            : "it did not happen");
+    *ret_replays = tally.found - tally.own;
+    LOG_WARNING("commit without an answer: %s", rc != RC_OK     ? "what became of it is not known"
+                                                : tally.own > 0 ? "it happened"
+                                                                : "it did not happen");
     if (rc != RC_OK)
         return RC_OUTCOME_UNKNOWN;
-    if (own)
+    if (tally.own == n)
         return RC_OK;
-    return look_up.found > 0 ? RC_DUPLICATE : RC_CONFLICT;
+    return tally.found > 0 ? RC_DUPLICATE : RC_CONFLICT;
 }

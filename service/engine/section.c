@@ -6,8 +6,8 @@
 //   - a request key or version that is already there: look the keys up; those found are replays,
 //     the others go again;
 //   - the lock lost: its transaction is given up, and the guard entered once more;
-//   - COMMIT without an answer: look the keys up; the transaction was one, so they tell whether it
-//     happened. Only if that cannot be asked either is the outcome reported as unknown;
+//   - COMMIT without an answer: wait for the transaction's end (the locks of its rows), then look
+//     the keys up. If its end cannot be learned in time, nobody is told anything but "unknown";
 //   - the database silent: the connection is given up at the first deadline of the batch;
 //   - anything else: the operations go one by one, so that one that fails spares the others.
 // Answers are given after the commit and before the guard is left: leaving may take a round trip.
@@ -176,7 +176,10 @@ static enum rc attempt(struct section *section)
 
 static enum rc resolve_unknown(struct section *section)
 {
-    enum rc rc = batch_resolve_unknown(&section->batch, section->db, section->db_deadline_ns);
+    size_t replays;
+    enum rc rc =
+        batch_resolve_unknown(&section->batch, section->db, section->db_deadline_ns, &replays);
+    count(section, METRIC_REPLAYED, replays);
     if (rc != RC_OUTCOME_UNKNOWN)
         count(section, METRIC_UNKNOWN_RESOLVED, 1);
     return rc;
@@ -260,8 +263,6 @@ static bool prepare_again(struct section *section, int tries, enum rc fault, int
 static enum rc run_batch(struct section *section, int64_t deadline_ns)
 {
     bool reconnected = false;
-    bool unknown =
-        false; // a COMMIT was not found, but may still be carried out: never say "nothing"
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
         int64_t from_ns = clock_now_ns();
         limit_db(section, batch_first_deadline(&section->batch) + DB_GRACE_NS);
@@ -270,11 +271,9 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
             return RC_OK;
         db_rollback(section->db);
         int64_t took_ns = clock_now_ns() - from_ns; // long if it waited for a row's lock
-        if (rc == RC_OUTCOME_UNKNOWN) {
-            unknown = true;
+        if (rc == RC_OUTCOME_UNKNOWN)
             rc = resolve_unknown(section);
-        }
-        if (rc == RC_DUPLICATE)
+        else if (rc == RC_DUPLICATE)
             rc = resolve_duplicate(section);
         if (rc == RC_OK)
             return RC_OK;
@@ -286,7 +285,7 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
                 rc = RC_LOCK_LOST;
             }
         }
-        enum rc fault = unknown ? RC_OUTCOME_UNKNOWN : final_fault(rc);
+        enum rc fault = final_fault(rc);
         bool others = rc == RC_CONFLICT;
         if (rc == RC_LOCK_LOST)
             rc = enter_again(section, deadline_ns);
@@ -295,11 +294,11 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
             rc = RC_OK;
         }
         if (rc != RC_OK && rc != RC_CONFLICT && rc != RC_DUPLICATE)
-            return unknown ? RC_OUTCOME_UNKNOWN : final_fault(rc);
+            return fault;
         if (!prepare_again(section, tries, fault, others ? took_ns : 0))
             return RC_OK;
     }
-    return unknown ? RC_OUTCOME_UNKNOWN : RC_CONTENTION;
+    return RC_CONTENTION;
 }
 
 static void finish(struct job *job, enum rc rc)
