@@ -7,7 +7,9 @@
 // last answered keep-alive was sent, by our monotonic clock: etcd began to count later than that.
 // An answer without a TTL means that the lease is gone; whoever has a key on it has lost it, the
 // generation counts up, and a new lease is asked for at once. As long as nobody answers nothing is
-// concluded but that trust runs out.
+// concluded but that trust runs out. From then on the lease is not extended before etcd has said
+// that it is still there: it may hear us although we do not hear it, and keep-alives without an
+// answer would keep keys that are no use to us in front of everybody else's.
 #include "guard/etcd_session.h"
 
 #include "base/clock.h"
@@ -32,6 +34,7 @@ struct etcd_session {
     pthread_cond_t changed;     // a lease, its end, a chore, stopping
     bool wanted, stopping;      // wanted: somebody has entered once
     bool answering;             // the last question was answered
+    bool heard;                 // it was whether the lease is still there
     uint64_t generation;        // counts leases; keys of an older one are gone, or will be
     char lease[ETCD_LEASE_MAX]; // "" while there is none
     int64_t trusted_ns;         // monotonic: until then
@@ -50,8 +53,10 @@ static void lose_lease(struct etcd_session *session)
     session->generation++;
 }
 
+enum question { GRANT, KEEP_ALIVE, IS_IT_THERE };
+
 // What etcd said about the lease, or the new one. With the mutex held.
-static void take_answer(struct etcd_session *session, bool granted, const json_t *answer,
+static void take_answer(struct etcd_session *session, enum question question, const json_t *answer,
                         int64_t asked_ns)
 {
     int64_t ttl_ns = etcd_number(answer, "TTL") * NS_PER_S;
@@ -60,7 +65,11 @@ static void take_answer(struct etcd_session *session, bool granted, const json_t
         lose_lease(session);
         return;
     }
-    if (granted) {
+    if (question == IS_IT_THERE) {
+        session->due_ns = 0; // now it is worth extending
+        return;
+    }
+    if (question == GRANT) {
         const char *id = json_string_value(json_object_get(answer, "ID"));
         text_copy(session->lease, sizeof session->lease, id != NULL ? id : "");
         session->generation++;
@@ -69,29 +78,39 @@ static void take_answer(struct etcd_session *session, bool granted, const json_t
     session->due_ns = asked_ns + ttl_ns / 3;
 }
 
-// Called with the mutex held, and lets go of it while asking.
-static void keep_alive(struct etcd_session *session)
+static enum question next_question(const struct etcd_session *session)
 {
-    char body[64], lease[ETCD_LEASE_MAX];
-    bool grant = session->lease[0] == '\0';
-    text_copy(lease, sizeof lease, session->lease);
+    if (session->lease[0] == '\0')
+        return GRANT;
+    return session->heard || clock_now_ns() < session->trusted_ns ? KEEP_ALIVE : IS_IT_THERE;
+}
+
+// Called with the mutex held, and lets go of it while asking.
+static void ask_for_lease(struct etcd_session *session)
+{
+    static const char *const paths[] = {"/v3/lease/grant", "/v3/lease/keepalive",
+                                        "/v3/lease/timetolive"};
+    char body[64];
+    enum question question = next_question(session);
+    if (question == GRANT)
+        text_format(body, sizeof body, "{\"TTL\":\"%lld\"}", (long long)session->ttl_s);
+    else
+        text_format(body, sizeof body, "{\"ID\":\"%s\"}", session->lease);
     uint64_t generation = session->generation;
     pthread_mutex_unlock(&session->mutex);
 
-    if (grant)
-        text_format(body, sizeof body, "{\"TTL\":\"%lld\"}", (long long)session->ttl_s);
-    else
-        text_format(body, sizeof body, "{\"ID\":\"%s\"}", lease);
     int64_t asked_ns = clock_now_ns(), third_ns = session->ttl_s * NS_PER_S / 3;
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     enum rc rc =
-        etcd_ask(session->client, grant ? "/v3/lease/grant" : "/v3/lease/keepalive", body,
+        etcd_ask(session->client, paths[question], body,
                  asked_ns + (third_ns < ASK_MAX_NS ? third_ns : ASK_MAX_NS), &answer, NULL);
     pthread_mutex_lock(&session->mutex);
     session->answering = rc != RC_BACKEND_UNAVAILABLE;
+    session->heard = session->answering && question == IS_IT_THERE;
     session->due_ns = clock_now_ns() + RETRY_NS;
     if (session->generation == generation && session->answering)
-        take_answer(session, grant, grant ? answer : json_object_get(answer, "result"), asked_ns);
+        take_answer(session, question,
+                    question == KEEP_ALIVE ? json_object_get(answer, "result") : answer, asked_ns);
     pthread_cond_broadcast(&session->changed);
 }
 
@@ -150,7 +169,7 @@ static void *session_main(void *arg)
         int64_t now_ns = clock_now_ns();
         struct etcd_chore *chore;
         if (session->wanted && now_ns >= session->due_ns)
-            keep_alive(session);
+            ask_for_lease(session);
         else if ((chore = take_due_chore(session, now_ns)) != NULL)
             run_chore(session, chore);
         else

@@ -15,6 +15,9 @@
 //   that
 //     have lost their data, because it has seen later transactions than they have. So it is opened
 //     anew with the old session's id: whichever is true then, the session goes on or has expired.
+//   - Connected, and never welcomed: the servers may hear us although we do not hear them. Each try
+//     would keep the old session alive, and its nodes in front of everybody else's, for as long as
+//     the network stays so. So its id is given up, and the session ends by itself.
 #include "guard/zookeeper_session.h"
 
 #include "base/clock.h"
@@ -168,7 +171,8 @@ static void replace_handle(struct zookeeper_session *session)
     clientid_t id = {0};
     if (old != NULL) {
         id = *zoo_client_id(old);
-        resume = resume && id.client_id != 0;
+        bool unwelcome = zoo_state(old) == ZOO_ASSOCIATING_STATE;
+        resume = resume && !unwelcome && id.client_id != 0;
         zookeeper_close(old);
         zookeeper_batch_fail_all(session);
     }
