@@ -137,8 +137,9 @@ static void *carry_all(void *arg)
             link->broken = true;
         else if (proxy->hold[way.direction])
             sleep_ms(POLL_MS / 4);
-        else if (poll(&fd, 1, POLL_MS) > 0 && !carry(link, way.direction))
-            break;
+        else if (poll(&fd, 1, POLL_MS) > 0 && !proxy->hold[way.direction] && cuts == proxy->cuts &&
+                 !carry(link, way.direction))
+            break; // what was said during the poll counts for what came after it
     }
     // The other direction may still have something: it ends when its own side does.
     shutdown(link->ends[!way.direction], SHUT_WR);
