@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SHORT_NS (3 * NS_PER_S / 2)
+#define SHORT_NS (2 * NS_PER_S)
 #define LONG_NS (10 * NS_PER_S)
 
 static const char *const names[] = {"conditional", "optimistic", "row-lock"};
@@ -29,7 +29,7 @@ static const char *const names[] = {"conditional", "optimistic", "row-lock"};
 struct moment {
     struct fixture fixture;
     struct volley opener, volley;
-    struct gate together; // holds the opener
+    struct gate together; // holds the opener when it has committed
     atomic_int n_commits;
     void (*strike)(struct moment *moment); // when the second COMMIT is about to be sent
     struct db *backup;                     // whose table lock keeps a COMMIT in the server
@@ -49,7 +49,7 @@ static bool open_moment(struct moment *moment, const char *strategy,
                         void (*strike)(struct moment *moment))
 {
     *moment = (struct moment){.strike = strike};
-    gate_init(&moment->together, PAUSE_BEFORE_LOAD, SIZE_MAX);
+    gate_init(&moment->together, PAUSE_AFTER_COMMIT, SIZE_MAX);
     struct fixture_options options = {.strategy = strategy_find(strategy),
                                       .engine = DB_MYSQL,
                                       .instances = 2,
@@ -230,7 +230,7 @@ START_TEST(a_commit_that_waits_in_the_server_is_waited_for)
     submit_opener(&moment, OPERATION_DEDUCT, "stock/A");
     volley_init(&moment.volley, 1);
     fill(volley_operation(&moment.volley, 0), OPERATION_DEDUCT, "stock/A", 1);
-    submit(&moment, 0, 2 * SHORT_NS);
+    submit(&moment, 0, SHORT_NS + NS_PER_S);
     gate_open(&moment.together);
     lose_the_client(&moment);
     await_statement(&moment, "%FOR UPDATE"); // who asks what became of it
