@@ -125,7 +125,9 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         // A row lock held by an idle transaction must not eat the workers, nor a request's time.
         "SET SESSION innodb_lock_wait_timeout = 1",
-        "SET SESSION autocommit = 1",
+        // Nor must one of ours, were we cut off from the server, which does not notice: on MariaDB
+        // it ends by itself. MySQL has nothing of the kind, and reads a comment.
+        "SET SESSION autocommit = 1 /*M! , idle_transaction_timeout = 5 */",
     };
     if (mysql->handle != NULL)
         return RC_OK;
