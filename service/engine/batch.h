@@ -107,9 +107,8 @@ MUST_CHECK enum rc batch_find_replays(struct batch *batch, struct db *db, enum w
                                       size_t *ret_found);
 
 // After a COMMIT without an answer: waits until its transaction has ended, for a while but not past
-// the deadline, then looks up what is there and answers the accepted works with it.
-// RC_OK: it happened, and every outcome stands. RC_CONFLICT: it did not. RC_DUPLICATE: it did not,
-// but keys of some are there, from another transaction, and they are done. RC_OUTCOME_UNKNOWN: it
-// may have happened, or happen yet. ret_replays: how many were answered from others' transactions.
+// the deadline, then looks up the accepted works as batch_find_replays does.
+// RC_CONFLICT: none is there; it did not happen. RC_DUPLICATE: those that were found are done, by
+// it or by another transaction. RC_OUTCOME_UNKNOWN: it may have happened, or happen yet.
 MUST_CHECK enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns,
-                                         size_t *ret_replays);
+                                         size_t *ret_found);

@@ -4,7 +4,8 @@
 // Keys are not looked up before they are inserted: that would cost every operation a fifth to a
 // third of its speed. They are looked up when an insert collides, before a refusal is answered (the
 // first attempt may be why nothing is left), and after a COMMIT without an answer, but not before
-// its transaction has ended.
+// its transaction has ended. Then too it is a replay: a twin of the request, committed by another
+// instance after our transaction went down, may have left the same row to the millisecond.
 #include "engine/batch.h"
 
 #include "base/clock.h"
@@ -24,11 +25,6 @@
 struct found_rows {
     struct ledger_row *rows;
     size_t n, capacity;
-};
-
-// How many keys were found, and how many of their rows this very transaction wrote.
-struct tally {
-    size_t found, own;
 };
 
 static enum rc keep_row(void *arg, const struct ledger_row *row)
@@ -83,25 +79,12 @@ static enum rc replay(struct db *db, const struct ledger_row *row, struct work *
     return RC_OK;
 }
 
-// As the transaction that was just tried wrote it? A twin of the request, committed by another one
-// after ours was rolled back, may have the same version, but hardly the same millisecond as well;
-// then its answer is right all the same, and only not marked as a replay.
-static bool is_own(const struct batch *batch, const struct ledger_row *row)
-{
-    const struct ledger_row *wrote = batch->rows, *end = batch->rows + 2 * batch->n_works;
-    while (wrote < end && strcmp(wrote->request_key, row->request_key) != 0)
-        wrote++;
-    return wrote < end && wrote->version == row->version &&
-           strcmp(wrote->counter, row->counter) == 0 && wrote->token == row->token &&
-           wrote->created_at_ms == row->created_at_ms;
-}
-
-// Answers the works in this state whose keys are in the ledger with what it says, and counts them
-// in `tally` as it goes. With `tried`, what the batch's own COMMIT left is no replay.
-static enum rc answer_found(struct batch *batch, struct db *db, enum work_state state, bool tried,
-                            struct tally *tally)
+enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
+                           size_t *ret_found)
 {
     size_t n = batch_count(batch, state), filled = 0;
+    if (ret_found != NULL)
+        *ret_found = 0;
     if (n == 0)
         return RC_OK;
     const char **keys CLEANUP(free_memory) = calloc(n, sizeof *keys);
@@ -117,29 +100,14 @@ static enum rc answer_found(struct batch *batch, struct db *db, enum work_state 
     for (size_t i = 0; rc == RC_OK && i < found.n; i++) {
         for (size_t j = 0; rc == RC_OK && j < batch->n_works; j++) {
             struct work *work = &batch->works[j];
-            if (work->state != state ||
-                strcmp(work->operation->request_key, rows[i].request_key) != 0)
-                continue;
-            rc = replay(db, &rows[i], work);
-            if (rc != RC_OK)
-                break;
-            tally->found++;
-            if (tried && is_own(batch, &rows[i])) {
-                tally->own++;
-                work->operation->outcome.replayed = false;
+            if (work->state == state &&
+                strcmp(work->operation->request_key, rows[i].request_key) == 0) {
+                rc = replay(db, &rows[i], work);
+                if (rc == RC_OK && ret_found != NULL)
+                    ++*ret_found;
             }
         }
     }
-    return rc;
-}
-
-enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
-                           size_t *ret_found)
-{
-    struct tally tally = {0};
-    enum rc rc = answer_found(batch, db, state, false, &tally);
-    if (ret_found != NULL)
-        *ret_found = tally.found;
     return rc;
 }
 
@@ -164,26 +132,24 @@ static enum rc await_end(const struct batch *batch, struct db *db)
 }
 
 enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns,
-                              size_t *ret_replays)
+                              size_t *ret_found)
 {
-    size_t n = batch_count(batch, WORK_ACCEPTED);
-    struct tally tally = {0};
     enum rc rc = RC_OUTCOME_UNKNOWN;
+    *ret_found = 0;
     for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
         if (i > 0 && clock_now_ns() + UNKNOWN_PAUSE_NS >= deadline_ns)
             break;
         clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
+        size_t found = 0; // those that an attempt has answered stay so when it fails
         rc = await_end(batch, db);
         if (rc == RC_OK)
-            rc = answer_found(batch, db, WORK_ACCEPTED, true, &tally);
+            rc = batch_find_replays(batch, db, WORK_ACCEPTED, &found);
+        *ret_found += found;
     }
-    *ret_replays = tally.found - tally.own;
-    LOG_WARNING("commit without an answer: %s", rc != RC_OK     ? "what became of it is not known"
-                                                : tally.own > 0 ? "it happened"
-                                                                : "it did not happen");
+    LOG_WARNING("commit without an answer: %s", rc != RC_OK      ? "what became of it is not known"
+                                                : *ret_found > 0 ? "it is in the ledger"
+                                                                 : "it did not happen");
     if (rc != RC_OK)
         return RC_OUTCOME_UNKNOWN;
-    if (tally.own == n)
-        return RC_OK;
-    return tally.found > 0 ? RC_DUPLICATE : RC_CONFLICT;
+    return *ret_found > 0 ? RC_DUPLICATE : RC_CONFLICT;
 }

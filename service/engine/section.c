@@ -176,10 +176,10 @@ static enum rc attempt(struct section *section)
 
 static enum rc resolve_unknown(struct section *section)
 {
-    size_t replays;
+    size_t found;
     enum rc rc =
-        batch_resolve_unknown(&section->batch, section->db, section->db_deadline_ns, &replays);
-    count(section, METRIC_REPLAYED, replays);
+        batch_resolve_unknown(&section->batch, section->db, section->db_deadline_ns, &found);
+    count(section, METRIC_REPLAYED, found);
     if (rc != RC_OUTCOME_UNKNOWN)
         count(section, METRIC_UNKNOWN_RESOLVED, 1);
     return rc;
@@ -255,7 +255,8 @@ static bool prepare_again(struct section *section, int tries, enum rc fault, int
         work->state = WORK_PENDING;
         anyone = true;
     }
-    count(section, METRIC_RETRY, 1);
+    if (anyone)
+        count(section, METRIC_RETRY, 1);
     return anyone;
 }
 
