@@ -132,6 +132,37 @@ START_TEST(etcd_answer_to_delete_lost)
 }
 END_TEST
 
+// It hears us, and we do not hear it: what we ask again and again must not keep the lock for us,
+// who cannot use it any more.
+START_TEST(etcd_is_not_heard)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    struct rig rig;
+    ck_assert(rig_open(
+        &rig, &etcd,
+        &(struct rig_options){
+            .etcd = proxy_address(proxy), .ttl_ms = 2000, .wait_ms = 20000, .max_hold_ms = 60000}));
+    struct guard *other = rig_second_guard(&rig);
+    struct guard_hold deaf, next;
+    check_works(&rig, other);
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &deaf), RC_OK);
+    proxy_swallow_answers(proxy, true);
+    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, 1, 12000, &next), RC_OK);
+    ck_assert(!guard_held(rig.guard, &deaf));
+    proxy_swallow_answers(proxy, false);
+    proxy_cut(proxy);
+    ck_assert_int_ne(guard_leave(rig.guard, NULL, &deaf), RC_OK);
+    ck_assert(guard_held(other, &next));
+    ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
+    check_works(&rig, rig.guard);
+    guard_close(other);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
 START_TEST(etcd_watch_breaks)
 {
     if (etcd_test_server() == NULL)
@@ -353,6 +384,7 @@ int main(void)
     tcase_add_loop_test(cases, etcd_acts_later, 0, 2);
     tcase_add_loop_test(cases, etcd_delete_lost, 0, 2);
     tcase_add_test(cases, etcd_answer_to_delete_lost);
+    tcase_add_test(cases, etcd_is_not_heard);
     tcase_add_loop_test(cases, etcd_watch_breaks, 0, 2);
     tcase_add_test(cases, members_are_asked_in_turn);
     tcase_add_test(cases, nobody_listens);

@@ -242,6 +242,7 @@ START_TEST(zookeeper_answer_to_create_lost)
     struct guard *other = rig_second_guard(&rig);
     struct entrance entrance;
     struct guard_hold hold;
+    check_works(&rig, other);
     proxy_swallow_answers(proxy, true);
     entrance_begin(&entrance, &rig);
     clock_sleep_ns(300 * NS_PER_MS);
@@ -252,6 +253,38 @@ START_TEST(zookeeper_answer_to_create_lost)
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
     ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, 1, 3000, &hold), RC_OK);
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
+    guard_close(other);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
+// It hears us, and we do not hear it: what we ask again and again must not keep the lock for us,
+// who cannot use it any more.
+START_TEST(zookeeper_is_not_heard)
+{
+    if (scratch_server(zookeeper.server) == NULL)
+        return;
+    struct proxy *proxy = proxy_start(scratch_server(zookeeper.server));
+    struct rig rig;
+    ck_assert(rig_open(&rig, &zookeeper,
+                       &(struct rig_options){.zookeeper = proxy_address(proxy),
+                                             .ttl_ms = 2000,
+                                             .wait_ms = 20000,
+                                             .max_hold_ms = 60000}));
+    struct guard *other = rig_second_guard(&rig);
+    struct guard_hold deaf, next;
+    check_works(&rig, other);
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &deaf), RC_OK);
+    proxy_swallow_answers(proxy, true);
+    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, 1, 12000, &next), RC_OK);
+    ck_assert(!guard_held(rig.guard, &deaf));
+    proxy_swallow_answers(proxy, false);
+    proxy_cut(proxy);
+    ck_assert_int_ne(guard_leave(rig.guard, NULL, &deaf), RC_OK);
+    ck_assert(guard_held(other, &next));
+    ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
+    check_works(&rig, rig.guard);
     guard_close(other);
     rig_close(&rig);
     proxy_stop(proxy);
@@ -333,6 +366,7 @@ int main(void)
     tcase_add_test(cases, zookeeper_silence_ends_trust);
     tcase_add_loop_test(cases, zookeeper_holder_is_stuck, 0, 2);
     tcase_add_test(cases, zookeeper_answer_to_create_lost);
+    tcase_add_test(cases, zookeeper_is_not_heard);
     tcase_add_loop_test(cases, zookeeper_delete_lost, 0, 2);
     tcase_add_test(cases, places_are_found_also_past_the_wrap);
     tcase_add_test(cases, nobody_listens);
