@@ -14,7 +14,7 @@ import time
 SUPER_SECRET = 0xB3415C00
 CLOSE_SESSION = -11
 PASSWORD_LENGTH = 16
-TRIES = 10
+TRIES = 50
 PAUSE_S = 0.02
 
 
@@ -63,7 +63,7 @@ def continue_and_close(zookeeper, session):
         if granted != session:
             return False
         send(connection, struct.pack(">ii", 1, CLOSE_SESSION))
-        connection.recv(64)  # an answer, or the end
+        receive(connection)
         return True
 
 
