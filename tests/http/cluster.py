@@ -207,9 +207,10 @@ class Instance:
 class Cluster:
     """Several instances on one database. Use with `with`."""
 
-    def __init__(self, store, count=1, **settings):
+    def __init__(self, store, count=1, environment=None, **settings):
         # Names of settings have dots; keyword arguments have __ for them.
         self.settings = {name.replace("__", "."): value for name, value in settings.items()}
+        self.environment = environment
         self.store = store
         self.count = count
         self.instances = []
@@ -239,7 +240,7 @@ class Cluster:
         self.instances = []
 
     def start_one(self):
-        self.instances.append(Instance(self.store, self.settings))
+        self.instances.append(Instance(self.store, self.settings, environment=self.environment))
         return self.instances[-1]
 
     @property

@@ -111,14 +111,18 @@ class Laboratory(TestCase):
         self.assertEqual(json.loads(status.stdout)["belts"], "off")
 
     def remaining_after_another_writer(self, demand):
-        """10, less one that the service sells while somebody else is about to take five."""
+        """10, less one that the service sells, and is about to save when somebody else takes five."""
         database = self.mysql()
-        service = self.cluster(database.store, lab="on", lab__demand=demand, stock__strategy="optimistic")
+        paused = self.sqlite().directory + "/paused"
+        service = self.cluster(database.store, environment={
+            "HOLDFAST_PAUSE": f"before-save@stock:1:{paused}:wait"},
+            lab="on", lab__demand=demand, stock__strategy="optimistic")
         service.call("PUT", "/v1/stock/R", {"quantity": 10})
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            with database.held("BEGIN; UPDATE counter SET remaining = 5, version = 2"):
-                sold = pool.submit(service.call, "POST", "/v1/stock/R/deduct", {"quantity": 1}, "r")
-                await_true(database.waiting)  # it has read, and is about to save
+            sold = pool.submit(service.call, "POST", "/v1/stock/R/deduct", {"quantity": 1}, "r")
+            await_true(lambda: os.path.exists(paused))
+            database.sql("UPDATE counter SET remaining = 5, version = 2")
+            os.remove(paused)
             self.assertEqual(sold.result(10).status, 200)
         return service.call("GET", "/v1/stock/R").body["remaining"]
 
