@@ -133,13 +133,14 @@ START_TEST(index_finds_what_was_put)
     struct index index;
     struct history_arena *arena = arena_new();
     char text[32];
-    uint32_t number = 0;
+    uint32_t number = 0, right = 0;
     ck_assert(index_init(&index, 0));
-    for (uint32_t i = 0; i < MANY; i++) {
+    for (uint32_t i = 0; i < MANY; i++) { // a check that is met costs a write
         int length = snprintf(text, sizeof text, "key-%u", i);
-        ck_assert(index_put(&index, arena_text(arena, text, (size_t)length), i, &number));
-        ck_assert_uint_eq(number, i);
+        right +=
+            index_put(&index, arena_text(arena, text, (size_t)length), i, &number) && number == i;
     }
+    ck_assert_uint_eq(right, MANY);
     ck_assert(index_put(&index, "key-77", 1, &number));
     ck_assert_uint_eq(number, 77);
     ck_assert_uint_eq(index_find(&index, "key-199999"), 199999);

@@ -146,16 +146,17 @@ START_TEST(mixed_follows_its_weights)
     struct plan plan =
         parse("--scenario mixed --skus 3 --seed 4 --run r --mix deduct=50,read=30,draw=20");
     struct scenario *scenario = new_scenario(&plan);
-    int64_t counts[KIND_COUNT] = {0};
-    for (int64_t n = 0; n < 100000; n++) {
+    int64_t counts[KIND_COUNT] = {0}, wrong = 0;
+    for (int64_t n = 0; n < 100000; n++) { // a check that is met costs a write
         struct task task;
         scenario_task(scenario, n, &task);
         counts[task.kind]++;
-        ck_assert(task.kind == KIND_DRAW ? task.counter == 4 : task.counter < 3);
-        ck_assert_int_eq(task.quantity, task.kind == KIND_DEDUCT ? 1 : HISTORY_NONE);
+        wrong += task.kind == KIND_DRAW ? task.counter != 4 : task.counter >= 3;
+        wrong += task.quantity != (task.kind == KIND_DEDUCT ? 1 : HISTORY_NONE);
         const char *text = scenario_request(scenario, task.request);
-        ck_assert(strncmp(text, task.kind == KIND_READ ? "GET /v1/stock/" : "POST ", 5) == 0);
+        wrong += strncmp(text, task.kind == KIND_READ ? "GET /v1/stock/" : "POST ", 5) != 0;
     }
+    ck_assert_int_eq(wrong, 0);
     ck_assert_int_le(llabs(counts[KIND_DEDUCT] - 50000), 800);
     ck_assert_int_le(llabs(counts[KIND_READ] - 30000), 800);
     ck_assert_int_le(llabs(counts[KIND_DRAW] - 20000), 800);
@@ -409,7 +410,8 @@ static int64_t count_starts(const struct plan *plan, int64_t thread, int64_t end
     int64_t count = 0, last = 0;
     arrival_init(&arrival, plan, thread);
     for (int64_t at; (at = arrival_next(&arrival)) < end_ns; last = at) {
-        ck_assert_int_ge(at, last);
+        if (at < last) // a check that is met costs a write
+            ck_abort_msg("it goes back");
         count++;
     }
     return count;
