@@ -135,6 +135,37 @@ void etcd_server_stop(struct etcd_server *server)
     remove_data(server, "");
 }
 
+// ---- who watches --------------------------------------------------------------------------------
+
+static size_t watchers(const struct etcd_server *server)
+{
+    static const char question[] = "GET /metrics HTTP/1.0\r\n\r\n";
+    struct sockaddr_in there = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    there.sin_port = htons((uint16_t)strtoul(strchr(server->address, ':') + 1, NULL, 10));
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&there, sizeof there), 0);
+    ck_assert_int_eq(write(fd, question, strlen(question)), (ssize_t)strlen(question));
+    FILE *answer = fdopen(fd, "r");
+    char line[512];
+    size_t n = 0;
+    static const char name[] = "etcd_debugging_mvcc_watcher_total ";
+    while (fgets(line, sizeof line, answer) != NULL)
+        if (strncmp(line, name, strlen(name)) == 0)
+            n = strtoul(line + strlen(name), NULL, 10);
+    fclose(answer);
+    return n;
+}
+
+bool etcd_server_watched(const struct etcd_server *server)
+{
+    for (int tries = 0; tries < 500; tries++) {
+        if (watchers(server) > 0)
+            return true;
+        clock_sleep_ns(10 * NS_PER_MS);
+    }
+    return false;
+}
+
 // ---- questions ----------------------------------------------------------------------------------
 
 json_t *etcd_tell(const char *address, const char *path, const char *body)

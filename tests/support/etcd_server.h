@@ -22,6 +22,9 @@ void etcd_server_kill(struct etcd_server *server); // SIGKILL
 // After kill, on the same port, with its data or without. Returns when it answers.
 void etcd_server_restart(struct etcd_server *server, bool empty);
 
+// Waits until somebody watches keys of the server; false if nobody comes to.
+bool etcd_server_watched(const struct etcd_server *server);
+
 // One question; fails the test without an answer. The answer is the caller's, for json_decref.
 json_t *etcd_tell(const char *address, const char *path, const char *body);
 
