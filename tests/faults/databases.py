@@ -12,6 +12,9 @@ from registry import NotHere, fault
 from scene import INSTANCES, SLACK_S, TIMEOUT_MS
 
 EVERYBODY = range(INSTANCES)
+# InnoDB shows a commit before it is on the disk. Its client is not told yet, but what somebody else has
+# read may be gone after a kill: a property of the database, not of what stands in front of it.
+NO_READS = {"mix": "deduct=80,issue=10,draw=10"}
 
 
 @fault("commit-unanswered", 8)
@@ -41,7 +44,7 @@ def connections_killed(scene):
     scene.recover_all(time.monotonic())
 
 
-@fault("database-killed", 9)
+@fault("database-killed", 9, load=NO_READS)
 def database_killed(scene):
     """kill -9 of the database in a loop: what was acknowledged is there."""
     mysql = scene.stack["mysql"]

@@ -2,6 +2,7 @@
 
 import time
 
+from databases import NO_READS
 from registry import ALL, fault
 
 LOOP_S, BRIEF_S = 60, 8
@@ -9,7 +10,7 @@ LOOP_S, BRIEF_S = 60, 8
 UP_S, DOWN_S = (0.05, 0.8), (0, 1.5)
 
 
-@fault("killed-in-a-loop", 9, ALL, soak=False)
+@fault("killed-in-a-loop", 9, ALL, load=NO_READS, soak=False)
 def killed_in_a_loop(scene):
     """kill -9 of the lock server, or of the database where there is none, in a loop: no promise is lost."""
     server = scene.stack[scene.lock_server or "mysql"]
