@@ -356,7 +356,8 @@ START_TEST(etcd_wants_a_password)
     for (size_t i = 0; i < ARRAY_LENGTH(users); i++) {
         char address[128];
         snprintf(address, sizeof address, "http://%s%s", users[i], own.address);
-        struct rig_options options = {.etcd = address, .wait_ms = 500, .wait = "notify"};
+        struct rig_options options = {
+            .etcd = address, .wait_ms = i < 2 ? 500 : 5000, .wait = "notify"};
         ck_assert(rig_open(&rig, &etcd, &options));
         struct guard_hold hold;
         enum rc rc = enter_one(&rig, rig.guard, &hold);
