@@ -17,6 +17,34 @@
 
 #define DEADLINE_NS (20 * NS_PER_S)
 
+// Asked before any test runs, so it cannot fail one.
+static void our_part(int *ret_part, int *ret_parts)
+{
+    const char *text = getenv("HOLDFAST_TEST_PART");
+    *ret_part = *ret_parts = 1;
+    if (text != NULL && (sscanf(text, "%d/%d", ret_part, ret_parts) != 2 || *ret_part < 1 ||
+                         *ret_part > *ret_parts)) {
+        fprintf(stderr, "HOLDFAST_TEST_PART=%s: not a part such as 2/4\n", text);
+        exit(EXIT_FAILURE);
+    }
+}
+
+int part_size(void)
+{
+    int part, parts, n = 0;
+    our_part(&part, &parts);
+    while (strategies[n] != NULL)
+        n++;
+    return (n - part + parts) / parts;
+}
+
+const struct strategy *part_strategy(int i)
+{
+    int part, parts;
+    our_part(&part, &parts);
+    return strategies[part - 1 + i * parts];
+}
+
 // The variable that names the strategy's lock server; NULL: it has none of its own.
 static const char *lock_server(const struct strategy *strategy)
 {
@@ -61,6 +89,9 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
     const char *name =
         (i == 1 && options->second != NULL ? options->second : options->strategy)->name;
     int64_t ttl_ms = options->lock_ttl_ms > 0 ? options->lock_ttl_ms : 10000;
+    int64_t wait_ms = options->lock_wait_ms > 0 ? options->lock_wait_ms : 10000;
+    if (i == 0 && options->first_wait_ms > 0)
+        wait_ms = options->first_wait_ms;
     struct engine_settings settings = {
         .workers = 6,
         .max_batch = options->max_batch,
@@ -73,7 +104,7 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
                   .etcd = lock_address(fixture, options, i, "HOLDFAST_TEST_ETCD"),
                   .lock_ttl_ms = ttl_ms,
                   .lock_max_hold_ms = options->unrenewed ? 1 : 60000,
-                  .lock_wait_ms = options->lock_wait_ms > 0 ? options->lock_wait_ms : 10000,
+                  .lock_wait_ms = wait_ms,
                   .lock_wait = "notify",
                   .instance = "conformance"},
         .strategy = {name, name, name},

@@ -11,6 +11,12 @@
 
 #define INSTANCES_MAX 3
 
+// The strategies that this run asks: all that are registered, or with HOLDFAST_TEST_PART=K/N the
+// K-th of N parts, which together are all of them. Parts run side by side: no two ask the same lock
+// server, where the locks have the same names in every test.
+int part_size(void);
+const struct strategy *part_strategy(int i);
+
 struct instance {
     struct store *store;
     struct metrics *metrics;
@@ -31,14 +37,15 @@ struct fixture_options {
     const struct strategy *second;   // of the second instance; NULL: the same
     enum db_engine engine;
     size_t instances, max_batch;
-    int64_t lock_ttl_ms;  // 0: a generous one
-    bool unrenewed;       // leases run out although their holders live
-    int64_t lock_wait_ms; // 0: a generous one
-    bool belts_off;       // the database's unique keys and checks
-    bool undemanding;     // saves demand nothing of the row, as with lab.demand=off
-    bool unfenced;        // as with lock.fence=off
-    bool lock_proxied;    // the first instance reaches its lock server through fixture->lock_proxy
-    bool through_proxy;   // MySQL: the first instance reaches its database through fixture->proxy
+    int64_t lock_ttl_ms;   // 0: a generous one
+    bool unrenewed;        // leases run out although their holders live
+    int64_t lock_wait_ms;  // 0: a generous one
+    int64_t first_wait_ms; // the first instance's own; 0: the same
+    bool belts_off;        // the database's unique keys and checks
+    bool undemanding;      // saves demand nothing of the row, as with lab.demand=off
+    bool unfenced;         // as with lock.fence=off
+    bool lock_proxied;     // the first instance reaches its lock server through fixture->lock_proxy
+    bool through_proxy;    // MySQL: the first instance reaches its database through fixture->proxy
     struct engine_hooks hooks[INSTANCES_MAX];
 };
 

@@ -17,18 +17,11 @@
 
 #define ENGINES 2
 #define TTL_MS 1000
-
-static int n_strategies(void)
-{
-    int n = 0;
-    while (strategies[n] != NULL)
-        n++;
-    return n;
-}
+#define CUT_WAIT_MS 500 // for a lock server that is out of reach
 
 static const struct strategy *strategy_at(int i)
 {
-    return strategies[i / ENGINES];
+    return part_strategy(i / ENGINES);
 }
 
 static enum db_engine engine_at(int i)
@@ -146,9 +139,10 @@ struct run {
 
 struct loss {
     bool unfenced;
-    bool cut;             // the first instance does not reach its lock server any more
-    struct gate *second;  // where the second instance stops; NULL: nowhere
-    int64_t lock_wait_ms; // 0: generous
+    bool cut;              // the first instance does not reach its lock server any more
+    struct gate *second;   // where the second instance stops; NULL: nowhere
+    int64_t first_wait_ms; // of the first instance; 0: generous
+    int64_t lock_wait_ms;  // 0: generous
     int64_t units;
 };
 
@@ -169,6 +163,7 @@ static bool lose_before_save(int i, const struct loss *loss, struct run *run)
                                       .lock_ttl_ms = TTL_MS,
                                       .unrenewed = strategy->renew != NULL,
                                       .lock_wait_ms = loss->lock_wait_ms,
+                                      .first_wait_ms = loss->first_wait_ms,
                                       .belts_off = true,
                                       .unfenced = loss->unfenced,
                                       .lock_proxied = loss->cut,
@@ -216,7 +211,8 @@ static void close_loss(struct run *run)
 START_TEST(a_lost_lock_is_answered_and_counted_once)
 {
     struct run run;
-    if (!lose_before_save(_i, &(struct loss){.cut = true, .lock_wait_ms = 4000, .units = 5}, &run))
+    if (!lose_before_save(_i, &(struct loss){.cut = true, .first_wait_ms = CUT_WAIT_MS, .units = 5},
+                          &run))
         return;
     // Where there is a lock server it cannot be reached any more; the lock table can.
     bool cut = strcmp(strategy_at(_i)->name, "lock-table") != 0;
@@ -233,7 +229,8 @@ START_TEST(without_the_fence_the_last_look_stops_it_before_commit)
 {
     struct run run;
     if (!lose_before_save(
-            _i, &(struct loss){.unfenced = true, .cut = true, .lock_wait_ms = 4000, .units = 1},
+            _i,
+            &(struct loss){.unfenced = true, .cut = true, .first_wait_ms = CUT_WAIT_MS, .units = 1},
             &run))
         return;
     ck_assert_int_eq(volley_operation(&run.volley, 1)->outcome.rc, RC_OK);
@@ -440,7 +437,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("losses");
-    int n = n_strategies() * ENGINES;
+    int n = part_size() * ENGINES;
     TCase *commit = tcase_create("lost in commit");
     tcase_set_timeout(commit, 60);
     tcase_add_loop_test(commit, the_fence_stops_who_lost_the_lock_in_commit, 0, n);
