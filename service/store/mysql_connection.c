@@ -60,9 +60,11 @@ void mysql_connection_drop(struct mysql_db *mysql)
     mysql->handle = NULL;
 }
 
+// 0: fewer answers than statements, so the next answer would be to another question.
 static bool connection_is_lost(unsigned number)
 {
-    return (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO &&
+    return number == 0 ||
+           (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO &&
             number != OUT_OF_MEMORY) ||
            number == SERVER_SHUTDOWN || number == CONNECTION_KILLED ||
            number == CLIENT_INTERACTION_TIMEOUT;
