@@ -112,9 +112,9 @@ def disk_full(scene):
     mysql = small_server(scene)
     filler = mysql.inside("filler")
     fill(filler)
-    await_true(lambda: scene.probe(0).status != 200, 60)
-    for i in EVERYBODY:
-        scene.bit("requests refused", scene.probe(i).status == 503)
+    for i in EVERYBODY:  # what has room in a page that is there is still done
+        await_true(lambda i=i: scene.probe(i).status == 503, 60)
+        scene.bit("requests refused")
     os.unlink(filler)
     if mysql.process.poll() is not None:  # MariaDB gives up where there is no room to roll back in
         mysql.start()
