@@ -540,7 +540,6 @@ START_TEST(a_commit_whose_answer_was_lost_counts_once)
     ck_assert_int_eq(stands.version, 2); // it happened, and nobody has been told
     ck_assert(!volley_wait_for(&volley, 1, 0));
     proxy_freeze(fixture.proxy); // the rest of the answer does not come either
-    proxy_freeze(fixture.proxy); // the rest of the answer does not come either
     proxy_swallow_answers(fixture.proxy, false);
     proxy_cut(fixture.proxy);
     volley_wait(&volley);
