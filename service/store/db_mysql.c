@@ -218,9 +218,10 @@ static enum rc mysql_begin(struct db *db, enum db_begin mode)
     struct mysql_db *mysql = (struct mysql_db *)db;
     bool was_connected = mysql->handle != NULL;
     if (mode != DB_BEGIN_SNAPSHOT) {
-        mysql->begin_pending = true;
+        enum rc rc = mysql_connection_ensure(mysql);
+        mysql->begin_pending = rc == RC_OK;
         mysql->inserts_late = mode == DB_BEGIN_WRITE_LATE;
-        return mysql_connection_ensure(mysql);
+        return rc;
     }
     enum rc rc = begin_snapshot(mysql);
     if (rc == RC_BACKEND_UNAVAILABLE && was_connected)

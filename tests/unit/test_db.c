@@ -200,6 +200,25 @@ START_TEST(a_lost_connection_is_made_anew_where_that_is_safe)
 }
 END_TEST
 
+// Else what comes next is in a transaction that nobody will commit.
+START_TEST(a_transaction_that_could_not_begin_has_not_begun)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    struct db *db;
+    ck_assert_int_eq(db_new(scratch.store, &db), RC_OK);
+    db_set_deadline(db, clock_now_ns()); // no time left to connect
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE), RC_BACKEND_UNAVAILABLE);
+    db_rollback(db);
+    db_set_deadline(db, INT64_MAX);
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_OK);
+    ck_assert_int_eq(number_of_counters(scratch.db), 1);
+    db_free(db);
+    scratch_close(&scratch);
+}
+END_TEST
+
 START_TEST(a_commit_without_an_answer_is_unknown)
 {
     if (!scratch_available(DB_MYSQL))
@@ -302,6 +321,7 @@ int main(void)
     tcase_add_loop_test(engines, what_was_not_committed_is_not_seen, 0, 2);
     tcase_add_loop_test(engines, a_save_whose_demand_is_not_met_is_a_conflict, 0, 2);
     tcase_add_test(engines, a_lost_connection_is_made_anew_where_that_is_safe);
+    tcase_add_test(engines, a_transaction_that_could_not_begin_has_not_begun);
     tcase_add_test(engines, a_commit_without_an_answer_is_unknown);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_test(engines, addresses);
