@@ -13,7 +13,6 @@
 // K's token is lifted above any that its rows have seen.
 #include "guard/redis_claim.h"
 
-#include "base/clock.h"
 #include "base/text.h"
 #include "guard/redis_client.h"
 #include "guard/redis_scripts.h"

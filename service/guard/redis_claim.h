@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/rc.h"
 #include "domain/ids.h"
 #include "guard/redis_masters.h"
@@ -28,6 +29,9 @@ struct redis_claim {
 // Freed with free.
 MUST_CHECK struct redis_claim *redis_claim_new(const char *const *keys, size_t n, int64_t ttl_ms,
                                                const char *instance, const char *name);
+
+// No answer within so little says nothing of a server that has answered just before.
+#define REDIS_HURRY_NS (100 * NS_PER_MS)
 
 struct redis_wish {
     int64_t tokens;      // this many in a row

@@ -123,7 +123,7 @@ static enum rc spin(struct redis_lock *self, struct redis_tenure *tenure, int64_
     bool wait = strcmp(self->settings->lock_wait, "fail") != 0;
     struct redis_wish wish = {.tokens = 1, .channel = ""};
     struct backoff backoff = {limit_ns, 0};
-    for (;;) {
+    for (bool met = false;; met = true) {
         struct redis_grip grip;
         int64_t left_ns = limit_ns - clock_now_ns();
         // A quarter of the time is kept back for abandon.
@@ -139,7 +139,8 @@ static enum rc spin(struct redis_lock *self, struct redis_tenure *tenure, int64_
             abandon(self, redis_tenure_end(tenure), limit_ns);
         else
             redis_tenure_free(tenure);
-        return rc != RC_OK ? rc : RC_LOCK_BUSY;
+        bool hurried = met && left_ns < REDIS_HURRY_NS;
+        return rc == RC_OK || (rc == RC_BACKEND_UNAVAILABLE && hurried) ? RC_LOCK_BUSY : rc;
     }
 }
 

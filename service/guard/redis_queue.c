@@ -140,6 +140,8 @@ static enum rc ask(struct redis_queue *queue, struct redis_tenure *tenure, int64
         struct redis_grip grip;
         int64_t asked_ns = clock_now_ns();
         enum rc rc = ask_once(queue, tenure, channel, limit_ns, &grip);
+        if (rc == RC_BACKEND_UNAVAILABLE && met && limit_ns - asked_ns < REDIS_HURRY_NS)
+            return RC_LOCK_BUSY;
         if (rc != RC_LOCK_BUSY)
             return rc;
         if (channel[0] == '\0') {

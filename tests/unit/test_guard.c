@@ -152,11 +152,21 @@ END_TEST
 
 // ---- one after the other ------------------------------------------------------------------------
 
+// In, or busy, soon. On a busy machine a server may not even answer so soon: then it has more time.
+static enum rc try_enter(struct rig *rig, struct db *db, size_t first, size_t n,
+                         struct guard_hold *ret_hold)
+{
+    enum rc rc = RC_BACKEND_UNAVAILABLE;
+    for (int64_t limit_ms = 200; rc == RC_BACKEND_UNAVAILABLE && limit_ms < 4000; limit_ms *= 2)
+        rc = rig_enter(rig, rig->guard, db, first, n, limit_ms, ret_hold);
+    return rc;
+}
+
 // Whether somebody else gets in at once.
 static bool is_free(struct rig *rig, struct db *db, size_t first, size_t n)
 {
     struct guard_hold hold;
-    enum rc rc = rig_enter(rig, rig->guard, db, first, n, 200, &hold);
+    enum rc rc = try_enter(rig, db, first, n, &hold);
     if (rc == RC_OK)
         ck_assert_int_eq(guard_leave(rig->guard, db, &hold), RC_OK);
     else
@@ -167,12 +177,12 @@ static bool is_free(struct rig *rig, struct db *db, size_t first, size_t n)
 START_TEST(all_or_nothing)
 {
     struct rig rig;
-    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){.wait_ms = 100}))
+    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){0}))
         return;
     struct db *db = rig_db(&rig);
     struct guard_hold one, all;
     ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 1, 1, 3000, &one), RC_OK);
-    ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 0, 3, 3000, &all), RC_LOCK_BUSY);
+    ck_assert_int_eq(try_enter(&rig, db, 0, 3, &all), RC_LOCK_BUSY);
     ck_assert(is_free(&rig, db, 0, 1));
     ck_assert(!is_free(&rig, db, 1, 1));
     ck_assert(is_free(&rig, db, 2, 1));
@@ -190,24 +200,29 @@ END_TEST
 static int64_t busy_ms(struct rig *rig, struct db *db, int64_t deadline_ms)
 {
     struct guard_hold hold;
-    int64_t begin_ns = clock_now_ns();
-    ck_assert_int_eq(rig_enter(rig, rig->guard, db, 0, 1, deadline_ms, &hold), RC_LOCK_BUSY);
+    enum rc rc = RC_BACKEND_UNAVAILABLE;
+    int64_t begin_ns = 0;
+    for (int i = 0; rc == RC_BACKEND_UNAVAILABLE && i < 10; i++) { // see try_enter
+        begin_ns = clock_now_ns();
+        rc = rig_enter(rig, rig->guard, db, 0, 1, deadline_ms, &hold);
+    }
+    ck_assert_int_eq(rc, RC_LOCK_BUSY);
     return (clock_now_ns() - begin_ns) / NS_PER_MS;
 }
 
 START_TEST(waits_as_long_as_allowed)
 {
     struct rig rig;
-    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){.wait_ms = 400}))
+    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){.wait_ms = 600}))
         return;
     struct db *db = rig_db(&rig);
     struct guard_hold hold;
     ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 0, 1, 3000, &hold), RC_OK);
-    int64_t by_setting = busy_ms(&rig, db, 5000), by_deadline = busy_ms(&rig, db, 100);
-    ck_assert_int_ge(by_setting, 390);
-    ck_assert_int_lt(by_setting, 1000);
-    ck_assert_int_ge(by_deadline, 90);
-    ck_assert_int_lt(by_deadline, 350);
+    int64_t by_setting = busy_ms(&rig, db, 5000), by_deadline = busy_ms(&rig, db, 200);
+    ck_assert_int_ge(by_setting, 590);
+    ck_assert_int_lt(by_setting, 1200);
+    ck_assert_int_ge(by_deadline, 190);
+    ck_assert_int_lt(by_deadline, 590); // not the setting's
     ck_assert_int_eq(guard_leave(rig.guard, db, &hold), RC_OK);
     ck_assert(is_free(&rig, db, 0, 1)); // who gave up left nothing behind
     db_free(db);
