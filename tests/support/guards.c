@@ -105,6 +105,15 @@ enum rc rig_enter(struct rig *rig, struct guard *guard, struct db *db, size_t fi
                        ret_hold);
 }
 
+enum rc try_enter(struct rig *rig, struct guard *guard, struct db *db, size_t first, size_t n,
+                  struct guard_hold *ret_hold)
+{
+    enum rc rc = RC_BACKEND_UNAVAILABLE;
+    for (int64_t limit_ms = 100; rc == RC_BACKEND_UNAVAILABLE && limit_ms < 4000; limit_ms *= 2)
+        rc = rig_enter(rig, guard, db, first, n, limit_ms, ret_hold);
+    return rc;
+}
+
 enum rc enter_one(struct rig *rig, struct guard *guard, struct guard_hold *ret_hold)
 {
     return rig_enter(rig, guard, NULL, 0, 1, 20000, ret_hold);

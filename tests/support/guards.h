@@ -54,6 +54,10 @@ struct db *rig_db(struct rig *rig);
 enum rc rig_enter(struct rig *rig, struct guard *guard, struct db *db, size_t first, size_t n,
                   int64_t deadline_ms, struct guard_hold *ret_hold);
 
+// In, or busy, soon. On a busy machine a server may not even answer so soon: then it has more time.
+enum rc try_enter(struct rig *rig, struct guard *guard, struct db *db, size_t first, size_t n,
+                  struct guard_hold *ret_hold);
+
 // rig_enter for the first key alone, with a long deadline and no connection.
 enum rc enter_one(struct rig *rig, struct guard *guard, struct guard_hold *ret_hold);
 

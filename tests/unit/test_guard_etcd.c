@@ -29,14 +29,14 @@ START_TEST(etcd_lease_is_revoked)
     ck_assert_int_eq(enter_one(&rig, rig.guard, &stale), RC_OK);
     ck_assert(guard_held(rig.guard, &stale));
     revoke_lease(&stale);
-    ck_assert(within(500, not_held, rig.guard, &stale)); // long before the next keep-alive
+    ck_assert(within(1500, not_held, rig.guard, &stale)); // long before the next keep-alive
     ck_assert_int_eq(enter_one(&rig, other, &next), RC_OK);
     ck_assert_uint_gt(next.token, stale.token);
     ck_assert_int_eq(guard_lift(rig.guard, NULL, &stale, 0), RC_LOCK_LOST);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stale), RC_LOCK_LOST);
     ck_assert(guard_held(other, &next)); // its key is still there
     ck_assert_uint_eq(standing(&rig), 1);
-    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 1, 200, &stale), RC_LOCK_BUSY);
+    ck_assert_int_eq(try_enter(&rig, rig.guard, NULL, 0, 1, &stale), RC_LOCK_BUSY);
     ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
     check_works(&rig, rig.guard);
     ck_assert(standing_soon(&rig, 0));
@@ -60,7 +60,7 @@ START_TEST(etcd_lease_is_revoked_while_waiting)
     entrance_begin(&entrance, &rig);
     ck_assert(standing_soon(&rig, 2));
     revoke_lease(&first);
-    ck_assert(within(500, not_held, rig.guard, &first));
+    ck_assert(within(1500, not_held, rig.guard, &first));
     ck_assert(standing_soon(&rig, 2)); // with a new one
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
     ck_assert_int_eq(entrance_end(&entrance), RC_OK);
@@ -80,11 +80,15 @@ START_TEST(etcd_key_is_deleted)
         return;
     struct guard_hold hold;
     char prefix[ETCD_NAME_MAX];
-    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 3, 3000, &hold), RC_OK);
     snprintf(prefix, sizeof prefix, ETCD_LOCKS "%s/", rig.keys[_i]);
-    etcd_remove(etcd_test_server(), prefix);
-    ck_assert(within(500, not_held, rig.guard, &hold));
-    (void)guard_leave(rig.guard, NULL, &hold);
+    bool noticed = false;
+    for (int i = 0; i < 2 && !noticed; i++) { // the first time the watch may not stand yet
+        ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 3, 3000, &hold), RC_OK);
+        etcd_remove(etcd_test_server(), prefix);
+        noticed = within(1500, not_held, rig.guard, &hold);
+        (void)guard_leave(rig.guard, NULL, &hold);
+    }
+    ck_assert(noticed);
     check_works(&rig, rig.guard);
     rig_close(&rig);
 }
@@ -144,7 +148,7 @@ START_TEST(who_gives_up_leaves_nothing)
     struct guard *other = rig_second_guard(&rig);
     struct guard_hold hold, busy;
     ck_assert_int_eq(enter_one(&rig, other, &hold), RC_OK);
-    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 2, 150, &busy), RC_LOCK_BUSY);
+    ck_assert_int_eq(try_enter(&rig, rig.guard, NULL, 0, 2, &busy), RC_LOCK_BUSY);
     if (_i == 0)
         ck_assert_uint_eq(standing(&rig),
                           1); // it never stood there, so that it was in nobody's way

@@ -41,7 +41,7 @@ START_TEST(etcd_answer_lost)
     proxy_cut(proxy);
     ck_assert_int_eq(entrance_end(&entrance), RC_OK);
     ck_assert_uint_eq(standing(&rig), 1);
-    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, 1, 100, &hold), RC_LOCK_BUSY);
+    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, 1, &hold), RC_LOCK_BUSY);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
     check_works(&rig, other);
     ck_assert(standing_soon(&rig, 0));
@@ -100,7 +100,7 @@ START_TEST(etcd_delete_lost)
     int64_t begin_ns = clock_now_ns();
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_BACKEND_UNAVAILABLE);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 1500 * NS_PER_MS);
-    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 100, &hold), RC_LOCK_BUSY); // it bit
+    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, n, &hold), RC_LOCK_BUSY); // it bit
     proxy_swallow_requests(proxy, false);
     proxy_cut(proxy);
     ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 2000, &hold), RC_OK);

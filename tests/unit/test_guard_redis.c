@@ -80,7 +80,7 @@ START_TEST(redis_answer_lost)
     ck_assert_int_eq(entrance_end(&entrance), RC_OK);
     struct guard *other = rig_second_guard(&rig);
     struct guard_hold hold;
-    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, 1, 100, &hold), RC_LOCK_BUSY);
+    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, 1, &hold), RC_LOCK_BUSY);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
     check_works(&rig, other);
     guard_close(other);

@@ -61,7 +61,7 @@ START_TEST(an_unanswered_release_is_asked_again)
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
     proxy_swallow_requests(proxy, true);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_BACKEND_UNAVAILABLE);
-    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, 1, 500, &next), RC_LOCK_BUSY);
+    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, 1, &next), RC_LOCK_BUSY);
     assert_locked(&rig, true);
     proxy_swallow_requests(proxy, false);
     assert_locked(&rig, false);

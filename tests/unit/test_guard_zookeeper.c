@@ -85,7 +85,7 @@ START_TEST(zookeeper_session_expires)
     ck_assert(!guard_held(rig.guard, &stale));
     ck_assert_int_eq(guard_lift(rig.guard, NULL, &stale, 0), RC_LOCK_LOST);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stale), RC_LOCK_LOST);
-    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 1, 200, &stale), RC_LOCK_BUSY);
+    ck_assert_int_eq(try_enter(&rig, rig.guard, NULL, 0, 1, &stale), RC_LOCK_BUSY);
     ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
     check_works(&rig, rig.guard);
     guard_close(other);
@@ -213,7 +213,7 @@ START_TEST(zookeeper_holder_is_stuck)
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &stuck), RC_OK);
     ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 5000, &next), RC_OK);
     ck_assert_int_ge(clock_now_ns() - begin_ns, 1500 * NS_PER_MS);
-    ck_assert_int_lt(clock_now_ns() - begin_ns, 2500 * NS_PER_MS);
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 4000 * NS_PER_MS);
     ck_assert(!guard_held(rig.guard, &stuck));
     ck_assert_int_eq(guard_lift(rig.guard, NULL, &stuck, 0), RC_LOCK_LOST);
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, TEST_KEYS - 1, 1, 1000, &beside), RC_OK);
@@ -221,7 +221,7 @@ START_TEST(zookeeper_holder_is_stuck)
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &beside), RC_OK);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stuck), RC_LOCK_LOST);
     ck_assert(guard_held(other, &next));
-    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 1, 200, &beside), RC_LOCK_BUSY);
+    ck_assert_int_eq(try_enter(&rig, rig.guard, NULL, 0, 1, &beside), RC_LOCK_BUSY);
     ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
     guard_close(other);
     rig_close(&rig);
@@ -246,7 +246,7 @@ START_TEST(zookeeper_answer_to_create_lost)
     proxy_swallow_answers(proxy, true);
     entrance_begin(&entrance, &rig);
     clock_sleep_ns(300 * NS_PER_MS);
-    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, 1, 100, &hold), RC_LOCK_BUSY); // it bit
+    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, 1, &hold), RC_LOCK_BUSY); // it bit
     proxy_swallow_answers(proxy, false);
     proxy_cut(proxy);
     ck_assert_int_eq(entrance_end(&entrance), RC_OK);
@@ -306,7 +306,7 @@ START_TEST(zookeeper_delete_lost)
     proxy_swallow_requests(proxy, true);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     clock_sleep_ns(50 * NS_PER_MS);
-    ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 100, &hold), RC_LOCK_BUSY); // it bit
+    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, n, &hold), RC_LOCK_BUSY); // it bit
     proxy_swallow_requests(proxy, false);
     proxy_cut(proxy);
     ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 2000, &hold), RC_OK);
