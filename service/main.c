@@ -25,7 +25,7 @@
 
 enum { EXIT_CLEAN = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-#define DRAIN_LIMIT_S 9       // then the process ends, finished or not
+#define DRAIN_LIMIT_S 9       // after drain.delay_ms; then the process ends, finished or not
 #define ANSWERS_LIMIT_MS 3000 // for clients that do not take their answers
 #define FILES_WANTED 65536
 #define ARENAS_MAX 4 // malloc's: each keeps what its busiest moment needed
@@ -78,14 +78,16 @@ static void catch_signals(sigset_t *ret_stop)
     (void)pthread_sigmask(SIG_BLOCK, ret_stop, NULL);
 }
 
-static int wait_and_drain(struct app *app, const sigset_t *stop)
+static int wait_and_drain(struct app *app, const struct config *config, const sigset_t *stop)
 {
     int signal_number = 0;
     while (sigwait(stop, &signal_number) != 0)
         ;
     (void)pthread_sigmask(SIG_UNBLOCK, stop, NULL);
-    (void)alarm(DRAIN_LIMIT_S);
-    LOG_INFO("draining signal=%s", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+    int64_t delay_ms = config->drain_delay_ms;
+    (void)alarm((unsigned)((delay_ms + 999) / 1000) + DRAIN_LIMIT_S);
+    LOG_INFO("draining signal=%s delay_ms=%lld", signal_number == SIGTERM ? "SIGTERM" : "SIGINT",
+             (long long)delay_ms);
     if (!app_drain(app, ANSWERS_LIMIT_MS))
         LOG_WARNING("some clients did not take their answers in time");
     app_free(app);
@@ -113,7 +115,7 @@ static int serve(const struct config *config)
         rc = app_start(app, error);
         if (!rc) {
             log_listening(config, app_port(app));
-            return wait_and_drain(app, &stop);
+            return wait_and_drain(app, config, &stop);
         }
     }
     LOG_ERROR("cannot serve: %s (%s)", error, rc_slug(rc));

@@ -42,7 +42,7 @@ static void add_headers(struct call *call, struct MHD_Response *response)
     const char *type = call->content_type != NULL ? call->content_type : "application/json";
     add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (call->close || atomic_load_explicit(&call->context->quiescing, memory_order_relaxed))
+    if (call->close || atomic_load_explicit(&call->context->draining, memory_order_relaxed))
         add(response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (call->problem.rc == RC_OK && call->route->operates && call->operation.outcome.replayed)
         add(response, "Idempotent-Replayed", "true");
