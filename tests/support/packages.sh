@@ -23,7 +23,7 @@ packages_stack() {
 }
 
 packages_test() {
-    printf '%s\n' check python3
+    printf '%s\n' check python3 haproxy
 }
 
 packages_bench() {
