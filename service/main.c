@@ -5,12 +5,14 @@
 // the process at once, and so does the alarm if the drain hangs. What was answered is in the ledger
 // in each case; a drain is only kinder to those who still wait for an answer.
 //
-// Exit codes: 0 done and clean, 1 findings or failed, 2 wrong usage or could not run.
+// Exit codes: 0 done and clean, 1 findings or failed, 2 wrong usage or could not run. For `serve`,
+// 1 means that to start it again may help (its database is not there yet), 2 that it will not.
 #include "app.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "config/config.h"
+#include "http/command_ready.h"
 #include "store/commands.h"
 #include "store/db.h"
 
@@ -120,7 +122,7 @@ static int serve(const struct config *config)
     }
     LOG_ERROR("cannot serve: %s (%s)", error, rc_slug(rc));
     app_free(app);
-    return EXIT_USAGE;
+    return rc == RC_USAGE || rc == RC_SCHEMA ? EXIT_USAGE : EXIT_FAILED;
 }
 
 // ---- the other sub-commands
@@ -152,6 +154,12 @@ static int run_version(const struct config *config, const struct arguments *argu
     (void)arguments;
     printf("holdfast %s (%s)\n", HOLDFAST_VERSION, HOLDFAST_COMPILER);
     return EXIT_CLEAN;
+}
+
+static int run_ready(const struct config *config, const struct arguments *arguments)
+{
+    (void)arguments;
+    return command_ready(config->listen);
 }
 
 static struct store *open_store(const struct config *config)
@@ -205,6 +213,12 @@ static const struct command commands[] = {
      1,
      {"--json", NULL},
      run_reconcile},
+    {"ready",
+     "ready",
+     "Ask the service that serves on `listen` whether it is ready. Exit 1: it is not.",
+     0,
+     {NULL},
+     run_ready},
     {"config",
      "config",
      "Print the settings in force and where each came from.",
