@@ -12,16 +12,17 @@ program=$1
 root=$2
 user=holdfast:x:10001:10001::/tmp:/nonexistent
 
-# The packages that own the libraries, and who the system is.
+# The packages that own the libraries.
 packages() {
-    local library
+    local library owner
     ldd "$program" | awk '$2 == "=>" { print $3 } $1 ~ /^\// { print $1 }' | while read -r library; do
         # dpkg knows a file by the name under which it was installed, with /usr before it or without.
         library=$(readlink -f "$library")
-        dpkg-query -S "$library" "${library#/usr}" 2>/dev/null | head -n 1 | cut -d: -f1 | grep . ||
-            { echo "image-root: no package owns $library" >&2; return 1; }
+        owner=$(dpkg-query -S "$library" 2>/dev/null || dpkg-query -S "${library#/usr}") || exit 1
+        echo "${owner%%:*}"
     done
-    echo base-files
+    # Who the system is; and what the C library itself loads when a thread ends by pthread_exit.
+    printf '%s\n' base-files libgcc-s1
 }
 
 mkdir -p "$root"/{etc,tmp,usr/bin,usr/lib,usr/lib64,usr/sbin,var/lib/dpkg}
@@ -54,4 +55,5 @@ echo "root:x:0:0::/root:/nonexistent
 $user" >"$root/etc/passwd"
 echo "root:x:0:
 holdfast:x:10001:" >"$root/etc/group"
+echo "hosts: files dns" >"$root/etc/nsswitch.conf"
 ldconfig -r "$root"

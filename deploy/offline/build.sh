@@ -55,6 +55,9 @@ Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Install-Recommends "false";
 END
+    # A mirror that this machine reaches only through a proxy, or that stands still, is no other to the image.
+    apt-config dump Acquire | grep -E '^Acquire::(Check-[A-Za-z-]+|https?::Proxy) ' \
+        >"$root/etc/apt/apt.conf.d/machine" || true
     find "$root/usr/share/doc" -mindepth 2 ! -name copyright ! -type d -delete
     rm -rf "$root"/usr/share/{info,locale,man}/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* \
         "$root"/var/log/* "$root"/etc/resolv.conf "$root"/etc/hostname
