@@ -10,6 +10,7 @@ fail, or the load would prove nothing.
 import contextlib
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,31 +19,21 @@ import tempfile
 import time
 import unittest
 
-from cluster import Instance, TestCase, await_true
+from cluster import ROOT, Instance, TestCase, await_true
 from loader import Running
 
 DELAY_MS = 1500
 
-HAPROXY = """
-global
-    stats socket {directory}/control level admin
-defaults
-    mode http
-    timeout connect 1s
-    timeout client 10s
-    timeout server 10s
-    option redispatch
-    retries 0
-frontend clients
-    bind 127.0.0.1:{port}
-    default_backend instances
-backend instances
-    balance leastconn
-    option httpchk GET /readyz
-    http-check expect status 200
-    default-server check inter 200ms fall 2 rise 1
-{servers}
-"""
+HAPROXY = os.path.join(ROOT, "deploy/haproxy/haproxy.cfg")
+# What of it belongs to containers; and a failed request must be seen, not tried again elsewhere.
+HERE = [(r"log stdout .*", "stats socket {directory}/control level admin"),
+        (r"bind :8080", "bind 127.0.0.1:{port}"),
+        (r"bind :8404", "bind 127.0.0.1:{watch}"),
+        (r"server-template holdfast .*", "{servers}"),
+        (r"server-template grafana .*", ""),
+        (r"retries 3", "retries 0"),
+        (r"option redispatch 1", "no option redispatch"),
+        (r"retry-on .*", "retry-on none")]
 
 
 class Announced(TestCase):
@@ -91,6 +82,17 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def config_here(**values):
+    """The project's own configuration of HAProxy, for this machine."""
+    with open(HAPROXY, encoding="utf-8") as file:
+        text = file.read()
+    for pattern, replacement in HERE:
+        text, found = re.subn(rf"(?m)^    {pattern}$", "    " + replacement.format(**values), text)
+        if found != 1:
+            raise AssertionError(f"{HAPROXY} has {found} lines {pattern}")
+    return text
+
+
 class Balancer:
     """HAProxy in front of these ports; use with `with`."""
 
@@ -99,10 +101,11 @@ class Balancer:
         self.port = free_port()
         self.names = [f"instance{i}" for i in range(len(ports))]
         self.config = os.path.join(self.directory.name, "haproxy.cfg")
-        servers = "\n".join(f"    server {name} 127.0.0.1:{port}"
-                            for name, port in zip(self.names, ports))
+        servers = "\n    ".join(f"server {name} 127.0.0.1:{port}"
+                                for name, port in zip(self.names, ports))
         with open(self.config, "w", encoding="utf-8") as file:
-            file.write(HAPROXY.format(directory=self.directory.name, port=self.port, servers=servers))
+            file.write(config_here(directory=self.directory.name, port=self.port, watch=free_port(),
+                                   servers=servers))
         self.process = None
 
     def __enter__(self):
@@ -127,7 +130,7 @@ class Balancer:
             with control.makefile() as rows:
                 table = [row.split(",") for row in rows if "," in row]
             state = table[0].index("status")
-            found = {row[1]: row[state] for row in table if row[0] == "instances"}
+            found = {row[1]: row[state] for row in table if row[0] == "holdfast"}
             return [found.get(name, "") for name in self.names]
         return []
 
