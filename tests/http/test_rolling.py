@@ -23,6 +23,7 @@ from cluster import ROOT, Instance, TestCase, await_true
 from loader import Running
 
 DELAY_MS = 1500
+BEHIND_PROXY_MS = 2000
 
 HAPROXY = os.path.join(ROOT, "deploy/haproxy/haproxy.cfg")
 # What of it belongs to containers; and a failed request must be seen, not tried again elsewhere.
@@ -169,7 +170,7 @@ class Rolling(TestCase):
         return result
 
     def test_no_request_fails(self):
-        result = self.roll(DELAY_MS)
+        result = self.roll(BEHIND_PROXY_MS)
         self.assertEqual(result.report["outcomes"]["error"], 0, result)
         self.assertEqual(result.report["check"]["violations"], 0, result)
         self.assertEqual(result.report["statuses"].keys(), {"200"}, result)
