@@ -98,8 +98,8 @@ def slow_clients(stack):
             raise AssertionError(f"they hold {held:.0f} connections of an instance")
         answers = [connection.recv(1000) for connection in slow]
         took_s = time.monotonic() - begin
-    if took_s > SLOW_LIMIT_S + 3 or any(b" 408 " not in answer[:20] for answer in answers):
-        raise AssertionError(f"after {took_s:.1f} s, of {SLOW_CLIENTS} were told 408:"
-                             f" {sum(b' 408 ' in answer[:20] for answer in answers)}; {answers[0][:100]} {answers[1][:100]}")
+    told = sum(b" 408 " in answer[:20] for answer in answers)
+    if took_s > SLOW_LIMIT_S + 3 or told < SLOW_CLIENTS:
+        raise AssertionError(f"after {took_s:.1f} s, {told} of {SLOW_CLIENTS} were told 408; {answers[0]} {answers[1]}")
     return (f"{SLOW_CLIENTS} heads and bodies that did not come were sent away with 408 within {took_s:.1f} s;"
             f" meanwhile others waited {1000 * worst_s:.0f} ms at most, and the instances did not see them")

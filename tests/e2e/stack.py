@@ -152,8 +152,8 @@ class Stack:
     def leftovers(self):
         """What of this project there is: containers, networks, volumes."""
         ask = {"containers": ("ps", "--all"), "networks": ("network", "ls"), "volumes": ("volume", "ls")}
-        return {kind: run("docker", *words, "--quiet", "--filter", f"label={PROJECT_LABEL}={self.project}").stdout.split()
-                for kind, words in ask.items()}
+        ours = f"label={PROJECT_LABEL}={self.project}"
+        return {kind: run("docker", *words, "--quiet", "--filter", ours).stdout.split() for kind, words in ask.items()}
 
     # ---- containers ------------------------------------------------------------------------------
 
