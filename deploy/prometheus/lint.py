@@ -5,10 +5,9 @@ dashboard, and that every metric they name is one that the service has.
     python3 deploy/prometheus/lint.py
 
 Needs promtool, of the package prometheus. Whether the dashboard shows something where there is something
-to show is asked of a running stack, by `./dev e2e`, which takes the expressions from here.
+to show is asked of a running stack, by `./dev e2e`.
 """
 
-import json
 import pathlib
 import re
 import subprocess
@@ -17,40 +16,16 @@ import tempfile
 
 import yaml
 
+from dashboard import DASHBOARD, expressions, load, plain
+
 HERE = pathlib.Path(__file__).resolve().parent
 GRAFANA = HERE.parent / "grafana"
 SERVICE = HERE.parent.parent / "service"
-DASHBOARD = GRAFANA / "dashboards/holdfast.json"
 SEVERITIES = {"page", "ticket"}
 ANNOTATIONS = {"summary", "meaning", "action"}
 # Browsers count in doubles: a larger integer is another one when it is saved again.
 EXACT = 2**53
 COLUMNS = 24
-VARIABLES = {"instance": ".*", "endpoint": ".*", "strategy": ".*"}
-
-
-# ---- the dashboard's expressions -------------------------------------------------------------------
-
-
-def dashboard():
-    return json.loads(DASHBOARD.read_text())
-
-
-def plain(expression, interval="1m"):
-    """An expression as Grafana would send it, everything chosen."""
-    expression = expression.replace("$__rate_interval", interval)
-    for name, value in VARIABLES.items():
-        expression = expression.replace(f"${name}", value)
-    return expression
-
-
-def expressions(document, interval="1m"):
-    """(panel's title, expression) of every panel; of annotations it is no fault to find nothing."""
-    return [(panel["title"], plain(target["expr"], interval))
-            for panel in document["panels"] for target in panel.get("targets", ())]
-
-
-# ---- the checks --------------------------------------------------------------------------------------
 
 
 class Linter:
@@ -90,7 +65,7 @@ class Linter:
 
     def syntax(self, document):
         """promtool parses expressions in rules only."""
-        found = expressions(document) + [(annotation["name"], plain(annotation["expr"]))
+        found = expressions(document) + [(annotation["name"], plain(annotation["expr"], "1m"))
                                          for annotation in document["annotations"]["list"]]
         rules = [{"record": f"panel:{n}", "expr": expression} for n, (_, expression) in enumerate(found)]
         with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
@@ -149,7 +124,7 @@ class Linter:
 
 def main():
     linter = Linter()
-    document = dashboard()
+    document = load()
     linter.promtool("prometheus.yml", "check", "config", "prometheus.yml")
     linter.rules()
     linter.tests()

@@ -122,6 +122,7 @@ def parse():
 
 def main():
     options = parse()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background are without
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     begin = time.monotonic()

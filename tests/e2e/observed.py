@@ -13,7 +13,7 @@ from registry import scene
 from stack import INSTANCES, await_that
 
 sys.path.append(f"{ROOT}/deploy/prometheus")
-import lint  # noqa: E402  pylint: disable=wrong-import-position
+import dashboard as shown  # noqa: E402
 
 STRATEGIES = {"stock": "redis-lock", "coupon": "etcd-lock", "lottery": "lock-table"}
 INTERVAL = "30s"  # of rates: six scrapes
@@ -46,7 +46,8 @@ def targets_up(stack):
 def prometheus(stack):
     """Every target answers, and every rule of the files is loaded and can be evaluated."""
     await_that(lambda: targets_up(stack) == TARGETS, 60, f"targets up are {TARGETS}", 1)
-    written = sum(path.read_text().count("- alert:") for path in pathlib.Path(lint.HERE, "rules").glob("*.yml"))
+    files = pathlib.Path(ROOT, "deploy/prometheus/rules").glob("*.yml")
+    written = sum(path.read_text().count("- alert:") for path in files)
     rules = [rule for group in stack.prometheus("/api/v1/rules")["groups"] for rule in group["rules"]]
     ill = [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"]
     if ill or len(rules) != written:
@@ -70,7 +71,7 @@ def silent(stack, expressions):
 @scene("dashboard")
 def dashboard(stack):
     """Every expression finds something while there is something to find."""
-    expressions = lint.expressions(lint.dashboard(), INTERVAL)
+    expressions = shown.expressions(shown.load(), INTERVAL)
     stack.set_strategies(STRATEGIES)
     with Load(stack, 45, **MIXED) as load:
         end = time.monotonic() + 40
