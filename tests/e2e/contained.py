@@ -4,6 +4,9 @@ from engine import run
 from registry import scene
 from stack import OFFLINE, PROJECT_LABEL
 
+# Whose official image has no other user, nor a directory of data that another could write to.
+OFFICIALLY_ROOT = {"etcd"}
+
 
 @scene("config")
 def config(stack):
@@ -11,9 +14,6 @@ def config(stack):
     for offline in (False, True):
         stack.compose("config", "-q", offline=offline)
     return f"compose config is content, alone and with {OFFLINE}"
-
-# Whose official image has no other user, nor a directory of data that another could write to.
-OFFICIALLY_ROOT = {"etcd"}
 
 
 def faults(container):

@@ -27,7 +27,6 @@ import observed  # noqa: E402,F401
 
 SKIPPED = 77
 LINES = 8  # of each log, where something went wrong
-IMAGES = ("holdfast:e2e", "holdfast-load:e2e", "holdfast-offline/*")
 
 
 def say(text):
@@ -71,13 +70,6 @@ def prove(stack, names):
     return sum(not play(stack, name, act) for name, act in scenes.items() if name in names)
 
 
-def remove_images():
-    for pattern in IMAGES:
-        found = engine.run("docker", "image", "ls", "--quiet", pattern).stdout.split()
-        if found:
-            engine.run("docker", "image", "rm", "--force", *sorted(set(found)), check=False, timeout=120)
-
-
 def perform(options, docker):
     stack = Stack(compose_command(), options.offline, options.database, options.keep)
     if options.offline:
@@ -94,7 +86,7 @@ def perform(options, docker):
         else:
             say("down: no container, network or volume of the project is left")
     if options.remove_images:
-        remove_images()
+        docker.remove_images()
     return failed
 
 

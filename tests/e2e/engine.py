@@ -16,6 +16,7 @@ import subprocess
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+IMAGES = ("holdfast:e2e", "holdfast-load:e2e", "holdfast-offline/*")
 PACKAGES = ["docker.io", "docker-compose", "iptables", "iproute2"]
 START_S, STOP_S = 60, 30
 CLONE_NEWNET = 0x40000000
@@ -83,6 +84,13 @@ class Machine:
     def join(self):
         """Published ports are on this machine's loopback already."""
 
+    def remove_images(self):
+        """Those of the stack."""
+        for pattern in IMAGES:
+            there = run("docker", "image", "ls", "--quiet", pattern).stdout.split()
+            if there:
+                run("docker", "image", "rm", "--force", *sorted(set(there)), check=False, timeout=120)
+
 
 class Private:
     """An engine of our own, with its state in `directory`. Needs root."""
@@ -95,6 +103,7 @@ class Private:
         self.process = None
         self.undo = []
         self.home = None
+        self.forgets = False
 
     def __enter__(self):
         os.makedirs(self.directory, exist_ok=True)
@@ -201,6 +210,10 @@ class Private:
         with open(f"/proc/{self.process.pid}/ns/net", "rb") as namespace:
             enter(namespace)
 
+    def remove_images(self):
+        """With all else that it keeps, once it has ended."""
+        self.forgets = True
+
     # ---- the end ---------------------------------------------------------------------------------
 
     def __exit__(self, *_):
@@ -210,7 +223,8 @@ class Private:
         self.stop()
         while self.undo:
             run(*self.undo.pop(), check=False)
-        shutil.rmtree(f"{self.directory}/exec", ignore_errors=True)
+        for name in ("exec", "data") if self.forgets else ("exec",):
+            shutil.rmtree(f"{self.directory}/{name}", ignore_errors=True)
 
     def stop(self):
         """Asks it to end; whatever of it is left then dies with its name space of processes."""
