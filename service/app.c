@@ -2,14 +2,15 @@
 // the service ran for a year or failed half way through its start.
 //
 // Approach: app_open and app_start fill the struct from top to bottom; app_free frees it from
-// bottom to top, and every part's free takes NULL. Draining is a step of its own: first nobody new
-// comes in (server), then all work that was taken is finished (engine), then the answers go out
-// (server).
+// bottom to top, and every part's free takes NULL. Draining is a step of its own: first it is said
+// (server), and who sends us requests gets the time to notice, then nobody new comes in (server),
+// then all work that was taken is finished (engine), then the answers go out (server).
 //
 // What breaks it: a part that keeps a pointer to one below it, or a worker stuck in a call without
 // a timeout; main gives the drain a limit.
 #include "app.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "config/config.h"
@@ -171,6 +172,8 @@ uint16_t app_port(const struct app *app)
 
 bool app_drain(struct app *app, int64_t timeout_ms)
 {
+    server_announce(app->server);
+    clock_sleep_ns(app->config->drain_delay_ms * NS_PER_MS);
     server_quiesce(app->server);
     engine_drain(app->engine);
     return server_wait_idle(app->server, timeout_ms);

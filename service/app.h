@@ -24,8 +24,9 @@ MUST_CHECK enum rc app_start(struct app *app, char *ret_error);
 // The port in use; after app_start.
 uint16_t app_port(const struct app *app);
 
-// Takes no new connections, finishes every request that was taken, and waits until its answer is
-// sent, at most this long for the sending. False if some client has not taken its answer by then.
+// Says /readyz 503 and goes on serving for drain.delay_ms. Then takes no new connections, finishes
+// every request that was taken, and waits until its answer is sent, at most this long for the
+// sending. False if some client has not taken its answer by then.
 bool app_drain(struct app *app, int64_t timeout_ms);
 
 void app_free(struct app *app); // NULL, and what was not started, is fine

@@ -5,12 +5,14 @@
 // the process at once, and so does the alarm if the drain hangs. What was answered is in the ledger
 // in each case; a drain is only kinder to those who still wait for an answer.
 //
-// Exit codes: 0 done and clean, 1 findings or failed, 2 wrong usage or could not run.
+// Exit codes: 0 done and clean, 1 findings or failed, 2 wrong usage or could not run. For `serve`,
+// 1 means that to start it again may help (its database is not there yet), 2 that it will not.
 #include "app.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "config/config.h"
+#include "http/command_ready.h"
 #include "store/commands.h"
 #include "store/db.h"
 
@@ -25,7 +27,7 @@
 
 enum { EXIT_CLEAN = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-#define DRAIN_LIMIT_S 9       // then the process ends, finished or not
+#define DRAIN_LIMIT_S 9       // after drain.delay_ms; then the process ends, finished or not
 #define ANSWERS_LIMIT_MS 3000 // for clients that do not take their answers
 #define FILES_WANTED 65536
 #define ARENAS_MAX 4 // malloc's: each keeps what its busiest moment needed
@@ -78,14 +80,16 @@ static void catch_signals(sigset_t *ret_stop)
     (void)pthread_sigmask(SIG_BLOCK, ret_stop, NULL);
 }
 
-static int wait_and_drain(struct app *app, const sigset_t *stop)
+static int wait_and_drain(struct app *app, const struct config *config, const sigset_t *stop)
 {
     int signal_number = 0;
     while (sigwait(stop, &signal_number) != 0)
         ;
     (void)pthread_sigmask(SIG_UNBLOCK, stop, NULL);
-    (void)alarm(DRAIN_LIMIT_S);
-    LOG_INFO("draining signal=%s", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+    int64_t delay_ms = config->drain_delay_ms;
+    (void)alarm((unsigned)((delay_ms + 999) / 1000) + DRAIN_LIMIT_S);
+    LOG_INFO("draining signal=%s delay_ms=%lld", signal_number == SIGTERM ? "SIGTERM" : "SIGINT",
+             (long long)delay_ms);
     if (!app_drain(app, ANSWERS_LIMIT_MS))
         LOG_WARNING("some clients did not take their answers in time");
     app_free(app);
@@ -113,12 +117,12 @@ static int serve(const struct config *config)
         rc = app_start(app, error);
         if (!rc) {
             log_listening(config, app_port(app));
-            return wait_and_drain(app, &stop);
+            return wait_and_drain(app, config, &stop);
         }
     }
     LOG_ERROR("cannot serve: %s (%s)", error, rc_slug(rc));
     app_free(app);
-    return EXIT_USAGE;
+    return rc == RC_USAGE || rc == RC_SCHEMA ? EXIT_USAGE : EXIT_FAILED;
 }
 
 // ---- the other sub-commands
@@ -150,6 +154,12 @@ static int run_version(const struct config *config, const struct arguments *argu
     (void)arguments;
     printf("holdfast %s (%s)\n", HOLDFAST_VERSION, HOLDFAST_COMPILER);
     return EXIT_CLEAN;
+}
+
+static int run_ready(const struct config *config, const struct arguments *arguments)
+{
+    (void)arguments;
+    return command_ready(config->listen);
 }
 
 static struct store *open_store(const struct config *config)
@@ -203,6 +213,12 @@ static const struct command commands[] = {
      1,
      {"--json", NULL},
      run_reconcile},
+    {"ready",
+     "ready",
+     "Ask the service that serves on `listen` whether it is ready. Exit 1: it is not.",
+     0,
+     {NULL},
+     run_ready},
     {"config",
      "config",
      "Print the settings in force and where each came from.",

@@ -1,15 +1,21 @@
 -- The belts off: without unique keys and checks the strategy `none` can really oversell, and
 -- reconciliation has something to find. Lab mode only; the down part puts them on again, and is not
--- run while the data violates them. SQLite cannot alter a key, so there the tables are made anew.
+-- run while the data violates them. A MySQL server may want a primary key in every table
+-- (sql_require_primary_key): lab_row is one that nothing violates, and nobody sees. SQLite cannot
+-- alter a key, so there the tables are made anew.
 
 -- up
 
 --mysql: ALTER TABLE counter DROP CONSTRAINT counter_not_negative;
 --mysql: ALTER TABLE ledger DROP PRIMARY KEY, DROP INDEX ledger_request,
+--mysql:     ADD COLUMN lab_row BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY,
 --mysql:     ADD INDEX ledger_version (counter, version), ADD INDEX ledger_request (request_key, leg);
 --mysql: ALTER TABLE coupon DROP PRIMARY KEY, DROP INDEX coupon_code,
+--mysql:     ADD COLUMN lab_row BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY,
 --mysql:     ADD INDEX coupon_slot (campaign, user_id, slot), ADD INDEX coupon_code (code);
---mysql: ALTER TABLE draw DROP PRIMARY KEY, ADD INDEX draw_slot (lottery, user_id, slot);
+--mysql: ALTER TABLE draw DROP PRIMARY KEY,
+--mysql:     ADD COLUMN lab_row BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY,
+--mysql:     ADD INDEX draw_slot (lottery, user_id, slot);
 
 --sqlite: ALTER TABLE counter RENAME TO counter_old;
 --sqlite: CREATE TABLE counter (
@@ -74,12 +80,15 @@
 
 --mysql: ALTER TABLE counter
 --mysql:     ADD CONSTRAINT counter_not_negative CHECK (remaining >= 0);
---mysql: ALTER TABLE ledger DROP INDEX ledger_version, DROP INDEX ledger_request,
+--mysql: ALTER TABLE ledger DROP PRIMARY KEY, DROP COLUMN lab_row,
+--mysql:     DROP INDEX ledger_version, DROP INDEX ledger_request,
 --mysql:     ADD PRIMARY KEY (counter, version),
 --mysql:     ADD CONSTRAINT ledger_request UNIQUE (request_key, leg);
---mysql: ALTER TABLE coupon DROP INDEX coupon_slot, DROP INDEX coupon_code,
+--mysql: ALTER TABLE coupon DROP PRIMARY KEY, DROP COLUMN lab_row,
+--mysql:     DROP INDEX coupon_slot, DROP INDEX coupon_code,
 --mysql:     ADD PRIMARY KEY (campaign, user_id, slot), ADD CONSTRAINT coupon_code UNIQUE (code);
---mysql: ALTER TABLE draw DROP INDEX draw_slot, ADD PRIMARY KEY (lottery, user_id, slot);
+--mysql: ALTER TABLE draw DROP PRIMARY KEY, DROP COLUMN lab_row,
+--mysql:     DROP INDEX draw_slot, ADD PRIMARY KEY (lottery, user_id, slot);
 
 --sqlite: ALTER TABLE counter RENAME TO counter_old;
 --sqlite: CREATE TABLE counter (

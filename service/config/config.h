@@ -32,7 +32,7 @@ struct config {
     const char *log_format;                                          // "text", "json"
     int64_t lock_ttl_ms, lock_wait_ms, lock_max_hold_ms;
     int64_t combine_max_batch, workers, queue_limit;
-    int64_t http_threads, http_connections, request_timeout_ms;
+    int64_t http_threads, http_connections, request_timeout_ms, drain_delay_ms;
     bool lab, lab_belts, lab_demand, lock_fence;
 
     // Where each came from, in the table's order.

@@ -30,6 +30,9 @@ const struct setting settings[] = {
      "Requests that share one transaction at most. 1: direct mode, one transaction a request."},
     {"coupon.strategy", SETTING_STRATEGY, MEMBER(coupon_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy of coupon issuing."},
+    {"drain.delay_ms", SETTING_INTEGER, MEMBER(drain_delay_ms), "0", 0, 600000, NULL,
+     "When told to stop: for this long /readyz says 503 while all else is served as before, so\n"
+     "      that a load balancer notices first. Behind one: longer than its checks need."},
     {"etcd", SETTING_ADDRESS, MEMBER(etcd), "", 0, 0, NULL,
      "[http://][user:password@]host:port[,...], for etcd-lock: the members of one cluster."},
     {"http.connections", SETTING_INTEGER, MEMBER(http_connections), "4096", 8, 100000, NULL,

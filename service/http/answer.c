@@ -42,7 +42,7 @@ static void add_headers(struct call *call, struct MHD_Response *response)
     const char *type = call->content_type != NULL ? call->content_type : "application/json";
     add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (call->close || atomic_load_explicit(&call->context->quiescing, memory_order_relaxed))
+    if (call->close || atomic_load_explicit(&call->context->draining, memory_order_relaxed))
         add(response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (call->problem.rc == RC_OK && call->route->operates && call->operation.outcome.replayed)
         add(response, "Idempotent-Replayed", "true");
@@ -69,16 +69,27 @@ static void render_problem(struct call *call)
     problem_write(&call->problem, operation, &call->reply);
 }
 
+static void log_failure(const struct call *call, const char *operation)
+{
+    const struct problem *problem = &call->problem;
+    if (problem->rc != RC_OK)
+        LOG_WARNING("%s answered with %d: %s: %s", operation, call->status, rc_slug(problem->rc),
+                    problem->detail[0] != '\0' ? problem->detail : rc_info(problem->rc)->title);
+    else if (call->reply.data != NULL) // /readyz, which says why by itself
+        LOG_WARNING("%s answered with %d: %.*s", operation, call->status, (int)call->reply.length,
+                    call->reply.data);
+}
+
 static void account(const struct call *call)
 {
     const char *operation = call->route != NULL ? call->route->operation : "unmatched";
     int64_t took_ns = clock_now_ns() - call->started_ns;
     metrics_request(call->context->metrics, operation, call->status, took_ns);
-    if (call->status >= 500 && call->problem.rc != RC_NOT_IMPLEMENTED)
-        LOG_WARNING("%s answered with %d: %s: %s", operation, call->status,
-                    rc_slug(call->problem.rc),
-                    call->problem.detail[0] != '\0' ? call->problem.detail
-                                                    : rc_info(call->problem.rc)->title);
+    // Who was told to stop is not ready on purpose.
+    bool intended = call->problem.rc == RC_NOT_IMPLEMENTED ||
+                    (call->problem.rc == RC_OK && atomic_load(&call->context->draining));
+    if (call->status >= 500 && !intended)
+        log_failure(call, operation);
     else if (log_enabled(LOG_LEVEL_DEBUG))
         LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target, call->status,
                   (long long)(took_ns / 1000));

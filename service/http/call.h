@@ -27,7 +27,8 @@ struct http_context {
     struct engine *engine;
     struct store *store;
     struct metrics *metrics;
-    atomic_bool quiescing;
+    atomic_bool draining;  // the end was announced
+    atomic_bool quiescing; // no connection and no job is taken any more
 };
 
 #define TARGET_MAX 767 // bytes of path and query

@@ -67,7 +67,7 @@ static void write_dependency(struct buffer *out, const char *name, enum rc rc)
 void health_ready_answer(struct call *call)
 {
     const struct readiness *readiness = call->rc == RC_OK ? call->input : NULL;
-    bool draining = atomic_load(&call->context->quiescing);
+    bool draining = atomic_load(&call->context->draining);
     bool ready = readiness != NULL && !draining;
     for (size_t i = 0; readiness != NULL && i < readiness->n; i++)
         ready = ready && readiness->dependencies[i].rc == RC_OK;

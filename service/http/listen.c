@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HOST_MAX 255
 #define DESCRIPTORS_ASIDE 256 // databases, lock servers, log, epoll
 
 static enum rc fail(char *ret_error, const char *address, const char *why)
@@ -23,11 +22,11 @@ static enum rc fail(char *ret_error, const char *address, const char *why)
     return RC_USAGE;
 }
 
-// Splits at the last colon, which must stand behind the bracket of an IPv6 address.
-static bool split(const char *address, char host[HOST_MAX + 1], const char **ret_port)
+// At the last colon, which must stand behind the bracket of an IPv6 address.
+bool listen_split(const char *address, char host[LISTEN_HOST_MAX + 1], const char **ret_port)
 {
     const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon == address || colon - address > HOST_MAX)
+    if (colon == NULL || colon == address || colon - address > LISTEN_HOST_MAX)
         return false;
     size_t length = (size_t)(colon - address);
     if (address[0] == '[') {
@@ -87,9 +86,9 @@ static uint16_t port_of(int fd)
 enum rc listen_open(const char *address, int *ret_fd, uint16_t *ret_port, bool *ret_loopback,
                     char *ret_error)
 {
-    char host[HOST_MAX + 1];
+    char host[LISTEN_HOST_MAX + 1];
     const char *port = NULL;
-    if (!split(address, host, &port))
+    if (!listen_split(address, host, &port))
         return fail(ret_error, address, "it must be host:port or [v6-address]:port");
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags = AI_PASSIVE | AI_NUMERICSERV};

@@ -8,6 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define LISTEN_HOST_MAX 255
+
+// Splits `host:port` or `[v6]:port`; the port points into the address. False if it is neither.
+bool listen_split(const char *address, char host[LISTEN_HOST_MAX + 1], const char **ret_port);
+
 // Binds and listens on `host:port` or `[v6]:port`; port 0 picks a free one. The caller closes
 // *ret_fd. ret_loopback says whether only this machine can reach it. RC_USAGE with a sentence in
 // ret_error (SERVER_ERROR_MAX bytes).

@@ -1,9 +1,9 @@
 // Puts the HTTP library together with our own listening socket, the exchange and the reaper.
 //
-// Stopping is in steps, because the library has traps here: its quiesce function can end the
-// process when it races with a worker thread, so new connections are refused by its accept policy
-// instead; and it must not be stopped while a connection is suspended, so the engine is drained
-// first.
+// Stopping is in steps. It is announced first, for a load balancer that sends a request to who
+// takes no more has lost it. The library has traps here: its quiesce function can end the process
+// when it races with a worker thread, so new connections are refused by its accept policy instead;
+// and it must not be stopped while a connection is suspended, so the engine is drained first.
 //
 // What breaks it: server_free before engine_drain.
 #include "http/server.h"
@@ -157,8 +157,14 @@ uint16_t server_port(const struct server *server)
     return server->port;
 }
 
+void server_announce(struct server *server)
+{
+    atomic_store(&server->exchange.context.draining, true);
+}
+
 void server_quiesce(struct server *server)
 {
+    server_announce(server);
     atomic_store(&server->exchange.context.quiescing, true);
 }
 

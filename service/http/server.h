@@ -36,8 +36,11 @@ MUST_CHECK enum rc server_new(const struct server_settings *settings, struct eng
 // The port in use, for `listen` with port 0.
 uint16_t server_port(const struct server *server);
 
-// Stops accepting connections and says /readyz 503; requests under way go on, and every answer from
-// now on closes its connection.
+// Says /readyz 503, and every answer from now on closes its connection; all else is served as
+// before.
+void server_announce(struct server *server);
+
+// Announces, stops accepting connections and refuses requests; those under way go on.
 void server_quiesce(struct server *server);
 
 // Waits until no request is under way, at most this long. True if none is. Call after engine_drain.

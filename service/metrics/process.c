@@ -2,7 +2,6 @@
 // on. What cannot be read is left out.
 #include "metrics/metrics_internal.h"
 
-#include "base/clock.h"
 #include "base/text.h"
 #include "base/version.h"
 
@@ -11,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 static void value(struct buffer *out, const char *name, const char *type, const char *help,
@@ -62,24 +60,37 @@ static void render_files(struct buffer *out)
               (double)limit.rlim_cur);
 }
 
-// The 22nd field of /proc/self/stat counts ticks since the machine started.
+// When the machine started, in whole seconds since 1970; 0 if that cannot be read.
+static long long read_boot_time(void)
+{
+    long long seconds = 0;
+    FILE *file = fopen("/proc/stat", "re");
+    if (!file)
+        return 0;
+    char line[256]; // a longer one comes in pieces, of which none begins so
+    while (fgets(line, sizeof(line), file))
+        if (sscanf(line, "btime %lld", &seconds) == 1)
+            break;
+    (void)fclose(file);
+    return seconds;
+}
+
+// The 22nd field of /proc/self/stat counts ticks since the machine started. Added to a time of
+// start that stands still: a sum with the current time would be another one at each look, and
+// whoever counts its changes would see restarts that never were.
 static void render_start(struct buffer *out)
 {
     FILE *file = fopen("/proc/self/stat", "re");
     if (!file)
         return;
     char line[1024];
-    struct timespec up;
     const char *field = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
     for (int i = 2; field && i < 22; i++)
         field = strchr(field + 1, ' ');
-    long long ticks;
-    if (field && sscanf(field, " %lld", &ticks) == 1 && clock_gettime(CLOCK_BOOTTIME, &up) == 0) {
-        double age = (double)up.tv_sec + (double)up.tv_nsec / 1e9 -
-                     (double)ticks / (double)sysconf(_SC_CLK_TCK);
+    long long ticks, boot = read_boot_time();
+    if (field && boot && sscanf(field, " %lld", &ticks) == 1)
         value(out, "process_start_time_seconds", "gauge", "When it started, in seconds since 1970",
-              (double)clock_wall_ms() / 1e3 - age);
-    }
+              (double)boot + (double)ticks / (double)sysconf(_SC_CLK_TCK));
     (void)fclose(file);
 }
 

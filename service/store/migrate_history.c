@@ -21,7 +21,7 @@ enum rc track_fail(struct track *track, enum rc rc, const char *format, ...)
 enum rc track_fail_db(struct track *track, enum rc rc, const char *doing)
 {
     bool away = rc == RC_BACKEND_UNAVAILABLE || rc == RC_OUTCOME_UNKNOWN;
-    return track_fail(track, away ? RC_BACKEND_UNAVAILABLE : RC_INTERNAL, "%s failed: %.200s",
+    return track_fail(track, away ? RC_BACKEND_UNAVAILABLE : RC_INTERNAL, "%s failed: %.280s",
                       doing, db_error(track->db));
 }
 

@@ -1,6 +1,6 @@
 // Makes connections with what every session needs, and turns error numbers into results. Nothing of
-// either client library is used that the other lacks: numbers that one of them has no name for are
-// named here.
+// either client library is used that the other lacks, but for one option (mysql_dial.c); numbers
+// that one of them has no name for are named here.
 //
 // A deadline is finer than the libraries' timeouts, which count whole seconds, are fixed when the
 // connection is made, and of which a read may take several. So whoever watches (db_expire) shuts
@@ -8,9 +8,11 @@
 #include "store/mysql_connection.h"
 
 #include "base/clock.h"
+#include "store/mysql_dial.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,10 +36,12 @@ enum {
     QUERY_INTERRUPTED = 1317,
     RECORD_FILE_FULL = 1114,
     CONNECTION_KILLED = 1927,
+    SECURE_TRANSPORT_REQUIRED = 3159,
     CLIENT_INTERACTION_TIMEOUT = 4031,
     CLIENT_ERRORS_FROM = 2000, // raised by the client library: the connection, mostly
     CLIENT_ERRORS_TO = 2999,
     OUT_OF_MEMORY = 2008,
+    PLUGIN_CANNOT_LOAD = 2059,
 };
 
 // Takes ownership of the descriptor; -1: cannot be cancelled.
@@ -120,6 +124,28 @@ static bool timeouts(struct mysql_db *mysql, unsigned *ret_connect_s, unsigned *
     return true;
 }
 
+// What the words of a login that was refused leave out.
+static void add_remedy(struct mysql_db *mysql, unsigned number)
+{
+    const char *remedy = "";
+    if (number == SECURE_TRANSPORT_REQUIRED)
+        remedy =
+            "; MariaDB's client library begins no TLS by itself, a build with libmysqlclient does";
+    else if (number == PLUGIN_CANNOT_LOAD || strstr(mysql->db.error, "could not be loaded") != NULL)
+        remedy =
+            "; install the client library's plugins, or name their folder in MARIADB_PLUGIN_DIR";
+    size_t length = strlen(mysql->db.error);
+    text_copy(mysql->db.error + length, sizeof mysql->db.error - length, remedy);
+}
+
+// When to give up connecting: also where statements may take hours.
+static int64_t until(const struct mysql_db *mysql, unsigned io_timeout_s)
+{
+    unsigned most_s = io_timeout_s < MYSQL_IO_TIMEOUT_S ? io_timeout_s : MYSQL_IO_TIMEOUT_S;
+    int64_t until_ns = clock_now_ns() + most_s * NS_PER_S;
+    return until_ns < mysql->deadline_ns ? until_ns : mysql->deadline_ns;
+}
+
 enum rc mysql_connection_ensure(struct mysql_db *mysql)
 {
     static const char *const session[] = {
@@ -149,11 +175,7 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     mysql_options(mysql->handle, MYSQL_OPT_READ_TIMEOUT, &io_timeout);
     mysql_options(mysql->handle, MYSQL_OPT_WRITE_TIMEOUT, &io_timeout);
     mysql_options(mysql->handle, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    const struct mysql_url *url = mysql->url;
-    // FOUND_ROWS: an UPDATE counts the rows it matched, also where the value stays the same.
-    bool connected =
-        mysql_real_connect(mysql->handle, url->host, url->user, url->password, url->database,
-                           url->port, NULL, CLIENT_FOUND_ROWS | CLIENT_MULTI_STATEMENTS) != NULL;
+    bool connected = mysql_dial(mysql->handle, mysql->url, until(mysql, io_timeout));
     // A descriptor of our own: the library may close its own at any time, and the number be another
     // connection's a moment later.
     if (connected)
@@ -166,7 +188,9 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
         mysql->was_connected = true;
         return RC_OK;
     }
+    unsigned number = mysql_errno(mysql->handle);
     (void)mysql_connection_failed(mysql);
+    add_remedy(mysql, number);
     mysql_connection_drop(mysql);
     return RC_BACKEND_UNAVAILABLE;
 }

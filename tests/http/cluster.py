@@ -69,7 +69,8 @@ class MysqlDatabase:
 
     def client(self):
         """Command and environment of a client that prints rows and nothing else."""
-        command = ["mariadb", "--no-defaults", "--protocol=tcp", "-h", self.server.hostname]
+        command = [shutil.which("mariadb") or "mysql", "--no-defaults", "--protocol=tcp"]
+        command += ["-h", self.server.hostname]
         command += ["-P", str(self.server.port), "-u", self.server.username]
         command += ["--batch", "--skip-column-names", "--unbuffered"]
         return command, dict(os.environ, MYSQL_PWD=urllib.parse.unquote(self.server.password or ""))

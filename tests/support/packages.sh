@@ -23,7 +23,7 @@ packages_stack() {
 }
 
 packages_test() {
-    printf '%s\n' check python3
+    printf '%s\n' check python3 haproxy sqlite3 'mariadb-client|default-mysql-client'
 }
 
 packages_bench() {
@@ -31,7 +31,7 @@ packages_bench() {
 }
 
 packages_check() {
-    printf '%s\n' clang clang-format clang-tidy shellcheck python3 python3-yaml python3-jsonschema
+    printf '%s\n' clang clang-format clang-tidy shellcheck python3 python3-yaml python3-jsonschema prometheus
 }
 
 package_installed() {

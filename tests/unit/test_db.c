@@ -2,6 +2,7 @@
 // connections; and the addresses of databases.
 #include "base/clock.h"
 #include "base/text.h"
+#include "proxy.h"
 #include "scratch.h"
 #include "store/counter.h"
 #include "store/mysql_url.h"
@@ -234,6 +235,33 @@ START_TEST(a_commit_without_an_answer_is_unknown)
 }
 END_TEST
 
+// The server greets, and says nothing to our login; nobody watches the deadline.
+START_TEST(a_login_without_an_answer_has_an_end)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    char address[128];
+    scratch_open(&scratch, DB_MYSQL);
+    scratch_address(&scratch, address, sizeof address);
+    struct proxy *proxy = proxy_start(address);
+    struct store *store = scratch_store_through(&scratch, proxy_address(proxy));
+    struct db *db;
+    ck_assert_int_eq(db_new(store, &db), RC_OK);
+    if (_i == 0)
+        db_limit_waits(db, 1000);
+    else
+        db_allow_long_statements(db);
+    proxy_swallow_requests(proxy, true);
+    int64_t from_ns = clock_now_ns();
+    ck_assert_int_eq(db_query(db, "SELECT 1", NULL, 0, NULL, NULL), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_lt(clock_now_ns() - from_ns, (_i == 0 ? 3 : 12) * NS_PER_S);
+    db_free(db);
+    store_close(store);
+    proxy_stop(proxy);
+    scratch_close(&scratch);
+}
+END_TEST
+
 struct waiter {
     struct db *db;
     const char *sql;
@@ -323,6 +351,7 @@ int main(void)
     tcase_add_test(engines, a_lost_connection_is_made_anew_where_that_is_safe);
     tcase_add_test(engines, a_transaction_that_could_not_begin_has_not_begun);
     tcase_add_test(engines, a_commit_without_an_answer_is_unknown);
+    tcase_add_loop_test(engines, a_login_without_an_answer_has_an_end, 0, 2);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_test(engines, addresses);
     suite_add_tcase(suite, engines);

@@ -211,6 +211,11 @@ START_TEST(process_describes_itself)
     ck_assert_ptr_nonnull(start);
     double age = (double)clock_wall_ms() / 1e3 - strtod(strchr(start + 1, ' '), NULL);
     ck_assert(age > -2 && age < 600);
+    // Who counts changes of it counts restarts: it is the same at every look.
+    char *later = render(metrics);
+    double again = strtod(strchr(strstr(later, "\nprocess_start_time_seconds ") + 1, ' '), NULL);
+    ck_assert_double_eq(strtod(strchr(start + 1, ' '), NULL), again);
+    free(later);
     free(text);
     metrics_free(metrics);
 }

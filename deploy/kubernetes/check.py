@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""Checks what stands here without a cluster, as far as that goes, and says what it could not check.
+
+    check.py              what this machine has the tools for
+    check.py --install    first fetches the schemas from npm, into build/kubernetes-schemas
+    check.py --require    what could not be checked is a failure
+
+Built with kubectl or kustomize; held against the schemas that Kubernetes publishes (as the npm package
+kubernetes-models has them, with TypeScript to find fields that do not exist); asked for what schemas do
+not know: that selectors select, that names are there, that nothing secret stands here, that Pods are
+restricted; and its settings are given to holdfast itself. What a cluster alone can tell it does not
+know: whether the image starts, whether the network plugin heeds policies, how rollouts go.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import yaml
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+FOLDERS = ["base", "migrate", "example/service", "example/migrate"]
+SCHEMAS = os.path.join(ROOT, "build/kubernetes-schemas")
+PACKAGES = ["kubernetes-models@4.5.1", "typescript@5.9.3"]
+BINARIES = [os.environ.get("HOLDFAST_BIN", "")] + [
+    os.path.join(ROOT, "build", preset, "service/holdfast") for preset in ("release", "dev")]
+OPTIONS = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+OPTIONS.add_argument("--install", action="store_true")
+OPTIONS.add_argument("--require", action="store_true")
+
+KUBECTL_MINOR = 27
+
+# What the service needs after drain.delay_ms to finish what it had taken.
+FINISH_S = 9
+
+
+class Report:
+    def __init__(self):
+        self.wrong = self.missing = 0
+
+    def fail(self, where, what):
+        self.wrong += 1
+        print(f"kubernetes: {where}: {what}")
+
+    def skip(self, what):
+        self.missing += 1
+        print(f"kubernetes: not checked: {what}")
+
+
+def builder():
+    """The command that builds a folder, or None. Debian 12's kubectl, of 2021, is too old to."""
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    if shutil.which("kubectl"):
+        said = subprocess.run(["kubectl", "version", "--client"], capture_output=True, text=True,
+                              check=False).stdout
+        version = re.search(r"\bv1\.(\d+)", said) or re.search(r'Minor:"(\d+)', said)
+        if version and int(version.group(1)) >= KUBECTL_MINOR:
+            return ["kubectl", "kustomize"]
+    return None
+
+
+def build(folder, command, report):
+    """The objects of a folder, as kustomize makes them."""
+    done = subprocess.run([*command, os.path.join(HERE, folder)], capture_output=True, text=True,
+                          check=False)
+    if done.returncode:
+        report.fail(folder, done.stderr.strip())
+        return []
+    return [item for item in yaml.safe_load_all(done.stdout) if item]
+
+
+def parse_all(report):
+    """Every file is YAML, and no key stands twice."""
+    class Strict(yaml.SafeLoader):
+        def construct_mapping(self, node, deep=False):
+            keys = [key.value for key, _ in node.value]
+            for key in {key for key in keys if keys.count(key) > 1}:
+                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {key} stands twice")
+            return super().construct_mapping(node, deep)
+
+    for directory, _, names in os.walk(HERE):
+        for name in names:
+            if name.endswith(".yaml"):
+                path = os.path.join(directory, name)
+                try:
+                    with open(path, encoding="utf-8") as file:
+                        list(yaml.load_all(file, Strict))
+                except yaml.YAMLError as error:
+                    report.fail(os.path.relpath(path, HERE), error)
+
+
+# ---- what schemas do not know ----------------------------------------------------------------------
+
+
+def pods(objects):
+    return [(item, item["spec"]["template"]) for item in objects
+            if item["kind"] in ("Deployment", "Job")]
+
+
+def selectors(item):
+    """What an object says about which Pods it is for."""
+    spec = item.get("spec", {})
+    found = {"Service": [spec.get("selector")],
+             "NetworkPolicy": [(spec.get("podSelector") or {}).get("matchLabels")],
+             "PodDisruptionBudget": [(spec.get("selector") or {}).get("matchLabels")],
+             "Deployment": [(spec.get("selector") or {}).get("matchLabels")]}.get(item["kind"], [])
+    if item["kind"] == "Deployment":
+        for spread in spec["template"]["spec"].get("topologySpreadConstraints", []):
+            found.append((spread.get("labelSelector") or {}).get("matchLabels"))
+    return found
+
+
+def check_selectors(folder, objects, report):
+    labels = [template["metadata"]["labels"] for _, template in pods(objects)]
+    for item in objects:
+        for selector in selectors(item):
+            if not selector or not any(selector.items() <= label.items() for label in labels):
+                report.fail(folder, f"{item['kind']} {item['metadata']['name']} selects {selector}")
+
+
+def check_ports(folder, objects, report):
+    names = {port["name"] for _, template in pods(objects)
+             for container in template["spec"]["containers"] for port in container.get("ports", [])}
+    used = [port["targetPort"] for item in objects if item["kind"] == "Service"
+            for port in item["spec"]["ports"]]
+    used += [port["port"] for item in objects if item["kind"] == "NetworkPolicy"
+             for rule in item["spec"].get("ingress", []) for port in rule.get("ports", [])]
+    for _, template in pods(objects):
+        for container in template["spec"]["containers"]:
+            used += [container[probe]["httpGet"]["port"]
+                     for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in container]
+    for name in used:
+        if name not in names:
+            report.fail(folder, f"no container has a port {name}")
+
+
+def check_targets(folder, objects, report):
+    there = {(item["kind"], item["metadata"]["name"]) for item in objects}
+    for item in objects:
+        if item["kind"] == "HorizontalPodAutoscaler":
+            target = item["spec"]["scaleTargetRef"]
+            if (target["kind"], target["name"]) not in there:
+                report.fail(folder, f"{target['name']} is scaled, and is not there")
+    for _, template in pods(objects):
+        spec = template["spec"]
+        account = spec.get("serviceAccountName", "default")
+        if account != "default" and ("ServiceAccount", account) not in there:
+            report.fail(folder, f"there is no ServiceAccount {account}")
+        for container in spec["containers"]:
+            for source in container.get("envFrom", []):
+                if ("ConfigMap", source["configMapRef"]["name"]) not in there:
+                    report.fail(folder, f"there is no ConfigMap {source['configMapRef']['name']}")
+
+
+def check_secrets(folder, objects, report):
+    for item in objects:
+        if item["kind"] == "Secret":
+            report.fail(folder, "a Secret stands here")
+    for item, template in pods(objects):
+        for container in template["spec"]["containers"]:
+            for variable in container.get("env", []):
+                if "secretKeyRef" not in variable.get("valueFrom", {}):
+                    report.fail(folder, f"{item['kind']}: {variable['name']} is no reference to a Secret")
+
+
+def check_restricted(folder, objects, report):
+    """Kubernetes's Pod security standard `restricted`, and that nothing is left to chance beside it."""
+    for item, template in pods(objects):
+        spec = template["spec"]
+        wanted = [(spec.get("securityContext", {}).get("runAsNonRoot") is True, "runAsNonRoot"),
+                  (spec.get("securityContext", {}).get("seccompProfile") == {"type": "RuntimeDefault"},
+                   "seccompProfile"),
+                  (spec.get("automountServiceAccountToken") is False, "automountServiceAccountToken"),
+                  (spec.get("enableServiceLinks") is False, "enableServiceLinks"),
+                  (not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC", "volumes")),
+                   "nothing of the host's")]
+        for container in spec["containers"]:
+            security = container.get("securityContext", {})
+            limits = container.get("resources", {})
+            wanted += [(security.get("allowPrivilegeEscalation") is False, "allowPrivilegeEscalation"),
+                       (security.get("readOnlyRootFilesystem") is True, "readOnlyRootFilesystem"),
+                       (security.get("capabilities") == {"drop": ["ALL"]}, "capabilities"),
+                       ("memory" in limits.get("limits", {}), "a limit of memory"),
+                       ({"cpu", "memory"} <= limits.get("requests", {}).keys(), "requests")]
+        for holds, name in wanted:
+            if not holds:
+                report.fail(folder, f"{item['kind']} {item['metadata']['name']} lacks {name}")
+
+
+def check_drain(folder, objects, report):
+    settings = settings_of(objects)
+    for item, template in pods(objects):
+        if item["kind"] == "Deployment":
+            delay_s = int(settings.get("HOLDFAST_DRAIN_DELAY_MS", 0)) / 1000
+            probe = template["spec"]["containers"][0]["readinessProbe"]
+            if delay_s < probe["periodSeconds"]:
+                report.fail(folder, "drain.delay_ms is over before anybody looks")
+            if template["spec"]["terminationGracePeriodSeconds"] < delay_s + FINISH_S:
+                report.fail(folder, "terminationGracePeriodSeconds is shorter than the drain")
+
+
+def settings_of(objects):
+    found = {}
+    for item in objects:
+        if item["kind"] == "ConfigMap":
+            found.update(item["data"])
+    return found
+
+
+def check_settings(folder, objects, report):
+    """holdfast itself says whether these are settings, secrets replaced by something of their kind."""
+    binary = next((path for path in BINARIES if os.access(path, os.X_OK)), None)
+    if not binary:
+        return False
+    for _, template in pods(objects):
+        container = template["spec"]["containers"][0]
+        environment = dict(settings_of(objects)) if container.get("envFrom") else {}
+        environment.update({variable["name"]: "x" for variable in container.get("env", [])})
+        environment["HOLDFAST_STORE"] = "mysql://user:password@host:3306/holdfast"
+        done = subprocess.run([binary, "config"], env=environment, capture_output=True, text=True,
+                              check=False)
+        if done.returncode:
+            report.fail(folder, done.stderr.strip())
+    return True
+
+
+# ---- the published schemas -------------------------------------------------------------------------
+
+
+def check_schemas(built, report):
+    if not shutil.which("node"):
+        report.skip("schemas: node is not installed")
+        return
+    if not os.path.isdir(os.path.join(SCHEMAS, "node_modules/kubernetes-models")):
+        report.skip("schemas: `check.py --install` fetches them")
+        return
+    text = json.dumps([{"where": folder, "object": item} for folder, items in built.items()
+                       for item in items])
+    done = subprocess.run(["node", os.path.join(HERE, "schemas.js"), SCHEMAS], input=text,
+                          capture_output=True, text=True, check=False)
+    for line in done.stdout.splitlines():
+        report.fail("schema", line)
+    if done.returncode and not done.stdout:
+        report.fail("schema", done.stderr.strip())
+
+
+def install():
+    os.makedirs(SCHEMAS, exist_ok=True)
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts",
+                    "--prefix", SCHEMAS, *PACKAGES], check=True)
+
+
+CHECKS = [check_selectors, check_ports, check_targets, check_secrets, check_restricted, check_drain]
+
+
+def main():
+    options = OPTIONS.parse_args()
+    if options.install:
+        install()
+    report = Report()
+    parse_all(report)
+    command, built = builder(), {}
+    if command is None:
+        report.skip(f"all but the YAML: neither kustomize nor kubectl 1.{KUBECTL_MINOR} is installed")
+    else:
+        built = {folder: build(folder, command, report) for folder in FOLDERS}
+        for folder, objects in built.items():
+            for check in CHECKS:
+                check(folder, objects, report)
+        if not all([check_settings(folder, objects, report) for folder, objects in built.items()]):
+            report.skip("settings: holdfast is not built")
+        check_schemas(built, report)
+    count = sum(len(objects) for objects in built.values())
+    print(f"kubernetes: {count} objects in {len(FOLDERS)} folders, {report.wrong} wrong, "
+          f"{report.missing} checks left out")
+    return 1 if report.wrong or (options.require and report.missing) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

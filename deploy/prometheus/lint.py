@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Checks what Prometheus and Grafana are given: the configuration, the alerts and their tests, the
+dashboard, and that every metric they name is one that the service has.
+
+    python3 deploy/prometheus/lint.py
+
+Needs promtool, of the package prometheus. Whether the dashboard shows something where there is something
+to show is asked of a running stack, by `./dev e2e`.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import yaml
+
+from dashboard import DASHBOARD, expressions, load, plain
+
+HERE = pathlib.Path(__file__).resolve().parent
+GRAFANA = HERE.parent / "grafana"
+SERVICE = HERE.parent.parent / "service"
+SEVERITIES = {"page", "ticket"}
+ANNOTATIONS = {"summary", "meaning", "action"}
+# Browsers count in doubles: a larger integer is another one when it is saved again.
+EXACT = 2**53
+COLUMNS = 24
+
+
+class Linter:
+    def __init__(self):
+        self.errors = []
+
+    def error(self, where, what):
+        self.errors.append(f"{where}: {what}")
+
+    def promtool(self, where, *arguments):
+        done = subprocess.run(["promtool", *map(str, arguments)], cwd=HERE, capture_output=True,
+                              text=True, check=False)
+        if done.returncode:
+            self.error(where, (done.stdout + done.stderr).strip())
+
+    def rules(self):
+        """Each alert says how bad it is, what it means and what to do, and is tested."""
+        tested = "".join(path.read_text() for path in (HERE / "tests").glob("*.yml"))
+        seen = set()
+        for path in sorted((HERE / "rules").glob("*.yml")):
+            for rule in (rule for group in yaml.safe_load(path.read_text())["groups"]
+                         for rule in group["rules"]):
+                name = rule["alert"]
+                if name in seen:
+                    self.error(path.name, f"{name} twice")
+                seen.add(name)
+                if rule["labels"].get("severity") not in SEVERITIES:
+                    self.error(name, f"a severity of {', '.join(sorted(SEVERITIES))}?")
+                if set(rule["annotations"]) != ANNOTATIONS:
+                    self.error(name, f"not just {', '.join(sorted(ANNOTATIONS))}")
+                if f'alertname="{name}"' not in tested:
+                    self.error(name, "no test sees it fire")
+
+    def tests(self):
+        for path in sorted((HERE / "tests").glob("*.yml")):
+            self.promtool(path.name, "test", "rules", path)
+
+    def syntax(self, document):
+        """promtool parses expressions in rules only."""
+        found = expressions(document) + [(annotation["name"], plain(annotation["expr"], "1m"))
+                                         for annotation in document["annotations"]["list"]]
+        rules = [{"record": f"panel:{n}", "expr": expression} for n, (_, expression) in enumerate(found)]
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}, file)
+            file.flush()
+            self.promtool(DASHBOARD.name, "check", "rules", file.name)
+
+    def panels(self, document):
+        source = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())
+        uids = {entry["uid"] for entry in source["datasources"]}
+        ids, squares = set(), {}
+        for panel in document["panels"]:
+            where = f"{DASHBOARD.name}, {panel['title']}"
+            if panel["id"] in ids:
+                self.error(where, f"id {panel['id']} twice")
+            ids.add(panel["id"])
+            self.place(where, panel["gridPos"], squares)
+            if panel["type"] == "row":
+                continue
+            if not panel.get("description"):
+                self.error(where, "no description")
+            if not panel["fieldConfig"]["defaults"].get("unit"):
+                self.error(where, "no unit")
+            for target in panel["targets"]:
+                if target["datasource"]["uid"] not in uids:
+                    self.error(where, f"nobody provisions {target['datasource']['uid']}")
+
+    def place(self, where, at, squares):
+        if at["x"] + at["w"] > COLUMNS:
+            self.error(where, "stands out on the right")
+        for square in ((x, y) for x in range(at["x"], at["x"] + at["w"])
+                       for y in range(at["y"], at["y"] + at["h"])):
+            if square in squares:
+                self.error(where, f"lies on {squares[square]}")
+                return
+            squares[square] = where
+
+    def numbers(self, value):
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list):
+            for item in value:
+                self.numbers(item)
+        elif isinstance(value, int) and abs(value) > EXACT:
+            self.error(DASHBOARD.name, f"{value} is not exact in a browser")
+
+    def names(self):
+        """What alerts and dashboard name, the service has: a quoted name in its sources."""
+        sources = "".join(path.read_text() for path in SERVICE.rglob("*.c"))
+        known = set(re.findall(r'"((?:holdfast|process)_[a-z_]+)[" {]', sources))
+        for path in [DASHBOARD, *HERE.glob("rules/*.yml"), *HERE.glob("tests/*.yml")]:
+            for name in sorted(set(re.findall(r"\b(?:holdfast|process)_[a-z_]+", path.read_text()))):
+                if name not in known and re.sub("_(bucket|sum|count)$", "", name) not in known:
+                    self.error(path.name, f"the service has no {name}")
+
+
+def main():
+    linter = Linter()
+    document = load()
+    linter.promtool("prometheus.yml", "check", "config", "prometheus.yml")
+    linter.rules()
+    linter.tests()
+    linter.syntax(document)
+    linter.panels(document)
+    linter.numbers(document)
+    linter.names()
+    for error in linter.errors:
+        print(error, file=sys.stderr)
+    print(f"{len(document['panels'])} panels, {len(expressions(document))} expressions,"
+          f" {len(linter.errors)} errors")
+    return 1 if linter.errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

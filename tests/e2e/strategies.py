@@ -1,0 +1,46 @@
+"""Every strategy, under load through HAProxy, on both instances."""
+
+from load import MIXED, measured
+from registry import scene
+from stack import INSTANCES
+
+SECONDS = 5
+
+
+def batches(stack, instance, strategy):
+    return stack.metric(instance, "holdfast_batch_size_count", f'strategy="{strategy}"')
+
+
+def under_load(stack, strategy, instances=INSTANCES):
+    """A run that both instances took part in; how much was done."""
+    stack.set_strategy(strategy, instances)
+    before = [batches(stack, instance, strategy) for instance in instances]
+    report = measured(stack, SECONDS, **MIXED)
+    for instance, earlier in zip(instances, before):
+        if batches(stack, instance, strategy) <= earlier:
+            raise AssertionError(f"{instance} did nothing by {strategy}")
+    if report["outcomes"]["unknown"] or report["outcomes"]["error"] > report["requests"] / 20:
+        raise AssertionError(f"{strategy}: too much failed: {report['outcomes']} {report['problems']}")
+    return report["outcomes"]["ok"]
+
+
+@scene("strategies")
+def strategies(stack):
+    """Each that protects a cluster, on two instances; `mutex` on one alone; `none` is refused."""
+    listed = stack.call("GET", "/v1/strategies").body["strategies"]
+    of_cluster = [entry for entry in listed if entry["scope"] == "cluster"]
+    unusable = [f"{entry['name']}: {entry['why_not']}" for entry in of_cluster if not entry["usable"]]
+    if unusable or len(of_cluster) < 7:
+        raise AssertionError(f"not every strategy can be used: {unusable}")
+    done = {entry["name"]: under_load(stack, entry["name"]) for entry in of_cluster}
+    stack.stop("holdfast-2")
+    stack.settle(["holdfast-1"])
+    done["mutex, one instance"] = under_load(stack, "mutex", ["holdfast-1"])
+    stack.set_strategy("conditional", ["holdfast-1"])
+    stack.start("holdfast-2")
+    stack.settle()
+    refusal = stack.call("PUT", "/v1/strategies/stock", {"strategy": "none"}, admin=True)
+    if refusal.status != 422:
+        raise AssertionError(f"`none` outside of the laboratory: {refusal}")
+    told = ", ".join(f"{name} {count:,}" for name, count in done.items())
+    return f"0 violations in what each strategy acknowledged in {SECONDS} s: {told}; none is refused"

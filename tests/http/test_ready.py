@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""`holdfast ready`, by which a container's health is looked at: the exit code is the answer."""
+
+import contextlib
+import json
+import signal
+import socket
+import time
+import unittest
+
+from cluster import TestCase, await_true, run
+
+
+def ready(address):
+    return run("ready", f"--listen={address}", timeout=10)
+
+
+@contextlib.contextmanager
+def listening():
+    """A port on which connections are taken, but nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+class Ready(TestCase):
+    def test_ready_and_draining(self):
+        service = self.cluster(self.sqlite().store, drain__delay_ms=20000)
+        for host in ("127.0.0.1", "localhost", "0.0.0.0"):
+            with self.subTest(host):
+                done = ready(f"{host}:{service.ports[0]}")
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIs(json.loads(done.stdout)["ready"], True)
+        service.instances[0].signal(signal.SIGTERM)
+        await_true(lambda: ready(f"127.0.0.1:{service.ports[0]}").returncode == 1)
+        self.assertIs(json.loads(ready(f"127.0.0.1:{service.ports[0]}").stdout)["draining"], True)
+        service.instances[0].signal(signal.SIGTERM)  # the second one ends the delay
+        self.assertEqual(service.instances[0].wait(), 128 + signal.SIGTERM)
+
+    def test_nobody_there(self):
+        with listening() as port:
+            pass
+        done = ready(f"127.0.0.1:{port}")
+        self.assertEqual((done.returncode, "refused" in done.stderr), (1, True), done)
+
+    def test_silence_is_no_answer(self):
+        with listening() as port:
+            began = time.monotonic()
+            done = ready(f"127.0.0.1:{port}")
+        self.assertEqual((done.returncode, "timed out" in done.stderr), (1, True), done)
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_no_address(self):
+        for address in ("8080", "127.0.0.1:0", "nowhere.invalid:80", "127.0.0.1:http"):
+            with self.subTest(address):
+                self.assertEqual(ready(address).returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Restarts that no client notices: an instance that is told to stop says so first (drain.delay_ms), and
+goes on serving until whoever sends it requests has had the time to look.
+
+The whole of it behind HAProxy, under an open loop that tries nothing twice: each instance is replaced
+in turn, and not one request may fail. The control does the same without the delay, and must see some
+fail, or the load would prove nothing.
+"""
+
+import contextlib
+import http.client
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from cluster import ROOT, Instance, TestCase, await_true
+from loader import Running
+
+DELAY_MS = 1500
+BEHIND_PROXY_MS = 2000
+
+HAPROXY = os.path.join(ROOT, "deploy/haproxy/haproxy.cfg")
+# What of it belongs to containers; and a failed request must be seen, not tried again elsewhere.
+HERE = [(r"log stdout .*", "stats socket {directory}/control level admin"),
+        (r"bind :8080", "bind 127.0.0.1:{port}"),
+        (r"bind :8404", "bind 127.0.0.1:{watch}"),
+        (r"server-template holdfast .*", "{servers}"),
+        (r"server-template grafana .*", ""),
+        (r"retries 3", "retries 0"),
+        (r"option redispatch 1", "no option redispatch"),
+        (r"retry-on .*", "retry-on none")]
+
+
+class Announced(TestCase):
+    """From the signal to the end of the delay."""
+
+    def setUp(self):
+        self.service = self.cluster(self.sqlite().store, drain__delay_ms=DELAY_MS)
+        self.assertEqual(self.service.call("PUT", "/v1/stock/A", {"quantity": 50}).status, 201)
+
+    def tell(self):
+        """SIGTERM; comes back when /readyz says so."""
+        began = time.monotonic()
+        self.service.instances[0].signal(signal.SIGTERM)
+        await_true(lambda: self.service.call("GET", "/readyz").status == 503)
+        return began
+
+    def test_it_says_so_and_goes_on_serving(self):
+        began = self.tell()
+        self.assertIs(self.service.call("GET", "/readyz").body["draining"], True)
+        self.assertEqual(self.service.call("GET", "/livez").status, 200)
+        done = self.service.call("POST", "/v1/stock/A/deduct", {"quantity": 1}, key="late")
+        self.assertEqual((done.status, done.body["remaining"]), (200, 49), done)
+        self.assertEqual(self.service.instances[0].wait(), 0)
+        self.assertGreaterEqual(time.monotonic() - began, DELAY_MS / 1000)
+
+    def test_a_kept_connection_is_ended_with_an_answer(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.service.ports[0], timeout=10)
+        self.addCleanup(connection.close)
+        for expected in (None, "close"):
+            connection.request("GET", "/v1/stock/A")
+            answer = connection.getresponse()
+            self.assertEqual((answer.status, answer.getheader("Connection")), (200, expected))
+            answer.read()
+            if expected is None:
+                self.tell()
+
+    def test_a_second_signal_ends_the_delay(self):
+        self.tell()
+        self.service.instances[0].signal(signal.SIGTERM)
+        self.assertEqual(self.service.instances[0].wait(0.5), 128 + signal.SIGTERM)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def config_here(**values):
+    """The project's own configuration of HAProxy, for this machine."""
+    with open(HAPROXY, encoding="utf-8") as file:
+        text = file.read()
+    for pattern, replacement in HERE:
+        text, found = re.subn(rf"(?m)^    {pattern}$", "    " + replacement.format(**values), text)
+        if found != 1:
+            raise AssertionError(f"{HAPROXY} has {found} lines {pattern}")
+    return text
+
+
+class Balancer:
+    """HAProxy in front of these ports; use with `with`."""
+
+    def __init__(self, ports):
+        self.directory = tempfile.TemporaryDirectory(prefix="holdfast-haproxy-")
+        self.port = free_port()
+        self.names = [f"instance{i}" for i in range(len(ports))]
+        self.config = os.path.join(self.directory.name, "haproxy.cfg")
+        servers = "\n    ".join(f"server {name} 127.0.0.1:{port}"
+                                for name, port in zip(self.names, ports))
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(config_here(directory=self.directory.name, port=self.port, watch=free_port(),
+                                   servers=servers))
+        self.process = None
+
+    def __enter__(self):
+        self.process = subprocess.Popen(["haproxy", "-q", "-db", "-f", self.config])
+        try:
+            await_true(lambda: set(self.states()) == {"UP"})
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(10)
+        self.directory.cleanup()
+
+    def states(self):
+        """UP, DOWN, ... of each instance, as HAProxy sees it now."""
+        with socket.socket(socket.AF_UNIX) as control, contextlib.suppress(OSError):
+            control.connect(os.path.join(self.directory.name, "control"))
+            control.sendall(b"show stat\n")
+            with control.makefile() as rows:
+                table = [row.split(",") for row in rows if "," in row]
+            state = table[0].index("status")
+            found = {row[1]: row[state] for row in table if row[0] == "holdfast"}
+            return [found.get(name, "") for name in self.names]
+        return []
+
+
+class Rolling(TestCase):
+    """Two instances behind HAProxy are replaced in turn under load."""
+
+    def setUp(self):
+        if not shutil.which("haproxy"):
+            if os.environ.get("HOLDFAST_TEST_REQUIRE"):
+                self.fail("haproxy is not installed")
+            self.skipTest("haproxy is not installed")
+
+    def replace(self, servers, i):
+        old = servers.instances[i]
+        old.signal(signal.SIGTERM)
+        self.assertEqual(old.wait(), 0, old.read_log())
+        old.log.close()
+        servers.instances[i] = Instance(servers.store, servers.settings, port=old.port).await_listening()
+
+    def roll(self, delay_ms):
+        """What the load saw while every instance was replaced."""
+        database = self.mysql()
+        servers = self.cluster(database.store, 2, drain__delay_ms=delay_ms)
+        with Balancer(servers.ports) as balancer, Running(
+                f"http://127.0.0.1:{balancer.port}", "--scenario", "deduct", "--arrival", "open", "--rate",
+                600, "--connections", 32, "--duration", "60s", "--quiet") as load:
+            time.sleep(0.5)
+            for i in range(2):
+                self.replace(servers, i)
+                # The next one goes only when this one is back.
+                await_true(lambda: balancer.states() == ["UP", "UP"])
+            time.sleep(0.5)
+            result = load.end()
+        self.assert_reconciles(database.store)
+        return result
+
+    def test_no_request_fails(self):
+        result = self.roll(BEHIND_PROXY_MS)
+        self.assertEqual(result.report["outcomes"]["error"], 0, result)
+        self.assertEqual(result.report["check"]["violations"], 0, result)
+        self.assertEqual(result.report["statuses"].keys(), {"200"}, result)
+        self.assertGreater(result.report["outcomes"]["ok"], 500, result)
+
+    def test_without_the_delay_some_do(self):
+        result = self.roll(0)
+        self.assertGreater(result.report["outcomes"]["error"], 0, result)
+        self.assertEqual(result.report["check"]["violations"], 0, result)
+
+
+if __name__ == "__main__":
+    unittest.main()
