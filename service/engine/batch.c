@@ -44,6 +44,7 @@ void batch_release(struct batch *batch)
     free(batch->used_loaded);
     free(batch->used);
     free(batch->changes);
+    free(batch->durable);
     free(batch->rows);
     *batch = (struct batch){0};
 }
@@ -65,6 +66,7 @@ void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strate
     batch->rule = rule;
     batch->n_scenes = 0;
     batch->n_works = n;
+    batch->n_unproven = 0;
     for (size_t i = 0; i < n; i++) {
         struct operation *operation = jobs[i]->operation;
         if (i == 0 || strcmp(operation->counter, batch->loaded[batch->n_scenes - 1].name) != 0)

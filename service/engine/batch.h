@@ -30,6 +30,8 @@ struct work {
     size_t scene;
     size_t user; // index into the batch's users
     enum work_state state;
+    bool unproven; // a replay, of which it is not known whether it would outlive a crash
+    bool seen;     // scratch for the proof
     struct effect effect;
 };
 
@@ -58,6 +60,9 @@ struct batch {
     int64_t *used_loaded, *used;    // what each user already has: as read, and as decided so far
     struct counter_change *changes; // to be saved: at most one a scene and one a prize
     size_t changes_capacity;
+    struct counter_change *durable; // what the last commit has changed, sorted by name
+    size_t n_durable, durable_capacity;
+    size_t n_unproven;
     struct ledger_row *rows; // scratch for saving: at most two a work
 };
 
@@ -105,6 +110,26 @@ int64_t batch_first_deadline(const struct batch *batch);
 // is done, with the first result or RC_IDEMPOTENCY_MISMATCH. ret_found may be NULL.
 MUST_CHECK enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
                                       size_t *ret_found);
+
+// A work was answered with this row, which was read: it needs a proof, unless the row is certainly
+// on the disk.
+void batch_doubt(struct batch *batch, const struct db *db, const struct ledger_row *row,
+                 struct work *work);
+
+// Within a transaction: sees the rows of all replays without proof again; one whose row is gone is
+// done with RC_OUTCOME_UNKNOWN. With batch_committed behind its COMMIT the others are proven.
+MUST_CHECK enum rc batch_see_again(struct batch *batch, struct db *db);
+
+// COMMIT was answered.
+void batch_committed(struct batch *batch);
+
+// The first deadline of the replays that no commit has proven; INT64_MAX if there are none.
+// Monotonic.
+int64_t batch_proof_deadline(const struct batch *batch);
+
+// For replays that no commit has proven: one of its own. If that cannot be had they are done with
+// RC_OUTCOME_UNKNOWN.
+void batch_prove(struct batch *batch, struct db *db);
 
 // After a COMMIT without an answer: waits until its transaction has ended, for a while but not past
 // the deadline, then looks up the accepted works as batch_find_replays does.

@@ -59,7 +59,8 @@ static enum rc recall_details(struct db *db, const struct ledger_row *row,
     return RC_OK;
 }
 
-static enum rc replay(struct db *db, const struct ledger_row *row, struct work *work)
+static enum rc replay(struct batch *batch, struct db *db, const struct ledger_row *row,
+                      struct work *work)
 {
     struct operation *operation = work->operation;
     struct outcome *outcome = &operation->outcome;
@@ -74,6 +75,7 @@ static enum rc replay(struct db *db, const struct ledger_row *row, struct work *
         enum rc rc = recall_details(db, row, operation);
         if (rc != RC_OK)
             return rc == RC_NOT_FOUND ? RC_INTERNAL : rc;
+        batch_doubt(batch, db, row, work);
     }
     work->state = WORK_DONE;
     return RC_OK;
@@ -102,7 +104,7 @@ enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state s
             struct work *work = &batch->works[j];
             if (work->state == state &&
                 strcmp(work->operation->request_key, rows[i].request_key) == 0) {
-                rc = replay(db, &rows[i], work);
+                rc = replay(batch, db, &rows[i], work);
                 if (rc == RC_OK && ret_found != NULL)
                     ++*ret_found;
             }

@@ -6,6 +6,7 @@
 //   - a request key or version that is already there: look the keys up; those found are replays,
 //     the others go again;
 //   - the lock lost: its transaction is given up, and the guard entered once more;
+//   - a replay, whose row was only read: it is answered behind a commit that proves it;
 //   - COMMIT without an answer: wait for the transaction's end (the locks of its rows), then look
 //     the keys up. If its end cannot be learned in time, nobody is told anything but "unknown";
 //   - the database silent: the connection is given up at the first deadline of the batch;
@@ -101,14 +102,18 @@ static enum rc commit(struct section *section)
     db_set_deadline(section->db, section->db_deadline_ns);
     metrics_observe(section->metrics, METRIC_COMMIT, section->endpoint, section->guard->strategy,
                     clock_now_ns() - from_ns);
-    if (rc == RC_OK)
+    if (rc == RC_OK) {
+        batch_committed(&section->batch);
         pause_at(section, PAUSE_AFTER_COMMIT);
+    }
     return rc;
 }
 
 static enum rc save_and_commit(struct section *section)
 {
     enum rc rc = batch_save(&section->batch, section->db);
+    if (rc == RC_OK)
+        rc = batch_see_again(&section->batch, section->db);
     return rc == RC_OK ? commit(section) : rc;
 }
 
@@ -319,11 +324,26 @@ static void finish_batch(struct section *section, enum rc rc)
     }
 }
 
+static void prove_replays(struct section *section)
+{
+    int64_t deadline_ns = batch_proof_deadline(&section->batch);
+    if (deadline_ns == INT64_MAX)
+        return;
+    limit_db(section, deadline_ns + DB_GRACE_NS);
+    batch_prove(&section->batch, section->db);
+}
+
 static enum update_rule rule_in_force(const struct section *section)
 {
     enum update_rule rule = section->guard->strategy->rule;
     bool off = section->undemanding || (section->unfenced && rule == RULE_FENCED);
     return off ? RULE_NAIVE : rule;
+}
+
+// Those before may have lost the lock, and not have got it again.
+static enum rc come_inside(struct section *section, int64_t deadline_ns)
+{
+    return section->entered ? RC_OK : enter(section, deadline_ns);
 }
 
 static void run_jobs(struct section *section, struct job *const *jobs, size_t n,
@@ -333,8 +353,10 @@ static void run_jobs(struct section *section, struct job *const *jobs, size_t n,
     const struct strategy *strategy = section->guard->strategy;
     batch_fill(batch, section->endpoint, strategy, rule_in_force(section), jobs, n);
     metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint, strategy, (int64_t)n);
-    enum rc rc = run_batch(section, deadline_ns);
+    enum rc rc = come_inside(section, deadline_ns);
+    rc = rc == RC_OK ? run_batch(section, deadline_ns) : final_fault(rc);
     if (rc != RC_INTERNAL) {
+        prove_replays(section);
         finish_batch(section, rc);
         return;
     }

@@ -1,14 +1,17 @@
 // One race, forced: two instances load the same row before either saves, and one unit is left. What
 // stops it, one thing at a time taken away: the demand of the update rule, the database's keys, and
-// the lock that somebody ignores. And that nothing stops it where nothing is left.
+// the lock that somebody ignores. And that nothing stops it where nothing is left. Then who comes
+// behind somebody who lost the lock.
 #include "fixture.h"
 #include "gate.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "store/product.h"
 #include "suite.h"
 
 #include <check.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +129,87 @@ START_TEST(a_lock_alone_does_not_stop_who_ignores_it)
 }
 END_TEST
 
+// ---- a twin of who lost the lock ----------------------------------------------------------------
+
+#define TTL_MS 1000
+
+// The first instance: its second section, with a request and its twin, is held when it has decided.
+struct loser {
+    struct gate opener, holder;
+    atomic_int n_saves;
+};
+
+static void pause_loser(void *arg, enum pause_point point, enum endpoint endpoint)
+{
+    struct loser *loser = arg;
+    if (point != PAUSE_BEFORE_SAVE)
+        return;
+    int n = atomic_fetch_add(&loser->n_saves, 1);
+    if (n < 2)
+        gate_pause(n == 0 ? &loser->opener : &loser->holder, point, endpoint);
+}
+
+static void fill(struct volley *volley, size_t i)
+{
+    struct operation *operation = volley_operation(volley, i);
+    operation->kind = OPERATION_DEDUCT;
+    text_copy(operation->counter, sizeof operation->counter, "stock/A");
+}
+
+enum { OPENER, REQUEST, TWIN, OTHER, N };
+
+// Twins go one after the other. The first loses the lock and cannot have it again: then the second
+// has no lock either, and must not go on as if it had.
+START_TEST(who_comes_after_a_loser_is_outside_too)
+{
+    static const char *const names[] = {"lock-table",
+                                        "redis-lock"}; // whose leases can be lost alone
+    struct loser loser = {0};
+    struct gate winner;
+    gate_init(&loser.opener, PAUSE_BEFORE_SAVE, SIZE_MAX);
+    gate_init(&loser.holder, PAUSE_BEFORE_SAVE, SIZE_MAX);
+    gate_init(&winner, PAUSE_BEFORE_LEAVE, SIZE_MAX);
+    struct fixture fixture;
+    struct fixture_options options = {.strategy = strategy_find(names[_i]),
+                                      .engine = DB_MYSQL,
+                                      .instances = 2,
+                                      .max_batch = 256,
+                                      .lock_ttl_ms = TTL_MS,
+                                      .lock_wait_ms = TTL_MS / 4,
+                                      .unrenewed = true,
+                                      .hooks = {{pause_loser, &loser}, {gate_pause, &winner}}};
+    if (!fixture_open(&fixture, &options))
+        return;
+    fixture_put_product(&fixture, "A", 10);
+    struct volley volley;
+    volley_init(&volley, N);
+    for (size_t i = 0; i < N; i++)
+        fill(&volley, i);
+    struct engine *first = fixture.instances[0].engine;
+    text_copy(volley_operation(&volley, TWIN)->request_key, REQUEST_KEY_MAX + 1,
+              volley_operation(&volley, REQUEST)->request_key);
+    volley_submit(&volley, first, OPENER);
+    gate_wait_for_arrival(&loser.opener);
+    volley_submit(&volley, first, REQUEST);
+    volley_submit(&volley, first, TWIN);
+    gate_open(&loser.opener);
+    gate_wait_for_arrival(&loser.holder);
+    clock_sleep_ns(TTL_MS * NS_PER_MS);
+    volley_submit(&volley, fixture.instances[1].engine, OTHER);
+    gate_wait_for_arrival(&winner);
+    gate_open(&loser.holder);
+    ck_assert(volley_wait_for(&volley, N, 15000)); // the winner's was answered before it leaves
+    gate_open(&winner);
+    ck_assert_int_eq(volley_operation(&volley, OTHER)->outcome.rc, RC_OK);
+    ck_assert_int_eq(volley_operation(&volley, REQUEST)->outcome.rc, RC_LOCK_LOST);
+    ck_assert_int_eq(volley_operation(&volley, TWIN)->outcome.rc, RC_LOCK_BUSY);
+    ck_assert_int_eq(fixture_counted(&fixture, 0, "holdfast_guard_acquired_total"), 2);
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("races");
@@ -140,5 +224,9 @@ int main(void)
     tcase_add_loop_test(races, a_lock_alone_does_not_stop_who_ignores_it, 0,
                         2 * (int)ARRAY_LENGTH(ignored));
     suite_add_tcase(suite, races);
+    TCase *twins = tcase_create("a twin of who lost the lock");
+    tcase_set_timeout(twins, 60);
+    tcase_add_loop_test(twins, who_comes_after_a_loser_is_outside_too, 0, 2);
+    suite_add_tcase(suite, twins);
     return suite_run(suite);
 }

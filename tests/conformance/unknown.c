@@ -337,6 +337,43 @@ START_TEST(a_twins_coupon_is_the_one_that_counts)
 }
 END_TEST
 
+// ---- what was only read -------------------------------------------------------------------------
+
+static void never(struct moment *moment)
+{
+    (void)moment;
+}
+
+// A row that can be seen may still be lost with the server: whoever is answered with it waits for
+// a commit behind it. Where that is kept in the server, nobody is told that the request succeeded.
+START_TEST(a_replay_is_answered_behind_a_commit)
+{
+    struct moment moment;
+    if (!open_moment(&moment, names[_i], never))
+        return;
+    struct fixture *fixture = &moment.fixture;
+    ck_assert_int_eq(db_new(fixture->scratch.store, &moment.backup), RC_OK);
+    fixture_put_product(fixture, "A", 2);
+    volley_init(&moment.volley, 1);
+    struct operation *operation = volley_operation(&moment.volley, 0);
+    fill(operation, OPERATION_DEDUCT, "stock/A", 1);
+    struct operation first = *operation;
+    ck_assert_int_eq(submit_and_wait(fixture->instances[1].engine, &first), RC_OK);
+    gate_open(&moment.together);
+    exec(moment.backup, "LOCK TABLES lock_row READ"); // where there is nothing else to write
+    submit(&moment, 0, SHORT_NS);
+    volley_wait(&moment.volley);
+    ck_assert_int_eq(operation->outcome.rc, RC_OUTCOME_UNKNOWN);
+    exec(moment.backup, "UNLOCK TABLES");
+    struct operation again = first;
+    ck_assert_int_eq(submit_and_wait(fixture->instances[0].engine, &again), RC_OK);
+    ck_assert(again.outcome.replayed);
+    ck_assert_int_eq(again.outcome.version, first.outcome.version);
+    db_free(moment.backup);
+    close_moment(&moment);
+}
+END_TEST
+
 int main(void)
 {
     int n = (int)ARRAY_LENGTH(names);
@@ -353,5 +390,9 @@ int main(void)
                         n * (int)ARRAY_LENGTH(orders));
     tcase_add_loop_test(twins, a_twins_coupon_is_the_one_that_counts, 0, n);
     suite_add_tcase(suite, twins);
+    TCase *read = tcase_create("what was only read");
+    tcase_set_timeout(read, 60);
+    tcase_add_loop_test(read, a_replay_is_answered_behind_a_commit, 0, n);
+    suite_add_tcase(suite, read);
     return suite_run(suite);
 }
