@@ -104,6 +104,14 @@ def fill(path):
                     file.write(bytes(size))
 
 
+def works(scene, mysql, i):
+    """Instance i does, and the server runs: MariaDB gives up, sooner or later, where there was no room to
+    roll back in."""
+    if mysql.process.poll() is not None:
+        mysql.start()
+    return scene.probe(i).status == 200
+
+
 @fault("disk-full", 18, soak=False)
 def disk_full(scene):
     """The database's disk is full: never a 2xx for what is not there, and it recovers."""
@@ -116,8 +124,7 @@ def disk_full(scene):
         await_true(lambda i=i: scene.probe(i).status == 503, 60)
         scene.bit("requests refused")
     os.unlink(filler)
-    if mysql.process.poll() is not None:  # MariaDB gives up where there is no room to roll back in
-        mysql.start()
+    await_true(lambda: all(works(scene, mysql, i) for i in EVERYBODY), 30)
     scene.recover_all(time.monotonic(), 10)
 
 
