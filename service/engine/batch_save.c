@@ -87,8 +87,8 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
     return RC_OK;
 }
 
-// Decides again from the rows as they were. RC_CONFLICT if that does not add up to what was
-// written.
+// Decides again from the rows as they were, and says so in the changes: batch_committed relies on
+// their versions. RC_CONFLICT if that does not add up to what was written.
 static enum rc rebase(struct batch *batch, struct db *db)
 {
     bool moved;
@@ -102,9 +102,11 @@ static enum rc rebase(struct batch *batch, struct db *db)
         int64_t steps = 0, delta = 0;
         if (next < batch->n_changes &&
             strcmp(batch->changes[next].before.name, loaded->name) == 0) {
-            const struct counter_change *written = &batch->changes[next++];
+            struct counter_change *written = &batch->changes[next++];
             steps = written->version - written->before.version;
             delta = written->remaining - written->before.remaining;
+            *written = (struct counter_change){
+                .before = *loaded, .remaining = decided->remaining, .version = decided->version};
         }
         if (decided->version - loaded->version != steps ||
             decided->remaining - loaded->remaining != delta)
