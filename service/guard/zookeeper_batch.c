@@ -79,6 +79,8 @@ static bool one_less(struct zookeeper_batch *batch)
     if (batch->next != NULL)
         batch->next->previous = batch->previous;
     pthread_cond_broadcast(&batch->done);
+    if (batch->session->settling)
+        pthread_cond_broadcast(&batch->session->changed);
     return true;
 }
 
@@ -112,6 +114,18 @@ static void complete(struct zookeeper_batch *batch)
     pthread_mutex_unlock(&batch->session->mutex);
     if (last)
         all_answered(batch);
+}
+
+void zookeeper_batch_settle(struct zookeeper_session *session, int64_t limit_ns)
+{
+    struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
+    pthread_mutex_lock(&session->mutex);
+    session->settling = true;
+    while (session->in_flight != NULL &&
+           pthread_cond_timedwait(&session->changed, &session->mutex, &limit) == 0)
+        continue;
+    session->settling = false;
+    pthread_mutex_unlock(&session->mutex);
 }
 
 void zookeeper_batch_fail_all(struct zookeeper_session *session)

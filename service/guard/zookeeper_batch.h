@@ -67,5 +67,8 @@ void zookeeper_batch_send(struct zookeeper_batch *batch,
                           void (*finished)(void *arg, const struct zookeeper_batch *batch),
                           void *arg);
 
+// For the session, before it closes its handle: waits until nothing is under way. The library drops
+// what comes meanwhile, and what it knows of it leaks.
+void zookeeper_batch_settle(struct zookeeper_session *session, int64_t limit_ns);
 // For the session, after its handle was closed: no answer will come any more (ZCLOSING).
 void zookeeper_batch_fail_all(struct zookeeper_session *session);

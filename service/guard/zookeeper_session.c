@@ -29,6 +29,7 @@
 
 #define RETRY_NS (200 * NS_PER_MS)
 #define IDLE_NS NS_PER_S
+#define SETTLE_NS NS_PER_S
 
 static struct timespec timespec_of(int64_t monotonic_ns)
 {
@@ -154,6 +155,13 @@ static void beat(struct zookeeper_session *session, int64_t now_ns)
     pthread_mutex_lock(&session->mutex);
 }
 
+static void close_handle(struct zookeeper_session *session, zhandle_t *handle, int64_t settle_ns)
+{
+    zookeeper_batch_settle(session, settle_ns);
+    zookeeper_close(handle);
+    zookeeper_batch_fail_all(session);
+}
+
 // Called with the mutex held, and lets go of it meanwhile: closing waits for threads that need it.
 static void replace_handle(struct zookeeper_session *session)
 {
@@ -173,8 +181,7 @@ static void replace_handle(struct zookeeper_session *session)
         id = *zoo_client_id(old);
         bool unwelcome = zoo_state(old) == ZOO_ASSOCIATING_STATE;
         resume = resume && !unwelcome && id.client_id != 0;
-        zookeeper_close(old);
-        zookeeper_batch_fail_all(session);
+        close_handle(session, old, clock_now_ns() + RETRY_NS);
     }
     pthread_mutex_lock(&session->mutex);
     session->ended = false;
@@ -269,8 +276,7 @@ void zookeeper_session_free(struct zookeeper_session *session)
         pthread_join(session->thread, NULL);
     }
     if (session->handle != NULL)
-        zookeeper_close(session->handle);
-    zookeeper_batch_fail_all(session);
+        close_handle(session, session->handle, clock_now_ns() + SETTLE_NS);
     while (session->chores != NULL) {
         struct zookeeper_chore *chore = session->chores;
         session->chores = chore->next;

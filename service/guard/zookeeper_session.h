@@ -47,9 +47,9 @@ struct zookeeper_session {
     zhandle_t *handle;
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed; // connected, ended, stopping, a chore
+    pthread_cond_t changed; // connected, ended, stopping, settled, a chore
     uint64_t generation;    // counts sessions; ephemeral nodes of an older one are gone
-    bool wanted, stopping;
+    bool wanted, stopping, settling;
     bool open;            // the handle may be used
     bool connected;       // as far as we know; false from CONNECTING on
     bool ended;           // EXPIRED or AUTH_FAILED: never again with this handle
@@ -68,8 +68,8 @@ struct zookeeper_session {
 // host:port[,host:port...][/path].
 MUST_CHECK enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
                                          struct zookeeper_session **ret_session);
-// Closes the session, which deletes its ephemeral nodes, and frees chores that are left. Nobody may
-// be using it; NULL is fine.
+// Waits a second at most for what is under way, closes the session, which deletes its ephemeral
+// nodes, and frees chores that are left. Nobody may be using it; NULL is fine.
 void zookeeper_session_free(struct zookeeper_session *session);
 
 // Waits for the connection. RC_BACKEND_UNAVAILABLE if there is none by the limit. Any thread but

@@ -1,6 +1,7 @@
 // Expired sessions, lost answers and requests, broken connections: what zookeeper-lock does about
 // them.
 #include "base/clock.h"
+#include "guard/zookeeper_batch.h"
 #include "guard/zookeeper_place.h"
 #include "guard/zookeeper_queue.h"
 #include "guards.h"
@@ -317,6 +318,46 @@ START_TEST(zookeeper_delete_lost)
 }
 END_TEST
 
+static void note_answer(void *arg, const struct zookeeper_batch *batch)
+{
+    *(int *)arg = zookeeper_batch_reply(batch, 0)->rc;
+}
+
+static void *release_later(void *proxy)
+{
+    clock_sleep_ns(200 * NS_PER_MS);
+    proxy_release_requests(proxy, false);
+    return NULL;
+}
+
+// What nobody waits for any more is answered all the same, before the session is closed.
+START_TEST(zookeeper_closes_when_all_is_answered)
+{
+    if (scratch_server(zookeeper.server) == NULL)
+        return;
+    struct proxy *proxy = proxy_start(scratch_server(zookeeper.server));
+    struct zookeeper_session *session;
+    ck_assert_int_eq(zookeeper_session_new(proxy_address(proxy), 8000, &session), RC_OK);
+    uint64_t generation;
+    ck_assert_int_eq(zookeeper_session_ready(session, clock_now_ns() + 5 * NS_PER_S, &generation),
+                     RC_OK);
+    proxy_hold_requests(proxy);
+    struct zookeeper_batch *batch;
+    int answer = ZAPIERROR;
+    const struct zookeeper_part parts[] = {{.type = ZOOKEEPER_CHECK, .path = "/"},
+                                           {.type = ZOOKEEPER_CHECK, .path = "/zookeeper"}};
+    ck_assert_int_eq(zookeeper_batch_new(session, 1, &batch), RC_OK);
+    zookeeper_batch_all(batch, parts, 2);
+    zookeeper_batch_send(batch, note_answer, &answer);
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, release_later, proxy), 0);
+    zookeeper_session_free(session);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(answer, ZOK);
+    proxy_stop(proxy);
+}
+END_TEST
+
 START_TEST(places_are_found_also_past_the_wrap)
 {
     char tag[ZOOKEEPER_TAG_LENGTH + 1], names[6][ZOOKEEPER_NODE_MAX];
@@ -368,6 +409,7 @@ int main(void)
     tcase_add_test(cases, zookeeper_answer_to_create_lost);
     tcase_add_test(cases, zookeeper_is_not_heard);
     tcase_add_loop_test(cases, zookeeper_delete_lost, 0, 2);
+    tcase_add_test(cases, zookeeper_closes_when_all_is_answered);
     tcase_add_test(cases, places_are_found_also_past_the_wrap);
     tcase_add_test(cases, nobody_listens);
     suite_add_tcase(suite, cases);
