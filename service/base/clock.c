@@ -11,6 +11,11 @@ static int64_t read_clock(clockid_t clock)
     return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
+static struct timespec to_timespec(int64_t ns)
+{
+    return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+}
+
 int64_t clock_now_ns(void)
 {
     return read_clock(CLOCK_MONOTONIC);
@@ -25,10 +30,15 @@ void clock_sleep_ns(int64_t duration_ns)
 {
     if (duration_ns <= 0)
         return;
-    int64_t until_ns = clock_now_ns() + duration_ns;
-    struct timespec until = {.tv_sec = until_ns / NS_PER_S, .tv_nsec = until_ns % NS_PER_S};
+    struct timespec until = to_timespec(clock_now_ns() + duration_ns);
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         continue;
+}
+
+bool clock_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t until_ns)
+{
+    struct timespec until = to_timespec(until_ns);
+    return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, &until) != ETIMEDOUT;
 }
 
 int64_t clock_left_ms(int64_t deadline_ns)

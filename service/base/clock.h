@@ -1,6 +1,8 @@
 // Time. Deadlines and leases use the monotonic clock only; wall time is for logs.
 #pragma once
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NS_PER_MS INT64_C(1000000)
@@ -14,6 +16,10 @@ int64_t clock_wall_ms(void);
 
 // Sleeps at least this long; a signal does not shorten it. Zero or less returns at once.
 void clock_sleep_ns(int64_t duration_ns);
+
+// pthread_cond_wait until a monotonic time at the latest. False when it has come. Any condition
+// variable, whatever its own clock.
+bool clock_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t until_ns);
 
 // What is left until a monotonic deadline, in whole milliseconds rounded up, never negative.
 int64_t clock_left_ms(int64_t deadline_ns);

@@ -97,9 +97,7 @@ static void wait_for_work(struct engine *engine)
     engine->n_waiting++;
     if (lanes_ready(&engine->lanes)) {
         // Held back by the limit: look again when those that run may have become stuck.
-        int64_t until_ns = clock_now_ns() + STUCK_AFTER_NS;
-        struct timespec until = {.tv_sec = until_ns / NS_PER_S, .tv_nsec = until_ns % NS_PER_S};
-        pthread_cond_timedwait(&engine->work, &engine->mutex, &until);
+        clock_wait(&engine->work, &engine->mutex, clock_now_ns() + STUCK_AFTER_NS);
     } else {
         pthread_cond_wait(&engine->work, &engine->mutex);
     }
@@ -381,12 +379,8 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     engine->store = store;
     engine->metrics = metrics;
     pthread_mutex_init(&engine->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&engine->work, &monotonic);
-    pthread_cond_init(&engine->idle, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&engine->work, NULL);
+    pthread_cond_init(&engine->idle, NULL);
     enum rc rc =
         guards_open(&engine->guards, &engine->settings.guard, store, metrics, engine->settings.lab);
     if (rc == RC_OK)

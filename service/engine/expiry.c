@@ -66,10 +66,9 @@ static void *run(void *arg)
             db_expire(section_db(engine->workers[i].section));
         answer_late(engine);
         int64_t until_ns = clock_now_ns() + EXPIRY_PERIOD_NS;
-        struct timespec until = {.tv_sec = until_ns / NS_PER_S, .tv_nsec = until_ns % NS_PER_S};
         pthread_mutex_lock(&expiry->mutex);
         if (!expiry->stopping)
-            pthread_cond_timedwait(&expiry->stop, &expiry->mutex, &until);
+            clock_wait(&expiry->stop, &expiry->mutex, until_ns);
     }
     pthread_mutex_unlock(&expiry->mutex);
     return NULL;
@@ -89,11 +88,7 @@ enum rc expiry_start(struct engine *engine, struct expiry **ret_expiry)
         return RC_NO_MEMORY;
     expiry->engine = engine;
     pthread_mutex_init(&expiry->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&expiry->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&expiry->stop, NULL);
     if (pthread_create(&expiry->thread, NULL, run, expiry) != 0) {
         free_expiry(expiry);
         return RC_NO_MEMORY;

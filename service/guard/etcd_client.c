@@ -66,11 +66,7 @@ enum rc etcd_client_new(const char *addresses, struct etcd_client **ret_client, 
         free(client);
         return RC_NO_MEMORY;
     }
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&client->returned, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&client->returned, NULL);
     pthread_mutex_init(&client->mutex, NULL);
     *ret_client = client;
     return RC_OK;
@@ -138,10 +134,9 @@ static struct link *link_new(void)
 
 static struct link *borrow(struct etcd_client *client, int64_t limit_ns)
 {
-    struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
     pthread_mutex_lock(&client->mutex);
     while (client->idle == NULL && client->n_links >= ETCD_CONNECTIONS_MAX)
-        if (pthread_cond_timedwait(&client->returned, &client->mutex, &limit) != 0)
+        if (!clock_wait(&client->returned, &client->mutex, limit_ns))
             break;
     struct link *link = client->idle;
     if (link != NULL)

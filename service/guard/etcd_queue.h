@@ -30,7 +30,7 @@ struct etcd_line {
 
 // One attempt to get in, and then the stay inside.
 struct etcd_stay {
-    struct etcd_chore chore; // first: what is left to clean up becomes the session's chore
+    struct chore chore; // first: what is left to clean up becomes the session's chore
     struct etcd_line *line;
     uint64_t generation;
     char lease[ETCD_LEASE_MAX];

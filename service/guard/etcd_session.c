@@ -40,7 +40,7 @@ struct etcd_session {
     int64_t trusted_ns;         // monotonic: until then
     int64_t due_ns;             // monotonic: the next question
     int64_t next_ns;            // monotonic: when the thread wakes by itself
-    struct etcd_chore *chores, *running;
+    struct chores chores;
 };
 
 // ---- the lease ----------------------------------------------------------------------------------
@@ -116,49 +116,12 @@ static void ask_for_lease(struct etcd_session *session)
 
 // ---- the session's thread -----------------------------------------------------------------------
 
-static struct etcd_chore *take_due_chore(struct etcd_session *session, int64_t now_ns)
-{
-    if (!session->answering)
-        return NULL;
-    for (struct etcd_chore **at = &session->chores; *at != NULL; at = &(*at)->next) {
-        struct etcd_chore *chore = *at;
-        if (chore->due_ns > now_ns)
-            continue;
-        *at = chore->next;
-        chore->queued = false;
-        return chore;
-    }
-    return NULL;
-}
-
-static void push(struct etcd_session *session, struct etcd_chore *chore)
-{
-    chore->queued = true;
-    chore->next = session->chores;
-    session->chores = chore;
-}
-
-// Called with the mutex held, and lets go of it meanwhile.
-static void run_chore(struct etcd_session *session, struct etcd_chore *chore)
-{
-    session->running = chore;
-    pthread_mutex_unlock(&session->mutex);
-    bool done = chore->run(chore);
-    pthread_mutex_lock(&session->mutex);
-    session->running = NULL;
-    if (!done)
-        push(session, chore);
-    pthread_cond_broadcast(&session->changed);
-}
-
 static void sleep_until_due(struct etcd_session *session, int64_t now_ns)
 {
     session->next_ns = session->wanted ? session->due_ns : now_ns + IDLE_NS;
-    for (struct etcd_chore *at = session->chores; session->answering && at != NULL; at = at->next)
-        if (at->due_ns < session->next_ns)
-            session->next_ns = at->due_ns;
-    struct timespec limit = {session->next_ns / NS_PER_S, session->next_ns % NS_PER_S};
-    pthread_cond_timedwait(&session->changed, &session->mutex, &limit);
+    if (session->answering && chores_due(&session->chores) < session->next_ns)
+        session->next_ns = chores_due(&session->chores);
+    clock_wait(&session->changed, &session->mutex, session->next_ns);
 }
 
 static void *session_main(void *arg)
@@ -167,12 +130,9 @@ static void *session_main(void *arg)
     pthread_mutex_lock(&session->mutex);
     while (!session->stopping) {
         int64_t now_ns = clock_now_ns();
-        struct etcd_chore *chore;
         if (session->wanted && now_ns >= session->due_ns)
             ask_for_lease(session);
-        else if ((chore = take_due_chore(session, now_ns)) != NULL)
-            run_chore(session, chore);
-        else
+        else if (!chores_run_one(&session->chores, now_ns, session->answering, session->generation))
             sleep_until_due(session, now_ns);
     }
     pthread_mutex_unlock(&session->mutex);
@@ -189,12 +149,9 @@ enum rc etcd_session_new(struct etcd_client *client, int64_t ttl_ms,
         return RC_NO_MEMORY;
     session->client = client;
     session->ttl_s = (ttl_ms + 999) / 1000;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&session->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&session->changed, NULL);
     pthread_mutex_init(&session->mutex, NULL);
+    session->chores = (struct chores){.mutex = &session->mutex, .changed = &session->changed};
     session->started = pthread_create(&session->thread, NULL, session_main, session) == 0;
     if (!session->started) {
         etcd_session_free(session);
@@ -226,11 +183,7 @@ void etcd_session_free(struct etcd_session *session)
     }
     if (session->lease[0] != '\0')
         revoke_lease(session);
-    while (session->chores != NULL) {
-        struct etcd_chore *chore = session->chores;
-        session->chores = chore->next;
-        free(chore);
-    }
+    chores_free(&session->chores);
     pthread_mutex_destroy(&session->mutex);
     pthread_cond_destroy(&session->changed);
     free(session);
@@ -246,7 +199,6 @@ static bool trusted(const struct etcd_session *session)
 enum rc etcd_session_ready(struct etcd_session *session, int64_t limit_ns, uint64_t *ret_generation,
                            char *ret_lease)
 {
-    struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
     bool ready;
     pthread_mutex_lock(&session->mutex);
     if (!session->wanted) {
@@ -254,7 +206,7 @@ enum rc etcd_session_ready(struct etcd_session *session, int64_t limit_ns, uint6
         pthread_cond_broadcast(&session->changed);
     }
     while (!(ready = trusted(session)))
-        if (pthread_cond_timedwait(&session->changed, &session->mutex, &limit) != 0)
+        if (!clock_wait(&session->changed, &session->mutex, limit_ns))
             break;
     *ret_generation = session->generation;
     text_copy(ret_lease, ETCD_LEASE_MAX, session->lease);
@@ -298,27 +250,19 @@ void etcd_session_ended(struct etcd_session *session, uint64_t generation)
     pthread_mutex_unlock(&session->mutex);
 }
 
-void etcd_session_add(struct etcd_session *session, struct etcd_chore *chore)
+void etcd_session_add(struct etcd_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
-    push(session, chore);
+    chores_add(&session->chores, chore);
     if (chore->due_ns < session->next_ns) // else it wakes early enough
         pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
 }
 
-bool etcd_session_take_back(struct etcd_session *session, struct etcd_chore *chore)
+bool etcd_session_take_back(struct etcd_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
-    while (session->running == chore)
-        pthread_cond_wait(&session->changed, &session->mutex);
-    bool queued = chore->queued;
-    for (struct etcd_chore **at = &session->chores; queued && *at != NULL; at = &(*at)->next)
-        if (*at == chore) {
-            *at = chore->next;
-            break;
-        }
-    chore->queued = false;
+    bool taken = chores_take_back(&session->chores, chore);
     pthread_mutex_unlock(&session->mutex);
-    return queued;
+    return taken;
 }

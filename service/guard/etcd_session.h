@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "guard/chores.h"
 #include "guard/etcd_client.h"
 #include "guard/etcd_text.h"
 
@@ -11,16 +12,6 @@
 #include <stdint.h>
 
 struct etcd_session;
-
-// Something to do on the session's thread when its time has come and etcd answers. Embedded first
-// in memory from malloc.
-struct etcd_chore {
-    struct etcd_chore *next;
-    int64_t due_ns; // monotonic; run may move it, to be called again then
-    bool queued;    // under the session's mutex
-    // True: done, and the session does not touch the chore any more; it may be freed within.
-    bool (*run)(struct etcd_chore *chore);
-};
 
 // Starts the thread; asks for a lease when first used. The client is borrowed until the session is
 // freed. RC_NO_MEMORY.
@@ -47,7 +38,7 @@ void etcd_session_doubt(struct etcd_session *session, uint64_t generation);
 void etcd_session_ended(struct etcd_session *session, uint64_t generation);
 
 // Any thread. The chore is the session's until its run says that it is done.
-void etcd_session_add(struct etcd_session *session, struct etcd_chore *chore);
+void etcd_session_add(struct etcd_session *session, struct chore *chore);
 // Waits while it runs, which takes a bounded time. True: taken back, it will not run any more.
 // False: it is done.
-MUST_CHECK bool etcd_session_take_back(struct etcd_session *session, struct etcd_chore *chore);
+MUST_CHECK bool etcd_session_take_back(struct etcd_session *session, struct chore *chore);

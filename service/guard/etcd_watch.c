@@ -171,25 +171,14 @@ static void *watch_main(void *arg)
         if (watch->connected && !watch->stopping)
             LOG_DEBUG("etcd: the watch broke");
         blind_all(watch);
-        int64_t limit_ns = clock_now_ns() + RETRY_NS;
-        struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
         if (!watch->stopping)
-            pthread_cond_timedwait(&watch->changed, &watch->mutex, &limit);
+            clock_wait(&watch->changed, &watch->mutex, clock_now_ns() + RETRY_NS);
     }
     pthread_mutex_unlock(&watch->mutex);
     return NULL;
 }
 
 // ---- making and ending --------------------------------------------------------------------------
-
-static void init_condition(pthread_cond_t *condition)
-{
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
 
 enum rc etcd_watch_new(struct etcd_client *client, const char *prefix,
                        struct etcd_watch **ret_watch)
@@ -205,7 +194,7 @@ enum rc etcd_watch_new(struct etcd_client *client, const char *prefix,
         "{\"create_request\":{\"key\":\"%s\",\"range_end\":\"%s\",\"filters\":[\"NOPUT\"]}}",
         from64, after64);
     watch->client = client;
-    init_condition(&watch->changed);
+    pthread_cond_init(&watch->changed, NULL);
     pthread_mutex_init(&watch->mutex, NULL);
     enum rc rc =
         etcd_stream_new(client, "/v3/watch", watch->question, on_line, watch, &watch->stream);
@@ -243,7 +232,7 @@ void etcd_watch_free(struct etcd_watch *watch)
 
 void etcd_watch_begin(struct etcd_watch *watch, struct etcd_wait *wait)
 {
-    init_condition(&wait->wake);
+    pthread_cond_init(&wait->wake, NULL);
     pthread_mutex_lock(&watch->mutex);
     if (!watch->wanted) {
         watch->wanted = true;
@@ -283,11 +272,10 @@ void etcd_watch_dismiss(struct etcd_watch *watch, struct etcd_mark *marks, size_
 bool etcd_watch_sleep(struct etcd_watch *watch, struct etcd_wait *wait, size_t enough,
                       int64_t limit_ns)
 {
-    struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
     pthread_mutex_lock(&watch->mutex);
     wait->enough = enough;
     while (wait->ahead > enough && !wait->lost && !wait->blind)
-        if (pthread_cond_timedwait(&wait->wake, &watch->mutex, &limit) != 0)
+        if (!clock_wait(&wait->wake, &watch->mutex, limit_ns))
             break;
     bool few = wait->ahead <= enough && !wait->lost && !wait->blind;
     wait->blind = false;

@@ -62,7 +62,7 @@ enum rc etcd_delete_own(struct etcd_stay *stay, int64_t limit_ns)
     return ours || first ? RC_OK : RC_LOCK_LOST;
 }
 
-static bool take_away(struct etcd_chore *chore)
+static bool take_away(struct chore *chore)
 {
     struct etcd_stay *stay = CONTAINER_OF(chore, struct etcd_stay, chore);
     bool ours, uncertain;
@@ -78,6 +78,7 @@ static bool take_away(struct etcd_chore *chore)
 void etcd_limit(struct etcd_stay *stay, int64_t until_ns)
 {
     stay->chore.run = take_away;
+    stay->chore.generation = stay->generation;
     stay->chore.due_ns = until_ns;
     etcd_session_add(stay->line->session, &stay->chore);
 }
@@ -100,7 +101,7 @@ static bool grant_mark(const struct etcd_stay *stay, char *ret_lease, int64_t li
     return id != NULL && text_copy(ret_lease, ETCD_LEASE_MAX, id);
 }
 
-static bool give_up(struct etcd_chore *chore)
+static bool give_up(struct chore *chore)
 {
     struct etcd_stay *stay = CONTAINER_OF(chore, struct etcd_stay, chore);
     char lease[ETCD_LEASE_MAX];
@@ -127,6 +128,7 @@ void etcd_withdraw(struct etcd_stay *stay)
         return;
     }
     stay->chore.run = give_up;
+    stay->chore.generation = stay->generation;
     stay->chore.due_ns = 0;
     etcd_session_add(stay->line->session, &stay->chore);
 }

@@ -53,7 +53,6 @@ struct mutex_guard {
     struct guard guard;
     int64_t wait_ns;
     bool wait;
-    pthread_condattr_t monotonic;
     struct shard shards[SHARDS];
 };
 
@@ -71,8 +70,6 @@ static enum rc mutex_open(const struct guard_settings *settings, struct guard **
         return RC_NO_MEMORY;
     self->wait = strcmp(settings->lock_wait, "fail") != 0;
     self->wait_ns = settings->lock_wait_ms * NS_PER_MS;
-    pthread_condattr_init(&self->monotonic);
-    pthread_condattr_setclock(&self->monotonic, CLOCK_MONOTONIC);
     for (size_t i = 0; i < SHARDS; i++)
         pthread_mutex_init(&self->shards[i].mutex, NULL);
     *ret_guard = &self->guard;
@@ -84,7 +81,6 @@ static void mutex_close(struct guard *guard)
     struct mutex_guard *self = of(guard);
     for (size_t i = 0; i < SHARDS; i++)
         pthread_mutex_destroy(&self->shards[i].mutex);
-    pthread_condattr_destroy(&self->monotonic);
     free(self);
 }
 
@@ -102,7 +98,7 @@ static struct entry **find(struct shard *shard, const char *key)
     return at;
 }
 
-static struct entry *use(struct mutex_guard *self, struct shard *shard, const char *key)
+static struct entry *use(struct shard *shard, const char *key)
 {
     struct entry *entry = *find(shard, key);
     if (entry == NULL) {
@@ -111,7 +107,7 @@ static struct entry *use(struct mutex_guard *self, struct shard *shard, const ch
         if (entry == NULL)
             return NULL;
         memcpy(entry->key, key, size);
-        pthread_cond_init(&entry->freed, &self->monotonic);
+        pthread_cond_init(&entry->freed, NULL);
         entry->next = shard->first;
         shard->first = entry;
     }
@@ -131,14 +127,13 @@ static void unuse(struct shard *shard, struct entry *entry)
 static enum rc lock_key(struct mutex_guard *self, const char *key, int64_t limit_ns)
 {
     struct shard *shard = shard_of(self, key);
-    struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
     enum rc rc = RC_OK;
     pthread_mutex_lock(&shard->mutex);
-    struct entry *entry = use(self, shard, key);
+    struct entry *entry = use(shard, key);
     if (entry == NULL)
         rc = RC_NO_MEMORY;
     while (rc == RC_OK && entry->locked)
-        if (!self->wait || pthread_cond_timedwait(&entry->freed, &shard->mutex, &limit) != 0)
+        if (!self->wait || !clock_wait(&entry->freed, &shard->mutex, limit_ns))
             rc = entry->locked ? RC_LOCK_BUSY : RC_OK;
     if (rc == RC_OK)
         entry->locked = true;

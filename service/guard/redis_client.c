@@ -117,11 +117,7 @@ enum rc redis_pool_new(const char *address, const char *const *scripts, size_t n
     }
     pool->scripts = scripts;
     pool->n_scripts = n_scripts;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->returned, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&pool->returned, NULL);
     pthread_mutex_init(&pool->mutex, NULL);
     *ret_pool = pool;
     return RC_OK;
@@ -171,7 +167,6 @@ static void count_made(struct redis_pool *pool, bool made)
 // `fresh` asks for a new connection: after one was found broken the idle ones probably are too.
 static struct redis_link *borrow(struct redis_pool *pool, bool fresh, int64_t limit_ns)
 {
-    struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
     struct redis_link *link = NULL, *stale = NULL;
     pthread_mutex_lock(&pool->mutex);
     if (fresh) {
@@ -181,7 +176,7 @@ static struct redis_link *borrow(struct redis_pool *pool, bool fresh, int64_t li
         }
     }
     while (pool->idle == NULL && pool->n_links >= REDIS_CONNECTIONS_MAX)
-        if (pthread_cond_timedwait(&pool->returned, &pool->mutex, &limit) != 0)
+        if (!clock_wait(&pool->returned, &pool->mutex, limit_ns))
             break;
     link = pool->idle;
     bool make = link == NULL && pool->n_links < REDIS_CONNECTIONS_MAX;

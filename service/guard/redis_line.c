@@ -178,12 +178,6 @@ static bool call_first(struct redis_line *line, enum redis_turn turn, struct red
     return true;
 }
 
-static void wait_until(struct redis_lines *lines, struct waiter *waiter, int64_t until_ns)
-{
-    struct timespec until = {until_ns / NS_PER_S, until_ns % NS_PER_S};
-    (void)pthread_cond_timedwait(&waiter->cond, &lines->mutex, &until);
-}
-
 static void wait_in(struct redis_lines *lines, struct redis_line *line, struct waiter *waiter,
                     int64_t limit_ns)
 {
@@ -203,7 +197,7 @@ static void wait_in(struct redis_lines *lines, struct redis_line *line, struct w
         } else {
             if (expires_ns < until_ns)
                 until_ns = expires_ns;
-            wait_until(lines, waiter, until_ns);
+            clock_wait(&waiter->cond, &lines->mutex, until_ns);
         }
     }
 }
@@ -222,11 +216,7 @@ static void name_set(struct buffer *name, const char *const *keys, size_t n)
 static void waiter_init(struct waiter *waiter)
 {
     *waiter = (struct waiter){.rc = RC_OK};
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&waiter->cond, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&waiter->cond, NULL);
 }
 
 enum redis_turn redis_lines_enter(struct redis_lines *lines, const char *const *keys, size_t n,

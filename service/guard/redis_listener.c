@@ -251,11 +251,7 @@ void redis_listener_expect(struct redis_listener *listener, struct redis_grant *
                            const char *owner)
 {
     *grant = (struct redis_grant){.owner = owner};
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&grant->cond, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&grant->cond, NULL);
     pthread_mutex_lock(&listener->mutex);
     grant->next = listener->grants;
     listener->grants = grant;
@@ -285,11 +281,10 @@ void redis_listener_forget(struct redis_listener *listener, struct redis_grant *
 uint64_t redis_listener_wait(struct redis_listener *listener, struct redis_grant *grant,
                              int64_t until_ns)
 {
-    struct timespec until = {until_ns / NS_PER_S, until_ns % NS_PER_S};
     pthread_mutex_lock(&listener->mutex);
-    int code = 0;
-    while (grant->token == 0 && !grant->stirred && code == 0)
-        code = pthread_cond_timedwait(&grant->cond, &listener->mutex, &until);
+    while (grant->token == 0 && !grant->stirred &&
+           clock_wait(&grant->cond, &listener->mutex, until_ns))
+        continue;
     grant->stirred = false;
     uint64_t token = grant->token;
     pthread_mutex_unlock(&listener->mutex);

@@ -43,11 +43,7 @@ enum rc redis_withdrawals_new(struct redis_masters *masters,
     if (self == NULL)
         return RC_NO_MEMORY;
     self->masters = masters;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&self->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&self->changed, NULL);
     pthread_mutex_init(&self->mutex, NULL);
     *ret_withdrawals = self;
     return RC_OK;
@@ -89,11 +85,10 @@ static struct withdrawal *ask_round(struct redis_withdrawals *self, struct withd
 
 static void wait_for_round(struct redis_withdrawals *self, int64_t due_ns)
 {
-    struct timespec due = {due_ns / NS_PER_S, due_ns % NS_PER_S};
     while (!self->stopping && self->first == NULL)
         pthread_cond_wait(&self->changed, &self->mutex);
     while (!self->stopping && clock_now_ns() < due_ns)
-        pthread_cond_timedwait(&self->changed, &self->mutex, &due);
+        clock_wait(&self->changed, &self->mutex, due_ns);
 }
 
 // After the end was asked for there is one round more.

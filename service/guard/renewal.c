@@ -173,8 +173,7 @@ static void wait_until(struct renewal *renewal, int64_t wakes_ns)
         pthread_cond_wait(&renewal->earlier, &renewal->mutex);
         return;
     }
-    struct timespec until = {.tv_sec = wakes_ns / NS_PER_S, .tv_nsec = wakes_ns % NS_PER_S};
-    pthread_cond_timedwait(&renewal->earlier, &renewal->mutex, &until);
+    clock_wait(&renewal->earlier, &renewal->mutex, wakes_ns);
 }
 
 static void *run(void *arg)
@@ -227,12 +226,8 @@ enum rc renewal_new(const struct guard_settings *settings, struct store *store,
     renewal->store = store;
     renewal->metrics = metrics;
     pthread_mutex_init(&renewal->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&renewal->earlier, &monotonic);
-    pthread_cond_init(&renewal->done, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&renewal->earlier, NULL);
+    pthread_cond_init(&renewal->done, NULL);
     if (pthread_create(&renewal->thread, NULL, run, renewal) != 0) {
         pthread_cond_destroy(&renewal->earlier);
         pthread_cond_destroy(&renewal->done);

@@ -42,7 +42,7 @@ enum rc zookeeper_batch_new(struct zookeeper_session *session, size_t n,
     batch->n = n;
     batch->holders = 2;
     batch->pending = 1;
-    pthread_cond_init(&batch->done, &session->monotonic);
+    pthread_cond_init(&batch->done, NULL);
     pthread_mutex_lock(&session->mutex);
     batch->next = session->in_flight;
     if (batch->next != NULL)
@@ -118,11 +118,9 @@ static void complete(struct zookeeper_batch *batch)
 
 void zookeeper_batch_settle(struct zookeeper_session *session, int64_t limit_ns)
 {
-    struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
     pthread_mutex_lock(&session->mutex);
     session->settling = true;
-    while (session->in_flight != NULL &&
-           pthread_cond_timedwait(&session->changed, &session->mutex, &limit) == 0)
+    while (session->in_flight != NULL && clock_wait(&session->changed, &session->mutex, limit_ns))
         continue;
     session->settling = false;
     pthread_mutex_unlock(&session->mutex);
@@ -307,11 +305,9 @@ void zookeeper_batch_all(struct zookeeper_batch *batch, const struct zookeeper_p
 
 bool zookeeper_batch_wait(struct zookeeper_batch *batch, int64_t limit_ns)
 {
-    struct timespec limit = {limit_ns / NS_PER_S, limit_ns % NS_PER_S};
     complete(batch);
     pthread_mutex_lock(&batch->session->mutex);
-    while (batch->pending > 0 &&
-           pthread_cond_timedwait(&batch->done, &batch->session->mutex, &limit) == 0)
+    while (batch->pending > 0 && clock_wait(&batch->done, &batch->session->mutex, limit_ns))
         continue;
     bool done = batch->pending == 0;
     pthread_mutex_unlock(&batch->session->mutex);

@@ -23,7 +23,7 @@ struct zookeeper_place {
 
 // One attempt to get in, and then the stay inside.
 struct zookeeper_stay {
-    struct zookeeper_chore chore; // first: what is left to clean up becomes the session's chore
+    struct chore chore; // first: what is left to clean up becomes the session's chore
     struct zookeeper_session *session;
     uint64_t generation;
     char tag[ZOOKEEPER_TAG_LENGTH + 1]; // in the names of all our nodes and no others

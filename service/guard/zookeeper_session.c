@@ -31,11 +31,6 @@
 #define IDLE_NS NS_PER_S
 #define SETTLE_NS NS_PER_S
 
-static struct timespec timespec_of(int64_t monotonic_ns)
-{
-    return (struct timespec){monotonic_ns / NS_PER_S, monotonic_ns % NS_PER_S};
-}
-
 // ZooKeeper's own chatter would go to standard error as it likes.
 static void on_log(const char *message)
 {
@@ -94,40 +89,6 @@ static bool needs_handle(const struct zookeeper_session *session)
     return !session->open || session->ended ||
            (!session->connected &&
             clock_now_ns() - session->lost_ns > session->timeout_ms * NS_PER_MS);
-}
-
-static struct zookeeper_chore *take_due_chore(struct zookeeper_session *session, int64_t now_ns)
-{
-    for (struct zookeeper_chore **at = &session->chores; *at != NULL; at = &(*at)->next) {
-        struct zookeeper_chore *chore = *at;
-        bool over = chore->generation != session->generation;
-        if (!over && (!session->connected || chore->due_ns > now_ns))
-            continue;
-        *at = chore->next;
-        chore->queued = false;
-        return chore;
-    }
-    return NULL;
-}
-
-static void push(struct zookeeper_session *session, struct zookeeper_chore *chore)
-{
-    chore->queued = true;
-    chore->next = session->chores;
-    session->chores = chore;
-}
-
-// Called with the mutex held, and lets go of it meanwhile.
-static void run_chore(struct zookeeper_session *session, struct zookeeper_chore *chore)
-{
-    session->running = chore;
-    pthread_mutex_unlock(&session->mutex);
-    bool done = chore->run(chore);
-    pthread_mutex_lock(&session->mutex);
-    session->running = NULL;
-    if (!done)
-        push(session, chore);
-    pthread_cond_broadcast(&session->changed);
 }
 
 static int64_t third_of_timeout(const struct zookeeper_session *session)
@@ -208,12 +169,9 @@ static void sleep_until_due(struct zookeeper_session *session, int64_t now_ns)
     session->next_ns = now_ns + (session->wanted && !session->connected ? RETRY_NS : IDLE_NS);
     if (session->connected && beat_due(session) < session->next_ns)
         session->next_ns = beat_due(session);
-    for (struct zookeeper_chore *at = session->chores; session->connected && at != NULL;
-         at = at->next)
-        if (at->due_ns < session->next_ns)
-            session->next_ns = at->due_ns;
-    struct timespec limit = timespec_of(session->next_ns);
-    pthread_cond_timedwait(&session->changed, &session->mutex, &limit);
+    if (session->connected && chores_due(&session->chores) < session->next_ns)
+        session->next_ns = chores_due(&session->chores);
+    clock_wait(&session->changed, &session->mutex, session->next_ns);
 }
 
 static void *session_main(void *arg)
@@ -222,15 +180,13 @@ static void *session_main(void *arg)
     pthread_mutex_lock(&session->mutex);
     while (!session->stopping) {
         int64_t now_ns = clock_now_ns();
-        struct zookeeper_chore *chore;
         if (needs_handle(session)) {
             replace_handle(session);
             sleep_until_due(session, clock_now_ns());
         } else if (session->connected && now_ns >= beat_due(session)) {
             beat(session, now_ns);
-        } else if ((chore = take_due_chore(session, now_ns)) != NULL) {
-            run_chore(session, chore);
-        } else {
+        } else if (!chores_run_one(&session->chores, now_ns, session->connected,
+                                   session->generation)) {
             sleep_until_due(session, now_ns);
         }
     }
@@ -249,10 +205,9 @@ enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
         return RC_NO_MEMORY;
     }
     session->timeout_ms = timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms;
-    pthread_condattr_init(&session->monotonic);
-    pthread_condattr_setclock(&session->monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&session->changed, &session->monotonic);
+    pthread_cond_init(&session->changed, NULL);
     pthread_mutex_init(&session->mutex, NULL);
+    session->chores = (struct chores){.mutex = &session->mutex, .changed = &session->changed};
     pthread_rwlock_init(&session->using, NULL);
     bool started = pthread_create(&session->thread, NULL, session_main, session) == 0;
     if (!started) {
@@ -277,15 +232,10 @@ void zookeeper_session_free(struct zookeeper_session *session)
     }
     if (session->handle != NULL)
         close_handle(session, session->handle, clock_now_ns() + SETTLE_NS);
-    while (session->chores != NULL) {
-        struct zookeeper_chore *chore = session->chores;
-        session->chores = chore->next;
-        free(chore);
-    }
+    chores_free(&session->chores);
     pthread_rwlock_destroy(&session->using);
     pthread_mutex_destroy(&session->mutex);
     pthread_cond_destroy(&session->changed);
-    pthread_condattr_destroy(&session->monotonic);
     free(session->servers);
     free(session);
 }
@@ -295,7 +245,6 @@ void zookeeper_session_free(struct zookeeper_session *session)
 enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit_ns,
                                 uint64_t *ret_generation)
 {
-    struct timespec limit = timespec_of(limit_ns);
     pthread_mutex_lock(&session->mutex);
     if (!session->wanted) {
         session->wanted = true;
@@ -303,7 +252,7 @@ enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit
     }
     bool ready;
     while (!(ready = session->open && session->connected && !session->ended))
-        if (pthread_cond_timedwait(&session->changed, &session->mutex, &limit) != 0)
+        if (!clock_wait(&session->changed, &session->mutex, limit_ns))
             break;
     *ret_generation = session->generation;
     pthread_mutex_unlock(&session->mutex);
@@ -348,29 +297,21 @@ uint64_t zookeeper_session_reconnects(struct zookeeper_session *session)
     return reconnects;
 }
 
-void zookeeper_session_add_chore(struct zookeeper_session *session, struct zookeeper_chore *chore)
+void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
-    push(session, chore);
+    chores_add(&session->chores, chore);
     if (chore->due_ns < session->next_ns) // else it wakes early enough
         pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
 }
 
-bool zookeeper_session_take_back(struct zookeeper_session *session, struct zookeeper_chore *chore)
+bool zookeeper_session_take_back(struct zookeeper_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
-    while (session->running == chore)
-        pthread_cond_wait(&session->changed, &session->mutex);
-    bool queued = chore->queued;
-    for (struct zookeeper_chore **at = &session->chores; queued && *at != NULL; at = &(*at)->next)
-        if (*at == chore) {
-            *at = chore->next;
-            break;
-        }
-    chore->queued = false;
+    bool taken = chores_take_back(&session->chores, chore);
     pthread_mutex_unlock(&session->mutex);
-    return queued;
+    return taken;
 }
 
 void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_waiter *waiter,
@@ -378,7 +319,7 @@ void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_
 {
     waiter->path = path;
     waiter->woken = false;
-    pthread_cond_init(&waiter->wake, &session->monotonic);
+    pthread_cond_init(&waiter->wake, NULL);
     pthread_mutex_lock(&session->mutex);
     waiter->next = session->waiters;
     session->waiters = waiter;
@@ -388,9 +329,8 @@ void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_
 void zookeeper_waiter_sleep(struct zookeeper_session *session, struct zookeeper_waiter *waiter,
                             int64_t limit_ns)
 {
-    struct timespec limit = timespec_of(limit_ns);
     pthread_mutex_lock(&session->mutex);
-    while (!waiter->woken && pthread_cond_timedwait(&waiter->wake, &session->mutex, &limit) == 0)
+    while (!waiter->woken && clock_wait(&waiter->wake, &session->mutex, limit_ns))
         continue;
     pthread_mutex_unlock(&session->mutex);
 }

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "guard/chores.h"
 #include "guard/zookeeper_api.h"
 
 #include <pthread.h>
@@ -15,17 +16,6 @@
 #include <stdint.h>
 
 struct zookeeper_batch;
-
-// Something to do on the session's thread when its time has come and the session is connected, or
-// as soon as that session is over. Embedded first in memory from malloc.
-struct zookeeper_chore {
-    struct zookeeper_chore *next;
-    uint64_t generation;
-    int64_t due_ns; // monotonic; run may set it to be called again then
-    bool queued;    // under the session's mutex
-    // True: done, and the session does not touch the chore any more; it may be freed within.
-    bool (*run)(struct zookeeper_chore *chore);
-};
 
 // One thread that waits for a node to go.
 struct zookeeper_waiter {
@@ -41,7 +31,6 @@ struct zookeeper_session {
     char *servers;
     int timeout_ms; // asked for, then as agreed with the server
     pthread_t thread;
-    pthread_condattr_t monotonic;
 
     pthread_rwlock_t using;
     zhandle_t *handle;
@@ -59,7 +48,7 @@ struct zookeeper_session {
     int64_t beat_ns;      // monotonic: when a change was last asked for only to hear the answer
     int64_t next_ns;      // monotonic: when the thread wakes by itself
     uint64_t connections; // made until now
-    struct zookeeper_chore *chores, *running;
+    struct chores chores;
     struct zookeeper_waiter *waiters;
     struct zookeeper_batch *in_flight;
 };
@@ -90,11 +79,10 @@ bool zookeeper_session_lasts(struct zookeeper_session *session, uint64_t generat
 uint64_t zookeeper_session_reconnects(struct zookeeper_session *session);
 
 // Any thread, ZooKeeper's own too. The chore is the session's until its run says that it is done.
-void zookeeper_session_add_chore(struct zookeeper_session *session, struct zookeeper_chore *chore);
+void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore *chore);
 // Waits while it runs; not for ZooKeeper's own threads. True: taken back, it will not run any more.
 // False: it is done.
-MUST_CHECK bool zookeeper_session_take_back(struct zookeeper_session *session,
-                                            struct zookeeper_chore *chore);
+MUST_CHECK bool zookeeper_session_take_back(struct zookeeper_session *session, struct chore *chore);
 
 // Begin before setting the watch, so that no event is missed; end in any case.
 void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_waiter *waiter,

@@ -56,7 +56,7 @@ static bool look_for_ours(struct zookeeper_stay *stay)
     return stay->clean >= 2;
 }
 
-static bool clean_up(struct zookeeper_chore *chore)
+static bool clean_up(struct chore *chore)
 {
     struct zookeeper_stay *stay = CONTAINER_OF(chore, struct zookeeper_stay, chore);
     chore->due_ns = clock_now_ns() + CHORE_NS;
@@ -147,7 +147,7 @@ enum rc zookeeper_withdraw_now(struct zookeeper_stay *stay, int64_t limit_ns)
 
 // ---- for those who are stuck --------------------------------------------------------------------
 
-static bool take_away(struct zookeeper_chore *chore)
+static bool take_away(struct chore *chore)
 {
     const struct zookeeper_stay *stay = CONTAINER_OF(chore, struct zookeeper_stay, chore);
     chore->due_ns = clock_now_ns() + AGAIN_NS;

@@ -128,9 +128,7 @@ static void *run(void *arg)
         int64_t now_ns = clock_now_ns();
         for (struct watched *at = reaper->first; at != NULL; at = at->next)
             look_at(reaper, at, now_ns / NS_PER_MS);
-        int64_t until_ns = now_ns + sweep_ms * NS_PER_MS;
-        struct timespec until = {until_ns / NS_PER_S, until_ns % NS_PER_S};
-        pthread_cond_timedwait(&reaper->stop_asked, &reaper->mutex, &until);
+        clock_wait(&reaper->stop_asked, &reaper->mutex, now_ns + sweep_ms * NS_PER_MS);
     }
     pthread_mutex_unlock(&reaper->mutex);
     return NULL;
@@ -142,11 +140,7 @@ enum rc reaper_new(const struct reaper_settings *settings, struct reaper **ret_r
     if (reaper == NULL)
         return RC_NO_MEMORY;
     reaper->settings = *settings;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&reaper->stop_asked, &attributes);
-    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&reaper->stop_asked, NULL);
     pthread_mutex_init(&reaper->mutex, NULL);
     if (pthread_create(&reaper->thread, NULL, run, reaper) != 0) {
         pthread_cond_destroy(&reaper->stop_asked);

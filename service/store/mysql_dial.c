@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
@@ -29,12 +28,9 @@ struct dial {
 static void *watch(void *arg)
 {
     struct dial *dial = arg;
-    struct timespec until = {.tv_sec = dial->until_ns / NS_PER_S,
-                             .tv_nsec = dial->until_ns % NS_PER_S};
     pthread_mutex_lock(&dial->mutex);
-    int code = 0;
-    while (!dial->over && code != ETIMEDOUT)
-        code = pthread_cond_timedwait(&dial->end, &dial->mutex, &until);
+    while (!dial->over && clock_wait(&dial->end, &dial->mutex, dial->until_ns))
+        continue;
     // The library writes it once, when it has a connection to speak on.
     int fd = __atomic_load_n(&dial->handle->net.fd, __ATOMIC_RELAXED);
     if (!dial->over && fd >= 0)
@@ -46,11 +42,7 @@ static void *watch(void *arg)
 static void init(struct dial *dial)
 {
     pthread_mutex_init(&dial->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&dial->end, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&dial->end, NULL);
 }
 
 static void end(struct dial *dial, pthread_t watcher)

@@ -241,11 +241,7 @@ void volley_init(struct volley *volley, size_t n)
         .n = n, .deadline_ns = DEADLINE_NS, .shots = calloc(n, sizeof *volley->shots)};
     ck_assert_ptr_nonnull(volley->shots);
     pthread_mutex_init(&volley->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&volley->done, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&volley->done, NULL);
     for (size_t i = 0; i < n; i++) {
         volley->shots[i].volley = volley;
         volley->shots[i].operation.quantity = 1;
@@ -278,11 +274,9 @@ void volley_submit(struct volley *volley, struct engine *engine, size_t i)
 bool volley_wait_for(struct volley *volley, size_t n, int64_t timeout_ms)
 {
     int64_t until_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
-    struct timespec until = {.tv_sec = until_ns / NS_PER_S, .tv_nsec = until_ns % NS_PER_S};
     pthread_mutex_lock(&volley->mutex);
-    int code = 0;
-    while (volley->n_finished < n && code == 0)
-        code = pthread_cond_timedwait(&volley->done, &volley->mutex, &until);
+    while (volley->n_finished < n && clock_wait(&volley->done, &volley->mutex, until_ns))
+        continue;
     bool reached = volley->n_finished >= n;
     pthread_mutex_unlock(&volley->mutex);
     return reached;

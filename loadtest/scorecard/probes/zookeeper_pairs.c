@@ -105,13 +105,12 @@ static void on_session(zhandle_t *handle, int type, int state, const char *path,
 // Waits until connected, or until nothing is in flight. False after PATIENCE_NS past `from_ns`.
 static bool await(struct probe *probe, bool connection, int64_t from_ns)
 {
-    struct timespec until = {.tv_sec = (from_ns + PATIENCE_NS) / NS_PER_S};
-    int failed = 0;
+    bool in_time = true;
     pthread_mutex_lock(&probe->mutex);
-    while (failed == 0 && (connection ? !probe->connected : probe->in_flight > 0))
-        failed = pthread_cond_clockwait(&probe->changed, &probe->mutex, CLOCK_MONOTONIC, &until);
+    while (in_time && (connection ? !probe->connected : probe->in_flight > 0))
+        in_time = clock_wait(&probe->changed, &probe->mutex, from_ns + PATIENCE_NS);
     pthread_mutex_unlock(&probe->mutex);
-    return failed == 0;
+    return in_time;
 }
 
 static bool run(struct probe *probe, int64_t in_flight, int64_t seconds)
