@@ -118,10 +118,12 @@ ALTER USER root@'localhost' IDENTIFIED BY '$STACK_PASSWORD';
 CREATE DATABASE IF NOT EXISTS holdfast CHARACTER SET utf8mb4;
 CREATE DATABASE IF NOT EXISTS holdfast_test CHARACTER SET utf8mb4;
 EOF
+    # Its own: a server that starts removes all servers' temporary tables from the folder.
+    mkdir -p "$1/mysql-tmp"
     if [ -d "$1/mysql/mysql" ]; then return; fi
     # --force: also where the machine's own name cannot be looked up.
-    mariadb-install-db --no-defaults --force --user="$(id -un)" --datadir="$1/mysql" --skip-test-db \
-        --auth-root-authentication-method=normal >"$1/mysql-install.log" 2>&1 || {
+    TMPDIR=$1/mysql-tmp mariadb-install-db --no-defaults --force --user="$(id -un)" \
+        --datadir="$1/mysql" --skip-test-db --auth-root-authentication-method=normal >"$1/mysql-install.log" 2>&1 || {
         cat "$1/mysql-install.log" >&2
         rm -rf "$1/mysql"
         return 1
@@ -133,8 +135,8 @@ EOF
 stack_start_mysql() {
     stack_mysql_init "$1" || return 1
     stack_spawn "$1" mysql mariadbd --no-defaults --user="$(id -un)" --datadir="$1/mysql" \
-        --bind-address=127.0.0.1 --port="$STACK_MYSQL_PORT" --socket=mysql.sock \
-        --pid-file="$1/mysql/server.pid" --init-file="$1/mysql.sql" --skip-name-resolve \
+        --tmpdir="$1/mysql-tmp" --bind-address=127.0.0.1 --port="$STACK_MYSQL_PORT" \
+        --socket=mysql.sock --pid-file="$1/mysql/server.pid" --init-file="$1/mysql.sql" --skip-name-resolve \
         --innodb-flush-log-at-trx-commit=1 --innodb-buffer-pool-size=256M \
         --innodb-log-file-size=256M --max-connections=600 --performance-schema=OFF
 }
