@@ -2,8 +2,9 @@
 //
 // In combined mode few sections run at once (SECTIONS_AT_ONCE): a transaction that takes everything
 // waiting is worth more than many that take a little each, and what arrives while they commit is
-// the next batch. A worker that has been waiting for a lock for a while does not count, so that one
-// stuck lock does not hold up the others. In direct mode every worker may run one request.
+// the next batch. A worker that has been waiting for a lock for a while, of a guard or of a row,
+// does not count, so that one that is stuck does not hold up the others; and lanes that were stuck
+// together go on each alone. In direct mode every worker may run one request.
 //
 // A counter of a picked lane is nobody else's, so a counter's requests are decided in order of
 // arrival. What the HTTP side reads or administers runs on the same workers between sections.
@@ -25,7 +26,8 @@
 #include <string.h>
 
 #define SECTIONS_AT_ONCE 2
-#define STUCK_AFTER_NS (20 * NS_PER_MS)
+#define STUCK_AFTER_NS (20 * NS_PER_MS) // entering
+#define SLOW_AFTER_NS (200 * NS_PER_MS) // inside
 
 static bool is_direct(const struct engine *engine)
 {
@@ -85,9 +87,8 @@ static bool may_run_section(const struct engine *engine)
     size_t active = 0;
     for (size_t i = 0; i < engine->n_workers; i++) {
         const struct worker *worker = &engine->workers[i];
-        bool stuck =
-            worker->entering_since_ns != 0 && now_ns - worker->entering_since_ns > STUCK_AFTER_NS;
-        active += worker->in_section && !stuck;
+        int64_t patience_ns = worker->entering ? STUCK_AFTER_NS : SLOW_AFTER_NS;
+        active += worker->in_section && now_ns - worker->since_ns <= patience_ns;
     }
     return active < at_once;
 }
@@ -97,21 +98,23 @@ static void wait_for_work(struct engine *engine)
     engine->n_waiting++;
     if (lanes_ready(&engine->lanes)) {
         // Held back by the limit: look again when those that run may have become stuck.
+        engine->n_watching++;
         clock_wait(&engine->work, &engine->mutex, clock_now_ns() + STUCK_AFTER_NS);
+        engine->n_watching--;
     } else {
         pthread_cond_wait(&engine->work, &engine->mutex);
     }
     engine->n_waiting--;
 }
 
-// The jobs that the section is to carry out; those past their deadline are answered here.
 static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, size_t max)
 {
     struct worker *worker = arg;
     struct engine *engine = worker->engine;
     size_t n = 1, depth = 0;
     pthread_mutex_lock(&engine->mutex);
-    worker->entering_since_ns = 0;
+    worker->entering = false;
+    worker->since_ns = clock_now_ns();
     if (worker->direct != NULL) {
         ret_jobs[0] = worker->direct;
     } else {
@@ -122,21 +125,16 @@ static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, siz
     if (depth > 0)
         metrics_observe(engine->metrics, METRIC_LANE_DEPTH, worker->pick.endpoint,
                         worker->pick.guard->strategy, (int64_t)depth);
+    return n;
+}
 
-    int64_t now_ns = clock_now_ns();
-    size_t stay = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct job *job = ret_jobs[i];
-        if (now_ns < job->deadline_ns) {
-            ret_jobs[stay++] = job;
-            continue;
-        }
-        metrics_count(engine->metrics, METRIC_DEADLINE, worker->pick.endpoint,
-                      worker->pick.guard->strategy, 1);
-        job->operation->outcome = (struct outcome){.rc = RC_OVERLOADED};
-        job->finished(job, RC_OVERLOADED);
-    }
-    return stay;
+static void give_back_jobs(void *arg, struct job *const *jobs, size_t n)
+{
+    struct worker *worker = arg;
+    struct engine *engine = worker->engine;
+    pthread_mutex_lock(&engine->mutex);
+    lanes_return(&engine->lanes, &worker->pick, jobs, n);
+    pthread_mutex_unlock(&engine->mutex);
 }
 
 static struct guard *guard_for(const struct engine *engine, const struct job *job)
@@ -160,19 +158,19 @@ static void pick_direct(struct engine *engine, struct worker *worker)
 
 // Fewer lanes at once when other writers interfered with some of them, so that one conflict does
 // not send many counters round again; slowly more when none did.
-static void adapt(struct engine *engine, enum endpoint endpoint, bool undisturbed)
+static void adapt(struct engine *engine, enum endpoint endpoint, enum section_end end)
 {
     size_t *at_once = &engine->lanes_at_once[endpoint];
-    if (!undisturbed)
+    if (end == SECTION_DISTURBED)
         *at_once = (*at_once + 1) / 2;
-    else if (*at_once < GUARD_KEYS_MAX)
+    else if (end == SECTION_UNDISTURBED && *at_once < GUARD_KEYS_MAX)
         ++*at_once;
 }
 
 // With the mutex held; releases it while the section runs.
 static void run_section(struct engine *engine, struct worker *worker)
 {
-    struct section_source source = {.take = take_jobs, .arg = worker};
+    struct section_source source = {.take = take_jobs, .give_back = give_back_jobs, .arg = worker};
     if (is_direct(engine))
         pick_direct(engine, worker);
     else
@@ -180,18 +178,22 @@ static void run_section(struct engine *engine, struct worker *worker)
                    engine->lanes_at_once[operation_endpoint(lanes_first(&engine->lanes))],
                    &worker->pick);
     worker->in_section = true;
-    worker->entering_since_ns = clock_now_ns();
+    worker->entering = true;
+    worker->since_ns = clock_now_ns();
+    // Somebody else looks whether this one becomes stuck.
+    if (engine->n_waiting > 0 && engine->n_watching == 0 && engine_queued(engine) > 0)
+        pthread_cond_signal(&engine->work);
     pthread_mutex_unlock(&engine->mutex);
 
     const struct pick *pick = &worker->pick;
-    bool undisturbed = section_run(worker->section, pick->endpoint, pick->guard, pick->keys,
-                                   pick->n, pick->deadline_ns, &source);
+    enum section_end end = section_run(worker->section, pick->endpoint, pick->guard, pick->keys,
+                                       pick->n, pick->deadline_ns, &source);
 
     pthread_mutex_lock(&engine->mutex);
     worker->in_section = false;
     if (!is_direct(engine)) {
-        adapt(engine, pick->endpoint, undisturbed);
-        lanes_put_back(&engine->lanes, &worker->pick);
+        adapt(engine, pick->endpoint, end);
+        lanes_put_back(&engine->lanes, &worker->pick, end == SECTION_BLOCKED);
     }
 }
 

@@ -19,8 +19,8 @@ struct worker {
     struct pick pick;
     struct job *direct;                        // direct mode: the one job to be taken ...
     char direct_counter[COUNTER_NAME_MAX + 1]; // ... whose counter's name must outlive it
-    bool in_section;
-    int64_t entering_since_ns; // 0 when not waiting for the guard
+    bool in_section, entering;                 // entering: waiting for the guard
+    int64_t since_ns;                          // monotonic: has been entering, or inside
 };
 
 struct engine {
@@ -38,7 +38,7 @@ struct engine {
     struct queue direct, tasks;
     struct guard *current[ENDPOINT_COUNT];
     size_t lanes_at_once[ENDPOINT_COUNT]; // shrinks when others interfere, grows when not
-    size_t n_busy, n_waiting;             // workers
+    size_t n_busy, n_waiting, n_watching; // workers; watching: waiting, and looking now and then
     bool draining, stopping, task_was_last;
     size_t n_workers;
     struct worker *workers;

@@ -12,7 +12,7 @@ struct lane {
     struct lane *next_in_bucket, *next_ready;
     struct guard *guard;
     enum endpoint endpoint;
-    bool picked;
+    bool picked, alone;
     size_t n, bucket;
     struct job *head, *tail;
     char counter[COUNTER_NAME_MAX + 1];
@@ -97,11 +97,13 @@ void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct p
     size_t n_jobs = 0;
     if (max_lanes > GUARD_KEYS_MAX)
         max_lanes = GUARD_KEYS_MAX;
+    if (first->alone)
+        max_lanes = 1;
     while (lanes->ready_head != NULL && ret_pick->n < max_lanes) {
         struct lane *lane = lanes->ready_head;
         bool fits =
             lane == first || (lane->guard == first->guard && lane->endpoint == first->endpoint &&
-                              n_jobs + lane->n <= max_jobs);
+                              !lane->alone && n_jobs + lane->n <= max_jobs);
         if (!fits)
             break;
         lanes->ready_head = lane->next_ready;
@@ -197,11 +199,33 @@ void lanes_move_late(struct lanes *lanes, int64_t now_ns, struct queue *late)
     remove_empty(lanes);
 }
 
-void lanes_put_back(struct lanes *lanes, struct pick *pick)
+static struct lane *picked_lane(struct pick *pick, const char *counter)
+{
+    for (size_t i = 0; i < pick->n; i++)
+        if (strcmp(pick->lanes[i]->counter, counter) == 0)
+            return pick->lanes[i];
+    return NULL;
+}
+
+void lanes_return(struct lanes *lanes, struct pick *pick, struct job *const *jobs, size_t n)
+{
+    for (size_t i = n; i-- > 0;) {
+        struct lane *lane = picked_lane(pick, jobs[i]->operation->counter);
+        jobs[i]->next = lane->head;
+        lane->head = jobs[i];
+        if (lane->tail == NULL)
+            lane->tail = jobs[i];
+        lane->n++;
+    }
+    lanes->n_queued += n;
+}
+
+void lanes_put_back(struct lanes *lanes, struct pick *pick, bool alone)
 {
     for (size_t i = 0; i < pick->n; i++) {
         struct lane *lane = pick->lanes[i];
         lane->picked = false;
+        lane->alone = alone;
         if (lane->n > 0)
             append_ready(lanes, lane);
         else

@@ -42,7 +42,8 @@ bool lanes_ready(const struct lanes *lanes);
 const struct operation *lanes_first(const struct lanes *lanes);
 
 // Picks the lane that has been ready longest and, as long as they fit into max_jobs and max_lanes,
-// those ready behind it of the same strategy and endpoint. Only when lanes_ready().
+// those ready behind it of the same strategy and endpoint; one that is to go alone is picked alone.
+// Only when lanes_ready().
 void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct pick *ret_pick);
 
 // Takes jobs submitted before this moment from the picked lanes, ordered by counter and arrival.
@@ -56,5 +57,9 @@ size_t lanes_deepest(const struct pick *pick);
 // queue.
 void lanes_move_late(struct lanes *lanes, int64_t now_ns, struct queue *late);
 
-// Gives the lanes back: those with jobs are ready again, the others cease to be.
-void lanes_put_back(struct lanes *lanes, struct pick *pick);
+// Takes back jobs that were taken from these lanes, ordered as they were, before all others.
+void lanes_return(struct lanes *lanes, struct pick *pick, struct job *const *jobs, size_t n);
+
+// Gives the lanes back: those with jobs are ready again, next time each alone if so told; the
+// others cease to be.
+void lanes_put_back(struct lanes *lanes, struct pick *pick, bool alone);

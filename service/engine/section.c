@@ -9,6 +9,8 @@
 //   - a replay, whose row was only read: it is answered behind a commit that proves it;
 //   - COMMIT without an answer: wait for the transaction's end (the locks of its rows), then look
 //     the keys up. If its end cannot be learned in time, nobody is told anything but "unknown";
+//   - a lock that somebody keeps, of the guard or of a row: of several counters nobody knows whose
+//     it is, so their requests are given back, and each counter goes alone;
 //   - the database silent: the connection is given up at the first deadline of the batch;
 //   - anything else: the operations go one by one, so that one that fails spares the others.
 // Answers are given after the commit and before the guard is left: leaving may take a round trip.
@@ -33,13 +35,14 @@
 // that ends around it is not taken for a database that hangs.
 #define DB_GRACE_NS (NS_PER_S / 2)
 #define LEAVE_NS NS_PER_S
+#define SET_WAIT_NS NS_PER_S // for the locks of several counters
 
-static void count(struct section *section, enum metric_event event, uint64_t by)
+void section_count(struct section *section, enum metric_event event, uint64_t by)
 {
     metrics_count(section->metrics, event, section->endpoint, section->guard->strategy, by);
 }
 
-static void pause_at(struct section *section, enum pause_point point)
+void section_pause_at(struct section *section, enum pause_point point)
 {
     if (section->hooks.pause != NULL)
         section->hooks.pause(section->hooks.arg, point, section->endpoint);
@@ -66,139 +69,10 @@ static void leave(struct section *section)
     if (!section->entered)
         return;
     section->entered = false;
-    pause_at(section, PAUSE_BEFORE_LEAVE);
+    section_pause_at(section, PAUSE_BEFORE_LEAVE);
     limit_db(section, clock_now_ns() + LEAVE_NS); // nobody waits for it any more
     (void)traced_leave(section->metrics, section->endpoint, section->guard, section->db,
                        &section->hold);
-}
-
-// Before a fenced save: our token must not be below what the rows have seen. It may be, honestly,
-// if the token source lost its memory or another strategy was in force: then the guard lifts it.
-static enum rc show_token(struct section *section)
-{
-    struct batch *batch = &section->batch;
-    uint64_t seen = batch_loaded_fence(batch);
-    if (seen > section->hold.token) {
-        count(section, METRIC_REFUSED_STALE, 1);
-        if (guard_lift(section->guard, section->db, &section->hold, seen) != RC_OK)
-            return RC_LOCK_LOST;
-    }
-    batch->token = section->hold.token;
-    return RC_OK;
-}
-
-static enum rc commit(struct section *section)
-{
-    pause_at(section, PAUSE_BEFORE_COMMIT);
-    if (!guard_held(section->guard, &section->hold))
-        return RC_LOCK_LOST;
-    pause_at(section, PAUSE_IN_COMMIT);
-    int64_t from_ns = clock_now_ns();
-    // Given up a little sooner, so that there is time to look what became of it.
-    int64_t reserve_ns = (section->db_deadline_ns - from_ns) / 4;
-    reserve_ns = reserve_ns < NS_PER_S ? reserve_ns : NS_PER_S;
-    db_set_deadline(section->db, section->db_deadline_ns - reserve_ns);
-    enum rc rc = db_commit(section->db);
-    db_set_deadline(section->db, section->db_deadline_ns);
-    metrics_observe(section->metrics, METRIC_COMMIT, section->endpoint, section->guard->strategy,
-                    clock_now_ns() - from_ns);
-    if (rc == RC_OK) {
-        batch_committed(&section->batch);
-        pause_at(section, PAUSE_AFTER_COMMIT);
-    }
-    return rc;
-}
-
-static enum rc save_and_commit(struct section *section)
-{
-    enum rc rc = batch_save(&section->batch, section->db);
-    if (rc == RC_OK)
-        rc = batch_see_again(&section->batch, section->db);
-    return rc == RC_OK ? commit(section) : rc;
-}
-
-// Once through without reading first, where that can be: the rule's demand tells whether there was
-// enough. If not, RC_OK and nothing was done.
-static enum rc attempt_unread(struct section *section, bool *ret_done)
-{
-    struct batch *batch = &section->batch;
-    *ret_done = false;
-    if (batch->rule != RULE_CONDITIONAL || section->endpoint != ENDPOINT_STOCK || !section->plenty)
-        return RC_OK;
-    batch_suppose(batch);
-    batch_decide(batch);
-    batch->token = 0;
-    pause_at(section, PAUSE_BEFORE_SAVE);
-    enum rc rc = db_begin(section->db, DB_BEGIN_WRITE_LATE);
-    if (rc == RC_OK)
-        rc = save_and_commit(section);
-    *ret_done = rc == RC_OK;
-    if (rc != RC_CONFLICT)
-        return rc;
-    db_rollback(section->db);
-    return RC_OK;
-}
-
-// Once through load, decide, save and commit. The caller rolls back when it fails.
-static enum rc attempt(struct section *section)
-{
-    pause_at(section, PAUSE_BEFORE_LOAD);
-    bool done;
-    enum rc unread = attempt_unread(section, &done);
-    if (unread != RC_OK || done)
-        return unread;
-    struct batch *batch = &section->batch;
-    struct db *db = section->db;
-    bool locked = batch->rule == RULE_LOCKED;
-    enum rc rc = locked ? db_begin(db, DB_BEGIN_WRITE_LATE) : RC_OK;
-    if (rc == RC_OK)
-        rc = batch_load(batch, db, locked);
-    if (rc != RC_OK)
-        return rc;
-    batch_decide(batch);
-    section->plenty = batch_count(batch, WORK_REFUSED) == 0;
-    size_t replays;
-    rc = batch_date_refusals(batch, db);
-    if (rc == RC_OK)
-        rc = batch_find_replays(batch, db, WORK_REFUSED, &replays);
-    if (rc != RC_OK)
-        return rc;
-    count(section, METRIC_REPLAYED, replays);
-    if (batch_count(batch, WORK_ACCEPTED) == 0) {
-        db_rollback(db);
-        return RC_OK;
-    }
-    batch->token = section->hold.token;
-    if (batch->rule == RULE_FENCED)
-        rc = show_token(section);
-    if (rc == RC_OK && !guard_held(section->guard, &section->hold))
-        rc = RC_LOCK_LOST;
-    pause_at(section, PAUSE_BEFORE_SAVE); // from here on the demand alone stops a stale holder
-    if (rc == RC_OK && !locked)
-        rc = db_begin(db, DB_BEGIN_WRITE_LATE);
-    return rc == RC_OK ? save_and_commit(section) : rc;
-}
-
-static enum rc resolve_unknown(struct section *section)
-{
-    size_t found;
-    enum rc rc =
-        batch_resolve_unknown(&section->batch, section->db, section->db_deadline_ns, &found);
-    count(section, METRIC_REPLAYED, found);
-    if (rc != RC_OUTCOME_UNKNOWN)
-        count(section, METRIC_UNKNOWN_RESOLVED, 1);
-    return rc;
-}
-
-// A unique key refused a row: a replay, or somebody else's version.
-static enum rc resolve_duplicate(struct section *section)
-{
-    size_t found;
-    enum rc rc = batch_find_replays(&section->batch, section->db, WORK_ACCEPTED, &found);
-    if (rc != RC_OK)
-        return rc;
-    count(section, METRIC_REPLAYED, found);
-    return found > 0 ? RC_DUPLICATE : RC_CONFLICT;
 }
 
 // The lock is gone: give up what is left of it and ask for it again. Why it cannot be had now does
@@ -217,7 +91,7 @@ static void count_if_stale(struct section *section)
     uint64_t seen = 0;
     if (batch->rule == RULE_FENCED && batch_seen_fence(batch, section->db, &seen) == RC_OK &&
         seen > batch->token)
-        count(section, METRIC_REFUSED_STALE, 1);
+        section_count(section, METRIC_REFUSED_STALE, 1);
 }
 
 // What a client is told when the attempts have ended with this.
@@ -261,30 +135,31 @@ static bool prepare_again(struct section *section, int tries, enum rc fault, int
         anyone = true;
     }
     if (anyone)
-        count(section, METRIC_RETRY, 1);
+        section_count(section, METRIC_RETRY, 1);
     return anyone;
 }
 
-// Attempts until every work of the batch has its outcome; else the fault that stands for the rest.
+// Attempts until every work of the batch has its outcome; else the fault that stands for the rest,
+// or RC_CONFLICT: the rest is to be given back.
 static enum rc run_batch(struct section *section, int64_t deadline_ns)
 {
     bool reconnected = false;
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
         int64_t from_ns = clock_now_ns();
         limit_db(section, batch_first_deadline(&section->batch) + DB_GRACE_NS);
-        enum rc rc = attempt(section);
+        enum rc rc = section_attempt(section);
         if (rc == RC_OK)
             return RC_OK;
         db_rollback(section->db);
         int64_t took_ns = clock_now_ns() - from_ns; // long if it waited for a row's lock
         if (rc == RC_OUTCOME_UNKNOWN)
-            rc = resolve_unknown(section);
+            rc = section_resolve_unknown(section);
         else if (rc == RC_DUPLICATE)
-            rc = resolve_duplicate(section);
+            rc = section_resolve_duplicate(section);
         if (rc == RC_OK)
             return RC_OK;
         if (rc == RC_CONFLICT) {
-            count(section, METRIC_CONFLICT, 1);
+            section_count(section, METRIC_CONFLICT, 1);
             section->met_others = true;
             if (!guard_held(section->guard, &section->hold)) {
                 count_if_stale(section);
@@ -293,6 +168,7 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
         }
         enum rc fault = final_fault(rc);
         bool others = rc == RC_CONFLICT;
+        section->blocked = others && took_ns >= BLOCKED_AFTER_NS;
         if (rc == RC_LOCK_LOST)
             rc = enter_again(section, deadline_ns);
         if (rc == RC_BACKEND_UNAVAILABLE && !reconnected) {
@@ -303,6 +179,8 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
             return fault;
         if (!prepare_again(section, tries, fault, others ? took_ns : 0))
             return RC_OK;
+        if (section->blocked && section->n_keys > 1)
+            return RC_CONFLICT;
     }
     return RC_CONTENTION;
 }
@@ -318,6 +196,10 @@ static void finish_batch(struct section *section, enum rc rc)
     struct batch *batch = &section->batch;
     for (size_t i = 0; i < batch->n_works; i++) {
         struct work *work = &batch->works[i];
+        if (rc == RC_CONFLICT && work->state != WORK_DONE) {
+            section->returned[section->n_returned++] = work->job;
+            continue;
+        }
         if (rc != RC_OK && work->state != WORK_DONE)
             work->operation->outcome = (struct outcome){.rc = rc};
         finish(work->job, work->operation->outcome.rc);
@@ -346,11 +228,37 @@ static enum rc come_inside(struct section *section, int64_t deadline_ns)
     return section->entered ? RC_OK : enter(section, deadline_ns);
 }
 
-static void run_jobs(struct section *section, struct job *const *jobs, size_t n,
-                     int64_t deadline_ns)
+// Answers those whose deadline has passed; the others stay, and how many is returned.
+static size_t answer_late(struct section *section, struct job **jobs, size_t n)
+{
+    int64_t now_ns = clock_now_ns();
+    size_t stay = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct job *job = jobs[i];
+        if (now_ns < job->deadline_ns) {
+            jobs[stay++] = job;
+            continue;
+        }
+        section_count(section, METRIC_DEADLINE, 1);
+        job->operation->outcome = (struct outcome){0};
+        finish(job, RC_OVERLOADED);
+    }
+    return stay;
+}
+
+static void give_back(struct section *section, struct job *const *jobs, size_t n)
+{
+    memcpy(section->returned + section->n_returned, jobs, n * sizeof(struct job *));
+    section->n_returned += n;
+}
+
+static void run_jobs(struct section *section, struct job **jobs, size_t n, int64_t deadline_ns)
 {
     struct batch *batch = &section->batch;
     const struct strategy *strategy = section->guard->strategy;
+    n = answer_late(section, jobs, n);
+    if (n == 0)
+        return;
     batch_fill(batch, section->endpoint, strategy, rule_in_force(section), jobs, n);
     metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint, strategy, (int64_t)n);
     enum rc rc = come_inside(section, deadline_ns);
@@ -365,8 +273,10 @@ static void run_jobs(struct section *section, struct job *const *jobs, size_t n,
         finish_batch(section, rc);
         return;
     }
-    for (size_t i = 0; i < n; i++)
-        run_jobs(section, &jobs[i], 1, deadline_ns);
+    size_t i = 0;
+    while (i < n && section->n_returned == 0)
+        run_jobs(section, &jobs[i++], 1, deadline_ns);
+    give_back(section, &jobs[i], n - i);
 }
 
 static void run_all(struct section *section, size_t n, int64_t deadline_ns)
@@ -376,34 +286,52 @@ static void run_all(struct section *section, size_t n, int64_t deadline_ns)
         n = twins_defer(section->jobs, n, section->deferred, section->current, &n_deferred);
         memcpy(section->current, section->jobs, n * sizeof(struct job *));
         run_jobs(section, section->current, n, deadline_ns);
+        if (section->n_returned > 0) {
+            give_back(section, section->deferred, n_deferred);
+            return;
+        }
         memcpy(section->jobs, section->deferred, n_deferred * sizeof(struct job *));
         n = n_deferred;
     }
 }
 
-bool section_run(struct section *section, enum endpoint endpoint, struct guard *guard,
-                 const char *const *keys, size_t n_keys, int64_t deadline_ns,
-                 const struct section_source *source)
+enum section_end section_run(struct section *section, enum endpoint endpoint, struct guard *guard,
+                             const char *const *keys, size_t n_keys, int64_t deadline_ns,
+                             const struct section_source *source)
 {
     section->endpoint = endpoint;
     section->guard = guard;
     section->keys = keys;
     section->n_keys = n_keys;
-    section->met_others = false;
+    section->met_others = section->blocked = false;
+    section->n_returned = 0;
     int64_t from_ns = clock_now_ns();
-    enum rc rc = enter(section, deadline_ns);
+    int64_t limit_ns = deadline_ns;
+    if (n_keys > 1 && from_ns + SET_WAIT_NS < limit_ns)
+        limit_ns = from_ns + SET_WAIT_NS;
+    enum rc rc = enter(section, limit_ns);
+    section->blocked = rc == RC_LOCK_BUSY;
+    if (section->blocked && n_keys > 1) {
+        db_set_deadline(section->db, INT64_MAX);
+        return SECTION_BLOCKED;
+    }
     size_t n = source->take(source->arg, rc == RC_OK ? INT64_MAX : from_ns, section->jobs,
                             section->max_batch);
     if (rc == RC_OK) {
         run_all(section, n, deadline_ns);
         leave(section);
         db_set_deadline(section->db, INT64_MAX);
-        return !section->met_others;
+        if (section->n_returned > 0)
+            source->give_back(source->arg, section->returned, section->n_returned);
+        if (section->blocked)
+            return SECTION_BLOCKED;
+        return section->met_others ? SECTION_DISTURBED : SECTION_UNDISTURBED;
     }
     db_set_deadline(section->db, INT64_MAX);
+    n = answer_late(section, section->jobs, n);
     for (size_t i = 0; i < n; i++) {
         section->jobs[i]->operation->outcome = (struct outcome){0};
         finish(section->jobs[i], final_fault(rc));
     }
-    return true;
+    return section->blocked ? SECTION_BLOCKED : SECTION_UNDISTURBED;
 }

@@ -21,8 +21,10 @@ enum rc section_new(struct store *store, struct metrics *metrics,
     section->jobs = calloc(max_batch, sizeof(struct job *));
     section->deferred = calloc(max_batch, sizeof(struct job *));
     section->current = calloc(max_batch, sizeof(struct job *));
+    section->returned = calloc(max_batch, sizeof(struct job *));
     enum rc rc = batch_init(&section->batch, max_batch);
-    if (section->jobs == NULL || section->deferred == NULL || section->current == NULL)
+    if (section->jobs == NULL || section->deferred == NULL || section->current == NULL ||
+        section->returned == NULL)
         rc = RC_NO_MEMORY;
     if (rc == RC_OK)
         rc = db_new(store, &section->db);
@@ -43,6 +45,7 @@ void section_free(struct section *section)
     free(section->jobs);
     free(section->deferred);
     free(section->current);
+    free(section->returned);
     free(section);
 }
 
