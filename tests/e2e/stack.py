@@ -125,7 +125,7 @@ class Stack:
         if not self.offline:
             self.compose("pull", "--quiet", "haproxy", "mysql", "redis", "zookeeper", "etcd", "prometheus",
                          "grafana", timeout=BUILD_S)
-        self.compose("build", "holdfast-1", "load", timeout=BUILD_S)
+        self.compose("build", "migrate", "load", timeout=BUILD_S)
 
     def services(self):
         listed = self.compose("config", "--services").stdout.split()
