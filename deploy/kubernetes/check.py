@@ -8,8 +8,9 @@
 Built with kubectl or kustomize; held against the schemas that Kubernetes publishes (as the npm package
 kubernetes-models has them, with TypeScript to find fields that do not exist); asked for what schemas do
 not know: that selectors select, that names are there, that nothing secret stands here, that Pods are
-restricted; and its settings are given to holdfast itself. What a cluster alone can tell it does not
-know: whether the image starts, whether the network plugin heeds policies, how rollouts go.
+restricted, that the Job may go to the database of the instances; and its settings are given to holdfast
+itself. What a cluster alone can tell it does not know: whether the image starts, whether the network
+plugin heeds policies, how rollouts go.
 """
 
 import argparse
@@ -25,6 +26,8 @@ import yaml
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 FOLDERS = ["base", "migrate", "example/service", "example/migrate"]
+# Instances and the Job that goes before them, of one database.
+TOGETHER = [("base", "migrate"), ("example/service", "example/migrate")]
 SCHEMAS = os.path.join(ROOT, "build/kubernetes-schemas")
 PACKAGES = ["kubernetes-models@4.5.1", "typescript@5.9.3"]
 BINARIES = [os.environ.get("HOLDFAST_BIN", "")] + [
@@ -34,6 +37,7 @@ OPTIONS.add_argument("--install", action="store_true")
 OPTIONS.add_argument("--require", action="store_true")
 
 KUBECTL_MINOR = 27
+DATABASE_PORT = 3306
 
 # What the service needs after drain.delay_ms to finish what it had taken.
 FINISH_S = 9
@@ -205,6 +209,26 @@ def check_drain(folder, objects, report):
                 report.fail(folder, "terminationGracePeriodSeconds is shorter than the drain")
 
 
+def databases(objects):
+    """Where policies let the Pods look for a database. The address itself is in the Secret."""
+    return [peer for item in objects if item["kind"] == "NetworkPolicy"
+            for rule in item["spec"].get("egress", [])
+            if any(port.get("port") == DATABASE_PORT for port in rule.get("ports", []))
+            for peer in rule.get("to", [])]
+
+
+def check_databases(built, report):
+    """Who migrates may go wherever the instances may."""
+    for service, migrate in TOGETHER:
+        theirs, its = databases(built[service]), databases(built[migrate])
+        if not theirs:
+            report.fail(service, "no policy lets it to a database")
+        for peer in (peer for peer in theirs if peer not in its):
+            report.fail(migrate, f"no policy lets it to the database of {service}, {json.dumps(peer)}")
+        for peer in (peer for peer in its if peer not in theirs):
+            report.fail(service, f"no policy lets it to the database of {migrate}, {json.dumps(peer)}")
+
+
 def settings_of(objects):
     found = {}
     for item in objects:
@@ -273,6 +297,7 @@ def main():
         for folder, objects in built.items():
             for check in CHECKS:
                 check(folder, objects, report)
+        check_databases(built, report)
         if not all([check_settings(folder, objects, report) for folder, objects in built.items()]):
             report.skip("settings: holdfast is not built")
         check_schemas(built, report)

@@ -5,10 +5,14 @@ import socket
 import time
 
 from registry import scene
+from stack import INSTANCES
 
 SLOW_CLIENTS = 200
 SLOW_LIMIT_S = 5  # timeout http-request
-HIDDEN = b"GET /metrics HTTP/1.1\r\nHost: holdfast\r\n\r\n"
+LATE_S = 1  # what an instance was made to read, it has read by then
+HIDDEN_PATH = "/metrics/hidden"  # HAProxy refuses it, instances do not know it, and nobody else asks for it
+HIDDEN = b"GET %s HTTP/1.1\r\nHost: holdfast\r\n\r\n" % HIDDEN_PATH.encode()
+ASKING = b"GET /metrics HTTP/1.1\r\nHost: holdfast\r\n\r\n"
 SPOILS = b"holdfast_build_info"  # what /metrics would say, which HAProxy lets nobody ask for
 
 
@@ -34,11 +38,15 @@ SMUGGLED = {
     "a NUL": head(b"X: a\0b", b"Content-Length: 0") + HIDDEN,
     "a size of chunk that wraps": head(b"Transfer-Encoding: chunked") + b"10000000000000000\r\n" + HIDDEN,
     "two Hosts": head(b"Host: elsewhere", b"Content-Length: 0") + HIDDEN,
-    "an encoded path": HIDDEN.replace(b"/metrics", b"/%6detrics"),
-    "a path with dots": HIDDEN.replace(b"/metrics", b"/v1/../metrics"),
-    "a whole address": HIDDEN.replace(b"/metrics", b"http://holdfast/metrics"),
-    "two slashes": HIDDEN.replace(b"/metrics", b"//metrics"),
-    "Upgrade to HTTP/2": HIDDEN.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+}
+
+# Other ways to write what HAProxy forbids.
+DISGUISED = {
+    "an encoded path": ASKING.replace(b"/metrics", b"/%6detrics"),
+    "a path with dots": ASKING.replace(b"/metrics", b"/v1/../metrics"),
+    "a whole address": ASKING.replace(b"/metrics", b"http://holdfast/metrics"),
+    "two slashes": ASKING.replace(b"/metrics", b"//metrics"),
+    "Upgrade to HTTP/2": ASKING.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
                                         b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"),
 }
 
@@ -55,28 +63,54 @@ def sent(port, data, limit_s=3):
     return answer
 
 
+def unknown_paths(stack):
+    """How many requests for a path that it does not know each instance has read."""
+    return [stack.metric(instance, "holdfast_http_requests_total", 'operation="unmatched",status="404"')
+            for instance in INSTANCES]
+
+
 @scene("smuggling")
 def smuggling(stack):
     """No instance is made to read a request that HAProxy did not judge."""
+    before = unknown_paths(stack)
+    for instance in INSTANCES:
+        stack.inside(instance, 8080, "GET", HIDDEN_PATH)
+    if unknown_paths(stack) != [count + 1 for count in before]:
+        raise AssertionError("an instance that reads what is hidden below does not count it")
+    before, refused = unknown_paths(stack), 0
+    for name, data in SMUGGLED.items():
+        answer = sent(stack.port, data)
+        if unknown_paths(stack) != before:
+            raise AssertionError(f"{name}, or one before it: an instance has read what was hidden:\n{answer[:400]}")
+        refused += answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")) or not answer
+    time.sleep(LATE_S)
+    if unknown_paths(stack) != before:
+        raise AssertionError("an instance has read what was hidden")
+    if not stack.probe():
+        raise AssertionError("afterwards nobody else is served")
+    return f"{len(SMUGGLED)} tries to hide a request, {refused} refused at once, no instance has read one"
+
+
+@scene("forbidden")
+def forbidden(stack):
+    """What HAProxy keeps to itself is not had by writing it in another way."""
     if SPOILS.decode() not in stack.inside("holdfast-1", 8080, "GET", "/metrics").body:
         raise AssertionError("an instance does not say what is looked for below")
-    refused = 0
-    for name, data in SMUGGLED.items():
+    for name, data in DISGUISED.items():
         answer = sent(stack.port, data)
         if SPOILS in answer:
             raise AssertionError(f"{name}: what HAProxy forbids was answered:\n{answer[:400]}")
         if b" 200 " in answer.split(b"\r\n")[0]:
             raise AssertionError(f"{name}: it was carried out:\n{answer[:400]}")
-        refused += answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")) or not answer
     if not stack.probe():
         raise AssertionError("afterwards nobody else is served")
-    return f"{len(SMUGGLED)} tries to hide a request, {refused} refused at once, none reached what is forbidden"
+    return f"{len(DISGUISED)} ways to ask for it, none was answered"
 
 
 @scene("slow-clients")
 def slow_clients(stack):
     """Who sends a letter now and then is sent away, and keeps nobody else waiting."""
-    before = max(stack.metric(i, "holdfast_http_connections") for i in ("holdfast-1", "holdfast-2"))
+    before = max(stack.metric(i, "holdfast_http_connections") for i in INSTANCES)
     with contextlib.ExitStack() as exits:
         begin = time.monotonic()
         slow = [exits.enter_context(socket.create_connection(("127.0.0.1", stack.port), timeout=20))
@@ -93,7 +127,7 @@ def slow_clients(stack):
             worst_s = max(worst_s, time.monotonic() - started)
             for connection in slow:
                 connection.sendall(b"x")
-        held = max(stack.metric(i, "holdfast_http_connections") for i in ("holdfast-1", "holdfast-2")) - before
+        held = max(stack.metric(i, "holdfast_http_connections") for i in INSTANCES) - before
         if held > SLOW_CLIENTS / 4:
             raise AssertionError(f"they hold {held:.0f} connections of an instance")
         answers = [connection.recv(1000) for connection in slow]

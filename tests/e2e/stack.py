@@ -70,6 +70,7 @@ class Stack:
         self.secrets = {name: secrets.token_hex(16) for name in SECRETS}
         self.port = None
         self.directory = None
+        self.volumes = set()
         self.probes = 0
 
     # ---- compose ---------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ class Stack:
         if not self.offline:
             self.compose("pull", "--quiet", "haproxy", "mysql", "redis", "zookeeper", "etcd", "prometheus",
                          "grafana", timeout=BUILD_S)
-        self.compose("build", "holdfast-1", "load", timeout=BUILD_S)
+        self.compose("build", "migrate", "load", timeout=BUILD_S)
 
     def services(self):
         listed = self.compose("config", "--services").stdout.split()
@@ -142,6 +143,8 @@ class Stack:
 
     def down(self):
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+            self.note_volumes()
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
             self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10", timeout=180)
         left = self.leftovers()  # compose was interrupted, or knows less than there is
         for kind, words in (("containers", ("rm", "--force", "--volumes")), ("networks", ("network", "rm")),
@@ -149,11 +152,20 @@ class Stack:
             if left[kind]:
                 run("docker", *words, *left[kind], timeout=120, check=False)
 
+    def note_volumes(self):
+        """Keeps in mind what the containers have mounted: an image's own volumes have no label of the project."""
+        containers = self.containers()
+        for container in self.inspect(*containers) if containers else ():
+            self.volumes.update(mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume")
+
     def leftovers(self):
         """What of this project there is: containers, networks, volumes."""
         ask = {"containers": ("ps", "--all"), "networks": ("network", "ls"), "volumes": ("volume", "ls")}
         ours = f"label={PROJECT_LABEL}={self.project}"
-        return {kind: run("docker", *words, "--quiet", "--filter", ours).stdout.split() for kind, words in ask.items()}
+        left = {kind: run("docker", *words, "--quiet", "--filter", ours).stdout.split() for kind, words in ask.items()}
+        there = run("docker", "volume", "ls", "--quiet").stdout.split()
+        left["volumes"] = sorted(self.volumes.intersection(there).union(left["volumes"]))
+        return left
 
     # ---- containers ------------------------------------------------------------------------------
 
@@ -197,6 +209,7 @@ class Stack:
     def replace(self, service):
         """Stops a container, and puts a new one in its place, as a new version would be."""
         self.stop(service)
+        self.note_volumes()
         run("docker", "rm", self.container(service))
         self.compose("up", "-d", "--no-deps", service)
 
