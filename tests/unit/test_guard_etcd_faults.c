@@ -83,6 +83,56 @@ START_TEST(etcd_acts_later)
 }
 END_TEST
 
+static int slot_of(const struct guard_hold *hold)
+{
+    return ((const struct etcd_stay *)hold->state)->slot;
+}
+
+// Who gave up deletes whatever has its names, for it knows no revision. That request, too, may be
+// carried out late, when the names are the next holder's.
+START_TEST(etcd_deletes_later)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    struct rig rig;
+    ck_assert(rig_open(
+        &rig, &etcd,
+        &(struct rig_options){.etcd = proxy_address(proxy), .wait_ms = 400, .ttl_ms = 20000}));
+    struct guard_hold hold, kept;
+    char mark64[ETCD_NAME64_MAX];
+    etcd_name(mark64, "holdfast/gon"); // the next letter is of another group of three
+    size_t n = _i == 0 ? 1 : TEST_KEYS;
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &hold), RC_OK);
+    int slot = slot_of(&hold);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
+    proxy_swallow_answers(proxy, true);
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &hold), RC_BACKEND_UNAVAILABLE);
+    ck_assert_uint_eq(standing(&rig), 1);
+    proxy_freeze_at(proxy, mark64);
+    proxy_swallow_answers(proxy, false);
+    proxy_cut(proxy);
+    ck_assert(all_standing_soon(&rig, 0)); // by another one
+    ck_assert(proxy_has_frozen(proxy));
+    for (int tries = 0;; tries++) { // the slot is given back soon
+        ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &kept), RC_OK);
+        if (slot_of(&kept) == slot)
+            break;
+        ck_assert_int_eq(guard_leave(rig.guard, NULL, &kept), RC_OK);
+        ck_assert_int_lt(tries, 100);
+        clock_sleep_ns(10 * NS_PER_MS);
+    }
+    proxy_thaw(proxy);
+    clock_sleep_ns(500 * NS_PER_MS);
+    ck_assert_uint_eq(standing(&rig), 1);
+    ck_assert(guard_held(rig.guard, &kept));
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &kept), RC_OK);
+    ck_assert(all_standing_soon(&rig, 0));
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
 // The delete never arrived.
 START_TEST(etcd_delete_lost)
 {
@@ -385,6 +435,7 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, etcd_answer_lost);
     tcase_add_loop_test(cases, etcd_acts_later, 0, 2);
+    tcase_add_loop_test(cases, etcd_deletes_later, 0, 2);
     tcase_add_loop_test(cases, etcd_delete_lost, 0, 2);
     tcase_add_test(cases, etcd_answer_to_delete_lost);
     tcase_add_test(cases, etcd_is_not_heard);
