@@ -248,6 +248,59 @@ START_TEST(etcd_watch_breaks)
 }
 END_TEST
 
+// From one process to another.
+static int64_t hand_over_ns(struct rig *rig, struct guard *other)
+{
+    struct guard_hold hold;
+    struct entrance entrance;
+    ck_assert_int_eq(enter_one(rig, other, &hold), RC_OK);
+    entrance_begin(&entrance, rig);
+    ck_assert(standing_soon(rig, 2));
+    clock_sleep_ns(50 * NS_PER_MS);
+    ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(entrance_end(&entrance), RC_OK);
+    int64_t took_ns = clock_now_ns() - begin_ns;
+    ck_assert_int_eq(guard_leave(rig->guard, NULL, &entrance.hold), RC_OK);
+    return took_ns;
+}
+
+// The watch's member stops, or is cut off: its connection stands and says nothing, for ever. The
+// waiters of the next seconds find that out, and those after them hear of their turn again.
+START_TEST(etcd_watch_is_silent)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    char members[200];
+    snprintf(members, sizeof members, "%s,%s", proxy_address(proxy), host());
+    struct rig rig;
+    ck_assert(rig_open(&rig, &etcd,
+                       &(struct rig_options){.etcd = members,
+                                             .wait = "notify",
+                                             .wait_ms = _i == 0 ? 20000 : 1000,
+                                             .ttl_ms = 20000}));
+    struct guard *other = rig_second_guard(&rig);
+    ck_assert_int_lt(hand_over_ns(&rig, other), 3 * NS_PER_S);
+    proxy_freeze(proxy);
+    ck_assert_int_eq(guard_ping(rig.guard), RC_OK); // questions go the other way now
+    int slow = 0, quick = 0;
+    while (quick < 5 && slow < 5) {
+        if (hand_over_ns(&rig, other) < 250 * NS_PER_MS) {
+            quick++;
+        } else {
+            slow++;
+            quick = 0;
+        }
+    }
+    ck_assert_int_eq(quick, 5);
+    ck_assert_int_gt(slow, 0); // it bit
+    guard_close(other);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
 START_TEST(members_are_asked_in_turn)
 {
     if (etcd_test_server() == NULL)
@@ -440,6 +493,7 @@ int main(void)
     tcase_add_test(cases, etcd_answer_to_delete_lost);
     tcase_add_test(cases, etcd_is_not_heard);
     tcase_add_loop_test(cases, etcd_watch_breaks, 0, 2);
+    tcase_add_loop_test(cases, etcd_watch_is_silent, 0, 2);
     tcase_add_test(cases, members_are_asked_in_turn);
     tcase_add_test(cases, nobody_listens);
     tcase_add_test(cases, etcd_is_killed);
