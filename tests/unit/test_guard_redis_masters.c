@@ -209,20 +209,17 @@ START_TEST(an_unreachable_minority_leaves_the_others_their_time)
     struct redis_servers servers;
     struct proxy *proxies[2];
     struct hole hole;
-    char servers_at[32], at[3][32], masters[128];
+    char server[32], at[3][32], masters[128];
+    size_t out = (size_t)_i % 3;
     redis_servers_start(&servers, 2);
     hole_open(&hole);
+    snprintf(at[out], sizeof at[out], "127.0.0.1:%d", ntohs(hole.address.sin_port));
     for (size_t i = 0; i < 2; i++) {
-        snprintf(servers_at, sizeof servers_at, "127.0.0.1:%d", servers.ports[i]);
-        proxies[i] = proxy_start(servers_at);
+        size_t place = i < out ? i : i + 1;
+        snprintf(server, sizeof server, "127.0.0.1:%d", servers.ports[i]);
+        proxies[i] = proxy_start(server);
         proxy_delay_answers(proxies[i], 5);
-    }
-    size_t out = (size_t)_i % 3;
-    for (size_t i = 0, next = 0; i < 3; i++) {
-        if (i == out)
-            snprintf(at[i], sizeof at[i], "127.0.0.1:%d", ntohs(hole.address.sin_port));
-        else
-            snprintf(at[i], sizeof at[i], "%s", proxy_address(proxies[next++]));
+        snprintf(at[place], sizeof at[place], "%s", proxy_address(proxies[i]));
     }
     snprintf(masters, sizeof masters, "%s,%s,%s", at[0], at[1], at[2]);
     struct rig_options options = {.redis = masters, .ttl_ms = 8000};
