@@ -298,11 +298,41 @@ static enum rc join(struct etcd_stay *stay, int64_t limit_ns)
     return RC_OK;
 }
 
+// Of those who were ahead at the last look, whom we do not see any more.
+static void report_missed(struct etcd_stay *stay, const struct etcd_mark *before, size_t n_before)
+{
+    for (size_t i = 0; i < n_before; i++) {
+        size_t at = 0;
+        while (at < stay->n_ahead && stay->ahead[at].name != before[i].name)
+            at++;
+        if (at == stay->n_ahead)
+            etcd_watch_missed(stay->line->watch, before[i].name, before[i].revision);
+    }
+}
+
+// The watch was silent for so long that we look for ourselves, and tell it what it ought to have
+// told us.
+static enum rc look_past_watch(struct etcd_stay *stay, int64_t limit_ns)
+{
+    size_t n_before = stay->n_ahead;
+    struct etcd_mark *before CLEANUP(free_memory) = calloc(n_before, sizeof *before);
+    if (before == NULL)
+        return RC_NO_MEMORY;
+    memcpy(before, stay->ahead, n_before * sizeof *before);
+    enum rc rc = look(stay, false, limit_ns);
+    if (rc == RC_OK)
+        report_missed(stay, before, n_before);
+    return rc;
+}
+
 static enum rc await_turn(struct etcd_stay *stay, int64_t limit_ns)
 {
     struct pace pace = {.limit_ns = limit_ns};
+    int64_t apart_ns = (limit_ns - clock_now_ns()) / 2; // once at least
+    if (apart_ns > LOOK_NS)
+        apart_ns = LOOK_NS;
     while (stay->n_ahead > 0) {
-        int64_t now_ns = clock_now_ns(), look_ns = now_ns + LOOK_NS;
+        int64_t now_ns = clock_now_ns(), look_ns = now_ns + apart_ns;
         if (stay->line->waiting == ETCD_FAIL || now_ns >= limit_ns)
             return RC_LOCK_BUSY;
         bool notify = stay->line->waiting == ETCD_NOTIFY;
@@ -310,11 +340,14 @@ static enum rc await_turn(struct etcd_stay *stay, int64_t limit_ns)
                                               look_ns < limit_ns ? look_ns : limit_ns);
         if (few && !stay->more)
             return RC_OK;
+        bool silent = notify && !few && clock_now_ns() >= look_ns;
         // Where the watch is blind it returns at once.
-        if (!few && (!notify || clock_now_ns() < look_ns) && !stay->wait.lost &&
+        if (!few && !silent && !stay->wait.lost &&
             !pace_sleep(&pace, (stay->n_ahead + stay->n - 1) / stay->n, stay->more))
             return RC_LOCK_BUSY;
-        enum rc rc = stay->wait.lost ? RC_LOCK_LOST : look(stay, false, limit_ns);
+        enum rc rc = stay->wait.lost ? RC_LOCK_LOST
+                     : silent        ? look_past_watch(stay, limit_ns)
+                                     : look(stay, false, limit_ns);
         if (rc != RC_OK)
             return rc;
     }

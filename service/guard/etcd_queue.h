@@ -37,7 +37,8 @@ struct etcd_stay {
     char tag[ETCD_TAG_LENGTH + 1]; // in the values of all our keys and no others
     int slot;                      // with the lease: their names, as long as they may exist
     bool asked;                    // our keys may exist
-    bool uncertain;   // a request that makes them was repeated, or not answered: they may come yet
+    bool uncertain;   // a request that makes them was repeated, or not answered: they may come yet;
+                      // or the first is gone, and the others may be there
     int64_t revision; // of the transaction that made them; 0 while unknown
     bool more;        // others are ahead that were not listed
     struct etcd_wait wait;
@@ -69,7 +70,8 @@ MUST_CHECK enum rc etcd_stand_in_line(struct etcd_stay *stay, int64_t limit_ns);
 // ---- etcd_withdraw.c ----------------------------------------------------------------------------
 
 // Deletes our keys if they are still those that we made. RC_LOCK_LOST: they were not.
-// RC_BACKEND_UNAVAILABLE: no answer by the limit.
+// RC_BACKEND_UNAVAILABLE: no answer by the limit. After that, and where the stay has become
+// uncertain, it must be withdrawn.
 MUST_CHECK enum rc etcd_delete_own(struct etcd_stay *stay, int64_t limit_ns);
 
 // Takes ownership and returns at once. Our keys are deleted in the background, again and again

@@ -1,5 +1,6 @@
 // libcurl's easy calls cannot be interrupted while nothing arrives; its multi interface can. A
-// partner that has vanished without a word is found by TCP's keep-alive.
+// partner that has vanished without a word is found by TCP's keep-alive. One that is there and says
+// nothing is not: whoever knows better drops it.
 #include "guard/etcd_stream.h"
 
 #include "base/text.h"
@@ -18,7 +19,7 @@ struct etcd_stream {
     void *arg;
     CURLM *multi;
     struct buffer rest; // an unfinished line
-    atomic_bool interrupted;
+    atomic_bool dropped, interrupted;
 };
 
 static size_t on_data(char *data, size_t size, size_t n, void *arg)
@@ -78,15 +79,22 @@ void etcd_stream_run(struct etcd_stream *stream)
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, stream);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     buffer_release(&stream->rest);
+    stream->dropped = false;
     curl_multi_add_handle(stream->multi, curl);
     int running = 1;
-    while (!stream->interrupted && curl_multi_perform(stream->multi, &running) == CURLM_OK &&
-           running > 0)
+    while (!stream->interrupted && !stream->dropped &&
+           curl_multi_perform(stream->multi, &running) == CURLM_OK && running > 0)
         if (curl_multi_poll(stream->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)
             break;
     curl_multi_remove_handle(stream->multi, curl);
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
+}
+
+void etcd_stream_drop(struct etcd_stream *stream)
+{
+    stream->dropped = true;
+    curl_multi_wakeup(stream->multi);
 }
 
 void etcd_stream_interrupt(struct etcd_stream *stream)

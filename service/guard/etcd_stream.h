@@ -17,7 +17,9 @@ MUST_CHECK enum rc etcd_stream_new(struct etcd_client *client, const char *path,
 void etcd_stream_free(struct etcd_stream *stream); // nobody may be inside run; NULL is fine
 
 // Connects, asks, and hands over each line until the connection breaks, on_line says false, or
-// somebody interrupts. One thread at a time; may be called again.
+// somebody drops or interrupts it. One thread at a time; may be called again.
 void etcd_stream_run(struct etcd_stream *stream);
+// From any thread, while it runs: this connection is no good.
+void etcd_stream_drop(struct etcd_stream *stream);
 // From any thread, for good.
 void etcd_stream_interrupt(struct etcd_stream *stream);

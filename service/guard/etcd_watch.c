@@ -4,6 +4,10 @@
 // they are complete. Where that is later than R (the stream is new, or too much has happened) the
 // waiter is told that it is blind, and looks again.
 //
+// A member that is stopped, or cut off from the others, keeps the connection alive and says
+// nothing. Those who look now and then see what it ought to have told; if nothing has come a while
+// later, the connection is dropped.
+//
 // Order does the rest: a waiter whose own key has gone hears of it before it hears of what went
 // later. So "nobody is ahead" also means that its own keys were there at that moment.
 #include "guard/etcd_watch.h"
@@ -19,6 +23,7 @@
 #define BUCKETS 4096
 #define RECENT 2048
 #define RETRY_NS (100 * NS_PER_MS)
+#define OWED_NS (500 * NS_PER_MS) // longer than a deletion takes from etcd to here
 
 struct deletion {
     uint64_t name;
@@ -39,6 +44,7 @@ struct etcd_watch {
     int64_t complete_from;         // no deletion after this revision is missing below
     struct deletion recent[RECENT];
     size_t n_recent; // ever; the newest is at (n_recent - 1) % RECENT
+    int64_t owed_ns; // since when it has not told what somebody else has seen; 0: it has
     struct etcd_mark *buckets[BUCKETS];
 };
 
@@ -109,6 +115,8 @@ static void take_events(struct etcd_watch *watch, const json_t *events)
 {
     size_t i;
     const json_t *event;
+    if (json_array_size(events) > 0)
+        watch->owed_ns = 0; // late, but not silent
     json_array_foreach(events, i, event)
     {
         const json_t *kv = json_object_get(event, "kv");
@@ -149,6 +157,7 @@ static void blind_all(struct etcd_watch *watch)
 {
     watch->connected = false;
     watch->n_recent = 0;
+    watch->owed_ns = 0;
     for (size_t i = 0; i < BUCKETS; i++)
         for (struct etcd_mark *mark = watch->buckets[i]; mark != NULL; mark = mark->next) {
             mark->wait->blind = true;
@@ -266,6 +275,19 @@ void etcd_watch_dismiss(struct etcd_watch *watch, struct etcd_mark *marks, size_
     pthread_mutex_lock(&watch->mutex);
     for (size_t i = 0; i < n; i++)
         take_out(&marks[i]);
+    pthread_mutex_unlock(&watch->mutex);
+}
+
+void etcd_watch_missed(struct etcd_watch *watch, uint64_t name, int64_t revision)
+{
+    int64_t now_ns = clock_now_ns();
+    pthread_mutex_lock(&watch->mutex);
+    bool owed =
+        watch->connected && revision >= watch->complete_from && !went_since(watch, name, revision);
+    if (owed && watch->owed_ns == 0)
+        watch->owed_ns = now_ns;
+    else if (owed && now_ns - watch->owed_ns > OWED_NS)
+        etcd_stream_drop(watch->stream);
     pthread_mutex_unlock(&watch->mutex);
 }
 

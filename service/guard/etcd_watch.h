@@ -51,6 +51,11 @@ void etcd_watch_enlist(struct etcd_watch *watch, struct etcd_mark *marks, size_t
 // From the return on the marks are not touched any more.
 void etcd_watch_dismiss(struct etcd_watch *watch, struct etcd_mark *marks, size_t n);
 
+// A key that was there at this revision has gone, as somebody has seen who looked. A watch that
+// owes this, seems to stand, and tells nothing for a while, is made anew, by the member that
+// answers. Any thread.
+void etcd_watch_missed(struct etcd_watch *watch, uint64_t name, int64_t revision);
+
 // Returns when no more than `enough` are ahead, our own key is lost, the wait is blind, or the
 // limit has come. True: the first, by what the watch has seen without a gap.
 bool etcd_watch_sleep(struct etcd_watch *watch, struct etcd_wait *wait, size_t enough,

@@ -266,10 +266,10 @@ static redisReply *get(const struct redis_question *question)
 }
 
 void redis_send(struct redis_pool *pool, size_t script, const struct redis_arguments *arguments,
-                int64_t limit_ns, struct redis_question *ret_question)
+                int64_t reach_ns, int64_t limit_ns, struct redis_question *ret_question)
 {
     *ret_question = (struct redis_question){pool, script, arguments, limit_ns, NULL};
-    ret_question->link = borrow(pool, false, limit_ns);
+    ret_question->link = borrow(pool, false, reach_ns);
     if (ret_question->link != NULL)
         put(ret_question);
 }

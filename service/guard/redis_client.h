@@ -47,10 +47,10 @@ struct redis_question {
     struct redis_link *link; // NULL: there was no connection to be had
 };
 
-// Sends a script that answers with an integer. The limit is on the monotonic clock and holds for
-// the answer too. Any thread. Exactly one redis_receive follows.
+// Sends a script that answers with an integer. Both limits are on the monotonic clock: one to have
+// a connection by, one to have the answer by. Any thread. Exactly one redis_receive follows.
 void redis_send(struct redis_pool *pool, size_t script, const struct redis_arguments *arguments,
-                int64_t limit_ns, struct redis_question *ret_question);
+                int64_t reach_ns, int64_t limit_ns, struct redis_question *ret_question);
 
 // RC_BACKEND_UNAVAILABLE: no usable answer; the script may have run, may run later, or never. After
 // a broken (not a silent) connection it has been tried once more on a new one, so a script must be

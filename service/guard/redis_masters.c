@@ -1,5 +1,6 @@
 // All are sent the question before the first answer is read, each has little time, and one that
-// failed is left alone for a moment, so that a dead one does not slow down the others. A single
+// failed is left alone for a moment, so that a dead one does not slow down the others. One that
+// cannot be reached is met while the others have not been sent to: its time is not theirs. A single
 // master has all the time there is.
 #include "guard/redis_masters.h"
 
@@ -124,6 +125,11 @@ uint64_t redis_masters_reconnects(const struct redis_masters *masters)
 
 // ---- votes --------------------------------------------------------------------------------------
 
+static size_t count(unsigned bits)
+{
+    return (size_t)__builtin_popcount(bits);
+}
+
 // A silent master's answer is waited for no longer than one that is well may take.
 static int64_t patience_until(const struct redis_masters *self, int64_t limit_ns)
 {
@@ -131,18 +137,31 @@ static int64_t patience_until(const struct redis_masters *self, int64_t limit_ns
     return self->patience_ns < limit_ns - now_ns ? now_ns + self->patience_ns : limit_ns;
 }
 
+// A connection is waited for no longer than leaves each of the others as much, and a share for what
+// the answers lead to.
+static int64_t share_until(const struct redis_masters *self, size_t others, int64_t limit_ns)
+{
+    int64_t now_ns = clock_now_ns();
+    if (self->n == 1 || limit_ns <= now_ns)
+        return limit_ns;
+    return now_ns + (limit_ns - now_ns) / (int64_t)(others + 2);
+}
+
 void redis_masters_ask(struct redis_masters *self, unsigned whom, enum redis_script script,
                        const struct redis_arguments *arguments, int64_t limit_ns,
                        struct redis_votes *ret_votes)
 {
     struct redis_question questions[REDIS_MASTERS_MAX];
-    int64_t until_ns = patience_until(self, limit_ns);
+    size_t others = count(whom);
     ret_votes->asked = ret_votes->answered = 0;
     for (size_t i = 0; i < self->n; i++) {
         if ((whom & 1U << i) == 0)
             continue;
         ret_votes->asked |= 1U << i;
-        redis_send(self->masters[i].pool, script, arguments, until_ns, &questions[i]);
+        int64_t until_ns = patience_until(self, limit_ns);
+        int64_t share_ns = share_until(self, --others, limit_ns);
+        redis_send(self->masters[i].pool, script, arguments,
+                   share_ns < until_ns ? share_ns : until_ns, until_ns, &questions[i]);
     }
     for (size_t i = 0; i < self->n; i++) {
         if ((ret_votes->asked & 1U << i) == 0)
@@ -152,11 +171,6 @@ void redis_masters_ask(struct redis_masters *self, unsigned whom, enum redis_scr
         ret_votes->answered |= answered ? 1U << i : 0U;
         self->masters[i].shunned_until_ns = answered ? 0 : clock_now_ns() + SHUN_NS;
     }
-}
-
-static size_t count(unsigned bits)
-{
-    return (size_t)__builtin_popcount(bits);
 }
 
 unsigned redis_masters_all(const struct redis_masters *masters)

@@ -38,7 +38,8 @@ struct redis_votes {
 };
 
 // Sends to all in `whom`, then reads from all, until the limit on the monotonic clock; one of
-// several masters has a fiftieth of the lease at most (50 to 250 ms). Any thread.
+// several masters has a fiftieth of the lease at most (50 to 250 ms) of its own, and one that
+// cannot even be reached leaves the others a fair share of what there is. Any thread.
 void redis_masters_ask(struct redis_masters *masters, unsigned whom, enum redis_script script,
                        const struct redis_arguments *arguments, int64_t limit_ns,
                        struct redis_votes *ret_votes);

@@ -21,3 +21,5 @@ bool not_held(struct guard *guard, const struct guard_hold *hold);
 // How many stand in the line of the rig's first key.
 size_t standing(const struct rig *rig);
 bool standing_soon(const struct rig *rig, size_t n);
+// The same for each of its keys.
+bool all_standing_soon(const struct rig *rig, size_t n);

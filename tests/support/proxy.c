@@ -38,6 +38,9 @@ struct proxy {
     pthread_t thread;
     atomic_bool stopping, swallow_answers, swallow_requests, cut;
     atomic_bool hold, released, newest_first, freeze, thaw;
+    atomic_int delay_ms;
+    atomic_bool armed, frozen;
+    char word[32]; // while armed
     struct pair pairs[PAIRS_MAX];
 };
 
@@ -85,9 +88,22 @@ static bool carry(int from, int to, bool swallow)
     return true;
 }
 
+static bool says(int client, const char *word)
+{
+    char bytes[16384];
+    ssize_t n = recv(client, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    return n > 0 && memmem(bytes, (size_t)n, word, strlen(word)) != NULL;
+}
+
 static void serve_pair(struct proxy *proxy, struct pair *pair, const struct pollfd *fds)
 {
     bool alive = true;
+    if (fds[0].revents != 0 && proxy->armed && says(pair->client, proxy->word)) {
+        pair->state = PAIR_FROZEN;
+        proxy->armed = false;
+        proxy->frozen = true;
+        return;
+    }
     if (fds[0].revents != 0)
         alive = carry(pair->client, pair->server, proxy->swallow_requests);
     if (!alive && pair->state == PAIR_THAWED) {
@@ -95,6 +111,8 @@ static void serve_pair(struct proxy *proxy, struct pair *pair, const struct poll
         alive = true;
     }
     bool unheard = proxy->swallow_answers || pair->state == PAIR_ORPHANED;
+    if (alive && fds[1].revents != 0 && proxy->delay_ms > 0)
+        poll(NULL, 0, proxy->delay_ms);
     if (alive && fds[1].revents != 0)
         alive = carry(pair->server, pair->client, unheard);
     if (!alive)
@@ -239,6 +257,23 @@ void proxy_freeze(struct proxy *proxy)
 void proxy_thaw(struct proxy *proxy)
 {
     proxy->thaw = true;
+}
+
+void proxy_freeze_at(struct proxy *proxy, const char *word)
+{
+    ck_assert(text_copy(proxy->word, sizeof proxy->word, word));
+    proxy->frozen = false;
+    proxy->armed = true;
+}
+
+bool proxy_has_frozen(const struct proxy *proxy)
+{
+    return proxy->frozen;
+}
+
+void proxy_delay_answers(struct proxy *proxy, int delay_ms)
+{
+    proxy->delay_ms = delay_ms;
 }
 
 void proxy_cut(struct proxy *proxy)

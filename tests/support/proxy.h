@@ -30,5 +30,14 @@ void proxy_release_requests(struct proxy *proxy, bool newest_first);
 void proxy_freeze(struct proxy *proxy);
 void proxy_thaw(struct proxy *proxy);
 
+// Freezes the next connection on which a client says this word, before it is carried, and no other.
+// At most 31 bytes; they must come in one piece.
+void proxy_freeze_at(struct proxy *proxy, const char *word);
+// Whether that has happened.
+bool proxy_has_frozen(const struct proxy *proxy);
+
+// A long way: whatever the server says waits so long, one piece after the other.
+void proxy_delay_answers(struct proxy *proxy, int delay_ms);
+
 // Breaks all connections; new ones are accepted.
 void proxy_cut(struct proxy *proxy);

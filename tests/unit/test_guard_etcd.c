@@ -91,21 +91,87 @@ START_TEST(etcd_lease_is_revoked_while_waiting)
 }
 END_TEST
 
-// Somebody deletes our key by hand, and nothing else.
+static void remove_line(const struct rig *rig, size_t i)
+{
+    char prefix[ETCD_NAME_MAX];
+    snprintf(prefix, sizeof prefix, ETCD_LOCKS "%s/", rig->keys[i]);
+    etcd_remove(etcd_test_server(), prefix);
+}
+
+// Somebody deletes our key by hand, and nothing else: the other keys of the set must go with it.
 START_TEST(etcd_key_is_deleted)
 {
     struct rig rig;
     if (!rig_open(&rig, &etcd, &(struct rig_options){0}))
         return;
-    struct guard_hold hold;
-    char prefix[ETCD_NAME_MAX];
-    snprintf(prefix, sizeof prefix, ETCD_LOCKS "%s/", rig.keys[_i]);
+    struct guard_hold hold, next;
     await_watch(&rig);
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 3, 3000, &hold), RC_OK);
-    etcd_remove(etcd_test_server(), prefix);
+    remove_line(&rig, (size_t)_i);
     ck_assert(within(1500, not_held, rig.guard, &hold));
     (void)guard_leave(rig.guard, NULL, &hold);
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 3, 3000, &next), RC_OK);
+    ck_assert_uint_gt(next.token, hold.token);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &next), RC_OK);
+    ck_assert(all_standing_soon(&rig, 0));
+    rig_close(&rig);
+}
+END_TEST
+
+// The same to one who is stuck: what lock.max_hold_ms takes away is the whole set.
+START_TEST(etcd_key_of_a_stuck_holder_is_deleted)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &etcd, &(struct rig_options){.ttl_ms = 1000, .max_hold_ms = 1500}))
+        return;
+    struct guard_hold stuck;
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 3, 3000, &stuck), RC_OK);
+    remove_line(&rig, (size_t)_i);
+    ck_assert(all_standing_soon(&rig, 0));
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &stuck), RC_LOCK_LOST);
     check_works(&rig, rig.guard);
+    rig_close(&rig);
+}
+END_TEST
+
+struct set_waiter {
+    struct rig *rig;
+    pthread_t thread;
+    struct guard_hold hold;
+    enum rc rc;
+};
+
+static void *wait_for_set(void *arg)
+{
+    struct set_waiter *waiter = arg;
+    waiter->rc =
+        rig_enter(waiter->rig, waiter->rig->guard, NULL, 0, TEST_KEYS, 10000, &waiter->hold);
+    return NULL;
+}
+
+// The same to one who waits: it must not end up behind what it left there itself.
+START_TEST(etcd_key_of_a_waiter_is_deleted)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &etcd,
+                  &(struct rig_options){.wait_ms = 20000, .wait = _i == 0 ? "notify" : "spin"}))
+        return;
+    struct guard *other = rig_second_guard(&rig);
+    struct set_waiter waiter = {.rig = &rig};
+    struct guard_hold hold;
+    await_watch(&rig);
+    ck_assert_int_eq(rig_enter(&rig, other, NULL, TEST_KEYS - 1, 1, 3000, &hold), RC_OK);
+    ck_assert_int_eq(pthread_create(&waiter.thread, NULL, wait_for_set, &waiter), 0);
+    ck_assert(standing_soon(&rig, 1));
+    remove_line(&rig, 0);
+    ck_assert(standing_soon(&rig, 1)); // it stands in line anew
+    ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
+    pthread_join(waiter.thread, NULL);
+    ck_assert_int_eq(waiter.rc, RC_OK);
+    ck_assert_uint_gt(waiter.hold.token, hold.token);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &waiter.hold), RC_OK);
+    ck_assert(all_standing_soon(&rig, 0));
+    guard_close(other);
     rig_close(&rig);
 }
 END_TEST
@@ -374,6 +440,8 @@ int main(void)
     tcase_add_test(cases, etcd_lease_is_revoked);
     tcase_add_loop_test(cases, etcd_lease_is_revoked_while_waiting, 0, 2);
     tcase_add_loop_test(cases, etcd_key_is_deleted, 0, 3);
+    tcase_add_loop_test(cases, etcd_key_of_a_stuck_holder_is_deleted, 0, 3);
+    tcase_add_loop_test(cases, etcd_key_of_a_waiter_is_deleted, 0, 2);
     tcase_add_test(cases, etcd_lease_is_kept_alive);
     tcase_add_test(cases, etcd_holder_is_stuck);
     tcase_add_loop_test(cases, who_gives_up_leaves_nothing, 0, 3);

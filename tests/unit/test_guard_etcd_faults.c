@@ -83,6 +83,56 @@ START_TEST(etcd_acts_later)
 }
 END_TEST
 
+static int slot_of(const struct guard_hold *hold)
+{
+    return ((const struct etcd_stay *)hold->state)->slot;
+}
+
+// Who gave up deletes whatever has its names, for it knows no revision. That request, too, may be
+// carried out late, when the names are the next holder's.
+START_TEST(etcd_deletes_later)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    struct rig rig;
+    ck_assert(rig_open(
+        &rig, &etcd,
+        &(struct rig_options){.etcd = proxy_address(proxy), .wait_ms = 400, .ttl_ms = 20000}));
+    struct guard_hold hold, kept;
+    char mark64[ETCD_NAME64_MAX];
+    etcd_name(mark64, "holdfast/gon"); // the next letter is of another group of three
+    size_t n = _i == 0 ? 1 : TEST_KEYS;
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &hold), RC_OK);
+    int slot = slot_of(&hold);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
+    proxy_swallow_answers(proxy, true);
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &hold), RC_BACKEND_UNAVAILABLE);
+    ck_assert_uint_eq(standing(&rig), 1);
+    proxy_freeze_at(proxy, mark64);
+    proxy_swallow_answers(proxy, false);
+    proxy_cut(proxy);
+    ck_assert(all_standing_soon(&rig, 0)); // by another one
+    ck_assert(proxy_has_frozen(proxy));
+    for (int tries = 0;; tries++) { // the slot is given back soon
+        ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &kept), RC_OK);
+        if (slot_of(&kept) == slot)
+            break;
+        ck_assert_int_eq(guard_leave(rig.guard, NULL, &kept), RC_OK);
+        ck_assert_int_lt(tries, 100);
+        clock_sleep_ns(10 * NS_PER_MS);
+    }
+    proxy_thaw(proxy);
+    clock_sleep_ns(500 * NS_PER_MS);
+    ck_assert_uint_eq(standing(&rig), 1);
+    ck_assert(guard_held(rig.guard, &kept));
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &kept), RC_OK);
+    ck_assert(all_standing_soon(&rig, 0));
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
 // The delete never arrived.
 START_TEST(etcd_delete_lost)
 {
@@ -192,6 +242,59 @@ START_TEST(etcd_watch_breaks)
     ck_assert_int_eq(entrance_end(&entrance), RC_OK);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 3 * NS_PER_S);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
+    guard_close(other);
+    rig_close(&rig);
+    proxy_stop(proxy);
+}
+END_TEST
+
+// From one process to another.
+static int64_t hand_over_ns(struct rig *rig, struct guard *other)
+{
+    struct guard_hold hold;
+    struct entrance entrance;
+    ck_assert_int_eq(enter_one(rig, other, &hold), RC_OK);
+    entrance_begin(&entrance, rig);
+    ck_assert(standing_soon(rig, 2));
+    clock_sleep_ns(50 * NS_PER_MS);
+    ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
+    int64_t begin_ns = clock_now_ns();
+    ck_assert_int_eq(entrance_end(&entrance), RC_OK);
+    int64_t took_ns = clock_now_ns() - begin_ns;
+    ck_assert_int_eq(guard_leave(rig->guard, NULL, &entrance.hold), RC_OK);
+    return took_ns;
+}
+
+// The watch's member stops, or is cut off: its connection stands and says nothing, for ever. The
+// waiters of the next seconds find that out, and those after them hear of their turn again.
+START_TEST(etcd_watch_is_silent)
+{
+    if (etcd_test_server() == NULL)
+        return;
+    struct proxy *proxy = proxy_start(host());
+    char members[200];
+    snprintf(members, sizeof members, "%s,%s", proxy_address(proxy), host());
+    struct rig rig;
+    ck_assert(rig_open(&rig, &etcd,
+                       &(struct rig_options){.etcd = members,
+                                             .wait = "notify",
+                                             .wait_ms = _i == 0 ? 20000 : 1000,
+                                             .ttl_ms = 20000}));
+    struct guard *other = rig_second_guard(&rig);
+    ck_assert_int_lt(hand_over_ns(&rig, other), 3 * NS_PER_S);
+    proxy_freeze(proxy);
+    ck_assert_int_eq(guard_ping(rig.guard), RC_OK); // questions go the other way now
+    int slow = 0, quick = 0;
+    while (quick < 5 && slow < 5) {
+        if (hand_over_ns(&rig, other) < 250 * NS_PER_MS) {
+            quick++;
+        } else {
+            slow++;
+            quick = 0;
+        }
+    }
+    ck_assert_int_eq(quick, 5);
+    ck_assert_int_gt(slow, 0); // it bit
     guard_close(other);
     rig_close(&rig);
     proxy_stop(proxy);
@@ -385,10 +488,12 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, etcd_answer_lost);
     tcase_add_loop_test(cases, etcd_acts_later, 0, 2);
+    tcase_add_loop_test(cases, etcd_deletes_later, 0, 2);
     tcase_add_loop_test(cases, etcd_delete_lost, 0, 2);
     tcase_add_test(cases, etcd_answer_to_delete_lost);
     tcase_add_test(cases, etcd_is_not_heard);
     tcase_add_loop_test(cases, etcd_watch_breaks, 0, 2);
+    tcase_add_loop_test(cases, etcd_watch_is_silent, 0, 2);
     tcase_add_test(cases, members_are_asked_in_turn);
     tcase_add_test(cases, nobody_listens);
     tcase_add_test(cases, etcd_is_killed);

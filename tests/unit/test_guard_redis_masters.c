@@ -2,17 +2,23 @@
 // what a master that forgets does to the lock, to the tokens, and not to the fence.
 #include "base/clock.h"
 #include "guards.h"
+#include "proxy.h"
 #include "redis_servers.h"
 #include "visitors.h"
 
 #include "suite.h"
 
+#include <arpa/inet.h>
 #include <check.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define DEADLINE_MS 1000
 
@@ -156,6 +162,84 @@ START_TEST(a_silent_minority_is_not_waited_for)
     redis_server_resume(&quorum.servers, (size_t)_i);
     check_both_work(&quorum);
     quorum_close(&quorum);
+}
+END_TEST
+
+// An address that answers no SYN, as behind a firewall that drops: a listener whose backlog is full
+// and stays full.
+struct hole {
+    struct sockaddr_in address;
+    int listener, guests[4];
+};
+
+static int begin_connect(const struct hole *hole)
+{
+    int guest = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    ck_assert_int_ge(guest, 0);
+    (void)connect(guest, (const struct sockaddr *)&hole->address, sizeof hole->address);
+    return guest;
+}
+
+static void hole_open(struct hole *hole)
+{
+    socklen_t size = sizeof hole->address;
+    hole->address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    hole->listener = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(hole->listener, (struct sockaddr *)&hole->address, size), 0);
+    ck_assert_int_eq(getsockname(hole->listener, (struct sockaddr *)&hole->address, &size), 0);
+    ck_assert_int_eq(listen(hole->listener, 0), 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(hole->guests); i++)
+        hole->guests[i] = begin_connect(hole);
+    struct pollfd last = {.fd = hole->guests[ARRAY_LENGTH(hole->guests) - 1], .events = POLLOUT};
+    ck_assert_int_eq(poll(&last, 1, 50), 0); // neither let in nor refused
+}
+
+static void hole_close(struct hole *hole)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(hole->guests); i++)
+        close(hole->guests[i]);
+    close(hole->listener);
+}
+
+// It takes all the patience to find that one cannot even be reached, whichever it is. The others
+// are some way off, and have a fair time for all that.
+START_TEST(an_unreachable_minority_leaves_the_others_their_time)
+{
+    struct redis_servers servers;
+    struct proxy *proxies[2];
+    struct hole hole;
+    char server[32], at[3][32], masters[128];
+    size_t out = (size_t)_i % 3;
+    redis_servers_start(&servers, 2);
+    hole_open(&hole);
+    snprintf(at[out], sizeof at[out], "127.0.0.1:%d", ntohs(hole.address.sin_port));
+    for (size_t i = 0; i < 2; i++) {
+        size_t place = i < out ? i : i + 1;
+        snprintf(server, sizeof server, "127.0.0.1:%d", servers.ports[i]);
+        proxies[i] = proxy_start(server);
+        proxy_delay_answers(proxies[i], 5);
+        snprintf(at[place], sizeof at[place], "%s", proxy_address(proxies[i]));
+    }
+    snprintf(masters, sizeof masters, "%s,%s,%s", at[0], at[1], at[2]);
+    struct rig_options options = {.redis = masters, .ttl_ms = 8000};
+    if (_i >= 3) { // the patience is longer than all the time that there is
+        options.ttl_ms = 20000;
+        options.wait_ms = 200;
+    }
+    static const struct subject subject = {.strategy = "redis-lock"};
+    struct rig rig;
+    ck_assert(rig_open(&rig, &subject, &options));
+    for (int i = 0; i < 5; i++) {
+        check_works(&rig, rig.guard);
+        ck_assert_int_eq(guard_ping(rig.guard), RC_OK);
+        clock_sleep_ns(600 * NS_PER_MS); // until it is tried again
+    }
+    rig_close(&rig);
+    for (size_t i = 0; i < 2; i++)
+        proxy_stop(proxies[i]);
+    hole_close(&hole);
+    redis_servers_stop(&servers);
 }
 END_TEST
 
@@ -353,6 +437,7 @@ int main(void)
     tcase_add_test(cases, what_makes_no_majority_is_refused);
     tcase_add_loop_test(cases, a_majority_keeps_a_crowd_apart, 0, 4);
     tcase_add_loop_test(cases, a_silent_minority_is_not_waited_for, 0, 3);
+    tcase_add_loop_test(cases, an_unreachable_minority_leaves_the_others_their_time, 0, 6);
     tcase_add_loop_test(cases, without_a_majority_nobody_gets_in, 0, 4);
     tcase_add_test(cases, a_minority_of_locks_is_no_obstacle_and_no_lock);
     tcase_add_test(cases, the_lease_is_a_majoritys);
