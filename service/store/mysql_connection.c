@@ -35,6 +35,7 @@ enum {
     READ_ONLY = 1290,
     QUERY_INTERRUPTED = 1317,
     RECORD_FILE_FULL = 1114,
+    READ_ONLY_MODE = 1836,
     CONNECTION_KILLED = 1927,
     SECURE_TRANSPORT_REQUIRED = 3159,
     CLIENT_INTERACTION_TIMEOUT = 4031,
@@ -64,14 +65,15 @@ void mysql_connection_drop(struct mysql_db *mysql)
     mysql->handle = NULL;
 }
 
-// 0: fewer answers than statements, so the next answer would be to another question.
+// 0: fewer answers than statements, so the next answer would be to another question. A primary that
+// became read-only keeps its connections, but a new one may lead to the next primary.
 static bool connection_is_lost(unsigned number)
 {
     return number == 0 ||
            (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO &&
             number != OUT_OF_MEMORY) ||
            number == SERVER_SHUTDOWN || number == CONNECTION_KILLED ||
-           number == CLIENT_INTERACTION_TIMEOUT;
+           number == CLIENT_INTERACTION_TIMEOUT || number == READ_ONLY || number == READ_ONLY_MODE;
 }
 
 // Keeps the server's words and says what they mean for the caller. Closes a lost connection.
@@ -94,7 +96,6 @@ enum rc mysql_connection_failed(struct mysql_db *mysql)
     case QUERY_INTERRUPTED:
         return RC_CONFLICT;
     case TOO_MANY_CONNECTIONS:
-    case READ_ONLY:
     case DISK_FULL:
     case RECORD_FILE_FULL:
         return RC_BACKEND_UNAVAILABLE;

@@ -262,6 +262,69 @@ START_TEST(a_login_without_an_answer_has_an_end)
 }
 END_TEST
 
+static int64_t number(struct db *db, const char *sql)
+{
+    int64_t found = -1;
+    enum rc rc = db_query(db, sql, NULL, 0, keep_int, &found);
+    ck_assert_msg(rc == RC_OK, "%s: %s", sql, db_error(db));
+    return found;
+}
+
+static void exec(struct db *db, const char *sql)
+{
+    enum rc rc = db_exec(db, sql, NULL, 0, NULL);
+    ck_assert_msg(rc == RC_OK, "%s: %s", sql, db_error(db));
+}
+
+// A primary that became a replica keeps its connections, which would not take a write ever again.
+// The error is the server's own; it is raised by a trigger, because who makes the whole server
+// read-only holds up every other test that writes.
+START_TEST(a_connection_that_became_read_only_is_given_up)
+{
+    static const unsigned numbers[] = {1290, 1836};
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    struct store *store = scratch_second_store(&scratch);
+    struct db *db;
+    char sql[160];
+    ck_assert_int_eq(db_new(store, &db), RC_OK);
+    ck_assert(text_format(sql, sizeof sql,
+                          "CREATE TRIGGER demoted BEFORE INSERT ON counter FOR EACH ROW"
+                          " SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = %u",
+                          numbers[_i]));
+    exec(scratch.db, sql);
+
+    int64_t old = number(db, "SELECT CONNECTION_ID()");
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_BACKEND_UNAVAILABLE);
+    int64_t next = number(db, "SELECT CONNECTION_ID()");
+    ck_assert_int_ne(next, old);
+    ck_assert_uint_eq(store_reconnects(store), 1);
+
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE), RC_OK); // a transaction's second statement
+    ck_assert_int_eq(number(db, "SELECT COUNT(*) FROM counter FOR UPDATE"), 0);
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_BACKEND_UNAVAILABLE);
+    db_rollback(db);
+    ck_assert_int_ne(number(db, "SELECT CONNECTION_ID()"), next);
+
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE_LATE), RC_OK); // with COMMIT
+    ck_assert_int_eq(number(db, "SELECT COUNT(*) FROM counter FOR UPDATE"), 0);
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_OK);
+    ck_assert_int_eq(db_commit(db), RC_OUTCOME_UNKNOWN);
+    ck_assert_uint_eq(store_reconnects(store), 2);
+
+    exec(scratch.db, "DROP TRIGGER demoted");
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE), RC_OK);
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_OK);
+    ck_assert_int_eq(db_commit(db), RC_OK);
+    ck_assert_uint_eq(store_reconnects(store), 3);
+    ck_assert_int_eq(number_of_counters(scratch.db), 1);
+    db_free(db);
+    store_close(store);
+    scratch_close(&scratch);
+}
+END_TEST
+
 struct waiter {
     struct db *db;
     const char *sql;
@@ -351,6 +414,7 @@ int main(void)
     tcase_add_test(engines, a_lost_connection_is_made_anew_where_that_is_safe);
     tcase_add_test(engines, a_transaction_that_could_not_begin_has_not_begun);
     tcase_add_test(engines, a_commit_without_an_answer_is_unknown);
+    tcase_add_loop_test(engines, a_connection_that_became_read_only_is_given_up, 0, 2);
     tcase_add_loop_test(engines, a_login_without_an_answer_has_an_end, 0, 2);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_test(engines, addresses);
