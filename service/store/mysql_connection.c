@@ -150,7 +150,9 @@ static int64_t until(const struct mysql_db *mysql, unsigned io_timeout_s)
 enum rc mysql_connection_ensure(struct mysql_db *mysql)
 {
     static const char *const session[] = {
-        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
+        // The zone: NOW() becomes a number by way of it, and where there is summer time an hour of
+        // the autumn has the same name as the next.
+        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         // A row lock held by an idle transaction must not eat the workers, nor a request's time.
         "SET SESSION innodb_lock_wait_timeout = 1",

@@ -10,6 +10,7 @@
 #include "suite.h"
 
 #include <check.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,6 +326,26 @@ START_TEST(a_connection_that_became_read_only_is_given_up)
 }
 END_TEST
 
+// An hour and the same hour again, when summer time ends. Only a server whose own zone has one can
+// take the one for the other; on any other the session's zone is all there is to see.
+START_TEST(the_clock_of_the_database_has_no_summer_time)
+{
+    static const int64_t autumn_s[] = {1792888200, 1792891800}; // 02:30 in Berlin, twice
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    for (size_t i = 0; i < ARRAY_LENGTH(autumn_s); i++) {
+        char sql[128];
+        ck_assert(text_format(sql, sizeof sql, "SET SESSION timestamp = %" PRId64, autumn_s[i]));
+        exec(scratch.db, sql);
+        ck_assert(text_format(sql, sizeof sql, "SELECT %s", db_now_ms_sql(scratch.db)));
+        ck_assert_int_eq(number(scratch.db, sql), autumn_s[i] * 1000);
+    }
+    ck_assert_int_eq(number(scratch.db, "SELECT @@SESSION.time_zone = '+00:00'"), 1);
+    scratch_close(&scratch);
+}
+END_TEST
+
 struct waiter {
     struct db *db;
     const char *sql;
@@ -415,6 +436,7 @@ int main(void)
     tcase_add_test(engines, a_transaction_that_could_not_begin_has_not_begun);
     tcase_add_test(engines, a_commit_without_an_answer_is_unknown);
     tcase_add_loop_test(engines, a_connection_that_became_read_only_is_given_up, 0, 2);
+    tcase_add_test(engines, the_clock_of_the_database_has_no_summer_time);
     tcase_add_loop_test(engines, a_login_without_an_answer_has_an_end, 0, 2);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_test(engines, addresses);
