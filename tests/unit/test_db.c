@@ -5,7 +5,7 @@
 #include "proxy.h"
 #include "scratch.h"
 #include "store/counter.h"
-#include "store/mysql_url.h"
+#include "store/mysql_connection.h"
 
 #include "suite.h"
 
@@ -346,6 +346,29 @@ START_TEST(the_clock_of_the_database_has_no_summer_time)
 }
 END_TEST
 
+START_TEST(a_statement_without_memory_does_not_spoil_the_next)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    struct mysql_db *mysql = (struct mysql_db *)scratch.db;
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
+    mysql->late.failed = true; // as if there had been none
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_NO_MEMORY);
+    db_rollback(scratch.db);
+    mysql->sql.failed = true;
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    mysql->sql.failed = true;
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 1), RC_OK);
+    mysql->sql.failed = true;
+    ck_assert_int_eq(db_commit(scratch.db), RC_OK);
+    ck_assert_int_eq(number_of_counters(scratch.db), 2);
+    scratch_close(&scratch);
+}
+END_TEST
+
 struct waiter {
     struct db *db;
     const char *sql;
@@ -437,6 +460,7 @@ int main(void)
     tcase_add_test(engines, a_commit_without_an_answer_is_unknown);
     tcase_add_loop_test(engines, a_connection_that_became_read_only_is_given_up, 0, 2);
     tcase_add_test(engines, the_clock_of_the_database_has_no_summer_time);
+    tcase_add_test(engines, a_statement_without_memory_does_not_spoil_the_next);
     tcase_add_loop_test(engines, a_login_without_an_answer_has_an_end, 0, 2);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_test(engines, addresses);
