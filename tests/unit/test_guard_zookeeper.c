@@ -1,6 +1,7 @@
 // Expired sessions, lost answers and requests, broken connections: what zookeeper-lock does about
 // them.
 #include "base/clock.h"
+#include "base/text.h"
 #include "guard/zookeeper_batch.h"
 #include "guard/zookeeper_place.h"
 #include "guard/zookeeper_queue.h"
@@ -116,6 +117,52 @@ START_TEST(zookeeper_session_expires_while_waiting)
     ck_assert(guard_held(rig.guard, &entrance.hold));
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
     guard_close(other);
+    rig_close(&rig);
+}
+END_TEST
+
+static const char *own_node(struct zookeeper_session *session, const struct zookeeper_stay *stay,
+                            char *ret_own)
+{
+    struct zookeeper_batch *batch;
+    ck_assert_int_eq(zookeeper_batch_new(session, 1, &batch), RC_OK);
+    zookeeper_batch_list(batch, stay->places[0].parent, stay->tag);
+    ck_assert(zookeeper_batch_wait(batch, clock_now_ns() + 5 * NS_PER_S));
+    ck_assert_int_eq(zookeeper_batch_reply(batch, 0)->rc, ZOK);
+    text_copy(ret_own, ZOOKEEPER_NODE_MAX, zookeeper_batch_reply(batch, 0)->own);
+    zookeeper_batch_free(batch);
+    return ret_own;
+}
+
+// Between looking at the session and asking it for a place there is time for it to end and for the
+// next one to begin. What the next one made would stay for as long as that lives: everybody who
+// would delete it takes it to have gone with the old one.
+START_TEST(zookeeper_session_expires_before_the_line)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &zookeeper, &(struct rig_options){0}))
+        return;
+    size_t n = _i == 0 ? 1 : TEST_KEYS;
+    struct guard_hold hold;
+    ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &hold),
+                     RC_OK); // makes the queues
+    struct zookeeper_session *session = session_of(&hold);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
+    int64_t limit_ns = clock_now_ns() + 10 * NS_PER_S;
+    uint64_t old, generation;
+    ck_assert_int_eq(zookeeper_session_ready(session, limit_ns, &old), RC_OK);
+    expire(session);
+    do {
+        clock_sleep_ns(10 * NS_PER_MS);
+        ck_assert_int_eq(zookeeper_session_ready(session, limit_ns, &generation), RC_OK);
+    } while (generation == old);
+    struct zookeeper_stay *stay;
+    char own[ZOOKEEPER_NODE_MAX];
+    ck_assert_int_eq(zookeeper_stay_new(session, old, rig.keys, n, hold.owner, 'z', &stay), RC_OK);
+    ck_assert_int_eq(zookeeper_stand_in_line(stay, "late", true, limit_ns), RC_LOCK_LOST);
+    ck_assert_str_eq(own_node(session, stay, own), "");
+    zookeeper_withdraw(stay);
+    check_works(&rig, rig.guard);
     rig_close(&rig);
 }
 END_TEST
@@ -402,6 +449,7 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, zookeeper_session_expires);
     tcase_add_test(cases, zookeeper_session_expires_while_waiting);
+    tcase_add_loop_test(cases, zookeeper_session_expires_before_the_line, 0, 2);
     tcase_add_test(cases, zookeeper_connection_breaks);
     tcase_add_test(cases, zookeeper_session_is_kept_alive);
     tcase_add_test(cases, zookeeper_silence_ends_trust);
