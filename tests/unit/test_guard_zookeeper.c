@@ -365,6 +365,40 @@ START_TEST(zookeeper_delete_lost)
 }
 END_TEST
 
+// Any member answers what it knows, which may be less than the leader has taken on. So who looks
+// for a node that may yet come asks the leader first; here that is the only change that is asked
+// for.
+START_TEST(zookeeper_looks_behind_what_is_under_way)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &zookeeper, &(struct rig_options){0}))
+        return;
+    struct guard_hold hold;
+    ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
+    struct zookeeper_session *session = session_of(&hold);
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
+    clock_sleep_ns(500 * NS_PER_MS); // the delete has its answer
+    struct zookeeper_stay *stay;
+    int64_t from_ns = clock_now_ns(), heard_ns = 0;
+    pthread_mutex_lock(&session->mutex);
+    session->beat_ns = from_ns + 60 * NS_PER_S;
+    uint64_t generation = session->generation;
+    pthread_mutex_unlock(&session->mutex);
+    ck_assert_int_eq(zookeeper_stay_new(session, generation, rig.keys, 1, hold.owner, 'z', &stay),
+                     RC_OK);
+    stay->may_exist = true;
+    zookeeper_withdraw(stay);
+    while (heard_ns < from_ns && clock_now_ns() < from_ns + 5 * NS_PER_S) {
+        clock_sleep_ns(10 * NS_PER_MS);
+        pthread_mutex_lock(&session->mutex);
+        heard_ns = session->heard_ns;
+        pthread_mutex_unlock(&session->mutex);
+    }
+    ck_assert_int_ge(heard_ns, from_ns);
+    rig_close(&rig);
+}
+END_TEST
+
 static void note_answer(void *arg, const struct zookeeper_batch *batch)
 {
     *(int *)arg = zookeeper_batch_reply(batch, 0)->rc;
@@ -457,6 +491,7 @@ int main(void)
     tcase_add_test(cases, zookeeper_answer_to_create_lost);
     tcase_add_test(cases, zookeeper_is_not_heard);
     tcase_add_loop_test(cases, zookeeper_delete_lost, 0, 2);
+    tcase_add_test(cases, zookeeper_looks_behind_what_is_under_way);
     tcase_add_test(cases, zookeeper_closes_when_all_is_answered);
     tcase_add_test(cases, places_are_found_also_past_the_wrap);
     tcase_add_test(cases, nobody_listens);
