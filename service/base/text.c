@@ -116,6 +116,8 @@ void buffer_format(struct buffer *buffer, const char *format, ...)
 
 void buffer_clear(struct buffer *buffer)
 {
+    if (buffer->failed)
+        buffer_release(buffer);
     buffer->length = 0;
     if (buffer->data != NULL)
         buffer->data[0] = '\0';

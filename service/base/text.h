@@ -35,7 +35,7 @@ void buffer_append_text(struct buffer *buffer, const char *text);
 // The decimal digits of a number; much quicker than buffer_format.
 void buffer_append_int(struct buffer *buffer, int64_t number);
 void buffer_format(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
-// Forgets the content, keeps the memory.
+// Forgets the content, and a failure too. Keeps the memory, unless there was one.
 void buffer_clear(struct buffer *buffer);
 // Frees the memory; the buffer may be used again. Fits CLEANUP().
 void buffer_release(struct buffer *buffer);

@@ -31,7 +31,7 @@ struct work {
     size_t user; // index into the batch's users
     enum work_state state;
     bool unproven; // a replay, of which it is not known whether it would outlive a crash
-    bool seen;     // scratch for the proof
+    bool seen;     // scratch for the save and for the proof
     struct effect effect;
 };
 

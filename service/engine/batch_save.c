@@ -87,6 +87,21 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
     return RC_OK;
 }
 
+// False if one is refused now that was accepted. Only who was refused before has been looked up as
+// a replay, so this refusal might be of a request that has its answer.
+static bool decide_again(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->n_works; i++)
+        batch->works[i].seen = batch->works[i].state == WORK_ACCEPTED;
+    batch_decide(batch);
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        if (work->seen && work->state == WORK_REFUSED)
+            return false;
+    }
+    return true;
+}
+
 // Decides again from the rows as they were, and says so in the changes: batch_committed relies on
 // their versions. RC_CONFLICT if that does not add up to what was written.
 static enum rc rebase(struct batch *batch, struct db *db)
@@ -95,7 +110,8 @@ static enum rc rebase(struct batch *batch, struct db *db)
     enum rc rc = read_base(batch, db, &moved);
     if (rc != RC_OK || !moved)
         return rc;
-    batch_decide(batch);
+    if (!decide_again(batch))
+        return RC_CONFLICT;
     size_t next = 0;
     for (size_t i = 0; i < batch->n_scenes; i++) {
         const struct counter *loaded = &batch->loaded[i], *decided = &batch->scenes[i].counter;

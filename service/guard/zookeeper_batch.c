@@ -22,6 +22,7 @@ struct request {
 
 struct zookeeper_batch {
     struct zookeeper_session *session;
+    uint64_t generation;                     // of the session that may be asked; 0: of any
     struct zookeeper_batch *next, *previous; // in flight
     pthread_cond_t done;
     unsigned holders;
@@ -51,6 +52,11 @@ enum rc zookeeper_batch_new(struct zookeeper_session *session, size_t n,
     pthread_mutex_unlock(&session->mutex);
     *ret_batch = batch;
     return RC_OK;
+}
+
+void zookeeper_batch_bind(struct zookeeper_batch *batch, uint64_t generation)
+{
+    batch->generation = generation;
 }
 
 void zookeeper_batch_free(struct zookeeper_batch *batch)
@@ -195,7 +201,8 @@ static void on_children(int rc, const struct String_vector *children, const void
 
 // ---- questions ----------------------------------------------------------------------------------
 
-// The handle stays usable until submitted().
+// The handle stays usable until submitted(). NULL: there is none, or it is not of the session that
+// is to be asked. While there is one it is the generation's, see replace_handle().
 static struct request *submit(struct zookeeper_batch *batch, bool changes, zhandle_t **ret_handle)
 {
     struct zookeeper_session *session = batch->session;
@@ -208,9 +215,10 @@ static struct request *submit(struct zookeeper_batch *batch, bool changes, zhand
     pthread_mutex_lock(&session->mutex);
     batch->used++;
     batch->pending++;
-    request->sent = session->handle != NULL;
+    bool other = batch->generation != 0 && batch->generation != session->generation;
+    *ret_handle = other ? NULL : session->handle;
+    request->sent = *ret_handle != NULL;
     pthread_mutex_unlock(&session->mutex);
-    *ret_handle = session->handle;
     return request;
 }
 

@@ -36,6 +36,11 @@ static inline void zookeeper_batch_cleanup(struct zookeeper_batch **batch)
     zookeeper_batch_free(*batch);
 }
 
+// What is added from now on goes to the session of this generation only; if that has been replaced
+// it is not sent and fails with ZINVALIDSTATE. Else to whichever session there is. For what must
+// end with a session.
+void zookeeper_batch_bind(struct zookeeper_batch *batch, uint64_t generation);
+
 // Each adds one request, whose reply has the next index. Texts are copied or sent at once.
 void zookeeper_batch_create(struct zookeeper_batch *batch, const char *path, const char *data,
                             int mode);

@@ -112,6 +112,7 @@ static enum rc create_and_list(struct zookeeper_stay *stay, const char *label, i
     enum rc rc = zookeeper_batch_new(stay->session, stay->n + 1, &batch);
     if (rc != RC_OK)
         return rc;
+    zookeeper_batch_bind(batch, stay->generation);
     rc = ask_create(stay, batch, label);
     for (size_t i = 0; rc == RC_OK && i < stay->n; i++)
         zookeeper_batch_list(batch, stay->places[i].parent, stay->tag);

@@ -17,42 +17,60 @@
 #define CHORE_NS NS_PER_S // for an answer, and between two looks
 #define AGAIN_NS (200 * NS_PER_MS)
 
-// True when a question was asked about every queue and the answers have come.
-static bool ask_each(struct zookeeper_stay *stay, struct zookeeper_batch *batch, bool delete)
+// Adds a deletion of each node of ours that is known.
+static void delete_each(const struct zookeeper_stay *stay, struct zookeeper_batch *batch)
 {
     char path[ZOOKEEPER_PATH_MAX];
     for (size_t i = 0; i < stay->n; i++) {
-        struct zookeeper_place *place = &stay->places[i];
+        const struct zookeeper_place *place = &stay->places[i];
         zookeeper_node_path(path, place, place->own);
-        if (!delete)
-            zookeeper_batch_list(batch, place->parent, stay->tag);
-        else if (place->own[0] != '\0')
+        if (place->own[0] != '\0')
             zookeeper_batch_delete(batch, path);
     }
-    return zookeeper_batch_wait(batch, clock_now_ns() + CHORE_NS);
+}
+
+static bool is_answer(int rc)
+{
+    return rc == ZOK || rc == ZNONODE;
+}
+
+// Finds our nodes. False if that is not certain, as when a list tells what a member of the ensemble
+// knew before a create that is under way. So a change that changes nothing is asked for first: the
+// leader deals with it behind all that it had taken on, and the lists are answered behind it.
+static bool find_ours(struct zookeeper_stay *stay, bool *ret_found)
+{
+    static const struct zookeeper_part nothing = {.type = ZOOKEEPER_CHECK, .path = "/"};
+    struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
+    if (zookeeper_batch_new(stay->session, stay->n + 1, &batch) != RC_OK)
+        return false;
+    zookeeper_batch_all(batch, &nothing, 1);
+    for (size_t i = 0; i < stay->n; i++)
+        zookeeper_batch_list(batch, stay->places[i].parent, stay->tag);
+    if (!zookeeper_batch_wait(batch, clock_now_ns() + CHORE_NS))
+        return false;
+    bool known = is_answer(zookeeper_batch_reply(batch, 0)->rc);
+    *ret_found = false;
+    for (size_t i = 0; i < stay->n; i++) {
+        const struct zookeeper_reply *reply = zookeeper_batch_reply(batch, i + 1);
+        known = known && is_answer(reply->rc);
+        *ret_found = *ret_found || reply->own[0] != '\0';
+        memcpy(stay->places[i].own, reply->own, sizeof stay->places[i].own);
+    }
+    return known;
 }
 
 // True when two looks, a second apart, have found nothing.
 static bool look_for_ours(struct zookeeper_stay *stay)
 {
-    struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
     struct zookeeper_batch *deletes CLEANUP(zookeeper_batch_cleanup) = NULL;
-    if (zookeeper_batch_new(stay->session, stay->n, &batch) != RC_OK)
-        return false;
-    if (!ask_each(stay, batch, false))
-        return false;
-    bool found = false, known = true;
-    for (size_t i = 0; i < stay->n; i++) {
-        const struct zookeeper_reply *reply = zookeeper_batch_reply(batch, i);
-        known = known && (reply->rc == ZOK || reply->rc == ZNONODE);
-        found = found || reply->own[0] != '\0';
-        memcpy(stay->places[i].own, reply->own, sizeof stay->places[i].own);
-    }
-    if (!known)
+    bool found;
+    if (!find_ours(stay, &found))
         return false;
     stay->clean = found ? 0 : stay->clean + 1;
-    if (found && zookeeper_batch_new(stay->session, stay->n, &deletes) == RC_OK)
-        (void)ask_each(stay, deletes, true);
+    if (found && zookeeper_batch_new(stay->session, stay->n, &deletes) == RC_OK) {
+        delete_each(stay, deletes);
+        (void)zookeeper_batch_wait(deletes, clock_now_ns() + CHORE_NS);
+    }
     return stay->clean >= 2;
 }
 

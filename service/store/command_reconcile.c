@@ -13,10 +13,12 @@
 
 enum { CLEAN = 0, FINDINGS = 1, COULD_NOT_RUN = 2 };
 
+// What failed stays failed: the end says so.
 static void print(struct buffer *buffer)
 {
-    if (buffer->data != NULL)
-        (void)fwrite(buffer->data, 1, buffer->length, stdout);
+    if (buffer->failed || buffer->data == NULL)
+        return;
+    (void)fwrite(buffer->data, 1, buffer->length, stdout);
     buffer_clear(buffer);
 }
 

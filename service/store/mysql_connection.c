@@ -35,6 +35,7 @@ enum {
     READ_ONLY = 1290,
     QUERY_INTERRUPTED = 1317,
     RECORD_FILE_FULL = 1114,
+    READ_ONLY_MODE = 1836,
     CONNECTION_KILLED = 1927,
     SECURE_TRANSPORT_REQUIRED = 3159,
     CLIENT_INTERACTION_TIMEOUT = 4031,
@@ -64,14 +65,15 @@ void mysql_connection_drop(struct mysql_db *mysql)
     mysql->handle = NULL;
 }
 
-// 0: fewer answers than statements, so the next answer would be to another question.
+// 0: fewer answers than statements, so the next answer would be to another question. A primary that
+// became read-only keeps its connections, but a new one may lead to the next primary.
 static bool connection_is_lost(unsigned number)
 {
     return number == 0 ||
            (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO &&
             number != OUT_OF_MEMORY) ||
            number == SERVER_SHUTDOWN || number == CONNECTION_KILLED ||
-           number == CLIENT_INTERACTION_TIMEOUT;
+           number == CLIENT_INTERACTION_TIMEOUT || number == READ_ONLY || number == READ_ONLY_MODE;
 }
 
 // Keeps the server's words and says what they mean for the caller. Closes a lost connection.
@@ -94,7 +96,6 @@ enum rc mysql_connection_failed(struct mysql_db *mysql)
     case QUERY_INTERRUPTED:
         return RC_CONFLICT;
     case TOO_MANY_CONNECTIONS:
-    case READ_ONLY:
     case DISK_FULL:
     case RECORD_FILE_FULL:
         return RC_BACKEND_UNAVAILABLE;
@@ -149,7 +150,9 @@ static int64_t until(const struct mysql_db *mysql, unsigned io_timeout_s)
 enum rc mysql_connection_ensure(struct mysql_db *mysql)
 {
     static const char *const session[] = {
-        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
+        // The zone: NOW() becomes a number by way of it, and where there is summer time an hour of
+        // the autumn has the same name as the next.
+        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         // A row lock held by an idle transaction must not eat the workers, nor a request's time.
         "SET SESSION innodb_lock_wait_timeout = 1",

@@ -7,15 +7,17 @@
 // has it, and asks for the key only if it is told to; MariaDB's connector always asks for the key,
 // begins TLS only if it is told to, and has that way of logging in as a plugin in a file.
 //
-// What breaks it: a name that takes long to resolve, since there is no socket yet. And a library
-// that fails by itself just then: its descriptor may be another connection's already, which is then
-// lost, as connections may be.
+// What breaks it: a name that takes long to resolve, since there is no socket yet: it ends once
+// there is one. And a library that fails by itself just then: its descriptor may be another
+// connection's already, which is then lost, as connections may be.
 #include "store/mysql_dial.h"
 
 #include "base/clock.h"
 
 #include <pthread.h>
 #include <sys/socket.h>
+
+#define AGAIN_NS (20 * NS_PER_MS)
 
 struct dial {
     MYSQL *handle;
@@ -25,16 +27,22 @@ struct dial {
     pthread_cond_t end;
 };
 
+// Until there is a socket to shut down: the library may get one yet, and then wait on it. Once is
+// enough.
 static void *watch(void *arg)
 {
     struct dial *dial = arg;
+    int64_t look_ns = dial->until_ns;
+    bool shut = false;
     pthread_mutex_lock(&dial->mutex);
-    while (!dial->over && clock_wait(&dial->end, &dial->mutex, dial->until_ns))
-        continue;
-    // The library writes it once, when it has a connection to speak on.
-    int fd = __atomic_load_n(&dial->handle->net.fd, __ATOMIC_RELAXED);
-    if (!dial->over && fd >= 0)
-        shutdown(fd, SHUT_RDWR);
+    while (!dial->over && !shut) {
+        if (clock_wait(&dial->end, &dial->mutex, look_ns) || dial->over)
+            continue;
+        // The library writes it once, when it has a connection to speak on.
+        int fd = __atomic_load_n(&dial->handle->net.fd, __ATOMIC_RELAXED);
+        shut = fd >= 0 && shutdown(fd, SHUT_RDWR) == 0;
+        look_ns = clock_now_ns() + AGAIN_NS;
+    }
     pthread_mutex_unlock(&dial->mutex);
     return NULL;
 }

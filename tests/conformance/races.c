@@ -1,7 +1,7 @@
 // One race, forced: two instances load the same row before either saves, and one unit is left. What
 // stops it, one thing at a time taken away: the demand of the update rule, the database's keys, and
 // the lock that somebody ignores. And that nothing stops it where nothing is left. Then who comes
-// behind somebody who lost the lock.
+// behind somebody who lost the lock, and a retry whose row changed between load and save.
 #include "fixture.h"
 #include "gate.h"
 
@@ -210,6 +210,103 @@ START_TEST(who_comes_after_a_loser_is_outside_too)
 }
 END_TEST
 
+// ---- a replay that the second decision refuses --------------------------------------------------
+
+enum { KNOCKED_BACK, RESTOCK, RETRIED, N_SHIFTED };
+
+// The first instance: its first section, the opener's, is held until the next one has three
+// requests. When that one has been decided from 5 units, in order: 6 are too many, 1 comes in, and
+// 6 are there. Then the second instance makes it 7.
+struct shift {
+    struct gate opener;
+    struct engine *other;
+    struct operation *knocked_back; // looked at by the worker that decides it, and nobody else
+    bool shifted;
+};
+
+static void add_two(struct shift *shift)
+{
+    struct volley volley;
+    volley_init(&volley, 1);
+    struct operation *operation = volley_operation(&volley, 0);
+    fill(&volley, 0);
+    operation->kind = OPERATION_RESTOCK;
+    operation->quantity = 2;
+    volley_submit(&volley, shift->other, 0);
+    volley_wait(&volley);
+    ck_assert_int_eq(operation->outcome.rc, RC_OK);
+    volley_release(&volley);
+}
+
+static void pause_shift(void *arg, enum pause_point point, enum endpoint endpoint)
+{
+    struct shift *shift = arg;
+    if (point != PAUSE_BEFORE_SAVE)
+        return;
+    gate_pause(&shift->opener, point, endpoint);
+    if (shift->shifted || shift->knocked_back->outcome.rc != RC_OUT_OF_STOCK)
+        return;
+    shift->shifted = true;
+    add_two(shift);
+}
+
+static void submit_shifted(struct volley *volley, size_t i, struct engine *engine,
+                           enum operation_kind kind, int64_t quantity)
+{
+    fill(volley, i);
+    struct operation *operation = volley_operation(volley, i);
+    operation->kind = kind;
+    operation->quantity = quantity;
+    volley_submit(volley, engine, i);
+}
+
+// From 7 units it is the first 6 that are there and the second that are too many. That is as many
+// changes, and the same sum, so the save could stand; but the second are somebody's retry, which
+// must be answered as it was the first time.
+START_TEST(a_retry_is_not_refused_behind_the_save)
+{
+    struct shift shift = {0};
+    gate_init(&shift.opener, PAUSE_BEFORE_SAVE, SIZE_MAX);
+    struct fixture fixture;
+    struct fixture_options options = {.strategy = strategy_find("conditional"),
+                                      .engine = _i == 0 ? DB_SQLITE : DB_MYSQL,
+                                      .instances = 2,
+                                      .max_batch = 256,
+                                      .hooks = {{pause_shift, &shift}}};
+    if (!fixture_open(&fixture, &options))
+        return;
+    fixture_put_product(&fixture, "A", 12);
+    struct engine *first = fixture.instances[0].engine;
+    shift.other = fixture.instances[1].engine;
+    struct volley before, volley;
+    volley_init(&before, 2);
+    volley_init(&volley, N_SHIFTED);
+    shift.knocked_back = volley_operation(&volley, KNOCKED_BACK);
+    submit_shifted(&before, 0, shift.other, OPERATION_DEDUCT, 6);
+    volley_wait(&before);
+    submit_shifted(&before, 1, first, OPERATION_DEDUCT, 1);
+    gate_wait_for_arrival(&shift.opener);
+    submit_shifted(&volley, KNOCKED_BACK, first, OPERATION_DEDUCT, 6);
+    submit_shifted(&volley, RESTOCK, first, OPERATION_RESTOCK, 1);
+    text_copy(volley_operation(&volley, RETRIED)->request_key, REQUEST_KEY_MAX + 1,
+              volley_operation(&before, 0)->request_key);
+    submit_shifted(&volley, RETRIED, first, OPERATION_DEDUCT, 6);
+    gate_open(&shift.opener);
+    volley_wait(&before);
+    volley_wait(&volley);
+    ck_assert(shift.shifted);
+    ck_assert_uint_eq(volley_count(&volley, RC_OK), N_SHIFTED);
+    ck_assert(volley_operation(&volley, RETRIED)->outcome.replayed);
+    struct product stands;
+    ck_assert_int_eq(product_get(fixture.scratch.db, "A", &stands), RC_OK);
+    ck_assert_int_eq(stands.remaining, 2);
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    volley_release(&before);
+    fixture_close(&fixture);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("races");
@@ -228,5 +325,9 @@ int main(void)
     tcase_set_timeout(twins, 60);
     tcase_add_loop_test(twins, who_comes_after_a_loser_is_outside_too, 0, 2);
     suite_add_tcase(suite, twins);
+    TCase *shifts = tcase_create("decided again");
+    tcase_set_timeout(shifts, 60);
+    tcase_add_loop_test(shifts, a_retry_is_not_refused_behind_the_save, 0, 2);
+    suite_add_tcase(suite, shifts);
     return suite_run(suite);
 }

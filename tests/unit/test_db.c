@@ -1,8 +1,7 @@
-// The table of functions over both database engines: what each result means, late inserts, lost
-// connections; and the addresses of databases.
+// The table of functions over both database engines: what each result means, late inserts, what is
+// cancelled; and the addresses of databases.
 #include "base/clock.h"
 #include "base/text.h"
-#include "proxy.h"
 #include "scratch.h"
 #include "store/counter.h"
 #include "store/mysql_url.h"
@@ -180,88 +179,6 @@ START_TEST(a_save_whose_demand_is_not_met_is_a_conflict)
 }
 END_TEST
 
-START_TEST(a_lost_connection_is_made_anew_where_that_is_safe)
-{
-    if (!scratch_available(DB_MYSQL))
-        return;
-    scratch_open(&scratch, DB_MYSQL);
-    ck_assert_int_eq(number_of_counters(scratch.db), 0);
-    scratch_cut_connections(&scratch);
-    ck_assert_int_eq(number_of_counters(scratch.db), 0); // a read
-    scratch_cut_connections(&scratch);
-    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE),
-                     RC_OK); // a transaction's first statement
-    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
-    scratch_cut_connections(&scratch);
-    ck_assert_int_eq(counter_insert(scratch.db, "two", 1),
-                     RC_BACKEND_UNAVAILABLE); // not its second
-    db_rollback(scratch.db);
-    ck_assert_int_eq(number_of_counters(scratch.db), 0);
-    scratch_close(&scratch);
-}
-END_TEST
-
-// Else what comes next is in a transaction that nobody will commit.
-START_TEST(a_transaction_that_could_not_begin_has_not_begun)
-{
-    if (!scratch_available(DB_MYSQL))
-        return;
-    scratch_open(&scratch, DB_MYSQL);
-    struct db *db;
-    ck_assert_int_eq(db_new(scratch.store, &db), RC_OK);
-    db_set_deadline(db, clock_now_ns()); // no time left to connect
-    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE), RC_BACKEND_UNAVAILABLE);
-    db_rollback(db);
-    db_set_deadline(db, INT64_MAX);
-    ck_assert_int_eq(counter_insert(db, "one", 1), RC_OK);
-    ck_assert_int_eq(number_of_counters(scratch.db), 1);
-    db_free(db);
-    scratch_close(&scratch);
-}
-END_TEST
-
-START_TEST(a_commit_without_an_answer_is_unknown)
-{
-    if (!scratch_available(DB_MYSQL))
-        return;
-    scratch_open(&scratch, DB_MYSQL);
-    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
-    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
-    scratch_cut_connections(&scratch);
-    ck_assert_int_eq(db_commit(scratch.db), RC_OUTCOME_UNKNOWN);
-    ck_assert(!db_in_transaction(scratch.db));
-    ck_assert_int_eq(number_of_counters(scratch.db), 0);
-    scratch_close(&scratch);
-}
-END_TEST
-
-// The server greets, and says nothing to our login; nobody watches the deadline.
-START_TEST(a_login_without_an_answer_has_an_end)
-{
-    if (!scratch_available(DB_MYSQL))
-        return;
-    char address[128];
-    scratch_open(&scratch, DB_MYSQL);
-    scratch_address(&scratch, address, sizeof address);
-    struct proxy *proxy = proxy_start(address);
-    struct store *store = scratch_store_through(&scratch, proxy_address(proxy));
-    struct db *db;
-    ck_assert_int_eq(db_new(store, &db), RC_OK);
-    if (_i == 0)
-        db_limit_waits(db, 1000);
-    else
-        db_allow_long_statements(db);
-    proxy_swallow_requests(proxy, true);
-    int64_t from_ns = clock_now_ns();
-    ck_assert_int_eq(db_query(db, "SELECT 1", NULL, 0, NULL, NULL), RC_BACKEND_UNAVAILABLE);
-    ck_assert_int_lt(clock_now_ns() - from_ns, (_i == 0 ? 3 : 12) * NS_PER_S);
-    db_free(db);
-    store_close(store);
-    proxy_stop(proxy);
-    scratch_close(&scratch);
-}
-END_TEST
-
 struct waiter {
     struct db *db;
     const char *sql;
@@ -348,10 +265,6 @@ int main(void)
     tcase_add_loop_test(engines, late_inserts_are_all_there_or_none, 0, 2);
     tcase_add_loop_test(engines, what_was_not_committed_is_not_seen, 0, 2);
     tcase_add_loop_test(engines, a_save_whose_demand_is_not_met_is_a_conflict, 0, 2);
-    tcase_add_test(engines, a_lost_connection_is_made_anew_where_that_is_safe);
-    tcase_add_test(engines, a_transaction_that_could_not_begin_has_not_begun);
-    tcase_add_test(engines, a_commit_without_an_answer_is_unknown);
-    tcase_add_loop_test(engines, a_login_without_an_answer_has_an_end, 0, 2);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_test(engines, addresses);
     suite_add_tcase(suite, engines);

@@ -1,0 +1,294 @@
+// Connections to MySQL: how they are made and given up, and what the session is told.
+#include "base/clock.h"
+#include "base/text.h"
+#include "proxy.h"
+#include "scratch.h"
+#include "store/counter.h"
+#include "store/mysql_connection.h"
+#include "store/mysql_dial.h"
+
+#include "suite.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct scratch scratch;
+
+static enum rc keep_int(void *arg, const struct db_row *row)
+{
+    *(int64_t *)arg = db_row_int(row, 0);
+    return RC_OK;
+}
+
+static int64_t number(struct db *db, const char *sql)
+{
+    int64_t found = -1;
+    enum rc rc = db_query(db, sql, NULL, 0, keep_int, &found);
+    ck_assert_msg(rc == RC_OK, "%s: %s", sql, db_error(db));
+    return found;
+}
+
+static void exec(struct db *db, const char *sql)
+{
+    enum rc rc = db_exec(db, sql, NULL, 0, NULL);
+    ck_assert_msg(rc == RC_OK, "%s: %s", sql, db_error(db));
+}
+
+static int64_t number_of_counters(struct db *db)
+{
+    return number(db, "SELECT COUNT(*) FROM counter");
+}
+
+START_TEST(a_lost_connection_is_made_anew_where_that_is_safe)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    scratch_cut_connections(&scratch);
+    ck_assert_int_eq(number_of_counters(scratch.db), 0); // a read
+    scratch_cut_connections(&scratch);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE),
+                     RC_OK); // a transaction's first statement
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
+    scratch_cut_connections(&scratch);
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 1),
+                     RC_BACKEND_UNAVAILABLE); // not its second
+    db_rollback(scratch.db);
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    scratch_close(&scratch);
+}
+END_TEST
+
+// Else what comes next is in a transaction that nobody will commit.
+START_TEST(a_transaction_that_could_not_begin_has_not_begun)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    struct db *db;
+    ck_assert_int_eq(db_new(scratch.store, &db), RC_OK);
+    db_set_deadline(db, clock_now_ns()); // no time left to connect
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE), RC_BACKEND_UNAVAILABLE);
+    db_rollback(db);
+    db_set_deadline(db, INT64_MAX);
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_OK);
+    ck_assert_int_eq(number_of_counters(scratch.db), 1);
+    db_free(db);
+    scratch_close(&scratch);
+}
+END_TEST
+
+START_TEST(a_commit_without_an_answer_is_unknown)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
+    scratch_cut_connections(&scratch);
+    ck_assert_int_eq(db_commit(scratch.db), RC_OUTCOME_UNKNOWN);
+    ck_assert(!db_in_transaction(scratch.db));
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    scratch_close(&scratch);
+}
+END_TEST
+
+// A primary that became a replica keeps its connections, which would not take a write ever again.
+// The error is the server's own; it is raised by a trigger, because who makes the whole server
+// read-only holds up every other test that writes.
+START_TEST(a_connection_that_became_read_only_is_given_up)
+{
+    static const unsigned numbers[] = {1290, 1836};
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    struct store *store = scratch_second_store(&scratch);
+    struct db *db;
+    char sql[160];
+    ck_assert_int_eq(db_new(store, &db), RC_OK);
+    ck_assert(text_format(sql, sizeof sql,
+                          "CREATE TRIGGER demoted BEFORE INSERT ON counter FOR EACH ROW"
+                          " SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = %u",
+                          numbers[_i]));
+    exec(scratch.db, sql);
+
+    int64_t old = number(db, "SELECT CONNECTION_ID()");
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_BACKEND_UNAVAILABLE);
+    int64_t next = number(db, "SELECT CONNECTION_ID()");
+    ck_assert_int_ne(next, old);
+    ck_assert_uint_eq(store_reconnects(store), 1);
+
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE), RC_OK); // a transaction's second statement
+    ck_assert_int_eq(number(db, "SELECT COUNT(*) FROM counter FOR UPDATE"), 0);
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_BACKEND_UNAVAILABLE);
+    db_rollback(db);
+    ck_assert_int_ne(number(db, "SELECT CONNECTION_ID()"), next);
+
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE_LATE), RC_OK); // with COMMIT
+    ck_assert_int_eq(number(db, "SELECT COUNT(*) FROM counter FOR UPDATE"), 0);
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_OK);
+    ck_assert_int_eq(db_commit(db), RC_OUTCOME_UNKNOWN);
+    ck_assert_uint_eq(store_reconnects(store), 2);
+
+    exec(scratch.db, "DROP TRIGGER demoted");
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE), RC_OK);
+    ck_assert_int_eq(counter_insert(db, "one", 1), RC_OK);
+    ck_assert_int_eq(db_commit(db), RC_OK);
+    ck_assert_uint_eq(store_reconnects(store), 3);
+    ck_assert_int_eq(number_of_counters(scratch.db), 1);
+    db_free(db);
+    store_close(store);
+    scratch_close(&scratch);
+}
+END_TEST
+
+// An hour and the same hour again, when summer time ends. Only a server whose own zone has one can
+// take the one for the other; on any other the session's zone is all there is to see.
+START_TEST(the_clock_of_the_database_has_no_summer_time)
+{
+    static const int64_t autumn_s[] = {1792888200, 1792891800}; // 02:30 in Berlin, twice
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    for (size_t i = 0; i < ARRAY_LENGTH(autumn_s); i++) {
+        char sql[128];
+        ck_assert(text_format(sql, sizeof sql, "SET SESSION timestamp = %" PRId64, autumn_s[i]));
+        exec(scratch.db, sql);
+        ck_assert(text_format(sql, sizeof sql, "SELECT %s", db_now_ms_sql(scratch.db)));
+        ck_assert_int_eq(number(scratch.db, sql), autumn_s[i] * 1000);
+    }
+    ck_assert_int_eq(number(scratch.db, "SELECT @@SESSION.time_zone = '+00:00'"), 1);
+    scratch_close(&scratch);
+}
+END_TEST
+
+START_TEST(a_statement_without_memory_does_not_spoil_the_next)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    struct mysql_db *mysql = (struct mysql_db *)scratch.db;
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
+    mysql->late.failed = true; // as if there had been none
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_NO_MEMORY);
+    db_rollback(scratch.db);
+    mysql->sql.failed = true;
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    mysql->sql.failed = true;
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 1), RC_OK);
+    mysql->sql.failed = true;
+    ck_assert_int_eq(db_commit(scratch.db), RC_OK);
+    ck_assert_int_eq(number_of_counters(scratch.db), 2);
+    scratch_close(&scratch);
+}
+END_TEST
+
+// The server greets, and says nothing to our login; nobody watches the deadline.
+START_TEST(a_login_without_an_answer_has_an_end)
+{
+    if (!scratch_available(DB_MYSQL))
+        return;
+    char address[128];
+    scratch_open(&scratch, DB_MYSQL);
+    scratch_address(&scratch, address, sizeof address);
+    struct proxy *proxy = proxy_start(address);
+    struct store *store = scratch_store_through(&scratch, proxy_address(proxy));
+    struct db *db;
+    ck_assert_int_eq(db_new(store, &db), RC_OK);
+    if (_i == 0)
+        db_limit_waits(db, 1000);
+    else
+        db_allow_long_statements(db);
+    proxy_swallow_requests(proxy, true);
+    int64_t from_ns = clock_now_ns();
+    ck_assert_int_eq(db_query(db, "SELECT 1", NULL, 0, NULL, NULL), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_lt(clock_now_ns() - from_ns, (_i == 0 ? 3 : 12) * NS_PER_S);
+    db_free(db);
+    store_close(store);
+    proxy_stop(proxy);
+    scratch_close(&scratch);
+}
+END_TEST
+
+#define IN_LINE 8
+
+// A listening socket that takes no more, since nobody is served.
+struct queue {
+    int listener;
+    struct sockaddr_in address;
+    int in_line[IN_LINE];
+};
+
+static void queue_open(struct queue *queue)
+{
+    socklen_t size = sizeof queue->address;
+    struct sockaddr *address = (struct sockaddr *)&queue->address;
+    queue->address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    queue->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(queue->listener, address, size), 0);
+    ck_assert_int_eq(listen(queue->listener, 0), 0);
+    ck_assert_int_eq(getsockname(queue->listener, address, &size), 0);
+    for (size_t i = 0; i < IN_LINE; i++) {
+        queue->in_line[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)!connect(queue->in_line[i], address, size);
+    }
+}
+
+// Who is served gets silence, until the test's process ends.
+static void *serve_later(void *arg)
+{
+    const struct queue *queue = arg;
+    clock_sleep_ns(300 * NS_PER_MS);
+    while (accept4(queue->listener, NULL, NULL, SOCK_CLOEXEC) >= 0)
+        continue;
+    return NULL;
+}
+
+// The server lets us in when the time is over already, and is silent.
+START_TEST(a_connection_that_comes_late_has_an_end)
+{
+    struct queue queue;
+    pthread_t thread;
+    queue_open(&queue);
+    ck_assert_int_eq(pthread_create(&thread, NULL, serve_later, &queue), 0);
+    struct mysql_url url = {.user = "u", .password = "p", .host = "127.0.0.1", .database = "d"};
+    url.port = ntohs(queue.address.sin_port);
+    MYSQL *handle = mysql_init(NULL);
+    int64_t from_ns = clock_now_ns();
+    ck_assert(!mysql_dial(handle, &url, from_ns + 100 * NS_PER_MS));
+    int64_t took_ns = clock_now_ns() - from_ns;
+    mysql_close(handle);
+    ck_assert_int_ge(took_ns, 300 * NS_PER_MS); // there was none before
+    ck_assert_int_lt(took_ns, 8 * NS_PER_S);
+    shutdown(queue.listener, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < IN_LINE; i++)
+        close(queue.in_line[i]);
+    close(queue.listener);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("mysql");
+    TCase *connections = tcase_create("connections");
+    tcase_set_timeout(connections, 60);
+    tcase_add_test(connections, a_lost_connection_is_made_anew_where_that_is_safe);
+    tcase_add_test(connections, a_transaction_that_could_not_begin_has_not_begun);
+    tcase_add_test(connections, a_commit_without_an_answer_is_unknown);
+    tcase_add_loop_test(connections, a_connection_that_became_read_only_is_given_up, 0, 2);
+    tcase_add_test(connections, the_clock_of_the_database_has_no_summer_time);
+    tcase_add_test(connections, a_statement_without_memory_does_not_spoil_the_next);
+    tcase_add_loop_test(connections, a_login_without_an_answer_has_an_end, 0, 2);
+    tcase_add_test(connections, a_connection_that_comes_late_has_an_end);
+    suite_add_tcase(suite, connections);
+    return suite_run(suite);
+}
