@@ -181,7 +181,7 @@ static void run_section(struct engine *engine, struct worker *worker)
     worker->entering = true;
     worker->since_ns = clock_now_ns();
     // Somebody else looks whether this one becomes stuck.
-    if (engine->n_waiting > 0 && engine->n_watching == 0 && engine_queued(engine) > 0)
+    if (engine->n_waiting > 0 && engine->n_watching == 0 && lanes_ready(&engine->lanes))
         pthread_cond_signal(&engine->work);
     pthread_mutex_unlock(&engine->mutex);
 
