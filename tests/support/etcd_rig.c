@@ -13,23 +13,6 @@ const char *etcd_test_server(void)
     return scratch_server(etcd.server);
 }
 
-bool within(int64_t limit_ms, bool (*true_now)(struct guard *, const struct guard_hold *),
-            struct guard *guard, const struct guard_hold *hold)
-{
-    int64_t limit_ns = clock_now_ns() + limit_ms * NS_PER_MS;
-    while (!true_now(guard, hold)) {
-        if (clock_now_ns() >= limit_ns)
-            return false;
-        clock_sleep_ns(NS_PER_MS);
-    }
-    return true;
-}
-
-bool not_held(struct guard *guard, const struct guard_hold *hold)
-{
-    return !guard_held(guard, hold);
-}
-
 static size_t standing_at(const struct rig *rig, size_t i)
 {
     char prefix[ETCD_NAME_MAX];

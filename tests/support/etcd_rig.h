@@ -14,10 +14,6 @@ extern const struct subject etcd;
 // The test stack's, or NULL (see scratch.h).
 const char *etcd_test_server(void);
 
-bool within(int64_t limit_ms, bool (*true_now)(struct guard *, const struct guard_hold *),
-            struct guard *guard, const struct guard_hold *hold);
-bool not_held(struct guard *guard, const struct guard_hold *hold);
-
 // How many stand in the line of the rig's first key.
 size_t standing(const struct rig *rig);
 bool standing_soon(const struct rig *rig, size_t n);

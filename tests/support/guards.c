@@ -119,6 +119,23 @@ enum rc enter_one(struct rig *rig, struct guard *guard, struct guard_hold *ret_h
     return rig_enter(rig, guard, NULL, 0, 1, 20000, ret_hold);
 }
 
+bool within(int64_t limit_ms, bool (*true_now)(struct guard *, const struct guard_hold *),
+            struct guard *guard, const struct guard_hold *hold)
+{
+    int64_t limit_ns = clock_now_ns() + limit_ms * NS_PER_MS;
+    while (!true_now(guard, hold)) {
+        if (clock_now_ns() >= limit_ns)
+            return false;
+        clock_sleep_ns(NS_PER_MS);
+    }
+    return true;
+}
+
+bool not_held(struct guard *guard, const struct guard_hold *hold)
+{
+    return !guard_held(guard, hold);
+}
+
 void check_works(struct rig *rig, struct guard *guard)
 {
     for (int i = 0; i < 2; i++) {

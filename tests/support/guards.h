@@ -61,6 +61,11 @@ enum rc try_enter(struct rig *rig, struct guard *guard, struct db *db, size_t fi
 // rig_enter for the first key alone, with a long deadline and no connection.
 enum rc enter_one(struct rig *rig, struct guard *guard, struct guard_hold *ret_hold);
 
+// Whether it becomes true of this hold in time.
+bool within(int64_t limit_ms, bool (*true_now)(struct guard *, const struct guard_hold *),
+            struct guard *guard, const struct guard_hold *hold);
+bool not_held(struct guard *guard, const struct guard_hold *hold);
+
 // Fails the test unless one gets in, is trusted, gets out, and in again.
 void check_works(struct rig *rig, struct guard *guard);
 

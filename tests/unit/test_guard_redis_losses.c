@@ -99,7 +99,7 @@ START_TEST(who_dies_with_the_grant_is_outwaited)
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
     // Any channel with somebody at the other end will do: a waiter's own.
     redis_tell(port, "RPUSH holdfast:line:{%s} ghost%s", rig.keys[0], rig.keys[0]);
-    redis_tell(port, "SET holdfast:waiter:ghost%s placeholder PX 9000", rig.keys[0]);
+    redis_tell(port, "SET holdfast:waiter:ghost%s another-type PX 9000", rig.keys[0]);
     visit(&visitor, &rig, other, NULL);
     await_line(&rig, port, 2);
     char owner[128], channel[64];

@@ -20,23 +20,6 @@ static struct zookeeper_session *session_of(const struct guard_hold *hold)
     return ((const struct zookeeper_stay *)hold->state)->session;
 }
 
-static bool within(int64_t limit_ms, bool (*true_now)(struct guard *, const struct guard_hold *),
-                   struct guard *guard, const struct guard_hold *hold)
-{
-    int64_t limit_ns = clock_now_ns() + limit_ms * NS_PER_MS;
-    while (!true_now(guard, hold)) {
-        if (clock_now_ns() >= limit_ns)
-            return false;
-        clock_sleep_ns(NS_PER_MS);
-    }
-    return true;
-}
-
-static bool not_held(struct guard *guard, const struct guard_hold *hold)
-{
-    return !guard_held(guard, hold);
-}
-
 static void ignore_event(zhandle_t *handle, int type, int state, const char *path, void *context)
 {
     (void)handle, (void)type, (void)state, (void)path, (void)context;
