@@ -5,7 +5,7 @@
 
 Needs python3-yaml and python3-jsonschema. The specification's own meta-schema is not packaged, so its
 rules stand here as far as this document uses them. Truth is checked against the sources: the table of
-routes in service/http/router.c and the problems in service/base/rc.c.
+routes in service/http/api/router.c and the problems in service/base/rc.c.
 """
 
 import pathlib
@@ -245,7 +245,7 @@ class Linter:
 
     def routes(self, operations):
         """The document's operations are the router's routes, with the same callers and keys."""
-        text = (ROOT / "service/http/router.c").read_text()
+        text = (ROOT / "service/http/api/router.c").read_text()
         pattern = re.compile(r'\{METHOD_(\w+),\s*"([^"]+)",\s*"[^"]+",\s*CALLER_(\w+),\s*([^,]+),')
         routes = {(m, p): (caller, flags) for m, p, caller, flags in pattern.findall(text)}
         if not routes:

@@ -1,6 +1,6 @@
 # Turns a file into a C array, so that the program needs no files beside it.
 #
-#   cmake -D INPUT=… -D OUTPUT=….c -D SYMBOL=embedded_name -D HEADER=http/embedded.h -P EmbedFile.cmake
+#   cmake -D INPUT=… -D OUTPUT=….c -D SYMBOL=embedded_name -D HEADER=http/api/embedded.h -P EmbedFile.cmake
 #
 # Defines `const char SYMBOL[]`, terminated, and `const size_t SYMBOL_length` without the terminator.
 

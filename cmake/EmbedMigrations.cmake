@@ -44,7 +44,7 @@ endfunction()
 embed("${SOURCE}" migrations core)
 embed("${SOURCE}/lab" lab_migrations lab)
 file(WRITE "${OUTPUT}" "// Generated from migrations/ by cmake/EmbedMigrations.cmake.
-#include \"store/migrate.h\"
+#include \"store/migrate/migrate.h\"
 
 #include <stddef.h>
 

@@ -16,10 +16,10 @@
 #include "config/config.h"
 #include "engine/engine.h"
 #include "engine/pause_points.h"
-#include "http/server.h"
+#include "http/server/server.h"
 #include "metrics/metrics.h"
-#include "store/db.h"
-#include "store/migrate.h"
+#include "store/db/db.h"
+#include "store/migrate/migrate.h"
 
 #include <stdlib.h>
 #include <unistd.h>

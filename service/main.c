@@ -11,10 +11,10 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "commands/commands.h"
+#include "commands/ready.h"
 #include "config/config.h"
-#include "http/command_ready.h"
-#include "store/commands.h"
-#include "store/db.h"
+#include "store/db/db.h"
 
 #include <errno.h>
 #include <malloc.h>

@@ -10,7 +10,7 @@
 #include "config/settings.h"
 
 #include "base/text.h"
-#include "guard/guard.h"
+#include "guard/strategy/registry.h"
 
 #include <ctype.h>
 #include <string.h>

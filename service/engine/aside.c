@@ -7,7 +7,7 @@
 #include "engine/aside.h"
 
 #include "engine/engine.h"
-#include "store/db.h"
+#include "store/db/db.h"
 
 #include <pthread.h>
 #include <stdlib.h>

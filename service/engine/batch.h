@@ -7,8 +7,8 @@
 #include "domain/lottery.h"
 #include "domain/operation.h"
 #include "guard/guard.h"
-#include "store/counter.h"
-#include "store/ledger.h"
+#include "store/tables/counter.h"
+#include "store/tables/ledger.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -15,8 +15,8 @@
 #include "engine/batch.h"
 
 #include "engine/engine.h"
-#include "store/barrier.h"
-#include "store/db.h"
+#include "store/db/db.h"
+#include "store/tables/barrier.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,9 +12,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/engine.h"
-#include "store/campaign.h"
-#include "store/db.h"
-#include "store/lottery.h"
+#include "store/db/db.h"
+#include "store/tables/campaign.h"
+#include "store/tables/lottery.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,9 +7,9 @@
 #include "engine/batch.h"
 
 #include "base/text.h"
-#include "store/campaign.h"
-#include "store/db.h"
-#include "store/lottery.h"
+#include "store/db/db.h"
+#include "store/tables/campaign.h"
+#include "store/tables/lottery.h"
 
 #include <stdlib.h>
 #include <string.h>

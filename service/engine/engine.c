@@ -16,10 +16,11 @@
 #include "engine/aside.h"
 #include "engine/engine_parts.h"
 #include "engine/expiry.h"
+#include "engine/guards.h"
 #include "engine/section.h"
-#include "guard/guards.h"
+#include "guard/strategy/registry.h"
 #include "metrics/metrics.h"
-#include "store/db.h"
+#include "store/db/db.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engine/guards.h"
 #include "engine/lanes.h"
 #include "engine/queue.h"
-#include "guard/guards.h"
 
 #include <pthread.h>
 

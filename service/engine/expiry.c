@@ -7,7 +7,7 @@
 #include "engine/engine_parts.h"
 #include "engine/section.h"
 #include "metrics/metrics.h"
-#include "store/db.h"
+#include "store/db/db.h"
 
 #include <stdlib.h>
 

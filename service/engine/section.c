@@ -21,10 +21,10 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "engine/section_parts.h"
+#include "engine/traced.h"
 #include "engine/twins.h"
-#include "guard/traced.h"
 #include "metrics/metrics.h"
-#include "store/db.h"
+#include "store/db/db.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #include "engine/section_parts.h"
 
 #include "metrics/metrics.h"
-#include "store/db.h"
+#include "store/db/db.h"
 
 // Before a fenced save: our token must not be below what the rows have seen. It may be, honestly,
 // if the token source lost its memory or another strategy was in force: then the guard lifts it.

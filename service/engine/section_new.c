@@ -1,7 +1,7 @@
 // Making and freeing a section: its connection, and room for as many operations as it may take.
 #include "engine/section_parts.h"
 
-#include "store/db.h"
+#include "store/db/db.h"
 
 #include <stdlib.h>
 

@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "guard/renewal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 // 128 random bits: two holds never share an owner, so a release by owner frees only its own.
@@ -66,4 +67,45 @@ enum rc guard_lift(struct guard *guard, struct db *db, struct guard_hold *hold, 
 enum rc guard_ping(struct guard *guard)
 {
     return guard->strategy->ping != NULL ? guard->strategy->ping(guard) : RC_OK;
+}
+
+const char *guard_scope_name(enum guard_scope scope)
+{
+    switch (scope) {
+    case SCOPE_NOTHING:
+        return "nothing";
+    case SCOPE_PROCESS:
+        return "process";
+    case SCOPE_CLUSTER:
+        return "cluster";
+    }
+    return "unknown";
+}
+
+enum rc guard_open(const struct strategy *strategy, const struct guard_settings *settings,
+                   struct guard **ret_guard, char *ret_why)
+{
+    struct guard *guard = NULL;
+    if (strategy->open != NULL) {
+        enum rc rc = strategy->open(settings, &guard, ret_why);
+        if (rc != RC_OK)
+            return rc;
+    } else {
+        guard = calloc(1, sizeof *guard);
+        if (guard == NULL)
+            return RC_NO_MEMORY;
+    }
+    guard->strategy = strategy;
+    *ret_guard = guard;
+    return RC_OK;
+}
+
+void guard_close(struct guard *guard)
+{
+    if (guard == NULL)
+        return;
+    if (guard->strategy->close != NULL)
+        guard->strategy->close(guard);
+    else
+        free(guard);
 }

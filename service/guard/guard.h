@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "domain/update_rule.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,14 +19,6 @@
 
 struct db;
 struct guard;
-
-enum update_rule {
-    RULE_NAIVE,       // writes the computed value and demands nothing
-    RULE_VERSION,     // demands version = :read
-    RULE_FENCED,      // demands version = :read AND fence <= :token
-    RULE_CONDITIONAL, // remaining = remaining - :n, demands remaining >= :n
-    RULE_LOCKED,      // SELECT ... FOR UPDATE: the row lock is the demand
-};
 
 enum guard_scope { SCOPE_NOTHING, SCOPE_PROCESS, SCOPE_CLUSTER };
 
@@ -113,16 +106,7 @@ struct guard {
     struct renewal *renewal; // borrowed; NULL: leases are not renewed (some tests)
 };
 
-// ---- registry -----------------------------------------------------------------------------------
-
-// All strategies, in the order of the documentation, ended by NULL.
-extern const struct strategy *const strategies[];
-
-// NULL if there is none of this name.
-const struct strategy *strategy_find(const char *name);
-
 const char *guard_scope_name(enum guard_scope scope);
-const char *update_rule_name(enum update_rule rule);
 
 // The guard of a strategy, also of one whose open is NULL. The settings are borrowed until
 // guard_close. RC_USAGE with the reason in ret_why (GUARD_ERROR_MAX bytes) if the strategy cannot

@@ -16,10 +16,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "engine/traced.h"
 #include "guard/guard.h"
-#include "guard/traced.h"
 #include "metrics/metrics.h"
-#include "store/db.h"
+#include "store/db/db.h"
 
 #include <pthread.h>
 #include <stdlib.h>

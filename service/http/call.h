@@ -7,8 +7,8 @@
 #include "domain/operation.h"
 #include "engine/engine.h"
 #include "http/mailbox.h"
-#include "http/problem.h"
-#include "http/strict.h"
+#include "http/wire/problem.h"
+#include "http/wire/strict.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -11,6 +11,7 @@
 #include "metrics/metrics.h"
 
 #include "base/text.h"
+#include "guard/strategy/registry.h"
 #include "metrics/metrics_internal.h"
 
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "guard/strategy/registry.h"
 #include "metrics/metrics_internal.h"
 
 #include <inttypes.h>

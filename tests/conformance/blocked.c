@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "store/db.h"
+#include "store/db/db.h"
 
 #include "suite.h"
 

@@ -8,10 +8,11 @@
 #include "base/text.h"
 #include "domain/coupon.h"
 #include "proxy.h"
-#include "store/campaign.h"
-#include "store/lottery.h"
-#include "store/product.h"
+#include "store/tables/campaign.h"
+#include "store/tables/lottery.h"
+#include "store/tables/product.h"
 
+#include "guard/strategy/registry.h"
 #include "suite.h"
 
 #include <check.h>

@@ -4,11 +4,12 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "guard/strategy/registry.h"
 #include "metrics/metrics.h"
 #include "proxy.h"
-#include "store/migrate.h"
-#include "store/product.h"
-#include "store/reconcile.h"
+#include "store/migrate/migrate.h"
+#include "store/reconcile/reconcile.h"
+#include "store/tables/product.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "store/product.h"
+#include "store/tables/product.h"
 
 #include "suite.h"
 

@@ -7,7 +7,8 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "store/product.h"
+#include "guard/strategy/registry.h"
+#include "store/tables/product.h"
 #include "suite.h"
 
 #include <check.h>

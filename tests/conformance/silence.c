@@ -6,8 +6,9 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "store/product.h"
+#include "store/tables/product.h"
 
+#include "guard/strategy/registry.h"
 #include "suite.h"
 
 #include <check.h>

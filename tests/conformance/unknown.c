@@ -10,10 +10,11 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "store/campaign.h"
-#include "store/ledger.h"
-#include "store/product.h"
+#include "store/tables/campaign.h"
+#include "store/tables/ledger.h"
+#include "store/tables/product.h"
 
+#include "guard/strategy/registry.h"
 #include "suite.h"
 
 #include <check.h>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "etcd_server.h"
-#include "guard/etcd_queue.h"
+#include "guard/etcd/queue.h"
 #include "guards.h"
 
 #include <stdbool.h>

@@ -3,8 +3,8 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "guard/etcd_client.h"
-#include "guard/etcd_text.h"
+#include "guard/etcd/client.h"
+#include "guard/etcd/text.h"
 
 #include <arpa/inet.h>
 #include <check.h>

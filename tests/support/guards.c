@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "guard/strategy/registry.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 
 #include "base/random.h"
 #include "base/text.h"
-#include "store/migrate.h"
+#include "store/migrate/migrate.h"
 
 #include <check.h>
 #include <stdio.h>

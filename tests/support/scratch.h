@@ -2,7 +2,7 @@
 // server of HOLDFAST_TEST_MYSQL. Migrated, and gone afterwards.
 #pragma once
 
-#include "store/db.h"
+#include "store/db/db.h"
 
 #include <stdbool.h>
 

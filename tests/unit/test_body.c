@@ -1,7 +1,7 @@
 // Strict JSON: what is refused, as what, and what a refusal says.
 #include "base/json_write.h"
-#include "http/body.h"
-#include "http/problem.h"
+#include "http/wire/body.h"
+#include "http/wire/problem.h"
 
 #include "base/text.h"
 #include "domain/operation.h"

@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "scratch.h"
-#include "store/counter.h"
-#include "store/mysql_url.h"
+#include "store/db/mysql_url.h"
+#include "store/tables/counter.h"
 
 #include "suite.h"
 

@@ -1,5 +1,5 @@
 // The contract of guard.h, asked of every strategy that locks.
-#include "guard/guard.h"
+#include "guard/strategy/registry.h"
 
 #include "base/clock.h"
 #include "guards.h"

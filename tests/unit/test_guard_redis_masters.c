@@ -6,6 +6,7 @@
 #include "redis_servers.h"
 #include "visitors.h"
 
+#include "guard/strategy/registry.h"
 #include "suite.h"
 
 #include <arpa/inet.h>

@@ -2,8 +2,8 @@
 // what may be asked of which.
 #include "base/clock.h"
 #include "base/text.h"
-#include "guard/zookeeper_batch.h"
-#include "guard/zookeeper_queue.h"
+#include "guard/zookeeper/batch.h"
+#include "guard/zookeeper/queue.h"
 #include "guards.h"
 #include "proxy.h"
 

@@ -1,15 +1,15 @@
 // Migrations on both engines: with the files that are compiled in, and with small lists of the
 // test's own, some of which fail on purpose.
-#include "store/migrate.h"
+#include "store/migrate/migrate.h"
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "commands/commands.h"
 #include "scratch.h"
-#include "store/commands.h"
-#include "store/counter.h"
-#include "store/ledger.h"
-#include "store/migrate_text.h"
-#include "store/migrate_track.h"
+#include "store/migrate/text.h"
+#include "store/migrate/track.h"
+#include "store/tables/counter.h"
+#include "store/tables/ledger.h"
 
 #include "suite.h"
 

@@ -3,9 +3,9 @@
 #include "base/text.h"
 #include "proxy.h"
 #include "scratch.h"
-#include "store/counter.h"
-#include "store/mysql_connection.h"
-#include "store/mysql_dial.h"
+#include "store/db/mysql_connection.h"
+#include "store/db/mysql_dial.h"
+#include "store/tables/counter.h"
 
 #include "suite.h"
 

@@ -1,15 +1,15 @@
 // Reconciliation on both engines: a small shop whose books agree, and then, one at a time, exactly
 // one thing that is wrong with them and exactly the finding that says so.
-#include "store/reconcile.h"
+#include "store/reconcile/reconcile.h"
 
 #include "base/text.h"
+#include "commands/commands.h"
 #include "scratch.h"
-#include "store/campaign.h"
-#include "store/commands.h"
-#include "store/lottery.h"
-#include "store/migrate.h"
-#include "store/product.h"
-#include "store/reconcile_json.h"
+#include "store/migrate/migrate.h"
+#include "store/reconcile/json.h"
+#include "store/tables/campaign.h"
+#include "store/tables/lottery.h"
+#include "store/tables/product.h"
 
 #include "suite.h"
 

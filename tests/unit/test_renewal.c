@@ -7,10 +7,11 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "guard/traced.h"
+#include "engine/traced.h"
 #include "guards.h"
 #include "metrics/metrics.h"
 
+#include "guard/strategy/registry.h"
 #include "suite.h"
 
 #include <check.h>

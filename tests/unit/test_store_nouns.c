@@ -1,13 +1,13 @@
 // Products, campaigns and lotteries with their counters and ledger rows, on both engines.
-#include "store/campaign.h"
-#include "store/lottery.h"
-#include "store/product.h"
+#include "store/tables/campaign.h"
+#include "store/tables/lottery.h"
+#include "store/tables/product.h"
 
 #include "base/text.h"
 #include "scratch.h"
-#include "store/counter.h"
-#include "store/ledger.h"
-#include "store/reconcile.h"
+#include "store/reconcile/reconcile.h"
+#include "store/tables/counter.h"
+#include "store/tables/ledger.h"
 
 #include "suite.h"
 

@@ -1,7 +1,7 @@
 // Strict checks of HTTP as pure functions over bytes; tests/http/test_bad_inputs.py asks the same
 // over a socket.
-#include "http/raw_head.h"
-#include "http/strict.h"
+#include "http/wire/raw_head.h"
+#include "http/wire/strict.h"
 
 #include "suite.h"
 

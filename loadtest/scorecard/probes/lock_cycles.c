@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "guard/guard.h"
+#include "guard/strategy/registry.h"
 
 #include <hiredis/hiredis.h>
 #include <pthread.h>

@@ -16,10 +16,10 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "domain/operation.h"
-#include "store/counter.h"
-#include "store/db.h"
-#include "store/ledger.h"
-#include "store/migrate.h"
+#include "store/db/db.h"
+#include "store/migrate/migrate.h"
+#include "store/tables/counter.h"
+#include "store/tables/ledger.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ static void fill_rows(struct writer *writer)
                                        .token = rule == RULE_FENCED ? counter->version : 0,
                                        .created_at_ms = clock_wall_ms()};
             text_copy(row->counter, sizeof row->counter, counter->name);
-            text_copy(row->strategy, sizeof row->strategy, update_rule_name(rule));
+            text_copy(row->strategy, sizeof row->strategy, update_rules[rule].name);
             text_format(row->request_key, sizeof row->request_key, "%016lx%08x",
                         (unsigned long)key[0], (unsigned)key[1]);
         }
@@ -235,7 +235,7 @@ static bool parse(const char *text, int64_t max, int64_t *ret_value)
 static bool parse_rule(const char *text, enum update_rule *ret_rule)
 {
     *ret_rule = strcmp(text, "fenced") == 0 ? RULE_FENCED : RULE_CONDITIONAL;
-    return strcmp(text, update_rule_name(*ret_rule)) == 0;
+    return strcmp(text, update_rules[*ret_rule].name) == 0;
 }
 
 int main(int argc, char **argv)

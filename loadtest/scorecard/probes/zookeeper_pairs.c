@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "guard/zookeeper_api.h"
+#include "guard/zookeeper/api.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,0 +1,27 @@
+# Files that a program carries with it, so that it needs none beside it.
+#
+#   holdfast_embed(TARGET INPUT SYMBOL HEADER)
+#
+# Compiles INPUT into TARGET as `const char SYMBOL[]`, terminated, and `const size_t SYMBOL_length`
+# without the terminator. HEADER declares both.
+function(holdfast_embed target input symbol header)
+  get_filename_component(input "${input}" ABSOLUTE)
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.c)
+  add_custom_command(OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -D INPUT=${input} -D OUTPUT=${output} -D SYMBOL=${symbol}
+      -D HEADER=${header} -P ${PROJECT_SOURCE_DIR}/cmake/EmbedFile.cmake
+    DEPENDS ${input} ${PROJECT_SOURCE_DIR}/cmake/EmbedFile.cmake VERBATIM)
+  holdfast_generated(${target} ${output})
+endfunction()
+
+# Adds a generated source to a target of any folder. An object library of this folder compiles it,
+# because before CMake 3.20 other folders do not know that the file will be generated.
+function(holdfast_generated target output)
+  get_filename_component(name ${output} NAME_WE)
+  add_library(${target}_${name} OBJECT ${output})
+  target_include_directories(${target}_${name} PRIVATE
+    $<TARGET_PROPERTY:${target},INTERFACE_INCLUDE_DIRECTORIES>
+    ${PROJECT_SOURCE_DIR}/service)
+  target_link_libraries(${target}_${name} PRIVATE holdfast_flags)
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${name}>)
+endfunction()

@@ -1,0 +1,131 @@
+// holdfast ready: is the service ready that serves on this machine at the address it is told to
+// serve on? A slim image has no program that could ask; this one is there.
+//
+// One request over a plain socket, without waiting in any call longer than the deadline allows. A
+// wildcard address is asked as it is: to connect there is to connect to this machine.
+//
+// What breaks it: port 0, for which port was picked is nowhere to be read.
+#include "commands/ready.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "http/server/listen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 2000
+#define ANSWER_MAX 8192
+
+enum { READY = 0, NOT_READY = 1, COULD_NOT_ASK = 2 };
+
+static const char request[] =
+    "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+static int complain(const char *listen, const char *why)
+{
+    fprintf(stderr, "holdfast ready: %s: %s\n", listen, why);
+    return NOT_READY;
+}
+
+// False with errno if it is not before the deadline.
+static bool await(int fd, short events, int64_t deadline_ns)
+{
+    struct pollfd asked = {.fd = fd, .events = events};
+    int n;
+    do
+        n = poll(&asked, 1, (int)clock_left_ms(deadline_ns));
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        errno = ETIMEDOUT;
+    return n > 0;
+}
+
+// A connected socket that does not block, or -1 with errno.
+static int dial(const struct addrinfo *info, int64_t deadline_ns)
+{
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    int error = connect(fd, info->ai_addr, info->ai_addrlen) == 0 ? 0 : errno;
+    if (error == EINPROGRESS) {
+        socklen_t size = sizeof error;
+        if (!await(fd, POLLOUT, deadline_ns) ||
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+            error = errno;
+    }
+    if (error == 0)
+        return fd;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static int dial_any(const struct addrinfo *found, int64_t deadline_ns)
+{
+    int fd = -1;
+    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
+        fd = dial(at, deadline_ns);
+    return fd;
+}
+
+// Sends the request and reads until the end, or as much as fits. False with errno.
+static bool ask(int fd, int64_t deadline_ns, char answer[ANSWER_MAX])
+{
+    size_t used = 0;
+    if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
+        return false;
+    while (used < ANSWER_MAX - 1) {
+        if (!await(fd, POLLIN, deadline_ns))
+            return false;
+        ssize_t n = recv(fd, answer + used, ANSWER_MAX - 1 - used, 0);
+        if (n < 0)
+            return false;
+        if (n == 0)
+            break;
+        used += (size_t)n;
+    }
+    answer[used] = '\0';
+    return true;
+}
+
+static int judge(const char *listen, const char *answer)
+{
+    static const char head[] = "HTTP/1.1 ";
+    const char *body = strstr(answer, "\r\n\r\n");
+    if (strncmp(answer, head, sizeof head - 1) != 0 || body == NULL)
+        return complain(listen, "its answer is not HTTP");
+    printf("%s\n", body + 4);
+    return strncmp(answer + sizeof head - 1, "200 ", 4) == 0 ? READY : NOT_READY;
+}
+
+int command_ready(const char *listen)
+{
+    char host[LISTEN_HOST_MAX + 1], answer[ANSWER_MAX];
+    const char *port = NULL;
+    struct addrinfo *found = NULL;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    int64_t deadline_ns = clock_now_ns() + PATIENCE_MS * NS_PER_MS;
+    if (!listen_split(listen, host, &port) || strcmp(port, "0") == 0) {
+        (void)complain(listen, "it must be host:port or [v6-address]:port, and not port 0");
+        return COULD_NOT_ASK;
+    }
+    int error = getaddrinfo(host, port, &hints, &found);
+    if (error != 0) {
+        (void)complain(listen, gai_strerror(error));
+        return COULD_NOT_ASK;
+    }
+    int fd = dial_any(found, deadline_ns);
+    freeaddrinfo(found);
+    if (fd < 0)
+        return complain(listen, strerror(errno));
+    bool answered = ask(fd, deadline_ns, answer);
+    int code = answered ? judge(listen, answer) : complain(listen, strerror(errno));
+    close(fd);
+    return code;
+}

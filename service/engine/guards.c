@@ -1,0 +1,77 @@
+// Every strategy is opened once, whether an endpoint uses it now or not: an administrator or a
+// header may ask for it at any time, and who asks in vain is told why.
+#include "engine/guards.h"
+
+#include "base/text.h"
+#include "guard/renewal.h"
+#include "guard/strategy/registry.h"
+#include "metrics/metrics.h"
+
+static size_t index_of(const struct strategy *strategy)
+{
+    size_t i = 0;
+    while (strategies[i] != strategy)
+        i++;
+    return i;
+}
+
+static int64_t read_reconnects(void *arg)
+{
+    struct guard *guard = arg;
+    return (int64_t)guard->strategy->reconnects(guard);
+}
+
+static void show_reconnects(struct guards *guards, size_t i, struct metrics *metrics)
+{
+    if (strategies[i]->reconnects == NULL)
+        return;
+    text_format(guards->labels[i], sizeof guards->labels[i], "backend=\"%s\"", strategies[i]->name);
+    metrics_counter(metrics, "holdfast_reconnects_total", guards->labels[i], GUARDS_RECONNECTS_HELP,
+                    read_reconnects, guards->open[i]);
+}
+
+enum rc guards_open(struct guards *guards, const struct guard_settings *settings,
+                    struct store *store, struct metrics *metrics, bool lab)
+{
+    enum rc rc = renewal_new(settings, store, metrics, &guards->renewal);
+    if (rc != RC_OK)
+        return rc;
+    for (size_t i = 0; strategies[i] != NULL && i < STRATEGIES_MAX; i++) {
+        if (strategies[i]->lab_only && !lab) {
+            text_copy(guards->why_not[i], GUARD_ERROR_MAX,
+                      "it is for the lab only: set `lab` to allow it");
+            continue;
+        }
+        if (guard_open(strategies[i], settings, &guards->open[i], guards->why_not[i]) != RC_OK)
+            guards->open[i] = NULL;
+        if (guards->open[i] == NULL)
+            continue;
+        guards->open[i]->renewal = guards->renewal;
+        show_reconnects(guards, i, metrics);
+    }
+    return RC_OK;
+}
+
+void guards_close(struct guards *guards)
+{
+    renewal_free(guards->renewal);
+    guards->renewal = NULL;
+    for (size_t i = 0; i < STRATEGIES_MAX; i++) {
+        guard_close(guards->open[i]);
+        guards->open[i] = NULL;
+    }
+}
+
+struct guard *guards_find(const struct guards *guards, const struct strategy *strategy)
+{
+    return guards->open[index_of(strategy)];
+}
+
+enum rc guards_can_use(const struct guards *guards, const struct strategy *strategy, char *ret_why)
+{
+    size_t i = index_of(strategy);
+    if (guards->open[i] != NULL)
+        return RC_OK;
+    text_copy(ret_why, GUARD_ERROR_MAX, guards->why_not[i]);
+    return RC_USAGE;
+}

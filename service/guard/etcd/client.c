@@ -1,0 +1,355 @@
+// etcd speaks gRPC; its gateway takes the same messages as JSON over HTTP/1.1, with bytes in base64
+// and 64-bit numbers as text. A library for gRPC would weigh more than this service.
+//
+// What a failure means decides what may be done next. A connection that could not be made has asked
+// nothing, so the next member is asked. One that broke, or stayed silent, may have been heard: the
+// question is repeated elsewhere, and the caller is told that it may count twice. A connection that
+// etcd had closed meanwhile is made anew by libcurl itself, and is told apart by its age.
+//
+// What breaks it: a question that must not be repeated; an etcd without its gateway
+// (--enable-grpc-gateway=false).
+#include "guard/etcd/client.h"
+
+#include "base/clock.h"
+#include "base/json_write.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "guard/etcd/address.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOKEN_MAX 1024
+#define SHARE_MIN_NS (50 * NS_PER_MS)
+#define GRPC_INVALID_ARGUMENT 3 // also "auth: revision in header is old"
+#define GRPC_NOT_FOUND 5
+#define GRPC_UNAUTHENTICATED 16
+
+struct link {
+    struct link *next; // in the pool's idle list
+    CURL *curl;
+    bool lost;      // the next connection takes the place of one that broke
+    bool connected; // if it connects anew, the first try may have gone by the old connection
+    struct buffer answer;
+};
+
+struct etcd_client {
+    struct etcd_address address;
+    _Atomic size_t current; // the member that answered last
+    pthread_mutex_t mutex;
+    pthread_cond_t returned;
+    struct link *idle;
+    size_t n_links;        // idle and in use
+    char token[TOKEN_MAX]; // from authenticating; "" before
+    bool failing;          // said once in the log, until it works again
+    _Atomic uint64_t reconnects;
+};
+
+enum verdict { ANSWERED, NOT_THERE, NOT_LOGGED_IN, NOT_ASKED, NOT_ANSWERED };
+
+// ---- making and ending --------------------------------------------------------------------------
+
+enum rc etcd_client_new(const char *addresses, struct etcd_client **ret_client, char *ret_why,
+                        size_t size)
+{
+    struct etcd_client *client = calloc(1, sizeof *client);
+    if (client == NULL)
+        return RC_NO_MEMORY;
+    if (!etcd_address_parse(addresses, &client->address)) {
+        free(client);
+        text_copy(ret_why, size, "etcd: expected [http://][user:password@]host:port[,...]");
+        return RC_USAGE;
+    }
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        free(client);
+        return RC_NO_MEMORY;
+    }
+    pthread_cond_init(&client->returned, NULL);
+    pthread_mutex_init(&client->mutex, NULL);
+    *ret_client = client;
+    return RC_OK;
+}
+
+static void link_free(struct link *link)
+{
+    curl_easy_cleanup(link->curl);
+    buffer_release(&link->answer);
+    free(link);
+}
+
+void etcd_client_free(struct etcd_client *client)
+{
+    if (client == NULL)
+        return;
+    while (client->idle != NULL) {
+        struct link *link = client->idle;
+        client->idle = link->next;
+        link_free(link);
+    }
+    pthread_cond_destroy(&client->returned);
+    pthread_mutex_destroy(&client->mutex);
+    curl_global_cleanup();
+    free(client);
+}
+
+uint64_t etcd_client_reconnects(const struct etcd_client *client)
+{
+    return client->reconnects;
+}
+
+void etcd_client_reconnected(struct etcd_client *client)
+{
+    client->reconnects++;
+}
+
+void etcd_answer_cleanup(json_t **answer)
+{
+    json_decref(*answer);
+}
+
+// ---- the pool -----------------------------------------------------------------------------------
+
+static size_t on_answer(char *data, size_t size, size_t n, void *arg)
+{
+    buffer_append((struct buffer *)arg, data, size * n);
+    return size * n;
+}
+
+static struct link *link_new(void)
+{
+    struct link *link = calloc(1, sizeof *link);
+    if (link == NULL)
+        return NULL;
+    link->curl = curl_easy_init();
+    if (link->curl == NULL) {
+        free(link);
+        return NULL;
+    }
+    curl_easy_setopt(link->curl, CURLOPT_WRITEFUNCTION, on_answer);
+    curl_easy_setopt(link->curl, CURLOPT_WRITEDATA, &link->answer);
+    return link;
+}
+
+static struct link *borrow(struct etcd_client *client, int64_t limit_ns)
+{
+    pthread_mutex_lock(&client->mutex);
+    while (client->idle == NULL && client->n_links >= ETCD_CONNECTIONS_MAX)
+        if (!clock_wait(&client->returned, &client->mutex, limit_ns))
+            break;
+    struct link *link = client->idle;
+    if (link != NULL)
+        client->idle = link->next;
+    else if (client->n_links < ETCD_CONNECTIONS_MAX && (link = link_new()) != NULL)
+        client->n_links++;
+    pthread_mutex_unlock(&client->mutex);
+    return link;
+}
+
+// `member` answered, if any did.
+static void give_back(struct etcd_client *client, struct link *link, bool answered, size_t member)
+{
+    pthread_mutex_lock(&client->mutex);
+    bool recovered = answered && client->failing;
+    if (answered)
+        client->failing = false;
+    link->next = client->idle;
+    client->idle = link;
+    pthread_cond_signal(&client->returned);
+    pthread_mutex_unlock(&client->mutex);
+    if (recovered)
+        LOG_INFO("etcd %s answers again", client->address.urls[member]);
+}
+
+static void say_failing(struct etcd_client *client, size_t member, const char *why)
+{
+    pthread_mutex_lock(&client->mutex);
+    bool news = !client->failing;
+    client->failing = true;
+    pthread_mutex_unlock(&client->mutex);
+    if (news)
+        LOG_WARNING("etcd %s does not answer: %s", client->address.urls[member], why);
+}
+
+// ---- one try ------------------------------------------------------------------------------------
+
+static struct curl_slist *headers_new(struct etcd_client *client)
+{
+    char authorization[TOKEN_MAX + sizeof "Authorization: "];
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    if (headers == NULL)
+        return NULL;
+    curl_slist_append(headers, "Expect:"); // no round trip to ask whether a body may follow
+    if (client->address.user[0] != '\0') {
+        pthread_mutex_lock(&client->mutex);
+        text_format(authorization, sizeof authorization, "Authorization: %s", client->token);
+        bool known = client->token[0] != '\0';
+        pthread_mutex_unlock(&client->mutex);
+        if (known)
+            curl_slist_append(headers, authorization);
+    }
+    return headers;
+}
+
+static struct curl_slist *prepare(struct etcd_client *client, CURL *curl, size_t member,
+                                  const char *path)
+{
+    char url[ETCD_URL_MAX + ETCD_WORD_MAX];
+    text_format(url, sizeof url, "%s%s", client->address.urls[member], path);
+    struct curl_slist *headers = headers_new(client);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 5L);
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 2L);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    return headers;
+}
+
+void etcd_client_prepare(struct etcd_client *client, CURL *curl, const char *path, const char *body,
+                         struct curl_slist **ret_headers)
+{
+    *ret_headers = prepare(client, curl, client->current, path);
+    curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, body);
+}
+
+// etcd's refusal: {"error": ..., "code": ..., "message": ...}.
+static enum verdict judge_refusal(struct etcd_client *client, size_t member, const json_t *answer)
+{
+    const char *message = json_string_value(json_object_get(answer, "error"));
+    switch (json_integer_value(json_object_get(answer, "code"))) {
+    case GRPC_NOT_FOUND:
+        return NOT_THERE;
+    case GRPC_INVALID_ARGUMENT:
+    case GRPC_UNAUTHENTICATED:
+        if (client->address.user[0] != '\0')
+            return NOT_LOGGED_IN;
+        break;
+    }
+    say_failing(client, member, message != NULL ? message : "an answer that is none");
+    return NOT_ANSWERED;
+}
+
+static enum verdict try_member(struct etcd_client *client, struct link *link, size_t member,
+                               const char *path, const char *body, int64_t limit_ns,
+                               json_t **ret_answer, bool *ret_uncertain)
+{
+    int64_t left_ms = clock_left_ms(limit_ns);
+    if (left_ms <= 0)
+        return NOT_ASKED;
+    struct curl_slist *headers = prepare(client, link->curl, member, path);
+    curl_easy_setopt(link->curl, CURLOPT_POSTFIELDS, body);
+    curl_easy_setopt(link->curl, CURLOPT_TIMEOUT_MS, (long)left_ms);
+    buffer_clear(&link->answer);
+    CURLcode code = curl_easy_perform(link->curl);
+    long connects = 0, status = 0;
+    curl_easy_getinfo(link->curl, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(link->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_setopt(link->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    if (connects > 0 && link->connected)
+        *ret_uncertain = true;
+    if (connects > 0 && code == CURLE_OK && (link->connected || link->lost))
+        etcd_client_reconnected(client);
+    link->lost = code != CURLE_OK && (link->connected || link->lost);
+    link->connected = code == CURLE_OK;
+    if (code != CURLE_OK) {
+        say_failing(client, member, curl_easy_strerror(code));
+        bool unheard = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+        *ret_uncertain = *ret_uncertain || !unheard;
+        return unheard ? NOT_ASKED : NOT_ANSWERED;
+    }
+    json_t *answer = json_loadb(link->answer.data != NULL ? link->answer.data : "",
+                                link->answer.length, 0, NULL);
+    enum verdict verdict = ANSWERED;
+    if (status != 200 || answer == NULL)
+        verdict = judge_refusal(client, member, answer);
+    if (verdict == ANSWERED)
+        *ret_answer = answer;
+    else
+        json_decref(answer);
+    // "request timed out" and the like: heard, and perhaps carried out yet.
+    *ret_uncertain = *ret_uncertain || verdict == NOT_ANSWERED;
+    return verdict;
+}
+
+// ---- questions ----------------------------------------------------------------------------------
+
+static bool log_in(struct etcd_client *client, struct link *link, size_t member, int64_t limit_ns)
+{
+    struct buffer body CLEANUP(buffer_release) = {0};
+    json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
+    bool uncertain = false;
+    json_write_open(&body, NULL, '{');
+    json_write_text(&body, "name", client->address.user);
+    json_write_text(&body, "password", client->address.password);
+    json_write_close(&body, '}');
+    if (body.failed)
+        return false;
+    pthread_mutex_lock(&client->mutex);
+    client->token[0] = '\0';
+    pthread_mutex_unlock(&client->mutex);
+    if (try_member(client, link, member, "/v3/auth/authenticate", body.data, limit_ns, &answer,
+                   &uncertain) != ANSWERED) {
+        say_failing(client, member, "user and password were refused");
+        return false;
+    }
+    const char *token = json_string_value(json_object_get(answer, "token"));
+    pthread_mutex_lock(&client->mutex);
+    bool known = token != NULL && text_copy(client->token, sizeof client->token, token);
+    pthread_mutex_unlock(&client->mutex);
+    return known;
+}
+
+static bool needs_login(struct etcd_client *client)
+{
+    if (client->address.user[0] == '\0')
+        return false;
+    pthread_mutex_lock(&client->mutex);
+    bool unknown = client->token[0] == '\0';
+    pthread_mutex_unlock(&client->mutex);
+    return unknown;
+}
+
+static enum verdict ask_member(struct etcd_client *client, struct link *link, size_t member,
+                               const char *path, const char *body, int64_t limit_ns,
+                               json_t **ret_answer, bool *ret_uncertain)
+{
+    if (needs_login(client) && !log_in(client, link, member, limit_ns))
+        return NOT_ASKED;
+    enum verdict verdict =
+        try_member(client, link, member, path, body, limit_ns, ret_answer, ret_uncertain);
+    if (verdict == NOT_LOGGED_IN && log_in(client, link, member, limit_ns))
+        verdict = try_member(client, link, member, path, body, limit_ns, ret_answer, ret_uncertain);
+    return verdict;
+}
+
+enum rc etcd_ask(struct etcd_client *client, const char *path, const char *body, int64_t limit_ns,
+                 json_t **ret_answer, bool *ret_uncertain)
+{
+    bool uncertain = false;
+    enum verdict verdict = NOT_ASKED;
+    struct link *link = borrow(client, limit_ns);
+    size_t first = client->current, n = link != NULL ? client->address.n : 0, member = first;
+    for (size_t i = 0; i < n && verdict != ANSWERED && verdict != NOT_THERE; i++) {
+        member = (first + i) % n;
+        // A silent member must leave time for the others.
+        int64_t now_ns = clock_now_ns(), share_ns = (limit_ns - now_ns) / (int64_t)(n - i);
+        int64_t until_ns = now_ns + (share_ns > SHARE_MIN_NS ? share_ns : SHARE_MIN_NS);
+        verdict = ask_member(client, link, member, path, body,
+                             until_ns < limit_ns ? until_ns : limit_ns, ret_answer, &uncertain);
+        if (verdict == ANSWERED)
+            client->current = member;
+    }
+    if (link != NULL)
+        give_back(client, link, verdict == ANSWERED, member);
+    if (ret_uncertain != NULL)
+        *ret_uncertain = uncertain;
+    return verdict == ANSWERED    ? RC_OK
+           : verdict == NOT_THERE ? RC_NOT_FOUND
+                                  : RC_BACKEND_UNAVAILABLE;
+}

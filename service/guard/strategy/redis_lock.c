@@ -1,0 +1,249 @@
+// redis-lock: a key with an owner and an expiry in Redis, or in most of several Redis servers.
+//
+// Idea
+//   One Lua script, which Redis runs as one step, takes all keys of the set or none: each becomes a
+//   key with a random owner as its value and an expiry (PX), and the same script counts the fencing
+//   token up. Leaving is a script too: compare with the owner, then delete. The lock's name is the
+//   counter's name, the same on every path. With `redis = a,b,c` the same is asked of N independent
+//   masters at once, and a majority decides (Redlock, redis_claim.c).
+//
+// Guarantees
+//   While Redis remembers: one holder a key until the lease ends, and a token above all earlier
+//   ones. Nobody frees another's lock: a release that finds another owner deletes nothing and is
+//   reported as lost. The save demands `fence <= :token` and the version in the same statement;
+//   that, not the lock, is what makes the numbers right. With lock.wait = notify: first come, first
+//   served among processes, and among the waiters of one; save that a process, once it is its turn,
+//   serves up to 32 of its own waiters, or for 50 ms, before the next one's. With spin, and with
+//   several masters, who comes next is luck.
+//
+// Fails when
+//   The holder stops for longer than lock.ttl_ms; Redis is restarted without its data, or a replica
+//   that lags is promoted: then there are two holders, and the tokens may start from 1 again. The
+//   stale holder's save is refused; tokens are lifted above the database's fence. Sets of keys need
+//   one Redis, not a cluster whose slots are apart. A holder that dies keeps the others out until
+//   the lease ends; a waiter that dies is passed over, because nobody listens for it any more. A
+//   release that Redis did not answer is asked again in the background, while the lease lasts.
+//
+//   Several masters stand the loss of a minority, and no replica's lag: that is what Redlock's
+//   author made it for. Its critics (Kleppmann) say: a holder that was paused does not know that
+//   its lease is over, whoever gave it; the proof needs clocks that run at the same speed and
+//   delays that are bounded; and with no token that rises, storage could not refuse the late one.
+//   The author answers that the time is looked at once more after a majority has answered, so that
+//   only what happens after that hurts, as it would with any lock that lets go by itself; that
+//   clocks need to run equally fast, not to show the same; and that storage that compares random
+//   owners would do as well. Both agree that a master which comes back empty makes two holders: it
+//   must stay away for a lease, or write to disk before it answers. Here the quarrel is not ours to
+//   settle: the tokens of a majority rise (redis_claim.c proves it, and says what a forgetful
+//   master does to the proof), and the database compares token and version as it writes. So the
+//   masters make a lost lock rarer, at their price, and the fence makes it harmless.
+//
+// Cost
+//   Two round trips in memory, tens of microseconds; several masters cost as many messages, and the
+//   slowest of the majority's time. spin asks again after a random pause (decorrelated jitter), and
+//   each question costs Redis as much as taking the lock. notify costs one subscribed connection a
+//   process, and two scripts for as many as 32 holds while many wait: the release hands the lock to
+//   the first process in line and tells it. Past lock.wait_ms, or at once with lock.wait = fail,
+//   the request is answered 503 `lock-busy`; 503 `backend-unavailable` if Redis is silent.
+#include "guard/backoff.h"
+#include "guard/guard.h"
+#include "guard/redis/claim.h"
+#include "guard/redis/queue.h"
+#include "guard/redis/withdrawal.h"
+
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct strategy strategy_redis_lock;
+
+#define RELEASE_NS NS_PER_S          // leave, lift and ping have no deadline of their own
+#define ABANDON_NS (250 * NS_PER_MS) // at most, out of what enter has left
+
+struct redis_lock {
+    struct guard guard;
+    const struct guard_settings *settings;
+    struct redis_masters *masters;
+    struct redis_withdrawals *withdrawals;
+    struct redis_queue *queue; // lock.wait = notify; else NULL
+};
+
+static struct redis_lock *of(struct guard *guard)
+{
+    return CONTAINER_OF(guard, struct redis_lock, guard);
+}
+
+static void redis_lock_close(struct guard *guard)
+{
+    struct redis_lock *self = of(guard);
+    redis_queue_free(self->queue);
+    redis_withdrawals_free(self->withdrawals);
+    redis_masters_free(self->masters);
+    free(self);
+}
+
+static enum rc redis_lock_open(const struct guard_settings *settings, struct guard **ret_guard,
+                               char *ret_why)
+{
+    if (settings->redis == NULL || settings->redis[0] == '\0') {
+        text_copy(ret_why, GUARD_ERROR_MAX,
+                  "redis-lock needs the setting redis (host:port of a Redis server, or of several "
+                  "with commas between)");
+        return RC_USAGE;
+    }
+    struct redis_lock *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return RC_NO_MEMORY;
+    self->settings = settings;
+    enum rc rc = redis_masters_new(settings, &self->masters, ret_why);
+    if (rc == RC_OK)
+        rc = redis_withdrawals_new(self->masters, &self->withdrawals);
+    if (rc == RC_OK && strcmp(settings->lock_wait, "notify") == 0)
+        rc = redis_queue_new(settings, self->masters, self->withdrawals, &self->queue);
+    if (rc != RC_OK) {
+        redis_lock_close(&self->guard);
+        return rc;
+    }
+    *ret_guard = &self->guard;
+    return RC_OK;
+}
+
+// A question that got no answer may still be carried out, even later. Tell Redis that this owner
+// has given up; without an answer to that either, it is told again later.
+static void abandon(struct redis_lock *self, struct redis_claim *claim, int64_t limit_ns)
+{
+    int64_t most_ns = clock_now_ns() + ABANDON_NS;
+    redis_claim_abandon(self->masters, claim, true, limit_ns < most_ns ? limit_ns : most_ns);
+    redis_withdraw(self->withdrawals, claim, true);
+}
+
+// Takes ownership of the tenure where it fails.
+static enum rc spin(struct redis_lock *self, struct redis_tenure *tenure, int64_t limit_ns)
+{
+    bool wait = strcmp(self->settings->lock_wait, "fail") != 0;
+    struct redis_wish wish = {.tokens = 1, .channel = ""};
+    struct backoff backoff = {limit_ns, 0};
+    for (bool met = false;; met = true) {
+        struct redis_grip grip;
+        int64_t left_ns = limit_ns - clock_now_ns();
+        // A quarter of the time is kept back for abandon.
+        enum rc rc =
+            redis_claim_acquire(self->masters, tenure->claim, &wish, limit_ns - left_ns / 4, &grip);
+        if (rc == RC_OK && grip.token > 0) {
+            redis_tenure_begin(tenure, grip.token, 1, grip.expires_ns);
+            return RC_OK;
+        }
+        if (rc == RC_OK && wait && backoff_sleep(&backoff))
+            continue;
+        if (rc != RC_OK || tenure->claim->had != 0)
+            abandon(self, redis_tenure_end(tenure), limit_ns);
+        else
+            redis_tenure_free(tenure);
+        bool hurried = met && left_ns < REDIS_HURRY_NS;
+        return rc == RC_OK || (rc == RC_BACKEND_UNAVAILABLE && hurried) ? RC_LOCK_BUSY : rc;
+    }
+}
+
+static enum rc spin_alone(struct redis_lock *self, const char *const *keys, size_t n_keys,
+                          const char *name, int64_t limit_ns, struct redis_tenure **ret_tenure)
+{
+    struct redis_tenure *tenure = redis_tenure_new(keys, n_keys, self->settings, name);
+    enum rc rc = tenure != NULL ? spin(self, tenure, limit_ns) : RC_NO_MEMORY;
+    if (rc == RC_OK)
+        *ret_tenure = tenure;
+    return rc;
+}
+
+static enum rc redis_lock_enter(struct guard *guard, struct db *db, const char *const *keys,
+                                size_t n_keys, int64_t deadline_ns, struct guard_hold *ret_hold)
+{
+    (void)db;
+    struct redis_lock *self = of(guard);
+    int64_t limit_ns = clock_now_ns() + self->settings->lock_wait_ms * NS_PER_MS;
+    if (deadline_ns < limit_ns)
+        limit_ns = deadline_ns;
+    struct redis_tenure *tenure;
+    enum rc rc =
+        self->queue != NULL
+            ? redis_queue_enter(self->queue, keys, n_keys, ret_hold->owner, limit_ns, &tenure)
+            : spin_alone(self, keys, n_keys, ret_hold->owner, limit_ns, &tenure);
+    if (rc != RC_OK)
+        return rc;
+    ret_hold->state = tenure;
+    ret_hold->token = redis_tenure_token(tenure);
+    ret_hold->expires_ns = tenure->expires_ns;
+    return RC_OK;
+}
+
+static enum rc redis_lock_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
+{
+    (void)db;
+    struct redis_lock *self = of(guard);
+    struct redis_tenure *tenure = hold->state;
+    hold->state = NULL;
+    int64_t now_ns = clock_now_ns();
+    if (self->queue != NULL && redis_queue_pass(self->queue, tenure, now_ns < hold->expires_ns))
+        return RC_OK;
+    enum rc rc =
+        redis_claim_release(self->masters, tenure->claim, hold->expires_ns, now_ns + RELEASE_NS);
+    struct redis_claim *claim =
+        self->queue != NULL ? redis_queue_left(self->queue, tenure) : redis_tenure_end(tenure);
+    redis_withdraw(self->withdrawals, claim, false);
+    return rc;
+}
+
+static enum rc redis_lock_lift(struct guard *guard, struct db *db, struct guard_hold *hold,
+                               uint64_t floor)
+{
+    (void)db;
+    struct redis_lock *self = of(guard);
+    struct redis_tenure *tenure = hold->state;
+    uint64_t token, tokens = self->queue != NULL ? REDIS_QUEUE_TURNS : 1;
+    enum rc rc = redis_claim_lift(self->masters, tenure->claim, floor, (int64_t)tokens,
+                                  clock_now_ns() + RELEASE_NS, &token);
+    if (rc != RC_OK)
+        return rc;
+    tenure->token = token;
+    tenure->tokens = tokens;
+    hold->token = redis_tenure_token(tenure);
+    return RC_OK;
+}
+
+static enum rc redis_lock_renew(struct guard *guard, struct db *db, const struct guard_hold *hold,
+                                int64_t deadline_ns, int64_t *ret_expires_ns)
+{
+    (void)db;
+    struct redis_tenure *tenure = hold->state;
+    enum rc rc = redis_claim_renew(of(guard)->masters, tenure->claim, deadline_ns, ret_expires_ns);
+    if (rc == RC_OK)
+        tenure->expires_ns = *ret_expires_ns;
+    return rc;
+}
+
+static uint64_t redis_lock_reconnects(struct guard *guard)
+{
+    struct redis_lock *self = of(guard);
+    uint64_t listener = self->queue != NULL ? redis_queue_reconnects(self->queue) : 0;
+    return listener + redis_masters_reconnects(self->masters);
+}
+
+static enum rc redis_lock_ping(struct guard *guard)
+{
+    return redis_masters_ping(of(guard)->masters, clock_now_ns() + RELEASE_NS);
+}
+
+const struct strategy strategy_redis_lock = {
+    .name = "redis-lock",
+    .summary = "A key with owner and expiry in Redis, or in most of several, freed by its owner "
+               "only, with a fencing token.",
+    .scope = SCOPE_CLUSTER,
+    .rule = RULE_FENCED,
+    .open = redis_lock_open,
+    .close = redis_lock_close,
+    .enter = redis_lock_enter,
+    .leave = redis_lock_leave,
+    .lift = redis_lock_lift,
+    .renew = redis_lock_renew,
+    .reconnects = redis_lock_reconnects,
+    .ping = redis_lock_ping,
+};

@@ -1,0 +1,274 @@
+// zookeeper-lock: a queue of ephemeral nodes in ZooKeeper.
+//
+// Idea
+//   Each key is a queue: enter adds an ephemeral sequential node, and who has the lowest number
+//   holds the key. Everybody else watches the node right ahead of their own. All nodes of a set are
+//   made in one transaction. Leaving deletes one's own nodes, known by a random owner in their
+//   names; they carry the instance's name for people who look.
+//
+// Guarantees
+//   Across the cluster, while the session lives: one holder a key, first come, first served, sets
+//   without deadlock. The fencing token is the number of the transaction that made the nodes
+//   (czxid) above a floor kept beside them: later holders have higher ones. The save demands `fence
+//   <= :token` and the version in the same statement; that, not the lock, makes the numbers right.
+//
+// Fails when
+//   The session ends unnoticed: the holder stopped, or was cut off, for longer than the session's
+//   timeout (lock.ttl_ms as agreed with the server). The nodes are gone then and another one is in.
+//   Trust ends earlier: as soon as the connection is lost, and by our own clock when the quorum has
+//   answered nothing that was asked within two thirds of the timeout. That relies on clocks of the
+//   same pace, and on the leader having heard of us, through the member that we talk to, at most a
+//   third of the timeout before that question. One session serves a process: its locks end
+//   together, and a holder that dies keeps the others out until it ends. lock.max_hold_ms frees a
+//   lock whose holder lives but is stuck. ZooKeeper set up anew counts from the start: tokens are
+//   lifted above the database's fence by raising the floor.
+//
+// Cost
+//   Two writes through the quorum's logs, so milliseconds where Redis takes microseconds. Of the
+//   second, the delete, nobody waits for the answer while the session lasts: it is sent, and
+//   repeated in the background until the node is gone. A process that writes nothing for a third of
+//   the timeout asks for a change that changes nothing. Waiting costs a watch and ends at
+//   lock.wait_ms (503 `lock-busy`), at once with lock.wait = fail; `spin` and `notify` are the same
+//   here. Who gives up deletes its nodes.
+#include "guard/guard.h"
+#include "guard/zookeeper/queue.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct strategy strategy_zookeeper_lock;
+
+#define FLOOR "/holdfast/floor"
+#define LEAVE_NS NS_PER_S // leave and lift have no deadline of their own
+#define LIFT_TRIES 8
+
+struct zookeeper_lock {
+    struct guard guard;
+    const struct guard_settings *settings;
+    struct zookeeper_session *session;
+    _Atomic int64_t floor; // as last read; an old one only makes a token too low, which is refused
+};
+
+static struct zookeeper_lock *of(struct guard *guard)
+{
+    return CONTAINER_OF(guard, struct zookeeper_lock, guard);
+}
+
+static enum rc zookeeper_lock_open(const struct guard_settings *settings, struct guard **ret_guard,
+                                   char *ret_why)
+{
+    if (settings->zookeeper == NULL || settings->zookeeper[0] == '\0') {
+        text_copy(ret_why, GUARD_ERROR_MAX,
+                  "zookeeper-lock needs the setting zookeeper (host:port[,host:port...])");
+        return RC_USAGE;
+    }
+    struct zookeeper_lock *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return RC_NO_MEMORY;
+    self->settings = settings;
+    enum rc rc = zookeeper_session_new(settings->zookeeper, settings->lock_ttl_ms, &self->session);
+    if (rc != RC_OK) {
+        free(self);
+        return rc;
+    }
+    *ret_guard = &self->guard;
+    return RC_OK;
+}
+
+static void zookeeper_lock_close(struct guard *guard)
+{
+    struct zookeeper_lock *self = of(guard);
+    zookeeper_session_free(self->session);
+    free(self);
+}
+
+static int64_t longest_stay(const struct guard_settings *settings)
+{
+    int64_t stay_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
+                          ? settings->lock_max_hold_ms
+                          : settings->lock_ttl_ms;
+    return stay_ms * NS_PER_MS;
+}
+
+static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const char *const *keys,
+                                    size_t n_keys, int64_t deadline_ns, struct guard_hold *ret_hold)
+{
+    (void)db;
+    struct zookeeper_lock *self = of(guard);
+    bool wait = strcmp(self->settings->lock_wait, "fail") != 0;
+    int64_t limit_ns = clock_now_ns() + self->settings->lock_wait_ms * NS_PER_MS;
+    if (deadline_ns < limit_ns)
+        limit_ns = deadline_ns;
+    for (int attempt = 'a'; attempt <= 'z'; attempt++) {
+        uint64_t generation;
+        struct zookeeper_stay *stay;
+        enum rc rc = zookeeper_session_ready(self->session, limit_ns, &generation);
+        if (rc == RC_OK)
+            rc = zookeeper_stay_new(self->session, generation, keys, n_keys, ret_hold->owner,
+                                    (char)attempt, &stay);
+        if (rc != RC_OK)
+            return rc;
+        rc = zookeeper_stand_in_line(stay, self->settings->instance, wait, limit_ns);
+        if (rc == RC_OK) {
+            ret_hold->state = stay;
+            ret_hold->token = (uint64_t)(stay->czxid + self->floor);
+            ret_hold->expires_ns = clock_now_ns() + longest_stay(self->settings);
+            zookeeper_limit(stay, ret_hold->expires_ns);
+            return RC_OK;
+        }
+        zookeeper_withdraw(stay);
+        if (rc != RC_LOCK_LOST)
+            return rc;
+    }
+    return RC_BACKEND_UNAVAILABLE;
+}
+
+// While the session lasts by our own clock the nodes are ours and nobody needs to wait for the
+// delete. Past that only the server can say.
+static enum rc zookeeper_lock_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
+{
+    (void)guard, (void)db;
+    struct zookeeper_stay *stay = hold->state;
+    hold->state = NULL;
+    if (!zookeeper_limit_lifted(stay)) {
+        free(stay);
+        return RC_LOCK_LOST;
+    }
+    if (!zookeeper_session_lasts(stay->session, stay->generation))
+        return zookeeper_withdraw_now(stay, clock_now_ns() + LEAVE_NS);
+    zookeeper_withdraw(stay);
+    return RC_OK;
+}
+
+static bool zookeeper_lock_held(struct guard *guard, const struct guard_hold *hold)
+{
+    const struct zookeeper_stay *stay = hold->state;
+    return zookeeper_session_trusted(of(guard)->session, stay->generation);
+}
+
+// The floor of this moment and its version; makes the node where there is none.
+static enum rc read_floor(struct zookeeper_lock *self, int64_t *ret_floor, int *ret_version)
+{
+    struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
+    enum rc rc = zookeeper_batch_new(self->session, 2, &batch);
+    if (rc != RC_OK)
+        return rc;
+    zookeeper_batch_create(batch, FLOOR, "0", ZOO_PERSISTENT);
+    zookeeper_batch_get(batch, FLOOR, false);
+    if (!zookeeper_batch_wait(batch, clock_now_ns() + LEAVE_NS))
+        return RC_BACKEND_UNAVAILABLE;
+    const struct zookeeper_reply *reply = zookeeper_batch_reply(batch, 1);
+    if (reply->rc != ZOK)
+        return RC_BACKEND_UNAVAILABLE;
+    if (!text_to_int64(reply->data, ret_floor) || *ret_floor < 0)
+        return RC_INTERNAL;
+    *ret_version = reply->version;
+    return RC_OK;
+}
+
+// Raises the floor if nobody else has and our nodes are still there, in one transaction; without a
+// new floor only asks whether they are. RC_CONFLICT: read again.
+static enum rc write_floor(struct zookeeper_lock *self, const struct zookeeper_stay *stay,
+                           const int64_t *floor, int version)
+{
+    struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
+    enum rc rc = zookeeper_batch_new(self->session, 1, &batch);
+    if (rc != RC_OK)
+        return rc;
+    char path[ZOOKEEPER_PATH_MAX], text[24];
+    zookeeper_node_path(path, &stay->places[0], stay->places[0].own);
+    struct zookeeper_part parts[2] = {{.type = ZOOKEEPER_CHECK, .path = path}};
+    if (floor != NULL) {
+        text_format(text, sizeof text, "%" PRId64, *floor);
+        parts[1] = (struct zookeeper_part){
+            .type = ZOOKEEPER_SET, .path = FLOOR, .data = text, .version = version};
+    }
+    zookeeper_batch_all(batch, parts, floor != NULL ? 2 : 1);
+    if (!zookeeper_batch_wait(batch, clock_now_ns() + LEAVE_NS))
+        return RC_BACKEND_UNAVAILABLE;
+    switch (zookeeper_batch_reply(batch, 0)->rc) {
+    case ZOK:
+        return RC_OK;
+    case ZNONODE:
+    case ZSESSIONEXPIRED:
+        return RC_LOCK_LOST;
+    case ZBADVERSION:
+        return RC_CONFLICT;
+    default:
+        return RC_BACKEND_UNAVAILABLE;
+    }
+}
+
+static enum rc zookeeper_lock_lift(struct guard *guard, struct db *db, struct guard_hold *hold,
+                                   uint64_t floor)
+{
+    (void)db;
+    struct zookeeper_lock *self = of(guard);
+    const struct zookeeper_stay *stay = hold->state;
+    if (floor >= INT64_MAX)
+        return RC_INTERNAL;
+    for (int tries = 0; tries < LIFT_TRIES; tries++) {
+        int64_t current;
+        int version;
+        if (!guard_held(guard, hold))
+            return RC_LOCK_LOST;
+        enum rc rc = read_floor(self, &current, &version);
+        if (rc != RC_OK)
+            return rc;
+        int64_t enough = (int64_t)floor + 1 - stay->czxid;
+        bool raise = current < enough;
+        if (raise)
+            current = enough;
+        rc = write_floor(self, stay, raise ? &current : NULL, version);
+        if (rc == RC_OK) {
+            self->floor = current;
+            hold->token = (uint64_t)(stay->czxid + current);
+            return RC_OK;
+        }
+        if (rc != RC_CONFLICT)
+            return rc;
+    }
+    return RC_BACKEND_UNAVAILABLE;
+}
+
+static uint64_t zookeeper_lock_reconnects(struct guard *guard)
+{
+    return zookeeper_session_reconnects(of(guard)->session);
+}
+
+static enum rc zookeeper_lock_ping(struct guard *guard)
+{
+    struct zookeeper_lock *self = of(guard);
+    int64_t limit_ns = clock_now_ns() + LEAVE_NS;
+    uint64_t generation;
+    enum rc rc = zookeeper_session_ready(self->session, limit_ns, &generation);
+    if (rc != RC_OK)
+        return rc;
+    struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
+    rc = zookeeper_batch_new(self->session, 1, &batch);
+    if (rc != RC_OK)
+        return rc;
+    zookeeper_batch_get(batch, "/", false);
+    bool answered = zookeeper_batch_wait(batch, limit_ns);
+    return answered && zookeeper_batch_reply(batch, 0)->rc == ZOK ? RC_OK : RC_BACKEND_UNAVAILABLE;
+}
+
+const struct strategy strategy_zookeeper_lock = {
+    .name = "zookeeper-lock",
+    .summary = "A fair queue of ephemeral nodes in ZooKeeper, with a fencing token.",
+    .scope = SCOPE_CLUSTER,
+    .rule = RULE_FENCED,
+    .open = zookeeper_lock_open,
+    .close = zookeeper_lock_close,
+    .enter = zookeeper_lock_enter,
+    .leave = zookeeper_lock_leave,
+    .held = zookeeper_lock_held,
+    .lift = zookeeper_lock_lift,
+    .reconnects = zookeeper_lock_reconnects,
+    .ping = zookeeper_lock_ping,
+};

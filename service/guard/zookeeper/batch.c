@@ -1,0 +1,338 @@
+// A batch is held by its caller and by the requests in flight, and freed by the last of them. A
+// count of what is pending starts at one for the caller, who may still add requests while the first
+// are answered already.
+#include "guard/zookeeper/batch.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "guard/zookeeper/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct request {
+    struct zookeeper_batch *batch;
+    bool sent, answered;
+    bool changes;     // goes through the leader and its quorum: the answer vouches for the session
+    int64_t asked_ns; // monotonic
+    char tag[ZOOKEEPER_TAG_LENGTH + 1]; // list
+    zoo_op_result_t *parts;             // all
+    struct zookeeper_reply reply;
+};
+
+struct zookeeper_batch {
+    struct zookeeper_session *session;
+    uint64_t generation;                     // of the session that may be asked; 0: of any
+    struct zookeeper_batch *next, *previous; // in flight
+    pthread_cond_t done;
+    unsigned holders;
+    size_t pending;
+    void (*finished)(void *arg, const struct zookeeper_batch *batch);
+    void *arg;
+    size_t n, used;
+    struct request requests[];
+};
+
+enum rc zookeeper_batch_new(struct zookeeper_session *session, size_t n,
+                            struct zookeeper_batch **ret_batch)
+{
+    struct zookeeper_batch *batch = calloc(1, sizeof *batch + n * sizeof batch->requests[0]);
+    if (batch == NULL)
+        return RC_NO_MEMORY;
+    batch->session = session;
+    batch->n = n;
+    batch->holders = 2;
+    batch->pending = 1;
+    pthread_cond_init(&batch->done, NULL);
+    pthread_mutex_lock(&session->mutex);
+    batch->next = session->in_flight;
+    if (batch->next != NULL)
+        batch->next->previous = batch;
+    session->in_flight = batch;
+    pthread_mutex_unlock(&session->mutex);
+    *ret_batch = batch;
+    return RC_OK;
+}
+
+void zookeeper_batch_bind(struct zookeeper_batch *batch, uint64_t generation)
+{
+    batch->generation = generation;
+}
+
+void zookeeper_batch_free(struct zookeeper_batch *batch)
+{
+    if (batch == NULL)
+        return;
+    pthread_mutex_lock(&batch->session->mutex);
+    bool last = --batch->holders == 0;
+    pthread_mutex_unlock(&batch->session->mutex);
+    if (!last)
+        return;
+    pthread_cond_destroy(&batch->done);
+    for (size_t i = 0; i < batch->used; i++)
+        free(batch->requests[i].parts);
+    free(batch);
+}
+
+// With the session's mutex held. True if nothing is pending any more.
+static bool one_less(struct zookeeper_batch *batch)
+{
+    if (--batch->pending > 0)
+        return false;
+    struct zookeeper_batch **link =
+        batch->previous != NULL ? &batch->previous->next : &batch->session->in_flight;
+    *link = batch->next;
+    if (batch->next != NULL)
+        batch->next->previous = batch->previous;
+    pthread_cond_broadcast(&batch->done);
+    if (batch->session->settling)
+        pthread_cond_broadcast(&batch->session->changed);
+    return true;
+}
+
+static void all_answered(struct zookeeper_batch *batch)
+{
+    if (batch->finished != NULL)
+        batch->finished(batch->arg, batch);
+    zookeeper_batch_free(batch);
+}
+
+static void answered(struct request *request, int rc)
+{
+    struct zookeeper_batch *batch = request->batch;
+    pthread_mutex_lock(&batch->session->mutex);
+    if (request->changes && (rc == ZOK || rc == ZNONODE) &&
+        batch->session->heard_ns < request->asked_ns)
+        batch->session->heard_ns = request->asked_ns;
+    request->reply.rc = rc;
+    request->answered = true;
+    bool last = one_less(batch);
+    pthread_mutex_unlock(&batch->session->mutex);
+    if (last)
+        all_answered(batch);
+}
+
+// The caller adds no more.
+static void complete(struct zookeeper_batch *batch)
+{
+    pthread_mutex_lock(&batch->session->mutex);
+    bool last = one_less(batch);
+    pthread_mutex_unlock(&batch->session->mutex);
+    if (last)
+        all_answered(batch);
+}
+
+void zookeeper_batch_settle(struct zookeeper_session *session, int64_t limit_ns)
+{
+    pthread_mutex_lock(&session->mutex);
+    session->settling = true;
+    while (session->in_flight != NULL && clock_wait(&session->changed, &session->mutex, limit_ns))
+        continue;
+    session->settling = false;
+    pthread_mutex_unlock(&session->mutex);
+}
+
+void zookeeper_batch_fail_all(struct zookeeper_session *session)
+{
+    pthread_mutex_lock(&session->mutex);
+    struct zookeeper_batch *batch = session->in_flight;
+    while (batch != NULL) {
+        struct zookeeper_batch *next = batch->next;
+        bool last = false;
+        for (size_t i = 0; i < batch->used; i++) {
+            struct request *request = &batch->requests[i];
+            if (!request->sent || request->answered)
+                continue;
+            request->reply.rc = ZCLOSING;
+            request->answered = true;
+            last = one_less(batch);
+        }
+        if (last) {
+            pthread_mutex_unlock(&session->mutex);
+            all_answered(batch);
+            pthread_mutex_lock(&session->mutex);
+            next = session->in_flight; // it may have changed meanwhile
+        }
+        batch = next;
+    }
+    pthread_mutex_unlock(&session->mutex);
+}
+
+// ---- answers, on ZooKeeper's event thread -------------------------------------------------------
+
+static void on_created(int rc, const char *path, const struct Stat *stat, const void *data)
+{
+    (void)path;
+    struct request *request = (struct request *)data;
+    if (rc == ZOK && stat != NULL)
+        request->reply.czxid = stat->czxid;
+    answered(request, rc);
+}
+
+static void on_void(int rc, const void *data)
+{
+    answered((struct request *)data, rc);
+}
+
+static void on_data(int rc, const char *value, int length, const struct Stat *stat,
+                    const void *data)
+{
+    struct request *request = (struct request *)data;
+    struct zookeeper_reply *reply = &request->reply;
+    if (rc == ZOK && stat != NULL) {
+        reply->czxid = stat->czxid;
+        reply->version = stat->version;
+        size_t size = length > 0 ? (size_t)length : 0;
+        if (size >= sizeof reply->data)
+            size = sizeof reply->data - 1;
+        if (size > 0)
+            memcpy(reply->data, value, size);
+    }
+    answered(request, rc);
+}
+
+static void on_children(int rc, const struct String_vector *children, const void *data)
+{
+    struct request *request = (struct request *)data;
+    if (rc == ZOK && children != NULL)
+        zookeeper_find_place(children, request->tag, request->reply.own, request->reply.ahead);
+    answered(request, rc);
+}
+
+// ---- questions ----------------------------------------------------------------------------------
+
+// The handle stays usable until submitted(). NULL: there is none, or it is not of the session that
+// is to be asked. While there is one it is the generation's, see replace_handle().
+static struct request *submit(struct zookeeper_batch *batch, bool changes, zhandle_t **ret_handle)
+{
+    struct zookeeper_session *session = batch->session;
+    struct request *request = &batch->requests[batch->used];
+    request->batch = batch;
+    request->reply.rc = ZOPERATIONTIMEOUT;
+    request->changes = changes;
+    request->asked_ns = clock_now_ns();
+    pthread_rwlock_rdlock(&session->using);
+    pthread_mutex_lock(&session->mutex);
+    batch->used++;
+    batch->pending++;
+    bool other = batch->generation != 0 && batch->generation != session->generation;
+    *ret_handle = other ? NULL : session->handle;
+    request->sent = *ret_handle != NULL;
+    pthread_mutex_unlock(&session->mutex);
+    return request;
+}
+
+static void submitted(struct request *request, int rc)
+{
+    pthread_rwlock_t *using = &request->batch->session->using;
+    if (rc != ZOK) // no answer will come
+        answered(request, rc);
+    pthread_rwlock_unlock(using);
+}
+
+void zookeeper_batch_create(struct zookeeper_batch *batch, const char *path, const char *data,
+                            int mode)
+{
+    zhandle_t *handle;
+    struct request *request = submit(batch, true, &handle);
+    int rc = ZINVALIDSTATE;
+    if (handle != NULL)
+        rc = zoo_acreate2(handle, path, data, (int)strlen(data), &ZOO_OPEN_ACL_UNSAFE, mode,
+                          on_created, request);
+    submitted(request, rc);
+}
+
+void zookeeper_batch_delete(struct zookeeper_batch *batch, const char *path)
+{
+    zhandle_t *handle;
+    struct request *request = submit(batch, true, &handle);
+    int rc = ZINVALIDSTATE;
+    if (handle != NULL)
+        rc = zoo_adelete(handle, path, -1, on_void, request);
+    submitted(request, rc);
+}
+
+void zookeeper_batch_get(struct zookeeper_batch *batch, const char *path, bool watch)
+{
+    zhandle_t *handle;
+    struct request *request = submit(batch, false, &handle);
+    int rc = ZINVALIDSTATE;
+    if (handle != NULL)
+        rc = zoo_aget(handle, path, watch ? 1 : 0, on_data, request);
+    submitted(request, rc);
+}
+
+void zookeeper_batch_list(struct zookeeper_batch *batch, const char *parent, const char *tag)
+{
+    zhandle_t *handle;
+    struct request *request = submit(batch, false, &handle);
+    int rc = ZINVALIDSTATE;
+    text_copy(request->tag, sizeof request->tag, tag);
+    if (handle != NULL)
+        rc = zoo_aget_children(handle, parent, 0, on_children, request);
+    submitted(request, rc);
+}
+
+static void init_part(zoo_op_t *op, const struct zookeeper_part *part)
+{
+    switch (part->type) {
+    case ZOOKEEPER_CREATE:
+        zoo_create_op_init(op, part->path, part->data, (int)strlen(part->data),
+                           &ZOO_OPEN_ACL_UNSAFE, part->mode, NULL, 0);
+        break;
+    case ZOOKEEPER_DELETE:
+        zoo_delete_op_init(op, part->path, -1);
+        break;
+    case ZOOKEEPER_CHECK:
+        zoo_check_op_init(op, part->path, -1);
+        break;
+    case ZOOKEEPER_SET:
+        zoo_set_op_init(op, part->path, part->data, (int)strlen(part->data), part->version, NULL);
+        break;
+    }
+}
+
+void zookeeper_batch_all(struct zookeeper_batch *batch, const struct zookeeper_part *parts,
+                         size_t n)
+{
+    zhandle_t *handle;
+    struct request *request = submit(batch, true, &handle);
+    int rc = ZINVALIDSTATE;
+    zoo_op_t *ops = calloc(n, sizeof *ops);
+    request->parts = calloc(n, sizeof *request->parts);
+    if (ops == NULL || request->parts == NULL) {
+        rc = ZSYSTEMERROR;
+    } else if (handle != NULL) {
+        for (size_t i = 0; i < n; i++)
+            init_part(&ops[i], &parts[i]);
+        rc = zoo_amulti(handle, (int)n, ops, request->parts, on_void, request);
+    }
+    free(ops);
+    submitted(request, rc);
+}
+
+bool zookeeper_batch_wait(struct zookeeper_batch *batch, int64_t limit_ns)
+{
+    complete(batch);
+    pthread_mutex_lock(&batch->session->mutex);
+    while (batch->pending > 0 && clock_wait(&batch->done, &batch->session->mutex, limit_ns))
+        continue;
+    bool done = batch->pending == 0;
+    pthread_mutex_unlock(&batch->session->mutex);
+    return done;
+}
+
+const struct zookeeper_reply *zookeeper_batch_reply(const struct zookeeper_batch *batch, size_t i)
+{
+    return &batch->requests[i].reply;
+}
+
+void zookeeper_batch_send(struct zookeeper_batch *batch,
+                          void (*finished)(void *arg, const struct zookeeper_batch *batch),
+                          void *arg)
+{
+    batch->finished = finished;
+    batch->arg = arg;
+    complete(batch);
+    zookeeper_batch_free(batch);
+}

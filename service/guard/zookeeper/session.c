@@ -1,0 +1,347 @@
+// The life of a session:
+//
+//   - Connected: the library pings, but does not say when it was last answered, and a process that
+//     was stopped would trust it until its thread has looked. So each change that is answered is
+//     noted with the time when it was asked for; where there is none for a third of the timeout,
+//     one that changes nothing is sent. Trust ends at two thirds, when the library too gives up a
+//     silent connection. The last third is for the leader: it hears of us from the others only now
+//     and then, and a member that is cut off from it may still answer pings and reads.
+//   - Disconnected: trust is suspended at once. ZooKeeper tells of expiry only after reconnecting,
+//   so
+//     waiting for that word would mean to trust a lock that another one has had for long.
+//   - Reconnected in time: the same session, and its nodes are still there.
+//   - Expired: the handle is closed, a new one opened, and the generation counts up.
+//   - Not reconnected for longer than the session's timeout: a handle never reconnects to servers
+//   that
+//     have lost their data, because it has seen later transactions than they have. So it is opened
+//     anew with the old session's id: whichever is true then, the session goes on or has expired.
+//   - Connected, and never welcomed: the servers may hear us although we do not hear them. Each try
+//     would keep the old session alive, and its nodes in front of everybody else's, for as long as
+//     the network stays so. So its id is given up, and the session ends by itself.
+#include "guard/zookeeper/session.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "guard/zookeeper/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_NS (200 * NS_PER_MS)
+#define IDLE_NS NS_PER_S
+#define SETTLE_NS NS_PER_S
+
+// ZooKeeper's own chatter would go to standard error as it likes.
+static void on_log(const char *message)
+{
+    LOG_DEBUG("zookeeper: %s", message);
+}
+
+static void wake(struct zookeeper_session *session, const char *path)
+{
+    for (struct zookeeper_waiter *at = session->waiters; at != NULL; at = at->next)
+        if (path == NULL || strcmp(at->path, path) == 0) {
+            at->woken = true;
+            pthread_cond_signal(&at->wake);
+        }
+}
+
+// On ZooKeeper's event thread: never blocks, never asks.
+static void on_event(zhandle_t *handle, int type, int state, const char *path, void *context)
+{
+    struct zookeeper_session *session = context;
+    pthread_mutex_lock(&session->mutex);
+    if (type != ZOO_SESSION_EVENT) {
+        wake(session, path);
+        pthread_mutex_unlock(&session->mutex);
+        return;
+    }
+    bool was_connected = session->connected;
+    session->connected = state == ZOO_CONNECTED_STATE;
+    if (session->connected)
+        session->timeout_ms = zoo_recv_timeout(handle);
+    if (session->connected && !was_connected) {
+        session->connections++;
+        session->beat_ns = 0; // what was under way is lost
+    }
+    if (was_connected && !session->connected)
+        session->lost_ns = clock_now_ns();
+    if (state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE)
+        session->ended = true;
+    bool lost = !session->connected && !session->said_lost;
+    bool found = session->connected && session->said_lost;
+    session->said_lost = !session->connected;
+    wake(session, NULL);
+    pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->mutex);
+    if (lost)
+        LOG_WARNING("zookeeper: not connected, its locks are suspended");
+    if (found)
+        LOG_INFO("zookeeper: connected again");
+}
+
+// ---- the session's thread -----------------------------------------------------------------------
+
+static bool needs_handle(const struct zookeeper_session *session)
+{
+    if (!session->wanted)
+        return false;
+    return !session->open || session->ended ||
+           (!session->connected &&
+            clock_now_ns() - session->lost_ns > session->timeout_ms * NS_PER_MS);
+}
+
+static int64_t third_of_timeout(const struct zookeeper_session *session)
+{
+    return session->timeout_ms * NS_PER_MS / 3;
+}
+
+static int64_t beat_due(const struct zookeeper_session *session)
+{
+    int64_t last_ns = session->heard_ns > session->beat_ns ? session->heard_ns : session->beat_ns;
+    return last_ns + third_of_timeout(session);
+}
+
+// Called with the mutex held, and lets go of it meanwhile. Nobody waits for the answer.
+static void beat(struct zookeeper_session *session, int64_t now_ns)
+{
+    static const struct zookeeper_part nothing = {.type = ZOOKEEPER_CHECK, .path = "/"};
+    struct zookeeper_batch *batch;
+    session->beat_ns = now_ns;
+    pthread_mutex_unlock(&session->mutex);
+    if (zookeeper_batch_new(session, 1, &batch) == RC_OK) {
+        zookeeper_batch_all(batch, &nothing, 1);
+        zookeeper_batch_send(batch, NULL, NULL);
+    }
+    pthread_mutex_lock(&session->mutex);
+}
+
+static void close_handle(struct zookeeper_session *session, zhandle_t *handle, int64_t settle_ns)
+{
+    zookeeper_batch_settle(session, settle_ns);
+    zookeeper_close(handle);
+    zookeeper_batch_fail_all(session);
+}
+
+// Called with the mutex held, and lets go of it meanwhile: closing waits for threads that need it.
+static void replace_handle(struct zookeeper_session *session)
+{
+    bool resume = session->open && !session->ended;
+    int timeout_ms = session->timeout_ms;
+    session->open = false;
+    session->connected = false;
+    session->lost_ns = clock_now_ns();
+    pthread_mutex_unlock(&session->mutex);
+
+    pthread_rwlock_wrlock(&session->using);
+    zhandle_t *old = session->handle;
+    session->handle = NULL;
+    pthread_rwlock_unlock(&session->using);
+    clientid_t id = {0};
+    if (old != NULL) {
+        id = *zoo_client_id(old);
+        bool unwelcome = zoo_state(old) == ZOO_ASSOCIATING_STATE;
+        resume = resume && !unwelcome && id.client_id != 0;
+        close_handle(session, old, clock_now_ns() + RETRY_NS);
+    }
+    pthread_mutex_lock(&session->mutex);
+    session->ended = false;
+    session->connected = false; // the old handle's last word may have been another
+    if (!resume) {
+        session->generation++;
+        session->heard_ns = 0;
+    }
+    pthread_mutex_unlock(&session->mutex);
+
+    zhandle_t *handle = zookeeper_init2(session->servers, on_event, timeout_ms, resume ? &id : NULL,
+                                        session, ZOO_NO_LOG_CLIENTENV, on_log);
+    pthread_rwlock_wrlock(&session->using);
+    session->handle = handle;
+    pthread_rwlock_unlock(&session->using);
+    pthread_mutex_lock(&session->mutex);
+    session->open = handle != NULL;
+    wake(session, NULL);
+    pthread_cond_broadcast(&session->changed);
+}
+
+static void sleep_until_due(struct zookeeper_session *session, int64_t now_ns)
+{
+    session->next_ns = now_ns + (session->wanted && !session->connected ? RETRY_NS : IDLE_NS);
+    if (session->connected && beat_due(session) < session->next_ns)
+        session->next_ns = beat_due(session);
+    if (session->connected && chores_due(&session->chores) < session->next_ns)
+        session->next_ns = chores_due(&session->chores);
+    clock_wait(&session->changed, &session->mutex, session->next_ns);
+}
+
+static void *session_main(void *arg)
+{
+    struct zookeeper_session *session = arg;
+    pthread_mutex_lock(&session->mutex);
+    while (!session->stopping) {
+        int64_t now_ns = clock_now_ns();
+        if (needs_handle(session)) {
+            replace_handle(session);
+            sleep_until_due(session, clock_now_ns());
+        } else if (session->connected && now_ns >= beat_due(session)) {
+            beat(session, now_ns);
+        } else if (!chores_run_one(&session->chores, now_ns, session->connected,
+                                   session->generation)) {
+            sleep_until_due(session, now_ns);
+        }
+    }
+    pthread_mutex_unlock(&session->mutex);
+    return NULL;
+}
+
+// ---- making and ending --------------------------------------------------------------------------
+
+enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
+                              struct zookeeper_session **ret_session)
+{
+    struct zookeeper_session *session = calloc(1, sizeof *session);
+    if (session == NULL || (session->servers = strdup(servers)) == NULL) {
+        free(session);
+        return RC_NO_MEMORY;
+    }
+    session->timeout_ms = timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms;
+    pthread_cond_init(&session->changed, NULL);
+    pthread_mutex_init(&session->mutex, NULL);
+    session->chores = (struct chores){.mutex = &session->mutex, .changed = &session->changed};
+    pthread_rwlock_init(&session->using, NULL);
+    bool started = pthread_create(&session->thread, NULL, session_main, session) == 0;
+    if (!started) {
+        session->stopping = true;
+        zookeeper_session_free(session);
+        return RC_NO_MEMORY;
+    }
+    *ret_session = session;
+    return RC_OK;
+}
+
+void zookeeper_session_free(struct zookeeper_session *session)
+{
+    if (session == NULL)
+        return;
+    if (!session->stopping) { // else its thread was never started
+        pthread_mutex_lock(&session->mutex);
+        session->stopping = true;
+        pthread_cond_broadcast(&session->changed);
+        pthread_mutex_unlock(&session->mutex);
+        pthread_join(session->thread, NULL);
+    }
+    if (session->handle != NULL)
+        close_handle(session, session->handle, clock_now_ns() + SETTLE_NS);
+    chores_free(&session->chores);
+    pthread_rwlock_destroy(&session->using);
+    pthread_mutex_destroy(&session->mutex);
+    pthread_cond_destroy(&session->changed);
+    free(session->servers);
+    free(session);
+}
+
+// ---- what others ask ----------------------------------------------------------------------------
+
+enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit_ns,
+                                uint64_t *ret_generation)
+{
+    pthread_mutex_lock(&session->mutex);
+    if (!session->wanted) {
+        session->wanted = true;
+        pthread_cond_broadcast(&session->changed);
+    }
+    bool ready;
+    while (!(ready = session->open && session->connected && !session->ended))
+        if (!clock_wait(&session->changed, &session->mutex, limit_ns))
+            break;
+    *ret_generation = session->generation;
+    pthread_mutex_unlock(&session->mutex);
+    return ready ? RC_OK : RC_BACKEND_UNAVAILABLE;
+}
+
+static bool lasts(const struct zookeeper_session *session, uint64_t generation)
+{
+    return !session->ended && session->generation == generation &&
+           clock_now_ns() < session->heard_ns + 2 * third_of_timeout(session);
+}
+
+bool zookeeper_session_trusted(struct zookeeper_session *session, uint64_t generation)
+{
+    pthread_mutex_lock(&session->mutex);
+    bool trusted = session->open && session->connected && lasts(session, generation);
+    pthread_mutex_unlock(&session->mutex);
+    return trusted;
+}
+
+bool zookeeper_session_lasts(struct zookeeper_session *session, uint64_t generation)
+{
+    pthread_mutex_lock(&session->mutex);
+    bool is = lasts(session, generation);
+    pthread_mutex_unlock(&session->mutex);
+    return is;
+}
+
+bool zookeeper_session_alive(struct zookeeper_session *session, uint64_t generation)
+{
+    pthread_mutex_lock(&session->mutex);
+    bool alive = !session->ended && session->generation == generation;
+    pthread_mutex_unlock(&session->mutex);
+    return alive;
+}
+
+uint64_t zookeeper_session_reconnects(struct zookeeper_session *session)
+{
+    pthread_mutex_lock(&session->mutex);
+    uint64_t reconnects = session->connections > 0 ? session->connections - 1 : 0;
+    pthread_mutex_unlock(&session->mutex);
+    return reconnects;
+}
+
+void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore *chore)
+{
+    pthread_mutex_lock(&session->mutex);
+    chores_add(&session->chores, chore);
+    if (chore->due_ns < session->next_ns) // else it wakes early enough
+        pthread_cond_broadcast(&session->changed);
+    pthread_mutex_unlock(&session->mutex);
+}
+
+bool zookeeper_session_take_back(struct zookeeper_session *session, struct chore *chore)
+{
+    pthread_mutex_lock(&session->mutex);
+    bool taken = chores_take_back(&session->chores, chore);
+    pthread_mutex_unlock(&session->mutex);
+    return taken;
+}
+
+void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_waiter *waiter,
+                            const char *path)
+{
+    waiter->path = path;
+    waiter->woken = false;
+    pthread_cond_init(&waiter->wake, NULL);
+    pthread_mutex_lock(&session->mutex);
+    waiter->next = session->waiters;
+    session->waiters = waiter;
+    pthread_mutex_unlock(&session->mutex);
+}
+
+void zookeeper_waiter_sleep(struct zookeeper_session *session, struct zookeeper_waiter *waiter,
+                            int64_t limit_ns)
+{
+    pthread_mutex_lock(&session->mutex);
+    while (!waiter->woken && clock_wait(&waiter->wake, &session->mutex, limit_ns))
+        continue;
+    pthread_mutex_unlock(&session->mutex);
+}
+
+void zookeeper_waiter_end(struct zookeeper_session *session, struct zookeeper_waiter *waiter)
+{
+    pthread_mutex_lock(&session->mutex);
+    struct zookeeper_waiter **at = &session->waiters;
+    while (*at != waiter)
+        at = &(*at)->next;
+    *at = waiter->next;
+    pthread_mutex_unlock(&session->mutex);
+    pthread_cond_destroy(&waiter->wake);
+}

@@ -1,0 +1,112 @@
+// Is the process alive, and can it serve? /livez asks nothing: a dead database is no reason to
+// restart this process. /readyz asks every dependency that an endpoint needs now, on a worker, so a
+// full queue shows as well; the answer is written whether or not the worker could be had.
+#include "http/api/handlers.h"
+
+#include "base/json_write.h"
+#include "http/call.h"
+#include "http/server/server.h"
+#include "http/wire/body.h"
+#include "metrics/metrics.h"
+#include "store/db/db.h"
+
+#define DEPENDENCIES_MAX (1 + ENDPOINT_COUNT)
+
+struct dependency {
+    const char *name;
+    enum rc rc;
+};
+
+struct readiness {
+    size_t n;
+    struct dependency dependencies[DEPENDENCIES_MAX];
+};
+
+void health_live_answer(struct call *call)
+{
+    call->status = 200;
+    call->document = (struct slice){"{\"status\":\"alive\"}", sizeof "{\"status\":\"alive\"}" - 1};
+}
+
+static void ask_guard(struct readiness *readiness, struct engine *engine,
+                      const struct strategy *strategy)
+{
+    struct guard *guard = engine_guard(engine, strategy);
+    if (guard == NULL || strategy->ping == NULL)
+        return;
+    for (size_t i = 0; i < readiness->n; i++) {
+        if (readiness->dependencies[i].name == strategy->name)
+            return;
+    }
+    readiness->dependencies[readiness->n++] =
+        (struct dependency){strategy->name, strategy->ping(guard)};
+}
+
+enum rc health_ready_run(struct job *job, struct db *db)
+{
+    struct call *call = CONTAINER_OF(job, struct call, job);
+    struct readiness *readiness = call_input(call, sizeof *readiness);
+    if (readiness == NULL)
+        return RC_NO_MEMORY;
+    readiness->dependencies[readiness->n++] = (struct dependency){"database", db_ping(db)};
+    struct engine *engine = call->context->engine;
+    for (int i = 0; i < ENDPOINT_COUNT; i++)
+        ask_guard(readiness, engine, engine_strategy(engine, (enum endpoint)i));
+    return RC_OK;
+}
+
+static void write_dependency(struct buffer *out, const char *name, enum rc rc)
+{
+    json_write_open(out, name, '{');
+    json_write_bool(out, "ok", rc == RC_OK);
+    if (rc != RC_OK)
+        json_write_text(out, "why", rc_info(rc)->title);
+    json_write_close(out, '}');
+}
+
+void health_ready_answer(struct call *call)
+{
+    const struct readiness *readiness = call->rc == RC_OK ? call->input : NULL;
+    bool draining = atomic_load(&call->context->draining);
+    bool ready = readiness != NULL && !draining;
+    for (size_t i = 0; readiness != NULL && i < readiness->n; i++)
+        ready = ready && readiness->dependencies[i].rc == RC_OK;
+
+    struct buffer *out = &call->reply;
+    json_write_open(out, NULL, '{');
+    json_write_bool(out, "ready", ready);
+    json_write_bool(out, "draining", draining);
+    json_write_open(out, "dependencies", '{');
+    write_dependency(out, "workers", call->rc);
+    for (size_t i = 0; readiness != NULL && i < readiness->n; i++)
+        write_dependency(out, readiness->dependencies[i].name, readiness->dependencies[i].rc);
+    json_write_close(out, '}');
+    json_write_close(out, '}');
+    call->status = ready ? 200 : 503;
+}
+
+void health_metrics_answer(struct call *call)
+{
+    metrics_render(call->context->metrics, &call->reply);
+    call->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    call->status = 200;
+}
+
+// The ceiling for benchmarks: all of a deduct but the engine.
+enum rc lab_empty_prepare(struct call *call)
+{
+    struct operation *operation = &call->operation;
+    const struct field fields[] = {
+        {"quantity", FIELD_INT, false, 1, QUANTITY_MAX, &operation->quantity},
+        {"user_id", FIELD_ID, false, 0, 0, operation->user_id},
+        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+    };
+    return body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
+                       &call->problem);
+}
+
+void lab_empty_answer(struct call *call)
+{
+    call->status = 200;
+    call->document = (struct slice){"{\"empty\":true}", sizeof "{\"empty\":true}" - 1};
+}

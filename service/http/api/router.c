@@ -1,0 +1,98 @@
+// One table, walked from the top: the hot routes stand first, and comparing a path with two dozen
+// short prefixes costs less than any structure that would avoid it. The linter of api/openapi.yaml
+// reads this table too, one route a line.
+//
+// What breaks it: a pattern with two parameters, or a parameter that can be empty.
+#include "http/api/router.h"
+
+#include "http/api/handlers.h"
+#include "http/call.h"
+
+#include <string.h>
+
+#define KEYED (ROUTE_BODY | ROUTE_KEY)
+
+// clang-format off
+static const struct route routes[] = {
+    {METHOD_POST, "/v1/stock/{sku}/deduct",         "deduct",         CALLER_CLIENT, KEYED,        stock_deduct_prepare,   NULL,               stock_change_answer,     true},
+    {METHOD_POST, "/v1/coupons/{campaign}/issue",   "issue",          CALLER_CLIENT, KEYED,        coupon_issue_prepare,   NULL,               coupon_issue_answer,     true},
+    {METHOD_POST, "/v1/lotteries/{lottery}/draw",   "draw",           CALLER_CLIENT, KEYED,        lottery_draw_prepare,   NULL,               lottery_draw_answer,     true},
+    {METHOD_POST, "/v1/stock/{sku}/restock",        "restock",        CALLER_ADMIN,  KEYED,        stock_restock_prepare,  NULL,               stock_change_answer,     true},
+    {METHOD_GET,  "/v1/stock/{sku}",                "get-stock",      CALLER_CLIENT, 0,            NULL,                   stock_get_run,      NULL,                    false},
+    {METHOD_PUT,  "/v1/stock/{sku}",                "put-stock",      CALLER_ADMIN,  ROUTE_BODY,   stock_put_prepare,      stock_put_run,      NULL,                    false},
+    {METHOD_GET,  "/v1/stock",                      "list-stock",     CALLER_CLIENT, 0,            stock_list_prepare,     stock_list_run,     NULL,                    false},
+    {METHOD_GET,  "/v1/coupons/{campaign}",         "get-coupon",     CALLER_CLIENT, 0,            NULL,                   coupon_get_run,     NULL,                    false},
+    {METHOD_PUT,  "/v1/coupons/{campaign}",         "put-coupon",     CALLER_ADMIN,  ROUTE_BODY,   coupon_put_prepare,     coupon_put_run,     NULL,                    false},
+    {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, 0,            NULL,                   lottery_get_run,    NULL,                    false},
+    {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  ROUTE_BODY,   lottery_put_prepare,    lottery_put_run,    NULL,                    false},
+    {METHOD_GET,  "/v1/ledger",                     "list-ledger",    CALLER_ADMIN,  0,            ledger_list_prepare,    ledger_list_run,    NULL,                    false},
+    {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_ASIDE,  NULL,                   reconciliation_run, NULL,                    false},
+    {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,            NULL,                   strategies_get_run, NULL,                    false},
+    {METHOD_PUT,  "/v1/strategies/{endpoint}",      "put-strategy",   CALLER_ADMIN,  ROUTE_BODY,   strategies_put_prepare, strategies_put_run, NULL,                    false},
+    {METHOD_GET,  "/livez",                         "livez",          CALLER_OPEN,   0,            NULL,                   NULL,               health_live_answer,      false},
+    {METHOD_GET,  "/readyz",                        "readyz",         CALLER_OPEN,   ROUTE_ALWAYS, NULL,                   health_ready_run,   health_ready_answer,     false},
+    {METHOD_GET,  "/metrics",                       "metrics",        CALLER_OPEN,   0,            NULL,                   NULL,               health_metrics_answer,   false},
+    {METHOD_GET,  "/openapi.yaml",                  "openapi",        CALLER_OPEN,   0,            NULL,                   NULL,               document_openapi_answer, false},
+    {METHOD_GET,  "/problems/{slug}",               "problem",        CALLER_OPEN,   0,            NULL,                   NULL,               document_problem_answer, false},
+    {METHOD_POST, "/v1/lab/empty",                  "empty",          CALLER_CLIENT, ROUTE_BODY | ROUTE_LAB, lab_empty_prepare, NULL,          lab_empty_answer,        false},
+};
+// clang-format on
+
+// A parameter's text in the path, and its name in the pattern.
+struct match {
+    struct slice value, name;
+};
+
+static bool matches(const char *pattern, const char *path, struct match *ret_match)
+{
+    const char *open = strchr(pattern, '{');
+    if (open == NULL)
+        return strcmp(pattern, path) == 0;
+    size_t prefix = (size_t)(open - pattern);
+    if (strncmp(pattern, path, prefix) != 0)
+        return false;
+    const char *close = strchr(open, '}');
+    const char *value = path + prefix;
+    size_t length = strcspn(value, "/");
+    if (length == 0 || strcmp(value + length, close + 1) != 0)
+        return false;
+    ret_match->value = (struct slice){value, length};
+    ret_match->name = (struct slice){open + 1, (size_t)(close - open - 1)};
+    return true;
+}
+
+static enum rc read_id(struct call *call, const struct match *match)
+{
+    if (match->value.text == NULL)
+        return RC_OK;
+    if (call_decode(call->id, sizeof call->id, match->value.text, match->value.length) &&
+        id_is_valid(call->id, strlen(call->id)))
+        return RC_OK;
+    char name[32];
+    text_format(name, sizeof name, "%.*s", (int)match->name.length, match->name.text);
+    return problem_field(&call->problem, RC_INVALID_FIELD, name,
+                         "1 to %d of A-Z a-z 0-9 . _ : - in the path", ID_MAX);
+}
+
+enum rc router_find(struct call *call, bool lab)
+{
+    enum method method = call->method == METHOD_HEAD ? METHOD_GET : call->method;
+    unsigned allow = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(routes); i++) {
+        const struct route *route = &routes[i];
+        struct match match = {0};
+        if (((route->flags & ROUTE_LAB) != 0 && !lab) ||
+            !matches(route->pattern, call->target, &match))
+            continue;
+        if (route->method == method) {
+            call->route = route;
+            return read_id(call, &match);
+        }
+        allow |= route->method;
+    }
+    if (allow == 0)
+        return problem_set(&call->problem, RC_NOT_FOUND, "There is nothing at this path.");
+    call->allow = (allow & METHOD_GET) != 0 ? allow | METHOD_HEAD : allow;
+    return problem_set(&call->problem, RC_METHOD_NOT_ALLOWED,
+                       "This path answers other methods; see the Allow header.");
+}

@@ -1,0 +1,137 @@
+// Judges a header section: first what decides where the request ends, then who asks for what. The
+// fields are walked once.
+//
+// What breaks it: a check of framing that comes after the route is looked at, for then a request
+// that hides another one would be answered as if it were only lost.
+#include "http/server/judge.h"
+
+#include "guard/strategy/registry.h"
+#include "http/api/router.h"
+#include "http/call.h"
+#include "http/server/auth.h"
+#include "http/server/server.h"
+#include "http/wire/body.h"
+#include "http/wire/raw_head.h"
+
+#include <microhttpd.h>
+#include <string.h>
+
+static enum MHD_Result on_field(void *cls, enum MHD_ValueKind kind, const char *name,
+                                size_t name_length, const char *value, size_t value_length)
+{
+    (void)kind;
+    strict_field(cls, (struct slice){name, name_length},
+                 (struct slice){value != NULL ? value : "", value_length});
+    return MHD_YES;
+}
+
+enum rc judge_framing(struct call *call, const char *method, const char *version,
+                      struct fields *ret_fields, struct framing *ret_framing)
+{
+    const char *why =
+        raw_head_check(call->connection, method, call->target_raw, call->target_length, version);
+    if (why != NULL)
+        return problem_set(&call->problem, RC_MALFORMED_REQUEST, "%s", why);
+    if (call->target_length > TARGET_MAX)
+        return problem_set(&call->problem, RC_HEADERS_TOO_LARGE,
+                           "Path and query are longer than %d bytes.", TARGET_MAX);
+    why = strict_target(call->target, call->target_length);
+    if (why != NULL)
+        return problem_set(&call->problem, RC_MALFORMED_REQUEST, "%s", why);
+    call->method = strict_method(method);
+    if (call->method == METHOD_UNKNOWN)
+        return problem_set(&call->problem, RC_NOT_IMPLEMENTED, "The method is not known.");
+    MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, on_field, ret_fields);
+    enum rc rc = strict_framing(ret_fields, strcmp(version, MHD_HTTP_VERSION_1_0) != 0, BODY_MAX,
+                                ret_framing, &why);
+    if (rc != RC_OK)
+        return problem_set(&call->problem, rc, "%s", why);
+    return RC_OK;
+}
+
+// A key, bare or as a quoted string with \" and \\ in it, without the quotes. False if it is
+// neither, or too long.
+static bool unquote(struct slice field, char key[REQUEST_KEY_MAX + 1])
+{
+    bool quoted = field.length >= 2 && field.text[0] == '"' && field.text[field.length - 1] == '"';
+    size_t length = 0, end = field.length - (quoted ? 1 : 0);
+    for (size_t i = quoted ? 1 : 0; i < end; i++) {
+        char c = field.text[i];
+        if (quoted && c == '\\') {
+            if (++i == end || (field.text[i] != '"' && field.text[i] != '\\'))
+                return false;
+            c = field.text[i];
+        } else if (c == '"') {
+            return false;
+        }
+        if (length == REQUEST_KEY_MAX)
+            return false;
+        key[length++] = c;
+    }
+    key[length] = '\0';
+    return request_key_is_valid(key, length);
+}
+
+static enum rc read_key(struct call *call, struct slice field)
+{
+    if (field.text == NULL)
+        return problem_set(&call->problem, RC_IDEMPOTENCY_KEY_MISSING,
+                           "This call needs an Idempotency-Key field.");
+    if (!unquote(field, call->operation.request_key))
+        return problem_set(&call->problem, RC_MALFORMED_REQUEST,
+                           "The Idempotency-Key must be 1 to %d visible ASCII characters, bare or "
+                           "as a quoted string.",
+                           REQUEST_KEY_MAX);
+    return RC_OK;
+}
+
+static enum rc read_strategy(struct call *call, struct slice field)
+{
+    call->job.strategy = NULL;
+    if (field.text == NULL)
+        return RC_OK;
+    if (!call->context->settings->lab)
+        return problem_set(&call->problem, RC_FORBIDDEN,
+                           "X-Holdfast-Strategy is for laboratory mode only.");
+    char name[STRATEGY_NAME_MAX + 1];
+    text_format(name, sizeof name, "%.*s", (int)field.length, field.text);
+    const struct strategy *strategy = field.length < sizeof name ? strategy_find(name) : NULL;
+    if (strategy == NULL)
+        return problem_field(&call->problem, RC_INVALID_FIELD, "X-Holdfast-Strategy",
+                             "one of the names that GET /v1/strategies lists");
+    char why[GUARD_ERROR_MAX] = "";
+    if (engine_can_use(call->context->engine, strategy, why) != RC_OK) {
+        problem_field(&call->problem, RC_INVALID_FIELD, "X-Holdfast-Strategy", "usable here");
+        text_copy(call->problem.detail, sizeof call->problem.detail, why);
+        return call->problem.rc;
+    }
+    call->job.strategy = strategy;
+    return RC_OK;
+}
+
+enum rc judge_request(struct call *call, const struct fields *fields)
+{
+    char *query = strchr(call->target, '?');
+    call->query = query != NULL ? query + 1 : call->target + call->target_length;
+    if (query != NULL)
+        *query = '\0';
+    const struct server_settings *settings = call->context->settings;
+    enum rc rc = router_find(call, settings->lab);
+    const struct route *route = call->route;
+    if (route == NULL)
+        return rc;
+    // Before what router_find said of the id: nobody learns anything from us who may not ask.
+    struct problem unauthorized = {0};
+    if (auth_check(settings, route->caller, fields->authorization, &unauthorized) != RC_OK) {
+        call->problem = unauthorized;
+        return unauthorized.rc;
+    }
+    if (rc == RC_OK && (route->flags & ROUTE_BODY) != 0)
+        rc = body_check_media_type(fields->content_type, &call->problem);
+    if (rc != RC_OK || !route->operates)
+        return rc;
+    memset(&call->operation, 0, sizeof call->operation);
+    if ((route->flags & ROUTE_KEY) != 0)
+        rc = read_key(call, fields->idempotency_key);
+    return rc == RC_OK ? read_strategy(call, fields->strategy) : rc;
+}

@@ -1,0 +1,191 @@
+// Puts the HTTP library together with our own listening socket, the exchange and the reaper.
+//
+// Stopping is in steps. It is announced first, for a load balancer that sends a request to who
+// takes no more has lost it. The library has traps here: its quiesce function can end the process
+// when it races with a worker thread, so new connections are refused by its accept policy instead;
+// and it must not be stopped while a connection is suspended, so the engine is drained first.
+//
+// What breaks it: server_free before engine_drain.
+#include "http/server/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/server/exchange.h"
+#include "http/server/listen.h"
+#include "http/server/loop.h"
+#include "http/server/reaper.h"
+#include "http/wire/raw_head.h"
+#include "metrics/metrics.h"
+
+#include <jansson.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// For one connection: header section, parsed fields and response headers. It is touched whole, so
+// it decides what a connection costs.
+#define CONNECTION_MEMORY ((size_t)8 * 1024)
+#define IDLE_TIMEOUT_S 60U // between requests, and for a client that does not read its answer
+
+struct server {
+    struct server_settings settings;
+    struct exchange exchange;
+    struct loop *loops[MAILBOXES_MAX]; // as many as there are mailboxes
+    uint16_t port;
+};
+
+static void on_library_log(void *cls, const char *format, va_list arguments)
+{
+    (void)cls;
+    if (!log_enabled(LOG_LEVEL_DEBUG))
+        return;
+    char line[240];
+    vsnprintf(line, sizeof line, format, arguments);
+    line[strcspn(line, "\r\n")] = '\0';
+    LOG_DEBUG("libmicrohttpd: %s", line);
+}
+
+static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t length)
+{
+    (void)address;
+    (void)length;
+    const struct server *server = cls;
+    return atomic_load_explicit(&server->exchange.context.quiescing, memory_order_relaxed)
+               ? MHD_NO
+               : MHD_YES;
+}
+
+static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t threads)
+{
+    const struct server_settings *settings = &server->settings;
+    struct exchange *exchange = &server->exchange;
+    size_t connections = listen_make_room(settings->connection_limit) / threads + 1;
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG,
+        0, on_accept, server, exchange_on_request, exchange,            //
+        MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,               //
+        MHD_OPTION_LISTEN_SOCKET, listen_fd,                            //
+        MHD_OPTION_STRICT_FOR_CLIENT, raw_head_strictness,              //
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,             //
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,          //
+        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,                  //
+        MHD_OPTION_NOTIFY_CONNECTION, exchange_on_connection, exchange, //
+        MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, exchange,      //
+        MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, exchange, MHD_OPTION_END);
+}
+
+// A daemon, its thread and its mailbox for each of settings.threads; all listen on one socket, each
+// through a descriptor of its own, which the library closes. Takes ownership of listen_fd.
+static enum rc start_loops(struct server *server, int listen_fd)
+{
+    struct mailboxes *mailboxes = &server->exchange.mailboxes;
+    enum rc rc = mailboxes_open(mailboxes, server->settings.threads);
+    for (size_t i = 0; rc == RC_OK && i < mailboxes->n; i++) {
+        int fd = dup(listen_fd);
+        struct MHD_Daemon *daemon = fd >= 0 ? start(server, fd, mailboxes->n) : NULL;
+        if (daemon == NULL && fd >= 0)
+            close(fd);
+        rc = daemon != NULL ? loop_new(daemon, &mailboxes->boxes[i], &server->loops[i]) : RC_IO;
+        if (daemon != NULL && rc != RC_OK)
+            MHD_stop_daemon(daemon);
+    }
+    close(listen_fd);
+    return rc;
+}
+
+static int64_t read_connections(void *arg)
+{
+    return (int64_t)reaper_count(arg);
+}
+
+static enum rc fail(enum rc rc, struct server *server, char *ret_error, const char *why)
+{
+    text_format(ret_error, SERVER_ERROR_MAX, "%s", why);
+    server_free(server);
+    return rc;
+}
+
+static bool may_listen(const struct server_settings *settings, bool loopback)
+{
+    return loopback || (settings->admin_token[0] != '\0' && settings->client_token[0] != '\0');
+}
+
+enum rc server_new(const struct server_settings *settings, struct engine *engine,
+                   struct store *store, struct metrics *metrics, struct server **ret_server,
+                   char *ret_error)
+{
+    json_object_seed(0); // before there are threads that would do it
+    // The mailboxes keep to their own cache lines.
+    struct server *server = aligned_alloc(_Alignof(struct server), sizeof *server);
+    if (server == NULL)
+        return fail(RC_NO_MEMORY, NULL, ret_error, "no memory for the server");
+    memset(server, 0, sizeof *server);
+    server->settings = *settings;
+    struct http_context *context = &server->exchange.context;
+    context->settings = &server->settings;
+    context->engine = engine;
+    context->store = store;
+    context->metrics = metrics;
+
+    const struct reaper_settings reaper = {settings->request_timeout_ms, IDLE_TIMEOUT_S * 1000};
+    if (reaper_new(&reaper, &server->exchange.reaper) != RC_OK)
+        return fail(RC_NO_MEMORY, server, ret_error, "no thread for the server's deadlines");
+    int listen_fd;
+    bool loopback = false;
+    if (listen_open(settings->listen, &listen_fd, &server->port, &loopback, ret_error) != RC_OK) {
+        server_free(server);
+        return RC_USAGE;
+    }
+    if (!may_listen(settings, loopback)) {
+        close(listen_fd);
+        return fail(RC_USAGE, server, ret_error,
+                    "listening on other than a loopback address needs auth.admin_token and "
+                    "auth.client_token to be set");
+    }
+    if (start_loops(server, listen_fd) != RC_OK)
+        return fail(RC_INTERNAL, server, ret_error, "the HTTP library could not be started");
+    metrics_gauge(metrics, "holdfast_http_connections", "", "Open client connections.",
+                  read_connections, server->exchange.reaper);
+    *ret_server = server;
+    return RC_OK;
+}
+
+uint16_t server_port(const struct server *server)
+{
+    return server->port;
+}
+
+void server_announce(struct server *server)
+{
+    atomic_store(&server->exchange.context.draining, true);
+}
+
+void server_quiesce(struct server *server)
+{
+    server_announce(server);
+    atomic_store(&server->exchange.context.quiescing, true);
+}
+
+bool server_wait_idle(struct server *server, int64_t timeout_ms)
+{
+    int64_t deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
+    while (reaper_busy(server->exchange.reaper) > 0) {
+        if (clock_now_ns() >= deadline_ns)
+            return false;
+        clock_sleep_ns(2 * NS_PER_MS);
+    }
+    return true;
+}
+
+void server_free(struct server *server)
+{
+    if (server == NULL)
+        return;
+    for (size_t i = 0; i < server->exchange.mailboxes.n; i++)
+        loop_free(server->loops[i]);
+    mailboxes_close(&server->exchange.mailboxes);
+    reaper_free(server->exchange.reaper);
+    free(server);
+}

@@ -1,0 +1,95 @@
+// Problem details as JSON. The type is a path on this server, so that it means the same on every
+// host name and can be followed from any answer.
+#include "http/wire/problem.h"
+
+#include "base/json_write.h"
+#include "base/text.h"
+#include "domain/operation.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum rc problem_set(struct problem *problem, enum rc rc, const char *detail, ...)
+{
+    problem->rc = rc;
+    problem->field[0] = '\0';
+    problem->expected[0] = '\0';
+    va_list arguments;
+    va_start(arguments, detail);
+    vsnprintf(problem->detail, sizeof problem->detail, detail, arguments);
+    va_end(arguments);
+    return rc;
+}
+
+// Cuts behind the last whole UTF-8 character that fits.
+static void copy_name(char *target, size_t size, const char *name)
+{
+    if (text_copy(target, size, name))
+        return;
+    size_t length = size - 1;
+    while (length > 0 && ((unsigned char)name[length] & 0xc0) == 0x80)
+        length--;
+    target[length] = '\0';
+}
+
+enum rc problem_field(struct problem *problem, enum rc rc, const char *field, const char *expected,
+                      ...)
+{
+    problem->rc = rc;
+    copy_name(problem->field, sizeof problem->field, field);
+    va_list arguments;
+    va_start(arguments, expected);
+    vsnprintf(problem->expected, sizeof problem->expected, expected, arguments);
+    va_end(arguments);
+    if (rc == RC_UNKNOWN_FIELD)
+        text_format(problem->detail, sizeof problem->detail, "The field `%s` is not known here.",
+                    problem->field);
+    else
+        text_format(problem->detail, sizeof problem->detail, "The field `%s` must be %s.",
+                    problem->field, problem->expected);
+    return rc;
+}
+
+static bool is_refusal(enum rc rc)
+{
+    return rc == RC_OUT_OF_STOCK || rc == RC_COUPON_EXHAUSTED || rc == RC_LIMIT_REACHED ||
+           rc == RC_ALREADY_DRAWN;
+}
+
+void problem_write(const struct problem *problem, const struct operation *operation,
+                   struct buffer *out)
+{
+    const struct rc_info *info = rc_info(problem->rc);
+    json_write_open(out, NULL, '{');
+    buffer_append_text(out, "\"type\":\"/problems/");
+    buffer_append_text(out, info->slug);
+    buffer_append_text(out, "\"");
+    json_write_text(out, "title", info->title);
+    json_write_int(out, "status", info->status);
+    json_write_text(out, "detail", problem->detail[0] != '\0' ? problem->detail : info->remedy);
+    if (problem->field[0] != '\0')
+        json_write_text(out, "field", problem->field);
+    if (problem->expected[0] != '\0')
+        json_write_text(out, "expected", problem->expected);
+    if (operation != NULL && is_refusal(problem->rc)) {
+        json_write_int(out, "remaining", operation->outcome.remaining);
+        json_write_int(out, "version", operation->outcome.version);
+    }
+    json_write_close(out, '}');
+}
+
+#define WIRE(status, slug, title, code)                                                            \
+    "HTTP/1.1 " status "\r\nContent-Type: application/problem+json\r\n"                            \
+    "Cache-Control: no-store\r\nConnection: close\r\n\r\n"                                         \
+    "{\"type\":\"/problems/" slug "\",\"title\":\"" title "\",\"status\":" code "}"
+
+const char *problem_wire(enum rc rc)
+{
+    if (rc == RC_REQUEST_TIMEOUT)
+        return WIRE("408 Request Timeout", "request-timeout", "The request did not arrive in time",
+                    "408");
+    if (rc == RC_BODY_TOO_LARGE)
+        return WIRE("413 Content Too Large", "body-too-large", "The body is too large", "413");
+    return NULL;
+}

@@ -1,0 +1,75 @@
+// For libmicrohttpd before 1.0, which accepts a bare LF as a line's end, a NUL anywhere, folded
+// fields and several spaces in the request line, and tells nobody.
+//
+// Its parser works in place: it splits the header section where it lies in the read buffer and
+// hands out pointers into it. It overwrites CR LF with two NULs, a bare LF with one, the first
+// colon of a line and the spaces around the target with one. The section lies in one piece from the
+// method to the end (its length is what MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE says), so walking
+// it again shows every line that did not end in CRLF and every NUL that came over the wire: they
+// break the pattern name NUL value NUL NUL.
+//
+// What breaks it: NUL LF at the end of a line leaves the same two NULs as CR LF and is taken for
+// it. Nobody who forwards requests lets a NUL through and ends a line elsewhere, so nothing can
+// hide there.
+#include "http/wire/raw_head.h"
+
+#include <microhttpd.h>
+#include <string.h>
+
+#if MHD_VERSION >= 0x01000000
+#error "raw_head_1.c is for this version of libmicrohttpd"
+#endif
+
+#define HEAD_MAX ((size_t)64 * 1024) // more than the connection's whole memory
+#define VERSION_LENGTH 8             // "HTTP/1.1"
+
+// Its own strictness adds nothing to our checks, and its refusals are clumsy: a missing Host is
+// answered with the status line twice, a space in the target by closing without a word.
+const int raw_head_strictness = 0;
+
+static const char *const bad_line_end =
+    "A header line does not end in CRLF, is folded, or has a NUL or CR in it.";
+
+// The field line at `at`: its length with both NULs, or 0 if it is not one.
+static size_t field_line(const char *at, const char *end)
+{
+    if (*at == ' ' || *at == '\t')
+        return 0;
+    const char *value = memchr(at, '\0', (size_t)(end - at));
+    if (value == NULL || value == at)
+        return 0;
+    value++;
+    const char *stop = memchr(value, '\0', (size_t)(end - value));
+    if (stop == NULL || end - stop < 2 || stop[1] != '\0')
+        return 0;
+    return (size_t)(stop + 2 - at);
+}
+
+const char *raw_head_scan(const char *head, size_t length, const char *target, size_t target_length,
+                          const char *version)
+{
+    const char *end = head + length;
+    if (target != head + strnlen(head, length) + 1 || version != target + target_length + 1 ||
+        end - version < VERSION_LENGTH + 4)
+        return "The request line is not three words with one space between them.";
+    if (version[VERSION_LENGTH] != '\0' || version[VERSION_LENGTH + 1] != '\0')
+        return bad_line_end;
+    const char *at = version + VERSION_LENGTH + 2;
+    while (*at != '\0') {
+        size_t line = field_line(at, end);
+        if (line == 0 || (size_t)(end - at) < line + 2)
+            return bad_line_end;
+        at += line;
+    }
+    return end - at == 2 && at[1] == '\0' ? NULL : bad_line_end;
+}
+
+const char *raw_head_check(struct MHD_Connection *connection, const char *method,
+                           const char *target, size_t target_length, const char *version)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    if (info == NULL || info->header_size > HEAD_MAX)
+        return bad_line_end;
+    return raw_head_scan(method, info->header_size, target, target_length, version);
+}

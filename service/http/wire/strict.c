@@ -1,0 +1,226 @@
+// Refuses what can be read in two ways: several or missing Hosts, several or ill-formed lengths, a
+// length next to a transfer coding, codings other than a single `chunked`, field names that are not
+// tokens, control characters in values, escapes that hide a NUL, a control character or a dot
+// segment in the path. The HTTP library lets most of these through or guesses.
+//
+// What breaks it: the library destroys some evidence while it parses (line ends, NULs); that is
+// looked for in raw_head_*.c.
+#include "http/wire/strict.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum method strict_method(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum method method;
+    } methods[] = {
+        {"POST", METHOD_POST},     {"GET", METHOD_GET},       {"PUT", METHOD_PUT},
+        {"HEAD", METHOD_HEAD},     {"DELETE", METHOD_OTHER},  {"PATCH", METHOD_OTHER},
+        {"OPTIONS", METHOD_OTHER}, {"CONNECT", METHOD_OTHER}, {"TRACE", METHOD_OTHER},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(methods); i++) {
+        if (strcmp(methods[i].name, name) == 0)
+            return methods[i].method;
+    }
+    return METHOD_UNKNOWN;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+// Counts the segment's dots, however they are spelled; -1 as soon as there is something else.
+static int count_dots(int dots, int c)
+{
+    return c == '.' && dots >= 0 ? dots + 1 : -1;
+}
+
+const char *strict_target(const char *target, size_t length)
+{
+    if (length == 0 || target[0] != '/')
+        return "The request target must be a path that begins with a slash.";
+    bool in_path = true;
+    int dots = 0;
+    for (size_t i = 1; i <= length; i++) {
+        int c = i < length ? (unsigned char)target[i] : '/';
+        bool segment_ends = c == '/' || c == '?';
+        if (i < length && (c <= 0x20 || c >= 0x7f))
+            return "The request target has a byte that is not visible ASCII.";
+        if (c == '#' || c == '\\' || c == '"' || c == '<' || c == '>')
+            return "The request target has a character that must be escaped.";
+        if (c == '%') {
+            if (i + 2 >= length || hex_digit(target[i + 1]) < 0 || hex_digit(target[i + 2]) < 0)
+                return "The request target has a malformed percent escape.";
+            c = hex_digit(target[i + 1]) * 16 + hex_digit(target[i + 2]);
+            if (c < 0x20 || c == 0x7f)
+                return "The request target has an escaped control character.";
+            i += 2;
+            segment_ends = false;
+        }
+        if (!in_path)
+            continue;
+        if (!segment_ends) {
+            dots = count_dots(dots, c);
+            continue;
+        }
+        if (dots == 1 || dots == 2)
+            return "The request target has a `.` or `..` segment.";
+        dots = 0;
+        in_path = c != '?';
+    }
+    return NULL;
+}
+
+bool strict_is_token(struct slice name)
+{
+    // RFC 9110: the characters of a token, as a bit set over ASCII.
+    static const uint64_t token[2] = {UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe)};
+    for (size_t i = 0; i < name.length; i++) {
+        unsigned char c = (unsigned char)name.text[i];
+        if (c >= 0x80 || (token[c >> 6] >> (c & 63) & 1) == 0)
+            return false;
+    }
+    return name.length > 0;
+}
+
+static bool is_clean_value(struct slice value)
+{
+    for (size_t i = 0; i < value.length; i++) {
+        unsigned char c = (unsigned char)value.text[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static bool slice_is(struct slice slice, const char *word, size_t length)
+{
+    return slice.length == length && strncasecmp(slice.text, word, length) == 0;
+}
+#define IS(slice, word) slice_is(slice, word, sizeof(word) - 1)
+
+static void once(struct fields *fields, struct slice *target, struct slice value, const char *twice)
+{
+    if (target->text != NULL && fields->wrong == NULL)
+        fields->wrong = twice;
+    *target = value;
+}
+
+void strict_field(struct fields *fields, struct slice name, struct slice value)
+{
+    if (fields->wrong == NULL && !strict_is_token(name))
+        fields->wrong = "A header field's name is not a token.";
+    if (fields->wrong == NULL && !is_clean_value(value))
+        fields->wrong = "A header field's value has a control character.";
+
+    switch (name.length) {
+    case 4:
+        if (IS(name, "Host")) {
+            fields->hosts++;
+            fields->host = value;
+        }
+        break;
+    case 6:
+        if (IS(name, "Expect"))
+            fields->expects_continue = IS(value, "100-continue");
+        break;
+    case 12:
+        if (IS(name, "Content-Type"))
+            once(fields, &fields->content_type, value, "There are two Content-Type fields.");
+        break;
+    case 13:
+        if (IS(name, "Authorization"))
+            once(fields, &fields->authorization, value, "There are two Authorization fields.");
+        break;
+    case 14:
+        if (IS(name, "Content-Length")) {
+            fields->lengths++;
+            fields->length = value;
+        }
+        break;
+    case 15:
+        if (IS(name, "Idempotency-Key"))
+            once(fields, &fields->idempotency_key, value, "There are two Idempotency-Key fields.");
+        break;
+    case 17:
+        if (IS(name, "Transfer-Encoding")) {
+            fields->encodings++;
+            fields->encoding = value;
+        }
+        break;
+    case 19:
+        if (IS(name, "X-Holdfast-Strategy"))
+            once(fields, &fields->strategy, value, "There are two X-Holdfast-Strategy fields.");
+        break;
+    default:
+        break;
+    }
+}
+
+static bool to_length(struct slice digits, uint64_t *ret_length)
+{
+    uint64_t length = 0;
+    for (size_t i = 0; i < digits.length; i++) {
+        if (digits.text[i] < '0' || digits.text[i] > '9')
+            return false;
+        uint64_t digit = (uint64_t)(digits.text[i] - '0');
+        length = length > (UINT64_MAX - digit) / 10 ? UINT64_MAX : length * 10 + digit;
+    }
+    if (digits.length == 0)
+        return false;
+    *ret_length = length;
+    return true;
+}
+
+static enum rc refuse(enum rc rc, const char *why, const char **ret_why)
+{
+    *ret_why = why;
+    return rc;
+}
+
+enum rc strict_framing(const struct fields *fields, bool http_1_1, uint64_t body_max,
+                       struct framing *ret_framing, const char **ret_why)
+{
+    const enum rc bad = RC_MALFORMED_REQUEST;
+    struct framing framing = {0};
+    if (fields->wrong != NULL)
+        return refuse(bad, fields->wrong, ret_why);
+    if (fields->hosts > 1)
+        return refuse(bad, "There are two Host fields.", ret_why);
+    if (fields->hosts == 0 && http_1_1)
+        return refuse(bad, "The Host field is missing.", ret_why);
+    if (fields->host.length > 0 && memchr(fields->host.text, ' ', fields->host.length) != NULL)
+        return refuse(bad, "The Host field has a space.", ret_why);
+    if (fields->lengths > 1)
+        return refuse(bad, "There are two Content-Length fields.", ret_why);
+    if (fields->lengths > 0 && fields->encodings > 0)
+        return refuse(bad, "There are a Content-Length and a Transfer-Encoding.", ret_why);
+    if (fields->encodings > 1)
+        return refuse(bad, "There are two Transfer-Encoding fields.", ret_why);
+    if (fields->encodings == 1) {
+        if (!http_1_1)
+            return refuse(bad, "HTTP/1.0 has no Transfer-Encoding.", ret_why);
+        if (!IS(fields->encoding, "chunked"))
+            return refuse(RC_NOT_IMPLEMENTED,
+                          "The only transfer coding here is a single `chunked`.", ret_why);
+        framing.chunked = true;
+    }
+    if (fields->lengths == 1) {
+        if (!to_length(fields->length, &framing.length))
+            return refuse(bad, "The Content-Length is not a length.", ret_why);
+        if (framing.length > body_max)
+            return refuse(RC_BODY_TOO_LARGE, "The Content-Length is above what is read here.",
+                          ret_why);
+    }
+    *ret_framing = framing;
+    return RC_OK;
+}

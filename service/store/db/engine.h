@@ -1,0 +1,60 @@
+// What a database engine implements for db.h, and what all engines share. Included by db.c and the
+// engines only.
+#pragma once
+
+#include "store/db/db.h"
+
+#include <stdatomic.h>
+
+struct store {
+    enum db_engine engine;
+    char label[DB_ERROR_MAX];
+    _Atomic uint64_t reconnects;
+    enum rc (*connect)(struct store *store, struct db **ret_db);
+    void (*close)(struct store *store);
+};
+
+// The contract of each slot is that of the function of the same name in db.h.
+struct db_ops {
+    enum rc (*exec)(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
+                    int64_t *ret_affected);
+    enum rc (*query)(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
+                     db_row_fn on_row, void *arg);
+    enum rc (*insert)(struct db *db, const char *into, size_t n_columns,
+                      const struct db_value *values, size_t n_rows);
+    enum rc (*begin)(struct db *db, enum db_begin mode);
+    enum rc (*commit)(struct db *db);
+    void (*rollback)(struct db *db);
+    enum rc (*script)(struct db *db, const char *script);
+    enum rc (*ping)(struct db *db);
+    void (*allow_long_statements)(struct db *db); // NULL: they always are
+    void (*limit_waits)(struct db *db, int64_t limit_ms);
+    void (*set_deadline)(struct db *db, int64_t deadline_ns); // NULL, as the next: has none
+    void (*expire)(struct db *db);
+    void (*cancel)(struct db *db); // after `cancelled` was set; NULL: the engine looks at that
+    void (*free)(struct db *db);
+};
+
+// Embedded first in every engine's own connection.
+struct db {
+    const struct db_ops *ops;
+    struct store *store;
+    bool in_transaction;
+    atomic_bool cancelled;
+    char error[DB_ERROR_MAX];
+};
+
+struct db_row_ops {
+    int64_t (*number)(const struct db_row *row, size_t column);
+    const char *(*text)(const struct db_row *row, size_t column);
+    bool (*is_null)(const struct db_row *row, size_t column);
+};
+
+// Embedded first in every engine's own row.
+struct db_row {
+    const struct db_row_ops *ops;
+};
+
+// The rest of the URL after `sqlite:` or `mysql://`.
+enum rc db_sqlite_open(const char *path, struct store **ret_store, char *ret_error);
+enum rc db_mysql_open(const char *rest, struct store **ret_store, char *ret_error);

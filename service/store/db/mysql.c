@@ -1,0 +1,382 @@
+// MySQL 8.4+ and MariaDB 10.11+ through the MySQL C API, with nothing that only one of the two
+// client libraries has.
+//
+// Statements go as text, with the parameters escaped into it by the client: no server-side handles
+// to prepare again after a reconnect, and a multi-row INSERT of any length is one statement. The
+// session pins what escaping relies on (sql_mode, character set).
+//
+// A round trip costs a hot row more than the statement does, so there are few: START TRANSACTION
+// goes in front of the transaction's first statement, late inserts go in front of COMMIT, as
+// statements of one packet. The server ends at the first that fails, so COMMIT does not run after a
+// failed insert.
+//
+// A connection that broke is made anew only where that is safe: before a transaction, or for a read
+// outside one. Never within one, and never for COMMIT: its outcome is then unknown, and the caller
+// must look.
+#include "store/db/mysql_connection.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BEGIN "START TRANSACTION;"
+
+struct mysql_store {
+    struct store store;
+    struct mysql_url url;
+};
+
+struct mysql_row {
+    struct db_row row;
+    MYSQL_ROW fields;
+};
+
+static int64_t row_number(const struct db_row *row, size_t column)
+{
+    const char *text = ((const struct mysql_row *)row)->fields[column];
+    return text != NULL ? strtoll(text, NULL, 10) : 0;
+}
+
+static const char *row_text(const struct db_row *row, size_t column)
+{
+    const char *text = ((const struct mysql_row *)row)->fields[column];
+    return text != NULL ? text : "";
+}
+
+static bool row_is_null(const struct db_row *row, size_t column)
+{
+    return ((const struct mysql_row *)row)->fields[column] == NULL;
+}
+
+static const struct db_row_ops row_ops = {row_number, row_text, row_is_null};
+
+static void append_value(struct mysql_db *mysql, struct buffer *sql, const struct db_value *value)
+{
+    if (value->type == DB_INT) {
+        buffer_append_int(sql, value->number);
+    } else if (value->type == DB_NULL) {
+        buffer_append(sql, "NULL", 4);
+    } else {
+        char escaped[2 * 512 + 1];
+        buffer_append(sql, "'", 1);
+        for (size_t at = 0; at < value->length; at += 512) {
+            size_t piece = value->length - at < 512 ? value->length - at : 512;
+            unsigned long length =
+                mysql_real_escape_string(mysql->handle, escaped, value->text + at, piece);
+            buffer_append(sql, escaped, length);
+        }
+        buffer_append(sql, "'", 1);
+    }
+}
+
+// The statement with each `?` replaced by its parameter, in mysql->sql.
+static enum rc expand(struct mysql_db *mysql, const char *sql, const struct db_value *params,
+                      size_t n_params)
+{
+    size_t used = 0;
+    buffer_clear(&mysql->sql);
+    if (mysql->begin_pending)
+        buffer_append_text(&mysql->sql, BEGIN);
+    for (const char *mark; (mark = strchr(sql, '?')) != NULL; sql = mark + 1) {
+        buffer_append(&mysql->sql, sql, (size_t)(mark - sql));
+        if (used == n_params) {
+            text_copy(mysql->db.error, sizeof mysql->db.error, "more ? than parameters");
+            return RC_INTERNAL;
+        }
+        append_value(mysql, &mysql->sql, &params[used++]);
+    }
+    buffer_append_text(&mysql->sql, sql);
+    return mysql->sql.failed ? RC_NO_MEMORY : RC_OK;
+}
+
+// Sends mysql->sql, which begins with START TRANSACTION if that is pending, and goes to the result
+// of the statement behind it.
+static enum rc post(struct mysql_db *mysql)
+{
+    if (mysql_real_query(mysql->handle, mysql->sql.data, mysql->sql.length) != 0)
+        return mysql_connection_failed(mysql);
+    if (!mysql->begin_pending)
+        return RC_OK;
+    mysql->begin_pending = false;
+    return mysql_next_result(mysql->handle) == 0 ? RC_OK : mysql_connection_failed(mysql);
+}
+
+// Sends mysql->sql. If it begins a transaction and the server had closed the idle connection, it is
+// sent again on a new one: what began the transaction went down with the old one, whether it was
+// carried out or not.
+static enum rc deliver(struct mysql_db *mysql, bool was_connected)
+{
+    bool beginning = mysql->begin_pending;
+    enum rc rc = post(mysql);
+    if (rc != RC_BACKEND_UNAVAILABLE || !was_connected || !beginning || mysql->handle != NULL)
+        return rc;
+    mysql->begin_pending = true;
+    rc = mysql_connection_ensure(mysql);
+    return rc == RC_OK ? post(mysql) : rc;
+}
+
+// Connects if that is safe: not within a transaction that the server knows of.
+static enum rc be_connected(struct mysql_db *mysql, bool *ret_was_connected)
+{
+    bool begun = mysql->db.in_transaction && !mysql->begin_pending;
+    *ret_was_connected = mysql->handle != NULL;
+    if (mysql->handle == NULL && begun)
+        return RC_BACKEND_UNAVAILABLE;
+    return mysql_connection_ensure(mysql);
+}
+
+static enum rc send_sql(struct mysql_db *mysql, const char *sql, const struct db_value *params,
+                        size_t n_params)
+{
+    bool was_connected;
+    enum rc rc = be_connected(mysql, &was_connected);
+    if (rc == RC_OK)
+        rc = expand(mysql, sql, params, n_params);
+    return rc == RC_OK ? deliver(mysql, was_connected) : rc;
+}
+
+static enum rc mysql_exec(struct db *db, const char *sql, const struct db_value *params,
+                          size_t n_params, int64_t *ret_affected)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    enum rc rc = send_sql(mysql, sql, params, n_params);
+    if (rc == RC_OK && ret_affected != NULL)
+        *ret_affected = (int64_t)mysql_affected_rows(mysql->handle);
+    return rc;
+}
+
+static enum rc fetch_all(struct mysql_db *mysql, db_row_fn on_row, void *arg)
+{
+    MYSQL_RES *result = mysql_use_result(mysql->handle);
+    if (result == NULL)
+        return mysql_errno(mysql->handle) != 0 ? mysql_connection_failed(mysql) : RC_OK;
+    struct mysql_row row = {.row.ops = &row_ops};
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && (row.fields = mysql_fetch_row(result)) != NULL) {
+        if (on_row != NULL)
+            rc = on_row(arg, &row.row);
+    }
+    bool broke = rc == RC_OK && mysql_errno(mysql->handle) != 0;
+    mysql_free_result(result); // reads what is left
+    return broke ? mysql_connection_failed(mysql) : rc;
+}
+
+static enum rc mysql_select(struct db *db, const char *sql, const struct db_value *params,
+                            size_t n_params, db_row_fn on_row, void *arg)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    bool was_connected = mysql->handle != NULL;
+    enum rc rc = send_sql(mysql, sql, params, n_params);
+    // The server may have closed an idle connection: a read outside a transaction may be sent
+    // again.
+    if (rc == RC_BACKEND_UNAVAILABLE && was_connected && !db->in_transaction)
+        rc = send_sql(mysql, sql, params, n_params);
+    return rc == RC_OK ? fetch_all(mysql, on_row, arg) : rc;
+}
+
+static enum rc mysql_insert(struct db *db, const char *into, size_t n_columns,
+                            const struct db_value *values, size_t n_rows)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    bool late = db->in_transaction && mysql->inserts_late;
+    bool was_connected;
+    enum rc rc = be_connected(mysql, &was_connected); // escaping needs its character set
+    if (rc != RC_OK)
+        return rc;
+    struct buffer *sql = late ? &mysql->late : &mysql->sql;
+    if (!late)
+        buffer_clear(sql);
+    if (!late && mysql->begin_pending)
+        buffer_append_text(sql, BEGIN);
+    buffer_append_text(sql, "INSERT INTO ");
+    buffer_append_text(sql, into);
+    buffer_append_text(sql, " VALUES ");
+    for (size_t i = 0; i < n_rows * n_columns; i++) {
+        if (i % n_columns == 0)
+            buffer_append_text(sql, i == 0 ? "(" : "),(");
+        else
+            buffer_append(sql, ",", 1);
+        append_value(mysql, sql, &values[i]);
+    }
+    buffer_append_text(sql, late ? ");" : ")");
+    if (sql->failed)
+        return RC_NO_MEMORY;
+    mysql->n_late += late;
+    return late ? RC_OK : deliver(mysql, was_connected);
+}
+
+static enum rc begin_snapshot(struct mysql_db *mysql)
+{
+    // Applies to the next transaction only.
+    enum rc rc = send_sql(mysql, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", NULL, 0);
+    if (rc == RC_OK)
+        rc = send_sql(mysql, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", NULL, 0);
+    return rc;
+}
+
+static enum rc mysql_begin(struct db *db, enum db_begin mode)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    bool was_connected = mysql->handle != NULL;
+    if (mode != DB_BEGIN_SNAPSHOT) {
+        enum rc rc = mysql_connection_ensure(mysql);
+        mysql->begin_pending = rc == RC_OK;
+        mysql->inserts_late = mode == DB_BEGIN_WRITE_LATE;
+        return rc;
+    }
+    enum rc rc = begin_snapshot(mysql);
+    if (rc == RC_BACKEND_UNAVAILABLE && was_connected)
+        rc = begin_snapshot(mysql);
+    return rc;
+}
+
+static void forget_pending(struct mysql_db *mysql)
+{
+    mysql->begin_pending = false;
+    mysql->n_late = 0;
+    buffer_clear(&mysql->late);
+}
+
+// The late inserts and COMMIT in one packet; the results come in order.
+static enum rc mysql_end(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    if (mysql->handle == NULL) // lost before COMMIT was sent: nothing was committed
+        return RC_BACKEND_UNAVAILABLE;
+    struct buffer *sql = &mysql->sql;
+    size_t before_commit = mysql->n_late + mysql->begin_pending;
+    buffer_clear(sql);
+    if (mysql->begin_pending)
+        buffer_append_text(sql, BEGIN);
+    if (mysql->n_late > 0)
+        buffer_append(sql, mysql->late.data, mysql->late.length);
+    buffer_append_text(sql, "COMMIT");
+    forget_pending(mysql);
+    if (sql->failed)
+        return RC_NO_MEMORY;
+    size_t done = 0;
+    int code = mysql_real_query(mysql->handle, sql->data, sql->length);
+    while (code == 0 && done++ < before_commit)
+        code = mysql_next_result(mysql->handle);
+    if (code == 0)
+        return RC_OK;
+    unsigned number = mysql_errno(mysql->handle);
+    bool at_commit = done >= before_commit;
+    enum rc rc = mysql_connection_failed(mysql);
+    if (mysql->handle == NULL)
+        return RC_OUTCOME_UNKNOWN;
+    return at_commit && mysql_commit_is_uncertain(number) ? RC_OUTCOME_UNKNOWN : rc;
+}
+
+static void mysql_undo(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    bool begun = !mysql->begin_pending;
+    forget_pending(mysql);
+    if (begun && mysql->handle != NULL && mysql_real_query(mysql->handle, "ROLLBACK", 8) != 0)
+        mysql_connection_drop(mysql);
+}
+
+// Statement by statement, split at `;` at a line's end.
+static enum rc mysql_script(struct db *db, const char *script)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    if (mysql->begin_pending) {
+        mysql->begin_pending = false;
+        enum rc rc = send_sql(mysql, "START TRANSACTION", NULL, 0);
+        if (rc != RC_OK)
+            return rc;
+    }
+    while (*script != '\0') {
+        const char *end = strstr(script, ";\n");
+        size_t length = end != NULL ? (size_t)(end - script) : strlen(script);
+        if (strspn(script, " \t\r\n;") < length) {
+            enum rc rc = mysql_connection_ensure(mysql);
+            if (rc != RC_OK)
+                return rc;
+            if (mysql_real_query(mysql->handle, script, length) != 0)
+                return mysql_connection_failed(mysql);
+            rc = fetch_all(mysql, NULL, NULL);
+            if (rc != RC_OK)
+                return rc;
+        }
+        script += length + (end != NULL ? 2 : 0);
+    }
+    return RC_OK;
+}
+
+static enum rc mysql_check(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    if (mysql->handle != NULL && mysql_ping(mysql->handle) == 0)
+        return RC_OK;
+    mysql_connection_drop(mysql);
+    return mysql_connection_ensure(mysql);
+}
+
+static void mysql_free(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    mysql_connection_drop(mysql);
+    buffer_release(&mysql->sql);
+    buffer_release(&mysql->late);
+    pthread_mutex_destroy(&mysql->cancel_mutex);
+    free(mysql);
+}
+
+static const struct db_ops mysql_ops = {
+    .exec = mysql_exec,
+    .query = mysql_select,
+    .insert = mysql_insert,
+    .begin = mysql_begin,
+    .commit = mysql_end,
+    .rollback = mysql_undo,
+    .script = mysql_script,
+    .ping = mysql_check,
+    .allow_long_statements = mysql_connection_allow_long_statements,
+    .limit_waits = mysql_connection_limit_waits,
+    .set_deadline = mysql_connection_set_deadline,
+    .expire = mysql_connection_expire,
+    .cancel = mysql_connection_cancel,
+    .free = mysql_free,
+};
+
+static enum rc connect_mysql(struct store *store, struct db **ret_db)
+{
+    struct mysql_db *mysql = calloc(1, sizeof *mysql);
+    if (mysql == NULL)
+        return RC_NO_MEMORY;
+    mysql->db = (struct db){.ops = &mysql_ops, .store = store};
+    mysql->url = &((struct mysql_store *)store)->url;
+    mysql->io_timeout_s = MYSQL_IO_TIMEOUT_S;
+    mysql->cancel_fd = -1;
+    mysql->deadline_ns = INT64_MAX;
+    pthread_mutex_init(&mysql->cancel_mutex, NULL);
+    *ret_db = &mysql->db;
+    return RC_OK;
+}
+
+static void close_store(struct store *store)
+{
+    free(store);
+}
+
+enum rc db_mysql_open(const char *rest, struct store **ret_store, char *ret_error)
+{
+    struct mysql_store *owner = calloc(1, sizeof *owner);
+    if (owner == NULL)
+        return RC_NO_MEMORY;
+    // Not thread-safe by itself, and this is where threads do not yet connect.
+    if (!mysql_url_parse(rest, &owner->url) || mysql_library_init(0, NULL, NULL) != 0) {
+        free(owner);
+        text_copy(ret_error, DB_ERROR_MAX,
+                  "store: expected mysql://user:password@host:port/database");
+        return RC_USAGE;
+    }
+    owner->store =
+        (struct store){.engine = DB_MYSQL, .connect = connect_mysql, .close = close_store};
+    const struct mysql_url *url = &owner->url;
+    snprintf(owner->store.label, sizeof owner->store.label, "mysql://%.60s:***@%.120s:%u/%.60s",
+             url->user, url->host, url->port, url->database);
+    *ret_store = &owner->store;
+    return RC_OK;
+}

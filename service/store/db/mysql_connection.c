@@ -1,0 +1,248 @@
+// Makes connections with what every session needs, and turns error numbers into results. Nothing of
+// either client library is used that the other lacks, but for one option (mysql_dial.c); numbers
+// that one of them has no name for are named here.
+//
+// A deadline is finer than the libraries' timeouts, which count whole seconds, are fixed when the
+// connection is made, and of which a read may take several. So whoever watches (db_expire) shuts
+// the socket down when the deadline has passed, and the call that waits for it fails.
+#include "store/db/mysql_connection.h"
+
+#include "base/clock.h"
+#include "store/db/mysql_dial.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONNECT_TIMEOUT_S 2
+#define IO_TIMEOUT_MIN_S 2
+#define LONG_IO_TIMEOUT_S (24 * 3600)
+
+// Server and client error numbers, as documented by MySQL and MariaDB; some lack a name in one of
+// the two libraries' headers.
+enum {
+    LOCK_WAIT_TIMEOUT = 1205,
+    DEADLOCK = 1213,
+    CHECK_READ = 1020, // MariaDB: the row changed since the snapshot
+    DUPLICATE_ENTRY = 1062,
+    DUPLICATE_ENTRY_WITH_KEY_NAME = 1586,
+    TOO_MANY_CONNECTIONS = 1040,
+    SERVER_SHUTDOWN = 1053,
+    DISK_FULL = 1021,
+    ERROR_DURING_COMMIT = 1180,
+    READ_ONLY = 1290,
+    QUERY_INTERRUPTED = 1317,
+    RECORD_FILE_FULL = 1114,
+    READ_ONLY_MODE = 1836,
+    CONNECTION_KILLED = 1927,
+    SECURE_TRANSPORT_REQUIRED = 3159,
+    CLIENT_INTERACTION_TIMEOUT = 4031,
+    CLIENT_ERRORS_FROM = 2000, // raised by the client library: the connection, mostly
+    CLIENT_ERRORS_TO = 2999,
+    OUT_OF_MEMORY = 2008,
+    PLUGIN_CANNOT_LOAD = 2059,
+};
+
+// Takes ownership of the descriptor; -1: cannot be cancelled.
+static void make_cancellable(struct mysql_db *mysql, int fd)
+{
+    pthread_mutex_lock(&mysql->cancel_mutex);
+    if (mysql->cancel_fd >= 0)
+        close(mysql->cancel_fd);
+    mysql->cancel_fd = fd;
+    if (fd >= 0 && (atomic_load(&mysql->db.cancelled) || mysql->deadline_ns <= clock_now_ns()))
+        shutdown(fd, SHUT_RDWR);
+    pthread_mutex_unlock(&mysql->cancel_mutex);
+}
+
+void mysql_connection_drop(struct mysql_db *mysql)
+{
+    make_cancellable(mysql, -1);
+    if (mysql->handle != NULL)
+        mysql_close(mysql->handle);
+    mysql->handle = NULL;
+}
+
+// 0: fewer answers than statements, so the next answer would be to another question. A primary that
+// became read-only keeps its connections, but a new one may lead to the next primary.
+static bool connection_is_lost(unsigned number)
+{
+    return number == 0 ||
+           (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO &&
+            number != OUT_OF_MEMORY) ||
+           number == SERVER_SHUTDOWN || number == CONNECTION_KILLED ||
+           number == CLIENT_INTERACTION_TIMEOUT || number == READ_ONLY || number == READ_ONLY_MODE;
+}
+
+// Keeps the server's words and says what they mean for the caller. Closes a lost connection.
+enum rc mysql_connection_failed(struct mysql_db *mysql)
+{
+    unsigned number = mysql_errno(mysql->handle);
+    snprintf(mysql->db.error, sizeof mysql->db.error, "%u: %.280s", number,
+             mysql_error(mysql->handle));
+    if (connection_is_lost(number)) {
+        mysql_connection_drop(mysql);
+        return RC_BACKEND_UNAVAILABLE;
+    }
+    switch (number) {
+    case DUPLICATE_ENTRY:
+    case DUPLICATE_ENTRY_WITH_KEY_NAME:
+        return RC_DUPLICATE;
+    case LOCK_WAIT_TIMEOUT:
+    case DEADLOCK:
+    case CHECK_READ:
+    case QUERY_INTERRUPTED:
+        return RC_CONFLICT;
+    case TOO_MANY_CONNECTIONS:
+    case DISK_FULL:
+    case RECORD_FILE_FULL:
+        return RC_BACKEND_UNAVAILABLE;
+    default:
+        return RC_INTERNAL;
+    }
+}
+
+// Seconds for the connection that is made now: until the deadline, and no longer than usual. What
+// is asked during the handshake has only the library's timeout to end it, so that follows from the
+// deadline too, but stays longer than the wait for a row's lock. False: the deadline has passed.
+static bool timeouts(struct mysql_db *mysql, unsigned *ret_connect_s, unsigned *ret_io_s)
+{
+    *ret_io_s = mysql->io_timeout_s;
+    *ret_connect_s = *ret_io_s < CONNECT_TIMEOUT_S ? *ret_io_s : CONNECT_TIMEOUT_S;
+    if (mysql->deadline_ns == INT64_MAX)
+        return true;
+    int64_t left_s = (mysql->deadline_ns - clock_now_ns() + NS_PER_S - 1) / NS_PER_S;
+    if (left_s <= 0)
+        return false;
+    if (left_s < *ret_connect_s)
+        *ret_connect_s = (unsigned)left_s;
+    if (left_s < IO_TIMEOUT_MIN_S)
+        left_s = IO_TIMEOUT_MIN_S;
+    if (left_s < *ret_io_s)
+        *ret_io_s = (unsigned)left_s;
+    return true;
+}
+
+// What the words of a login that was refused leave out.
+static void add_remedy(struct mysql_db *mysql, unsigned number)
+{
+    const char *remedy = "";
+    if (number == SECURE_TRANSPORT_REQUIRED)
+        remedy =
+            "; MariaDB's client library begins no TLS by itself, a build with libmysqlclient does";
+    else if (number == PLUGIN_CANNOT_LOAD || strstr(mysql->db.error, "could not be loaded") != NULL)
+        remedy =
+            "; install the client library's plugins, or name their folder in MARIADB_PLUGIN_DIR";
+    size_t length = strlen(mysql->db.error);
+    text_copy(mysql->db.error + length, sizeof mysql->db.error - length, remedy);
+}
+
+// When to give up connecting: also where statements may take hours.
+static int64_t until(const struct mysql_db *mysql, unsigned io_timeout_s)
+{
+    unsigned most_s = io_timeout_s < MYSQL_IO_TIMEOUT_S ? io_timeout_s : MYSQL_IO_TIMEOUT_S;
+    int64_t until_ns = clock_now_ns() + most_s * NS_PER_S;
+    return until_ns < mysql->deadline_ns ? until_ns : mysql->deadline_ns;
+}
+
+enum rc mysql_connection_ensure(struct mysql_db *mysql)
+{
+    static const char *const session[] = {
+        // The zone: NOW() becomes a number by way of it, and where there is summer time an hour of
+        // the autumn has the same name as the next.
+        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        // A row lock held by an idle transaction must not eat the workers, nor a request's time.
+        "SET SESSION innodb_lock_wait_timeout = 1",
+        // Nor must one of ours, were we cut off from the server, which does not notice: on MariaDB
+        // it ends by itself. MySQL has nothing of the kind, and reads a comment.
+        "SET SESSION autocommit = 1 /*M! , idle_transaction_timeout = 5 */",
+    };
+    if (mysql->handle != NULL)
+        return RC_OK;
+    if (atomic_load(&mysql->db.cancelled)) {
+        text_copy(mysql->db.error, sizeof mysql->db.error, "cancelled");
+        return RC_BACKEND_UNAVAILABLE;
+    }
+    unsigned connect_timeout, io_timeout;
+    if (!timeouts(mysql, &connect_timeout, &io_timeout)) {
+        text_copy(mysql->db.error, sizeof mysql->db.error, "no time left to connect");
+        return RC_BACKEND_UNAVAILABLE;
+    }
+    mysql->handle = mysql_init(NULL);
+    if (mysql->handle == NULL)
+        return RC_NO_MEMORY;
+    mysql_options(mysql->handle, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout);
+    mysql_options(mysql->handle, MYSQL_OPT_READ_TIMEOUT, &io_timeout);
+    mysql_options(mysql->handle, MYSQL_OPT_WRITE_TIMEOUT, &io_timeout);
+    mysql_options(mysql->handle, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    bool connected = mysql_dial(mysql->handle, mysql->url, until(mysql, io_timeout));
+    // A descriptor of our own: the library may close its own at any time, and the number be another
+    // connection's a moment later.
+    if (connected)
+        make_cancellable(mysql, fcntl(mysql->handle->net.fd, F_DUPFD_CLOEXEC, 0));
+    for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
+        connected = mysql_query(mysql->handle, session[i]) == 0;
+    if (connected) {
+        if (mysql->was_connected)
+            atomic_fetch_add(&mysql->db.store->reconnects, 1);
+        mysql->was_connected = true;
+        return RC_OK;
+    }
+    unsigned number = mysql_errno(mysql->handle);
+    (void)mysql_connection_failed(mysql);
+    add_remedy(mysql, number);
+    mysql_connection_drop(mysql);
+    return RC_BACKEND_UNAVAILABLE;
+}
+
+bool mysql_commit_is_uncertain(unsigned number)
+{
+    return number == ERROR_DURING_COMMIT || number == QUERY_INTERRUPTED;
+}
+
+// The client libraries take a timeout only when they connect.
+void mysql_connection_allow_long_statements(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    if (mysql->io_timeout_s != LONG_IO_TIMEOUT_S)
+        mysql_connection_drop(mysql);
+    mysql->was_connected = false; // nobody has lost it
+    mysql->io_timeout_s = LONG_IO_TIMEOUT_S;
+}
+
+void mysql_connection_limit_waits(struct db *db, int64_t limit_ms)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    mysql_connection_drop(mysql);
+    mysql->was_connected = false;
+    mysql->io_timeout_s = limit_ms <= 1000 ? 1 : (unsigned)((limit_ms + 999) / 1000);
+}
+
+void mysql_connection_set_deadline(struct db *db, int64_t deadline_ns)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    pthread_mutex_lock(&mysql->cancel_mutex);
+    mysql->deadline_ns = deadline_ns;
+    pthread_mutex_unlock(&mysql->cancel_mutex);
+}
+
+void mysql_connection_expire(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    pthread_mutex_lock(&mysql->cancel_mutex);
+    if (mysql->cancel_fd >= 0 && mysql->deadline_ns <= clock_now_ns())
+        shutdown(mysql->cancel_fd, SHUT_RDWR);
+    pthread_mutex_unlock(&mysql->cancel_mutex);
+}
+
+void mysql_connection_cancel(struct db *db)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    pthread_mutex_lock(&mysql->cancel_mutex);
+    if (mysql->cancel_fd >= 0)
+        shutdown(mysql->cancel_fd, SHUT_RDWR);
+    pthread_mutex_unlock(&mysql->cancel_mutex);
+}

@@ -1,0 +1,197 @@
+// The checks that the database can make by itself. Each is one query whose rows are the findings:
+// up to three names that say where, then what was expected and what was found.
+//
+// Limits are judged from limit_version on: a user with more coupons than the limit is a finding
+// only if the newest of them was issued after the limit came into force. A limit that was lowered
+// later takes nothing back, and a breach of an older limit is no longer told from what that one
+// allowed.
+//
+// What breaks it: a check that groups a whole table says nothing until it is done; the connection's
+// read timeout must allow for that.
+#include "store/reconcile/parts.h"
+
+#include "base/text.h"
+#include "store/db/db.h"
+
+#include <string.h>
+
+struct check {
+    const char *name;
+    const char *sentence;
+    const char *labels[3]; // what the names are, for `where`; NULL: not so many
+    const char *sql;       // TEXT(a ~ b) is a and b joined, see spell()
+};
+
+static const struct check checks[] = {
+    // ---- counters ----
+    {"counter-without-ledger",
+     "rows in the ledger, at least",
+     {""},
+     "SELECT k.name, NULL, NULL, 1, 0 FROM counter k"
+     " WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.counter = k.name)"},
+    {"counter-negative",
+     "what remains is at least",
+     {""},
+     "SELECT name, NULL, NULL, 0, remaining FROM counter WHERE remaining < 0"},
+    {"noun-without-counter",
+     "rows in counter",
+     {""},
+     "SELECT d.name, NULL, NULL, 1, 0 FROM ("
+     "SELECT TEXT('stock/' ~ sku) AS name FROM product"
+     " UNION ALL SELECT TEXT('coupon/' ~ campaign) FROM campaign"
+     " UNION ALL SELECT TEXT('lottery/' ~ lottery) FROM lottery"
+     " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize) d"
+     " LEFT JOIN counter k ON k.name = d.name WHERE k.name IS NULL"},
+
+    // ---- requests ----
+    {"request-duplicate",
+     "ledger rows of this request",
+     {"request", "leg"},
+     "SELECT request_key, leg, NULL, 1, COUNT(*) FROM ledger WHERE request_key IS NOT NULL"
+     " GROUP BY request_key, leg HAVING COUNT(*) > 1"},
+
+    // ---- coupons ----
+    {"coupon-count",
+     "coupons issued, against total - remaining",
+     {"campaign"},
+     "SELECT d.campaign, NULL, NULL, d.expected, d.found FROM ("
+     "SELECT c.campaign, c.total - k.remaining AS expected,"
+     " (SELECT COUNT(*) FROM coupon x WHERE x.campaign = c.campaign) AS found"
+     " FROM campaign c JOIN counter k ON k.name = TEXT('coupon/' ~ c.campaign)) d"
+     " WHERE d.expected <> d.found"},
+    {"coupon-limit",
+     "coupons of this user, at most",
+     {"campaign", "user"},
+     "SELECT x.campaign, x.user_id, NULL, MIN(c.per_user_limit), COUNT(*)"
+     " FROM coupon x LEFT JOIN campaign c ON c.campaign = x.campaign"
+     " GROUP BY x.campaign, x.user_id"
+     " HAVING COUNT(*) > MIN(c.per_user_limit) AND MAX(x.version) > MIN(c.limit_version)"},
+    {"coupon-slot-duplicate",
+     "coupons in this slot",
+     {"campaign", "user", "slot"},
+     "SELECT campaign, user_id, slot, 1, COUNT(*) FROM coupon"
+     " GROUP BY campaign, user_id, slot HAVING COUNT(*) > 1"},
+    {"coupon-code-duplicate",
+     "coupons with this code",
+     {"code"},
+     "SELECT code, NULL, NULL, 1, COUNT(*) FROM coupon GROUP BY code HAVING COUNT(*) > 1"},
+    {"coupon-without-ledger",
+     "ledger rows that issued this coupon",
+     {"campaign", "user", "version"},
+     "SELECT c.campaign, c.user_id, c.version, 1, 0 FROM coupon c LEFT JOIN ledger l"
+     " ON l.counter = TEXT('coupon/' ~ c.campaign) AND l.version = c.version"
+     " AND l.user_id = c.user_id AND l.reason = 'issue' WHERE l.counter IS NULL"},
+    // '0' is the character after '/': only the rows of coupon counters are read.
+    {"ledger-without-coupon",
+     "coupons that this ledger row issued",
+     {"", "user", "version"},
+     "SELECT l.counter, l.user_id, l.version, 1, 0 FROM ledger l LEFT JOIN coupon c"
+     " ON c.campaign = SUBSTR(l.counter, 8) AND c.user_id = l.user_id AND c.version = l.version"
+     " WHERE l.counter > 'coupon/' AND l.counter < 'coupon0' AND l.reason = 'issue'"
+     " AND c.campaign IS NULL"},
+
+    // ---- lotteries ----
+    {"lottery-sum",
+     "what remains, against the sum of its prizes",
+     {"lottery"},
+     "SELECT l.lottery, NULL, NULL, COALESCE(SUM(p.remaining), 0), MIN(k.remaining)"
+     " FROM lottery l JOIN counter k ON k.name = TEXT('lottery/' ~ l.lottery)"
+     " LEFT JOIN prize z ON z.lottery = l.lottery"
+     " LEFT JOIN counter p ON p.name = TEXT('prize/' ~ z.lottery ~ '/' ~ z.prize)"
+     " GROUP BY l.lottery HAVING COALESCE(SUM(p.remaining), 0) <> MIN(k.remaining)"},
+    {"prize-count",
+     "draws that won it, against quantity - remaining",
+     {"lottery", "prize"},
+     "SELECT p.lottery, p.prize, NULL, p.quantity - k.remaining, COALESCE(d.won, 0)"
+     " FROM prize p JOIN counter k ON k.name = TEXT('prize/' ~ p.lottery ~ '/' ~ p.prize)"
+     " LEFT JOIN (SELECT lottery, prize, COUNT(*) AS won FROM draw WHERE prize IS NOT NULL"
+     " GROUP BY lottery, prize) d ON d.lottery = p.lottery AND d.prize = p.prize"
+     " WHERE p.quantity - k.remaining <> COALESCE(d.won, 0)"},
+    {"draw-limit",
+     "draws of this user, at most",
+     {"lottery", "user"},
+     "SELECT x.lottery, x.user_id, NULL, MIN(l.draws_per_user), COUNT(*)"
+     " FROM draw x LEFT JOIN lottery l ON l.lottery = x.lottery GROUP BY x.lottery, x.user_id"
+     " HAVING COUNT(*) > MIN(l.draws_per_user) AND MAX(x.version) > MIN(l.limit_version)"},
+    {"draw-slot-duplicate",
+     "draws in this slot",
+     {"lottery", "user", "slot"},
+     "SELECT lottery, user_id, slot, 1, COUNT(*) FROM draw"
+     " GROUP BY lottery, user_id, slot HAVING COUNT(*) > 1"},
+    {"draw-without-ledger",
+     "ledger rows of this draw",
+     {"lottery", "user", "version"},
+     "SELECT d.lottery, d.user_id, d.version, 1, 0 FROM draw d LEFT JOIN ledger l"
+     " ON l.counter = TEXT('lottery/' ~ d.lottery) AND l.version = d.version"
+     " AND l.user_id = d.user_id AND l.reason = 'draw' WHERE l.counter IS NULL"},
+    {"draw-without-prize-leg",
+     "ledger rows that took the prize",
+     {"lottery", "user", "version"},
+     "SELECT d.lottery, d.user_id, d.version, 1, 0 FROM draw d JOIN ledger l"
+     " ON l.counter = TEXT('lottery/' ~ d.lottery) AND l.version = d.version"
+     " AND l.user_id = d.user_id AND l.reason = 'draw'"
+     " LEFT JOIN ledger w ON w.request_key = l.request_key AND w.leg = 1"
+     " AND w.counter = TEXT('prize/' ~ d.lottery ~ '/' ~ d.prize)"
+     " WHERE d.prize IS NOT NULL AND w.counter IS NULL"},
+    {"ledger-without-draw",
+     "draws that this ledger row made",
+     {"", "user", "version"},
+     "SELECT l.counter, l.user_id, l.version, 1, 0 FROM ledger l LEFT JOIN draw d"
+     " ON d.lottery = SUBSTR(l.counter, 9) AND d.user_id = l.user_id AND d.version = l.version"
+     " WHERE l.counter > 'lottery/' AND l.counter < 'lottery0' AND l.reason = 'draw'"
+     " AND d.lottery IS NULL"},
+};
+
+// Joining text: `||` is OR on MySQL, and CONCAT came to SQLite only with 3.44.
+static void spell(const char *sql, bool sqlite, struct buffer *out)
+{
+    for (const char *at = sql; *at != '\0'; at++) {
+        if (strncmp(at, "TEXT(", 5) == 0) {
+            buffer_append_text(out, sqlite ? "(" : "CONCAT(");
+            at += 4;
+        } else if (*at == '~') {
+            buffer_append_text(out, sqlite ? "||" : ",");
+        } else {
+            buffer_append(out, at, 1);
+        }
+    }
+}
+
+struct checking {
+    const struct check *check;
+    struct report *report;
+};
+
+static enum rc on_row(void *arg, const struct db_row *row)
+{
+    const struct checking *checking = arg;
+    const struct check *check = checking->check;
+    char where[192] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(check->labels) && check->labels[i] != NULL; i++) {
+        const char *gap = i == 0 ? "" : " ", *label = check->labels[i];
+        if (!text_format(where + used, sizeof where - used, "%s%s%s%s", gap, label,
+                         label[0] != '\0' ? " " : "", db_row_text(row, i)))
+            break;
+        used += strlen(where + used);
+    }
+    report_finding(checking->report, check->name, check->sentence, db_row_int(row, 3),
+                   db_row_int(row, 4), "%s", where);
+    return RC_OK;
+}
+
+enum rc reconcile_queries(struct db *db, struct report *report)
+{
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    for (size_t i = 0; i < ARRAY_LENGTH(checks); i++) {
+        struct checking checking = {&checks[i], report};
+        buffer_clear(&sql);
+        spell(checks[i].sql, db_is_sqlite(db), &sql);
+        if (sql.failed)
+            return RC_NO_MEMORY;
+        enum rc rc = db_query(db, sql.data, NULL, 0, on_row, &checking);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return RC_OK;
+}

@@ -1,0 +1,75 @@
+// Reconciliation: the shop's books against its shelves. One read-only snapshot, so that it may run
+// beside the service: every transaction is in it wholly or not at all.
+//
+// The ledger is walked once, row by row, in O(1) memory (reconcile_ledger.c); whatever relates
+// other tables is asked of the database (reconcile_queries.c). One cause is named once where that
+// can be told: a row that breaks the chain is not blamed again for each row after it.
+//
+// What breaks it: a snapshot holds back the database's clean-up of old versions for as long as it
+// runs; on a very large ledger let it run when little is sold.
+#include "store/reconcile/reconcile.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "store/db/db.h"
+#include "store/reconcile/parts.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+void report_finding(struct report *report, const char *check, const char *sentence,
+                    int64_t expected, int64_t found, const char *where, ...)
+{
+    struct finding finding = {.check = check, .expected = expected, .found = found};
+    va_list arguments;
+    va_start(arguments, where);
+    vsnprintf(finding.where, sizeof finding.where, where, arguments);
+    va_end(arguments);
+    text_format(finding.what, sizeof finding.what,
+                "%s: expected %" PRId64 ", found %" PRId64 " (%+" PRId64 ")", sentence, expected,
+                found, found - expected);
+    report->summary.findings++;
+    report->on_finding(report->arg, &finding);
+}
+
+static enum rc keep_summary(void *arg, const struct db_row *row)
+{
+    struct reconciliation *summary = arg;
+    summary->counters = db_row_int(row, 0);
+    summary->coupons = db_row_int(row, 1);
+    summary->draws = db_row_int(row, 2);
+    summary->started_at_ms = db_row_int(row, 3);
+    return RC_OK;
+}
+
+static enum rc count_rows(struct db *db, struct report *report)
+{
+    char sql[256];
+    text_format(sql, sizeof sql,
+                "SELECT (SELECT COUNT(*) FROM counter), (SELECT COUNT(*) FROM coupon),"
+                " (SELECT COUNT(*) FROM draw), %s",
+                db_now_ms_sql(db));
+    return db_query(db, sql, NULL, 0, keep_summary, &report->summary);
+}
+
+enum rc reconcile_run(struct db *db, void (*on_finding)(void *arg, const struct finding *finding),
+                      void *arg, struct reconciliation *ret_summary)
+{
+    struct report report = {.on_finding = on_finding, .arg = arg};
+    int64_t started_ns = clock_now_ns();
+    db_allow_long_statements(db);
+    enum rc rc = db_begin(db, DB_BEGIN_SNAPSHOT);
+    if (rc == RC_OK)
+        rc = count_rows(db, &report);
+    if (rc == RC_OK)
+        rc = reconcile_ledger(db, &report);
+    if (rc == RC_OK)
+        rc = reconcile_queries(db, &report);
+    db_rollback(db); // nothing was written
+    if (rc != RC_OK)
+        return rc;
+    report.summary.took_ms = (clock_now_ns() - started_ns) / NS_PER_MS;
+    *ret_summary = report.summary;
+    return RC_OK;
+}

@@ -1,0 +1,193 @@
+// A campaign is its limits; the counter coupon/CAMPAIGN counts what may still be issued, and every
+// coupon carries the counter's version that issued it. The counter's row lock is the campaign's
+// lock. limit_version remembers since when the per-user limit is what it is: reconciliation must
+// not blame coupons that an older limit allowed.
+#include "store/tables/campaign.h"
+
+#include "base/text.h"
+#include "store/db/db.h"
+#include "store/tables/admin.h"
+#include "store/tables/usage.h"
+
+struct definition {
+    bool found;
+    int64_t total, per_user_limit, limit_version;
+};
+
+static enum rc keep_definition(void *arg, const struct db_row *row)
+{
+    *(struct definition *)arg =
+        (struct definition){true, db_row_int(row, 0), db_row_int(row, 1), db_row_int(row, 2)};
+    return RC_OK;
+}
+
+static enum rc load_definition(struct db *db, const char *campaign, struct definition *ret)
+{
+    struct db_value param = db_text(campaign);
+    *ret = (struct definition){.found = false};
+    return db_query(db,
+                    "SELECT total, per_user_limit, limit_version FROM campaign WHERE campaign = ?",
+                    &param, 1, keep_definition, ret);
+}
+
+static enum rc insert_definition(struct db *db, const struct campaign *put, int64_t limit_version)
+{
+    struct db_value values[] = {db_text(put->campaign), db_int(put->total),
+                                db_int(put->per_user_limit), db_int(limit_version)};
+    return db_insert(db, "campaign (campaign, total, per_user_limit, limit_version)",
+                     ARRAY_LENGTH(values), values, 1);
+}
+
+static enum rc update_definition(struct db *db, const struct campaign *put, int64_t limit_version)
+{
+    struct db_value values[] = {db_int(put->total), db_int(put->per_user_limit),
+                                db_int(limit_version), db_text(put->campaign)};
+    return db_exec(db,
+                   "UPDATE campaign SET total = ?, per_user_limit = ?, limit_version = ?"
+                   " WHERE campaign = ?",
+                   values, ARRAY_LENGTH(values), NULL);
+}
+
+struct put {
+    const struct campaign *campaign;
+    bool created;
+    struct campaign result;
+};
+
+static enum rc put_over(struct db *db, const struct put *put, const struct definition *old,
+                        struct counter *counter, int64_t now_ms)
+{
+    const struct campaign *campaign = put->campaign;
+    int64_t issued = old->found ? old->total - counter->remaining : 0;
+    bool same_limit = old->found && old->per_user_limit == campaign->per_user_limit;
+    if (campaign->total < issued)
+        return RC_INVALID_FIELD;
+    if (same_limit && old->total == campaign->total)
+        return RC_OK;
+    enum rc rc = admin_set_counter(db, counter, campaign->total - issued, now_ms);
+    if (rc != RC_OK)
+        return rc;
+    int64_t limit_version = same_limit ? old->limit_version : counter->version;
+    return old->found ? update_definition(db, campaign, limit_version)
+                      : insert_definition(db, campaign, limit_version);
+}
+
+static enum rc put_once(struct db *db, void *arg)
+{
+    struct put *put = arg;
+    struct counter counter;
+    struct definition old;
+    int64_t now_ms;
+    text_format(counter.name, sizeof counter.name, "coupon/%s", put->campaign->campaign);
+    enum rc rc = admin_lock_counter(db, &counter, &now_ms);
+    if (rc == RC_OK)
+        rc = load_definition(db, put->campaign->campaign, &old);
+    if (rc == RC_OK)
+        rc = put_over(db, put, &old, &counter, now_ms);
+    if (rc != RC_OK)
+        return rc;
+    put->created = !old.found;
+    put->result = *put->campaign;
+    put->result.remaining = counter.remaining;
+    put->result.version = counter.version;
+    return RC_OK;
+}
+
+enum rc campaign_put(struct db *db, const struct campaign *put, bool *ret_created,
+                     struct campaign *ret_campaign)
+{
+    struct put state = {.campaign = put};
+    enum rc rc = admin_transaction(db, put_once, &state);
+    if (rc != RC_OK)
+        return rc;
+    *ret_created = state.created;
+    *ret_campaign = state.result;
+    return RC_OK;
+}
+
+static enum rc keep_campaign(void *arg, const struct db_row *row)
+{
+    struct campaign *campaign = arg;
+    campaign->total = db_row_int(row, 0);
+    campaign->per_user_limit = db_row_int(row, 1);
+    campaign->remaining = db_row_int(row, 2);
+    campaign->version = db_row_int(row, 3);
+    return RC_OK;
+}
+
+enum rc campaign_get(struct db *db, const char *campaign, struct campaign *ret_campaign)
+{
+    struct campaign found = {.version = 0};
+    char counter[COUNTER_NAME_MAX + 1];
+    if (!text_copy(found.campaign, sizeof found.campaign, campaign))
+        return RC_NOT_FOUND;
+    text_format(counter, sizeof counter, "coupon/%s", campaign);
+    struct db_value params[] = {db_text(counter), db_text(campaign)};
+    enum rc rc = db_query(db,
+                          "SELECT p.total, p.per_user_limit, c.remaining, c.version FROM campaign p"
+                          " JOIN counter c ON c.name = ? WHERE p.campaign = ?",
+                          params, ARRAY_LENGTH(params), keep_campaign, &found);
+    if (rc != RC_OK)
+        return rc;
+    if (found.version == 0)
+        return RC_NOT_FOUND;
+    *ret_campaign = found;
+    return RC_OK;
+}
+
+#define COUPON_COLUMNS 6
+
+enum rc coupon_insert(struct db *db, const struct coupon *coupons, size_t n)
+{
+    if (n == 0)
+        return RC_OK;
+    struct db_value *values CLEANUP(free_memory) = calloc(n * COUPON_COLUMNS, sizeof *values);
+    if (values == NULL)
+        return RC_NO_MEMORY;
+    struct db_value *at = values;
+    for (size_t i = 0; i < n; i++) {
+        *at++ = db_text(coupons[i].campaign);
+        *at++ = db_text(coupons[i].user_id);
+        *at++ = db_int(coupons[i].slot);
+        *at++ = db_text(coupons[i].code);
+        *at++ = db_int(coupons[i].version);
+        *at++ = db_int(coupons[i].created_at_ms);
+    }
+    return db_insert(db, "coupon (campaign, user_id, slot, code, version, created_at)",
+                     COUPON_COLUMNS, values, n);
+}
+
+enum rc coupon_count(struct db *db, const char *campaign, const char *const *users, size_t n,
+                     int64_t *ret_used)
+{
+    return usage_count(db, "coupon", "campaign", campaign, users, n, ret_used);
+}
+
+static enum rc keep_coupon(void *arg, const struct db_row *row)
+{
+    struct coupon *coupon = arg;
+    text_copy(coupon->code, sizeof coupon->code, db_row_text(row, 0));
+    text_copy(coupon->campaign, sizeof coupon->campaign, db_row_text(row, 1));
+    text_copy(coupon->user_id, sizeof coupon->user_id, db_row_text(row, 2));
+    coupon->slot = db_row_int(row, 3);
+    coupon->version = db_row_int(row, 4);
+    coupon->created_at_ms = db_row_int(row, 5);
+    return RC_OK;
+}
+
+enum rc coupon_find(struct db *db, const char *campaign, const char *user_id, int64_t version,
+                    struct coupon *ret_coupon)
+{
+    struct coupon found = {.version = 0};
+    struct db_value params[] = {db_text(campaign), db_text(user_id), db_int(version)};
+    enum rc rc = db_query(db,
+                          "SELECT code, campaign, user_id, slot, version, created_at FROM coupon"
+                          " WHERE campaign = ? AND user_id = ? AND version = ?",
+                          params, ARRAY_LENGTH(params), keep_coupon, &found);
+    if (rc != RC_OK)
+        return rc;
+    if (found.version == 0)
+        return RC_NOT_FOUND;
+    *ret_coupon = found;
+    return RC_OK;
+}

@@ -1,0 +1,101 @@
+// On MySQL the price is the round trip: users are asked for in lists. On SQLite it is preparing a
+// statement: one is kept and run for each user.
+#include "store/tables/usage.h"
+
+#include "base/text.h"
+#include "store/db/db.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LIST_MAX 256
+
+struct place {
+    const char *user;
+    int64_t *used;
+};
+
+struct list {
+    struct place places[LIST_MAX]; // sorted by user
+    size_t n;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    return strcmp(((const struct place *)a)->user, ((const struct place *)b)->user);
+}
+
+static enum rc on_user(void *arg, const struct db_row *row)
+{
+    struct list *list = arg;
+    struct place key = {.user = db_row_text(row, 0)};
+    struct place *place =
+        bsearch(&key, list->places, list->n, sizeof *list->places, compare_places);
+    if (place == NULL)
+        return RC_INTERNAL;
+    *place->used = db_row_int(row, 1);
+    return RC_OK;
+}
+
+static enum rc count_list(struct db *db, const char *table, const char *noun, const char *id,
+                          struct list *list)
+{
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    struct db_value params[1 + LIST_MAX] = {db_text(id)};
+    buffer_format(&sql, "SELECT user_id, COUNT(*) FROM %s WHERE %s = ? AND user_id IN (", table,
+                  noun);
+    for (size_t i = 0; i < list->n; i++) {
+        buffer_append_text(&sql, i == 0 ? "?" : ",?");
+        params[1 + i] = db_text(list->places[i].user);
+    }
+    buffer_append_text(&sql, ") GROUP BY user_id");
+    if (sql.failed)
+        return RC_NO_MEMORY;
+    qsort(list->places, list->n, sizeof *list->places, compare_places);
+    return db_query(db, sql.data, params, 1 + list->n, on_user, list);
+}
+
+static enum rc count_in_lists(struct db *db, const char *table, const char *noun, const char *id,
+                              const char *const *users, size_t n, int64_t *ret_used)
+{
+    struct list list;
+    for (size_t from = 0; from < n; from += list.n) {
+        list.n = n - from < LIST_MAX ? n - from : LIST_MAX;
+        for (size_t i = 0; i < list.n; i++)
+            list.places[i] = (struct place){users[from + i], &ret_used[from + i]};
+        enum rc rc = count_list(db, table, noun, id, &list);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return RC_OK;
+}
+
+static enum rc keep_count(void *arg, const struct db_row *row)
+{
+    *(int64_t *)arg = db_row_int(row, 0);
+    return RC_OK;
+}
+
+static enum rc count_each(struct db *db, const char *table, const char *noun, const char *id,
+                          const char *const *users, size_t n, int64_t *ret_used)
+{
+    char sql[128];
+    text_format(sql, sizeof sql, "SELECT COUNT(*) FROM %s WHERE %s = ? AND user_id = ?", table,
+                noun);
+    for (size_t i = 0; i < n; i++) {
+        struct db_value params[] = {db_text(id), db_text(users[i])};
+        enum rc rc = db_query(db, sql, params, ARRAY_LENGTH(params), keep_count, &ret_used[i]);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return RC_OK;
+}
+
+enum rc usage_count(struct db *db, const char *table, const char *noun, const char *id,
+                    const char *const *users, size_t n, int64_t *ret_used)
+{
+    for (size_t i = 0; i < n; i++)
+        ret_used[i] = 0;
+    return db_is_sqlite(db) ? count_each(db, table, noun, id, users, n, ret_used)
+                            : count_in_lists(db, table, noun, id, users, n, ret_used);
+}
