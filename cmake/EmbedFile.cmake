@@ -1,10 +1,14 @@
-# Turns a file into a C array, so that the program needs no files beside it.
+# Turns a file, or several joined, into a C array, so that the program needs no files beside it.
 #
 #   cmake -D INPUT=… -D OUTPUT=….c -D SYMBOL=embedded_name -D HEADER=http/api/embedded.h -P EmbedFile.cmake
 #
 # Defines `const char SYMBOL[]`, terminated, and `const size_t SYMBOL_length` without the terminator.
 
-file(READ "${INPUT}" bytes HEX)
+set(bytes "")
+foreach(file IN LISTS INPUT)
+  file(READ "${file}" part HEX)
+  string(APPEND bytes "${part}")
+endforeach()
 string(LENGTH "${bytes}" digits)
 math(EXPR length "${digits} / 2")
 # Sixteen bytes a line; as character constants they are right whether char is signed or not.

@@ -86,9 +86,10 @@ static enum rc redis_lock_open(const struct guard_settings *settings, struct gua
                                char *ret_why)
 {
     if (settings->redis == NULL || settings->redis[0] == '\0') {
-        text_copy(ret_why, GUARD_ERROR_MAX,
-                  "redis-lock needs the setting redis (host:port of a Redis server, or of several "
-                  "with commas between)");
+        text_copy(
+            ret_why, GUARD_ERROR_MAX,
+            "redis-lock needs the setting redis (host:port of one Redis server, or of several "
+            "separated by commas)");
         return RC_USAGE;
     }
     struct redis_lock *self = calloc(1, sizeof *self);
@@ -108,8 +109,8 @@ static enum rc redis_lock_open(const struct guard_settings *settings, struct gua
     return RC_OK;
 }
 
-// A question that got no answer may still be carried out, even later. Tell Redis that this owner
-// has given up; without an answer to that either, it is told again later.
+// A script without a reply may still run, even later. Tells Redis that this owner has given up; if
+// that gets no reply either, the withdrawals retry it in the background.
 static void abandon(struct redis_lock *self, struct redis_claim *claim, int64_t limit_ns)
 {
     int64_t most_ns = clock_now_ns() + ABANDON_NS;
@@ -117,30 +118,30 @@ static void abandon(struct redis_lock *self, struct redis_claim *claim, int64_t 
     redis_withdraw(self->withdrawals, claim, true);
 }
 
-// Takes ownership of the tenure where it fails.
+// Takes ownership of the tenure unless it returns RC_OK.
 static enum rc spin(struct redis_lock *self, struct redis_tenure *tenure, int64_t limit_ns)
 {
     bool wait = strcmp(self->settings->lock_wait, "fail") != 0;
-    struct redis_wish wish = {.tokens = 1, .channel = ""};
+    struct redis_attempt attempt = {.n_tokens = 1, .channel = ""};
     struct backoff backoff = {limit_ns, 0};
-    for (bool met = false;; met = true) {
-        struct redis_grip grip;
+    for (bool answered = false;; answered = true) {
+        struct redis_result result;
         int64_t left_ns = limit_ns - clock_now_ns();
-        // A quarter of the time is kept back for abandon.
-        enum rc rc =
-            redis_claim_acquire(self->masters, tenure->claim, &wish, limit_ns - left_ns / 4, &grip);
-        if (rc == RC_OK && grip.token > 0) {
-            redis_tenure_begin(tenure, grip.token, 1, grip.expires_ns);
+        // A quarter of the time is reserved for abandon.
+        enum rc rc = redis_claim_acquire(self->masters, tenure->claim, &attempt,
+                                         limit_ns - left_ns / 4, &result);
+        if (rc == RC_OK && result.token > 0) {
+            redis_tenure_begin(tenure, result.token, 1, result.expires_ns);
             return RC_OK;
         }
         if (rc == RC_OK && wait && backoff_sleep(&backoff))
             continue;
-        if (rc != RC_OK || tenure->claim->had != 0)
+        if (rc != RC_OK || tenure->claim->granted != 0)
             abandon(self, redis_tenure_end(tenure), limit_ns);
         else
             redis_tenure_free(tenure);
-        bool hurried = met && left_ns < REDIS_HURRY_NS;
-        return rc == RC_OK || (rc == RC_BACKEND_UNAVAILABLE && hurried) ? RC_LOCK_BUSY : rc;
+        bool inconclusive = answered && left_ns < REDIS_SHORT_TIMEOUT_NS;
+        return rc == RC_OK || (rc == RC_BACKEND_UNAVAILABLE && inconclusive) ? RC_LOCK_BUSY : rc;
     }
 }
 
@@ -182,12 +183,13 @@ static enum rc redis_lock_leave(struct guard *guard, struct db *db, struct guard
     struct redis_tenure *tenure = hold->state;
     hold->state = NULL;
     int64_t now_ns = clock_now_ns();
-    if (self->queue != NULL && redis_queue_pass(self->queue, tenure, now_ns < hold->expires_ns))
+    if (self->queue != NULL &&
+        redis_queue_hand_over(self->queue, tenure, now_ns < hold->expires_ns))
         return RC_OK;
     enum rc rc =
         redis_claim_release(self->masters, tenure->claim, hold->expires_ns, now_ns + RELEASE_NS);
-    struct redis_claim *claim =
-        self->queue != NULL ? redis_queue_left(self->queue, tenure) : redis_tenure_end(tenure);
+    struct redis_claim *claim = self->queue != NULL ? redis_queue_end_tenure(self->queue, tenure)
+                                                    : redis_tenure_end(tenure);
     redis_withdraw(self->withdrawals, claim, false);
     return rc;
 }
@@ -198,13 +200,13 @@ static enum rc redis_lock_lift(struct guard *guard, struct db *db, struct guard_
     (void)db;
     struct redis_lock *self = of(guard);
     struct redis_tenure *tenure = hold->state;
-    uint64_t token, tokens = self->queue != NULL ? REDIS_QUEUE_TURNS : 1;
-    enum rc rc = redis_claim_lift(self->masters, tenure->claim, floor, (int64_t)tokens,
+    uint64_t token, n_tokens = self->queue != NULL ? REDIS_QUEUE_TURNS : 1;
+    enum rc rc = redis_claim_lift(self->masters, tenure->claim, floor, (int64_t)n_tokens,
                                   clock_now_ns() + RELEASE_NS, &token);
     if (rc != RC_OK)
         return rc;
     tenure->token = token;
-    tenure->tokens = tokens;
+    tenure->n_tokens = n_tokens;
     hold->token = redis_tenure_token(tenure);
     return RC_OK;
 }
