@@ -1,16 +1,16 @@
 // A lock on one Redis master, or on a majority of independent masters (Redlock).
 //
-// The lock is acquired when a majority has granted it and its validity has not ended. The validity is
-// the lease, less the time that the attempt took, less what the clocks may drift apart meanwhile.
-// With one master the majority is that master. No drift is taken off then: both sides measure the
-// same short time, and ours starts first.
+// The lock is acquired when a majority has granted it and its validity has not ended. The validity
+// is the lease, less the time that the attempt took, less what the clocks may drift apart
+// meanwhile. With one master the majority is that master. No drift is taken off then: both sides
+// measure the same short time, and ours starts first.
 //
-// Fencing tokens rise across a majority. Each master counts its own. The token is the highest of the
-// answers. Before the lock counts as acquired, every counter below the token is raised to it, until a
-// majority has it. Proof that tokens rise from holder to holder: let H with token t hold the lock
-// before K. Their majorities have a master M in common. M raised its counter to t only while H held
-// the lock there (the script checks), and granted the lock to K only after that. So M's answer to K
-// is above t, and so is the highest answer.
+// Fencing tokens rise across a majority. Each master counts its own. The token is the highest of
+// the answers. Before the lock counts as acquired, every counter below the token is raised to it,
+// until a majority has it. Proof that tokens rise from holder to holder: let H with token t hold
+// the lock before K. Their majorities have a master M in common. M raised its counter to t only
+// while H held the lock there (the script checks), and granted the lock to K only after that. So
+// M's answer to K is above t, and so is the highest answer.
 //
 // What breaks it: the proof relies on M's memory. If M restarts empty while H holds the lock, K may
 // get a majority too, with a token below t. Then the row version in the database decides, and K's
@@ -102,7 +102,8 @@ static int64_t expiry(const struct redis_masters *masters, const struct redis_cl
     return begun_ns + ttl_ns - drift_ns;
 }
 
-// Releases what a minority granted at once; else competing owners would block each other's majority.
+// Releases what a minority granted at once; else competing owners would block each other's
+// majority.
 static void release_minority(struct redis_masters *masters, struct redis_claim *claim, unsigned yes,
                              int64_t limit_ns)
 {

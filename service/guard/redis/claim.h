@@ -53,8 +53,8 @@ MUST_CHECK enum rc redis_claim_acquire(struct redis_masters *masters, struct red
                                        const struct redis_attempt *attempt, int64_t limit_ns,
                                        struct redis_result *ret_result);
 
-// RC_LOCK_LOST: the lock was lost. RC_BACKEND_UNAVAILABLE: no majority answered. `expires_ns` is the
-// end of the lease; it distinguishes a repeated release from a lost lock. In every case
+// RC_LOCK_LOST: the lock was lost. RC_BACKEND_UNAVAILABLE: no majority answered. `expires_ns` is
+// the end of the lease; it distinguishes a repeated release from a lost lock. In every case
 // claim->unsettled are the masters without an answer: abandon the claim there.
 MUST_CHECK enum rc redis_claim_release(struct redis_masters *masters, struct redis_claim *claim,
                                        int64_t expires_ns, int64_t limit_ns);

@@ -1,9 +1,9 @@
 // A pool of connections to one Redis server, and the scripts in flight on them.
 //
 // EVALSHA saves sending a script's source each time. The server forgets scripts when it restarts or
-// on SCRIPT FLUSH, so NOSCRIPT is answered with EVAL. The handshake of a new connection (AUTH, SELECT
-// and SCRIPT LOAD, which returns the scripts' hashes) is pipelined with the first script and costs no
-// round trip.
+// on SCRIPT FLUSH, so NOSCRIPT is answered with EVAL. The handshake of a new connection (AUTH,
+// SELECT and SCRIPT LOAD, which returns the scripts' hashes) is pipelined with the first script and
+// costs no round trip.
 #include "guard/redis/client.h"
 
 #include "base/clock.h"

@@ -1,7 +1,7 @@
 // Parses the address of a Redis server and connects to it.
 //
-// Every reconnect goes through redis_connect, which logs in and sets the timeouts again: hiredis' own
-// redisReconnect forgets both. AUTH and SELECT are pipelined with the first command.
+// Every reconnect goes through redis_connect, which logs in and sets the timeouts again: hiredis'
+// own redisReconnect forgets both. AUTH and SELECT are pipelined with the first command.
 #include "guard/redis/connection.h"
 
 #include "base/clock.h"

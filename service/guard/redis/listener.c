@@ -1,12 +1,12 @@
 // Listens on one Redis channel and wakes the waiters whose locks were granted.
 //
-// One thread sleeps in poll(2) on the connection and on an eventfd that stops it. It starts when the
-// first waiter has to wait. An idle connection is checked with PING, because a network that drops
-// packets reports no error. While there is no connection the channel is "": no waiter queues in
-// Redis, and every waiter spins.
+// One thread sleeps in poll(2) on the connection and on an eventfd that stops it. It starts when
+// the first waiter has to wait. An idle connection is checked with PING, because a network that
+// drops packets reports no error. While there is no connection the channel is "": no waiter queues
+// in Redis, and every waiter spins.
 //
-// What breaks it: a server that refuses SUBSCRIBE. The listener logs that once and retries for ever;
-// until it succeeds the waiters spin.
+// What breaks it: a server that refuses SUBSCRIBE. The listener logs that once and retries for
+// ever; until it succeeds the waiters spin.
 #include "guard/redis/listener.h"
 
 #include "base/clock.h"
@@ -63,8 +63,8 @@ static bool cut_number(char *text, int64_t *ret_number)
     return true;
 }
 
-// The message is "OWNER ATTEMPT TOKEN". A grant without a registered waiter is dropped: the waiter is
-// abandoning its claim, which frees the lock.
+// The message is "OWNER ATTEMPT TOKEN". A grant without a registered waiter is dropped: the waiter
+// is abandoning its claim, which frees the lock.
 static void deliver(struct redis_listener *listener, char *message)
 {
     int64_t token, attempt;

@@ -31,8 +31,8 @@ MUST_CHECK enum rc redis_listener_new(const struct redis_address *address,
                                       struct redis_listener **ret_listener);
 void redis_listener_free(struct redis_listener *listener); // no waiter may be left; NULL is fine
 
-// The channel on which grants are to be announced; "" while it is not subscribed. `start` starts the
-// thread if it does not run yet. Any thread.
+// The channel on which grants are to be announced; "" while it is not subscribed. `start` starts
+// the thread if it does not run yet. Any thread.
 const char *redis_listener_channel(struct redis_listener *listener, bool start);
 
 // How many times the connection was lost and replaced. Any thread.

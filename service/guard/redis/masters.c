@@ -2,8 +2,9 @@
 //
 // A dead master must not slow the others down. The script is sent to all masters before the first
 // reply is read, and each of several masters has a short timeout. A master that failed is left out
-// for a moment. Connecting blocks, so a connection attempt may use no more than a share of the time:
-// the masters after it have not been sent the script yet. A single master may use all the time.
+// for a moment. Connecting blocks, so a connection attempt may use no more than a share of the
+// time: the masters after it have not been sent the script yet. A single master may use all the
+// time.
 #include "guard/redis/masters.h"
 
 #include "base/clock.h"

@@ -1,20 +1,20 @@
 // The waiters of this process for locks in Redis: one local queue for each set of keys.
 //
 // A local queue is free (not in the table), acquiring (its first waiter is on the way to Redis) or
-// held (it has a tenure). The lock is a lease: if it expires before the holder has left, the head of
-// the local queue stops waiting for the holder and acquires for itself. The late holder's tenure then
-// belongs to no queue, and releasing it frees nothing of the next owner's.
+// held (it has a tenure). The lock is a lease: if it expires before the holder has left, the head
+// of the local queue stops waiting for the holder and acquires for itself. The late holder's tenure
+// then belongs to no queue, and releasing it frees nothing of the next owner's.
 //
 // No wake-up is lost. A waiter registers with the listener before the attempt that puts it into the
 // queue in Redis, so a grant finds it however early it comes. A message may still be lost: the
-// connection breaks, or Redis restarts. So the waiter tries again when the connection breaks and when
-// it is back, when the lease of the lock in the way must have ended, and at the latest after a third
-// of a lease or a second. Such an attempt also keeps the place in the queue, and it finds a grant
-// whose message was lost, because the lock is ours then. The lease of a granted lock is counted from
-// the last answered attempt; the grant came later, so the lock is ours for longer.
+// connection breaks, or Redis restarts. So the waiter tries again when the connection breaks and
+// when it is back, when the lease of the lock in the way must have ended, and at the latest after a
+// third of a lease or a second. Such an attempt also keeps the place in the queue, and it finds a
+// grant whose message was lost, because the lock is ours then. The lease of a granted lock is
+// counted from the last answered attempt; the grant came later, so the lock is ours for longer.
 //
-// The head of the local queue spins while the listener is not subscribed (not yet, or its connection
-// is down), and always with several masters, which have no queue in common.
+// The head of the local queue spins while the listener is not subscribed (not yet, or its
+// connection is down), and always with several masters, which have no queue in common.
 #include "guard/redis/queue.h"
 
 #include "base/clock.h"

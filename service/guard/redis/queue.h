@@ -1,8 +1,8 @@
-// Waiting for locks in Redis with lock.wait = notify: first in this process's own queue, then in the
-// queue in Redis.
+// Waiting for locks in Redis with lock.wait = notify: first in this process's own queue, then in
+// the queue in Redis.
 //
-// One local queue stands for one set of keys. Only its head goes to Redis. The process that holds the
-// locks hands them from waiter to waiter for a while, without a round trip.
+// One local queue stands for one set of keys. Only its head goes to Redis. The process that holds
+// the locks hands them from waiter to waiter for a while, without a round trip.
 #pragma once
 
 #include "base/cleanup.h"
@@ -52,8 +52,8 @@ MUST_CHECK enum rc redis_queue_new(const struct guard_settings *settings,
                                    struct redis_queue **ret_queue);
 void redis_queue_free(struct redis_queue *self); // no thread may be in it; NULL is fine
 
-// RC_OK: the caller holds *ret_tenure and takes its next token. `name` becomes the owner if a new one
-// is needed. RC_LOCK_BUSY, RC_BACKEND_UNAVAILABLE: nothing is left behind. Any thread.
+// RC_OK: the caller holds *ret_tenure and takes its next token. `name` becomes the owner if a new
+// one is needed. RC_LOCK_BUSY, RC_BACKEND_UNAVAILABLE: nothing is left behind. Any thread.
 MUST_CHECK enum rc redis_queue_enter(struct redis_queue *self, const char *const *keys, size_t n,
                                      const char *name, int64_t limit_ns,
                                      struct redis_tenure **ret_tenure);

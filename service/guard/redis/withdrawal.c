@@ -1,13 +1,13 @@
 // Background retries of releases that a Redis master did not acknowledge.
 //
 // A release without a reply may never have arrived. The lock would then keep every other owner out
-// until its lease ends. So one thread retries until the master answers, on whatever connection works
-// by then: the silent one was closed. The script deletes only what this owner holds, and an owner's
-// name is never used again, so a retry does no harm however late it runs.
+// until its lease ends. So one thread retries until the master answers, on whatever connection
+// works by then: the silent one was closed. The script deletes only what this owner holds, and an
+// owner's name is never used again, so a retry does no harm however late it runs.
 //
 // After a lease there is nothing left to free, except by an acquire that ran even later; that lease
-// then ends the lock. So it does for claims beyond the limit of pending ones. A master that does not
-// answer is skipped for the rest of the round.
+// then ends the lock. So it does for claims beyond the limit of pending ones. A master that does
+// not answer is skipped for the rest of the round.
 #include "guard/redis/withdrawal.h"
 
 #include "base/clock.h"
