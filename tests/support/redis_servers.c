@@ -1,4 +1,4 @@
-// A server is one's own child; it dies with the test program that started it, however that ends.
+// Each server is a child of the test program and dies with it, however the program ends.
 #include "redis_servers.h"
 
 #include "base/clock.h"
