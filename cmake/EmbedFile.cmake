@@ -1,8 +1,9 @@
-# Turns a file, or several joined, into a C array, so that the program needs no files beside it.
+# Turns a file into a C array, so that the program needs no files beside it.
 #
 #   cmake -D INPUT=… -D OUTPUT=….c -D SYMBOL=embedded_name -D HEADER=http/api/embedded.h -P EmbedFile.cmake
 #
 # Defines `const char SYMBOL[]`, terminated, and `const size_t SYMBOL_length` without the terminator.
+# INPUT may be a list "A;B"; the files are joined.
 
 set(bytes "")
 foreach(file IN LISTS INPUT)

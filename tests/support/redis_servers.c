@@ -1,4 +1,5 @@
-// Each server is a child of the test program and dies with it, however the program ends.
+// Private Redis servers. Each is a child process that dies with the test program, however that
+// ends.
 #include "redis_servers.h"
 
 #include "base/clock.h"

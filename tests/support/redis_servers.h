@@ -1,4 +1,4 @@
-// Redis servers that belong to one test, on free loopback ports, to be killed, paused and emptied.
+// Private Redis servers on free ports of loopback, which a test can kill, stop and empty.
 #pragma once
 
 #include <stddef.h>
@@ -13,21 +13,21 @@ struct redis_servers {
     char addresses[REDIS_SERVERS_MAX * 24]; // separated by commas, as in the setting `redis`
 };
 
-// Starts the servers and waits until they answer; fails the test if they do not. They write nothing
-// to disk.
+// Starts n servers, which keep nothing on disk, and waits until they answer; fails the test if one
+// does not.
 void redis_servers_start(struct redis_servers *servers, size_t n);
 void redis_servers_stop(struct redis_servers *servers);
 
 void redis_server_kill(struct redis_servers *servers, size_t i);
-// Restarts it on its old port, empty.
+// Starts it empty, on its old port.
 void redis_server_restart(struct redis_servers *servers, size_t i);
-// It neither reads nor answers, but its connections stay open.
+// Stops it with SIGSTOP: it neither reads nor answers, but its connections stay open.
 void redis_server_pause(struct redis_servers *servers, size_t i);
 void redis_server_resume(struct redis_servers *servers, size_t i);
 
-// Runs a command and returns its reply as a number (1 for OK, 0 for nil). Blanks in the format
-// separate the words, blanks in the values do not: see redisCommand. Fails the test on an error.
+// Sends a command. Returns its answer as a number (1 for OK, 0 for nil). Blanks in the format
+// separate words, blanks in the values do not: see redisCommand. Fails the test on an error.
 long long redis_tell(int port, const char *format, ...) __attribute__((format(printf, 2, 3)));
-// The same, with the reply as text.
+// The same, with the answer as text.
 void redis_read(int port, char *ret_text, size_t size, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
