@@ -1,5 +1,6 @@
-// The waiters of this process for locks in Redis: one local queue for each set of keys.
+// The queues of this process's waiters for locks in Redis, one for each set of keys.
 //
+// Without them every waiting thread would ask Redis for itself, and each hold would cost two scripts.
 // A local queue is free (not in the table), acquiring (its first waiter is on the way to Redis) or
 // held (it has a tenure). The lock is a lease: if it expires before the holder has left, the head
 // of the local queue stops waiting for the holder and acquires for itself. The late holder's tenure

@@ -25,7 +25,7 @@ extern const struct strategy strategy_conditional;
 
 const struct strategy strategy_conditional = {
     .name = "conditional",
-    .summary = "The update itself checks that enough is left: no lock, no retry. The default.",
+    .summary = "The update itself checks that enough is left: no lock, no retry.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_CONDITIONAL,
 };
