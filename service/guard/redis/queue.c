@@ -1,10 +1,12 @@
 // The queues of this process's waiters for locks in Redis, one for each set of keys.
 //
 // Without them every waiting thread would ask Redis for itself, and each hold would cost two
-// scripts. A local queue is free (not in the table), acquiring (its first waiter is on the way to
-// Redis) or held (it has a tenure). The lock is a lease: if it expires before the holder has left,
-// the head of the local queue stops waiting for the holder and acquires for itself. The late
-// holder's tenure then belongs to no queue, and releasing it frees nothing of the next owner's.
+// scripts.
+//
+// A local queue is free (not in the table), acquiring (its first waiter is on the way to Redis) or
+// held (it has a tenure). The lock is a lease: if it expires before the holder has left, the head
+// of the local queue stops waiting for the holder and acquires for itself. The late holder's tenure
+// then belongs to no queue, and releasing it frees nothing of the next owner's.
 //
 // No wake-up is lost. A waiter registers with the listener before the attempt that puts it into the
 // queue in Redis, so a grant finds it however early it comes. A message may still be lost: the
