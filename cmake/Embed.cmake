@@ -3,14 +3,18 @@
 #   holdfast_embed(TARGET INPUT SYMBOL HEADER)
 #
 # Compiles INPUT into TARGET as `const char SYMBOL[]`, terminated, and `const size_t SYMBOL_length`
-# without the terminator. HEADER declares both.
+# without the terminator. HEADER declares both. INPUT may be a list "A;B": the files are joined.
 function(holdfast_embed target input symbol header)
-  get_filename_component(input "${input}" ABSOLUTE)
+  set(files "")
+  foreach(file IN LISTS input)
+    get_filename_component(file "${file}" ABSOLUTE)
+    list(APPEND files "${file}")
+  endforeach()
   set(output ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.c)
   add_custom_command(OUTPUT ${output}
-    COMMAND ${CMAKE_COMMAND} -D INPUT=${input} -D OUTPUT=${output} -D SYMBOL=${symbol}
+    COMMAND ${CMAKE_COMMAND} -D "INPUT=${files}" -D OUTPUT=${output} -D SYMBOL=${symbol}
       -D HEADER=${header} -P ${PROJECT_SOURCE_DIR}/cmake/EmbedFile.cmake
-    DEPENDS ${input} ${PROJECT_SOURCE_DIR}/cmake/EmbedFile.cmake VERBATIM)
+    DEPENDS ${files} ${PROJECT_SOURCE_DIR}/cmake/EmbedFile.cmake VERBATIM)
   holdfast_generated(${target} ${output})
 endfunction()
 

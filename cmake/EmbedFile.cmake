@@ -3,8 +3,13 @@
 #   cmake -D INPUT=… -D OUTPUT=….c -D SYMBOL=embedded_name -D HEADER=http/api/embedded.h -P EmbedFile.cmake
 #
 # Defines `const char SYMBOL[]`, terminated, and `const size_t SYMBOL_length` without the terminator.
+# INPUT may be a list "A;B"; the files are joined.
 
-file(READ "${INPUT}" bytes HEX)
+set(bytes "")
+foreach(file IN LISTS INPUT)
+  file(READ "${file}" part HEX)
+  string(APPEND bytes "${part}")
+endforeach()
 string(LENGTH "${bytes}" digits)
 math(EXPR length "${digits} / 2")
 # Sixteen bytes a line; as character constants they are right whether char is signed or not.

@@ -1,5 +1,5 @@
-// Lost answers, late requests, broken connections, a server that forgets: what redis-lock does
-// about them.
+// redis-lock against lost replies, late scripts, broken connections and a server that loses its
+// data.
 #include "base/clock.h"
 #include "guards.h"
 #include "proxy.h"
@@ -61,8 +61,7 @@ START_TEST(redis_drops_its_connections)
 }
 END_TEST
 
-// The answer to taking the lock is lost with the connection; taking it again must not wait for
-// itself.
+// The reply to an acquire is lost with the connection. The retry must not wait for its own lock.
 START_TEST(redis_answer_lost)
 {
     if (scratch_server(redis.server) == NULL)
@@ -89,8 +88,8 @@ START_TEST(redis_answer_lost)
 }
 END_TEST
 
-// What a silent server, or a slow network, was asked is carried out later: the one who gave up must
-// not own the lock then, in whichever order taking and giving up arrive.
+// A silent server or a slow network runs the scripts later. The caller that gave up must not own
+// the lock then, in whichever order acquire and abandon arrive.
 START_TEST(redis_acts_later)
 {
     if (scratch_server(redis.server) == NULL)

@@ -1,5 +1,5 @@
-// lock.wait = notify: no waiter is forgotten, whatever becomes of the message, the connection, the
-// server, or the one that the lock was meant for.
+// lock.wait = notify: no waiter is forgotten, whether the message, the connection, the server or
+// the waiter that was granted the lock is lost.
 #include "base/clock.h"
 #include "guards.h"
 #include "proxy.h"
@@ -18,7 +18,7 @@
 
 // ---- leases -------------------------------------------------------------------------------------
 
-// Nobody releases it, so nobody tells the waiter.
+// A dead holder releases nothing, so no message wakes the waiter.
 START_TEST(a_dead_holder_is_outwaited)
 {
     struct rig rig;
@@ -54,7 +54,7 @@ START_TEST(a_stuck_holder_of_the_same_process_is_outwaited)
 }
 END_TEST
 
-// A waiter in front whose process is gone: first with its record expired, then not yet.
+// The waiter at the head is dead: first with its record expired, then with the record still there.
 START_TEST(dead_waiters_are_passed_over)
 {
     struct rig rig;
@@ -86,7 +86,7 @@ START_TEST(dead_waiters_are_passed_over)
 }
 END_TEST
 
-// It was granted the lock, heard of it, and does nothing: its lease ends it.
+// The waiter was granted the lock, received the message and does nothing: its lease ends the lock.
 START_TEST(who_dies_with_the_grant_is_outwaited)
 {
     struct rig rig;
@@ -97,7 +97,7 @@ START_TEST(who_dies_with_the_grant_is_outwaited)
     struct visitor visitor;
     int port = redis_port();
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
-    // Any channel with somebody at the other end will do: a waiter's own.
+    // Any channel with a subscriber will do; this is a waiter's own.
     redis_tell(port, "RPUSH holdfast:line:{%s} ghost%s", rig.keys[0], rig.keys[0]);
     redis_tell(port, "SET holdfast:waiter:ghost%s another-type PX 9000", rig.keys[0]);
     visit(&visitor, &rig, other, NULL);
@@ -120,7 +120,7 @@ START_TEST(who_dies_with_the_grant_is_outwaited)
 }
 END_TEST
 
-// A message that was so late that it belongs to an earlier question says nothing.
+// A message that is so late that it belongs to an earlier attempt is ignored.
 START_TEST(an_old_grant_is_not_believed)
 {
     struct rig rig;
@@ -158,7 +158,7 @@ END_TEST
 enum loss { SWALLOWED, CUT, CUT_BEFORE };
 enum { LOSSES = 3 };
 
-// The message is lost, or the connection that would have brought it: before the release or after.
+// The message is lost, or its connection breaks, before the release or after it.
 START_TEST(a_lost_message_is_made_up_for)
 {
     if (scratch_server(redis_subject.server) == NULL)
@@ -166,13 +166,13 @@ START_TEST(a_lost_message_is_made_up_for)
     struct proxy *proxy = proxy_start(scratch_server(redis_subject.server));
     struct rig rig;
     ck_assert(open_notify(&rig, (struct rig_options){.redis = proxy_address(proxy)}));
-    struct guard *other = rig_second_guard(&rig); // not by way of the proxy
+    struct guard *other = rig_second_guard(&rig); // not through the proxy
     struct guard_hold hold;
     struct visitor visitor;
     ck_assert_int_eq(enter_one(&rig, other, &hold), RC_OK);
     visit(&visitor, &rig, rig.guard, NULL);
     await_line(&rig, redis_port(), 1);
-    await_sleep(&visitor); // it has the answer that it stands in line
+    await_sleep(&visitor); // it has the reply that it is queued
     if (_i == CUT_BEFORE) {
         proxy_cut(proxy);
         clock_sleep_ns(20 * NS_PER_MS);
@@ -188,7 +188,7 @@ START_TEST(a_lost_message_is_made_up_for)
     ck_assert_int_eq(visited(&visitor), RC_OK);
     ck_assert_int_lt(clock_now_ns() - left_ns, (_i == SWALLOWED ? 1500 : 600) * NS_PER_MS);
     ck_assert_int_eq(visitor.left, RC_OK);
-    if (_i != SWALLOWED) { // it is listened to again
+    if (_i != SWALLOWED) { // the listener is back
         struct guard_hold again;
         ck_assert_int_eq(enter_one(&rig, other, &again), RC_OK);
         visit(&visitor, &rig, rig.guard, NULL);
@@ -203,7 +203,7 @@ START_TEST(a_lost_message_is_made_up_for)
 }
 END_TEST
 
-// The one that asks finds no answer: all who wait behind it are told, and nobody waits on.
+// The acquiring waiter gets no reply: all waiters behind it fail with it and stop waiting.
 START_TEST(all_waiters_of_a_silent_server_are_told)
 {
     enum { WAITERS = 4 };
@@ -229,7 +229,7 @@ START_TEST(all_waiters_of_a_silent_server_are_told)
 }
 END_TEST
 
-// Killed while somebody waits, and back without anything it knew.
+// Redis is killed while a waiter waits, and restarts empty.
 START_TEST(redis_restarts)
 {
     struct redis_servers servers;
@@ -246,17 +246,17 @@ START_TEST(redis_restarts)
     await_line(&rig, servers.ports[0], 1);
     int64_t killed_ns = clock_now_ns();
     redis_server_kill(&servers, 0);
-    ck_assert_int_eq(visited(&visitor), RC_BACKEND_UNAVAILABLE); // told at once, it does not wait
+    ck_assert_int_eq(visited(&visitor), RC_BACKEND_UNAVAILABLE); // fails at once
     ck_assert_int_lt(clock_now_ns() - killed_ns, 500 * NS_PER_MS);
     redis_server_restart(&servers, 0);
     check_works(&rig, other);
-    // A release that had to be repeated could not tell; on a connection made anew it can.
+    // A retried release is ambiguous; on a new connection it needs no retry, and its reply counts.
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 1, 1, 3000, &elsewhere), RC_OK);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &elsewhere), RC_OK);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_LOCK_LOST);
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
     visit(&visitor, &rig, other, NULL);
-    await_line(&rig, servers.ports[0], 1); // the listener is back as well
+    await_line(&rig, servers.ports[0], 1); // the listener is back too
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     ck_assert_int_eq(visited(&visitor), RC_OK);
     guard_close(other);

@@ -1,5 +1,5 @@
-// redis = a,b,c: a majority of independent masters decides, a minority may be dead or silent, and
-// what a master that forgets does to the lock, to the tokens, and not to the fence.
+// redis = a,b,c: a majority of independent masters decides, and a minority may be dead or silent. A
+// master that loses its data breaks the lock and the tokens, but not the fence.
 #include "base/clock.h"
 #include "guards.h"
 #include "proxy.h"
@@ -23,7 +23,7 @@
 
 #define DEADLINE_MS 1000
 
-// Masters, and two processes that know them.
+// Masters, and two processes that use them.
 struct quorum {
     struct redis_servers servers;
     struct rig rig;
@@ -122,7 +122,7 @@ static void *crowd_main(void *arg)
     return NULL;
 }
 
-// Three and five masters, spin and notify; a minority of them is dead from the second round on.
+// Three and five masters, spin and notify. A minority is dead from the second round on.
 START_TEST(a_majority_keeps_a_crowd_apart)
 {
     enum { THREADS = 4 };
@@ -147,7 +147,7 @@ START_TEST(a_majority_keeps_a_crowd_apart)
 }
 END_TEST
 
-// It keeps its connections and says nothing: it is waited for once, not at every step.
+// The silent master keeps its connections. It costs one timeout, not one at every step.
 START_TEST(a_silent_minority_is_not_waited_for)
 {
     enum { CYCLES = 20 };
@@ -166,8 +166,8 @@ START_TEST(a_silent_minority_is_not_waited_for)
 }
 END_TEST
 
-// An address that answers no SYN, as behind a firewall that drops: a listener whose backlog is full
-// and stays full.
+// An address that answers no SYN, as behind a firewall that drops packets: a listener whose backlog
+// is full and stays full.
 struct hole {
     struct sockaddr_in address;
     int listener, guests[4];
@@ -193,7 +193,7 @@ static void hole_open(struct hole *hole)
     for (size_t i = 0; i < ARRAY_LENGTH(hole->guests); i++)
         hole->guests[i] = begin_connect(hole);
     struct pollfd last = {.fd = hole->guests[ARRAY_LENGTH(hole->guests) - 1], .events = POLLOUT};
-    ck_assert_int_eq(poll(&last, 1, 50), 0); // neither let in nor refused
+    ck_assert_int_eq(poll(&last, 1, 50), 0); // neither accepted nor refused
 }
 
 static void hole_close(struct hole *hole)
@@ -203,8 +203,8 @@ static void hole_close(struct hole *hole)
     close(hole->listener);
 }
 
-// It takes all the patience to find that one cannot even be reached, whichever it is. The others
-// are some way off, and have a fair time for all that.
+// Connecting to the unreachable master, whichever it is, uses up its whole timeout. The others have
+// a slow network, and still get a fair share of the time.
 START_TEST(an_unreachable_minority_leaves_the_others_their_time)
 {
     struct redis_servers servers;
@@ -224,7 +224,7 @@ START_TEST(an_unreachable_minority_leaves_the_others_their_time)
     }
     snprintf(masters, sizeof masters, "%s,%s,%s", at[0], at[1], at[2]);
     struct rig_options options = {.redis = masters, .ttl_ms = 8000};
-    if (_i >= 3) { // the patience is longer than all the time that there is
+    if (_i >= 3) { // the timeout of one master is longer than the whole deadline
         options.ttl_ms = 20000;
         options.wait_ms = 200;
     }
@@ -234,7 +234,7 @@ START_TEST(an_unreachable_minority_leaves_the_others_their_time)
     for (int i = 0; i < 5; i++) {
         check_works(&rig, rig.guard);
         ck_assert_int_eq(guard_ping(rig.guard), RC_OK);
-        clock_sleep_ns(600 * NS_PER_MS); // until it is tried again
+        clock_sleep_ns(600 * NS_PER_MS); // until the unreachable master is tried again
     }
     rig_close(&rig);
     for (size_t i = 0; i < 2; i++)
@@ -244,7 +244,7 @@ START_TEST(an_unreachable_minority_leaves_the_others_their_time)
 }
 END_TEST
 
-// Dead, or silent. Within the deadline, and again within two seconds of their return.
+// The majority is dead or silent: fails within the deadline, works two seconds after their return.
 START_TEST(without_a_majority_nobody_gets_in)
 {
     struct quorum quorum;
@@ -266,7 +266,7 @@ START_TEST(without_a_majority_nobody_gets_in)
         ck_assert_int_lt(clock_now_ns() - begin_ns, (DEADLINE_MS + 200) * NS_PER_MS);
     }
     ck_assert_int_eq(guard_ping(quorum.rig.guard), RC_BACKEND_UNAVAILABLE);
-    ck_assert(!locked_at(&quorum, n - 1)); // what the minority gave went back
+    ck_assert(!locked_at(&quorum, n - 1)); // what the minority granted was released
     for (size_t i = 0; i < n / 2 + 1; i++) {
         if (silent)
             redis_server_resume(&quorum.servers, i);
@@ -280,8 +280,8 @@ START_TEST(without_a_majority_nobody_gets_in)
 }
 END_TEST
 
-// Some other owner has a minority of the locks: no obstacle. A majority: nobody gets in, and what
-// the rest gave goes back.
+// A foreign owner holds the lock on a minority: no obstacle. On a majority: no acquire succeeds,
+// and what the rest granted is released.
 START_TEST(a_minority_of_locks_is_no_obstacle_and_no_lock)
 {
     struct quorum quorum;
@@ -299,7 +299,7 @@ START_TEST(a_minority_of_locks_is_no_obstacle_and_no_lock)
 }
 END_TEST
 
-// The lease less what the clocks may drift apart; a majority renews it, no less.
+// The lease is shortened by the clock drift. Renewing it takes a majority.
 START_TEST(the_lease_is_a_majoritys)
 {
     enum { TTL_MS = 4000, DRIFT_MS = TTL_MS / 100 + 2 };
@@ -354,7 +354,7 @@ START_TEST(the_highest_counter_counts_and_a_majority_is_raised_to_it)
 }
 END_TEST
 
-// Each holder has another majority: what one master counted the next one may have missed.
+// Each holder has another majority: a master may have missed what another one counted.
 START_TEST(tokens_rise_from_majority_to_majority)
 {
     struct quorum quorum;
@@ -362,7 +362,7 @@ START_TEST(tokens_rise_from_majority_to_majority)
     uint64_t last = 0;
     for (size_t round = 0; round < 9; round++) {
         struct guard_hold hold;
-        // The one that is out has counted far ahead of the others, as if by failed attempts.
+        // One master has counted far ahead of the others, as after failed attempts.
         redis_tell(quorum.servers.ports[round % 3], "INCRBY holdfast:token:{%s} 1000",
                    quorum.rig.keys[0]);
         redis_server_pause(&quorum.servers, (round + 1) % 3);
@@ -377,13 +377,13 @@ START_TEST(tokens_rise_from_majority_to_majority)
 }
 END_TEST
 
-// ---- a master that forgets ----------------------------------------------------------------------
+// ---- a master that loses its data ---------------------------------------------------------------
 
-// One holder has masters 0 and 1, for 2 is dead. Then 1 dies and comes back empty, as 2 does, and
-// they make a majority for a second holder. The second one's token is NOT above the first one's:
-// its majority remembers nothing. Two holders, and what stops the first is the database: the second
-// is told that the row has seen a higher token, and is lifted above it; from its save on the
-// first one's token is too low. (Before that the version in the same UPDATE decides.)
+// The first holder has masters 0 and 1, because 2 is dead. Then 1 and 2 restart empty and make a
+// majority for a second holder. Its token is NOT above the first holder's: its majority has no
+// data. Now there are two holders, and the database stops the first. The second holder learns that
+// the row has seen a higher token, and is lifted above it. From its save on the first holder's
+// token is too low. (Before that the version in the same UPDATE decides.)
 START_TEST(a_forgetful_master_makes_two_holders)
 {
     struct quorum quorum;
@@ -396,7 +396,7 @@ START_TEST(a_forgetful_master_makes_two_holders)
     redis_server_restart(&quorum.servers, 1);
     redis_server_restart(&quorum.servers, 2);
     ck_assert_int_eq(enter_one(&quorum.rig, quorum.other, &second), RC_OK);
-    ck_assert(guard_held(quorum.rig.guard, &first)); // as far as it knows
+    ck_assert(guard_held(quorum.rig.guard, &first)); // as far as the first holder knows
     ck_assert(guard_held(quorum.other, &second));
     ck_assert_uint_lt(second.token, first.token);
     ck_assert_int_eq(guard_lift(quorum.other, NULL, &second, first.token), RC_OK);
@@ -408,8 +408,8 @@ START_TEST(a_forgetful_master_makes_two_holders)
 }
 END_TEST
 
-// The same, but the second majority has a master that knew the first one's token and lost only the
-// lock: then the second one's token is above it by itself.
+// The same, but the second majority has a master that knew the first holder's token and lost only
+// the lock. Then the second holder's token is above it without a lift.
 START_TEST(a_master_that_kept_its_counter_keeps_the_tokens_rising)
 {
     struct quorum quorum;

@@ -1,5 +1,5 @@
-// lock.wait = notify: whose turn it is, inside a process and among processes, and what is left of
-// those who give up.
+// lock.wait = notify: the order of waiters inside a process and among processes, and the clean-up
+// after waiters that give up.
 //
 // Two guards stand for two processes: they share nothing but Redis.
 #include "base/clock.h"
@@ -30,7 +30,7 @@ START_TEST(the_lock_is_handed_on_at_once)
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
     visit(&visitor, &rig, other, NULL);
     await_line(&rig, redis_port(), 1);
-    clock_sleep_ns(20 * NS_PER_MS); // its next question is most of a second away
+    clock_sleep_ns(20 * NS_PER_MS); // its next attempt is most of a second away
     int64_t left_ns = clock_now_ns();
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     ck_assert_int_eq(visited(&visitor), RC_OK);
@@ -43,7 +43,7 @@ START_TEST(the_lock_is_handed_on_at_once)
 }
 END_TEST
 
-// Processes in the order in which they came, and a process's own waiters in theirs.
+// Processes are served in the order of arrival, and so are the waiters of one process.
 START_TEST(first_come_first_served)
 {
     enum { GUARDS = 3, EACH = 3 };
@@ -135,7 +135,7 @@ START_TEST(a_crowd_keeps_apart_and_its_tokens_rise)
 }
 END_TEST
 
-// ---- who gives up -------------------------------------------------------------------------------
+// ---- giving up ----------------------------------------------------------------------------------
 
 START_TEST(who_gives_up_leaves_nothing_behind)
 {
@@ -163,7 +163,7 @@ START_TEST(who_gives_up_leaves_nothing_behind)
 }
 END_TEST
 
-// The place in line belongs to the process: who waits behind the one that gives up keeps it.
+// The place in the queue belongs to the process: the waiter behind the one that gives up keeps it.
 START_TEST(the_next_one_keeps_the_place)
 {
     struct rig rig;

@@ -1,5 +1,5 @@
-// A release that Redis did not answer, and a question that was given up without an answer: both are
-// asked again, and keep nobody out for a lease, however one waits for the lock.
+// A release without a reply, and an abandoned acquire without a reply: both are retried in the
+// background, so that no other owner waits for the lease to end. With spin and with notify.
 #include "base/clock.h"
 #include "base/text.h"
 #include "guards.h"
@@ -13,12 +13,12 @@
 #include <signal.h>
 #include <stdlib.h>
 
-// Longer than any test waits: who gets in did not wait for the lease.
+// Longer than any test waits: an owner that enters did not wait for the lease to end.
 #define LONG_TTL_MS 30000
 
 static const char *const waits[] = {"spin", "notify"};
 
-// The first instance's guard stands behind the proxy, the other's beside it.
+// The first instance reaches Redis through the proxy, the other one directly.
 static bool open_behind(struct proxy **ret_proxy, struct rig *rig, struct guard **ret_other, int i)
 {
     if (scratch_server(redis_subject.server) == NULL)
@@ -49,7 +49,7 @@ static void assert_locked(struct rig *rig, bool locked)
     }
 }
 
-// The lease is long, so somebody must tell Redis once more.
+// The lease is long, so only a retried release can free the lock.
 START_TEST(an_unanswered_release_is_asked_again)
 {
     struct proxy *proxy;
@@ -65,7 +65,7 @@ START_TEST(an_unanswered_release_is_asked_again)
     assert_locked(&rig, true);
     proxy_swallow_requests(proxy, false);
     assert_locked(&rig, false);
-    // What is asked again and again is asked of our own lock only.
+    // The retries free only the lock of their own owner.
     ck_assert_int_eq(enter_one(&rig, other, &next), RC_OK);
     clock_sleep_ns(600 * NS_PER_MS);
     ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
@@ -74,7 +74,7 @@ START_TEST(an_unanswered_release_is_asked_again)
 }
 END_TEST
 
-// Redis did as it was asked, but nobody heard of it; then it did not hear that nobody wants it.
+// Redis ran the acquire, but its reply was lost; then the abandon did not reach Redis.
 START_TEST(an_unanswered_withdrawal_is_asked_again)
 {
     struct proxy *proxy;
@@ -98,7 +98,7 @@ START_TEST(an_unanswered_withdrawal_is_asked_again)
 }
 END_TEST
 
-// The process ends: it tells Redis once more if it can, and does not wait for it if it cannot.
+// The process ends: it retries once more if Redis is reachable, and does not wait if it is not.
 START_TEST(a_guard_is_closed_with_a_release_unanswered)
 {
     struct proxy *proxy;
@@ -123,7 +123,7 @@ START_TEST(a_guard_is_closed_with_a_release_unanswered)
 }
 END_TEST
 
-// Two of three masters free it and that is enough; the third must not keep it for a lease.
+// Two of three masters free the lock, which is enough. The third must not keep it for a lease.
 START_TEST(a_silent_minority_is_told_later)
 {
     struct redis_servers servers;

@@ -1,7 +1,9 @@
-// EVALSHA spares sending a script's source each time; the server forgets scripts when it restarts
-// or is told to, so NOSCRIPT is answered with EVAL. The greeting of a new connection (AUTH, SELECT
-// and SCRIPT LOAD, which teaches us the scripts' hashes) is sent together with the first question
-// and costs no round trip.
+// A pool of connections to one Redis server, and the scripts in flight on them.
+//
+// EVALSHA saves sending a script's source each time. The server forgets scripts when it restarts or
+// on SCRIPT FLUSH, so NOSCRIPT is answered with EVAL. The handshake of a new connection (AUTH,
+// SELECT and SCRIPT LOAD, which returns the scripts' hashes) is pipelined with the first script and
+// costs no round trip.
 #include "guard/redis/client.h"
 
 #include "base/clock.h"
@@ -21,7 +23,7 @@
 struct redis_link {
     struct redis_link *next; // in the pool's idle list
     redisContext *context;
-    bool greeted; // the greeting's replies have been read
+    bool ready; // the replies to the handshake have been read
     char sha[REDIS_SCRIPTS_MAX][SHA_LENGTH + 1];
 };
 
@@ -33,8 +35,8 @@ struct redis_pool {
     pthread_cond_t returned;
     struct redis_link *idle;
     size_t n_links; // idle and in use
-    uint64_t lost, remade;
-    bool failing; // said once in the log, until it works again
+    uint64_t lost, replaced;
+    bool failing; // logged once, until a script succeeds again
 };
 
 // ---- one connection -----------------------------------------------------------------------------
@@ -47,7 +49,7 @@ static void link_free(struct redis_link *link)
     free(link);
 }
 
-static void say_failing(struct redis_pool *pool, const char *why)
+static void report_failure(struct redis_pool *pool, const char *why)
 {
     pthread_mutex_lock(&pool->mutex);
     bool news = !pool->failing;
@@ -65,7 +67,7 @@ static struct redis_link *link_new(struct redis_pool *pool, int64_t timeout_ns)
     char why[WHY_MAX];
     link->context = redis_connect(&pool->address, timeout_ns, why, sizeof why);
     if (link->context == NULL) {
-        say_failing(pool, why);
+        report_failure(pool, why);
         free(link);
         return NULL;
     }
@@ -74,15 +76,15 @@ static struct redis_link *link_new(struct redis_pool *pool, int64_t timeout_ns)
     return link;
 }
 
-// NULL after any failure; the link must then be freed. Error replies are replies.
+// NULL after any failure; the caller must then free the link. An error reply is a reply.
 static redisReply *read_reply(struct redis_link *link)
 {
     void *reply = NULL;
     return redisGetReply(link->context, &reply) == REDIS_OK ? reply : NULL;
 }
 
-// False if the connection failed, or the server refused the greeting (a wrong password).
-static bool read_greeting(struct redis_pool *pool, struct redis_link *link)
+// False if the connection failed or the server rejected the handshake (a wrong password).
+static bool read_handshake(struct redis_pool *pool, struct redis_link *link)
 {
     size_t n_logins = redis_login_replies(&pool->address);
     for (size_t i = 0; i < n_logins + pool->n_scripts; i++) {
@@ -91,14 +93,14 @@ static bool read_greeting(struct redis_pool *pool, struct redis_link *link)
             return false;
         bool ok = reply->type != REDIS_REPLY_ERROR;
         if (!ok)
-            say_failing(pool, reply->str);
+            report_failure(pool, reply->str);
         else if (i >= n_logins && reply->type == REDIS_REPLY_STRING)
             text_copy(link->sha[i - n_logins], SHA_LENGTH + 1, reply->str);
         freeReplyObject(reply);
         if (!ok)
             return false;
     }
-    link->greeted = true;
+    link->ready = true;
     return true;
 }
 
@@ -145,12 +147,12 @@ const struct redis_address *redis_pool_address(const struct redis_pool *pool)
 uint64_t redis_pool_reconnects(struct redis_pool *pool)
 {
     pthread_mutex_lock(&pool->mutex);
-    uint64_t remade = pool->remade;
+    uint64_t replaced = pool->replaced;
     pthread_mutex_unlock(&pool->mutex);
-    return remade;
+    return replaced;
 }
 
-// A connection more than were lost is one more in use, and no news.
+// A new connection replaces a lost one, if any was lost; else the pool has grown.
 static void count_made(struct redis_pool *pool, bool made)
 {
     pthread_mutex_lock(&pool->mutex);
@@ -159,12 +161,12 @@ static void count_made(struct redis_pool *pool, bool made)
         pthread_cond_signal(&pool->returned);
     } else if (pool->lost > 0) {
         pool->lost--;
-        pool->remade++;
+        pool->replaced++;
     }
     pthread_mutex_unlock(&pool->mutex);
 }
 
-// `fresh` asks for a new connection: after one was found broken the idle ones probably are too.
+// `fresh` demands a new connection: after one was found broken, the idle ones probably are too.
 static struct redis_link *borrow(struct redis_pool *pool, bool fresh, int64_t limit_ns)
 {
     struct redis_link *link = NULL, *stale = NULL;
@@ -197,7 +199,7 @@ static struct redis_link *borrow(struct redis_pool *pool, bool fresh, int64_t li
     return link;
 }
 
-static void give_back(struct redis_pool *pool, struct redis_link *link, bool usable)
+static void give_link_back(struct redis_pool *pool, struct redis_link *link, bool usable)
 {
     pthread_mutex_lock(&pool->mutex);
     bool recovered = usable && pool->failing;
@@ -217,7 +219,7 @@ static void give_back(struct redis_pool *pool, struct redis_link *link, bool usa
         LOG_INFO("redis %s:%d answers again", pool->address.host, pool->address.port);
 }
 
-// ---- questions ----------------------------------------------------------------------------------
+// ---- scripts in flight --------------------------------------------------------------------------
 
 static void append_script(const struct redis_pool *pool, struct redis_link *link, size_t script,
                           bool source, const struct redis_arguments *arguments)
@@ -235,77 +237,75 @@ static void append_script(const struct redis_pool *pool, struct redis_link *link
     redisAppendCommandArgv(link->context, (int)(FIXED_WORDS + arguments->n), words, lengths);
 }
 
-// Asks, and sends as much as the socket takes; the rest goes when the answer is waited for. What
-// fails here fails again there.
-static void put(const struct redis_question *question)
+// Sends as much as the socket takes; read_answer sends the rest. A failure here shows again there.
+static void send_call(const struct redis_call *call)
 {
-    const struct redis_pool *pool = question->pool;
-    struct redis_link *link = question->link;
-    redisSetTimeout(link->context, redis_timeval(question->limit_ns - clock_now_ns()));
-    bool source = !link->greeted || link->sha[question->script][0] == '\0';
-    append_script(pool, link, question->script, source, question->arguments);
+    const struct redis_pool *pool = call->pool;
+    struct redis_link *link = call->link;
+    redisSetTimeout(link->context, redis_timeval(call->limit_ns - clock_now_ns()));
+    bool source = !link->ready || link->sha[call->script][0] == '\0';
+    append_script(pool, link, call->script, source, call->arguments);
     int done = 0;
     while (done == 0 && redisBufferWrite(link->context, &done) == REDIS_OK)
         continue;
 }
 
-static redisReply *get(const struct redis_question *question)
+static redisReply *read_answer(const struct redis_call *call)
 {
-    struct redis_pool *pool = question->pool;
-    struct redis_link *link = question->link;
-    if (!link->greeted && !read_greeting(pool, link))
+    struct redis_pool *pool = call->pool;
+    struct redis_link *link = call->link;
+    if (!link->ready && !read_handshake(pool, link))
         return NULL;
     redisReply *reply = read_reply(link);
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR &&
         strncmp(reply->str, "NOSCRIPT", strlen("NOSCRIPT")) == 0) {
         freeReplyObject(reply);
-        append_script(pool, link, question->script, true, question->arguments);
+        append_script(pool, link, call->script, true, call->arguments);
         reply = read_reply(link);
     }
     return reply;
 }
 
 void redis_send(struct redis_pool *pool, size_t script, const struct redis_arguments *arguments,
-                int64_t reach_ns, int64_t limit_ns, struct redis_question *ret_question)
+                int64_t connect_by_ns, int64_t limit_ns, struct redis_call *ret_call)
 {
-    *ret_question = (struct redis_question){pool, script, arguments, limit_ns, NULL};
-    ret_question->link = borrow(pool, false, reach_ns);
-    if (ret_question->link != NULL)
-        put(ret_question);
+    *ret_call = (struct redis_call){pool, script, arguments, limit_ns, NULL};
+    ret_call->link = borrow(pool, false, connect_by_ns);
+    if (ret_call->link != NULL)
+        send_call(ret_call);
 }
 
-// Takes the reply and gives the connection back.
-static enum rc settle(const struct redis_question *question, redisReply *reply,
-                      int64_t *ret_integer)
+// Takes the reply and returns the connection to the pool.
+static enum rc finish(const struct redis_call *call, redisReply *reply, int64_t *ret_integer)
 {
     bool answered = reply->type == REDIS_REPLY_INTEGER;
     if (answered)
         *ret_integer = reply->integer;
     else if (reply->type == REDIS_REPLY_ERROR) // loading, read-only, out of memory, ...
-        say_failing(question->pool, reply->str);
+        report_failure(call->pool, reply->str);
     freeReplyObject(reply);
-    give_back(question->pool, question->link, answered);
+    give_link_back(call->pool, call->link, answered);
     return answered ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }
 
-enum rc redis_receive(struct redis_question *question, int64_t *ret_integer, bool *ret_repeated)
+enum rc redis_receive(struct redis_call *call, int64_t *ret_integer, bool *ret_repeated)
 {
-    struct redis_pool *pool = question->pool;
+    struct redis_pool *pool = call->pool;
     *ret_repeated = false;
-    while (question->link != NULL) {
-        redisReply *reply = get(question);
+    while (call->link != NULL) {
+        redisReply *reply = read_answer(call);
         if (reply != NULL)
-            return settle(question, reply, ret_integer);
-        bool broken = question->link->context->err != 0;
-        bool late = clock_now_ns() >= question->limit_ns;
-        bool again = broken && !late && !*ret_repeated;
-        if (broken && !again)
-            say_failing(pool, late ? "timed out" : question->link->context->errstr);
-        give_back(pool, question->link, false);
-        question->link = again ? borrow(pool, true, question->limit_ns) : NULL;
-        if (question->link != NULL) {
+            return finish(call, reply, ret_integer);
+        bool broken = call->link->context->err != 0;
+        bool late = clock_now_ns() >= call->limit_ns;
+        bool retry = broken && !late && !*ret_repeated;
+        if (broken && !retry)
+            report_failure(pool, late ? "timed out" : call->link->context->errstr);
+        give_link_back(pool, call->link, false);
+        call->link = retry ? borrow(pool, true, call->limit_ns) : NULL;
+        if (call->link != NULL) {
             *ret_repeated = true;
-            put(question);
+            send_call(call);
         }
     }
     return RC_BACKEND_UNAVAILABLE;

@@ -1,8 +1,8 @@
 // A small pool of connections to one Redis server that run Lua scripts.
 //
-// A connection is used by one thread at a time. One that failed or timed out is never used again,
-// because its late reply would answer the next question: it is freed and made anew, with timeouts,
-// AUTH and SELECT. The process must ignore SIGPIPE.
+// One thread at a time uses a connection. A connection that failed or timed out is closed and
+// replaced, because its late reply would be taken for the reply to the next command. The process
+// must ignore SIGPIPE.
 #pragma once
 
 #include "base/cleanup.h"
@@ -20,40 +20,39 @@ struct redis_pool;
 #define REDIS_ARGUMENTS_MAX 264
 #define REDIS_CONNECTIONS_MAX 32
 
-// `[[user]:password@]host:port[/database]`. Connects to nothing yet. The sources, at most
-// REDIS_SCRIPTS_MAX, are borrowed; a script is named by its index from then on. RC_USAGE with a
-// sentence in ret_why (of `size` bytes, without the password) if the address cannot be understood.
+// The address is `[[user]:password@]host:port[/database]`. Connects lazily. The script sources, at
+// most REDIS_SCRIPTS_MAX, are borrowed; later calls name a script by its index. RC_USAGE with a
+// sentence in ret_why (of `size` bytes, without the password) if the address is malformed.
 MUST_CHECK enum rc redis_pool_new(const char *address, const char *const *scripts, size_t n_scripts,
                                   struct redis_pool **ret_pool, char *ret_why, size_t size);
-void redis_pool_free(struct redis_pool *pool); // nobody may be using it; NULL is fine
+void redis_pool_free(struct redis_pool *pool); // no thread may be using it; NULL is fine
 
 // Valid while the pool lives.
 const struct redis_address *redis_pool_address(const struct redis_pool *pool);
 
-// How many connections were lost and made again. Any thread.
+// How many connections were lost and replaced. Any thread.
 uint64_t redis_pool_reconnects(struct redis_pool *pool);
 
 struct redis_arguments {
-    const char *const *values; // the keys, then the rest
+    const char *const *values; // KEYS, then ARGV
     size_t n, n_keys;          // n counts both, at most REDIS_ARGUMENTS_MAX
 };
 
-// A script on its way. Several servers are asked at the same time by sending to all of them first.
-struct redis_question {
+// A script in flight. To run one on several servers at the same time, send to all before receiving.
+struct redis_call {
     struct redis_pool *pool;
     size_t script;
-    const struct redis_arguments *arguments; // borrowed until the answer is there
+    const struct redis_arguments *arguments; // borrowed until redis_receive returns
     int64_t limit_ns;
-    struct redis_link *link; // NULL: there was no connection to be had
+    struct redis_link *link; // NULL: no connection was available
 };
 
-// Sends a script that answers with an integer. Both limits are on the monotonic clock: one to have
-// a connection by, one to have the answer by. Any thread. Exactly one redis_receive follows.
+// Sends a script that answers with an integer. Both limits are on the monotonic clock: one for
+// getting a connection, one for the reply. Any thread. Exactly one redis_receive follows.
 void redis_send(struct redis_pool *pool, size_t script, const struct redis_arguments *arguments,
-                int64_t reach_ns, int64_t limit_ns, struct redis_question *ret_question);
+                int64_t connect_by_ns, int64_t limit_ns, struct redis_call *ret_call);
 
-// RC_BACKEND_UNAVAILABLE: no usable answer; the script may have run, may run later, or never. After
-// a broken (not a silent) connection it has been tried once more on a new one, so a script must be
-// safe to repeat; ret_repeated says whether that happened.
-MUST_CHECK enum rc redis_receive(struct redis_question *question, int64_t *ret_integer,
-                                 bool *ret_repeated);
+// RC_BACKEND_UNAVAILABLE: no usable reply; the script may have run, may run later, or never. After
+// a broken connection (not after a timeout) the script was retried once on a new one, so it must be
+// safe to repeat; ret_repeated tells whether that happened.
+MUST_CHECK enum rc redis_receive(struct redis_call *call, int64_t *ret_integer, bool *ret_repeated);

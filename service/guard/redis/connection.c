@@ -1,5 +1,7 @@
-// AUTH and SELECT are sent together with the first question. A connection that is made again must
-// say them again, and have its timeouts set again: hiredis' own way to reconnect forgets both.
+// Parses the address of a Redis server and connects to it.
+//
+// Every reconnect goes through redis_connect, which logs in and sets the timeouts again: hiredis'
+// own redisReconnect forgets both. AUTH and SELECT are pipelined with the first command.
 #include "guard/redis/connection.h"
 
 #include "base/clock.h"

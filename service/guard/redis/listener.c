@@ -1,10 +1,12 @@
-// One thread sleeps in poll(2) on the connection and on an eventfd that ends it. It is made when
-// somebody first has to wait. A connection that has been still for a while is asked with PING: a
-// network that drops packets says nothing by itself. While there is none the channel is "", nobody
-// stands in line, and who waits spins.
+// Listens on one Redis channel and wakes the waiters whose locks were granted.
 //
-// What breaks it: a server that does not let us SUBSCRIBE. It is said once in the log, tried again
-// for ever, and waiting stays a spin.
+// One thread sleeps in poll(2) on the connection and on an eventfd that stops it. It starts when
+// the first waiter has to wait. An idle connection is checked with PING, because a network that
+// drops packets reports no error. While there is no connection the channel is "": no waiter queues
+// in Redis, and every waiter spins.
+//
+// What breaks it: a server that refuses SUBSCRIBE. The listener logs that once and retries for
+// ever; until it succeeds the waiters spin.
 #include "guard/redis/listener.h"
 
 #include "base/clock.h"
@@ -23,7 +25,7 @@
 
 #define CONNECT_NS NS_PER_S
 #define RETRY_MS 100
-#define STILL_MS 5000 // then PING; twice that without a word is a dead connection
+#define IDLE_MS 5000 // then PING; after twice that without a reply the connection is dead
 #define WHY_MAX 200
 
 struct redis_listener {
@@ -32,26 +34,26 @@ struct redis_listener {
     int stop; // eventfd
     pthread_mutex_t mutex;
     pthread_t thread;
-    struct redis_grant *grants;
-    bool started, hears;
-    uint64_t times; // that it began to hear
+    struct redis_waiter *waiters;
+    bool started, subscribed;
+    uint64_t subscriptions; // how many so far
 };
 
-// ---- who waits ----------------------------------------------------------------------------------
+// ---- the waiters --------------------------------------------------------------------------------
 
-static void set_hears(struct redis_listener *listener, bool hears)
+static void set_subscribed(struct redis_listener *listener, bool subscribed)
 {
     pthread_mutex_lock(&listener->mutex);
-    listener->hears = hears;
-    listener->times += hears;
-    for (struct redis_grant *grant = listener->grants; grant != NULL; grant = grant->next) {
-        grant->stirred = true;
-        pthread_cond_signal(&grant->cond);
+    listener->subscribed = subscribed;
+    listener->subscriptions += subscribed;
+    for (struct redis_waiter *waiter = listener->waiters; waiter != NULL; waiter = waiter->next) {
+        waiter->connection_changed = true;
+        pthread_cond_signal(&waiter->cond);
     }
     pthread_mutex_unlock(&listener->mutex);
 }
 
-// Cuts the last word off, which is a number above zero.
+// Cuts off the last word, a number above zero.
 static bool cut_number(char *text, int64_t *ret_number)
 {
     char *blank = strrchr(text, ' ');
@@ -61,20 +63,20 @@ static bool cut_number(char *text, int64_t *ret_number)
     return true;
 }
 
-// "OWNER ASK TOKEN". One that nobody waits for any more is being given up, and frees the lock
-// itself.
+// The message is "OWNER ATTEMPT TOKEN". A grant without a registered waiter is dropped: the waiter
+// is abandoning its claim, which frees the lock.
 static void deliver(struct redis_listener *listener, char *message)
 {
-    int64_t token, ask;
-    if (!cut_number(message, &token) || !cut_number(message, &ask))
+    int64_t token, attempt;
+    if (!cut_number(message, &token) || !cut_number(message, &attempt))
         return;
     pthread_mutex_lock(&listener->mutex);
-    struct redis_grant *grant = listener->grants;
-    while (grant != NULL && strcmp(grant->owner, message) != 0)
-        grant = grant->next;
-    if (grant != NULL && grant->asks == ask) {
-        grant->token = (uint64_t)token;
-        pthread_cond_signal(&grant->cond);
+    struct redis_waiter *waiter = listener->waiters;
+    while (waiter != NULL && strcmp(waiter->owner, message) != 0)
+        waiter = waiter->next;
+    if (waiter != NULL && waiter->attempts == attempt) {
+        waiter->token = (uint64_t)token;
+        pthread_cond_signal(&waiter->cond);
     }
     pthread_mutex_unlock(&listener->mutex);
 }
@@ -111,8 +113,8 @@ static redisContext *subscribe(struct redis_listener *listener, char *ret_why)
     return context;
 }
 
-// What has arrived. False when the connection has ended.
-static bool read_some(struct redis_listener *listener, redisContext *context)
+// Delivers what has arrived. False when the connection has ended.
+static bool read_messages(struct redis_listener *listener, redisContext *context)
 {
     if (redisBufferRead(context) != REDIS_OK)
         return false;
@@ -141,24 +143,24 @@ static bool send_ping(redisContext *context)
     return true;
 }
 
-// Until the connection ends or the listener is stopped.
+// Returns when the connection ends or the listener is stopped.
 static void listen_to(struct redis_listener *listener, redisContext *context)
 {
-    bool asked = false;
+    bool pinged = false;
     for (;;) {
         struct pollfd fds[2] = {{.fd = context->fd, .events = POLLIN},
                                 {.fd = listener->stop, .events = POLLIN}};
-        int n = poll(fds, ARRAY_LENGTH(fds), STILL_MS);
+        int n = poll(fds, ARRAY_LENGTH(fds), IDLE_MS);
         if (fds[1].revents != 0)
             return;
         if (n == 0) {
-            if (asked || !send_ping(context))
+            if (pinged || !send_ping(context))
                 return;
-            asked = true;
+            pinged = true;
         } else if (n > 0) {
-            if (!read_some(listener, context))
+            if (!read_messages(listener, context))
                 return;
-            asked = false;
+            pinged = false;
         }
     }
 }
@@ -173,19 +175,19 @@ static void *listener_main(void *arg)
 {
     struct redis_listener *listener = arg;
     const struct redis_address *address = listener->address;
-    bool said = false;
+    bool logged = false;
     while (!stopped_within(listener, 0)) {
         char why[WHY_MAX];
         redisContext *context = subscribe(listener, why);
         if (context != NULL) {
-            set_hears(listener, true);
+            set_subscribed(listener, true);
             listen_to(listener, context);
-            set_hears(listener, false);
+            set_subscribed(listener, false);
             redisFree(context);
-            said = false;
-        } else if (!said) {
-            LOG_WARNING("redis %s:%d cannot be listened to: %s", address->host, address->port, why);
-            said = true;
+            logged = false;
+        } else if (!logged) {
+            LOG_WARNING("redis %s:%d: cannot subscribe: %s", address->host, address->port, why);
+            logged = true;
         }
         if (stopped_within(listener, RETRY_MS))
             break;
@@ -234,59 +236,59 @@ const char *redis_listener_channel(struct redis_listener *listener, bool start)
     pthread_mutex_lock(&listener->mutex);
     if (start && !listener->started)
         listener->started = pthread_create(&listener->thread, NULL, listener_main, listener) == 0;
-    bool hears = listener->hears;
+    bool subscribed = listener->subscribed;
     pthread_mutex_unlock(&listener->mutex);
-    return hears ? listener->channel : "";
+    return subscribed ? listener->channel : "";
 }
 
 uint64_t redis_listener_reconnects(struct redis_listener *listener)
 {
     pthread_mutex_lock(&listener->mutex);
-    uint64_t times = listener->times;
+    uint64_t subscriptions = listener->subscriptions;
     pthread_mutex_unlock(&listener->mutex);
-    return times > 0 ? times - 1 : 0;
+    return subscriptions > 0 ? subscriptions - 1 : 0;
 }
 
-void redis_listener_expect(struct redis_listener *listener, struct redis_grant *grant,
-                           const char *owner)
+void redis_listener_register(struct redis_listener *listener, struct redis_waiter *waiter,
+                             const char *owner)
 {
-    *grant = (struct redis_grant){.owner = owner};
-    pthread_cond_init(&grant->cond, NULL);
+    *waiter = (struct redis_waiter){.owner = owner};
+    pthread_cond_init(&waiter->cond, NULL);
     pthread_mutex_lock(&listener->mutex);
-    grant->next = listener->grants;
-    listener->grants = grant;
+    waiter->next = listener->waiters;
+    listener->waiters = waiter;
     pthread_mutex_unlock(&listener->mutex);
 }
 
-unsigned redis_listener_ask(struct redis_listener *listener, struct redis_grant *grant)
+unsigned redis_listener_attempt(struct redis_listener *listener, struct redis_waiter *waiter)
 {
     pthread_mutex_lock(&listener->mutex);
-    unsigned number = ++grant->asks;
-    grant->token = 0;
+    unsigned number = ++waiter->attempts;
+    waiter->token = 0;
     pthread_mutex_unlock(&listener->mutex);
     return number;
 }
 
-void redis_listener_forget(struct redis_listener *listener, struct redis_grant *grant)
+void redis_listener_unregister(struct redis_listener *listener, struct redis_waiter *waiter)
 {
     pthread_mutex_lock(&listener->mutex);
-    struct redis_grant **at = &listener->grants;
-    while (*at != grant)
+    struct redis_waiter **at = &listener->waiters;
+    while (*at != waiter)
         at = &(*at)->next;
-    *at = grant->next;
+    *at = waiter->next;
     pthread_mutex_unlock(&listener->mutex);
-    pthread_cond_destroy(&grant->cond);
+    pthread_cond_destroy(&waiter->cond);
 }
 
-uint64_t redis_listener_wait(struct redis_listener *listener, struct redis_grant *grant,
+uint64_t redis_listener_wait(struct redis_listener *listener, struct redis_waiter *waiter,
                              int64_t until_ns)
 {
     pthread_mutex_lock(&listener->mutex);
-    while (grant->token == 0 && !grant->stirred &&
-           clock_wait(&grant->cond, &listener->mutex, until_ns))
+    while (waiter->token == 0 && !waiter->connection_changed &&
+           clock_wait(&waiter->cond, &listener->mutex, until_ns))
         continue;
-    grant->stirred = false;
-    uint64_t token = grant->token;
+    waiter->connection_changed = false;
+    uint64_t token = waiter->token;
     pthread_mutex_unlock(&listener->mutex);
     return token;
 }

@@ -1,8 +1,8 @@
-// The one connection of a process that listens for locks that were granted to it.
+// A process's subscription to the Redis channel on which granted locks are announced.
 //
-// Who waits says whom it waits for (redis_listener_expect) before it asks Redis for the lock, so
-// that no grant comes too early to be heard. When the connection breaks messages may be lost:
-// everybody is woken then, and again when it is back, and asks anew.
+// A waiter registers before it sends the script that queues it, so that a grant finds it however
+// early it comes. A broken connection may lose messages. So every waiter wakes up when the
+// connection breaks and when it is back, and tries to acquire again.
 #pragma once
 
 #include "base/cleanup.h"
@@ -16,35 +16,35 @@
 struct redis_address;
 struct redis_listener;
 
-// One that waits. Memory of the caller, from redis_listener_expect to redis_listener_forget.
-struct redis_grant {
-    struct redis_grant *next;
+// One registered waiter. Memory of the caller, from register to unregister.
+struct redis_waiter {
+    struct redis_waiter *next;
     const char *owner; // borrowed
-    unsigned asks;     // so many times
+    unsigned attempts; // how many were begun
     pthread_cond_t cond;
-    uint64_t token; // the highest of those granted; 0: not yet
-    bool stirred;   // the connection broke or came back since it was last looked at
+    uint64_t token;          // the highest token of the grant; 0: not granted
+    bool connection_changed; // the connection broke or came back since the last wait
 };
 
-// Connects to nothing, starts no thread yet. The address is borrowed.
+// Connects lazily and starts no thread yet. The address is borrowed.
 MUST_CHECK enum rc redis_listener_new(const struct redis_address *address,
                                       struct redis_listener **ret_listener);
-void redis_listener_free(struct redis_listener *listener); // nobody may be waiting; NULL is fine
+void redis_listener_free(struct redis_listener *listener); // no waiter may be left; NULL is fine
 
-// The name of the channel, for grants to be announced on, if it is being listened to; else "".
-// `start` starts the thread if nobody did yet. Any thread.
+// The channel on which grants are to be announced; "" while it is not subscribed. `start` starts
+// the thread if it does not run yet. Any thread.
 const char *redis_listener_channel(struct redis_listener *listener, bool start);
 
-// How often the connection was lost and made again. Any thread.
+// How many times the connection was lost and replaced. Any thread.
 uint64_t redis_listener_reconnects(struct redis_listener *listener);
 
-void redis_listener_expect(struct redis_listener *listener, struct redis_grant *grant,
-                           const char *owner);
-// About to ask once more. Returns the number that the grant must bear: an older one may be a
-// message that was so late that its lease is over.
-unsigned redis_listener_ask(struct redis_listener *listener, struct redis_grant *grant);
-void redis_listener_forget(struct redis_listener *listener, struct redis_grant *grant);
+void redis_listener_register(struct redis_listener *listener, struct redis_waiter *waiter,
+                             const char *owner);
+// Begins an attempt to acquire. Returns the number that its grant must carry: a grant with an older
+// number is stale, and its lease may be over.
+unsigned redis_listener_attempt(struct redis_listener *listener, struct redis_waiter *waiter);
+void redis_listener_unregister(struct redis_listener *listener, struct redis_waiter *waiter);
 
-// Until the grant is there (its token), or the connection stirs, or the time has come (0).
-uint64_t redis_listener_wait(struct redis_listener *listener, struct redis_grant *grant,
+// Waits for the grant and returns its token. 0: the connection changed, or the time is over.
+uint64_t redis_listener_wait(struct redis_listener *listener, struct redis_waiter *waiter,
                              int64_t until_ns);

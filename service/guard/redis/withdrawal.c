@@ -1,12 +1,13 @@
-// A release without an answer may never have arrived: the lock would then keep everybody out until
-// its lease ends, although its owner is long gone. So it is asked again until it is answered, on
-// whatever connection works by then: the one that was silent is closed. It says what it always
-// says, delete what is this owner's, and an owner's name is never used again; so a repetition does
-// no harm, however late.
+// Background retries of releases that a Redis master did not acknowledge.
 //
-// After a lease there is nothing left to free, save by a question that was carried out later still:
-// then the lease ends it, as it does where too many wait to be told. One thread asks for all; a
-// master that does not answer is not asked for the others in the same round.
+// A release without a reply may never have arrived. The lock would then keep every other owner out
+// until its lease ends. So one thread retries until the master answers, on whatever connection
+// works by then: the silent one was closed. The script deletes only what this owner holds, and an
+// owner's name is never used again, so a retry does no harm however late it runs.
+//
+// After a lease there is nothing left to free, except by an acquire that ran even later; that lease
+// then ends the lock. So it does for claims beyond the limit of pending ones. A master that does
+// not answer is skipped for the rest of the round.
 #include "guard/redis/withdrawal.h"
 
 #include "base/clock.h"
@@ -16,21 +17,21 @@
 #include <stdlib.h>
 
 #define ANSWER_NS (300 * NS_PER_MS)
-#define AGAIN_NS (200 * NS_PER_MS)
+#define PAUSE_NS (200 * NS_PER_MS)
 #define WITHDRAWALS_MAX 512
 
 struct withdrawal {
     struct withdrawal *next;
     struct redis_claim *claim;
-    bool unanswered;
-    int64_t until_ns; // the lease is over by then
+    bool in_flight;
+    int64_t until_ns; // when the lease has ended
 };
 
 struct redis_withdrawals {
     struct redis_masters *masters;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct withdrawal *first; // but those that the thread is asking for
+    struct withdrawal *first; // pending, without those in the thread's current round
     size_t n;                 // with those
     bool running, stopping;
     pthread_t thread;
@@ -55,8 +56,8 @@ static void withdrawal_free(struct withdrawal *withdrawal)
     free(withdrawal);
 }
 
-// Asks for each; returns those that are to be asked for again.
-static struct withdrawal *ask_round(struct redis_withdrawals *self, struct withdrawal *first,
+// Tries each withdrawal once. Returns those that are still pending.
+static struct withdrawal *run_round(struct redis_withdrawals *self, struct withdrawal *first,
                                     size_t *ret_done)
 {
     struct withdrawal *left = NULL, **last = &left, *next;
@@ -65,13 +66,13 @@ static struct withdrawal *ask_round(struct redis_withdrawals *self, struct withd
     for (struct withdrawal *each = first; each != NULL; each = next) {
         struct redis_claim *claim = each->claim;
         next = each->next;
-        unsigned skipped = claim->sent & silent;
-        claim->sent &= ~silent;
-        if (claim->sent != 0)
-            redis_claim_abandon(self->masters, claim, each->unanswered, clock_now_ns() + ANSWER_NS);
-        silent |= claim->sent;
-        claim->sent |= skipped;
-        if (claim->sent == 0 || clock_now_ns() >= each->until_ns) {
+        unsigned skipped = claim->unsettled & silent;
+        claim->unsettled &= ~silent;
+        if (claim->unsettled != 0)
+            redis_claim_abandon(self->masters, claim, each->in_flight, clock_now_ns() + ANSWER_NS);
+        silent |= claim->unsettled;
+        claim->unsettled |= skipped;
+        if (claim->unsettled == 0 || clock_now_ns() >= each->until_ns) {
             withdrawal_free(each);
             ++*ret_done;
         } else {
@@ -91,7 +92,7 @@ static void wait_for_round(struct redis_withdrawals *self, int64_t due_ns)
         clock_wait(&self->changed, &self->mutex, due_ns);
 }
 
-// After the end was asked for there is one round more.
+// Runs one more round after it was told to stop.
 static void *withdrawals_main(void *arg)
 {
     struct redis_withdrawals *self = arg;
@@ -104,8 +105,8 @@ static void *withdrawals_main(void *arg)
         self->first = NULL;
         pthread_mutex_unlock(&self->mutex);
         size_t done;
-        struct withdrawal *left = ask_round(self, all, &done);
-        due_ns = left != NULL ? clock_now_ns() + AGAIN_NS : 0;
+        struct withdrawal *left = run_round(self, all, &done);
+        due_ns = left != NULL ? clock_now_ns() + PAUSE_NS : 0;
         pthread_mutex_lock(&self->mutex);
         self->n -= done;
         struct withdrawal **end = &left;
@@ -138,7 +139,7 @@ void redis_withdrawals_free(struct redis_withdrawals *self)
     free(self);
 }
 
-// False: too many, or no thread to be had. The mutex is held.
+// False: too many are pending, or no thread could be started. The mutex is held.
 static bool add(struct redis_withdrawals *self, struct withdrawal *withdrawal)
 {
     if (self->n == WITHDRAWALS_MAX)
@@ -154,15 +155,15 @@ static bool add(struct redis_withdrawals *self, struct withdrawal *withdrawal)
     return true;
 }
 
-void redis_withdraw(struct redis_withdrawals *self, struct redis_claim *claim, bool unanswered)
+void redis_withdraw(struct redis_withdrawals *self, struct redis_claim *claim, bool in_flight)
 {
-    struct withdrawal *withdrawal = claim->sent != 0 ? malloc(sizeof *withdrawal) : NULL;
+    struct withdrawal *withdrawal = claim->unsettled != 0 ? malloc(sizeof *withdrawal) : NULL;
     if (withdrawal == NULL) {
         free(claim);
         return;
     }
     *withdrawal = (struct withdrawal){.claim = claim,
-                                      .unanswered = unanswered,
+                                      .in_flight = in_flight,
                                       .until_ns = clock_now_ns() + claim->ttl_ms * NS_PER_MS};
     pthread_mutex_lock(&self->mutex);
     bool added = add(self, withdrawal);

@@ -1,28 +1,31 @@
-// conditional: no lock and no version; the rule of the shop stands in the update itself.
+// conditional: no guard, and a save that demands enough stock in the row as it is now.
 //
 // Idea
-//   `UPDATE ... SET remaining = remaining - :n WHERE remaining >= :n`. The database subtracts from
-//   the value of this moment, so nobody can act on an old one, and the row that the update has
-//   locked is read afterwards, in the same transaction, to learn the new value and version.
+//   The database subtracts from the current value, so no decision rests on an old one. The update
+//   locks the row. It is read afterwards, in the same transaction, to learn the new value and
+//   version. The save (:delta is negative for a sale, and then :demanded is its amount):
+//
+//     UPDATE counter SET remaining = remaining + :delta, version = version + :operations
+//      WHERE name = :name AND remaining >= :demanded
 //
 // Guarantees
 //   Across the cluster: `remaining` never goes below zero, and no subtraction is lost.
 //
 // Fails when
-//   The decision is more than a comparison that fits into the WHERE clause. What it reads beside
-//   the row (limits per user, the wheel's prizes) is safe only while this transaction holds the
-//   row's lock or a unique key decides: the demand itself protects one number and no more.
+//   The decision is more than a comparison that fits into the WHERE clause. What it reads besides
+//   the row (limits per user, a lottery's prizes) is safe only while this transaction holds the
+//   row's lock, or where a unique key decides. The demand itself protects one number and no more.
 //
 // Cost
-//   The least of all: one statement takes the lock, checks and writes, and it fails only when the
-//   stock is truly gone. The default for that reason.
+//   The least of all: one statement locks, checks and writes, and it fails only when the stock is
+//   truly gone. That is why it is the default.
 #include "guard/guard.h"
 
 extern const struct strategy strategy_conditional;
 
 const struct strategy strategy_conditional = {
     .name = "conditional",
-    .summary = "The update itself demands enough to be there: no lock, no retry.",
+    .summary = "The update itself checks that enough is left: no lock, no retry.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_CONDITIONAL,
 };

@@ -1,29 +1,32 @@
-// lock-table: a row a lock in the database, with owner, expiry and fencing token.
+// lock-table: a lock row in the database with owner, lease and fencing token, and a save that
+// demands the token and the version.
 //
 // Idea
-//   One row a key, unique by name. Taking the lock is one compare-and-set UPDATE that succeeds only
-//   if the row has no owner or its lease has run out, by the database's own clock; it counts the
-//   row's token up. Leaving is an UPDATE that asks for one's own random owner, so that only the
-//   holder frees the lock. A set of keys is one short transaction: all or nothing.
+//   One row per key, unique by name. Enter is one compare-and-set UPDATE. It succeeds only if the
+//   row has no owner or the lease has expired by the database's own clock, and it increments the
+//   row's token. Leave is an UPDATE that demands the hold's own random owner, so only the holder
+//   frees the lock. A set of keys is one short transaction: all or nothing. The save:
+//
+//     UPDATE counter SET remaining = :remaining, version = :version, fence = :token
+//      WHERE name = :name AND version = :read AND fence <= :token
 //
 // Guarantees
-//   Across the cluster, while the lease lasts: one holder a key. When it has run out the next
-//   holder gets a higher token, and the save demands `fence <= :token` together with the version,
-//   so that a stale holder changes nothing. Tokens live in the same database as the counters: they
-//   cannot be lost without them.
+//   Across the cluster, while the lease lasts: one holder per key. After a lease has expired, the
+//   next holder gets a higher token, and the save demands token and version together. So a stale
+//   holder changes nothing. The tokens live in the same database as the counters, and cannot be
+//   lost without them.
 //
 // Fails when
-//   A holder stops for longer than lock.ttl_ms, so that its lease is not renewed either: another
-//   one comes in, and the holder's save is refused. A holder that dies keeps everybody out until
-//   the lease ends. The lock lives in the database that it is to relieve, which is the reason why
-//   most people advise against it.
+//   A holder stops for longer than lock.ttl_ms, so that its lease is not renewed either. The next
+//   holder enters, and the stale holder's save is refused. A holder that dies keeps all others out
+//   until the lease ends. The lock lives in the database that it should relieve, which is the usual
+//   argument against it.
 //
 // Cost
-//   Two durable commits (take, free) besides the operation's own, and one each third of the lease
-//   for a section that takes so long. A row cannot tell a waiter that
-//   it has become free, so waiting is a spin with decorrelated jitter up to lock.wait_ms, whether
-//   the setting says `spin` or `notify`; the order among waiters is luck. Past the limit, or at
-//   once with lock.wait = fail, the request is answered 503 `lock-busy`.
+//   Two durable commits (enter, leave) besides the operation's own, and one for each third of the
+//   lease in a long section. A row cannot wake a waiter. So waiting is a spin with decorrelated
+//   jitter, whether lock.wait is `spin` or `notify`, and the order of waiters is random. After
+//   lock.wait_ms, or at once with lock.wait = fail, the request is answered 503 `lock-busy`.
 #include "guard/backoff.h"
 #include "guard/guard.h"
 
@@ -35,7 +38,7 @@
 
 extern const struct strategy strategy_lock_table;
 
-#define RELEASE_TRIES_NS (200 * NS_PER_MS) // a release meets deadlocks and busy databases too
+#define RELEASE_TRIES_NS (200 * NS_PER_MS) // a release meets deadlocks and busy databases as well
 
 struct lock_table {
     struct guard guard;
@@ -64,7 +67,7 @@ static void lock_table_close(struct guard *guard)
     free(of(guard));
 }
 
-// The column is for people too: instance and owner.
+// Instance and owner, because people read the column too.
 static void row_owner(const struct lock_table *self, const struct guard_hold *hold, char *ret_text,
                       size_t size)
 {
@@ -72,7 +75,7 @@ static void row_owner(const struct lock_table *self, const struct guard_hold *ho
 }
 #define ROW_OWNER_MAX 64
 
-// Owner-checked, so it is safe to repeat; another one's lock stays.
+// Checks the owner, so it is safe to repeat and never frees another hold's lock.
 static enum rc release(struct lock_table *self, struct db *db, const struct guard_hold *hold)
 {
     char owner[ROW_OWNER_MAX];
@@ -95,12 +98,12 @@ static enum rc lock_table_enter(struct guard *guard, struct db *db, const char *
     int64_t limit_ns = clock_now_ns() + self->settings->lock_wait_ms * NS_PER_MS;
     struct backoff backoff = {limit_ns < deadline_ns ? limit_ns : deadline_ns, 0};
     for (;;) {
-        int64_t asked_ns = clock_now_ns();
+        int64_t begun_ns = clock_now_ns();
         enum rc rc = lock_row_acquire(db, keys, n_keys, owner, self->settings->lock_ttl_ms,
                                       &ret_hold->token);
         switch (rc) {
         case RC_OK:
-            ret_hold->expires_ns = asked_ns + self->settings->lock_ttl_ms * NS_PER_MS;
+            ret_hold->expires_ns = begun_ns + self->settings->lock_ttl_ms * NS_PER_MS;
             return RC_OK;
         case RC_LOCK_BUSY:
         case RC_CONFLICT: // a deadlock or a busy database: nothing was taken
@@ -109,7 +112,7 @@ static enum rc lock_table_enter(struct guard *guard, struct db *db, const char *
             break;
         case RC_BACKEND_UNAVAILABLE:
         case RC_OUTCOME_UNKNOWN:
-            // The reply was lost, perhaps not the lock. If this fails too, the lease ends it.
+            // The reply was lost, perhaps not the lock. If this fails too, the lease ends the lock.
             (void)!release(self, db, ret_hold);
             return RC_BACKEND_UNAVAILABLE;
         default:
@@ -133,7 +136,7 @@ static enum rc lock_table_lift(struct guard *guard, struct db *db, struct guard_
     return rc == RC_OUTCOME_UNKNOWN || rc == RC_CONFLICT ? RC_BACKEND_UNAVAILABLE : rc;
 }
 
-// The deadline is the connection's: who renews has one that gives up soon.
+// The deadline is the connection's: the renewal thread's own connection has a short timeout.
 static enum rc lock_table_renew(struct guard *guard, struct db *db, const struct guard_hold *hold,
                                 int64_t deadline_ns, int64_t *ret_expires_ns)
 {
@@ -141,16 +144,16 @@ static enum rc lock_table_renew(struct guard *guard, struct db *db, const struct
     struct lock_table *self = of(guard);
     char owner[ROW_OWNER_MAX];
     row_owner(self, hold, owner, sizeof owner);
-    int64_t asked_ns = clock_now_ns();
+    int64_t begun_ns = clock_now_ns();
     enum rc rc = lock_row_renew(db, hold->keys, hold->n_keys, owner, self->settings->lock_ttl_ms);
     if (rc == RC_OK)
-        *ret_expires_ns = asked_ns + self->settings->lock_ttl_ms * NS_PER_MS;
+        *ret_expires_ns = begun_ns + self->settings->lock_ttl_ms * NS_PER_MS;
     return rc == RC_OK || rc == RC_LOCK_LOST ? rc : RC_BACKEND_UNAVAILABLE;
 }
 
 const struct strategy strategy_lock_table = {
     .name = "lock-table",
-    .summary = "A row a lock in the database, with owner, expiry and fencing token.",
+    .summary = "A lock row in the database, with owner, lease and fencing token.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_FENCED,
     .open = lock_table_open,

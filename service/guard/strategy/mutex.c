@@ -1,28 +1,32 @@
-// mutex: one mutex a key, inside this process.
+// mutex: a mutex per key inside this process, and a save that demands nothing.
 //
 // Idea
-//   All threads of one process that want the same key take turns: enter locks the keys in sorted
-//   order, leave unlocks them. The key is the counter's name, the same for every code path that
-//   touches it, so that everything the decision reads of that counter is inside.
+//   All threads of one process that want the same key take turns. Enter locks the keys in sorted
+//   order, leave unlocks them. The key is the counter's name on every code path, so everything that
+//   the decision reads of that counter is protected. The save:
+//
+//     UPDATE counter SET remaining = :remaining, version = :version
+//      WHERE name = :name
 //
 // Guarantees
-//   One process: between enter and leave nobody else of this process is inside with the same key.
-//   No expiry is needed, because a mutex dies with its holders; there is no clock to be wrong.
+//   In one process: between enter and leave no other thread is inside with the same key. There is
+//   no lease and no clock that could be wrong, because a mutex dies with its holders.
 //
 // Fails when
-//   A second instance runs: it has its own mutexes, reads the same row at the same time, and the
-//   update demands nothing (naive), so both write. It is the lost update of `none` again, one level
-//   up, and a test with one process will never show it.
+//   A second instance runs. It has mutexes of its own, reads the same row at the same time, and no
+//   save demands anything, so both write. It is the lost update of `none` again, one level up, and
+//   a test with one process will never show it.
 //
 // Cost
-//   Tens of nanoseconds without contention. Waiting costs a thread; it ends at the deadline or
-//   lock.wait_ms on the monotonic clock (503 `lock-busy`), at once with lock.wait = fail. Who waits
-//   is woken in no particular order.
+//   Tens of nanoseconds without contention. A waiter costs a thread, and the order of waiters is
+//   random. They wait on the monotonic clock. After lock.wait_ms or at the deadline, or at once with
+//   lock.wait = fail, the request is answered 503 `lock-busy`.
 //
-// A mutex here is a flag and a condition variable under its shard's pthread mutex: unlike a bare
-// pthread mutex it waits on the monotonic clock with portable calls, and one thread can hold
-// hundreds of them. Entries exist only while somebody uses them, so the table does not grow with
-// the shop.
+// Implementation
+//   A mutex here is a flag and a condition variable under its shard's pthread mutex. Unlike a bare
+//   pthread mutex it waits on the monotonic clock with portable calls, and one thread can hold
+//   hundreds of them. An entry exists only while a thread uses it, so the table does not grow with
+//   the number of counters.
 #include "guard/guard.h"
 
 #include "base/clock.h"
@@ -38,7 +42,7 @@ extern const struct strategy strategy_mutex;
 
 struct entry {
     struct entry *next;
-    size_t users; // the holder and everybody who waits
+    size_t users; // the holder and the waiters
     bool locked;
     pthread_cond_t freed;
     char key[];
@@ -89,7 +93,7 @@ static struct shard *shard_of(struct mutex_guard *self, const char *key)
     return &self->shards[text_hash(TEXT_HASH_START, key, strlen(key)) % SHARDS];
 }
 
-// Under the shard's mutex, as the two below.
+// The caller holds the shard's mutex, here and in the two functions below.
 static struct entry **find(struct shard *shard, const char *key)
 {
     struct entry **at = &shard->first;
@@ -98,7 +102,7 @@ static struct entry **find(struct shard *shard, const char *key)
     return at;
 }
 
-static struct entry *use(struct shard *shard, const char *key)
+static struct entry *entry_ref(struct shard *shard, const char *key)
 {
     struct entry *entry = *find(shard, key);
     if (entry == NULL) {
@@ -115,7 +119,7 @@ static struct entry *use(struct shard *shard, const char *key)
     return entry;
 }
 
-static void unuse(struct shard *shard, struct entry *entry)
+static void entry_unref(struct shard *shard, struct entry *entry)
 {
     if (--entry->users > 0)
         return;
@@ -129,7 +133,7 @@ static enum rc lock_key(struct mutex_guard *self, const char *key, int64_t limit
     struct shard *shard = shard_of(self, key);
     enum rc rc = RC_OK;
     pthread_mutex_lock(&shard->mutex);
-    struct entry *entry = use(shard, key);
+    struct entry *entry = entry_ref(shard, key);
     if (entry == NULL)
         rc = RC_NO_MEMORY;
     while (rc == RC_OK && entry->locked)
@@ -138,7 +142,7 @@ static enum rc lock_key(struct mutex_guard *self, const char *key, int64_t limit
     if (rc == RC_OK)
         entry->locked = true;
     else if (entry != NULL)
-        unuse(shard, entry);
+        entry_unref(shard, entry);
     pthread_mutex_unlock(&shard->mutex);
     return rc;
 }
@@ -148,10 +152,10 @@ static void unlock_key(struct mutex_guard *self, const char *key)
     struct shard *shard = shard_of(self, key);
     pthread_mutex_lock(&shard->mutex);
     struct entry *entry = *find(shard, key);
-    if (entry != NULL) { // always: the holder keeps it in use
+    if (entry != NULL) { // always: the holder has a reference
         entry->locked = false;
         pthread_cond_signal(&entry->freed);
-        unuse(shard, entry);
+        entry_unref(shard, entry);
     }
     pthread_mutex_unlock(&shard->mutex);
 }
@@ -185,7 +189,7 @@ static enum rc mutex_leave(struct guard *guard, struct db *db, struct guard_hold
 
 const struct strategy strategy_mutex = {
     .name = "mutex",
-    .summary = "A mutex a counter, inside one process: right for one instance, wrong for two.",
+    .summary = "A mutex per counter inside one process: correct for one instance, wrong for two.",
     .scope = SCOPE_PROCESS,
     .rule = RULE_NAIVE,
     .open = mutex_open,

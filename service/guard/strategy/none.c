@@ -1,19 +1,23 @@
-// none: load, decide and save with nothing around them and no demand on the row.
+// none: no guard, and a save that demands nothing.
 //
 // Idea
-//   There is none. This is the code that everybody writes first: read what remains, subtract, write
-//   the result back. It is here so that the bug of all the other files can be seen, and it can be
-//   chosen in lab mode only.
+//   Read what remains, subtract, write the result back. Everyone writes this code first. It is here
+//   to show the bug that the other strategies prevent, and can be chosen in lab mode only. The
+//   save:
+//
+//     UPDATE counter SET remaining = :remaining, version = :version
+//      WHERE name = :name
 //
 // Guarantees
-//   Nothing, not even with one thread of one process: the lanes happen to order what one instance
-//   combines, but two lanes, two workers in direct mode or two instances are not ordered at all.
+//   Nothing, not even with one thread of one process. The lanes happen to order the requests that
+//   one instance combines. Two lanes, two workers in direct mode or two instances are not ordered
+//   at all.
 //
 // Fails when
-//   Two requests read the same value before either has written: both subtract from the same number,
-//   the second write covers up the first, and one more unit is sold than is gone from stock. Only
-//   the ledger's key (counter, version) notices that two writers made the same version; the lab's
-//   migrations take that belt off too.
+//   Two requests read the same value before either has written. Both subtract from the same number,
+//   and the second write overwrites the first: one unit more is sold than has left the stock. Only
+//   the ledger's key (counter, version) notices that two writers made the same version, and the
+//   lab's migrations drop that key too.
 //
 // Cost
 //   None. That is why it looks so good in a load test that does not count what was sold.
@@ -23,7 +27,7 @@ extern const struct strategy strategy_none;
 
 const struct strategy strategy_none = {
     .name = "none",
-    .summary = "No protection at all: shows the lost update. Lab mode only.",
+    .summary = "No lock and no check: loses updates. Only in lab mode.",
     .scope = SCOPE_NOTHING,
     .rule = RULE_NAIVE,
     .lab_only = true,

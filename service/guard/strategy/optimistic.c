@@ -1,32 +1,36 @@
-// optimistic: no lock; the save demands that the row is still the one that was read.
+// optimistic: no guard, and a save that demands that the row is unchanged.
 //
 // Idea
-//   The row carries a version. Load reads it, save writes `... SET version = :read + 1 WHERE
-//   version = :read`. If somebody was faster, no row matches, nothing is written, and the section
-//   rolls back, reads again and decides again: a bounded number of times, then the request is
-//   answered 503 `contention`.
+//   The row carries a version. Load reads it, and the save demands it. If another writer was
+//   faster, no row matches and nothing is written. The section then rolls back, reads and decides
+//   again, a bounded number of times; after that the request is answered 503 `contention`. The
+//   save:
+//
+//     UPDATE counter SET remaining = :remaining, version = :version
+//      WHERE name = :name AND version = :read
 //
 // Guarantees
-//   Across the cluster: of all writers that read one version exactly one writes. A decision may use
-//   whatever was read together with the version, because a change of the row changes the version.
+//   Across the cluster: of all writers that read one version, exactly one writes. A decision may
+//   use everything that was read together with the version, because every change of the row changes
+//   the version.
 //
 // Fails when
-//   The decision reads a row that the save does not demand: that row may change unnoticed (write
-//   skew). The version only guards its own row. On a hot row of many instances in direct mode most
-//   attempts lose, and the retries may run out; combining makes one attempt serve a whole batch.
+//   The decision reads a row that the save does not demand. That row may change unnoticed (write
+//   skew): the version guards only its own row. With many instances in direct mode on one hot row
+//   most attempts lose, and the retries may run out. Combining makes one attempt serve a whole
+//   batch.
 //
 // Cost
-//   Nothing but the WHERE clause while writers are rare; one whole load and decide for each lost
-//   attempt when they are not. No server besides the database, nothing to time out, nothing to
-//   free.
+//   While writers are rare: the WHERE clause. When they are not: one whole load and decide for each
+//   lost attempt. No server besides the database, nothing that expires, nothing to free.
 #include "guard/guard.h"
 
 extern const struct strategy strategy_optimistic;
 
 const struct strategy strategy_optimistic = {
     .name = "optimistic",
-    .summary = "Version column: the save succeeds only on the version that was read; retried a "
-               "bounded number of times.",
+    .summary = "Version column: the save succeeds only if the row is unchanged since it was "
+               "read. Retried a bounded number of times.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_VERSION,
 };

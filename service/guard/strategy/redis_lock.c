@@ -1,49 +1,58 @@
-// redis-lock: a key with an owner and an expiry in Redis, or in most of several Redis servers.
+// redis-lock: a key in Redis with owner, lease and fencing token, and a save that demands the token
+// and the version.
 //
 // Idea
-//   One Lua script, which Redis runs as one step, takes all keys of the set or none: each becomes a
-//   key with a random owner as its value and an expiry (PX), and the same script counts the fencing
-//   token up. Leaving is a script too: compare with the owner, then delete. The lock's name is the
-//   counter's name, the same on every path. With `redis = a,b,c` the same is asked of N independent
-//   masters at once, and a majority decides (Redlock, redis_claim.c).
+//   One key per lock. Enter is one Lua script, which Redis runs as one step. It takes all keys of
+//   the set or none: each gets a random owner as its value and an expiry (PX), and the script
+//   increments the key's token. Leave is a script that compares the owner and then deletes, so only
+//   the holder frees the lock. The lock's name is the counter's name on every code path. With
+//   `redis = a,b,c` the scripts run on N independent masters, and a majority decides (Redlock,
+//   redis/claim.c). The save:
+//
+//     UPDATE counter SET remaining = :remaining, version = :version, fence = :token
+//      WHERE name = :name AND version = :read AND fence <= :token
 //
 // Guarantees
-//   While Redis remembers: one holder a key until the lease ends, and a token above all earlier
-//   ones. Nobody frees another's lock: a release that finds another owner deletes nothing and is
-//   reported as lost. The save demands `fence <= :token` and the version in the same statement;
-//   that, not the lock, is what makes the numbers right. With lock.wait = notify: first come, first
-//   served among processes, and among the waiters of one; save that a process, once it is its turn,
-//   serves up to 32 of its own waiters, or for 50 ms, before the next one's. With spin, and with
-//   several masters, who comes next is luck.
+//   Across the cluster, while the lease lasts and Redis keeps its data: one holder per key, with a
+//   token above all earlier ones. A release that finds another owner deletes nothing and reports
+//   the lock as lost. The save demands token and version together; that demand, not the lock, keeps
+//   the numbers right. With lock.wait = notify processes are served first come, first served, and
+//   so are the waiters of one process; but a process in its turn may serve up to 32 of its own
+//   waiters, or for 50 ms. With spin, and with several masters, the order of waiters is random.
 //
 // Fails when
-//   The holder stops for longer than lock.ttl_ms; Redis is restarted without its data, or a replica
-//   that lags is promoted: then there are two holders, and the tokens may start from 1 again. The
-//   stale holder's save is refused; tokens are lifted above the database's fence. Sets of keys need
-//   one Redis, not a cluster whose slots are apart. A holder that dies keeps the others out until
-//   the lease ends; a waiter that dies is passed over, because nobody listens for it any more. A
-//   release that Redis did not answer is asked again in the background, while the lease lasts.
+//   A holder stops for longer than lock.ttl_ms, or Redis restarts without its data, or a lagging
+//   replica is promoted. Then there are two holders, and the tokens may start from 1 again. The
+//   stale holder's save is refused, and the new holder's token is lifted above the database's
+//   fence. A holder that dies keeps all others out until the lease ends. A waiter that dies is
+//   skipped, because no process listens on its channel. A release without a reply is retried in the
+//   background while the lease lasts. Sets of keys need one Redis, not a cluster that spreads them
+//   over slots.
 //
-//   Several masters stand the loss of a minority, and no replica's lag: that is what Redlock's
-//   author made it for. Its critics (Kleppmann) say: a holder that was paused does not know that
-//   its lease is over, whoever gave it; the proof needs clocks that run at the same speed and
-//   delays that are bounded; and with no token that rises, storage could not refuse the late one.
-//   The author answers that the time is looked at once more after a majority has answered, so that
-//   only what happens after that hurts, as it would with any lock that lets go by itself; that
-//   clocks need to run equally fast, not to show the same; and that storage that compares random
-//   owners would do as well. Both agree that a master which comes back empty makes two holders: it
-//   must stay away for a lease, or write to disk before it answers. Here the quarrel is not ours to
-//   settle: the tokens of a majority rise (redis_claim.c proves it, and says what a forgetful
-//   master does to the proof), and the database compares token and version as it writes. So the
-//   masters make a lost lock rarer, at their price, and the fence makes it harmless.
+//   Several masters survive the loss of a minority, and they have no lagging replica. Redlock's
+//   author (antirez) made it for that. Kleppmann objects:
+//   - A paused holder does not know that its lease has expired, however many servers granted it.
+//   - The proof needs clocks that run at the same speed, and bounded delays.
+//   - Redlock has no rising token, so storage cannot refuse the stale holder.
+//   Antirez answers:
+//   - The time is checked once more after a majority has answered. Only a delay after that check
+//     does harm, as with every lock that expires by itself.
+//   - Clocks must run equally fast, not show the same time.
+//   - Storage that compares random owners would do as well.
+//   Both agree that a master that restarts empty makes two holders. It must stay away for one
+//   lease, or write to disk before it answers. This strategy does not have to settle the dispute.
+//   The tokens of a majority rise (redis/claim.c has the proof, and what a master that lost its
+//   data does to it), and the database compares token and version as it writes. So several masters
+//   make a lost lock rarer, at their price, and the fence makes it harmless.
 //
 // Cost
-//   Two round trips in memory, tens of microseconds; several masters cost as many messages, and the
-//   slowest of the majority's time. spin asks again after a random pause (decorrelated jitter), and
-//   each question costs Redis as much as taking the lock. notify costs one subscribed connection a
-//   process, and two scripts for as many as 32 holds while many wait: the release hands the lock to
-//   the first process in line and tells it. Past lock.wait_ms, or at once with lock.wait = fail,
-//   the request is answered 503 `lock-busy`; 503 `backend-unavailable` if Redis is silent.
+//   Two round trips in memory (enter, leave), tens of microseconds. Several masters cost as many
+//   messages, and the time of the slowest in the majority. spin retries with decorrelated jitter,
+//   and each attempt costs Redis as much as taking the lock. notify costs one subscribed connection
+//   per process, and two scripts for up to 32 holds under contention: the release hands the lock to
+//   the first process in the queue and wakes it. After lock.wait_ms, or at once with
+//   lock.wait = fail, the request is answered 503 `lock-busy`. If Redis does not answer, it is 503
+//   `backend-unavailable`.
 #include "guard/backoff.h"
 #include "guard/guard.h"
 #include "guard/redis/claim.h"
@@ -57,8 +66,8 @@
 
 extern const struct strategy strategy_redis_lock;
 
-#define RELEASE_NS NS_PER_S          // leave, lift and ping have no deadline of their own
-#define ABANDON_NS (250 * NS_PER_MS) // at most, out of what enter has left
+#define RELEASE_NS NS_PER_S          // timeout of leave, lift and ping, which have no deadline
+#define ABANDON_NS (250 * NS_PER_MS) // at most, out of the time that enter has left
 
 struct redis_lock {
     struct guard guard;
@@ -86,9 +95,10 @@ static enum rc redis_lock_open(const struct guard_settings *settings, struct gua
                                char *ret_why)
 {
     if (settings->redis == NULL || settings->redis[0] == '\0') {
-        text_copy(ret_why, GUARD_ERROR_MAX,
-                  "redis-lock needs the setting redis (host:port of a Redis server, or of several "
-                  "with commas between)");
+        text_copy(
+            ret_why, GUARD_ERROR_MAX,
+            "redis-lock needs the setting redis (host:port of one Redis server, or of several "
+            "separated by commas)");
         return RC_USAGE;
     }
     struct redis_lock *self = calloc(1, sizeof *self);
@@ -108,8 +118,8 @@ static enum rc redis_lock_open(const struct guard_settings *settings, struct gua
     return RC_OK;
 }
 
-// A question that got no answer may still be carried out, even later. Tell Redis that this owner
-// has given up; without an answer to that either, it is told again later.
+// A script without a reply may still run, even later. Tells Redis that this owner has given up; if
+// that gets no reply either, the withdrawals retry it in the background.
 static void abandon(struct redis_lock *self, struct redis_claim *claim, int64_t limit_ns)
 {
     int64_t most_ns = clock_now_ns() + ABANDON_NS;
@@ -117,30 +127,30 @@ static void abandon(struct redis_lock *self, struct redis_claim *claim, int64_t 
     redis_withdraw(self->withdrawals, claim, true);
 }
 
-// Takes ownership of the tenure where it fails.
+// Takes ownership of the tenure unless it returns RC_OK.
 static enum rc spin(struct redis_lock *self, struct redis_tenure *tenure, int64_t limit_ns)
 {
     bool wait = strcmp(self->settings->lock_wait, "fail") != 0;
-    struct redis_wish wish = {.tokens = 1, .channel = ""};
+    struct redis_attempt attempt = {.n_tokens = 1, .channel = ""};
     struct backoff backoff = {limit_ns, 0};
-    for (bool met = false;; met = true) {
-        struct redis_grip grip;
+    for (bool answered = false;; answered = true) {
+        struct redis_result result;
         int64_t left_ns = limit_ns - clock_now_ns();
-        // A quarter of the time is kept back for abandon.
-        enum rc rc =
-            redis_claim_acquire(self->masters, tenure->claim, &wish, limit_ns - left_ns / 4, &grip);
-        if (rc == RC_OK && grip.token > 0) {
-            redis_tenure_begin(tenure, grip.token, 1, grip.expires_ns);
+        // A quarter of the time is reserved for abandon.
+        enum rc rc = redis_claim_acquire(self->masters, tenure->claim, &attempt,
+                                         limit_ns - left_ns / 4, &result);
+        if (rc == RC_OK && result.token > 0) {
+            redis_tenure_begin(tenure, result.token, 1, result.expires_ns);
             return RC_OK;
         }
         if (rc == RC_OK && wait && backoff_sleep(&backoff))
             continue;
-        if (rc != RC_OK || tenure->claim->had != 0)
+        if (rc != RC_OK || tenure->claim->granted != 0)
             abandon(self, redis_tenure_end(tenure), limit_ns);
         else
             redis_tenure_free(tenure);
-        bool hurried = met && left_ns < REDIS_HURRY_NS;
-        return rc == RC_OK || (rc == RC_BACKEND_UNAVAILABLE && hurried) ? RC_LOCK_BUSY : rc;
+        bool inconclusive = answered && left_ns < REDIS_SHORT_TIMEOUT_NS;
+        return rc == RC_OK || (rc == RC_BACKEND_UNAVAILABLE && inconclusive) ? RC_LOCK_BUSY : rc;
     }
 }
 
@@ -182,12 +192,13 @@ static enum rc redis_lock_leave(struct guard *guard, struct db *db, struct guard
     struct redis_tenure *tenure = hold->state;
     hold->state = NULL;
     int64_t now_ns = clock_now_ns();
-    if (self->queue != NULL && redis_queue_pass(self->queue, tenure, now_ns < hold->expires_ns))
+    if (self->queue != NULL &&
+        redis_queue_hand_over(self->queue, tenure, now_ns < hold->expires_ns))
         return RC_OK;
     enum rc rc =
         redis_claim_release(self->masters, tenure->claim, hold->expires_ns, now_ns + RELEASE_NS);
-    struct redis_claim *claim =
-        self->queue != NULL ? redis_queue_left(self->queue, tenure) : redis_tenure_end(tenure);
+    struct redis_claim *claim = self->queue != NULL ? redis_queue_end_tenure(self->queue, tenure)
+                                                    : redis_tenure_end(tenure);
     redis_withdraw(self->withdrawals, claim, false);
     return rc;
 }
@@ -198,13 +209,13 @@ static enum rc redis_lock_lift(struct guard *guard, struct db *db, struct guard_
     (void)db;
     struct redis_lock *self = of(guard);
     struct redis_tenure *tenure = hold->state;
-    uint64_t token, tokens = self->queue != NULL ? REDIS_QUEUE_TURNS : 1;
-    enum rc rc = redis_claim_lift(self->masters, tenure->claim, floor, (int64_t)tokens,
+    uint64_t token, n_tokens = self->queue != NULL ? REDIS_QUEUE_TURNS : 1;
+    enum rc rc = redis_claim_lift(self->masters, tenure->claim, floor, (int64_t)n_tokens,
                                   clock_now_ns() + RELEASE_NS, &token);
     if (rc != RC_OK)
         return rc;
     tenure->token = token;
-    tenure->tokens = tokens;
+    tenure->n_tokens = n_tokens;
     hold->token = redis_tenure_token(tenure);
     return RC_OK;
 }
@@ -234,8 +245,8 @@ static enum rc redis_lock_ping(struct guard *guard)
 
 const struct strategy strategy_redis_lock = {
     .name = "redis-lock",
-    .summary = "A key with owner and expiry in Redis, or in most of several, freed by its owner "
-               "only, with a fencing token.",
+    .summary = "A key in Redis, or in a majority of several Redis servers, with owner, lease and "
+               "fencing token.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_FENCED,
     .open = redis_lock_open,

@@ -1,5 +1,7 @@
-// All strategies in one plain array, and the look-up by name. To add one: write its file, declare
-// and list it here, and name the file in CMakeLists.txt.
+// All strategies in one array, and the look-up by name.
+//
+// To add a strategy: one file in this folder, its name in the two lists here, and one line in
+// CMakeLists.txt.
 #include "guard/strategy/registry.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-// The strategies that this program knows.
+// The list of all strategies.
 #pragma once
 
 #include "guard/guard.h"
@@ -6,5 +6,5 @@
 // All strategies, in the order of the documentation, ended by NULL.
 extern const struct strategy *const strategies[];
 
-// NULL if there is none of this name.
+// NULL if the name is unknown.
 const struct strategy *strategy_find(const char *name);

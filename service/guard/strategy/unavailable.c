@@ -1,6 +1,7 @@
-// Stands in for a strategy whose library was absent at build time: it is listed like the others,
-// and whoever asks for it is told why it cannot be had. CMake says which, and leaves the real file
-// out.
+// Stand-ins for the strategies whose library was missing at build time.
+//
+// Such a strategy is still listed, and choosing it fails with the reason. CMakeLists.txt leaves the
+// real file out and defines HOLDFAST_WITHOUT_... instead.
 #include "guard/guard.h"
 
 #include "base/text.h"
@@ -18,7 +19,7 @@ static enum rc open_redis_lock(const struct guard_settings *settings, struct gua
 
 const struct strategy strategy_redis_lock = {
     .name = "redis-lock",
-    .summary = "A lock with expiry in Redis. Not available: built without hiredis.",
+    .summary = "A key in Redis with a lease. Unavailable: built without hiredis.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_FENCED,
     .open = open_redis_lock,
@@ -39,7 +40,7 @@ static enum rc open_zookeeper_lock(const struct guard_settings *settings, struct
 
 const struct strategy strategy_zookeeper_lock = {
     .name = "zookeeper-lock",
-    .summary = "A queue of ephemeral nodes in ZooKeeper. Not available: built without its client.",
+    .summary = "A queue of ephemeral nodes in ZooKeeper. Unavailable: built without its client.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_FENCED,
     .open = open_zookeeper_lock,
@@ -59,7 +60,7 @@ static enum rc open_etcd_lock(const struct guard_settings *settings, struct guar
 
 const struct strategy strategy_etcd_lock = {
     .name = "etcd-lock",
-    .summary = "A line of keys with a lease in etcd. Not available: built without libcurl.",
+    .summary = "A queue of keys with a lease in etcd. Unavailable: built without libcurl.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_FENCED,
     .open = open_etcd_lock,
