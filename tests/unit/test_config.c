@@ -75,7 +75,7 @@ START_TEST(defaults_stand_without_anything)
     ck_assert_int_eq(a.config.lock_max_hold_ms, 60000);
     ck_assert(a.config.lock_fence);
     ck_assert_int_eq(a.config.combine_max_batch, 256);
-    ck_assert(!a.config.lab && a.config.lab_belts && a.config.lab_demand);
+    ck_assert(!a.config.lab && a.config.lab_constraints && a.config.lab_demand);
     ck_assert_int_eq(a.config.origin[setting_find("store")].source, SOURCE_DEFAULT);
 }
 END_TEST
@@ -135,9 +135,9 @@ START_TEST(the_laboratory_takes_off_what_it_is_told_to)
 {
     struct attempt a;
     ck_assert_int_eq(load(&a, LIST("--lab", "--lab.demand=off"), NULL), RC_OK);
-    ck_assert(a.config.lab_belts && !a.config.lab_demand);
+    ck_assert(a.config.lab_constraints && !a.config.lab_demand);
     ck_assert_int_eq(load(&a, LIST("--lab", "--lab.belts=off"), NULL), RC_OK);
-    ck_assert(!a.config.lab_belts && a.config.lab_demand);
+    ck_assert(!a.config.lab_constraints && a.config.lab_demand);
     ck_assert_int_eq(load(&a, LIST("--lab", "--lock.fence=off"), NULL), RC_OK);
     ck_assert(a.config.lab_demand && !a.config.lock_fence);
 }

@@ -202,7 +202,7 @@ START_TEST(an_edited_migration_is_refused)
     track.known = edited;
     int pending, applied;
     ck_assert_int_eq(track_up(&track, 9, NULL), RC_SCHEMA);
-    ck_assert_ptr_nonnull(strstr(error, "0001_one is not what it was"));
+    ck_assert_ptr_nonnull(strstr(error, "0001_one was edited"));
     ck_assert_int_eq(track_down(&track, 1), RC_SCHEMA);
     ck_assert_int_eq(track_check(&track, &pending, &applied), RC_SCHEMA);
     scratch_close(&scratch);
@@ -432,7 +432,7 @@ static bool can_break_everything(struct db *db)
     broken += works(db, "INSERT INTO coupon VALUES ('C', 'v', 1, 'code-1', 3, 1)");
     broken += works(db, "INSERT INTO draw VALUES ('L', 'u', 1, NULL, 3, 1)");
     refused = 6 - broken;
-    ck_assert_msg(broken == 0 || refused == 0, "%d of 6 belts hold", refused);
+    ck_assert_msg(broken == 0 || refused == 0, "%d of 6 constraints hold", refused);
     return refused == 0;
 }
 
@@ -444,7 +444,7 @@ static void repair_everything(struct db *db)
     execute(db, "DELETE FROM draw WHERE version > 1");
 }
 
-START_TEST(the_lab_takes_the_belts_off_and_puts_them_on)
+START_TEST(the_lab_drops_the_constraints_and_restores_them)
 {
     struct scratch scratch;
     if (!scratch_available((enum db_engine)_i))
@@ -457,12 +457,12 @@ START_TEST(the_lab_takes_the_belts_off_and_puts_them_on)
     execute(db, "INSERT INTO coupon VALUES ('C', 'u', 1, 'code-1', 1, 1)");
     execute(db, "INSERT INTO draw VALUES ('L', 'u', 1, NULL, 1, 1)");
     for (int round = 0; round < 2; round++) {
-        ck_assert_int_eq(migrate_belts_are_off(db, &off, error), RC_OK);
+        ck_assert_int_eq(migrate_constraints_are_off(db, &off, error), RC_OK);
         ck_assert(!off);
         ck_assert(!can_break_everything(db));
         ck_assert_msg(migrate_lab(db, true, error) == RC_OK, "%s", error);
         ck_assert_int_eq(migrate_lab(db, true, error), RC_OK);
-        ck_assert_int_eq(migrate_belts_are_off(db, &off, error), RC_OK);
+        ck_assert_int_eq(migrate_constraints_are_off(db, &off, error), RC_OK);
         ck_assert(off);
         ck_assert_int_eq(migrate_check(db, error), RC_OK);
         ck_assert_int_eq(number(db, "SELECT COUNT(*) FROM ledger WHERE request_key = 'key'"), 1);
@@ -479,7 +479,7 @@ START_TEST(the_lab_takes_the_belts_off_and_puts_them_on)
 }
 END_TEST
 
-START_TEST(each_violation_keeps_the_belts_off_with_a_sentence)
+START_TEST(each_violation_keeps_the_constraints_off_with_a_sentence)
 {
     static const struct {
         const char *plant, *sentence;
@@ -487,10 +487,10 @@ START_TEST(each_violation_keeps_the_belts_off_with_a_sentence)
         {"INSERT INTO counter VALUES ('stock/B', -1, 1, 0)", "counters below zero"},
         {"INSERT INTO ledger SELECT counter, version, delta, remaining, NULL, leg, fingerprint,"
          " user_id, order_id, reason, strategy, token, created_at FROM ledger",
-         "versions that stand in the ledger more than once"},
+         "versions that are in the ledger more than once"},
         {"INSERT INTO ledger SELECT counter, 2, delta, remaining, request_key, leg, fingerprint,"
          " user_id, order_id, reason, strategy, token, created_at FROM ledger",
-         "requests that were carried out more than once"},
+         "requests that were executed more than once"},
         {"INSERT INTO coupon VALUES ('C', 'u', 1, 'code-2', 2, 1)", "coupons for the same slot"},
         {"INSERT INTO coupon VALUES ('C', 'v', 1, 'code-1', 2, 1)", "coupon codes that"},
         {"INSERT INTO draw VALUES ('L', 'u', 1, NULL, 2, 1)", "draws for the same slot"},
@@ -512,7 +512,7 @@ START_TEST(each_violation_keeps_the_belts_off_with_a_sentence)
 }
 END_TEST
 
-START_TEST(the_core_schema_stays_while_the_belts_are_off)
+START_TEST(the_core_schema_stays_while_the_constraints_are_off)
 {
     struct scratch scratch;
     int applied = -1;
@@ -521,12 +521,12 @@ START_TEST(the_core_schema_stays_while_the_belts_are_off)
     scratch_open(&scratch, (enum db_engine)_i);
     ck_assert_int_eq(migrate_lab(scratch.db, true, error), RC_OK);
     ck_assert_int_eq(migrate_down(scratch.db, 1, 1000, error), RC_SCHEMA);
-    ck_assert_ptr_nonnull(strstr(error, "belts"));
+    ck_assert_ptr_nonnull(strstr(error, "constraints are off"));
     ck_assert_int_eq(migrate_up(scratch.db, 1000, &applied, error), RC_OK); // nothing is pending
     ck_assert_int_eq(applied, 0);
     execute(scratch.db, "DELETE FROM schema_migrations WHERE track = 'core'");
     ck_assert_int_eq(migrate_up(scratch.db, 1000, &applied, error), RC_SCHEMA);
-    ck_assert_ptr_nonnull(strstr(error, "belts"));
+    ck_assert_ptr_nonnull(strstr(error, "constraints are off"));
     scratch_close(&scratch);
 }
 END_TEST
@@ -579,9 +579,9 @@ int main(void)
     ADD(a_busy_runner_is_waited_for_and_then_given_up);
     ADD(the_core_schema_goes_up_and_down);
     ADD(names_are_compared_byte_by_byte);
-    ADD(the_lab_takes_the_belts_off_and_puts_them_on);
-    ADD(each_violation_keeps_the_belts_off_with_a_sentence);
-    ADD(the_core_schema_stays_while_the_belts_are_off);
+    ADD(the_lab_drops_the_constraints_and_restores_them);
+    ADD(each_violation_keeps_the_constraints_off_with_a_sentence);
+    ADD(the_core_schema_stays_while_the_constraints_are_off);
     ADD(the_command_answers_with_exit_codes);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
