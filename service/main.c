@@ -15,34 +15,28 @@
 #include <string.h>
 #include <unistd.h>
 
-struct arguments {
-    int count; // the operands and own flags after the sub-command's name
-    char **values;
-};
-
-static int run_serve(const struct config *config, const struct arguments *arguments)
+static int run_serve(const struct config *config, int argc, char **argv)
 {
-    (void)arguments;
+    (void)argc, (void)argv;
     return command_serve(config);
 }
 
-static int run_config(const struct config *config, const struct arguments *arguments)
+static int run_config(const struct config *config, int argc, char **argv)
 {
-    (void)arguments;
+    (void)argc, (void)argv;
     return command_config(config);
 }
 
-static int run_version(const struct config *config, const struct arguments *arguments)
+static int run_version(const struct config *config, int argc, char **argv)
 {
-    (void)config;
-    (void)arguments;
+    (void)config, (void)argc, (void)argv;
     printf("holdfast %s (%s)\n", HOLDFAST_VERSION, HOLDFAST_COMPILER);
     return EXIT_CLEAN;
 }
 
-static int run_ready(const struct config *config, const struct arguments *arguments)
+static int run_ready(const struct config *config, int argc, char **argv)
 {
-    (void)arguments;
+    (void)argc, (void)argv;
     return command_ready(config->listen);
 }
 
@@ -56,22 +50,23 @@ static struct store *open_store(const struct config *config)
     return rc ? NULL : store;
 }
 
-static int run_migrate(const struct config *config, const struct arguments *arguments)
+static int run_migrate(const struct config *config, int argc, char **argv)
 {
     struct store *store = open_store(config);
     if (!store)
         return EXIT_USAGE;
-    int code = command_migrate(store, arguments->count, arguments->values);
+    int code = command_migrate(store, argc, argv);
     store_close(store);
     return code;
 }
 
-static int run_reconcile(const struct config *config, const struct arguments *arguments)
+static int run_reconcile(const struct config *config, int argc, char **argv)
 {
+    (void)argv; // --json
     struct store *store = open_store(config);
     if (!store)
         return EXIT_USAGE;
-    int code = command_reconcile(store, arguments->count > 0);
+    int code = command_reconcile(store, argc > 0);
     store_close(store);
     return code;
 }
@@ -80,7 +75,7 @@ struct command {
     const char *name, *usage, *help;
     int operands_max;         // own flags included
     const char *own_flags[4]; // ended by NULL
-    int (*run)(const struct config *config, const struct arguments *arguments);
+    int (*run)(const struct config *config, int argc, char **argv); // words after the name
 };
 
 static const struct command commands[] = {
@@ -115,7 +110,7 @@ static const struct command commands[] = {
 
 static void print_usage(const struct command *command)
 {
-    printf("Usage: holdfast %s [settings]\n  %s\n\n`holdfast --help` lists the settings.\n",
+    printf("Usage: holdfast %s [settings]\n      %s\n\n`holdfast --help` lists the settings.\n",
            command->usage, command->help);
 }
 
@@ -176,8 +171,7 @@ static int run(const struct command *command, int argc, char **argv)
         return EXIT_USAGE;
     }
     configure_log(&config);
-    struct arguments arguments = {.count = argc, .values = argv};
-    int code = command->run(&config, &arguments);
+    int code = command->run(&config, argc, argv);
     if (fflush(stdout) != 0) {
         fprintf(stderr, "holdfast %s: cannot write: %s\n", command->name, strerror(errno));
         return EXIT_USAGE;

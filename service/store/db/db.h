@@ -95,7 +95,7 @@ const char *db_error(const struct db *db);
 // Results of all of the following:
 //
 //   RC_OK
-//   RC_DUPLICATE            a unique key refused the row (MySQL 1062); the transaction is still open
+//   RC_DUPLICATE            a unique key refused the row (MySQL 1062); the transaction stays open
 //   RC_CONFLICT             deadlock, lock timeout or snapshot conflict (MySQL 1213, 1205, 1020;
 //                           SQLITE_BUSY)
 //   RC_BACKEND_UNAVAILABLE  no connection, or it was lost

@@ -49,7 +49,7 @@ static enum rc refuse_without_constraints(struct db *db, char *ret_error)
         return rc;
     text_copy(
         ret_error, MIGRATE_ERROR_MAX,
-        "the constraints are off (lab mode): restore them first with `holdfast migrate belts-on`");
+        "the constraints are off (laboratory mode): restore them first with `holdfast migrate belts-on`");
     return RC_SCHEMA;
 }
 
