@@ -1,5 +1,5 @@
-// Migrations on both engines: with the files that are compiled in, and with small lists of the
-// test's own, some of which fail on purpose.
+// Migrations on both engines: the compiled-in files, and small lists of the test's own, some of
+// which fail on purpose.
 #include "store/migrate/migrate.h"
 
 #include "base/clock.h"
@@ -64,21 +64,14 @@ static bool works(struct db *db, const char *sql)
     return db_exec(db, sql, NULL, 0, NULL) == RC_OK;
 }
 
-static enum rc keep_number(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
-
 static int64_t number(struct db *db, const char *sql)
 {
     int64_t result = -1;
-    ck_assert_msg(db_query(db, sql, NULL, 0, keep_number, &result) == RC_OK, "%s: %s", sql,
-                  db_error(db));
+    ck_assert_msg(db_query_int(db, sql, NULL, 0, &result) == RC_OK, "%s: %s", sql, db_error(db));
     return result;
 }
 
-// ---- the text
+// ---- the text -----------------------------------------------------------------------------------
 
 static const char sample[] = "-- what it is; and why\n"
                              "lost\n"
@@ -118,7 +111,7 @@ START_TEST(a_checksum_sees_every_edit)
 }
 END_TEST
 
-// ---- up and down
+// ---- up and down --------------------------------------------------------------------------------
 
 struct seen {
     int n;
@@ -227,7 +220,7 @@ START_TEST(a_newer_program_s_migration_is_refused)
 }
 END_TEST
 
-START_TEST(an_older_migration_cannot_be_slipped_in)
+START_TEST(an_older_migration_cannot_be_inserted)
 {
     struct scratch scratch;
     if (!scratch_available((enum db_engine)_i))
@@ -242,7 +235,7 @@ START_TEST(an_older_migration_cannot_be_slipped_in)
 }
 END_TEST
 
-// SQLite: nothing of it happened. MySQL: the first table stands, and every later run says so.
+// On SQLite nothing has happened. On MySQL the first table exists, and every later run reports it.
 START_TEST(a_failure_half_way_is_undone_or_reported)
 {
     struct scratch scratch;
@@ -271,7 +264,7 @@ START_TEST(a_failure_half_way_is_undone_or_reported)
 }
 END_TEST
 
-// ---- one runner at a time
+// ---- one runner at a time -----------------------------------------------------------------------
 
 #define RUNNERS 4
 
@@ -310,7 +303,7 @@ START_TEST(many_runners_apply_each_migration_once)
     scratch_open(&scratch, (enum db_engine)_i);
     pthread_barrier_init(&barrier, NULL, RUNNERS);
     for (int i = 0; i < RUNNERS; i++) {
-        // Half of them as another process would have it.
+        // Every other runner has a store of its own, as in another process.
         runners[i] = (struct runner){i % 2 == 0 ? scratch.store : scratch_second_store(&scratch),
                                      &barrier, RC_INTERNAL, 0};
         pthread_create(&threads[i], NULL, run_up, &runners[i]);
@@ -328,7 +321,7 @@ START_TEST(many_runners_apply_each_migration_once)
 }
 END_TEST
 
-START_TEST(a_busy_runner_is_waited_for_and_then_given_up)
+START_TEST(waiting_for_another_runner_times_out)
 {
     struct scratch scratch;
     struct db *other;
@@ -357,14 +350,14 @@ START_TEST(a_busy_runner_is_waited_for_and_then_given_up)
 }
 END_TEST
 
-// ---- the files that are compiled in
+// ---- the compiled-in files ----------------------------------------------------------------------
 
 START_TEST(the_core_schema_goes_up_and_down)
 {
     struct scratch scratch;
     if (!scratch_available((enum db_engine)_i))
         return;
-    scratch_open(&scratch, (enum db_engine)_i); // is migrated
+    scratch_open(&scratch, (enum db_engine)_i); // migrates it
     struct db *db = scratch.db;
     struct seen seen = {.n = 0};
     int applied;
@@ -373,7 +366,7 @@ START_TEST(the_core_schema_goes_up_and_down)
     ck_assert_int_eq(migrate_check(db, error), RC_SCHEMA);
     ck_assert_ptr_nonnull(strstr(error, "holdfast migrate up"));
     ck_assert(!works(db, "DELETE FROM counter"));
-    execute(db, "DROP TABLE schema_migrations"); // as it was before the first run
+    execute(db, "DROP TABLE schema_migrations"); // as before the first run
     ck_assert_int_eq(migrate_check(db, error), RC_SCHEMA);
     ck_assert_int_eq(migrate_status(db, keep_status, &seen, error), RC_OK);
     ck_assert_int_ge(seen.n, 1);
@@ -573,10 +566,10 @@ int main(void)
     ADD(status_merges_what_is_known_with_what_was_applied);
     ADD(an_edited_migration_is_refused);
     ADD(a_newer_program_s_migration_is_refused);
-    ADD(an_older_migration_cannot_be_slipped_in);
+    ADD(an_older_migration_cannot_be_inserted);
     ADD(a_failure_half_way_is_undone_or_reported);
     ADD(many_runners_apply_each_migration_once);
-    ADD(a_busy_runner_is_waited_for_and_then_given_up);
+    ADD(waiting_for_another_runner_times_out);
     ADD(the_core_schema_goes_up_and_down);
     ADD(names_are_compared_byte_by_byte);
     ADD(the_lab_drops_the_constraints_and_restores_them);
