@@ -15,97 +15,43 @@
 #include <string.h>
 #include <unistd.h>
 
-static int run_serve(const struct config *config, int argc, char **argv)
+static int print_version(const struct config *config)
 {
-    (void)argc, (void)argv;
-    return command_serve(config);
-}
-
-static int run_config(const struct config *config, int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    return command_config(config);
-}
-
-static int run_version(const struct config *config, int argc, char **argv)
-{
-    (void)config, (void)argc, (void)argv;
+    (void)config;
     printf("holdfast %s (%s)\n", HOLDFAST_VERSION, HOLDFAST_COMPILER);
     return EXIT_CLEAN;
 }
 
-static int run_ready(const struct config *config, int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    return command_ready(config->listen);
-}
-
-static struct store *open_store(const struct config *config)
-{
-    char error[DB_ERROR_MAX];
-    struct store *store = NULL;
-    enum rc rc = store_open(config->store, &store, error);
-    if (rc)
-        LOG_ERROR("cannot open the store: %s (%s)", error, rc_slug(rc));
-    return rc ? NULL : store;
-}
-
-static int run_migrate(const struct config *config, int argc, char **argv)
-{
-    struct store *store = open_store(config);
-    if (!store)
-        return EXIT_USAGE;
-    int code = command_migrate(store, argc, argv);
-    store_close(store);
-    return code;
-}
-
-static int run_reconcile(const struct config *config, int argc, char **argv)
+static int reconcile(struct store *store, int argc, char **argv)
 {
     (void)argv; // --json
-    struct store *store = open_store(config);
-    if (!store)
-        return EXIT_USAGE;
-    int code = command_reconcile(store, argc > 0);
-    store_close(store);
-    return code;
+    return command_reconcile(store, argc > 0);
 }
 
 struct command {
     const char *name, *usage, *help;
     int operands_max;         // own flags included
-    const char *own_flags[4]; // ended by NULL
-    int (*run)(const struct config *config, int argc, char **argv); // words after the name
+    const char *own_flags[2]; // ended by NULL
+    // One of the two; the words after the command's name are left in argv.
+    int (*run)(const struct config *config);
+    int (*run_on_store)(struct store *store, int argc, char **argv);
 };
 
 static const struct command commands[] = {
-    {"serve", "serve", "Serve the HTTP API until SIGTERM or SIGINT.", 0, {NULL}, run_serve},
-    {"migrate",
-     "migrate up | down [STEPS] | status [--json] | belts-off | belts-on",
+    {"serve", "serve", "Serve the HTTP API until SIGTERM or SIGINT.", .run = command_serve},
+    {"migrate", "migrate up | down [STEPS] | status [--json] | belts-off | belts-on",
      "Apply, undo or list the schema's migrations. belts-off drops the database's unique keys and\n"
      "      checks, for laboratory mode only; belts-on restores them.",
-     2,
-     {"--json", NULL},
-     run_migrate},
-    {"reconcile",
-     "reconcile [--json]",
+     .operands_max = 2, .own_flags = {"--json"}, .run_on_store = command_migrate},
+    {"reconcile", "reconcile [--json]",
      "Check that counters, ledger, coupons and draws agree. Exit 1: they do not.",
-     1,
-     {"--json", NULL},
-     run_reconcile},
-    {"ready",
-     "ready",
+     .operands_max = 1, .own_flags = {"--json"}, .run_on_store = reconcile},
+    {"ready", "ready",
      "Ask the service that listens on `listen` whether it is ready. Exit 1: it is not.",
-     0,
-     {NULL},
-     run_ready},
-    {"config",
-     "config",
-     "Print the settings in force and where each came from.",
-     0,
-     {NULL},
-     run_config},
-    {"version", "version", "Print the version.", 0, {NULL}, run_version},
+     .run = command_ready},
+    {"config", "config", "Print the settings in force and where each came from.",
+     .run = command_config},
+    {"version", "version", "Print the version.", .run = print_version},
 };
 
 static void print_usage(const struct command *command)
@@ -156,6 +102,21 @@ static void configure_log(const struct config *config)
     log_configure(level, json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
 }
 
+static int run_on_store(const struct command *command, const struct config *config, int argc,
+                        char **argv)
+{
+    char error[DB_ERROR_MAX];
+    struct store *store = NULL;
+    enum rc rc = store_open(config->store, &store, error);
+    if (rc) {
+        LOG_ERROR("cannot open the store: %s (%s)", error, rc_slug(rc));
+        return EXIT_USAGE;
+    }
+    int code = command->run_on_store(store, argc, argv);
+    store_close(store);
+    return code;
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
     struct config config;
@@ -171,7 +132,7 @@ static int run(const struct command *command, int argc, char **argv)
         return EXIT_USAGE;
     }
     configure_log(&config);
-    int code = command->run(&config, argc, argv);
+    int code = command->run ? command->run(&config) : run_on_store(command, &config, argc, argv);
     if (fflush(stdout) != 0) {
         fprintf(stderr, "holdfast %s: cannot write: %s\n", command->name, strerror(errno));
         return EXIT_USAGE;

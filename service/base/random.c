@@ -23,7 +23,7 @@ void random_bytes(void *buffer, size_t length)
 
 uint64_t random_below(uint64_t bound)
 {
-    // 2^64 mod bound. With the values below it, some results would be one value more likely.
+    // The lowest 2^64 mod bound values are rejected, else some results would be more likely.
     uint64_t unfair = -bound % bound;
     uint64_t value;
     do

@@ -21,10 +21,10 @@ int command_migrate(struct store *store, int argc, char **argv);
 // With json one JSON object, else a line for each finding and a summary.
 int command_reconcile(struct store *store, bool json);
 
-// Asks the service that listens on this address (as in the setting) for /readyz and prints its
-// answer. For container health checks and scripts without an HTTP client. EXIT_FAILED: not ready,
-// or no answer within two seconds. EXIT_USAGE: not a usable address.
-int command_ready(const char *listen);
+// Asks the service at the setting `listen` for /readyz and prints its answer. For container health
+// checks and scripts without an HTTP client. EXIT_FAILED: not ready, or no answer within two
+// seconds. EXIT_USAGE: not a usable address.
+int command_ready(const struct config *config);
 
 // Prints the settings in force.
 int command_config(const struct config *config);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "config/config.h"
 #include "http/server/listen.h"
 
 #include <errno.h>
@@ -64,14 +65,6 @@ static int dial(const struct addrinfo *info, int64_t deadline_ns)
     return -1;
 }
 
-static int dial_any(const struct addrinfo *found, int64_t deadline_ns)
-{
-    int fd = -1;
-    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
-        fd = dial(at, deadline_ns);
-    return fd;
-}
-
 // Sends the request and reads the answer to its end, or as much as fits. False with errno.
 static bool ask(int fd, int64_t deadline_ns, char answer[ANSWER_MAX])
 {
@@ -102,8 +95,9 @@ static int judge(const char *listen, const char *answer)
     return strncmp(answer + sizeof head - 1, "200 ", 4) == 0 ? EXIT_CLEAN : EXIT_FAILED;
 }
 
-int command_ready(const char *listen)
+int command_ready(const struct config *config)
 {
+    const char *listen = config->listen;
     char host[LISTEN_HOST_MAX + 1], answer[ANSWER_MAX];
     const char *port = NULL;
     struct addrinfo *found = NULL;
@@ -118,7 +112,9 @@ int command_ready(const char *listen)
         (void)complain(listen, gai_strerror(error));
         return EXIT_USAGE;
     }
-    int fd = dial_any(found, deadline_ns);
+    int fd = -1;
+    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
+        fd = dial(at, deadline_ns);
     freeaddrinfo(found);
     if (fd < 0)
         return complain(listen, strerror(errno));

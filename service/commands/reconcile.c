@@ -77,18 +77,15 @@ static int reconcile_as_json(struct db *db)
     return rc == RC_OK ? verdict(&summary) : complain(db_error(db));
 }
 
-static void free_db(struct db **db)
-{
-    db_free(*db);
-}
-
 int command_reconcile(struct store *store, bool json)
 {
-    struct db *db CLEANUP(free_db) = NULL;
+    struct db *db = NULL;
     char error[MIGRATE_ERROR_MAX] = "";
     if (db_new(store, &db) != RC_OK)
         return complain("out of memory");
-    if (migrate_check(db, error) != RC_OK)
-        return complain(error);
-    return json ? reconcile_as_json(db) : reconcile_as_text(db);
+    int code = migrate_check(db, error) != RC_OK ? complain(error)
+               : json                            ? reconcile_as_json(db)
+                                                 : reconcile_as_text(db);
+    db_free(db);
+    return code;
 }

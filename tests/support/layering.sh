@@ -48,7 +48,7 @@ only_in 'store/' 'SQL' '"[^"]*\b(SELECT .* FROM|INSERT INTO|UPDATE [a-z_]+ SET|D
 only_in 'store/' 'database clients' '#include <(mysql|mariadb|sqlite3)'
 only_in 'http/|guard/etcd_client\.c' 'HTTP' '#include <microhttpd|\bMHD_|"(Idempotency-Key|Content-Type|Retry-After|Allow)'
 only_in 'guard/' 'lock clients' '#include <(curl|hiredis|zookeeper)'
-only_in 'main\.c' 'the end of the process' '(^|[^a-z_])_?exit\('
+only_in 'main\.c|commands/serve\.c' 'the end of the process' '(^|[^a-z_])_?exit\('
 only_in 'nowhere' 'unbounded printing' '\bv?sprintf\('
 if grep -nE '#include <(pthread|stdio|time|sys/|unistd|stdatomic)' domain/*.[ch]; then
     complain "domain/ is pure: no I/O, no clock, no threads" </dev/null

@@ -336,8 +336,8 @@ static const struct db_ops mysql_ops = {
     .allow_long_statements = mysql_connection_allow_long_statements,
     .limit_waits = mysql_connection_limit_waits,
     .set_deadline = mysql_connection_set_deadline,
-    .expire = mysql_connection_expire,
-    .cancel = mysql_connection_cancel,
+    .expire = mysql_connection_interrupt,
+    .cancel = mysql_connection_interrupt,
     .free = mysql_free,
 };
 

@@ -45,21 +45,28 @@ enum {
     PLUGIN_CANNOT_LOAD = 2059,
 };
 
-// Takes ownership of the descriptor; -1: cannot be cancelled.
-static void make_cancellable(struct mysql_db *mysql, int fd)
+// Shuts the socket down if the connection is cancelled or past its deadline. Under cancel_mutex.
+static void interrupt_if_due(struct mysql_db *mysql)
+{
+    if (mysql->cancel_fd >= 0 &&
+        (atomic_load(&mysql->db.cancelled) || mysql->deadline_ns <= clock_now_ns()))
+        shutdown(mysql->cancel_fd, SHUT_RDWR);
+}
+
+// Takes ownership of the descriptor; -1: cannot be interrupted.
+static void make_interruptible(struct mysql_db *mysql, int fd)
 {
     pthread_mutex_lock(&mysql->cancel_mutex);
     if (mysql->cancel_fd >= 0)
         close(mysql->cancel_fd);
     mysql->cancel_fd = fd;
-    if (fd >= 0 && (atomic_load(&mysql->db.cancelled) || mysql->deadline_ns <= clock_now_ns()))
-        shutdown(fd, SHUT_RDWR);
+    interrupt_if_due(mysql);
     pthread_mutex_unlock(&mysql->cancel_mutex);
 }
 
 void mysql_connection_drop(struct mysql_db *mysql)
 {
-    make_cancellable(mysql, -1);
+    make_interruptible(mysql, -1);
     if (mysql->handle != NULL)
         mysql_close(mysql->handle);
     mysql->handle = NULL;
@@ -182,7 +189,7 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     // A duplicate, because the library may close its descriptor at any time, and the number may
     // then be reused by another connection.
     if (connected)
-        make_cancellable(mysql, fcntl(mysql->handle->net.fd, F_DUPFD_CLOEXEC, 0));
+        make_interruptible(mysql, fcntl(mysql->handle->net.fd, F_DUPFD_CLOEXEC, 0));
     for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
         connected = mysql_query(mysql->handle, session[i]) == 0;
     if (connected) {
@@ -229,20 +236,10 @@ void mysql_connection_set_deadline(struct db *db, int64_t deadline_ns)
     pthread_mutex_unlock(&mysql->cancel_mutex);
 }
 
-void mysql_connection_expire(struct db *db)
+void mysql_connection_interrupt(struct db *db)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
     pthread_mutex_lock(&mysql->cancel_mutex);
-    if (mysql->cancel_fd >= 0 && mysql->deadline_ns <= clock_now_ns())
-        shutdown(mysql->cancel_fd, SHUT_RDWR);
-    pthread_mutex_unlock(&mysql->cancel_mutex);
-}
-
-void mysql_connection_cancel(struct db *db)
-{
-    struct mysql_db *mysql = (struct mysql_db *)db;
-    pthread_mutex_lock(&mysql->cancel_mutex);
-    if (mysql->cancel_fd >= 0)
-        shutdown(mysql->cancel_fd, SHUT_RDWR);
+    interrupt_if_due(mysql);
     pthread_mutex_unlock(&mysql->cancel_mutex);
 }

@@ -42,5 +42,4 @@ bool mysql_commit_is_uncertain(unsigned number);
 void mysql_connection_allow_long_statements(struct db *db);
 void mysql_connection_limit_waits(struct db *db, int64_t limit_ms);
 void mysql_connection_set_deadline(struct db *db, int64_t deadline_ns);
-void mysql_connection_expire(struct db *db);
-void mysql_connection_cancel(struct db *db);
+void mysql_connection_interrupt(struct db *db); // expire and cancel
