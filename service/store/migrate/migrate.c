@@ -47,9 +47,9 @@ static enum rc refuse_without_constraints(struct db *db, char *ret_error)
     enum rc rc = migrate_constraints_are_off(db, &off, ret_error);
     if (rc != RC_OK || !off)
         return rc;
-    text_copy(
-        ret_error, MIGRATE_ERROR_MAX,
-        "the constraints are off (laboratory mode): restore them first with `holdfast migrate belts-on`");
+    text_copy(ret_error, MIGRATE_ERROR_MAX,
+              "the constraints are off (laboratory mode): restore them first with"
+              " `holdfast migrate belts-on`");
     return RC_SCHEMA;
 }
 
