@@ -68,14 +68,20 @@ static void append_value(struct mysql_db *mysql, struct buffer *sql, const struc
     }
 }
 
+// Empties mysql->sql and, if that is pending, begins it with START TRANSACTION.
+static void start_sql(struct mysql_db *mysql)
+{
+    buffer_clear(&mysql->sql);
+    if (mysql->begin_pending)
+        buffer_append_text(&mysql->sql, BEGIN);
+}
+
 // The statement with each `?` replaced by its parameter, in mysql->sql.
 static enum rc expand(struct mysql_db *mysql, const char *sql, const struct db_value *params,
                       size_t n_params)
 {
     size_t used = 0;
-    buffer_clear(&mysql->sql);
-    if (mysql->begin_pending)
-        buffer_append_text(&mysql->sql, BEGIN);
+    start_sql(mysql);
     for (const char *mark; (mark = strchr(sql, '?')) != NULL; sql = mark + 1) {
         buffer_append(&mysql->sql, sql, (size_t)(mark - sql));
         if (used == n_params) {
@@ -184,9 +190,7 @@ static enum rc mysql_insert(struct db *db, const char *into, size_t n_columns,
         return rc;
     struct buffer *sql = late ? &mysql->late : &mysql->sql;
     if (!late)
-        buffer_clear(sql);
-    if (!late && mysql->begin_pending)
-        buffer_append_text(sql, BEGIN);
+        start_sql(mysql);
     buffer_append_text(sql, "INSERT INTO ");
     buffer_append_text(sql, into);
     buffer_append_text(sql, " VALUES ");
@@ -244,9 +248,7 @@ static enum rc mysql_end(struct db *db)
         return RC_BACKEND_UNAVAILABLE;
     struct buffer *sql = &mysql->sql;
     size_t before_commit = mysql->n_late + mysql->begin_pending;
-    buffer_clear(sql);
-    if (mysql->begin_pending)
-        buffer_append_text(sql, BEGIN);
+    start_sql(mysql);
     if (mysql->n_late > 0)
         buffer_append(sql, mysql->late.data, mysql->late.length);
     buffer_append_text(sql, "COMMIT");

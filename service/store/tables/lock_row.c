@@ -66,12 +66,12 @@ static enum rc take_lock(struct db *db, const char *name, const char *owner, int
     return rc == RC_OK && rows == 0 ? RC_LOCK_BUSY : rc;
 }
 
-static enum rc release(struct db *db, const char *name, const char *owner)
+// An UPDATE of one row that demands this owner.
+static enum rc update_own(struct db *db, const char *sql, const struct db_value *params,
+                          size_t n_params)
 {
-    struct db_value params[] = {db_text(name), db_text(owner)};
     int64_t rows = 0;
-    enum rc rc = db_exec(db, "UPDATE lock_row SET owner = NULL WHERE name = ? AND owner = ?",
-                         params, 2, &rows);
+    enum rc rc = db_exec(db, sql, params, n_params, &rows);
     return rc == RC_OK && rows == 0 ? RC_LOCK_LOST : rc;
 }
 
@@ -140,7 +140,9 @@ enum rc lock_row_release(struct db *db, const char *const *names, size_t n, cons
         return rc;
     bool lost = false;
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        rc = release(db, names[i], owner);
+        struct db_value params[] = {db_text(names[i]), db_text(owner)};
+        rc = update_own(db, "UPDATE lock_row SET owner = NULL WHERE name = ? AND owner = ?", params,
+                        2);
         if (rc == RC_LOCK_LOST) { // go on and release the rest
             lost = true;
             rc = RC_OK;
@@ -159,12 +161,9 @@ static enum rc renew_all(struct db *db, const char *const *names, size_t n, cons
              db_now_ms_sql(db));
     for (size_t i = 0; i < n; i++) {
         struct db_value params[] = {db_int(ttl_ms), db_text(names[i]), db_text(owner)};
-        int64_t rows = 0;
-        enum rc rc = db_exec(db, sql, params, 3, &rows);
+        enum rc rc = update_own(db, sql, params, 3);
         if (rc != RC_OK)
             return rc;
-        if (rows == 0)
-            return RC_LOCK_LOST;
     }
     return RC_OK;
 }
@@ -193,13 +192,10 @@ static enum rc lift_all(struct db *db, const char *const *names, size_t n, const
     token++;
     for (size_t i = 0; i < n; i++) {
         struct db_value params[] = {db_int(token), db_text(names[i]), db_text(owner)};
-        int64_t rows = 0;
-        enum rc rc = db_exec(db, "UPDATE lock_row SET token = ? WHERE name = ? AND owner = ?",
-                             params, 3, &rows);
+        enum rc rc =
+            update_own(db, "UPDATE lock_row SET token = ? WHERE name = ? AND owner = ?", params, 3);
         if (rc != RC_OK)
             return rc;
-        if (rows == 0)
-            return RC_LOCK_LOST;
     }
     *ret_token = token;
     return RC_OK;
