@@ -1,13 +1,13 @@
-// Problem: the parts need one another in one order only, and must end in the opposite one, whether
-// the service ran for a year or failed half way through its start.
+// Builds the parts of a running service in order and tears them down in reverse, also after a start
+// that failed half way. app_open and app_start fill the struct from top to bottom. app_free frees
+// it from bottom to top, and every part's free accepts NULL.
 //
-// Approach: app_open and app_start fill the struct from top to bottom; app_free frees it from
-// bottom to top, and every part's free takes NULL. Draining is a step of its own: first it is said
-// (server), and who sends us requests gets the time to notice, then nobody new comes in (server),
-// then all work that was taken is finished (engine), then the answers go out (server).
+// Draining has four steps. The server reports 503 on /readyz, and load balancers get time to
+// notice. The server stops accepting requests. The engine finishes the requests it has. The server
+// sends the remaining answers.
 //
-// What breaks it: a part that keeps a pointer to one below it, or a worker stuck in a call without
-// a timeout; main gives the drain a limit.
+// What breaks it: a part that keeps a pointer to one below it in the struct, or a worker stuck in a
+// call without a timeout; `holdfast serve` sets a time limit for the drain.
 #include "app.h"
 
 #include "base/clock.h"
@@ -38,7 +38,7 @@ struct app {
 
 _Static_assert(APP_ERROR_MAX >= DB_ERROR_MAX && APP_ERROR_MAX >= MIGRATE_ERROR_MAX &&
                    APP_ERROR_MAX >= SERVER_ERROR_MAX && APP_ERROR_MAX >= GUARD_ERROR_MAX,
-               "parts write their sentences into ret_error");
+               "every part writes its error into ret_error");
 
 static void name_instance(char *target, size_t size)
 {
@@ -57,15 +57,16 @@ static enum rc prepare_schema(struct app *app, struct db *db, char *ret_error)
             LOG_INFO("schema migrated store=%s applied=%d", store_label(app->store), applied);
     }
     if (!rc && app->config->lab)
-        return migrate_lab(db, !app->config->lab_belts, ret_error);
-    bool belts_off = false;
+        return migrate_lab(db, !app->config->lab_constraints, ret_error);
+    bool constraints_off = false;
     if (!rc)
-        rc = migrate_belts_are_off(db, &belts_off, ret_error);
-    if (!rc && belts_off) {
+        rc = migrate_constraints_are_off(db, &constraints_off, ret_error);
+    if (!rc && constraints_off) {
         rc = RC_SCHEMA;
-        (void)text_copy(ret_error, APP_ERROR_MAX,
-                        "the database's belts are off (laboratory mode): put them on with `holdfast"
-                        " migrate belts-on`, or serve with --lab --lab.belts=off");
+        (void)text_copy(
+            ret_error, APP_ERROR_MAX,
+            "the database's unique keys and checks are off (laboratory mode): restore them"
+            " with `holdfast migrate belts-on`, or serve with --lab --lab.belts=off");
     }
     return rc;
 }
@@ -143,19 +144,19 @@ static enum rc start_server(struct app *app, char *ret_error)
     return server_new(&settings, app->engine, app->store, app->metrics, &app->server, ret_error);
 }
 
-static void warn_of_the_laboratory(const struct config *config)
+static void warn_of_lab_settings(const struct config *config)
 {
-    if (!config->lab_belts)
-        LOG_WARNING("laboratory: the database's checks and unique keys are off (lab.belts)");
+    if (!config->lab_constraints)
+        LOG_WARNING("laboratory mode: the database's unique keys and checks are off (lab.belts)");
     if (!config->lab_demand)
-        LOG_WARNING("laboratory: saves demand nothing of the row (lab.demand)");
+        LOG_WARNING("laboratory mode: saves demand nothing of the row (lab.demand)");
     if (!config->lock_fence)
-        LOG_WARNING("laboratory: saves behind a lock demand nothing of the row (lock.fence)");
+        LOG_WARNING("laboratory mode: saves behind a lock demand nothing of the row (lock.fence)");
 }
 
 enum rc app_start(struct app *app, char *ret_error)
 {
-    warn_of_the_laboratory(app->config);
+    warn_of_lab_settings(app->config);
     (void)text_copy(ret_error, APP_ERROR_MAX, "out of memory");
     enum rc rc = metrics_new(&app->metrics);
     if (!rc)

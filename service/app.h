@@ -1,4 +1,4 @@
-// The parts of a running service, built in order and taken down in reverse.
+// The parts of a running service, built in order and torn down in reverse.
 #pragma once
 
 #include "base/cleanup.h"
@@ -13,20 +13,20 @@ struct store;
 
 #define APP_ERROR_MAX 640
 
-// Opens the store and looks at its schema: an embedded database is migrated, any other must be up
-// to date. Starts no thread. The config is borrowed until app_free. A sentence in ret_error
-// (APP_ERROR_MAX bytes) unless RC_OK: RC_USAGE, RC_SCHEMA, RC_BACKEND_UNAVAILABLE, ...
+// Opens the store and checks its schema: an embedded database is migrated, any other must be up to
+// date. Starts no thread. The config is borrowed until app_free. Unless RC_OK, a sentence in
+// ret_error (APP_ERROR_MAX bytes): RC_USAGE, RC_SCHEMA, RC_BACKEND_UNAVAILABLE, ...
 MUST_CHECK enum rc app_open(const struct config *config, struct app **ret_app, char *ret_error);
 
-// Starts workers and server. Threads inherit the caller's signal mask. Errors as above.
+// Starts workers and server. The threads inherit the caller's signal mask. Errors as above.
 MUST_CHECK enum rc app_start(struct app *app, char *ret_error);
 
 // The port in use; after app_start.
 uint16_t app_port(const struct app *app);
 
-// Says /readyz 503 and goes on serving for drain.delay_ms. Then takes no new connections, finishes
-// every request that was taken, and waits until its answer is sent, at most this long for the
-// sending. False if some client has not taken its answer by then.
+// Answers 503 on /readyz and goes on serving for drain.delay_ms. Then accepts no new connections
+// and finishes every accepted request. Waits up to timeout_ms for the clients to read their
+// answers; false if some have not.
 bool app_drain(struct app *app, int64_t timeout_ms);
 
-void app_free(struct app *app); // NULL, and what was not started, is fine
+void app_free(struct app *app); // NULL is fine, and so is a service that did not start

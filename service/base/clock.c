@@ -1,4 +1,4 @@
-// Both clocks, and a sleep that signals do not shorten.
+// Reads the monotonic and the wall clock, and sleeps without being cut short by signals.
 #include "base/clock.h"
 
 #include <errno.h>

@@ -17,9 +17,9 @@ int64_t clock_wall_ms(void);
 // Sleeps at least this long; a signal does not shorten it. Zero or less returns at once.
 void clock_sleep_ns(int64_t duration_ns);
 
-// pthread_cond_wait until a monotonic time at the latest. False when it has come. Any condition
-// variable, whatever its own clock.
+// pthread_cond_wait with a deadline on the monotonic clock. False if it has passed. Works with any
+// condition variable, whatever its own clock.
 bool clock_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t until_ns);
 
-// What is left until a monotonic deadline, in whole milliseconds rounded up, never negative.
+// Milliseconds left until a monotonic deadline, rounded up, never negative.
 int64_t clock_left_ms(int64_t deadline_ns);

@@ -1,6 +1,6 @@
-// Writes JSON from left to right into a buffer. The text that comes here is UTF-8 (bodies are
+// Writes JSON from left to right into a buffer. All text is UTF-8 already (request bodies are
 // checked when they are read, everything else is ASCII), so only quotes, backslashes and control
-// characters are escaped. What breaks it: unbalanced open and close.
+// characters need escaping. What breaks it: unbalanced open and close.
 #include "base/json_write.h"
 
 #include "base/text.h"

@@ -1,5 +1,5 @@
-// JSON out, straight into a growing buffer: the hot answers are a handful of members, and a tree of
-// allocations for each would cost more than the rest of the handler.
+// Writes JSON straight into a growing buffer. The frequent answers have a few members each;
+// building a tree of allocations for them would cost more than the rest of the handler.
 #pragma once
 
 #include <stdbool.h>
@@ -8,8 +8,9 @@
 
 struct buffer;
 
-// The separating comma is written by looking at the last byte, so there is no state. `key` is NULL
-// inside an array and at the top; keys are constants of the program and are not escaped.
+// Each call decides from the buffer's last byte whether a comma is needed, so there is no state.
+// `key` is NULL inside an array and at the top; keys are constants of the program and are not
+// escaped.
 void json_write_open(struct buffer *out, const char *key, char bracket);     // '{' or '['
 void json_write_close(struct buffer *out, char bracket);                     // '}' or ']'
 void json_write_text(struct buffer *out, const char *key, const char *text); // escaped; UTF-8

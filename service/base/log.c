@@ -1,5 +1,5 @@
-// One event, one line, one write(2). The level and the format are process-wide, because standard
-// error is: they are set once, before any thread starts.
+// Writes log lines to standard error: one event, one line, one write(2). Level and format are
+// process-wide, as standard error is; they are set once, before any thread starts.
 #include "base/log.h"
 
 #include "base/clock.h"
@@ -32,7 +32,7 @@ static const char *level_name(enum log_level level)
     return names[level];
 }
 
-// Control characters become spaces, so that no text from outside can forge a line; JSON also wants
+// Control characters become spaces, so that no text from outside can forge a line. JSON also needs
 // quotes and backslashes escaped. Returns the bytes written.
 static size_t copy_message(char *target, size_t size, const char *message)
 {
@@ -72,7 +72,7 @@ void log_line(enum log_level level, const char *format, ...)
     at += copy_message(line + at, sizeof line - at - 4, message);
     const char *tail = line_format == LOG_FORMAT_JSON ? "\"}\n" : "\n";
     at += (size_t)snprintf(line + at, sizeof line - at, "%s", tail);
-    // Nothing sensible can be done where even the log cannot be written.
+    // There is nowhere to report that the log cannot be written.
     ssize_t ignored = write(STDERR_FILENO, line, at);
     (void)ignored;
 }

@@ -1,4 +1,4 @@
-// One line an event on standard error: logfmt for people, JSON for machines.
+// Log lines on standard error, one an event: text for people, JSON for machines.
 #pragma once
 
 #include "base/cleanup.h"

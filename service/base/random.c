@@ -1,4 +1,5 @@
-// getrandom(2) in the pieces that it gives, and unbiased bounded numbers by rejection.
+// Random bytes from getrandom(2), which may return fewer than asked for, and unbiased bounded
+// numbers by rejection.
 #include "base/random.h"
 
 #include <errno.h>
@@ -22,8 +23,8 @@ void random_bytes(void *buffer, size_t length)
 
 uint64_t random_below(uint64_t bound)
 {
-    uint64_t unfair =
-        -bound % bound; // the first 2^64 mod bound values would come up once too often
+    // The lowest 2^64 mod bound values are rejected, else some results would be more likely.
+    uint64_t unfair = -bound % bound;
     uint64_t value;
     do
         random_bytes(&value, sizeof value);

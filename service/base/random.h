@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Fills the buffer from getrandom(2). Ends the process if the kernel has none: there is no safe way
-// on without it. Any thread.
+// Fills the buffer from getrandom(2). Aborts the process if the kernel cannot: without randomness
+// it is not safe to go on. Any thread.
 void random_bytes(void *buffer, size_t length);
 
 // A uniform number below the bound (bound > 0), without modulo bias. For jitter. Any thread.

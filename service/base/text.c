@@ -1,4 +1,4 @@
-// Text that cannot overflow, and the one growing buffer of the program.
+// Bounded copying and formatting of text, and the program's growing buffer.
 #include "base/text.h"
 
 #include <errno.h>

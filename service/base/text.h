@@ -11,19 +11,19 @@
 // Copies a string into a buffer of this size, always terminated. False if it did not fit whole.
 bool text_copy(char *target, size_t size, const char *source);
 
-// snprintf that says whether all of it fitted.
+// snprintf that returns whether everything fitted.
 bool text_format(char *target, size_t size, const char *format, ...) PRINTF_LIKE(3, 4);
 
 // 64-bit FNV-1a (Fowler, Noll, Vo) over the bytes, continued from `hash`. Start with
-// TEXT_HASH_START. Not for adversaries: it picks buckets and recognises honest mistakes.
+// TEXT_HASH_START. Not secure against attackers: it picks hash buckets and detects honest mistakes.
 #define TEXT_HASH_START UINT64_C(0xcbf29ce484222325)
 uint64_t text_hash(uint64_t hash, const void *bytes, size_t length);
 
-// A whole decimal integer with optional sign and nothing else. False on anything else or overflow.
+// Parses a decimal integer with optional sign. False on overflow or any other text.
 bool text_to_int64(const char *text, int64_t *ret_value);
 
-// A buffer that grows. Zero-initialise it; a failed allocation is remembered in `failed`, and every
-// later call does nothing, so one check at the end is enough.
+// A buffer that grows. Zero-initialise it. A failed allocation sets `failed`, and every later
+// append does nothing, so one check at the end is enough.
 struct buffer {
     char *data; // always terminated once anything was appended; NULL before
     size_t length, capacity;
@@ -32,10 +32,10 @@ struct buffer {
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t length);
 void buffer_append_text(struct buffer *buffer, const char *text);
-// The decimal digits of a number; much quicker than buffer_format.
+// Appends the decimal digits of a number; much faster than buffer_format.
 void buffer_append_int(struct buffer *buffer, int64_t number);
 void buffer_format(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
-// Forgets the content, and a failure too. Keeps the memory, unless there was one.
+// Empties the buffer and clears `failed`. Keeps the memory, unless an allocation had failed.
 void buffer_clear(struct buffer *buffer);
-// Frees the memory; the buffer may be used again. Fits CLEANUP().
+// Frees the memory; the buffer may be used again. Usable with CLEANUP().
 void buffer_release(struct buffer *buffer);

@@ -1,4 +1,4 @@
-// What was built, and with what. CMake passes the project's version.
+// The version and the compiler of this build. CMake passes the version.
 #pragma once
 
 #ifndef HOLDFAST_VERSION

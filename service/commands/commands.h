@@ -1,14 +1,30 @@
-// The sub-commands that look after the database. They print for people (or, with json, for
-// machines) on standard output, and a sentence on standard error when they could not run.
+// The sub-commands. Each prints its result on standard output and, if it could not run, a sentence
+// on standard error. It returns the exit code with which main.c ends the process.
 #pragma once
 
 #include <stdbool.h>
 
+struct config;
 struct store;
 
-// `up`, `down [STEPS]`, `status [--json]`, `belts-off`, `belts-on`: the words after `migrate`.
-// 0 done, 1 status has something other than applied migrations, 2 could not run.
+// EXIT_FAILED: the command ran, and the answer is no: findings, migrations not applied, not ready.
+// For `serve` it means that starting again may help, because its database does not answer;
+// EXIT_USAGE means that it will not.
+enum { EXIT_CLEAN = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+// Serves until SIGTERM or SIGINT.
+int command_serve(const struct config *config);
+
+// The words after `migrate`: up, down [STEPS], status [--json], belts-off, belts-on.
 int command_migrate(struct store *store, int argc, char **argv);
 
-// 0 clean, 1 findings, 2 could not run.
+// With json one JSON object, else a line for each finding and a summary.
 int command_reconcile(struct store *store, bool json);
+
+// Asks the service at the setting `listen` for /readyz and prints its answer. For container health
+// checks and scripts without an HTTP client. EXIT_FAILED: not ready, or no answer within two
+// seconds. EXIT_USAGE: not a usable address.
+int command_ready(const struct config *config);
+
+// Prints the settings in force.
+int command_config(const struct config *config);

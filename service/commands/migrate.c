@@ -1,4 +1,5 @@
-// holdfast migrate: words in, sentences out; the work is in migrate.c.
+// holdfast migrate: parses the words after `migrate` and prints the result. store/migrate does the
+// work.
 #include "commands/commands.h"
 
 #include "base/text.h"
@@ -10,9 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DONE = 0, NOT_ALL_APPLIED = 1, COULD_NOT_RUN = 2 };
-
 #define WAIT_MS 60000
+#define CONSTRAINTS_OFF "the constraints are off: for laboratory mode only"
 
 static const char usage[] = "usage: holdfast migrate up | down [STEPS] | status [--json]"
                             " | belts-off | belts-on\n";
@@ -20,7 +20,7 @@ static const char usage[] = "usage: holdfast migrate up | down [STEPS] | status 
 static int complain(const char *error)
 {
     fprintf(stderr, "holdfast migrate: %s\n", error);
-    return COULD_NOT_RUN;
+    return EXIT_USAGE;
 }
 
 static int up(struct db *db)
@@ -30,7 +30,7 @@ static int up(struct db *db)
     enum rc rc = migrate_up(db, WAIT_MS, &applied, error);
     if (applied > 0 || rc == RC_OK)
         printf("%d applied\n", applied);
-    return rc == RC_OK ? DONE : complain(error);
+    return rc == RC_OK ? EXIT_CLEAN : complain(error);
 }
 
 static int down(struct db *db, const char *steps_text)
@@ -38,21 +38,21 @@ static int down(struct db *db, const char *steps_text)
     char error[MIGRATE_ERROR_MAX] = "";
     int64_t steps = 1;
     if (steps_text != NULL && (!text_to_int64(steps_text, &steps) || steps < 1 || steps > INT_MAX))
-        return complain("down: expected how many steps, at least 1");
+        return complain("down: STEPS must be a whole number, at least 1");
     enum rc rc = migrate_down(db, (int)steps, WAIT_MS, error);
     if (rc != RC_OK)
         return complain(error);
-    printf("taken back\n");
-    return DONE;
+    printf("undone\n");
+    return EXIT_CLEAN;
 }
 
-static int lab(struct db *db, bool belts_off)
+static int lab(struct db *db, bool constraints_off)
 {
     char error[MIGRATE_ERROR_MAX] = "";
-    if (migrate_lab(db, belts_off, error) != RC_OK)
+    if (migrate_lab(db, constraints_off, error) != RC_OK)
         return complain(error);
-    printf("the belts are %s\n", belts_off ? "off: for lab mode only" : "on");
-    return DONE;
+    puts(constraints_off ? CONSTRAINTS_OFF : "the constraints are on");
+    return EXIT_CLEAN;
 }
 
 struct listing {
@@ -69,8 +69,7 @@ static void print_status(void *arg, const struct migration_status *status)
                                          [MIGRATION_UNKNOWN] = "unknown"};
     struct listing *listing = arg;
     listing->all_applied &= status->state == MIGRATION_APPLIED;
-    // Names come from file names or, where unknown, from the database: letters, digits,
-    // underscores.
+    // A name is a file name or, if unknown, from the database: letters, digits, underscores.
     if (listing->json)
         printf("%s\n    {\"name\": \"%s\", \"state\": \"%s\", \"applied_at_ms\": %" PRId64 "}",
                listing->n == 0 ? "" : ",", status->name, states[status->state],
@@ -84,20 +83,20 @@ static int status(struct db *db, bool json)
 {
     char error[MIGRATE_ERROR_MAX] = "";
     struct listing listing = {.json = json, .all_applied = true};
-    bool belts_off = false;
-    enum rc rc = migrate_belts_are_off(db, &belts_off, error);
+    bool constraints_off = false;
+    enum rc rc = migrate_constraints_are_off(db, &constraints_off, error);
     if (rc != RC_OK)
         return complain(error);
     if (json)
-        printf("{\"belts\": \"%s\", \"migrations\": [", belts_off ? "off" : "on");
+        printf("{\"belts\": \"%s\", \"migrations\": [", constraints_off ? "off" : "on");
     rc = migrate_status(db, print_status, &listing, error);
     if (json)
         printf("\n]}\n");
-    else if (belts_off)
-        printf("the belts are off: for lab mode only\n");
+    else if (constraints_off)
+        puts(CONSTRAINTS_OFF);
     if (rc != RC_OK)
         return complain(error);
-    return listing.all_applied ? DONE : NOT_ALL_APPLIED;
+    return listing.all_applied ? EXIT_CLEAN : EXIT_FAILED;
 }
 
 static void free_db(struct db **db)
@@ -124,5 +123,5 @@ int command_migrate(struct store *store, int argc, char **argv)
     if (strcmp(word, "belts-on") == 0 && argc == 1)
         return lab(db, false);
     fputs(usage, stderr);
-    return COULD_NOT_RUN;
+    return EXIT_USAGE;
 }

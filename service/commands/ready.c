@@ -1,14 +1,15 @@
-// holdfast ready: is the service ready that serves on this machine at the address it is told to
-// serve on? A slim image has no program that could ask; this one is there.
+// holdfast ready: asks the service on this machine whether it is ready, at the address of the
+// setting `listen`. For container images that have no HTTP client.
 //
-// One request over a plain socket, without waiting in any call longer than the deadline allows. A
-// wildcard address is asked as it is: to connect there is to connect to this machine.
+// It sends one request over a plain socket; no call blocks past the deadline. A wildcard address is
+// used as it is, because connecting to it connects to this machine.
 //
-// What breaks it: port 0, for which port was picked is nowhere to be read.
-#include "commands/ready.h"
+// What breaks it: port 0, because the picked port is recorded nowhere.
+#include "commands/commands.h"
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "config/config.h"
 #include "http/server/listen.h"
 
 #include <errno.h>
@@ -19,10 +20,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 2000
+#define TIMEOUT_MS 2000
 #define ANSWER_MAX 8192
-
-enum { READY = 0, NOT_READY = 1, COULD_NOT_ASK = 2 };
 
 static const char request[] =
     "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -30,10 +29,10 @@ static const char request[] =
 static int complain(const char *listen, const char *why)
 {
     fprintf(stderr, "holdfast ready: %s: %s\n", listen, why);
-    return NOT_READY;
+    return EXIT_FAILED;
 }
 
-// False with errno if it is not before the deadline.
+// Waits until the socket is ready for `events`. False with errno, ETIMEDOUT at the deadline.
 static bool await(int fd, short events, int64_t deadline_ns)
 {
     struct pollfd asked = {.fd = fd, .events = events};
@@ -66,15 +65,7 @@ static int dial(const struct addrinfo *info, int64_t deadline_ns)
     return -1;
 }
 
-static int dial_any(const struct addrinfo *found, int64_t deadline_ns)
-{
-    int fd = -1;
-    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
-        fd = dial(at, deadline_ns);
-    return fd;
-}
-
-// Sends the request and reads until the end, or as much as fits. False with errno.
+// Sends the request and reads the answer to its end, or as much as fits. False with errno.
 static bool ask(int fd, int64_t deadline_ns, char answer[ANSWER_MAX])
 {
     size_t used = 0;
@@ -99,28 +90,31 @@ static int judge(const char *listen, const char *answer)
     static const char head[] = "HTTP/1.1 ";
     const char *body = strstr(answer, "\r\n\r\n");
     if (strncmp(answer, head, sizeof head - 1) != 0 || body == NULL)
-        return complain(listen, "its answer is not HTTP");
+        return complain(listen, "the answer is not HTTP");
     printf("%s\n", body + 4);
-    return strncmp(answer + sizeof head - 1, "200 ", 4) == 0 ? READY : NOT_READY;
+    return strncmp(answer + sizeof head - 1, "200 ", 4) == 0 ? EXIT_CLEAN : EXIT_FAILED;
 }
 
-int command_ready(const char *listen)
+int command_ready(const struct config *config)
 {
+    const char *listen = config->listen;
     char host[LISTEN_HOST_MAX + 1], answer[ANSWER_MAX];
     const char *port = NULL;
     struct addrinfo *found = NULL;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    int64_t deadline_ns = clock_now_ns() + PATIENCE_MS * NS_PER_MS;
+    int64_t deadline_ns = clock_now_ns() + TIMEOUT_MS * NS_PER_MS;
     if (!listen_split(listen, host, &port) || strcmp(port, "0") == 0) {
-        (void)complain(listen, "it must be host:port or [v6-address]:port, and not port 0");
-        return COULD_NOT_ASK;
+        (void)complain(listen, "expected host:port or [v6-address]:port, with a port other than 0");
+        return EXIT_USAGE;
     }
     int error = getaddrinfo(host, port, &hints, &found);
     if (error != 0) {
         (void)complain(listen, gai_strerror(error));
-        return COULD_NOT_ASK;
+        return EXIT_USAGE;
     }
-    int fd = dial_any(found, deadline_ns);
+    int fd = -1;
+    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
+        fd = dial(at, deadline_ns);
     freeaddrinfo(found);
     if (fd < 0)
         return complain(listen, strerror(errno));

@@ -1,4 +1,4 @@
-// holdfast reconcile: prints each finding as it is found, so that memory does not grow with them.
+// holdfast reconcile: prints each finding as soon as it is found, so that memory does not grow.
 #include "commands/commands.h"
 
 #include "base/cleanup.h"
@@ -11,9 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { CLEAN = 0, FINDINGS = 1, COULD_NOT_RUN = 2 };
-
-// What failed stays failed: the end says so.
+// Keeps a failed buffer, so that the caller sees the failure at the end.
 static void print(struct buffer *buffer)
 {
     if (buffer->failed || buffer->data == NULL)
@@ -47,12 +45,12 @@ static void print_text_summary(const struct reconciliation *summary)
 static int complain(const char *error)
 {
     fprintf(stderr, "holdfast reconcile: %s\n", error);
-    return COULD_NOT_RUN;
+    return EXIT_USAGE;
 }
 
 static int verdict(const struct reconciliation *summary)
 {
-    return summary->findings == 0 ? CLEAN : FINDINGS;
+    return summary->findings == 0 ? EXIT_CLEAN : EXIT_FAILED;
 }
 
 static int reconcile_as_text(struct db *db)
@@ -79,18 +77,15 @@ static int reconcile_as_json(struct db *db)
     return rc == RC_OK ? verdict(&summary) : complain(db_error(db));
 }
 
-static void free_db(struct db **db)
-{
-    db_free(*db);
-}
-
 int command_reconcile(struct store *store, bool json)
 {
-    struct db *db CLEANUP(free_db) = NULL;
+    struct db *db = NULL;
     char error[MIGRATE_ERROR_MAX] = "";
     if (db_new(store, &db) != RC_OK)
         return complain("out of memory");
-    if (migrate_check(db, error) != RC_OK)
-        return complain(error);
-    return json ? reconcile_as_json(db) : reconcile_as_text(db);
+    int code = migrate_check(db, error) != RC_OK ? complain(error)
+               : json                            ? reconcile_as_json(db)
+                                                 : reconcile_as_text(db);
+    db_free(db);
+    return code;
 }

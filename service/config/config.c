@@ -1,12 +1,12 @@
-// Problem: settings come from four places, and a typing mistake in any of them must not start a
-// shop with other limits than the operator believes.
+// Loads the settings from four places: default, file, environment, flags. A typing mistake in any
+// of them must not start a shop with limits that the operator did not intend.
 //
-// Approach: the places are applied in ascending order of precedence over the table in settings.c,
-// and each remembers itself as the origin of what it set. Nothing is skipped in silence: an unknown
-// name is as much an error as a bad value, and both say where they stand and what was expected.
+// The places are applied over the table in settings.c, later ones taking precedence, and each
+// setting records where its value came from. Nothing is ignored: an unknown name is an error, like
+// a bad value, and the error names the place and what was expected.
 //
-// What breaks it: an orchestrator that puts HOLDFAST_... variables of its own into the environment;
-// those that are known to do so are listed in `foreign`.
+// What breaks it: an orchestrator that adds HOLDFAST_... variables of its own to the environment.
+// The known ones are listed in `foreign`.
 #include "config/config.h"
 
 #include "base/text.h"
@@ -20,7 +20,7 @@
 #define PREFIX "HOLDFAST_"
 #define FILE_VARIABLE PREFIX "CONFIG"
 
-// Variables with our prefix that are not settings. A trailing * takes any rest.
+// Variables with our prefix that are not settings. A trailing * matches any rest.
 static const char *const foreign[] = {
     FILE_VARIABLE,      // names the file
     PREFIX "SERVICE_*", // Kubernetes, for a Service called holdfast
@@ -45,7 +45,7 @@ static enum rc failed(char *ret_error, enum rc rc, const char *format, ...)
     return rc;
 }
 
-// where: "--lock.ttl_ms", "HOLDFAST_LOCK_TTL_MS", "holdfast.ini line 3: lock.ttl_ms".
+// `where` is "--lock.ttl_ms", "HOLDFAST_LOCK_TTL_MS" or "holdfast.ini line 3: lock.ttl_ms".
 static enum rc apply(struct config *config, int index, const char *text, enum config_source source,
                      const char *where, char *ret_error)
 {
@@ -76,8 +76,7 @@ static enum rc unknown(const char *where, const char *written, const char *name,
                   nearest ? nearest : "see `holdfast --help` for all of them", nearest ? "'" : "");
 }
 
-// ---- the file
-// --------------------------------------------------------------------------------------
+// ---- the file -----------------------------------------------------------------------------------
 
 static char *trim(char *text)
 {
@@ -90,7 +89,7 @@ static char *trim(char *text)
     return text;
 }
 
-// A # begins a comment at the start of a line or after a blank, so that a password may hold one.
+// A # begins a comment at the start of a line or after a blank, so that a password may contain one.
 static void cut_comment(char *line)
 {
     for (char *c = line; *c; c++) {
@@ -147,7 +146,7 @@ static enum rc apply_file(struct config *config, const char *path, char *ret_err
     enum rc rc = RC_OK;
     for (int number = 1; !rc && (length = getline(&line, &capacity, file)) >= 0; number++) {
         if (strlen(line) != (size_t)length)
-            return failed(ret_error, RC_USAGE, "%s line %d: holds a NUL byte", path, number);
+            return failed(ret_error, RC_USAGE, "%s line %d: contains a NUL byte", path, number);
         rc = apply_line(config, line, number, ret_error);
     }
     if (!rc && ferror(file))
@@ -155,8 +154,7 @@ static enum rc apply_file(struct config *config, const char *path, char *ret_err
     return rc;
 }
 
-// ---- the environment
-// -------------------------------------------------------------------------------
+// ---- the environment ----------------------------------------------------------------------------
 
 static bool is_foreign(const char *variable)
 {
@@ -216,8 +214,7 @@ static const char *environment_find(char *const *environment, const char *variab
     return NULL;
 }
 
-// ---- flags
-// -----------------------------------------------------------------------------------------
+// ---- flags --------------------------------------------------------------------------------------
 
 struct flags {
     const char *values[CONFIG_SETTINGS_MAX]; // by setting, NULL if not given
@@ -314,14 +311,13 @@ enum rc config_load(int *argc, char **argv, char *const *environment, const char
         rc = apply_environment(&config, environment, ret_error);
     if (!rc)
         rc = apply_flags(&config, &flags, ret_error);
-    if (!rc && !config.lab && !config.lab_belts)
-        rc = failed(ret_error, RC_USAGE, "lab.belts: off is for laboratory mode only; set lab too");
-    if (!rc && !config.lab && !config.lab_demand)
-        rc =
-            failed(ret_error, RC_USAGE, "lab.demand: off is for laboratory mode only; set lab too");
-    if (!rc && !config.lab && !config.lock_fence)
-        rc =
-            failed(ret_error, RC_USAGE, "lock.fence: off is for laboratory mode only; set lab too");
+    const char *unsafe = !config.lab_constraints ? "lab.belts"
+                         : !config.lab_demand    ? "lab.demand"
+                         : !config.lock_fence    ? "lock.fence"
+                                                 : NULL;
+    if (!rc && !config.lab && unsafe)
+        rc = failed(ret_error, RC_USAGE, "%s: off is for laboratory mode only; set lab as well",
+                    unsafe);
     if (!rc && config.lock_max_hold_ms < config.lock_ttl_ms)
         rc = failed(ret_error, RC_USAGE, "lock.max_hold_ms: expected at least lock.ttl_ms (%lld)",
                     (long long)config.lock_ttl_ms);

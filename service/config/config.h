@@ -17,7 +17,8 @@ struct buffer;
 
 enum config_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
 
-// What is in force. Plain data; `const char *` members point to static words, NULL never.
+// The settings in force. Plain data. `const char *` members point to static words and are never
+// NULL.
 struct config {
     char listen[CONFIG_TEXT_MAX];
     char store[CONFIG_TEXT_MAX];
@@ -33,9 +34,10 @@ struct config {
     int64_t lock_ttl_ms, lock_wait_ms, lock_max_hold_ms;
     int64_t combine_max_batch, workers, queue_limit;
     int64_t http_threads, http_connections, request_timeout_ms, drain_delay_ms;
-    bool lab, lab_belts, lab_demand, lock_fence;
+    bool lab, lab_demand, lock_fence;
+    bool lab_constraints; // the setting lab.belts
 
-    // Where each came from, in the table's order.
+    // Where each value came from, in the table's order.
     struct {
         enum config_source source;
         int line; // SOURCE_FILE only
@@ -43,19 +45,20 @@ struct config {
     char file[CONFIG_TEXT_MAX]; // the file that was read, "" if none
 };
 
-// Loads defaults, then the file that `--config FILE` or HOLDFAST_CONFIG names, then the
-// environment, then the flags. `--name value` and `--name=value` are taken out of argv; a truth
-// value may stand alone (`--lab`). What remains, in order, are operands and the flags listed in
-// own_flags (ended by NULL): the command's. RC_USAGE with a sentence in ret_error (CONFIG_ERROR_MAX
-// bytes) that names what is wrong, what was expected and, for an unknown name, the nearest known
-// one; RC_IO if the file cannot be read.
+// Loads the defaults, then the file that `--config FILE` or HOLDFAST_CONFIG names, then the
+// environment, then the flags. Removes `--name value` and `--name=value` from argv; a truth value
+// may be left out (`--lab`). The operands remain, in order, and so do the command's own flags,
+// which own_flags lists (ended by NULL).
+//
+// RC_USAGE with a sentence in ret_error (CONFIG_ERROR_MAX bytes) that names the mistake, what was
+// expected and, for an unknown name, the nearest known one. RC_IO if the file cannot be read.
 MUST_CHECK enum rc config_load(int *argc, char **argv, char *const *environment,
                                const char *const *own_flags, struct config *ret_config,
                                char *ret_error);
 
-// Every setting as `name = value  # where it came from`: the format of the file. Secrets are
-// masked.
+// Appends every setting as `name = value  # where it came from`, the format of the file. Secrets
+// are masked.
 void config_print(const struct config *config, struct buffer *out);
 
-// A paragraph a setting for --help.
+// Appends a paragraph for each setting, for --help.
 void config_help(struct buffer *out);

@@ -1,5 +1,5 @@
-// What is in force, and what can be set, as text. `holdfast config` prints the format of the file,
-// so that its output, with the secrets filled in, is a file that sets the same.
+// Prints the settings in force, and the help for all settings. `holdfast config` prints the format
+// of the file, so its output, with the secrets filled in, is a file with the same settings.
 #include "config/config.h"
 
 #include "base/text.h"

@@ -1,12 +1,12 @@
-// Problem: a setting is named in five places (flag, environment, file, help, printed configuration)
-// that drift apart when each is written by hand.
+// The table of settings. A setting is named in five places (flag, environment, file, help, printed
+// configuration), which drift apart when each is written by hand. So one alphabetical table has
+// everything about a setting, and the five places are loops over it.
 //
-// Approach: one alphabetical table says everything about a setting once; the five places are loops
-// over it. A setting's name is its flag as written; its variable is the name in capitals with `_`
-// for `.`. Values are checked when they are stored, so that the rest of the program trusts them.
+// A setting's flag is its name as written; its variable is the name in capitals with `_` for `.`.
+// Values are checked when they are stored, and trusted afterwards.
 //
-// What breaks it: a name that is not in alphabetical order (a unit test looks), two names that make
-// the same variable, or more settings than CONFIG_SETTINGS_MAX.
+// What breaks it: a name out of alphabetical order (a unit test checks), two names that make the
+// same variable, or more settings than CONFIG_SETTINGS_MAX.
 #include "config/settings.h"
 
 #include "base/text.h"
@@ -23,70 +23,77 @@ static const char *const format_choices[] = {"text", "json", NULL};
 
 const struct setting settings[] = {
     {"auth.admin_token", SETTING_SECRET, MEMBER(auth_admin_token), "", 0, 0, NULL,
-     "Bearer token for administration: PUT, restock, ledger, reconcile. No token: no check."},
+     "Bearer token for administration: PUT, restock, ledger, reconciliation. Empty: no check."},
     {"auth.client_token", SETTING_SECRET, MEMBER(auth_client_token), "", 0, 0, NULL,
-     "Bearer token for everything else under /v1; the administrator's serves as well."},
+     "Bearer token for everything else under /v1; the administrator's token works there too."},
     {"combine.max_batch", SETTING_INTEGER, MEMBER(combine_max_batch), "256", 1, 1024, NULL,
-     "Requests that share one transaction at most. 1: direct mode, one transaction a request."},
+     "How many requests may share one transaction. 1: direct mode, one transaction a request."},
     {"coupon.strategy", SETTING_STRATEGY, MEMBER(coupon_strategy), "conditional", 0, 0, NULL,
-     "Concurrency strategy of coupon issuing."},
+     "Concurrency strategy for issuing coupons."},
     {"drain.delay_ms", SETTING_INTEGER, MEMBER(drain_delay_ms), "0", 0, 600000, NULL,
-     "When told to stop: for this long /readyz says 503 while all else is served as before, so\n"
-     "      that a load balancer notices first. Behind one: longer than its checks need."},
+     "On SIGTERM: how long /readyz answers 503 while all else is served as before, so that a load\n"
+     "      balancer notices first. Behind a load balancer: longer than its checks take."},
     {"etcd", SETTING_ADDRESS, MEMBER(etcd), "", 0, 0, NULL,
-     "[http://][user:password@]host:port[,...], for etcd-lock: the members of one cluster."},
+     "The members of one etcd cluster, for etcd-lock:\n"
+     "      [http://][user:password@]host:port[,host:port...]"},
     {"http.connections", SETTING_INTEGER, MEMBER(http_connections), "4096", 8, 100000, NULL,
-     "Open client connections at most."},
+     "How many client connections may be open."},
     {"http.threads", SETTING_INTEGER, MEMBER(http_threads), "2", 1, 64, NULL,
      "Threads that read requests and write answers."},
     {"lab", SETTING_TRUTH, MEMBER(lab), "off", 0, 0, NULL,
      "Laboratory mode: allows the strategy `none` and the header X-Holdfast-Strategy."},
-    {"lab.belts", SETTING_TRUTH, MEMBER(lab_belts), "on", 0, 0, NULL,
-     "The database's own checks and unique keys. off: only in laboratory mode."},
+    {"lab.belts", SETTING_TRUTH, MEMBER(lab_constraints), "on", 0, 0, NULL,
+     "The database's unique keys and checks. off: dropped; in laboratory mode only."},
     {"lab.demand", SETTING_TRUTH, MEMBER(lab_demand), "on", 0, 0, NULL,
-     "What the save demands of the row: version, fence, enough left, its lock. off: only in\n"
-     "      laboratory mode; every strategy saves as `none` does, behind its guard if it has one.\n"
-     "      The ledger's key still stops two writers of one version: for harm, lab.belts=off too."},
+     "What a save demands of the row: its version, its fence, enough left, its row lock. off: "
+     "every\n"
+     "      strategy saves as `none` does, behind its guard if it has one; in laboratory mode "
+     "only.\n"
+     "      The ledger's key still refuses two writers of one version, unless lab.belts=off."},
     {"listen", SETTING_TEXT, MEMBER(listen), "127.0.0.1:8080", 0, 0, NULL,
-     "host:port to serve on. Port 0 picks a free one. Other than loopback: tokens must be set."},
+     "Address to serve on, host:port. Port 0 picks a free one. Beyond loopback, both tokens must "
+     "be\n"
+     "      set."},
     {"lock.fence", SETTING_TRUTH, MEMBER(lock_fence), "on", 0, 0, NULL,
      "What lock strategies demand when they save: the version as read, and no newer fencing "
      "token.\n"
-     "      off: only in laboratory mode; a holder that lost its lock without noticing overwrites\n"
-     "      what others have saved. The ledger's key still stops it: for harm, lab.belts=off too."},
+     "      off: a holder that lost its lock unnoticed overwrites newer saves; in laboratory mode\n"
+     "      only. The ledger's key still refuses its save, unless lab.belts=off."},
     {"lock.max_hold_ms", SETTING_INTEGER, MEMBER(lock_max_hold_ms), "60000", 100, 3600000, NULL,
-     "A lock held for this long is renewed no more, and ends with its lease. At least "
-     "lock.ttl_ms."},
+     "How long a lock may be held, in ms. After that its lease is no longer renewed and expires. "
+     "At\n"
+     "      least lock.ttl_ms."},
     {"lock.ttl_ms", SETTING_INTEGER, MEMBER(lock_ttl_ms), "10000", 100, 600000, NULL,
-     "The length of a lock's lease: when its holder dies, others may take it after this. While "
-     "the\n"
-     "      holder lives it is renewed each third of this, up to lock.max_hold_ms."},
+     "Length of a lock's lease in ms. If the holder dies, the lock is free again after this time. "
+     "A\n"
+     "      living holder renews the lease every third of it, up to lock.max_hold_ms."},
     {"lock.wait", SETTING_CHOICE, MEMBER(lock_wait), "notify", 0, 0, wait_choices,
-     "When a lock is taken: fail at once, or wait for it up to lock.wait_ms: spin asks again and\n"
-     "      again, notify is told by the lock's server where that can."},
+     "What to do when a lock is taken. fail: fail at once. spin: poll, up to lock.wait_ms. notify: "
+     "as\n"
+     "      spin, but the lock server signals waiters, where supported."},
     {"lock.wait_ms", SETTING_INTEGER, MEMBER(lock_wait_ms), "2000", 0, 60000, NULL,
-     "How long to wait for a lock."},
+     "How long to wait for a lock, in ms."},
     {"log.format", SETTING_CHOICE, MEMBER(log_format), "text", 0, 0, format_choices,
-     "Log lines for people or for machines."},
+     "Format of log lines: text for people, json for machines."},
     {"log.level", SETTING_CHOICE, MEMBER(log_level), "info", 0, 0, level_choices,
-     "The least important lines that are logged."},
+     "Least severe level that is logged."},
     {"lottery.strategy", SETTING_STRATEGY, MEMBER(lottery_strategy), "conditional", 0, 0, NULL,
-     "Concurrency strategy of draws."},
+     "Concurrency strategy for lottery draws."},
     {"queue.limit", SETTING_INTEGER, MEMBER(queue_limit), "10000", 1, 1000000, NULL,
-     "Requests waiting at most; past it they are answered 503 overloaded."},
+     "How many requests may wait in the queue; further ones are answered 503 overloaded."},
     {"redis", SETTING_ADDRESS, MEMBER(redis), "", 0, 0, NULL,
-     "host:port or user:password@host:port/db, for redis-lock; 3, 5, ... of them with commas\n"
-     "      between are independent masters, of which a majority decides."},
+     "Redis masters, for redis-lock: host:port or user:password@host:port/db. 3, 5, ... of them,\n"
+     "      separated by commas, are independent masters, and a majority grants the lock."},
     {"request.timeout_ms", SETTING_INTEGER, MEMBER(request_timeout_ms), "5000", 10, 600000, NULL,
-     "A request that has not begun to run by then is answered 503."},
+     "Deadline of a request in ms. If it has not begun to run by then, it is answered 503."},
     {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,
-     "Concurrency strategy of stock."},
+     "Concurrency strategy for stock."},
     {"store", SETTING_ADDRESS, MEMBER(store), "sqlite:holdfast.db", 0, 0, NULL,
-     "sqlite:PATH (one instance) or mysql://user:password@host:port/database (many)."},
+     "Database: sqlite:PATH (one instance) or mysql://user:password@host:port/database (many)."},
     {"workers", SETTING_INTEGER, MEMBER(workers), "8", 1, 256, NULL,
-     "Threads that run transactions, each with its own database connection."},
+     "Threads that run transactions, each with a database connection of its own."},
     {"zookeeper", SETTING_TEXT, MEMBER(zookeeper), "", 0, 0, NULL,
-     "host:port[,host:port...], for zookeeper-lock."},
+     "ZooKeeper servers, for zookeeper-lock: host:port[,host:port...]."},
     {NULL, SETTING_TEXT, 0, NULL, 0, 0, NULL, NULL},
 };
 
@@ -100,7 +107,7 @@ int setting_find(const char *name)
     return -1;
 }
 
-// Levenshtein's distance. Names longer than the row are cut: they are near nothing.
+// Levenshtein distance. Names longer than the row are cut; they are similar to nothing.
 static size_t distance(const char *a, const char *b)
 {
     size_t row[SETTING_NAME_MAX + 1];
@@ -182,6 +189,7 @@ void setting_expected(const struct setting *setting, char *target, size_t size)
     }
 }
 
+// Above the blank (`lowest`) only ASCII is accepted.
 static bool store_text(const char *text, unsigned char lowest, char *target)
 {
     for (const char *c = text; *c; c++)

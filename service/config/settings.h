@@ -1,4 +1,4 @@
-// The table of settings, for config.c alone.
+// The table of settings. Included by config.c and config_print.c only.
 #pragma once
 
 #include "config/config.h"
@@ -33,19 +33,19 @@ extern const struct setting settings[];
 // Index into settings, or -1. The name as in the table.
 int setting_find(const char *name);
 
-// The known name nearest to a mistyped one, or NULL if none is near.
+// The known name most similar to a mistyped one, or NULL if none is similar.
 const char *setting_nearest(const char *name);
 
 // "lock.ttl_ms" to "HOLDFAST_LOCK_TTL_MS". The target has SETTING_NAME_MAX bytes.
 void setting_variable(const struct setting *setting, char *target);
 
-// Checks the text and stores it. False with "expected ..." in ret_expected (CONFIG_ERROR_MAX
-// bytes); the config is then untouched.
+// Checks the text and stores it. False with what was expected in ret_expected (CONFIG_ERROR_MAX
+// bytes), as setting_expected says it; the config is then unchanged.
 bool setting_store(const struct setting *setting, const char *text, struct config *config,
                    char *ret_expected);
 
-// "a whole number from 1 to 64", "one of fail, spin", ...: completes "expected ...".
+// "a whole number from 1 to 64", "one of fail, spin", ...: completes the sentence "expected ...".
 void setting_expected(const struct setting *setting, char *target, size_t size);
 
-// The value in force as text for people, secrets masked. The target has CONFIG_TEXT_MAX bytes.
+// The value in force as text, secrets masked. The target has CONFIG_TEXT_MAX bytes.
 void setting_show(const struct setting *setting, const struct config *config, char *target);

@@ -21,7 +21,7 @@ import sys
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 
-# A room, then the rooms that it may use besides its own. Headers without a folder belong to "".
+# A room, then the rooms that it may use besides its own. A file without a folder is its own room.
 ROOMS = {
     "service": [
         ("base", ""),
@@ -43,8 +43,9 @@ ROOMS = {
         ("http/api", "base domain store/db store/tables store/reconcile guard guard/strategy metrics"
                      " engine http/wire http"),
         ("http/server", "base domain guard/strategy metrics engine http/wire http http/api"),
-        ("commands", "base store/db store/migrate store/reconcile http/server"),
-        ("", "base store/db store/migrate guard config metrics engine http/server commands"),
+        ("app", "base store/db store/migrate guard config metrics engine http/server"),
+        ("commands", "base config store/db store/migrate store/reconcile http/server app"),
+        ("main", "base config store/db commands"),
     ],
     "loadtest": [
         ("base", ""),
@@ -54,7 +55,10 @@ ROOMS = {
         ("check", "base history control"),
         ("report", "base measure history check"),
         ("run", "base measure history control report"),
-        ("", "base measure history control check report run"),
+        ("commands", ""),
+        ("command_check", "base history control check report commands"),
+        ("command_run", "base measure history control check report run commands"),
+        ("main", "base run commands"),
     ],
 }
 
@@ -67,7 +71,7 @@ PLACES = [
      "service/http/|service/guard/etcd/client.c|loadtest/"),
     ("lock clients", r"#include <(hiredis|zookeeper)", "service/guard/|loadtest/scorecard/"),
     ("libcurl", r"#include <curl", "service/guard/etcd/|loadtest/control/|loadtest/scorecard/"),
-    ("the end of the process", r"(^|[^a-z_])_?exit\(", "service/main.c|loadtest/"),
+    ("the end of the process", r"(^|[^a-z_])_?exit\(", "service/main.c|service/commands/serve.c|loadtest/"),
     ("unbounded printing", r"\bv?sprintf\(", "nowhere"),
     ("I/O, clock or threads", r"#include <(pthread|stdio|time|sys/|unistd|stdatomic)",
      "(?!service/domain/)"),
@@ -91,6 +95,10 @@ def sources(top):
                 yield os.path.relpath(os.path.join(folder, name), ROOT)
 
 
+def room_of(name):
+    return os.path.dirname(name) or name.partition(".")[0]
+
+
 def check_rooms(top, table):
     allowed, seen = {}, set()
     for room, uses in table:
@@ -103,13 +111,13 @@ def check_rooms(top, table):
     for path in sources(top):
         if path.startswith("loadtest/scorecard/"):
             continue  # probes: programs of their own, which use the service's rooms as they like
-        room = os.path.dirname(os.path.relpath(path, top))
+        room = room_of(os.path.relpath(path, top))
         if room not in allowed:
             complain(f"{path}: '{room}' has no row in tests/support/arrows.py", [])
             continue
         with open(os.path.join(ROOT, path), encoding="utf-8") as file:
             includes = re.findall(r'^#include "([^"]+)"', file.read(), re.M)
-        wrong = [name for name in includes if os.path.dirname(name) not in allowed[room]]
+        wrong = [name for name in includes if room_of(name) not in allowed[room]]
         if wrong:
             complain(f"{path} may not include", wrong)
 

@@ -1,4 +1,4 @@
-// Settings: order of precedence, refusals that name what is wrong, and the printed form.
+// Settings: order of precedence, errors that name the mistake, and the printed form.
 #include "config/config.h"
 
 #include "base/text.h"
@@ -21,7 +21,7 @@ struct attempt {
     char error[CONFIG_ERROR_MAX];
 };
 
-// Both lists end with NULL and are not written to.
+// Both lists end with NULL and are not modified.
 static enum rc load(struct attempt *attempt, const char *const *arguments,
                     const char *const *environment)
 {
@@ -75,7 +75,7 @@ START_TEST(defaults_stand_without_anything)
     ck_assert_int_eq(a.config.lock_max_hold_ms, 60000);
     ck_assert(a.config.lock_fence);
     ck_assert_int_eq(a.config.combine_max_batch, 256);
-    ck_assert(!a.config.lab && a.config.lab_belts && a.config.lab_demand);
+    ck_assert(!a.config.lab && a.config.lab_constraints && a.config.lab_demand);
     ck_assert_int_eq(a.config.origin[setting_find("store")].source, SOURCE_DEFAULT);
 }
 END_TEST
@@ -131,19 +131,19 @@ START_TEST(operands_and_own_flags_remain_in_order)
 }
 END_TEST
 
-START_TEST(the_laboratory_takes_off_what_it_is_told_to)
+START_TEST(laboratory_mode_switches_protections_off)
 {
     struct attempt a;
     ck_assert_int_eq(load(&a, LIST("--lab", "--lab.demand=off"), NULL), RC_OK);
-    ck_assert(a.config.lab_belts && !a.config.lab_demand);
+    ck_assert(a.config.lab_constraints && !a.config.lab_demand);
     ck_assert_int_eq(load(&a, LIST("--lab", "--lab.belts=off"), NULL), RC_OK);
-    ck_assert(!a.config.lab_belts && a.config.lab_demand);
+    ck_assert(!a.config.lab_constraints && a.config.lab_demand);
     ck_assert_int_eq(load(&a, LIST("--lab", "--lock.fence=off"), NULL), RC_OK);
     ck_assert(a.config.lab_demand && !a.config.lock_fence);
 }
 END_TEST
 
-// What is written where, and words that the refusal must hold.
+// A setting in one of the three places, and words that the error must contain.
 static const struct {
     const char *flag, *variable, *file;
     enum rc rc;
@@ -240,7 +240,7 @@ START_TEST(printing_masks_secrets)
 }
 END_TEST
 
-// The printed form, read as a file, sets the same.
+// The printed form, read as a file, gives the same settings.
 START_TEST(printed_form_is_a_file)
 {
     char path[PATH_SIZE];
@@ -280,7 +280,7 @@ int main(void)
     tcase_add_test(tests, flag_beats_environment_beats_file);
     tcase_add_test(tests, file_named_by_environment);
     tcase_add_test(tests, operands_and_own_flags_remain_in_order);
-    tcase_add_test(tests, the_laboratory_takes_off_what_it_is_told_to);
+    tcase_add_test(tests, laboratory_mode_switches_protections_off);
     tcase_add_loop_test(tests, refusals_name_what_is_wrong, 0, (int)ARRAY_LENGTH(refusals));
     tcase_add_test(tests, secrets_are_not_repeated_in_refusals);
     tcase_add_test(tests, foreign_variables_are_left_alone);

@@ -1,5 +1,5 @@
-// The table of functions over both database engines: what each result means, late inserts, what is
-// cancelled; and the addresses of databases.
+// The interface of both database engines: what each result means, deferred inserts, cancelling; and
+// the parsing of database URLs.
 #include "base/clock.h"
 #include "base/text.h"
 #include "scratch.h"
@@ -25,16 +25,10 @@ static bool open_engine(int i)
     return true;
 }
 
-static enum rc keep_int(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
-
 static int64_t number_of_counters(struct db *db)
 {
     int64_t n = -1;
-    ck_assert_int_eq(db_query(db, "SELECT COUNT(*) FROM counter", NULL, 0, keep_int, &n), RC_OK);
+    ck_assert_int_eq(db_query_int(db, "SELECT COUNT(*) FROM counter", NULL, 0, &n), RC_OK);
     return n;
 }
 
@@ -118,7 +112,7 @@ START_TEST(what_was_not_committed_is_not_seen)
     ck_assert_int_eq(db_begin(other, DB_BEGIN_SNAPSHOT), RC_OK);
     ck_assert_int_eq(number_of_counters(other), 0);
     ck_assert_int_eq(db_commit(scratch.db), RC_OK);
-    ck_assert_int_eq(number_of_counters(other), 0); // still its own moment
+    ck_assert_int_eq(number_of_counters(other), 0); // still its own snapshot
     db_rollback(other);
     ck_assert_int_eq(number_of_counters(other), 1);
     db_free(other);
@@ -159,7 +153,7 @@ START_TEST(a_save_whose_demand_is_not_met_is_a_conflict)
                 ck_assert_int_eq(db_exec(scratch.db, "UPDATE counter SET fence = ? WHERE name = ?",
                                          fence, 2, NULL),
                                  RC_OK);
-                // With two, only the last one fails its demand.
+                // Of two counters, only the last one fails its demand.
                 bool last = j + 1 == n;
                 before->version =
                     last || cases[i].rule == RULE_CONDITIONAL ? cases[i].version_read : 1;
@@ -192,7 +186,7 @@ static void *wait_for_ever(void *arg)
     return NULL;
 }
 
-// A statement that does not end (nor may it: the test has a minute), cancelled at this time.
+// Starts an endless statement and cancels it after this time. (The test's own timeout is a minute.)
 static void cancel_after(const char *sql, int64_t after_ns)
 {
     struct waiter waiter = {.db = scratch.db, .sql = sql};
@@ -205,7 +199,7 @@ static void cancel_after(const char *sql, int64_t after_ns)
     pthread_join(thread, NULL);
     ck_assert_int_lt(clock_now_ns() - from_ns, 5 * NS_PER_S);
     ck_assert_int_eq(waiter.rc, RC_BACKEND_UNAVAILABLE);
-    // For good.
+    // Every later call fails too.
     ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_SNAPSHOT), RC_BACKEND_UNAVAILABLE);
     ck_assert_int_eq(db_query(scratch.db, "SELECT 1", NULL, 0, NULL, NULL), RC_BACKEND_UNAVAILABLE);
     db_free(scratch.db);

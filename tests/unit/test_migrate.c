@@ -1,5 +1,5 @@
-// Migrations on both engines: with the files that are compiled in, and with small lists of the
-// test's own, some of which fail on purpose.
+// Migrations on both engines: the compiled-in files, and small lists of the test's own, some of
+// which fail on purpose.
 #include "store/migrate/migrate.h"
 
 #include "base/clock.h"
@@ -64,21 +64,14 @@ static bool works(struct db *db, const char *sql)
     return db_exec(db, sql, NULL, 0, NULL) == RC_OK;
 }
 
-static enum rc keep_number(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
-
 static int64_t number(struct db *db, const char *sql)
 {
     int64_t result = -1;
-    ck_assert_msg(db_query(db, sql, NULL, 0, keep_number, &result) == RC_OK, "%s: %s", sql,
-                  db_error(db));
+    ck_assert_msg(db_query_int(db, sql, NULL, 0, &result) == RC_OK, "%s: %s", sql, db_error(db));
     return result;
 }
 
-// ---- the text
+// ---- the text -----------------------------------------------------------------------------------
 
 static const char sample[] = "-- what it is; and why\n"
                              "lost\n"
@@ -118,7 +111,7 @@ START_TEST(a_checksum_sees_every_edit)
 }
 END_TEST
 
-// ---- up and down
+// ---- up and down --------------------------------------------------------------------------------
 
 struct seen {
     int n;
@@ -202,7 +195,7 @@ START_TEST(an_edited_migration_is_refused)
     track.known = edited;
     int pending, applied;
     ck_assert_int_eq(track_up(&track, 9, NULL), RC_SCHEMA);
-    ck_assert_ptr_nonnull(strstr(error, "0001_one is not what it was"));
+    ck_assert_ptr_nonnull(strstr(error, "0001_one was edited"));
     ck_assert_int_eq(track_down(&track, 1), RC_SCHEMA);
     ck_assert_int_eq(track_check(&track, &pending, &applied), RC_SCHEMA);
     scratch_close(&scratch);
@@ -227,7 +220,7 @@ START_TEST(a_newer_program_s_migration_is_refused)
 }
 END_TEST
 
-START_TEST(an_older_migration_cannot_be_slipped_in)
+START_TEST(an_older_migration_cannot_be_inserted)
 {
     struct scratch scratch;
     if (!scratch_available((enum db_engine)_i))
@@ -242,7 +235,7 @@ START_TEST(an_older_migration_cannot_be_slipped_in)
 }
 END_TEST
 
-// SQLite: nothing of it happened. MySQL: the first table stands, and every later run says so.
+// On SQLite nothing has happened. On MySQL the first table exists, and every later run reports it.
 START_TEST(a_failure_half_way_is_undone_or_reported)
 {
     struct scratch scratch;
@@ -271,7 +264,7 @@ START_TEST(a_failure_half_way_is_undone_or_reported)
 }
 END_TEST
 
-// ---- one runner at a time
+// ---- one runner at a time -----------------------------------------------------------------------
 
 #define RUNNERS 4
 
@@ -310,7 +303,7 @@ START_TEST(many_runners_apply_each_migration_once)
     scratch_open(&scratch, (enum db_engine)_i);
     pthread_barrier_init(&barrier, NULL, RUNNERS);
     for (int i = 0; i < RUNNERS; i++) {
-        // Half of them as another process would have it.
+        // Every other runner has a store of its own, as in another process.
         runners[i] = (struct runner){i % 2 == 0 ? scratch.store : scratch_second_store(&scratch),
                                      &barrier, RC_INTERNAL, 0};
         pthread_create(&threads[i], NULL, run_up, &runners[i]);
@@ -328,7 +321,7 @@ START_TEST(many_runners_apply_each_migration_once)
 }
 END_TEST
 
-START_TEST(a_busy_runner_is_waited_for_and_then_given_up)
+START_TEST(waiting_for_another_runner_times_out)
 {
     struct scratch scratch;
     struct db *other;
@@ -357,14 +350,14 @@ START_TEST(a_busy_runner_is_waited_for_and_then_given_up)
 }
 END_TEST
 
-// ---- the files that are compiled in
+// ---- the compiled-in files ----------------------------------------------------------------------
 
 START_TEST(the_core_schema_goes_up_and_down)
 {
     struct scratch scratch;
     if (!scratch_available((enum db_engine)_i))
         return;
-    scratch_open(&scratch, (enum db_engine)_i); // is migrated
+    scratch_open(&scratch, (enum db_engine)_i); // migrates it
     struct db *db = scratch.db;
     struct seen seen = {.n = 0};
     int applied;
@@ -373,7 +366,7 @@ START_TEST(the_core_schema_goes_up_and_down)
     ck_assert_int_eq(migrate_check(db, error), RC_SCHEMA);
     ck_assert_ptr_nonnull(strstr(error, "holdfast migrate up"));
     ck_assert(!works(db, "DELETE FROM counter"));
-    execute(db, "DROP TABLE schema_migrations"); // as it was before the first run
+    execute(db, "DROP TABLE schema_migrations"); // as before the first run
     ck_assert_int_eq(migrate_check(db, error), RC_SCHEMA);
     ck_assert_int_eq(migrate_status(db, keep_status, &seen, error), RC_OK);
     ck_assert_int_ge(seen.n, 1);
@@ -432,7 +425,7 @@ static bool can_break_everything(struct db *db)
     broken += works(db, "INSERT INTO coupon VALUES ('C', 'v', 1, 'code-1', 3, 1)");
     broken += works(db, "INSERT INTO draw VALUES ('L', 'u', 1, NULL, 3, 1)");
     refused = 6 - broken;
-    ck_assert_msg(broken == 0 || refused == 0, "%d of 6 belts hold", refused);
+    ck_assert_msg(broken == 0 || refused == 0, "%d of 6 constraints hold", refused);
     return refused == 0;
 }
 
@@ -444,7 +437,7 @@ static void repair_everything(struct db *db)
     execute(db, "DELETE FROM draw WHERE version > 1");
 }
 
-START_TEST(the_lab_takes_the_belts_off_and_puts_them_on)
+START_TEST(the_lab_drops_the_constraints_and_restores_them)
 {
     struct scratch scratch;
     if (!scratch_available((enum db_engine)_i))
@@ -457,12 +450,12 @@ START_TEST(the_lab_takes_the_belts_off_and_puts_them_on)
     execute(db, "INSERT INTO coupon VALUES ('C', 'u', 1, 'code-1', 1, 1)");
     execute(db, "INSERT INTO draw VALUES ('L', 'u', 1, NULL, 1, 1)");
     for (int round = 0; round < 2; round++) {
-        ck_assert_int_eq(migrate_belts_are_off(db, &off, error), RC_OK);
+        ck_assert_int_eq(migrate_constraints_are_off(db, &off, error), RC_OK);
         ck_assert(!off);
         ck_assert(!can_break_everything(db));
         ck_assert_msg(migrate_lab(db, true, error) == RC_OK, "%s", error);
         ck_assert_int_eq(migrate_lab(db, true, error), RC_OK);
-        ck_assert_int_eq(migrate_belts_are_off(db, &off, error), RC_OK);
+        ck_assert_int_eq(migrate_constraints_are_off(db, &off, error), RC_OK);
         ck_assert(off);
         ck_assert_int_eq(migrate_check(db, error), RC_OK);
         ck_assert_int_eq(number(db, "SELECT COUNT(*) FROM ledger WHERE request_key = 'key'"), 1);
@@ -479,7 +472,7 @@ START_TEST(the_lab_takes_the_belts_off_and_puts_them_on)
 }
 END_TEST
 
-START_TEST(each_violation_keeps_the_belts_off_with_a_sentence)
+START_TEST(each_violation_keeps_the_constraints_off_with_a_sentence)
 {
     static const struct {
         const char *plant, *sentence;
@@ -487,10 +480,10 @@ START_TEST(each_violation_keeps_the_belts_off_with_a_sentence)
         {"INSERT INTO counter VALUES ('stock/B', -1, 1, 0)", "counters below zero"},
         {"INSERT INTO ledger SELECT counter, version, delta, remaining, NULL, leg, fingerprint,"
          " user_id, order_id, reason, strategy, token, created_at FROM ledger",
-         "versions that stand in the ledger more than once"},
+         "versions that are in the ledger more than once"},
         {"INSERT INTO ledger SELECT counter, 2, delta, remaining, request_key, leg, fingerprint,"
          " user_id, order_id, reason, strategy, token, created_at FROM ledger",
-         "requests that were carried out more than once"},
+         "requests that were executed more than once"},
         {"INSERT INTO coupon VALUES ('C', 'u', 1, 'code-2', 2, 1)", "coupons for the same slot"},
         {"INSERT INTO coupon VALUES ('C', 'v', 1, 'code-1', 2, 1)", "coupon codes that"},
         {"INSERT INTO draw VALUES ('L', 'u', 1, NULL, 2, 1)", "draws for the same slot"},
@@ -512,7 +505,7 @@ START_TEST(each_violation_keeps_the_belts_off_with_a_sentence)
 }
 END_TEST
 
-START_TEST(the_core_schema_stays_while_the_belts_are_off)
+START_TEST(the_core_schema_stays_while_the_constraints_are_off)
 {
     struct scratch scratch;
     int applied = -1;
@@ -521,12 +514,12 @@ START_TEST(the_core_schema_stays_while_the_belts_are_off)
     scratch_open(&scratch, (enum db_engine)_i);
     ck_assert_int_eq(migrate_lab(scratch.db, true, error), RC_OK);
     ck_assert_int_eq(migrate_down(scratch.db, 1, 1000, error), RC_SCHEMA);
-    ck_assert_ptr_nonnull(strstr(error, "belts"));
+    ck_assert_ptr_nonnull(strstr(error, "constraints are off"));
     ck_assert_int_eq(migrate_up(scratch.db, 1000, &applied, error), RC_OK); // nothing is pending
     ck_assert_int_eq(applied, 0);
     execute(scratch.db, "DELETE FROM schema_migrations WHERE track = 'core'");
     ck_assert_int_eq(migrate_up(scratch.db, 1000, &applied, error), RC_SCHEMA);
-    ck_assert_ptr_nonnull(strstr(error, "belts"));
+    ck_assert_ptr_nonnull(strstr(error, "constraints are off"));
     scratch_close(&scratch);
 }
 END_TEST
@@ -573,15 +566,15 @@ int main(void)
     ADD(status_merges_what_is_known_with_what_was_applied);
     ADD(an_edited_migration_is_refused);
     ADD(a_newer_program_s_migration_is_refused);
-    ADD(an_older_migration_cannot_be_slipped_in);
+    ADD(an_older_migration_cannot_be_inserted);
     ADD(a_failure_half_way_is_undone_or_reported);
     ADD(many_runners_apply_each_migration_once);
-    ADD(a_busy_runner_is_waited_for_and_then_given_up);
+    ADD(waiting_for_another_runner_times_out);
     ADD(the_core_schema_goes_up_and_down);
     ADD(names_are_compared_byte_by_byte);
-    ADD(the_lab_takes_the_belts_off_and_puts_them_on);
-    ADD(each_violation_keeps_the_belts_off_with_a_sentence);
-    ADD(the_core_schema_stays_while_the_belts_are_off);
+    ADD(the_lab_drops_the_constraints_and_restores_them);
+    ADD(each_violation_keeps_the_constraints_off_with_a_sentence);
+    ADD(the_core_schema_stays_while_the_constraints_are_off);
     ADD(the_command_answers_with_exit_codes);
     suite_add_tcase(suite, tests);
     return suite_run(suite);

@@ -1,4 +1,4 @@
-// Connections to MySQL: how they are made and given up, and what the session is told.
+// Connections to MySQL: connecting, losing and dropping them, and the session's settings.
 #include "base/clock.h"
 #include "base/text.h"
 #include "proxy.h"
@@ -18,16 +18,10 @@
 
 static struct scratch scratch;
 
-static enum rc keep_int(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
-
 static int64_t number(struct db *db, const char *sql)
 {
     int64_t found = -1;
-    enum rc rc = db_query(db, sql, NULL, 0, keep_int, &found);
+    enum rc rc = db_query_int(db, sql, NULL, 0, &found);
     ck_assert_msg(rc == RC_OK, "%s: %s", sql, db_error(db));
     return found;
 }
@@ -52,19 +46,18 @@ START_TEST(a_lost_connection_is_made_anew_where_that_is_safe)
     scratch_cut_connections(&scratch);
     ck_assert_int_eq(number_of_counters(scratch.db), 0); // a read
     scratch_cut_connections(&scratch);
-    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE),
-                     RC_OK); // a transaction's first statement
+    // Before a transaction's first statement, but not before its second.
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
     ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
     scratch_cut_connections(&scratch);
-    ck_assert_int_eq(counter_insert(scratch.db, "two", 1),
-                     RC_BACKEND_UNAVAILABLE); // not its second
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 1), RC_BACKEND_UNAVAILABLE);
     db_rollback(scratch.db);
     ck_assert_int_eq(number_of_counters(scratch.db), 0);
     scratch_close(&scratch);
 }
 END_TEST
 
-// Else what comes next is in a transaction that nobody will commit.
+// Otherwise the next statement would run in a transaction that is never committed.
 START_TEST(a_transaction_that_could_not_begin_has_not_begun)
 {
     if (!scratch_available(DB_MYSQL))
@@ -98,10 +91,10 @@ START_TEST(a_commit_without_an_answer_is_unknown)
 }
 END_TEST
 
-// A primary that became a replica keeps its connections, which would not take a write ever again.
-// The error is the server's own; it is raised by a trigger, because who makes the whole server
-// read-only holds up every other test that writes.
-START_TEST(a_connection_that_became_read_only_is_given_up)
+// A primary that became a replica keeps its connections, which then refuse every write. A trigger
+// raises the server's own error, because making the whole server read-only would block every other
+// test that writes.
+START_TEST(a_connection_that_became_read_only_is_dropped)
 {
     static const unsigned numbers[] = {1290, 1836};
     if (!scratch_available(DB_MYSQL))
@@ -147,8 +140,8 @@ START_TEST(a_connection_that_became_read_only_is_given_up)
 }
 END_TEST
 
-// An hour and the same hour again, when summer time ends. Only a server whose own zone has one can
-// take the one for the other; on any other the session's zone is all there is to see.
+// The hour that is repeated when summer time ends. Only a server in a zone with summer time can
+// confuse the two; on any other server the test can only check the session's zone.
 START_TEST(the_clock_of_the_database_has_no_summer_time)
 {
     static const int64_t autumn_s[] = {1792888200, 1792891800}; // 02:30 in Berlin, twice
@@ -174,7 +167,7 @@ START_TEST(a_statement_without_memory_does_not_spoil_the_next)
     scratch_open(&scratch, DB_MYSQL);
     struct mysql_db *mysql = (struct mysql_db *)scratch.db;
     ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
-    mysql->late.failed = true; // as if there had been none
+    mysql->late.failed = true; // as if an allocation had failed
     ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_NO_MEMORY);
     db_rollback(scratch.db);
     mysql->sql.failed = true;
@@ -190,8 +183,8 @@ START_TEST(a_statement_without_memory_does_not_spoil_the_next)
 }
 END_TEST
 
-// The server greets, and says nothing to our login; nobody watches the deadline.
-START_TEST(a_login_without_an_answer_has_an_end)
+// The server greets and then does not answer the login. No thread calls db_expire.
+START_TEST(a_login_without_an_answer_times_out)
 {
     if (!scratch_available(DB_MYSQL))
         return;
@@ -217,13 +210,13 @@ START_TEST(a_login_without_an_answer_has_an_end)
 }
 END_TEST
 
-#define IN_LINE 8
+#define WAITING 8
 
-// A listening socket that takes no more, since nobody is served.
+// A listening socket whose backlog is full, because no connection is accepted.
 struct queue {
     int listener;
     struct sockaddr_in address;
-    int in_line[IN_LINE];
+    int waiting[WAITING];
 };
 
 static void queue_open(struct queue *queue)
@@ -236,14 +229,14 @@ static void queue_open(struct queue *queue)
     ck_assert_int_eq(bind(queue->listener, address, size), 0);
     ck_assert_int_eq(listen(queue->listener, 0), 0);
     ck_assert_int_eq(getsockname(queue->listener, address, &size), 0);
-    for (size_t i = 0; i < IN_LINE; i++) {
-        queue->in_line[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        (void)!connect(queue->in_line[i], address, size);
+    for (size_t i = 0; i < WAITING; i++) {
+        queue->waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)!connect(queue->waiting[i], address, size);
     }
 }
 
-// Who is served gets silence, until the test's process ends.
-static void *serve_later(void *arg)
+// Accepts connections after a while and never answers them.
+static void *accept_later(void *arg)
 {
     const struct queue *queue = arg;
     clock_sleep_ns(300 * NS_PER_MS);
@@ -252,13 +245,13 @@ static void *serve_later(void *arg)
     return NULL;
 }
 
-// The server lets us in when the time is over already, and is silent.
-START_TEST(a_connection_that_comes_late_has_an_end)
+// The server accepts after the deadline, and stays silent.
+START_TEST(a_connection_accepted_after_the_deadline_times_out)
 {
     struct queue queue;
     pthread_t thread;
     queue_open(&queue);
-    ck_assert_int_eq(pthread_create(&thread, NULL, serve_later, &queue), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, accept_later, &queue), 0);
     struct mysql_url url = {.user = "u", .password = "p", .host = "127.0.0.1", .database = "d"};
     url.port = ntohs(queue.address.sin_port);
     MYSQL *handle = mysql_init(NULL);
@@ -266,12 +259,12 @@ START_TEST(a_connection_that_comes_late_has_an_end)
     ck_assert(!mysql_dial(handle, &url, from_ns + 100 * NS_PER_MS));
     int64_t took_ns = clock_now_ns() - from_ns;
     mysql_close(handle);
-    ck_assert_int_ge(took_ns, 300 * NS_PER_MS); // there was none before
+    ck_assert_int_ge(took_ns, 300 * NS_PER_MS); // not accepted before
     ck_assert_int_lt(took_ns, 8 * NS_PER_S);
     shutdown(queue.listener, SHUT_RDWR);
     pthread_join(thread, NULL);
-    for (size_t i = 0; i < IN_LINE; i++)
-        close(queue.in_line[i]);
+    for (size_t i = 0; i < WAITING; i++)
+        close(queue.waiting[i]);
     close(queue.listener);
 }
 END_TEST
@@ -284,11 +277,11 @@ int main(void)
     tcase_add_test(connections, a_lost_connection_is_made_anew_where_that_is_safe);
     tcase_add_test(connections, a_transaction_that_could_not_begin_has_not_begun);
     tcase_add_test(connections, a_commit_without_an_answer_is_unknown);
-    tcase_add_loop_test(connections, a_connection_that_became_read_only_is_given_up, 0, 2);
+    tcase_add_loop_test(connections, a_connection_that_became_read_only_is_dropped, 0, 2);
     tcase_add_test(connections, the_clock_of_the_database_has_no_summer_time);
     tcase_add_test(connections, a_statement_without_memory_does_not_spoil_the_next);
-    tcase_add_loop_test(connections, a_login_without_an_answer_has_an_end, 0, 2);
-    tcase_add_test(connections, a_connection_that_comes_late_has_an_end);
+    tcase_add_loop_test(connections, a_login_without_an_answer_times_out, 0, 2);
+    tcase_add_test(connections, a_connection_accepted_after_the_deadline_times_out);
     suite_add_tcase(suite, connections);
     return suite_run(suite);
 }

@@ -1,5 +1,5 @@
-// Reconciliation on both engines: a small shop whose books agree, and then, one at a time, exactly
-// one thing that is wrong with them and exactly the finding that says so.
+// Reconciliation on both engines: a small shop that is clean, and then, one at a time, a single
+// defect and exactly the findings that report it.
 #include "store/reconcile/reconcile.h"
 
 #include "base/text.h"
@@ -23,7 +23,7 @@ static void execute(struct db *db, const char *sql)
     ck_assert_msg(db_exec(db, sql, NULL, 0, NULL) == RC_OK, "%s: %s", sql, db_error(db));
 }
 
-// A counter's row is moved as an operation moves it, and its ledger row written.
+// Changes a counter and writes its ledger row, as an operation does.
 static void move(struct db *db, const char *counter, int version, int delta, int remaining,
                  const char *key, int leg, const char *user, const char *reason)
 {
@@ -40,9 +40,12 @@ static void move(struct db *db, const char *counter, int version, int delta, int
     execute(db, sql);
 }
 
-// stock/S: 10, then 9, 8, 7 (versions 1 to 4). Campaign C: 5 in all, 2 a user; u1 has 2 and u2 has
-// 1 (versions 2 to 4). Lottery L: 3 gold, 4 silver, 2 draws a user; u1 won gold (2), u1 drew a
-// blank (3), u2 won silver (4).
+// A clean shop without constraints:
+//
+//   stock/S      10, then 9, 8, 7 (versions 1 to 4)
+//   campaign C   5 in all, 2 a user; u1 has 2 coupons, u2 has 1 (versions 2 to 4)
+//   lottery L    3 gold, 4 silver, 2 draws a user; u1 won gold (version 2) and drew a blank (3),
+//                u2 won silver (4)
 static void open_shop(struct scratch *scratch, enum db_engine engine)
 {
     struct product product = {.sku = "S", .price_cents = PRICE_NONE, .remaining = 10};
@@ -146,9 +149,8 @@ struct expected {
 };
 
 #define LEDGER_COLUMNS                                                                             \
-    "counter, version, delta, remaining, request_key, leg, fingerprint, user_id, order_id, "       \
-    "reason,"                                                                                      \
-    " strategy, token, created_at"
+    "counter, version, delta, remaining, request_key, leg, fingerprint, user_id, order_id,"        \
+    " reason, strategy, token, created_at"
 #define COPY_OF_S4(version, delta, remaining, key)                                                 \
     "INSERT INTO ledger (" LEDGER_COLUMNS ") SELECT counter, " version ", " delta ", " remaining   \
     ", " key ", leg, fingerprint, user_id, order_id, reason, strategy, token, created_at"          \
@@ -157,9 +159,9 @@ struct expected {
 static const struct {
     const char *what;
     const char *plant[5];
-    struct expected findings[4]; // in the order in which they are made
+    struct expected findings[4]; // in the order in which they are reported
 } cases[] = {
-    {"a counter that somebody changed by hand",
+    {"a counter that was changed by hand",
      {"UPDATE counter SET remaining = 8 WHERE name = 'stock/S'"},
      {{"last-remaining", "stock/S", 7, 8}}},
     {"a counter whose version went on without the ledger",
@@ -174,7 +176,7 @@ static const struct {
     {"the opening row is lost",
      {"DELETE FROM ledger WHERE counter = 'stock/S' AND version = 1"},
      {{"version-gap", "stock/S version 2", 1, 2}, {"ledger-sum", "stock/S", -3, 7}}},
-    // Two sales were made from the same read: the naive strategy's own mark.
+    // Two sales from the same read: the lost update of the naive rule.
     {"one version is sold twice",
      {COPY_OF_S4("version", "delta", "remaining", "'s4b'")},
      {{"version-duplicate", "stock/S version 4", 0, 1}, {"ledger-sum", "stock/S", 6, 7}}},
@@ -183,25 +185,25 @@ static const struct {
       " fingerprint, user_id, order_id, reason, strategy, token, created_at"
       " FROM ledger WHERE request_key = 's3'"},
      {{"version-duplicate", "stock/S version 3", 0, 1}, {"ledger-sum", "stock/S", 5, 7}}},
-    {"a row says another number than the chain",
+    {"a row disagrees with the chain",
      {"UPDATE ledger SET remaining = 5 WHERE request_key = 's4'",
       "UPDATE counter SET remaining = 5 WHERE name = 'stock/S'"},
      {{"balance", "stock/S version 4", 7, 5}, {"ledger-sum", "stock/S", 7, 5}}},
-    {"a row in the middle says another number than the chain",
+    {"a row in the middle disagrees with the chain",
      {"UPDATE ledger SET remaining = 5 WHERE request_key = 's3'"},
      {{"balance", "stock/S version 3", 8, 5}}},
     {"more sold than there was",
      {"UPDATE counter SET remaining = -2, version = 5 WHERE name = 'stock/S'",
       COPY_OF_S4("5", "-9", "-2", "'s5'")},
      {{"ledger-negative", "stock/S version 5", 0, -2}, {"counter-negative", "stock/S", 0, -2}}},
-    {"a fencing token went back",
+    {"a fencing token decreased",
      {"UPDATE ledger SET token = 29 WHERE request_key = 's4'"},
      {{"token-decrease", "stock/S version 4 redis-lock", 30, 29}}},
-    {"tokens of two strategies are not compared, and none is no token",
+    {"tokens of two strategies are not compared, and 0 is no token",
      {"UPDATE ledger SET token = 5, strategy = 'zookeeper-lock' WHERE request_key = 's4'",
       "UPDATE ledger SET token = 0 WHERE request_key = 's3'"},
      {{NULL, NULL, 0, 0}}},
-    {"a token goes back across another strategy's",
+    {"a token decreases, with another strategy's in between",
      {"UPDATE ledger SET token = 15, strategy = 'zookeeper-lock' WHERE request_key = 's3'",
       "UPDATE ledger SET token = 19 WHERE request_key = 's4'"},
      {{"token-decrease", "stock/S version 4 redis-lock", 20, 19}}},
@@ -220,7 +222,7 @@ static const struct {
     {"a prize without a counter",
      {"INSERT INTO prize VALUES ('L', 'ghost', 0, 1)"},
      {{"noun-without-counter", "prize/L/ghost", 1, 0}}},
-    {"one request was carried out twice",
+    {"one request was executed twice",
      {"UPDATE ledger SET request_key = 's3' WHERE request_key = 's4'"},
      {{"request-duplicate", "request s3 leg 0", 1, 2}}},
 
@@ -231,7 +233,7 @@ static const struct {
      {"DELETE FROM coupon WHERE code = 'code-3'"},
      {{"coupon-count", "campaign C", 3, 2},
       {"ledger-without-coupon", "coupon/C user u1 version 3", 1, 0}}},
-    {"a user has more coupons than the limit, the newest since it is in force",
+    {"a user has more coupons than the limit, the newest issued under that limit",
      {"UPDATE campaign SET per_user_limit = 1, limit_version = 2"},
      {{"coupon-limit", "campaign C user u1", 1, 2}}},
     {"a limit that was lowered after the coupons were issued",
@@ -268,7 +270,7 @@ static const struct {
      {"UPDATE draw SET prize = 'gold' WHERE version = 3"},
      {{"prize-count", "lottery L prize gold", 1, 2},
       {"draw-without-prize-leg", "lottery L user u1 version 3", 1, 0}}},
-    {"a user drew more often than the limit, the last time since it is in force",
+    {"a user drew more often than the limit, the last time under that limit",
      {"UPDATE lottery SET draws_per_user = 1, limit_version = 1"},
      {{"draw-limit", "lottery L user u1", 1, 2}}},
     {"a limit of draws that was lowered later",
@@ -303,8 +305,8 @@ static void check_case(size_t at, const struct seen *seen)
                   expected[seen->n].check);
 }
 
-// Even: SQLite, odd: MySQL.
-START_TEST(what_is_wrong_is_found_and_nothing_else)
+// Even runs: SQLite; odd runs: MySQL.
+START_TEST(each_defect_is_found_and_nothing_else)
 {
     struct scratch scratch;
     struct seen seen;
@@ -322,8 +324,8 @@ START_TEST(what_is_wrong_is_found_and_nothing_else)
 }
 END_TEST
 
-// Whatever is committed while it runs is not in its snapshot.
-static void sell_meanwhile(void *arg, const struct finding *finding)
+// Commits changes while the reconciliation runs, which its snapshot must not show.
+static void change_meanwhile(void *arg, const struct finding *finding)
 {
     struct scratch *scratch = arg;
     struct db *other;
@@ -341,9 +343,9 @@ START_TEST(it_sees_one_moment)
     if (!scratch_available((enum db_engine)_i))
         return;
     open_shop(&scratch, (enum db_engine)_i);
-    // The walk comes first: the finding in it lets us in before the queries run.
+    // The ledger is scanned first, so a finding there calls us before the queries run.
     execute(scratch.db, "UPDATE ledger SET token = 19 WHERE request_key = 's3'");
-    ck_assert_int_eq(reconcile_run(scratch.db, sell_meanwhile, &scratch, &summary), RC_OK);
+    ck_assert_int_eq(reconcile_run(scratch.db, change_meanwhile, &scratch, &summary), RC_OK);
     ck_assert_int_eq(summary.findings, 1);
     struct seen seen;
     ck_assert_int_gt(reconcile(scratch.db, &seen).findings, 1);
@@ -351,7 +353,7 @@ START_TEST(it_sees_one_moment)
 }
 END_TEST
 
-START_TEST(it_says_so_when_it_cannot_run)
+START_TEST(a_failed_run_is_reported)
 {
     struct scratch scratch;
     struct reconciliation summary;
@@ -368,8 +370,8 @@ START_TEST(it_says_so_when_it_cannot_run)
 }
 END_TEST
 
-// As JSON: so many findings and no more, whether the buffer is emptied in between or not, and names
-// that are no text.
+// Writes three findings, of which two may be shown, with a name that is not valid text. The buffer
+// may be emptied in between.
 static void write_json(struct buffer *out, bool emptied, struct buffer *whole)
 {
     struct reconcile_json json = {.out = out, .shown_max = 2};
@@ -413,7 +415,7 @@ START_TEST(a_report_is_json_of_bounded_length)
 }
 END_TEST
 
-START_TEST(a_report_that_was_cut_short_says_so)
+START_TEST(an_incomplete_report_says_so)
 {
     struct buffer out = {0};
     struct reconcile_json json = {.out = &out, .shown_max = 2};
@@ -431,12 +433,12 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, a_shop_whose_books_agree_is_clean, DB_SQLITE, DB_MYSQL + 1);
     tcase_add_loop_test(tests, an_empty_shop_is_clean, DB_SQLITE, DB_MYSQL + 1);
-    tcase_add_loop_test(tests, what_is_wrong_is_found_and_nothing_else, 0,
+    tcase_add_loop_test(tests, each_defect_is_found_and_nothing_else, 0,
                         2 * (int)ARRAY_LENGTH(cases));
     tcase_add_loop_test(tests, it_sees_one_moment, DB_SQLITE, DB_MYSQL + 1);
-    tcase_add_loop_test(tests, it_says_so_when_it_cannot_run, DB_SQLITE, DB_MYSQL + 1);
+    tcase_add_loop_test(tests, a_failed_run_is_reported, DB_SQLITE, DB_MYSQL + 1);
     tcase_add_loop_test(tests, a_report_is_json_of_bounded_length, 0, 2);
-    tcase_add_test(tests, a_report_that_was_cut_short_says_so);
+    tcase_add_test(tests, an_incomplete_report_says_so);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

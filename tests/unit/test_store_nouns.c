@@ -24,7 +24,7 @@ static void print_finding(void *arg, const struct finding *finding)
     fprintf(stderr, "%s: %s: %s\n", finding->check, finding->where, finding->what);
 }
 
-// Whatever a test did, the books must agree.
+// After every test, reconciliation must be clean.
 static void close_clean(struct scratch *scratch)
 {
     struct reconciliation summary = {.findings = -1};
@@ -47,7 +47,7 @@ static enum rc keep_row(void *arg, const struct ledger_row *row)
     return RC_OK;
 }
 
-// The last ledger row of a counter, of which there are `n`.
+// The last of a counter's `n` ledger rows.
 static struct ledger_row last_row(struct db *db, const char *counter, size_t n)
 {
     struct rows rows = {.n = 0};
@@ -70,21 +70,14 @@ static void execute(struct db *db, const char *sql)
     ck_assert_msg(db_exec(db, sql, NULL, 0, NULL) == RC_OK, "%s: %s", sql, db_error(db));
 }
 
-static enum rc keep_number(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
-
 static int64_t number(struct db *db, const char *sql)
 {
     int64_t result = -1;
-    ck_assert_msg(db_query(db, sql, NULL, 0, keep_number, &result) == RC_OK, "%s: %s", sql,
-                  db_error(db));
+    ck_assert_msg(db_query_int(db, sql, NULL, 0, &result) == RC_OK, "%s: %s", sql, db_error(db));
     return result;
 }
 
-// As an operation would: the counter moves by one with a ledger row under this key.
+// Changes a counter and writes a ledger row with this key, as an operation does.
 static void move(struct db *db, const char *name, int64_t delta, const char *key, int64_t leg,
                  const char *user, const char *reason)
 {
@@ -105,7 +98,7 @@ static void move(struct db *db, const char *name, int64_t delta, const char *key
     ck_assert_int_eq(ledger_insert(db, &row, 1), RC_OK);
 }
 
-// ---- products
+// ---- products -----------------------------------------------------------------------------------
 
 static struct product make_product(const char *sku, const char *title, int64_t price_cents,
                                    int64_t remaining)
@@ -141,7 +134,7 @@ START_TEST(a_product_is_created_then_changed)
     ck_assert_int_eq(row.remaining, 10);
     ck_assert_int_gt(row.created_at_ms, INT64_C(1600000000000));
 
-    // The same number of pieces: title and price stay, and so does the version.
+    // The same quantity without title and price: both stay, and so does the version.
     put = make_product("SKU-1", "", PRICE_NONE, 10);
     ck_assert_int_eq(product_put(scratch.db, &put, &created, &got), RC_OK);
     ck_assert(!created);
@@ -162,7 +155,7 @@ START_TEST(a_product_is_created_then_changed)
 }
 END_TEST
 
-START_TEST(a_title_may_be_as_long_as_it_may_be)
+START_TEST(a_title_may_have_the_maximal_length)
 {
     struct scratch scratch;
     if (!scratch_available((enum db_engine)_i))
@@ -250,7 +243,7 @@ static void *put_many(void *arg)
     return NULL;
 }
 
-START_TEST(puts_at_once_lose_nothing)
+START_TEST(concurrent_puts_lose_nothing)
 {
     struct scratch scratch;
     pthread_t threads[PUTTERS];
@@ -269,7 +262,7 @@ START_TEST(puts_at_once_lose_nothing)
 }
 END_TEST
 
-// ---- campaigns
+// ---- campaigns ----------------------------------------------------------------------------------
 
 static enum rc put_campaign(struct db *db, int64_t total, int64_t limit, bool *ret_created,
                             struct campaign *ret_campaign)
@@ -317,7 +310,7 @@ START_TEST(a_campaign_keeps_what_was_issued)
     ck_assert_int_eq(got.version, 4);
     ck_assert_int_eq(last_row(scratch.db, "coupon/SPRING", 4).delta, -3);
 
-    // Another limit alone moves the version too.
+    // A new limit alone raises the version too.
     ck_assert_int_eq(put_campaign(scratch.db, 2, 3, &created, &got), RC_OK);
     ck_assert_int_eq(got.version, 5);
     ck_assert_int_eq(last_row(scratch.db, "coupon/SPRING", 5).delta, 0);
@@ -376,7 +369,7 @@ START_TEST(coupons_are_found_and_counted)
     ck_assert_int_eq(again.created_at_ms, 77);
     ck_assert_int_eq(coupon_find(scratch.db, "SPRING", "amy", coupon.version, &again),
                      RC_NOT_FOUND);
-    // A slot, and a code, are given once.
+    // A slot and a code are unique.
     text_copy(coupon.code, sizeof coupon.code, "C9");
     ck_assert_int_eq(coupon_insert(scratch.db, &coupon, 1), RC_DUPLICATE);
     text_copy(coupon.code, sizeof coupon.code, "C1");
@@ -386,7 +379,7 @@ START_TEST(coupons_are_found_and_counted)
 }
 END_TEST
 
-// More users than fit into one list, in no order.
+// More users than fit into one list, in no particular order.
 START_TEST(many_users_are_counted)
 {
     enum { USERS = 600 };
@@ -415,7 +408,7 @@ START_TEST(many_users_are_counted)
 }
 END_TEST
 
-// ---- lotteries
+// ---- lotteries ----------------------------------------------------------------------------------
 
 static struct lottery make_lottery(int64_t draws_per_user, int64_t blank_weight)
 {
@@ -431,7 +424,7 @@ static void add_prize(struct lottery *lottery, const char *prize, int64_t quanti
     text_copy(added->prize, sizeof added->prize, prize);
 }
 
-// Empty is the blank.
+// An empty prize is the blank.
 static int64_t draw(struct db *db, const char *user, int64_t slot, const char *prize,
                     const char *key)
 {
@@ -464,7 +457,7 @@ START_TEST(a_lottery_counts_each_prize_and_all_of_them)
     ck_assert_int_eq(lottery_load(scratch.db, "WHEEL", &got), RC_NOT_FOUND);
     ck_assert_int_eq(lottery_put(scratch.db, &put, &created, &got), RC_OK);
     ck_assert(created);
-    for (int pass = 0; pass < 2; pass++) { // what put says, and what get says
+    for (int pass = 0; pass < 2; pass++) { // what put returns, then what get returns
         ck_assert_str_eq(got.lottery, "WHEEL");
         ck_assert_int_eq(got.draws_per_user, 1);
         ck_assert_int_eq(got.blank_weight, 90);
@@ -513,7 +506,7 @@ START_TEST(a_changed_lottery_keeps_what_was_won)
     ck_assert_int_eq(got.version, 4);
     ck_assert_int_eq(got.remaining, 10);
 
-    // Gold is no longer named, there is less silver, and a third prize.
+    // Gold is no longer named, silver is reduced, and a third prize is added.
     put = make_lottery(1, 80);
     add_prize(&put, "silver", 4, 9);
     add_prize(&put, "bronze", 5, 3);
@@ -536,7 +529,7 @@ START_TEST(a_changed_lottery_keeps_what_was_won)
     }
     ck_assert_int_eq(last_row(scratch.db, "prize/WHEEL/gold", 3).delta, -1);
 
-    // Weights alone move the lottery's version, and no prize's.
+    // New weights raise the lottery's version, and no prize's.
     put.prizes[0].weight = 8;
     ck_assert_int_eq(lottery_put(scratch.db, &put, &created, &got), RC_OK);
     ck_assert_int_eq(got.version, 6);
@@ -547,7 +540,7 @@ START_TEST(a_changed_lottery_keeps_what_was_won)
 }
 END_TEST
 
-START_TEST(a_lottery_that_cannot_be_is_refused_whole)
+START_TEST(an_invalid_lottery_changes_nothing)
 {
     struct scratch scratch;
     if (!scratch_available((enum db_engine)_i))
@@ -580,7 +573,7 @@ START_TEST(a_lottery_that_cannot_be_is_refused_whole)
     ck_assert_int_eq(got.blank_weight, 90);
     ck_assert_int_eq(got.version, 3);
 
-    bad.n_prizes--; // as many as there may be
+    bad.n_prizes--; // the maximum
     ck_assert_int_eq(lottery_put(scratch.db, &bad, &created, &got), RC_OK);
     ck_assert_int_eq(lottery_get(scratch.db, "WHEEL", &got), RC_OK);
     ck_assert_uint_eq(got.n_prizes, LOTTERY_PRIZES_MAX);
@@ -620,17 +613,17 @@ int main(void)
     TCase *tests = tcase_create("store_nouns");
     tcase_set_timeout(tests, 60);
     ADD(a_product_is_created_then_changed);
-    ADD(a_title_may_be_as_long_as_it_may_be);
+    ADD(a_title_may_have_the_maximal_length);
     ADD(a_put_leaves_the_fence_alone);
     ADD(products_are_paged_in_byte_order);
-    ADD(puts_at_once_lose_nothing);
+    ADD(concurrent_puts_lose_nothing);
     ADD(a_campaign_keeps_what_was_issued);
     ADD(a_lowered_limit_takes_nothing_back);
     ADD(coupons_are_found_and_counted);
     ADD(many_users_are_counted);
     ADD(a_lottery_counts_each_prize_and_all_of_them);
     ADD(a_changed_lottery_keeps_what_was_won);
-    ADD(a_lottery_that_cannot_be_is_refused_whole);
+    ADD(an_invalid_lottery_changes_nothing);
     ADD(draws_are_found_and_their_slots_given_once);
     suite_add_tcase(suite, tests);
     return suite_run(suite);

@@ -1,5 +1,5 @@
-// Chooses the engine by the URL and forwards every call to it. The state of the transaction is kept
-// here, so that no engine can forget it.
+// Chooses the engine by the URL and forwards every call to its table of functions. Whether a
+// transaction is open is recorded here, so that every engine behaves the same.
 #include "store/db/db.h"
 
 #include "base/text.h"
@@ -132,6 +132,18 @@ enum rc db_query(struct db *db, const char *sql, const struct db_value *params, 
                  db_row_fn on_row, void *arg)
 {
     return db->ops->query(db, sql, params, n_params, on_row, arg);
+}
+
+static enum rc keep_int(void *arg, const struct db_row *row)
+{
+    *(int64_t *)arg = db_row_int(row, 0);
+    return RC_OK;
+}
+
+enum rc db_query_int(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
+                     int64_t *ret_number)
+{
+    return db_query(db, sql, params, n_params, keep_int, ret_number);
 }
 
 enum rc db_insert(struct db *db, const char *into, size_t n_columns, const struct db_value *values,

@@ -1,9 +1,9 @@
-// The thin table of functions behind which two database engines stand: SQLite, embedded, one
-// instance; MySQL or MariaDB, many instances.
+// One interface to two database engines: SQLite (embedded, one instance) and MySQL or MariaDB (a
+// server, many instances).
 //
 // A `struct store` is the address of a database, shared by all threads. A `struct db` is one
-// connection, used by one thread at a time. SQL is written once, with `?` for parameters and none
-// inside literals; where the engines truly differ, both spellings stand side by side at the
+// connection, used by one thread at a time. SQL is written once, with `?` for parameters and no `?`
+// inside literals. Where the engines truly differ, both spellings stand side by side at the
 // statement, chosen by db_is_sqlite().
 #pragma once
 
@@ -44,61 +44,64 @@ typedef enum rc (*db_row_fn)(void *arg, const struct db_row *row);
 
 // ---- store: shared, any thread ------------------------------------------------------------------
 
-// `sqlite:PATH` or `mysql://user:password@host:port/database`. Connects to nothing yet. The URL is
-// copied. RC_USAGE with a sentence in ret_error (of DB_ERROR_MAX bytes) if it cannot be understood
-// or the engine was not built in.
+// `sqlite:PATH` or `mysql://user:password@host:port/database`. Does not connect yet. The URL is
+// copied. RC_USAGE with a sentence in ret_error (of DB_ERROR_MAX bytes) if the URL is malformed or
+// names no known engine.
 #define DB_ERROR_MAX 320
 MUST_CHECK enum rc store_open(const char *url, struct store **ret_store, char *ret_error);
 void store_close(struct store *store);
 enum db_engine store_engine(const struct store *store);
 // The URL with the password replaced by `***`, for logs and people.
 const char *store_label(const struct store *store);
-// How many connections were lost and made again, by all handles together.
+// How many connections were lost and made again, over all handles.
 uint64_t store_reconnects(const struct store *store);
 
 // ---- db: one connection, one thread -------------------------------------------------------------
 
-// Creates the handle. The connection is made by the thread that first uses it, at a begin or a
-// statement outside a transaction, and made anew there after it was lost. Freed with db_free.
+// Creates the handle. The thread that first uses it connects, at a begin or at a statement outside
+// a transaction. A lost connection is made again at the same two places. Freed with db_free.
 MUST_CHECK enum rc db_new(struct store *store, struct db **ret_db);
-void db_free(struct db *db); // rolls back what is open; NULL is fine
+void db_free(struct db *db); // rolls back an open transaction; NULL is fine
 
 bool db_is_sqlite(const struct db *db);
 
-// From now on statements may take hours: for migrations and reconciliation. A server that does not
-// answer is otherwise given up after ten seconds. Outside a transaction.
+// Raises the read and write timeout from ten seconds to a day, for migrations and reconciliation.
+// Call outside a transaction.
 void db_allow_long_statements(struct db *db);
 
-// From now on give up sooner than usual: a server that does not answer, or a database that others
-// are writing to, after about this long; on MySQL in whole seconds, one at least. For who must not
-// be kept waiting by anybody. Outside a transaction.
+// Lowers the timeouts for a server that does not answer and for a database that other connections
+// are writing to. On MySQL in whole seconds, at least one. For callers that must not block for
+// long, such as health checks. Call outside a transaction.
 void db_limit_waits(struct db *db, int64_t limit_ms);
 
-// From now on nothing that is asked of the connection is waited for past this moment (monotonic;
-// INT64_MAX: no limit, as at first): it fails with RC_BACKEND_UNAVAILABLE, COMMIT with
-// RC_OUTCOME_UNKNOWN, and no connection is made any more. It needs somebody who calls db_expire
-// now and then; only making a connection may take a second longer. On MySQL only: SQLite waits for
-// nobody far away.
+// Sets the deadline (monotonic; INT64_MAX: none, the initial state) for every call that follows.
+// Past it a call fails with RC_BACKEND_UNAVAILABLE, COMMIT with RC_OUTCOME_UNKNOWN, and the handle
+// does not reconnect. Another thread must call db_expire now and then to enforce it; only
+// connecting may take a second longer. MySQL only: SQLite has no remote server to wait for.
 void db_set_deadline(struct db *db, int64_t deadline_ns);
 
-// Ends what has been waited for past its deadline. Any thread, while another one uses the
+// Aborts the call in flight if its deadline has passed. Any thread, while another one uses the
 // connection.
 void db_expire(struct db *db);
 
-// Ends what a connection that allows long statements is waiting for: that fails soon, and so does
-// everything that is asked of it later, with RC_BACKEND_UNAVAILABLE and for good. Any thread, while
-// another one uses the connection. A MySQL server may go on with the statement until it notices.
+// Aborts the call in flight on a connection that allows long statements. That call and every later
+// one fail with RC_BACKEND_UNAVAILABLE, for good. Any thread, while another one uses the
+// connection. A MySQL server may go on with the statement until it notices.
 void db_cancel(struct db *db);
 
 // The last failure in words, without secrets. Valid until the next call.
 const char *db_error(const struct db *db);
 
 // Results of all of the following:
+//
 //   RC_OK
-//   RC_DUPLICATE            a unique key refused it (MySQL 1062); the transaction is still open
-//   RC_CONFLICT             deadlock, lock timeout or snapshot conflict (1213, 1205, 1020,
-//   SQLITE_BUSY) RC_BACKEND_UNAVAILABLE  no connection, or it broke RC_OUTCOME_UNKNOWN      only
-//   from commit: the reply was lost RC_INTERNAL             anything else; db_error() says what
+//   RC_DUPLICATE            a unique key refused the row (MySQL 1062); the transaction stays open
+//   RC_CONFLICT             deadlock, lock timeout or snapshot conflict (MySQL 1213, 1205, 1020;
+//                           SQLITE_BUSY)
+//   RC_BACKEND_UNAVAILABLE  no connection, or it was lost
+//   RC_OUTCOME_UNKNOWN      from db_commit only: the reply was lost
+//   RC_INTERNAL             anything else; db_error() has the text
+//
 // After any failure inside a transaction call db_rollback and begin again.
 
 // One statement that returns no rows. ret_affected may be NULL; it counts the rows matched, also
@@ -110,19 +113,23 @@ MUST_CHECK enum rc db_exec(struct db *db, const char *sql, const struct db_value
 MUST_CHECK enum rc db_query(struct db *db, const char *sql, const struct db_value *params,
                             size_t n_params, db_row_fn on_row, void *arg);
 
+// A query for one number. ret_number keeps its value if there is no row.
+MUST_CHECK enum rc db_query_int(struct db *db, const char *sql, const struct db_value *params,
+                                size_t n_params, int64_t *ret_number);
+
 // `INSERT INTO <into> VALUES ...`, for example into = "lock_row (name, owner)", n_columns = 2; the
 // values row after row. One multi-row statement on MySQL, one prepared statement a row on SQLite.
 MUST_CHECK enum rc db_insert(struct db *db, const char *into, size_t n_columns,
                              const struct db_value *values, size_t n_rows);
 
-// DB_BEGIN_WRITE takes SQLite's write lock at once (MySQL: READ COMMITTED, row locks).
-// DB_BEGIN_WRITE_LATE is the same, but db_insert may wait and go with COMMIT in one round trip:
-// then it is db_commit that returns the insert's failure, RC_DUPLICATE for example.
-// DB_BEGIN_SNAPSHOT is read-only and sees one moment of the whole database.
+// DB_BEGIN_WRITE       takes SQLite's write lock at once (MySQL: READ COMMITTED, row locks)
+// DB_BEGIN_WRITE_LATE  the same, but db_insert may be deferred and sent with COMMIT in one round
+//                      trip; db_commit then returns the insert's failure, RC_DUPLICATE for example
+// DB_BEGIN_SNAPSHOT    read-only, sees one moment of the whole database
 enum db_begin { DB_BEGIN_WRITE, DB_BEGIN_WRITE_LATE, DB_BEGIN_SNAPSHOT };
 MUST_CHECK enum rc db_begin(struct db *db, enum db_begin mode);
 MUST_CHECK enum rc db_commit(struct db *db);
-// Never fails visibly: a connection that cannot roll back is closed, which does the same. Does
+// Reports no failure: a connection that cannot roll back is closed, which has the same effect. Does
 // nothing outside a transaction.
 void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
@@ -130,7 +137,7 @@ bool db_in_transaction(const struct db *db);
 // Several statements separated by `;`, for migrations.
 MUST_CHECK enum rc db_script(struct db *db, const char *script);
 
-// Answers whether the database answers. RC_OK or RC_BACKEND_UNAVAILABLE.
+// Checks that the database answers. RC_OK or RC_BACKEND_UNAVAILABLE.
 MUST_CHECK enum rc db_ping(struct db *db);
 
 // An SQL expression for the database's own time in milliseconds since 1970, as an integer.

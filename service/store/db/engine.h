@@ -1,5 +1,5 @@
-// What a database engine implements for db.h, and what all engines share. Included by db.c and the
-// engines only.
+// The table of functions that a database engine fills in for db.h, and the state that all engines
+// share. Included by db.c and the engines only.
 #pragma once
 
 #include "store/db/db.h"
@@ -27,11 +27,11 @@ struct db_ops {
     void (*rollback)(struct db *db);
     enum rc (*script)(struct db *db, const char *script);
     enum rc (*ping)(struct db *db);
-    void (*allow_long_statements)(struct db *db); // NULL: they always are
+    void (*allow_long_statements)(struct db *db); // NULL: no timeout to raise
     void (*limit_waits)(struct db *db, int64_t limit_ms);
-    void (*set_deadline)(struct db *db, int64_t deadline_ns); // NULL, as the next: has none
+    void (*set_deadline)(struct db *db, int64_t deadline_ns); // NULL, as expire: no deadlines
     void (*expire)(struct db *db);
-    void (*cancel)(struct db *db); // after `cancelled` was set; NULL: the engine looks at that
+    void (*cancel)(struct db *db); // `cancelled` is set already; NULL: the engine polls it
     void (*free)(struct db *db);
 };
 

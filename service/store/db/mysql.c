@@ -1,18 +1,18 @@
-// MySQL 8.4+ and MariaDB 10.11+ through the MySQL C API, with nothing that only one of the two
-// client libraries has.
+// The engine for MySQL 8.4+ and MariaDB 10.11+, through the part of the MySQL C API that both
+// client libraries have.
 //
-// Statements go as text, with the parameters escaped into it by the client: no server-side handles
-// to prepare again after a reconnect, and a multi-row INSERT of any length is one statement. The
-// session pins what escaping relies on (sql_mode, character set).
+// Statements are sent as text, with the parameters escaped into it by the client. So no server-side
+// handles need preparing after a reconnect, and a multi-row INSERT of any length is one statement.
+// The session sets what escaping relies on (sql_mode, character set).
 //
-// A round trip costs a hot row more than the statement does, so there are few: START TRANSACTION
-// goes in front of the transaction's first statement, late inserts go in front of COMMIT, as
-// statements of one packet. The server ends at the first that fails, so COMMIT does not run after a
-// failed insert.
+// A round trip costs a hot row more than the statement does, so there are few. START TRANSACTION
+// goes in front of the transaction's first statement, deferred inserts go in front of COMMIT, as
+// statements of one packet. The server stops at the first that fails, so COMMIT does not run after
+// a failed insert.
 //
-// A connection that broke is made anew only where that is safe: before a transaction, or for a read
-// outside one. Never within one, and never for COMMIT: its outcome is then unknown, and the caller
-// must look.
+// A lost connection is made again only where that is safe: before a transaction, or for a read
+// outside one. Never within a transaction, and never for COMMIT: its outcome is then unknown, and
+// the caller must look it up.
 #include "store/db/mysql_connection.h"
 
 #include <stdio.h>
@@ -68,14 +68,20 @@ static void append_value(struct mysql_db *mysql, struct buffer *sql, const struc
     }
 }
 
+// Empties mysql->sql and, if that is pending, begins it with START TRANSACTION.
+static void start_sql(struct mysql_db *mysql)
+{
+    buffer_clear(&mysql->sql);
+    if (mysql->begin_pending)
+        buffer_append_text(&mysql->sql, BEGIN);
+}
+
 // The statement with each `?` replaced by its parameter, in mysql->sql.
 static enum rc expand(struct mysql_db *mysql, const char *sql, const struct db_value *params,
                       size_t n_params)
 {
     size_t used = 0;
-    buffer_clear(&mysql->sql);
-    if (mysql->begin_pending)
-        buffer_append_text(&mysql->sql, BEGIN);
+    start_sql(mysql);
     for (const char *mark; (mark = strchr(sql, '?')) != NULL; sql = mark + 1) {
         buffer_append(&mysql->sql, sql, (size_t)(mark - sql));
         if (used == n_params) {
@@ -88,9 +94,9 @@ static enum rc expand(struct mysql_db *mysql, const char *sql, const struct db_v
     return mysql->sql.failed ? RC_NO_MEMORY : RC_OK;
 }
 
-// Sends mysql->sql, which begins with START TRANSACTION if that is pending, and goes to the result
-// of the statement behind it.
-static enum rc post(struct mysql_db *mysql)
+// Sends mysql->sql. If it begins with START TRANSACTION, moves on to the result of the statement
+// after it.
+static enum rc send_once(struct mysql_db *mysql)
 {
     if (mysql_real_query(mysql->handle, mysql->sql.data, mysql->sql.length) != 0)
         return mysql_connection_failed(mysql);
@@ -100,22 +106,22 @@ static enum rc post(struct mysql_db *mysql)
     return mysql_next_result(mysql->handle) == 0 ? RC_OK : mysql_connection_failed(mysql);
 }
 
-// Sends mysql->sql. If it begins a transaction and the server had closed the idle connection, it is
-// sent again on a new one: what began the transaction went down with the old one, whether it was
-// carried out or not.
-static enum rc deliver(struct mysql_db *mysql, bool was_connected)
+// Sends mysql->sql. If it begins a transaction and the server had closed the idle connection, sends
+// it again on a new one. That is safe: a transaction begun on the old connection died with it,
+// whether or not its first statement ran.
+static enum rc send_with_retry(struct mysql_db *mysql, bool was_connected)
 {
     bool beginning = mysql->begin_pending;
-    enum rc rc = post(mysql);
+    enum rc rc = send_once(mysql);
     if (rc != RC_BACKEND_UNAVAILABLE || !was_connected || !beginning || mysql->handle != NULL)
         return rc;
     mysql->begin_pending = true;
     rc = mysql_connection_ensure(mysql);
-    return rc == RC_OK ? post(mysql) : rc;
+    return rc == RC_OK ? send_once(mysql) : rc;
 }
 
-// Connects if that is safe: not within a transaction that the server knows of.
-static enum rc be_connected(struct mysql_db *mysql, bool *ret_was_connected)
+// Connects, except within a transaction that the server has already begun.
+static enum rc connect_if_safe(struct mysql_db *mysql, bool *ret_was_connected)
 {
     bool begun = mysql->db.in_transaction && !mysql->begin_pending;
     *ret_was_connected = mysql->handle != NULL;
@@ -128,10 +134,10 @@ static enum rc send_sql(struct mysql_db *mysql, const char *sql, const struct db
                         size_t n_params)
 {
     bool was_connected;
-    enum rc rc = be_connected(mysql, &was_connected);
+    enum rc rc = connect_if_safe(mysql, &was_connected);
     if (rc == RC_OK)
         rc = expand(mysql, sql, params, n_params);
-    return rc == RC_OK ? deliver(mysql, was_connected) : rc;
+    return rc == RC_OK ? send_with_retry(mysql, was_connected) : rc;
 }
 
 static enum rc mysql_exec(struct db *db, const char *sql, const struct db_value *params,
@@ -156,7 +162,7 @@ static enum rc fetch_all(struct mysql_db *mysql, db_row_fn on_row, void *arg)
             rc = on_row(arg, &row.row);
     }
     bool broke = rc == RC_OK && mysql_errno(mysql->handle) != 0;
-    mysql_free_result(result); // reads what is left
+    mysql_free_result(result); // reads the remaining rows
     return broke ? mysql_connection_failed(mysql) : rc;
 }
 
@@ -166,8 +172,8 @@ static enum rc mysql_select(struct db *db, const char *sql, const struct db_valu
     struct mysql_db *mysql = (struct mysql_db *)db;
     bool was_connected = mysql->handle != NULL;
     enum rc rc = send_sql(mysql, sql, params, n_params);
-    // The server may have closed an idle connection: a read outside a transaction may be sent
-    // again.
+    // The server may have closed the idle connection. A read outside a transaction is safe to
+    // retry.
     if (rc == RC_BACKEND_UNAVAILABLE && was_connected && !db->in_transaction)
         rc = send_sql(mysql, sql, params, n_params);
     return rc == RC_OK ? fetch_all(mysql, on_row, arg) : rc;
@@ -179,14 +185,12 @@ static enum rc mysql_insert(struct db *db, const char *into, size_t n_columns,
     struct mysql_db *mysql = (struct mysql_db *)db;
     bool late = db->in_transaction && mysql->inserts_late;
     bool was_connected;
-    enum rc rc = be_connected(mysql, &was_connected); // escaping needs its character set
+    enum rc rc = connect_if_safe(mysql, &was_connected); // escaping needs its character set
     if (rc != RC_OK)
         return rc;
     struct buffer *sql = late ? &mysql->late : &mysql->sql;
     if (!late)
-        buffer_clear(sql);
-    if (!late && mysql->begin_pending)
-        buffer_append_text(sql, BEGIN);
+        start_sql(mysql);
     buffer_append_text(sql, "INSERT INTO ");
     buffer_append_text(sql, into);
     buffer_append_text(sql, " VALUES ");
@@ -201,7 +205,7 @@ static enum rc mysql_insert(struct db *db, const char *into, size_t n_columns,
     if (sql->failed)
         return RC_NO_MEMORY;
     mysql->n_late += late;
-    return late ? RC_OK : deliver(mysql, was_connected);
+    return late ? RC_OK : send_with_retry(mysql, was_connected);
 }
 
 static enum rc begin_snapshot(struct mysql_db *mysql)
@@ -236,7 +240,7 @@ static void forget_pending(struct mysql_db *mysql)
     buffer_clear(&mysql->late);
 }
 
-// The late inserts and COMMIT in one packet; the results come in order.
+// Sends the deferred inserts and COMMIT in one packet; the results arrive in that order.
 static enum rc mysql_end(struct db *db)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
@@ -244,9 +248,7 @@ static enum rc mysql_end(struct db *db)
         return RC_BACKEND_UNAVAILABLE;
     struct buffer *sql = &mysql->sql;
     size_t before_commit = mysql->n_late + mysql->begin_pending;
-    buffer_clear(sql);
-    if (mysql->begin_pending)
-        buffer_append_text(sql, BEGIN);
+    start_sql(mysql);
     if (mysql->n_late > 0)
         buffer_append(sql, mysql->late.data, mysql->late.length);
     buffer_append_text(sql, "COMMIT");
@@ -323,6 +325,7 @@ static void mysql_free(struct db *db)
     free(mysql);
 }
 
+// mysql_commit, mysql_rollback, mysql_query and mysql_ping are names of the client library.
 static const struct db_ops mysql_ops = {
     .exec = mysql_exec,
     .query = mysql_select,
@@ -335,8 +338,8 @@ static const struct db_ops mysql_ops = {
     .allow_long_statements = mysql_connection_allow_long_statements,
     .limit_waits = mysql_connection_limit_waits,
     .set_deadline = mysql_connection_set_deadline,
-    .expire = mysql_connection_expire,
-    .cancel = mysql_connection_cancel,
+    .expire = mysql_connection_interrupt,
+    .cancel = mysql_connection_interrupt,
     .free = mysql_free,
 };
 
@@ -365,7 +368,7 @@ enum rc db_mysql_open(const char *rest, struct store **ret_store, char *ret_erro
     struct mysql_store *owner = calloc(1, sizeof *owner);
     if (owner == NULL)
         return RC_NO_MEMORY;
-    // Not thread-safe by itself, and this is where threads do not yet connect.
+    // mysql_library_init is not thread-safe; no thread connects before the store is open.
     if (!mysql_url_parse(rest, &owner->url) || mysql_library_init(0, NULL, NULL) != 0) {
         free(owner);
         text_copy(ret_error, DB_ERROR_MAX,

@@ -1,10 +1,10 @@
-// Makes connections with what every session needs, and turns error numbers into results. Nothing of
-// either client library is used that the other lacks, but for one option (mysql_dial.c); numbers
-// that one of them has no name for are named here.
+// Connects to MySQL or MariaDB, sets up the session, and maps error numbers to results. Uses only
+// what both client libraries have, but for one option (mysql_dial.c). Error numbers that one of
+// them does not name are named here.
 //
-// A deadline is finer than the libraries' timeouts, which count whole seconds, are fixed when the
-// connection is made, and of which a read may take several. So whoever watches (db_expire) shuts
-// the socket down when the deadline has passed, and the call that waits for it fails.
+// Deadlines need more than the libraries' timeouts: those count whole seconds, are fixed when the
+// connection is made, and one read may take several of them. So the watching thread (db_expire)
+// shuts the socket down when the deadline has passed, and the call that blocks on it fails.
 #include "store/db/mysql_connection.h"
 
 #include "base/clock.h"
@@ -45,28 +45,36 @@ enum {
     PLUGIN_CANNOT_LOAD = 2059,
 };
 
-// Takes ownership of the descriptor; -1: cannot be cancelled.
-static void make_cancellable(struct mysql_db *mysql, int fd)
+// Shuts the socket down if the connection is cancelled or past its deadline. Under cancel_mutex.
+static void interrupt_if_due(struct mysql_db *mysql)
+{
+    if (mysql->cancel_fd >= 0 &&
+        (atomic_load(&mysql->db.cancelled) || mysql->deadline_ns <= clock_now_ns()))
+        shutdown(mysql->cancel_fd, SHUT_RDWR);
+}
+
+// Takes ownership of the descriptor; -1: cannot be interrupted.
+static void make_interruptible(struct mysql_db *mysql, int fd)
 {
     pthread_mutex_lock(&mysql->cancel_mutex);
     if (mysql->cancel_fd >= 0)
         close(mysql->cancel_fd);
     mysql->cancel_fd = fd;
-    if (fd >= 0 && (atomic_load(&mysql->db.cancelled) || mysql->deadline_ns <= clock_now_ns()))
-        shutdown(fd, SHUT_RDWR);
+    interrupt_if_due(mysql);
     pthread_mutex_unlock(&mysql->cancel_mutex);
 }
 
 void mysql_connection_drop(struct mysql_db *mysql)
 {
-    make_cancellable(mysql, -1);
+    make_interruptible(mysql, -1);
     if (mysql->handle != NULL)
         mysql_close(mysql->handle);
     mysql->handle = NULL;
 }
 
-// 0: fewer answers than statements, so the next answer would be to another question. A primary that
-// became read-only keeps its connections, but a new one may lead to the next primary.
+// Number 0: the server sent fewer results than statements, so the next result would belong to
+// another statement. A primary that became read-only keeps its connections, but a new connection
+// may reach the next primary.
 static bool connection_is_lost(unsigned number)
 {
     return number == 0 ||
@@ -76,7 +84,6 @@ static bool connection_is_lost(unsigned number)
            number == CLIENT_INTERACTION_TIMEOUT || number == READ_ONLY || number == READ_ONLY_MODE;
 }
 
-// Keeps the server's words and says what they mean for the caller. Closes a lost connection.
 enum rc mysql_connection_failed(struct mysql_db *mysql)
 {
     unsigned number = mysql_errno(mysql->handle);
@@ -104,9 +111,9 @@ enum rc mysql_connection_failed(struct mysql_db *mysql)
     }
 }
 
-// Seconds for the connection that is made now: until the deadline, and no longer than usual. What
-// is asked during the handshake has only the library's timeout to end it, so that follows from the
-// deadline too, but stays longer than the wait for a row's lock. False: the deadline has passed.
+// Timeouts in seconds for the connection that is made now: up to the deadline, but no more than
+// usual. Only the library's timeout ends a read during the handshake, so it is derived from the
+// deadline as well; it stays longer than the wait for a row lock. False: the deadline has passed.
 static bool timeouts(struct mysql_db *mysql, unsigned *ret_connect_s, unsigned *ret_io_s)
 {
     *ret_io_s = mysql->io_timeout_s;
@@ -125,7 +132,7 @@ static bool timeouts(struct mysql_db *mysql, unsigned *ret_connect_s, unsigned *
     return true;
 }
 
-// What the words of a login that was refused leave out.
+// Appends the remedy that the libraries' messages about a refused login leave out.
 static void add_remedy(struct mysql_db *mysql, unsigned number)
 {
     const char *remedy = "";
@@ -139,7 +146,7 @@ static void add_remedy(struct mysql_db *mysql, unsigned number)
     text_copy(mysql->db.error + length, sizeof mysql->db.error - length, remedy);
 }
 
-// When to give up connecting: also where statements may take hours.
+// When to give up connecting. Short even where statements may take hours.
 static int64_t until(const struct mysql_db *mysql, unsigned io_timeout_s)
 {
     unsigned most_s = io_timeout_s < MYSQL_IO_TIMEOUT_S ? io_timeout_s : MYSQL_IO_TIMEOUT_S;
@@ -150,14 +157,14 @@ static int64_t until(const struct mysql_db *mysql, unsigned io_timeout_s)
 enum rc mysql_connection_ensure(struct mysql_db *mysql)
 {
     static const char *const session[] = {
-        // The zone: NOW() becomes a number by way of it, and where there is summer time an hour of
-        // the autumn has the same name as the next.
+        // UNIX_TIMESTAMP(NOW()) goes through the session's time zone. In a zone with summer time,
+        // two hours of one autumn night have the same local time.
         "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-        // A row lock held by an idle transaction must not eat the workers, nor a request's time.
+        // A row lock held by an idle transaction must not block a worker until the deadline.
         "SET SESSION innodb_lock_wait_timeout = 1",
-        // Nor must one of ours, were we cut off from the server, which does not notice: on MariaDB
-        // it ends by itself. MySQL has nothing of the kind, and reads a comment.
+        // If the network fails, the server does not notice, and our own transaction keeps its row
+        // locks. MariaDB ends it after this timeout. MySQL has no such timeout and reads a comment.
         "SET SESSION autocommit = 1 /*M! , idle_transaction_timeout = 5 */",
     };
     if (mysql->handle != NULL)
@@ -168,7 +175,7 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     }
     unsigned connect_timeout, io_timeout;
     if (!timeouts(mysql, &connect_timeout, &io_timeout)) {
-        text_copy(mysql->db.error, sizeof mysql->db.error, "no time left to connect");
+        text_copy(mysql->db.error, sizeof mysql->db.error, "the deadline passed before connecting");
         return RC_BACKEND_UNAVAILABLE;
     }
     mysql->handle = mysql_init(NULL);
@@ -179,10 +186,10 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     mysql_options(mysql->handle, MYSQL_OPT_WRITE_TIMEOUT, &io_timeout);
     mysql_options(mysql->handle, MYSQL_SET_CHARSET_NAME, "utf8mb4");
     bool connected = mysql_dial(mysql->handle, mysql->url, until(mysql, io_timeout));
-    // A descriptor of our own: the library may close its own at any time, and the number be another
-    // connection's a moment later.
+    // A duplicate, because the library may close its descriptor at any time, and the number may
+    // then be reused by another connection.
     if (connected)
-        make_cancellable(mysql, fcntl(mysql->handle->net.fd, F_DUPFD_CLOEXEC, 0));
+        make_interruptible(mysql, fcntl(mysql->handle->net.fd, F_DUPFD_CLOEXEC, 0));
     for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
         connected = mysql_query(mysql->handle, session[i]) == 0;
     if (connected) {
@@ -203,13 +210,13 @@ bool mysql_commit_is_uncertain(unsigned number)
     return number == ERROR_DURING_COMMIT || number == QUERY_INTERRUPTED;
 }
 
-// The client libraries take a timeout only when they connect.
+// Both libraries read their timeouts only when they connect.
 void mysql_connection_allow_long_statements(struct db *db)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
     if (mysql->io_timeout_s != LONG_IO_TIMEOUT_S)
         mysql_connection_drop(mysql);
-    mysql->was_connected = false; // nobody has lost it
+    mysql->was_connected = false; // dropped on purpose: the next connect is no reconnect
     mysql->io_timeout_s = LONG_IO_TIMEOUT_S;
 }
 
@@ -229,20 +236,10 @@ void mysql_connection_set_deadline(struct db *db, int64_t deadline_ns)
     pthread_mutex_unlock(&mysql->cancel_mutex);
 }
 
-void mysql_connection_expire(struct db *db)
+void mysql_connection_interrupt(struct db *db)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
     pthread_mutex_lock(&mysql->cancel_mutex);
-    if (mysql->cancel_fd >= 0 && mysql->deadline_ns <= clock_now_ns())
-        shutdown(mysql->cancel_fd, SHUT_RDWR);
-    pthread_mutex_unlock(&mysql->cancel_mutex);
-}
-
-void mysql_connection_cancel(struct db *db)
-{
-    struct mysql_db *mysql = (struct mysql_db *)db;
-    pthread_mutex_lock(&mysql->cancel_mutex);
-    if (mysql->cancel_fd >= 0)
-        shutdown(mysql->cancel_fd, SHUT_RDWR);
+    interrupt_if_due(mysql);
     pthread_mutex_unlock(&mysql->cancel_mutex);
 }

@@ -1,4 +1,5 @@
-// The connection under db_mysql.c: how it is made, and what its errors mean.
+// A connection to MySQL or MariaDB: connecting, timeouts, and the meaning of its errors. mysql.c
+// sends statements over it.
 #pragma once
 
 #include "base/text.h"
@@ -17,12 +18,12 @@ struct mysql_db {
     bool was_connected;
     unsigned io_timeout_s;
     pthread_mutex_t cancel_mutex; // protects:
-    int cancel_fd;                // the connection's socket once it is made; else -1
+    int cancel_fd;                // duplicate of the connection's socket; -1: not connected
     int64_t deadline_ns;
-    struct buffer sql;  // what is sent, with its parameters in it; memory kept
-    bool begin_pending; // START TRANSACTION is still to be sent
+    struct buffer sql;  // the statement with its parameters escaped into it; memory is reused
+    bool begin_pending; // START TRANSACTION has not been sent yet
     bool inserts_late;
-    struct buffer late; // the inserts to be sent with COMMIT, each ended by `;`
+    struct buffer late; // inserts deferred to COMMIT, each ended by `;`
     size_t n_late;
 };
 
@@ -30,16 +31,15 @@ struct mysql_db {
 MUST_CHECK enum rc mysql_connection_ensure(struct mysql_db *mysql);
 void mysql_connection_drop(struct mysql_db *mysql);
 
-// Keeps the words of the call that just failed and says what they mean for the caller, as db.h
-// lists it. Drops the connection if it is lost.
+// Copies the failed call's error text into db.error and maps its number to a result, as db.h lists
+// them. Drops a lost connection.
 enum rc mysql_connection_failed(struct mysql_db *mysql);
 
-// Of mysql_errno(), when COMMIT failed with it: the server cannot say whether it happened.
+// Whether COMMIT may have succeeded although it failed with this mysql_errno().
 bool mysql_commit_is_uncertain(unsigned number);
 
 // The slots of db_ops.
 void mysql_connection_allow_long_statements(struct db *db);
 void mysql_connection_limit_waits(struct db *db, int64_t limit_ms);
 void mysql_connection_set_deadline(struct db *db, int64_t deadline_ns);
-void mysql_connection_expire(struct db *db);
-void mysql_connection_cancel(struct db *db);
+void mysql_connection_interrupt(struct db *db); // expire and cancel

@@ -1,4 +1,4 @@
-// mysql_real_connect() with an end.
+// mysql_real_connect() with a deadline.
 #pragma once
 
 #include "base/cleanup.h"
@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Connects a handle that was made with mysql_init and given its options. A server that has not let
-// us in at this moment (monotonic) is given up, whatever the library waits for. False:
-// mysql_error() says why.
+// Connects a handle from mysql_init that has its options set. Gives up at this moment (monotonic)
+// unless the login has succeeded, even if the library would wait longer. False: mysql_error() says
+// why.
 MUST_CHECK bool mysql_dial(MYSQL *handle, const struct mysql_url *url, int64_t until_ns);

@@ -1,4 +1,4 @@
-// Reads the address of a MySQL or MariaDB database from its URL.
+// Parses the URL of a MySQL or MariaDB database.
 #include "store/db/mysql_url.h"
 
 #include "base/text.h"

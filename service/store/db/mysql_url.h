@@ -10,6 +10,6 @@ struct mysql_url {
     unsigned port;
 };
 
-// Reads what follows `mysql://`; user, password and database may be percent-encoded, the host may
-// be [IPv6], the port defaults to 3306. False if it is not of that form.
+// Parses the part after `mysql://`. User, password and database may be percent-encoded, the host
+// may be [IPv6], the port defaults to 3306. False if it is malformed.
 MUST_CHECK bool mysql_url_parse(const char *rest, struct mysql_url *ret_url);

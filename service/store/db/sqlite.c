@@ -1,11 +1,11 @@
-// SQLite: the embedded engine. One file, WAL, synchronous=FULL: a commit is on disk when it
-// returns.
+// The embedded engine: one file, WAL, synchronous=FULL. A commit is on disk when it returns.
 //
-// SQLite has one writer at a time. Between the threads of this process the writers queue on a mutex
-// of the store, because SQLite's own way to wait is to sleep and try again; between processes
-// (`holdfast reconcile` beside `serve`) the busy timeout does. Statements are prepared once a
-// connection and kept by their text, so the texts must not vary without bound: callers loop over
-// rows instead of building lists.
+// SQLite allows one writer at a time. The writing threads of this process queue on a mutex of the
+// store, because SQLite itself waits by sleeping and retrying. Between processes (`holdfast
+// reconcile` beside `serve`) SQLite's busy timeout applies.
+//
+// Each connection caches its prepared statements by their text. What breaks it: texts that vary
+// without bound, so callers run one statement a row instead of building lists.
 #include "store/db/engine.h"
 
 #include "base/clock.h"
@@ -18,7 +18,7 @@
 
 #define BUSY_TIMEOUT_MS 5000
 #define CACHED_STATEMENTS 96
-#define STEPS_BETWEEN_LOOKS 10000 // of SQLite's machine, to see whether it was cancelled
+#define STEPS_BETWEEN_CHECKS 10000 // SQLite instructions between two looks at `cancelled`
 
 struct sqlite_store {
     struct store store;
@@ -31,8 +31,8 @@ struct sqlite_db {
     struct sqlite_store *owner;
     sqlite3 *handle; // NULL: not open
     bool writing;    // holds owner->writer
-    bool limited;    // does not wait for owner->writer for as long as it takes
-    int64_t busy_ms; // how long to wait for other processes, and if limited for owner->writer
+    bool limited;    // waits at most busy_ms for owner->writer, else without limit
+    int64_t busy_ms; // how long to wait for other processes
     size_t n_cached;
     struct {
         char *sql;
@@ -65,7 +65,7 @@ static bool row_is_null(const struct db_row *row, size_t column)
 
 static const struct db_row_ops row_ops = {row_number, row_text, row_is_null};
 
-// Keeps SQLite's words and says what they mean for the caller.
+// Copies SQLite's error text and maps its code to a result.
 static enum rc failed(struct sqlite_db *sqlite, int code)
 {
     text_copy(sqlite->db.error, sizeof sqlite->db.error,
@@ -124,7 +124,7 @@ static enum rc open_handle(struct sqlite_db *sqlite)
     if (code == SQLITE_OK) {
         sqlite3_extended_result_codes(sqlite->handle, 1);
         sqlite3_busy_timeout(sqlite->handle, (int)sqlite->busy_ms);
-        sqlite3_progress_handler(sqlite->handle, STEPS_BETWEEN_LOOKS, is_cancelled, sqlite);
+        sqlite3_progress_handler(sqlite->handle, STEPS_BETWEEN_CHECKS, is_cancelled, sqlite);
         code = sqlite3_exec(sqlite->handle,
                             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                             "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
@@ -137,14 +137,15 @@ static enum rc open_handle(struct sqlite_db *sqlite)
     return rc == RC_CONFLICT ? RC_BACKEND_UNAVAILABLE : rc;
 }
 
-// Both locks of a writer: the process's and, within a transaction, SQLite's.
-static enum rc take_writer(struct sqlite_db *sqlite)
+// Acquires the process's writer mutex. SQLite's own lock comes with BEGIN IMMEDIATE or the
+// statement.
+static enum rc acquire_writer(struct sqlite_db *sqlite)
 {
     if (sqlite->writing)
         return RC_OK;
     if (!sqlite->limited)
         pthread_mutex_lock(&sqlite->owner->writer);
-    // A wait that ends by the monotonic clock is unknown to ThreadSanitizer, so it looks again.
+    // Polls, because ThreadSanitizer does not know pthread_mutex_clocklock.
     int64_t until_ns = clock_now_ns() + sqlite->busy_ms * NS_PER_MS;
     while (sqlite->limited && pthread_mutex_trylock(&sqlite->owner->writer) != 0) {
         if (clock_now_ns() >= until_ns)
@@ -155,7 +156,7 @@ static enum rc take_writer(struct sqlite_db *sqlite)
     return RC_OK;
 }
 
-static void drop_writer(struct sqlite_db *sqlite)
+static void release_writer(struct sqlite_db *sqlite)
 {
     if (sqlite->writing)
         pthread_mutex_unlock(&sqlite->owner->writer);
@@ -238,13 +239,13 @@ static enum rc sqlite_exec(struct db *db, const char *sql, const struct db_value
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
     bool alone = !db->in_transaction;
-    enum rc rc = alone ? take_writer(sqlite) : RC_OK;
+    enum rc rc = alone ? acquire_writer(sqlite) : RC_OK;
     if (rc == RC_OK)
         rc = sqlite_query(db, sql, params, n_params, NULL, NULL);
     if (rc == RC_OK && ret_affected != NULL)
         *ret_affected = sqlite3_changes(sqlite->handle);
     if (alone)
-        drop_writer(sqlite);
+        release_writer(sqlite);
     return rc;
 }
 
@@ -269,14 +270,14 @@ static enum rc sqlite_begin(struct db *db, enum db_begin mode)
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
     bool writes = mode != DB_BEGIN_SNAPSHOT;
-    enum rc rc = writes ? take_writer(sqlite) : RC_OK;
+    enum rc rc = writes ? acquire_writer(sqlite) : RC_OK;
     if (rc == RC_OK)
         rc = sqlite_query(db, writes ? "BEGIN IMMEDIATE" : "BEGIN", NULL, 0, NULL, NULL);
-    // A deferred transaction sees nothing yet: its moment is that of its first read.
+    // A deferred transaction takes its snapshot at its first read, so read now.
     if (rc == RC_OK && !writes)
         rc = sqlite_query(db, "SELECT COUNT(*) FROM sqlite_master", NULL, 0, NULL, NULL);
     if (rc != RC_OK)
-        drop_writer(sqlite);
+        release_writer(sqlite);
     return rc;
 }
 
@@ -285,8 +286,8 @@ static enum rc sqlite_commit(struct db *db)
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
     enum rc rc = sqlite_query(db, "COMMIT", NULL, 0, NULL, NULL);
     if (rc == RC_OK)
-        drop_writer(sqlite);
-    // The write-ahead log may hold the commit although it could not be synced.
+        release_writer(sqlite);
+    // The write-ahead log may hold the commit although the sync failed.
     return rc == RC_BACKEND_UNAVAILABLE ? RC_OUTCOME_UNKNOWN : rc;
 }
 
@@ -295,12 +296,12 @@ static void sqlite_rollback(struct db *db)
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
     char error[DB_ERROR_MAX];
     text_copy(error, sizeof error, db->error);
-    // SQLite ends the transaction by itself after some errors: then there is nothing to roll back.
+    // After some errors SQLite has rolled back by itself.
     if (sqlite->handle != NULL && !sqlite3_get_autocommit(sqlite->handle) &&
         sqlite_query(db, "ROLLBACK", NULL, 0, NULL, NULL) != RC_OK)
         close_handle(sqlite);
     text_copy(db->error, sizeof db->error, error);
-    drop_writer(sqlite);
+    release_writer(sqlite);
 }
 
 static enum rc sqlite_script(struct db *db, const char *script)

@@ -1,5 +1,5 @@
-// What a database has had of a track's list, and whether the list explains it: reads
-// schema_migrations and judges; writes nothing. A database without that table has had nothing.
+// Reads which migrations of a track a database has had, and compares them with the track's list.
+// Writes nothing. A database without the table schema_migrations has had none.
 #include "store/migrate/history.h"
 
 #include "base/text.h"
@@ -25,12 +25,6 @@ enum rc track_fail_db(struct track *track, enum rc rc, const char *doing)
                       doing, db_error(track->db));
 }
 
-static enum rc keep_int(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
-
 static enum rc keep_applied(void *arg, const struct db_row *row)
 {
     struct history *history = arg;
@@ -53,7 +47,7 @@ enum rc history_load(struct track *track, struct history *ret_history)
                             " WHERE table_schema = DATABASE() AND table_name = 'schema_migrations'";
     int64_t exists = 0;
     ret_history->n = 0;
-    enum rc rc = db_query(track->db, sql, NULL, 0, keep_int, &exists);
+    enum rc rc = db_query_int(track->db, sql, NULL, 0, &exists);
     struct db_value name = db_text(track->name);
     if (rc == RC_OK && exists != 0)
         rc = db_query(track->db,
@@ -81,8 +75,8 @@ const struct migration *track_find(const struct track *track, int version)
     return NULL;
 }
 
-// What the database has had against the list; either may be NULL.
-static struct migration_status judge(const struct applied *applied, const struct migration *known)
+// Compares what the database has had with the list. Either may be NULL, not both.
+static struct migration_status compare(const struct applied *applied, const struct migration *known)
 {
     struct migration_status status = {.state = MIGRATION_PENDING};
     char checksum[MIGRATION_CHECKSUM_SIZE] = "";
@@ -104,25 +98,25 @@ enum rc history_verify(struct track *track, const struct history *history)
 {
     for (size_t i = 0; i < history->n; i++) {
         const struct applied *applied = &history->rows[i];
-        switch (judge(applied, track_find(track, applied->version)).state) {
+        switch (compare(applied, track_find(track, applied->version)).state) {
         case MIGRATION_UNKNOWN:
             return track_fail(
                 track, RC_SCHEMA,
-                "the database has had migration %s, which this program does not know: it"
-                " was set up by a newer version",
+                "the database has migration %s, which this program does not know: a newer version"
+                " applied it",
                 applied->name);
         case MIGRATION_HALF_APPLIED:
-            return track_fail(
-                track, RC_SCHEMA,
-                "migration %s was begun and has not ended; if no runner is at work, finish or"
-                " undo it by hand, then set applied_at in its row of schema_migrations or"
-                " delete the row",
-                applied->name);
+            return track_fail(track, RC_SCHEMA,
+                              "migration %s was begun and has not ended; if it is not running now, "
+                              "finish it by hand"
+                              " and set applied_at in its row of schema_migrations, or undo it and "
+                              "delete the row",
+                              applied->name);
         case MIGRATION_EDITED:
             return track_fail(
                 track, RC_SCHEMA,
-                "migration %s is not what it was when this database had it: its checksum"
-                " was %s; put the old text back and write a new migration",
+                "migration %s was edited after this database applied it: its checksum was %s;"
+                " restore the old text and write a new migration",
                 applied->name, applied->checksum);
         case MIGRATION_PENDING:
         case MIGRATION_APPLIED:
@@ -132,7 +126,7 @@ enum rc history_verify(struct track *track, const struct history *history)
     return RC_OK;
 }
 
-// ---- looking
+// ---- reading only -------------------------------------------------------------------------------
 
 enum rc track_status(struct track *track,
                      void (*on_status)(void *arg, const struct migration_status *status), void *arg)
@@ -150,7 +144,7 @@ enum rc track_status(struct track *track,
                        : applied->version;
         if (applied != NULL && applied->version != next)
             applied = NULL;
-        struct migration_status status = judge(applied, known->version == next ? known : NULL);
+        struct migration_status status = compare(applied, known->version == next ? known : NULL);
         on_status(arg, &status);
         known += known->version == next;
         at += applied != NULL;

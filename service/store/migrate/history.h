@@ -1,4 +1,4 @@
-// What a database has had of a track. Included by migrate_*.c only.
+// The migrations of a track that a database has had. Included within this folder only.
 #pragma once
 
 #include "base/cleanup.h"
@@ -26,14 +26,14 @@ struct history {
 
 MUST_CHECK enum rc history_load(struct track *track, struct history *ret_history);
 
-// NULL: not there.
+// NULL: not found.
 const struct applied *history_find(const struct history *history, int version);
 const struct migration *track_find(const struct track *track, int version);
 
-// Refuses a history that the list does not explain: RC_SCHEMA.
+// RC_SCHEMA if a migration is half applied, edited or unknown.
 MUST_CHECK enum rc history_verify(struct track *track, const struct history *history);
 
-// Writes the sentence into track->error and gives rc back.
+// Writes the sentence into track->error and returns rc.
 enum rc track_fail(struct track *track, enum rc rc, const char *format, ...) PRINTF_LIKE(3, 4);
-// A failure of the database, in the few results that callers of migrate.h know.
+// The same for a failure of the database, with rc reduced to the results that migrate.h lists.
 enum rc track_fail_db(struct track *track, enum rc rc, const char *doing);

@@ -1,7 +1,9 @@
-// The migrations that are compiled in, as two tracks: the core schema, and the lab's that takes the
-// belts (unique keys, checks) off. A core migration counts on the belts, so neither direction of
-// the core track runs while they are off. What breaks it: data written meanwhile that the belts
-// refuse; this is looked for first, because MySQL would stop half way.
+// Runs the compiled-in migrations, in two tracks: the core schema, and the lab's, which drops the
+// constraints (unique keys, checks). A core migration relies on the constraints, so the core track
+// moves in neither direction while they are off.
+//
+// What breaks it: data written meanwhile that violates a constraint. Restoring the constraints
+// looks for it first, because MySQL would stop half way.
 #include "store/migrate/migrate.h"
 
 #include "base/clock.h"
@@ -23,30 +25,31 @@ static struct track make_track(struct db *db, bool lab, int64_t wait_ms, char *r
                           .error = ret_error};
 }
 
-static void see_if_applied(void *arg, const struct migration_status *status)
+static void note_if_applied(void *arg, const struct migration_status *status)
 {
     if (status->state != MIGRATION_PENDING)
         *(bool *)arg = true;
 }
 
-enum rc migrate_belts_are_off(struct db *db, bool *ret_off, char *ret_error)
+enum rc migrate_constraints_are_off(struct db *db, bool *ret_off, char *ret_error)
 {
     struct track lab = make_track(db, true, 0, ret_error);
     bool off = false;
-    enum rc rc = track_status(&lab, see_if_applied, &off);
+    enum rc rc = track_status(&lab, note_if_applied, &off);
     if (rc == RC_OK)
         *ret_off = off;
     return rc;
 }
 
-static enum rc refuse_without_belts(struct db *db, char *ret_error)
+static enum rc refuse_without_constraints(struct db *db, char *ret_error)
 {
     bool off = false;
-    enum rc rc = migrate_belts_are_off(db, &off, ret_error);
+    enum rc rc = migrate_constraints_are_off(db, &off, ret_error);
     if (rc != RC_OK || !off)
         return rc;
     text_copy(ret_error, MIGRATE_ERROR_MAX,
-              "the belts are off (lab mode): put them on first, `holdfast migrate belts-on`");
+              "the constraints are off (laboratory mode): restore them first with"
+              " `holdfast migrate belts-on`");
     return RC_SCHEMA;
 }
 
@@ -55,16 +58,16 @@ enum rc migrate_up(struct db *db, int64_t wait_ms, int *ret_applied, char *ret_e
     struct track core = make_track(db, false, wait_ms, ret_error);
     if (ret_applied != NULL)
         *ret_applied = 0;
-    enum rc rc = refuse_without_belts(db, ret_error);
+    enum rc rc = refuse_without_constraints(db, ret_error);
     if (rc == RC_SCHEMA && migrate_check(db, (char[MIGRATE_ERROR_MAX]){0}) == RC_OK)
-        return RC_OK; // nothing to do, so nothing to refuse
+        return RC_OK; // nothing is pending, so nothing to refuse
     return rc == RC_OK ? track_up(&core, INT_MAX, ret_applied) : rc;
 }
 
 enum rc migrate_down(struct db *db, int steps, int64_t wait_ms, char *ret_error)
 {
     struct track core = make_track(db, false, wait_ms, ret_error);
-    enum rc rc = refuse_without_belts(db, ret_error);
+    enum rc rc = refuse_without_constraints(db, ret_error);
     return rc == RC_OK ? track_down(&core, steps) : rc;
 }
 
@@ -90,19 +93,19 @@ enum rc migrate_check(struct db *db, char *ret_error)
     return RC_SCHEMA;
 }
 
-// ---- the lab
+// ---- the lab ------------------------------------------------------------------------------------
 
-// What the belts would refuse.
+// Data that the constraints would refuse.
 static const struct {
     const char *sql, *what;
 } violations[] = {
     {"SELECT COUNT(*) FROM counter WHERE remaining < 0", "counters below zero"},
     {"SELECT COUNT(*) FROM (SELECT counter FROM ledger GROUP BY counter, version"
      " HAVING COUNT(*) > 1) d",
-     "versions that stand in the ledger more than once"},
+     "versions that are in the ledger more than once"},
     {"SELECT COUNT(*) FROM (SELECT request_key FROM ledger WHERE request_key IS NOT NULL"
      " GROUP BY request_key, leg HAVING COUNT(*) > 1) d",
-     "requests that were carried out more than once"},
+     "requests that were executed more than once"},
     {"SELECT COUNT(*) FROM (SELECT campaign FROM coupon GROUP BY campaign, user_id, slot"
      " HAVING COUNT(*) > 1) d",
      "coupons for the same slot of a user"},
@@ -113,17 +116,11 @@ static const struct {
      "draws for the same slot of a user"},
 };
 
-static enum rc keep_count(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
-
 static enum rc refuse_violations(struct db *db, char *ret_error)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(violations); i++) {
         int64_t count = 0;
-        enum rc rc = db_query(db, violations[i].sql, NULL, 0, keep_count, &count);
+        enum rc rc = db_query_int(db, violations[i].sql, NULL, 0, &count);
         if (rc != RC_OK) {
             text_format(ret_error, MIGRATE_ERROR_MAX, "looking for %s failed: %.160s",
                         violations[i].what, db_error(db));
@@ -131,8 +128,9 @@ static enum rc refuse_violations(struct db *db, char *ret_error)
         }
         if (count > 0) {
             text_format(ret_error, MIGRATE_ERROR_MAX,
-                        "the belts cannot be put on: there are %s (%" PRId64 "); see `holdfast"
-                        " reconcile`, and begin again with an empty database",
+                        "the constraints cannot be restored: there are %s (%" PRId64
+                        "); see `holdfast"
+                        " reconcile`, and start over with an empty database",
                         violations[i].what, count);
             return RC_SCHEMA;
         }
@@ -140,16 +138,16 @@ static enum rc refuse_violations(struct db *db, char *ret_error)
     return RC_OK;
 }
 
-enum rc migrate_lab(struct db *db, bool belts_off, char *ret_error)
+enum rc migrate_lab(struct db *db, bool constraints_off, char *ret_error)
 {
     struct track lab = make_track(db, true, LAB_WAIT_MS, ret_error);
     bool off = false;
     enum rc rc = migrate_check(db, ret_error);
     if (rc == RC_OK)
-        rc = migrate_belts_are_off(db, &off, ret_error);
+        rc = migrate_constraints_are_off(db, &off, ret_error);
     if (rc != RC_OK)
         return rc;
-    if (belts_off)
+    if (constraints_off)
         return track_up(&lab, INT_MAX, NULL);
     if (!off)
         return RC_OK;

@@ -18,7 +18,7 @@ struct migration {
 };
 
 extern const struct migration migrations[];
-extern const struct migration lab_migrations[]; // migrations/lab: takes the belts off
+extern const struct migration lab_migrations[]; // migrations/lab: drops the constraints
 
 struct migration_status {
     int version;
@@ -35,17 +35,20 @@ struct migration_status {
 
 #define MIGRATE_ERROR_MAX 320
 
-// All of these put a sentence into ret_error (MIGRATE_ERROR_MAX bytes) when they do not return
-// RC_OK: RC_SCHEMA (half applied, edited, unknown), RC_LOCK_BUSY (another runner did not end in
-// time), RC_BACKEND_UNAVAILABLE, RC_INTERNAL (a statement failed).
+// All of these write a sentence into ret_error (MIGRATE_ERROR_MAX bytes) unless they return RC_OK:
+//
+//   RC_SCHEMA               a migration is half applied, edited or unknown
+//   RC_LOCK_BUSY            another runner did not finish in time
+//   RC_BACKEND_UNAVAILABLE  the database does not answer
+//   RC_INTERNAL             a statement failed
 
-// Applies what is pending; waits up to wait_ms for another runner. ret_applied may be NULL.
+// Applies the pending migrations. Waits up to wait_ms for another runner. ret_applied may be NULL.
 MUST_CHECK enum rc migrate_up(struct db *db, int64_t wait_ms, int *ret_applied, char *ret_error);
 
-// Takes back the newest `steps` applied ones.
+// Undoes the newest `steps` applied migrations.
 MUST_CHECK enum rc migrate_down(struct db *db, int steps, int64_t wait_ms, char *ret_error);
 
-// Calls the function for every migration known here or in the database, ascending.
+// Calls the function for every migration that this program or the database knows, ascending.
 MUST_CHECK enum rc
 migrate_status(struct db *db, void (*on_status)(void *arg, const struct migration_status *status),
                void *arg, char *ret_error);
@@ -53,8 +56,9 @@ migrate_status(struct db *db, void (*on_status)(void *arg, const struct migratio
 // RC_OK when the schema is exactly what this program needs, else RC_SCHEMA.
 MUST_CHECK enum rc migrate_check(struct db *db, char *ret_error);
 
-// Takes the belts off or puts them on again; lab mode only. Idempotent.
-MUST_CHECK enum rc migrate_lab(struct db *db, bool belts_off, char *ret_error);
+// Drops the constraints (unique keys, checks) or restores them; lab mode only. Idempotent.
+MUST_CHECK enum rc migrate_lab(struct db *db, bool constraints_off, char *ret_error);
 
-// Whether the belts are off, wholly or in part: then nothing but lab mode may serve this database.
-MUST_CHECK enum rc migrate_belts_are_off(struct db *db, bool *ret_off, char *ret_error);
+// Whether the constraints are dropped, wholly or in part. Then only lab mode may serve this
+// database.
+MUST_CHECK enum rc migrate_constraints_are_off(struct db *db, bool *ret_off, char *ret_error);

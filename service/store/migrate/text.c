@@ -1,12 +1,12 @@
-// Takes a migration file apart, line by line:
+// Parses a migration file, line by line:
 //
-//   -- up, -- down     begin a part; what stands before the first belongs to none
-//   --sqlite: ...      is the rest of the line on SQLite, and nothing elsewhere
-//   --mysql: ...       the same for MySQL and MariaDB
-//   -- ...             a comment, dropped, so that a `;` in it cannot end a statement
+//   -- up, -- down   begins a part; lines before the first belong to none
+//   --sqlite: ...    the rest of the line is SQL for SQLite only
+//   --mysql: ...     the rest of the line is SQL for MySQL and MariaDB only
+//   -- ...           a comment, dropped, so that a `;` in it cannot end a statement
 //
-// What differs within a line is written as /*! ... */, which MySQL reads and SQLite does not.
-// What breaks it: a string literal that goes over a line's end and begins the next with two dashes.
+// A difference within a line is written as /*! ... */, which MySQL executes and SQLite ignores.
+// What breaks it: a string literal over several lines, one of which begins with two dashes.
 #include "store/migrate/text.h"
 
 #include "base/text.h"

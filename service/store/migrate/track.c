@@ -1,13 +1,14 @@
-// Applies and takes back the migrations of one track.
+// Applies and undoes the migrations of one track, one runner at a time.
 //
-// SQLite: each step is one write transaction, which is also the lock that keeps other runners out;
-// what is to be done is decided inside it. MySQL: every DDL statement commits by itself, so there
-// is no transaction to undo; one runner at a time holds a named lock of the server, and a step is
-// noted with applied_at = NULL before it begins, so that a crash in the middle is seen by the next
-// one.
+// SQLite: each step is one write transaction, which also locks out other runners. The next step is
+// chosen inside it.
 //
-// What breaks it: a MySQL connection that breaks in the middle gives the lock back while its last
-// statement may still run on the server. The note says "half applied" until somebody has looked.
+// MySQL: every DDL statement commits by itself, so a step cannot be rolled back. One runner at a
+// time holds a named lock of the server. A step is recorded with applied_at = NULL before it
+// begins, so that the next runner sees a crash in the middle.
+//
+// What breaks it: a MySQL connection lost in the middle releases the lock while its last statement
+// may still run on the server. The record says "half applied" until an operator has resolved it.
 #include "store/migrate/track.h"
 
 #include "base/clock.h"
@@ -18,28 +19,21 @@
 
 #define RETRY_NS (20 * NS_PER_MS)
 
-static enum rc keep_int(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
+// ---- one runner at a time -----------------------------------------------------------------------
 
-// ---- one runner at a time
-
-// Lock names are the server's, not the database's.
+// A lock's name is unique in the server, not in the database, so it includes the database's name.
 #define LOCK_NAME "CONCAT('holdfast.', LEFT(SHA2(DATABASE(), 256), 40))"
 
-static enum rc enter(struct track *track)
+static enum rc acquire_lock(struct track *track)
 {
     db_allow_long_statements(track->db);
     if (db_is_sqlite(track->db))
-        return RC_OK; // each step takes the write lock
+        return RC_OK; // the write lock of each step
     for (;;) {
         int64_t got = 0, left_ms = clock_left_ms(track->deadline_ns);
         // A second at a time, well within the connection's own read timeout.
         struct db_value wait_s = db_int(left_ms > 0 ? 1 : 0);
-        enum rc rc =
-            db_query(track->db, "SELECT GET_LOCK(" LOCK_NAME ", ?)", &wait_s, 1, keep_int, &got);
+        enum rc rc = db_query_int(track->db, "SELECT GET_LOCK(" LOCK_NAME ", ?)", &wait_s, 1, &got);
         if (rc != RC_OK)
             return track_fail_db(track, rc, "taking the migration lock");
         if (got == 1)
@@ -49,12 +43,12 @@ static enum rc enter(struct track *track)
     }
 }
 
-static void leave(struct track *track)
+static void release_lock(struct track *track)
 {
     int64_t released;
-    if (!db_is_sqlite(track->db) && db_query(track->db, "SELECT RELEASE_LOCK(" LOCK_NAME ")", NULL,
-                                             0, keep_int, &released) != RC_OK)
-        return; // the connection is gone, and its locks with it
+    if (!db_is_sqlite(track->db) &&
+        db_query_int(track->db, "SELECT RELEASE_LOCK(" LOCK_NAME ")", NULL, 0, &released) != RC_OK)
+        return; // the connection is lost, and the lock with it
 }
 
 static enum rc begin_step(struct track *track)
@@ -71,7 +65,7 @@ static enum rc begin_step(struct track *track)
         while ((rc = db_begin(track->db, DB_BEGIN_WRITE)) == RC_CONFLICT) {
             if (clock_left_ms(track->deadline_ns) == 0)
                 return track_fail(track, RC_LOCK_BUSY,
-                                  "the database is being written by another process");
+                                  "another process is writing to the database");
             clock_sleep_ns(RETRY_NS);
         }
     }
@@ -80,21 +74,21 @@ static enum rc begin_step(struct track *track)
     return rc == RC_OK ? RC_OK : track_fail_db(track, rc, "preparing schema_migrations");
 }
 
-// ---- steps
+// ---- steps --------------------------------------------------------------------------------------
 
-static enum rc note(struct track *track, const struct migration *migration, const char *sql)
+static enum rc record(struct track *track, const struct migration *migration, const char *sql)
 {
     struct db_value params[] = {db_text(track->name), db_int(migration->version)};
     enum rc rc = db_exec(track->db, sql, params, ARRAY_LENGTH(params), NULL);
-    return rc == RC_OK ? RC_OK : track_fail_db(track, rc, "noting the migration");
+    return rc == RC_OK ? RC_OK : track_fail_db(track, rc, "recording the migration");
 }
 
-static enum rc note_begin(struct track *track, const struct migration *migration,
-                          enum migration_part part)
+static enum rc record_begin(struct track *track, const struct migration *migration,
+                            enum migration_part part)
 {
     char checksum[MIGRATION_CHECKSUM_SIZE], sql[256];
     if (part == MIGRATION_DOWN)
-        return note(
+        return record(
             track, migration,
             "UPDATE schema_migrations SET applied_at = NULL WHERE track = ? AND version = ?");
     migration_checksum(migration->text, checksum);
@@ -105,20 +99,20 @@ static enum rc note_begin(struct track *track, const struct migration *migration
     struct db_value params[] = {db_text(track->name), db_int(migration->version),
                                 db_text(migration->name), db_text(checksum)};
     enum rc rc = db_exec(track->db, sql, params, ARRAY_LENGTH(params), NULL);
-    return rc == RC_OK ? RC_OK : track_fail_db(track, rc, "noting the migration");
+    return rc == RC_OK ? RC_OK : track_fail_db(track, rc, "recording the migration");
 }
 
-static enum rc note_end(struct track *track, const struct migration *migration,
-                        enum migration_part part)
+static enum rc record_end(struct track *track, const struct migration *migration,
+                          enum migration_part part)
 {
     char sql[256];
     if (part == MIGRATION_DOWN)
-        return note(track, migration,
-                    "DELETE FROM schema_migrations WHERE track = ? AND version = ?");
+        return record(track, migration,
+                      "DELETE FROM schema_migrations WHERE track = ? AND version = ?");
     text_format(sql, sizeof sql,
                 "UPDATE schema_migrations SET applied_at = %s WHERE track = ? AND version = ?",
                 db_now_ms_sql(track->db));
-    return note(track, migration, sql);
+    return record(track, migration, sql);
 }
 
 static enum rc run_part(struct track *track, const struct migration *migration,
@@ -128,7 +122,7 @@ static enum rc run_part(struct track *track, const struct migration *migration,
     migration_script(migration->text, part, db_is_sqlite(track->db), &script);
     if (script.failed)
         return track_fail(track, RC_INTERNAL, "out of memory");
-    enum rc rc = note_begin(track, migration, part);
+    enum rc rc = record_begin(track, migration, part);
     if (rc != RC_OK)
         return rc;
     rc = script.data == NULL ? RC_OK : db_script(track->db, script.data);
@@ -138,10 +132,10 @@ static enum rc run_part(struct track *track, const struct migration *migration,
                     part == MIGRATION_UP ? "up" : "down");
         return track_fail_db(track, rc, doing);
     }
-    return note_end(track, migration, part);
+    return record_end(track, migration, part);
 }
 
-// What is next: the lowest pending one, or the newest applied one. NULL if there is none.
+// The next migration: up, the lowest pending one; down, the newest applied one. NULL if none.
 static enum rc choose(struct track *track, enum migration_part part,
                       const struct migration **ret_next)
 {
@@ -191,14 +185,14 @@ static enum rc step(struct track *track, enum migration_part part, bool *ret_ste
 static enum rc steps(struct track *track, enum migration_part part, int limit, int *ret_done)
 {
     int done = 0;
-    enum rc rc = enter(track);
+    enum rc rc = acquire_lock(track);
     if (rc == RC_OK) {
         bool stepped = true;
         while (rc == RC_OK && stepped && done < limit) {
             rc = step(track, part, &stepped);
             done += stepped;
         }
-        leave(track);
+        release_lock(track);
     }
     if (ret_done != NULL)
         *ret_done = done;

@@ -1,8 +1,8 @@
-// One object: the findings, each on a line of its own, and then what they amount to. Whether the
-// report is complete is said at its end; a reader must not take a cut-off one for clean.
+// Writes a reconciliation as one JSON object: the findings, each on a line of its own, then the
+// summary. `complete` comes at the end, so that a truncated report cannot pass for a clean one.
 //
-// A finding may quote what somebody wrote into the database behind the service's back. Its names
-// are ASCII, so a byte that is not, and would not be JSON by itself, is shown as `?`.
+// A finding may quote names that were written into the database by hand. The service's own names
+// are ASCII; any other byte might not be valid JSON and is shown as `?`.
 #include "store/reconcile/json.h"
 
 #include "base/json_write.h"
@@ -30,7 +30,7 @@ void reconcile_json_finding(struct reconcile_json *json, const struct finding *f
     struct finding shown = *finding;
     make_ascii(shown.where);
     make_ascii(shown.what);
-    // The buffer may be empty here, so the comma is not left to json_write_open.
+    // json_write_open looks at the last byte to place a comma; the buffer may be empty here.
     buffer_append_text(out, json->shown++ == 0 ? "\n{" : ",\n{");
     json_write_text(out, "check", shown.check);
     json_write_text(out, "where", shown.where);

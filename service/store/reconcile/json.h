@@ -1,4 +1,4 @@
-// The report of a reconciliation as JSON, for the command and for HTTP.
+// A reconciliation's report as JSON, for `holdfast reconcile --json` and for HTTP.
 #pragma once
 
 #include <stdint.h>
@@ -7,15 +7,16 @@ struct buffer;
 struct finding;
 struct reconciliation;
 
-// Written from left to right into the buffer, which may be emptied between any two calls.
+// The report is written from left to right into the buffer, which may be emptied between any two
+// calls.
 struct reconcile_json {
     struct buffer *out;
-    int64_t shown_max; // findings beyond so many are left out
+    int64_t shown_max; // further findings are left out
     int64_t shown;     // so far
 };
 
 void reconcile_json_begin(struct reconcile_json *json);
 void reconcile_json_finding(struct reconcile_json *json, const struct finding *finding);
 
-// NULL: it could not be run to the end, and the report says so.
+// summary = NULL: the reconciliation failed; the report then says `complete: false`.
 void reconcile_json_end(struct reconcile_json *json, const struct reconciliation *summary);

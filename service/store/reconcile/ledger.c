@@ -1,42 +1,40 @@
-// The walk along the ledger: one pass in the order of counter and version, the counter's row beside
-// each of its ledger rows. For every counter:
+// Checks the ledger in one pass, in the order of counter and version, with the counter's row joined
+// to each of its ledger rows. For every counter:
 //
 //   version-gap, version-duplicate   the versions are 1, 2, 3, ... each once
-//   balance, ledger-negative         remaining = the row before + delta, never below zero
-//   token-decrease                   fencing tokens of one strategy do not go back (those of
-//   different
-//                                    strategies come from different sources)
-//   last-version, last-remaining     the last row is what the counter says
-//   ledger-sum                       the deltas add up to the counter; said only where
-//   last-remaining
-//                                    has not said the same
-//   ledger-without-counter
+//   balance, ledger-negative         remaining = previous remaining + delta, never below zero
+//   token-decrease                   fencing tokens of one strategy do not decrease (different
+//                                    strategies draw theirs from different sources)
+//   last-version, last-remaining     the last row agrees with the counter
+//   ledger-sum                       the deltas add up to the counter; reported only where
+//                                    last-remaining does not report the same
+//   ledger-without-counter           the counter's row exists
 //
-// The opening row's delta is the opening number, so that opening + sum of the rest is one sum.
-// Where a version is missing or doubled the row before is not known, and the balance after it not
-// judged.
-#include "store/reconcile/parts.h"
+// The opening row's delta is the opening number, so all deltas are one sum. Where a version is
+// missing or duplicated the previous row is unknown, and the balance after it is not checked.
+#include "store/reconcile/checks.h"
 
 #include "base/text.h"
 #include "domain/ids.h"
 #include "store/db/db.h"
+#include "store/reconcile/report.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
-#define STRATEGIES_MAX 16 // more than there are; further ones are not watched
+#define STRATEGIES_MAX 16 // more than there are; tokens of further ones are not checked
 
-struct walk {
+struct scan {
     struct report *report;
     char counter[COUNTER_NAME_MAX + 1]; // empty before the first
-    bool has_row;                       // of the counter itself, with these values:
+    bool has_row;                       // the counter exists, with these values:
     int64_t row_version, row_remaining;
-    int64_t version, remaining, sum; // the last ledger row, and all deltas so far
-    int64_t before;                  // remaining before that version, as the row there says,
-    int64_t before_chained;          // and as the chain up to it would have it
-    int64_t chained;
-    bool before_known, doubled; // and whether the version stands there twice
+    int64_t version, remaining, sum; // of the last ledger row, and all deltas so far
+    int64_t chained;                 // remaining as computed along the chain of deltas
+    int64_t before, before_chained;  // remaining and chained at the previous version
+    bool before_known;               // the previous version is in the ledger, once
+    bool duplicated;                 // this version is in the ledger more than once
     size_t n_tokens;
     struct {
         char strategy[STRATEGY_NAME_MAX + 1];
@@ -44,121 +42,121 @@ struct walk {
     } tokens[STRATEGIES_MAX];
 };
 
-static void finish_counter(struct walk *walk)
+static void finish_counter(struct scan *scan)
 {
-    if (walk->counter[0] == '\0')
+    if (scan->counter[0] == '\0')
         return;
-    if (!walk->has_row) {
-        report_finding(walk->report, "ledger-without-counter", "rows in counter", 1, 0, "%s",
-                       walk->counter);
+    if (!scan->has_row) {
+        report_finding(scan->report, "ledger-without-counter", "rows in counter", 1, 0, "%s",
+                       scan->counter);
         return;
     }
-    if (walk->version != walk->row_version)
-        report_finding(walk->report, "last-version", "the counter's version against the last row's",
-                       walk->version, walk->row_version, "%s", walk->counter);
-    if (!walk->doubled && walk->remaining != walk->row_remaining)
-        report_finding(walk->report, "last-remaining",
-                       "what the counter says remains against the last row", walk->remaining,
-                       walk->row_remaining, "%s", walk->counter);
-    if (walk->sum != walk->row_remaining && (walk->doubled || walk->sum != walk->remaining))
-        report_finding(walk->report, "ledger-sum",
-                       "what the counter says remains against the sum of all changes", walk->sum,
-                       walk->row_remaining, "%s", walk->counter);
+    if (scan->version != scan->row_version)
+        report_finding(scan->report, "last-version",
+                       "the counter's version, against the last row's", scan->version,
+                       scan->row_version, "%s", scan->counter);
+    if (!scan->duplicated && scan->remaining != scan->row_remaining)
+        report_finding(scan->report, "last-remaining",
+                       "the counter's remaining, against the last row's", scan->remaining,
+                       scan->row_remaining, "%s", scan->counter);
+    if (scan->sum != scan->row_remaining && (scan->duplicated || scan->sum != scan->remaining))
+        report_finding(scan->report, "ledger-sum",
+                       "the counter's remaining, against the sum of all changes", scan->sum,
+                       scan->row_remaining, "%s", scan->counter);
 }
 
-static void begin_counter(struct walk *walk, const struct db_row *row)
+static void begin_counter(struct scan *scan, const struct db_row *row)
 {
-    text_copy(walk->counter, sizeof walk->counter, db_row_text(row, 0));
-    walk->has_row = !db_row_is_null(row, 6);
-    walk->row_version = db_row_int(row, 6);
-    walk->row_remaining = db_row_int(row, 7);
-    walk->version = walk->remaining = walk->chained = walk->sum = 0;
-    walk->doubled = false;
-    walk->n_tokens = 0;
+    text_copy(scan->counter, sizeof scan->counter, db_row_text(row, 0));
+    scan->has_row = !db_row_is_null(row, 6);
+    scan->row_version = db_row_int(row, 6);
+    scan->row_remaining = db_row_int(row, 7);
+    scan->version = scan->remaining = scan->chained = scan->sum = 0;
+    scan->duplicated = false;
+    scan->n_tokens = 0;
 }
 
-static void watch_token(struct walk *walk, const char *strategy, int64_t token)
+static void check_token(struct scan *scan, const char *strategy, int64_t token)
 {
     size_t i = 0;
     if (token == 0)
         return;
-    while (i < walk->n_tokens && strcmp(walk->tokens[i].strategy, strategy) != 0)
+    while (i < scan->n_tokens && strcmp(scan->tokens[i].strategy, strategy) != 0)
         i++;
     if (i == STRATEGIES_MAX)
         return;
-    if (i == walk->n_tokens) {
-        text_copy(walk->tokens[i].strategy, sizeof walk->tokens[i].strategy, strategy);
-        walk->tokens[i].highest = 0;
-        walk->n_tokens++;
+    if (i == scan->n_tokens) {
+        text_copy(scan->tokens[i].strategy, sizeof scan->tokens[i].strategy, strategy);
+        scan->tokens[i].highest = 0;
+        scan->n_tokens++;
     }
-    if (token < walk->tokens[i].highest)
-        report_finding(walk->report, "token-decrease", "the fencing token is at least the last one",
-                       walk->tokens[i].highest, token, "%s version %" PRId64 " %s", walk->counter,
-                       walk->version, strategy);
+    if (token < scan->tokens[i].highest)
+        report_finding(scan->report, "token-decrease",
+                       "the fencing token, at least the highest before", scan->tokens[i].highest,
+                       token, "%s version %" PRId64 " %s", scan->counter, scan->version, strategy);
     else
-        walk->tokens[i].highest = token;
+        scan->tokens[i].highest = token;
 }
 
-static void step_version(struct walk *walk, int64_t version)
+static void check_version(struct scan *scan, int64_t version)
 {
-    if (version == walk->version) {
-        report_finding(walk->report, "version-duplicate",
-                       "this version stands in the ledger again: rows more than one", 0, 1,
-                       "%s version %" PRId64, walk->counter, version);
-        walk->doubled = true;
+    if (version == scan->version) {
+        report_finding(scan->report, "version-duplicate", "further ledger rows with this version",
+                       0, 1, "%s version %" PRId64, scan->counter, version);
+        scan->duplicated = true;
         return;
     }
-    walk->before_known = !walk->doubled && version == walk->version + 1;
-    walk->before = walk->remaining;
-    walk->before_chained = walk->chained;
-    walk->doubled = false;
-    if (version != walk->version + 1)
-        report_finding(walk->report, "version-gap", "the next version in the ledger",
-                       walk->version + 1, version, "%s version %" PRId64, walk->counter, version);
-    walk->version = version;
+    scan->before_known = !scan->duplicated && version == scan->version + 1;
+    scan->before = scan->remaining;
+    scan->before_chained = scan->chained;
+    scan->duplicated = false;
+    if (version != scan->version + 1)
+        report_finding(scan->report, "version-gap", "the next version in the ledger",
+                       scan->version + 1, version, "%s version %" PRId64, scan->counter, version);
+    scan->version = version;
 }
 
-// A row that says a wrong number is blamed itself, not the right one after it.
-static void watch_balance(struct walk *walk, int64_t delta, int64_t remaining)
+// Reports the row with the wrong number, and not the correct row after it.
+static void check_balance(struct scan *scan, int64_t delta, int64_t remaining)
 {
-    walk->chained = remaining;
-    if (!walk->before_known || remaining == walk->before + delta ||
-        remaining == walk->before_chained + delta)
+    scan->chained = remaining;
+    if (!scan->before_known || remaining == scan->before + delta ||
+        remaining == scan->before_chained + delta)
         return;
-    walk->chained = walk->before + delta;
-    report_finding(walk->report, "balance", "remaining against the row before plus the change",
-                   walk->chained, remaining, "%s version %" PRId64, walk->counter, walk->version);
+    scan->chained = scan->before + delta;
+    report_finding(scan->report, "balance", "remaining, against the previous row plus the change",
+                   scan->chained, remaining, "%s version %" PRId64, scan->counter, scan->version);
 }
 
 static enum rc on_row(void *arg, const struct db_row *row)
 {
-    struct walk *walk = arg;
+    struct scan *scan = arg;
     int64_t delta = db_row_int(row, 2), remaining = db_row_int(row, 3);
-    if (strcmp(walk->counter, db_row_text(row, 0)) != 0) {
-        finish_counter(walk);
-        begin_counter(walk, row);
+    if (strcmp(scan->counter, db_row_text(row, 0)) != 0) {
+        finish_counter(scan);
+        begin_counter(scan, row);
     }
-    step_version(walk, db_row_int(row, 1));
-    watch_balance(walk, delta, remaining);
+    check_version(scan, db_row_int(row, 1));
+    check_balance(scan, delta, remaining);
     if (remaining < 0)
-        report_finding(walk->report, "ledger-negative", "remaining is at least", 0, remaining,
-                       "%s version %" PRId64, walk->counter, walk->version);
-    watch_token(walk, db_row_text(row, 4), db_row_int(row, 5));
-    walk->remaining = remaining;
-    walk->sum += delta;
-    walk->report->summary.ledger_rows++;
+        report_finding(scan->report, "ledger-negative", "remaining, at least", 0, remaining,
+                       "%s version %" PRId64, scan->counter, scan->version);
+    check_token(scan, db_row_text(row, 4), db_row_int(row, 5));
+    scan->remaining = remaining;
+    scan->sum += delta;
+    scan->report->summary.ledger_rows++;
     return RC_OK;
 }
 
 enum rc reconcile_ledger(struct db *db, struct report *report)
 {
-    struct walk walk = {.report = report};
+    struct scan scan = {.report = report};
     enum rc rc = db_query(db,
                           "SELECT l.counter, l.version, l.delta, l.remaining, l.strategy, l.token,"
                           " k.version, k.remaining FROM ledger l LEFT JOIN counter k"
                           " ON k.name = l.counter ORDER BY l.counter, l.version",
-                          NULL, 0, on_row, &walk);
+                          NULL, 0, on_row, &scan);
     if (rc == RC_OK)
-        finish_counter(&walk);
+        finish_counter(&scan);
     return rc;
 }

@@ -1,36 +1,36 @@
-// The checks that the database can make by itself. Each is one query whose rows are the findings:
-// up to three names that say where, then what was expected and what was found.
+// The checks that are queries. Each row of a query is a finding: up to three names that say where,
+// then the expected and the found number.
 //
-// Limits are judged from limit_version on: a user with more coupons than the limit is a finding
-// only if the newest of them was issued after the limit came into force. A limit that was lowered
-// later takes nothing back, and a breach of an older limit is no longer told from what that one
-// allowed.
+// Limits apply from limit_version on: a user with more coupons than the limit is a finding only if
+// the newest of them was issued after the limit came into force. So a limit that was lowered later
+// makes no finding, but a breach of an older limit is no longer detected either.
 //
-// What breaks it: a check that groups a whole table says nothing until it is done; the connection's
-// read timeout must allow for that.
-#include "store/reconcile/parts.h"
+// What breaks it: a check that groups a whole table returns nothing until it is done, so the
+// connection's read timeout must be long.
+#include "store/reconcile/checks.h"
 
 #include "base/text.h"
 #include "store/db/db.h"
+#include "store/reconcile/report.h"
 
 #include <string.h>
 
 struct check {
     const char *name;
-    const char *sentence;
-    const char *labels[3]; // what the names are, for `where`; NULL: not so many
-    const char *sql;       // TEXT(a ~ b) is a and b joined, see spell()
+    const char *sentence;  // names the number that is checked
+    const char *labels[3]; // in front of each name in `where`; NULL: no further name
+    const char *sql;       // TEXT(a ~ b) concatenates a and b, see spell()
 };
 
 static const struct check checks[] = {
-    // ---- counters ----
+    // ---- counters -------------------------------------------------------------------------------
     {"counter-without-ledger",
      "rows in the ledger, at least",
      {""},
      "SELECT k.name, NULL, NULL, 1, 0 FROM counter k"
      " WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.counter = k.name)"},
     {"counter-negative",
-     "what remains is at least",
+     "remaining, at least",
      {""},
      "SELECT name, NULL, NULL, 0, remaining FROM counter WHERE remaining < 0"},
     {"noun-without-counter",
@@ -43,14 +43,14 @@ static const struct check checks[] = {
      " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize) d"
      " LEFT JOIN counter k ON k.name = d.name WHERE k.name IS NULL"},
 
-    // ---- requests ----
+    // ---- requests -------------------------------------------------------------------------------
     {"request-duplicate",
      "ledger rows of this request",
      {"request", "leg"},
      "SELECT request_key, leg, NULL, 1, COUNT(*) FROM ledger WHERE request_key IS NOT NULL"
      " GROUP BY request_key, leg HAVING COUNT(*) > 1"},
 
-    // ---- coupons ----
+    // ---- coupons --------------------------------------------------------------------------------
     {"coupon-count",
      "coupons issued, against total - remaining",
      {"campaign"},
@@ -81,7 +81,7 @@ static const struct check checks[] = {
      "SELECT c.campaign, c.user_id, c.version, 1, 0 FROM coupon c LEFT JOIN ledger l"
      " ON l.counter = TEXT('coupon/' ~ c.campaign) AND l.version = c.version"
      " AND l.user_id = c.user_id AND l.reason = 'issue' WHERE l.counter IS NULL"},
-    // '0' is the character after '/': only the rows of coupon counters are read.
+    // '0' is the character after '/', so the index range holds the coupon counters alone.
     {"ledger-without-coupon",
      "coupons that this ledger row issued",
      {"", "user", "version"},
@@ -90,9 +90,9 @@ static const struct check checks[] = {
      " WHERE l.counter > 'coupon/' AND l.counter < 'coupon0' AND l.reason = 'issue'"
      " AND c.campaign IS NULL"},
 
-    // ---- lotteries ----
+    // ---- lotteries ------------------------------------------------------------------------------
     {"lottery-sum",
-     "what remains, against the sum of its prizes",
+     "remaining, against the sum of its prizes",
      {"lottery"},
      "SELECT l.lottery, NULL, NULL, COALESCE(SUM(p.remaining), 0), MIN(k.remaining)"
      " FROM lottery l JOIN counter k ON k.name = TEXT('lottery/' ~ l.lottery)"
@@ -142,7 +142,7 @@ static const struct check checks[] = {
      " AND d.lottery IS NULL"},
 };
 
-// Joining text: `||` is OR on MySQL, and CONCAT came to SQLite only with 3.44.
+// Spells TEXT(a ~ b) for the engine: `||` is OR on MySQL, and SQLite has CONCAT only since 3.44.
 static void spell(const char *sql, bool sqlite, struct buffer *out)
 {
     for (const char *at = sql; *at != '\0'; at++) {

@@ -1,37 +1,19 @@
-// Reconciliation: the shop's books against its shelves. One read-only snapshot, so that it may run
-// beside the service: every transaction is in it wholly or not at all.
+// Reconciliation: checks that counters, ledger, coupons and draws agree. It reads one snapshot,
+// which has every transaction wholly or not at all, so it may run beside the service.
 //
-// The ledger is walked once, row by row, in O(1) memory (reconcile_ledger.c); whatever relates
-// other tables is asked of the database (reconcile_queries.c). One cause is named once where that
-// can be told: a row that breaks the chain is not blamed again for each row after it.
+// It scans the ledger once, row by row, in O(1) memory (ledger.c). Checks that join other tables
+// are queries (queries.c). Where the cause can be told, it is reported once: a row that breaks the
+// chain of balances is not reported again for each row after it.
 //
-// What breaks it: a snapshot holds back the database's clean-up of old versions for as long as it
-// runs; on a very large ledger let it run when little is sold.
+// What breaks it: a snapshot delays the database's clean-up of old row versions for as long as it
+// runs. On a very large ledger, run it when little is sold.
 #include "store/reconcile/reconcile.h"
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "store/db/db.h"
-#include "store/reconcile/parts.h"
-
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-void report_finding(struct report *report, const char *check, const char *sentence,
-                    int64_t expected, int64_t found, const char *where, ...)
-{
-    struct finding finding = {.check = check, .expected = expected, .found = found};
-    va_list arguments;
-    va_start(arguments, where);
-    vsnprintf(finding.where, sizeof finding.where, where, arguments);
-    va_end(arguments);
-    text_format(finding.what, sizeof finding.what,
-                "%s: expected %" PRId64 ", found %" PRId64 " (%+" PRId64 ")", sentence, expected,
-                found, found - expected);
-    report->summary.findings++;
-    report->on_finding(report->arg, &finding);
-}
+#include "store/reconcile/checks.h"
+#include "store/reconcile/report.h"
 
 static enum rc keep_summary(void *arg, const struct db_row *row)
 {

@@ -13,18 +13,18 @@ struct finding {
     const char *check;       // "version-gap": a stable name
     char where[192];         // "stock/SKU-1 version 58"
     char what[256];          // one sentence with the numbers
-    int64_t expected, found; // by how much: found - expected
+    int64_t expected, found; // off by found - expected
 };
 
 struct reconciliation {
-    int64_t counters, ledger_rows, coupons, draws; // what was looked at
+    int64_t counters, ledger_rows, coupons, draws; // rows checked
     int64_t findings;
-    int64_t started_at_ms; // the database's time of the snapshot
+    int64_t started_at_ms; // of the snapshot, by the database's clock
     int64_t took_ms;
 };
 
-// Calls on_finding for each finding. RC_OK when it could be run to the end, clean or not. Runs in
-// its own read-only snapshot transaction; memory does not grow with the ledger.
+// Calls on_finding for each finding. RC_OK if it ran to the end, clean or not. Runs in a read-only
+// snapshot transaction of its own; memory does not grow with the ledger.
 MUST_CHECK enum rc reconcile_run(struct db *db,
                                  void (*on_finding)(void *arg, const struct finding *finding),
                                  void *arg, struct reconciliation *ret_summary);

@@ -1,7 +1,9 @@
-// Administrators' changes go past the strategies: they lock the rows they decide on, in sorted
-// order, and move the version, so that every strategy that demands the version notices. They are
-// rare and may wait. What breaks it: a strategy that neither locks nor demands (`none`, or `mutex`
-// in another thread) can write over them; the ledger's primary key then refuses one of the two.
+// Transactions for administrators' changes (PUT of a product, campaign or lottery). They use no
+// strategy: they lock the rows they decide on, in sorted order, and raise the version, so that
+// every strategy that demands the version notices. They are rare and may wait.
+//
+// What breaks it: a strategy that neither locks nor demands (`none`, or `mutex` in another thread)
+// can overwrite their change. The ledger's primary key then refuses one of the two.
 #include "store/tables/admin.h"
 
 #include "base/clock.h"
@@ -37,21 +39,15 @@ enum rc admin_transaction(struct db *db, admin_fn attempt, void *arg)
     }
 }
 
-static enum rc keep_now(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
-
 enum rc admin_lock_counter(struct db *db, struct counter *counter, int64_t *ret_now_ms)
 {
     char sql[128];
     enum rc rc = counter_load(db, counter, 1, true, ret_now_ms);
     if (rc != RC_OK || counter->version != 0)
         return rc;
-    // No row, so no time came with it.
+    // The time comes with a row, and there is none.
     text_format(sql, sizeof sql, "SELECT %s", db_now_ms_sql(db));
-    return db_query(db, sql, NULL, 0, keep_now, ret_now_ms);
+    return db_query_int(db, sql, NULL, 0, ret_now_ms);
 }
 
 static enum rc write_counter(struct db *db, const struct counter *before, int64_t remaining)

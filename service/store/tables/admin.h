@@ -1,5 +1,5 @@
-// What the administrators' changes share: a transaction of their own, and counters that are set to
-// a value with a ledger row to say so.
+// Transactions for administrators' changes: each runs in a transaction of its own, with retries,
+// and sets counters to a value with a ledger row for each change.
 #pragma once
 
 #include "base/cleanup.h"
@@ -10,19 +10,19 @@
 
 struct db;
 
-// One attempt, inside a write transaction. It must start from nothing each time.
+// One attempt, inside a write transaction. It must not keep state from an earlier attempt.
 typedef enum rc (*admin_fn)(struct db *db, void *arg);
 
-// Runs the attempt and commits, a bounded number of times as long as the answer is RC_CONFLICT or
-// RC_DUPLICATE (somebody else was quicker); then RC_CONTENTION.
+// Runs the attempt and commits. Retries a bounded number of times on RC_CONFLICT and RC_DUPLICATE
+// (a competing writer was first); then RC_CONTENTION.
 MUST_CHECK enum rc admin_transaction(struct db *db, admin_fn attempt, void *arg);
 
-// Loads and locks the counter of this name, which need not exist (version 0), and reads the
-// database's time.
+// Loads and locks the counter of this name and reads the database's time. A missing counter has
+// version 0.
 MUST_CHECK enum rc admin_lock_counter(struct db *db, struct counter *counter, int64_t *ret_now_ms);
 
-// Creates the counter (version 0: there is none) with its opening row, or moves it to `remaining`
-// with an adjust row, also where it stays at the same number. The counter was locked; it is brought
-// up to date. Its fence is left alone.
+// Sets a locked counter to `remaining`. A missing one (version 0) is created with an `opening` row
+// in the ledger; an existing one gets an `adjust` row, even if the number stays the same. The fence
+// is not changed. Updates `counter`.
 MUST_CHECK enum rc admin_set_counter(struct db *db, struct counter *counter, int64_t remaining,
                                      int64_t now_ms);

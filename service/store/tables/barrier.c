@@ -1,5 +1,5 @@
-// A row of the lock table with a name that nobody else has, written and deleted again. A row that
-// stays would be the same for everybody, and its lock the place where they all meet.
+// Inserts and deletes a row with a random name in the lock table. A permanent row would be shared
+// by all transactions, and they would queue on its row lock.
 #include "store/tables/barrier.h"
 
 #include "base/random.h"

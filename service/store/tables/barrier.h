@@ -1,4 +1,5 @@
-// A commit that is worth waiting for.
+// Makes the commit of a read-only transaction write to the log, so that its success proves
+// durability.
 #pragma once
 
 #include "base/cleanup.h"
@@ -6,7 +7,7 @@
 
 struct db;
 
-// Within a transaction that changes nothing else: gives COMMIT something to bring to the disk, and
-// leaves nothing behind. Once COMMIT is answered, all that this transaction has seen before is as
-// durable as what it wrote: both databases write their logs in order. The failures of db.h.
+// Within a transaction that changes nothing else: writes a row and deletes it, so that COMMIT has
+// to sync the log. Once COMMIT is acknowledged, everything that this transaction read is durable
+// too, because both databases write their logs in order. Results as in db.h.
 MUST_CHECK enum rc barrier_write(struct db *db);

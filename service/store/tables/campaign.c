@@ -1,7 +1,8 @@
-// A campaign is its limits; the counter coupon/CAMPAIGN counts what may still be issued, and every
-// coupon carries the counter's version that issued it. The counter's row lock is the campaign's
-// lock. limit_version remembers since when the per-user limit is what it is: reconciliation must
-// not blame coupons that an older limit allowed.
+// Campaigns and their coupons. The campaign row has the limits; the counter coupon/CAMPAIGN says
+// how many coupons may still be issued. Every coupon carries the counter's version that issued it.
+//
+// The counter's row lock is the campaign's lock. limit_version is the counter's version since which
+// the per-user limit applies: reconciliation must not report coupons that an older limit allowed.
 #include "store/tables/campaign.h"
 
 #include "base/text.h"

@@ -17,9 +17,10 @@ struct campaign {
     int64_t remaining, version;    // issued = total - remaining
 };
 
-// Creates the campaign or changes it; the counter keeps total - issued. RC_INVALID_FIELD if total
-// is below what was issued. Any change moves the counter's version with a ledger row (delta may be
-// 0), so that a decision made on the old limits cannot be saved. One transaction of its own.
+// Creates or changes the campaign; its counter becomes total - issued. RC_INVALID_FIELD if total is
+// below the number already issued. Any change raises the counter's version with a ledger row (delta
+// may be 0), so that a decision based on the old limits cannot be saved. Runs in a transaction of
+// its own.
 MUST_CHECK enum rc campaign_put(struct db *db, const struct campaign *put, bool *ret_created,
                                 struct campaign *ret_campaign);
 MUST_CHECK enum rc campaign_get(struct db *db, const char *campaign, struct campaign *ret_campaign);
@@ -33,13 +34,13 @@ struct coupon {
     int64_t created_at_ms;
 };
 
-// RC_DUPLICATE: a slot or a code that is already there.
+// RC_DUPLICATE: the slot or the code is taken.
 MUST_CHECK enum rc coupon_insert(struct db *db, const struct coupon *coupons, size_t n);
 
-// How many coupons each of these users (distinct) has from the campaign: used[i] for users[i].
+// How many coupons of the campaign each of these distinct users has: ret_used[i] for users[i].
 MUST_CHECK enum rc coupon_count(struct db *db, const char *campaign, const char *const *users,
                                 size_t n, int64_t *ret_used);
 
-// The coupon that was issued at this version. RC_NOT_FOUND if there is none.
+// The coupon issued at this version, or RC_NOT_FOUND.
 MUST_CHECK enum rc coupon_find(struct db *db, const char *campaign, const char *user_id,
                                int64_t version, struct coupon *ret_coupon);

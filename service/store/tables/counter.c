@@ -1,9 +1,9 @@
-// Load and save of counters. The five update rules stand side by side in `demands`: what a strategy
-// is worth is decided by these lines.
+// Loads and saves counters. The five update rules stand side by side in `update_sql`: these lines
+// decide whether a strategy can lose an update.
 //
-// A transaction over many counters is one statement on MySQL (an UPDATE joined to the list of what
-// is to be written: its row count tells whether every demand was met) and one prepared statement a
-// counter on SQLite, where a statement costs no round trip.
+// On MySQL a save of many counters is one statement: an UPDATE joined to the list of new values,
+// whose row count tells whether every demand was met. On SQLite it is one prepared statement a
+// counter, because a statement there costs no round trip.
 #include "store/tables/counter.h"
 
 #include "base/text.h"
@@ -71,88 +71,105 @@ enum rc counter_load(struct db *db, struct counter *counters, size_t n, bool loc
     return RC_OK;
 }
 
-// What a rule writes and what it demands of the row, for one counter (parameters in the order that
-// `fill` gives them) and for many (`w` is the list joined to the table).
-struct demand {
-    const char *one, *many;
+// ---- the five rules -----------------------------------------------------------------------------
+
+// The values of one change: the columns of the list `w`, in this order.
+enum { NAME, REMAINING, VERSION, VERSION_READ, TOKEN, DEMANDED, N_VALUES };
+
+// What each rule sets, and below it what it demands of the row: in the statement for one counter,
+// and in the join for many. A row that does not meet the demand does not match, so the number of
+// rows matched tells whether all demands were met.
+#define ONE(set, demand) "UPDATE counter SET " set " WHERE name = ?" demand
+#define MANY(set, demand) "c.name = w.name" demand " SET " set
+
+static const struct update_sql {
+    const char *one;
+    int params[N_VALUES]; // of `one`: which value each ? takes
+    size_t n_params;
+    const char *many; // completes UPDATE counter c JOIN (list) w ON
+} update_sql[RULE_COUNT] = {
+    // clang-format off
+    [RULE_NAIVE] = { // demands nothing: this is the bug
+        .one  = ONE("remaining = ?, version = ?",
+                    ""),
+        .params = {REMAINING, VERSION, NAME}, .n_params = 3,
+        .many = MANY("c.remaining = w.remaining, c.version = w.version",
+                     "")},
+    [RULE_LOCKED] = { // the same: the row lock, taken by the load, is the demand
+        .one  = ONE("remaining = ?, version = ?",
+                    ""),
+        .params = {REMAINING, VERSION, NAME}, .n_params = 3,
+        .many = MANY("c.remaining = w.remaining, c.version = w.version",
+                     "")},
+    [RULE_VERSION] = {
+        .one  = ONE("remaining = ?, version = ?",
+                    " AND version = ?"),
+        .params = {REMAINING, VERSION, NAME, VERSION_READ}, .n_params = 4,
+        .many = MANY("c.remaining = w.remaining, c.version = w.version",
+                     " AND c.version = w.version_read")},
+    [RULE_FENCED] = {
+        .one  = ONE("remaining = ?, version = ?, fence = ?",
+                    " AND version = ? AND fence <= ?"),
+        .params = {REMAINING, VERSION, TOKEN, NAME, VERSION_READ, TOKEN}, .n_params = 6,
+        .many = MANY("c.remaining = w.remaining, c.version = w.version, c.fence = w.token",
+                     " AND c.version = w.version_read AND c.fence <= w.token")},
+    [RULE_CONDITIONAL] = { // REMAINING and VERSION are added to the row, whatever it holds
+        .one  = ONE("remaining = remaining + ?, version = version + ?",
+                    " AND remaining >= ?"),
+        .params = {REMAINING, VERSION, NAME, DEMANDED}, .n_params = 4,
+        .many = MANY("c.remaining = c.remaining + w.remaining, c.version = c.version + w.version",
+                     " AND c.remaining >= w.demanded")},
+    // clang-format on
 };
 
-static const struct demand demands[] = {
-    [RULE_NAIVE] = {"UPDATE counter SET remaining = ?, version = ? WHERE name = ?",
-                    "c.name = w.name SET c.remaining = w.remaining, c.version = w.version"},
-    [RULE_LOCKED] = {"UPDATE counter SET remaining = ?, version = ? WHERE name = ?",
-                     "c.name = w.name SET c.remaining = w.remaining, c.version = w.version"},
-    [RULE_VERSION] =
-        {"UPDATE counter SET remaining = ?, version = ? WHERE name = ? AND version = ?",
-         "c.name = w.name AND c.version = w.version_read"
-         " SET c.remaining = w.remaining, c.version = w.version"},
-    [RULE_FENCED] = {"UPDATE counter SET remaining = ?, version = ?, fence = ?"
-                     " WHERE name = ? AND version = ? AND fence <= ?",
-                     "c.name = w.name AND c.version = w.version_read AND c.fence <= w.token"
-                     " SET c.remaining = w.remaining, c.version = w.version, c.fence = w.token"},
-    // Here remaining and version of `w` are what is added.
-    [RULE_CONDITIONAL] = {"UPDATE counter SET remaining = remaining + ?, version = version + ?"
-                          " WHERE name = ? AND remaining >= ?",
-                          "c.name = w.name AND c.remaining >= w.demanded"
-                          " SET c.remaining = c.remaining + w.remaining,"
-                          " c.version = c.version + w.version"},
-};
+static void set_values(enum update_rule rule, uint64_t token, const struct counter_change *change,
+                       struct db_value values[N_VALUES])
+{
+    const struct counter *before = &change->before;
+    bool adds = update_rules[rule].adds;
+    int64_t delta = change->remaining - before->remaining;
+    values[NAME] = db_text(before->name);
+    values[REMAINING] = db_int(adds ? delta : change->remaining);
+    values[VERSION] = db_int(adds ? change->version - before->version : change->version);
+    values[VERSION_READ] = db_int(before->version);
+    values[TOKEN] = db_int((int64_t)token);
+    values[DEMANDED] = db_int(delta < 0 ? -delta : 0);
+}
 
 static enum rc save_one(struct db *db, enum update_rule rule, uint64_t token,
                         const struct counter_change *change)
 {
-    struct db_value values[6];
-    size_t n = 0;
-    int64_t delta = change->remaining - change->before.remaining;
-    bool relative = rule == RULE_CONDITIONAL;
-    values[n++] = db_int(relative ? delta : change->remaining);
-    values[n++] = db_int(relative ? change->version - change->before.version : change->version);
-    if (rule == RULE_FENCED)
-        values[n++] = db_int((int64_t)token);
-    values[n++] = db_text(change->before.name);
-    if (rule == RULE_VERSION || rule == RULE_FENCED)
-        values[n++] = db_int(change->before.version);
-    if (rule == RULE_FENCED)
-        values[n++] = db_int((int64_t)token);
-    if (relative)
-        values[n++] = db_int(delta < 0 ? -delta : 0);
+    const struct update_sql *sql = &update_sql[rule];
+    struct db_value values[N_VALUES], params[N_VALUES];
+    set_values(rule, token, change, values);
+    for (size_t i = 0; i < sql->n_params; i++)
+        params[i] = values[sql->params[i]];
     int64_t affected;
-    enum rc rc = db_exec(db, demands[rule].one, values, n, &affected);
+    enum rc rc = db_exec(db, sql->one, params, sql->n_params, &affected);
     return rc == RC_OK && affected != 1 ? RC_CONFLICT : rc;
 }
-
-#define MANY_COLUMNS 6
 
 static enum rc save_many(struct db *db, enum update_rule rule, uint64_t token,
                          const struct counter_change *changes, size_t n)
 {
     struct buffer sql CLEANUP(buffer_release) = {0};
-    struct db_value *values CLEANUP(free_memory) = calloc(n * MANY_COLUMNS, sizeof *values);
+    struct db_value *values CLEANUP(free_memory) = calloc(n * N_VALUES, sizeof *values);
     if (values == NULL)
         return RC_NO_MEMORY;
-    struct db_value *at = values;
     buffer_append_text(&sql, "UPDATE counter c JOIN (");
     for (size_t i = 0; i < n; i++) {
-        const struct counter_change *change = &changes[i];
-        int64_t delta = change->remaining - change->before.remaining;
-        bool relative = rule == RULE_CONDITIONAL;
         buffer_append_text(&sql, i == 0 ? "SELECT CAST(? AS BINARY) AS name, ? AS remaining,"
                                           " ? AS version, ? AS version_read, ? AS token,"
                                           " ? AS demanded"
                                         : " UNION ALL SELECT ?,?,?,?,?,?");
-        *at++ = db_text(change->before.name);
-        *at++ = db_int(relative ? delta : change->remaining);
-        *at++ = db_int(relative ? change->version - change->before.version : change->version);
-        *at++ = db_int(change->before.version);
-        *at++ = db_int((int64_t)token);
-        *at++ = db_int(delta < 0 ? -delta : 0);
+        set_values(rule, token, &changes[i], values + i * N_VALUES);
     }
     buffer_append_text(&sql, ") w ON ");
-    buffer_append_text(&sql, demands[rule].many);
+    buffer_append_text(&sql, update_sql[rule].many);
     if (sql.failed)
         return RC_NO_MEMORY;
     int64_t affected;
-    enum rc rc = db_exec(db, sql.data, values, n * MANY_COLUMNS, &affected);
+    enum rc rc = db_exec(db, sql.data, values, n * N_VALUES, &affected);
     return rc == RC_OK && affected != (int64_t)n ? RC_CONFLICT : rc;
 }
 

@@ -1,4 +1,4 @@
-// The counter table: what every race is about.
+// The counter table: the row that concurrent requests compete for.
 #pragma once
 
 #include "base/cleanup.h"
@@ -12,26 +12,25 @@
 
 struct db;
 
-// Reads these counters (names already in counters[i].name, distinct and in byte order, so that two
-// sets lock in the same order) and the database's time, which stays 0 if no row is there.
-// counters[i].version is 0 where there is no such row (a row's first version is 1). With `lock` the
-// rows stay locked until the transaction ends (SELECT ... FOR UPDATE; SQLite's write transaction
-// does the same).
+// Reads these counters and the database's time. The caller fills in counters[i].name, distinct and
+// in byte order, so that two sets lock in the same order. A missing row has version 0 (a row's
+// first version is 1); if all are missing, ret_now_ms is 0. With `lock` the rows stay locked until
+// the transaction ends (SELECT ... FOR UPDATE; SQLite's write transaction has the same effect).
 MUST_CHECK enum rc counter_load(struct db *db, struct counter *counters, size_t n, bool lock,
                                 int64_t *ret_now_ms);
 
-// What save wants to write over what load has read.
+// What a save writes, and the row as the load read it.
 struct counter_change {
     struct counter before; // as loaded
     int64_t remaining;     // new value
-    int64_t version;       // new value: before.version + the number of changes
+    int64_t version;       // new value: before.version + the number of operations
 };
 
 // Writes all changes, distinct and sorted by name, under the demand of the rule. RC_CONFLICT if a
-// demand was not met, RC_STALE_TOKEN cannot be told apart here: the caller compares before.fence
-// with the token when it loads. Roll back after both. Inside a transaction.
+// demand was not met; roll back then. A stale token is RC_CONFLICT too: to tell RC_STALE_TOKEN
+// apart, the caller compares before.fence with the token when it loads. Inside a transaction.
 MUST_CHECK enum rc counter_save(struct db *db, enum update_rule rule, uint64_t token,
                                 const struct counter_change *changes, size_t n);
 
-// A new row with version 1. RC_DUPLICATE if it is there.
+// Inserts a new row with version 1. RC_DUPLICATE if the row exists.
 MUST_CHECK enum rc counter_insert(struct db *db, const char *name, int64_t remaining);

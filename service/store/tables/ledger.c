@@ -1,4 +1,4 @@
-// Reads and writes of the ledger. Rows are only ever inserted.
+// Inserts and reads ledger rows. No row is ever changed or deleted.
 #include "store/tables/ledger.h"
 
 #include "base/text.h"
@@ -7,9 +7,8 @@
 #include <stdlib.h>
 
 #define COLUMNS                                                                                    \
-    "counter, version, delta, remaining, request_key, leg, fingerprint, user_id, order_id, "       \
-    "reason,"                                                                                      \
-    " strategy, token, created_at"
+    "counter, version, delta, remaining, request_key, leg, fingerprint, user_id, order_id,"        \
+    " reason, strategy, token, created_at"
 #define N_COLUMNS 13
 
 enum rc ledger_insert(struct db *db, const struct ledger_row *rows, size_t n)

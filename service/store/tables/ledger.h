@@ -1,5 +1,5 @@
-// The ledger: append-only, one row a change, versions without gaps. A row is also the idempotency
-// record of the operation that made it, written in the same transaction as the effect.
+// The ledger table: append-only, one row a change of a counter, versions without gaps. A row is
+// also the idempotency record of its operation, written in the same transaction as the effect.
 #pragma once
 
 #include "base/cleanup.h"
@@ -17,8 +17,8 @@ struct ledger_row {
     char counter[COUNTER_NAME_MAX + 1];
     int64_t version, delta, remaining;
     char request_key[REQUEST_KEY_MAX + 1]; // empty: an administrator's change without a key
-    // 0 for the counter the request names, 1 for the prize a draw took. UNIQUE (request_key, leg),
-    // so that one key means one operation in the whole shop.
+    // 0: the counter the request names; 1: the prize a draw won. UNIQUE (request_key, leg), so a
+    // key stands for one operation in the whole shop.
     int64_t leg;
     int64_t fingerprint;
     char user_id[ID_MAX + 1], order_id[ID_MAX + 1]; // empty if none
@@ -28,17 +28,17 @@ struct ledger_row {
     int64_t created_at_ms;
 };
 
-// RC_DUPLICATE: a request key or a version that is already there; nothing of the call was written,
-// and the caller rolls back.
+// RC_DUPLICATE: a request key or a version is in the ledger already; the caller rolls back.
 MUST_CHECK enum rc ledger_insert(struct db *db, const struct ledger_row *rows, size_t n);
 
 typedef enum rc (*ledger_row_fn)(void *arg, const struct ledger_row *row);
 
-// The leg-0 rows of these request keys, in no order.
+// The leg-0 rows of these request keys, in no particular order.
 MUST_CHECK enum rc ledger_find(struct db *db, const char *const *request_keys, size_t n,
                                ledger_row_fn on_row, void *arg);
 
-// The second leg of a draw that won: its counter is the prize's. RC_NOT_FOUND for a blank.
+// One leg of an operation. Leg 1 of a draw that won has the prize's counter; a blank has none:
+// RC_NOT_FOUND.
 MUST_CHECK enum rc ledger_find_leg(struct db *db, const char *request_key, int64_t leg,
                                    struct ledger_row *ret_row);
 

@@ -1,7 +1,9 @@
-// Acquiring is compare-and-set on the token: a plain read says whether the lock can be had, then
-// one UPDATE takes it if nothing has happened since. Who finds it taken has cost the database no
-// more than that read. A freed lock keeps its row with owner NULL, so that its tokens never go
-// back; a lease that ran out is judged by the database's own clock, in the statement that takes it.
+// The lock table of the strategy `lock-table`. Acquiring is a compare-and-set on the token: a plain
+// read shows whether the lock is free, then one UPDATE takes it if the token is still the same. A
+// contender that finds the lock taken costs one read.
+//
+// A released lock keeps its row with owner NULL, so that its tokens never decrease. Whether a lease
+// has expired is decided by the database's own clock, in the statement that takes the lock.
 #include "store/tables/lock_row.h"
 
 #include "store/db/db.h"
@@ -26,7 +28,8 @@ static enum rc read_row(void *arg, const struct db_row *row)
     return RC_OK;
 }
 
-static enum rc look(struct db *db, const char *name, const char *owner, struct lock_row *ret_lock)
+static enum rc read_lock(struct db *db, const char *name, const char *owner,
+                         struct lock_row *ret_lock)
 {
     char sql[SQL_MAX];
     snprintf(sql, sizeof sql,
@@ -38,8 +41,8 @@ static enum rc look(struct db *db, const char *name, const char *owner, struct l
     return db_query(db, sql, params, 2, read_row, ret_lock);
 }
 
-static enum rc take(struct db *db, const char *name, const char *owner, int64_t ttl_ms,
-                    const struct lock_row *seen, int64_t token)
+static enum rc take_lock(struct db *db, const char *name, const char *owner, int64_t ttl_ms,
+                         const struct lock_row *seen, int64_t token)
 {
     char sql[SQL_MAX];
     const char *now = db_now_ms_sql(db);
@@ -63,16 +66,16 @@ static enum rc take(struct db *db, const char *name, const char *owner, int64_t 
     return rc == RC_OK && rows == 0 ? RC_LOCK_BUSY : rc;
 }
 
-static enum rc release(struct db *db, const char *name, const char *owner)
+// An UPDATE of one row that demands this owner.
+static enum rc update_own(struct db *db, const char *sql, const struct db_value *params,
+                          size_t n_params)
 {
-    struct db_value params[] = {db_text(name), db_text(owner)};
     int64_t rows = 0;
-    enum rc rc = db_exec(db, "UPDATE lock_row SET owner = NULL WHERE name = ? AND owner = ?",
-                         params, 2, &rows);
+    enum rc rc = db_exec(db, sql, params, n_params, &rows);
     return rc == RC_OK && rows == 0 ? RC_LOCK_LOST : rc;
 }
 
-// Each larger set is a transaction of its own.
+// A set of several locks is a transaction of its own; a single lock needs none.
 static enum rc begin(struct db *db, size_t n)
 {
     return n > 1 ? db_begin(db, DB_BEGIN_WRITE) : RC_OK;
@@ -97,7 +100,7 @@ static enum rc acquire_all(struct db *db, const char *const *names, size_t n, co
     struct lock_row seen[SET_MAX];
     int64_t token = 0;
     for (size_t i = 0; i < n; i++) {
-        enum rc rc = look(db, names[i], owner, &seen[i]);
+        enum rc rc = read_lock(db, names[i], owner, &seen[i]);
         if (rc != RC_OK)
             return rc;
         if (seen[i].exists && !seen[i].free)
@@ -107,7 +110,7 @@ static enum rc acquire_all(struct db *db, const char *const *names, size_t n, co
     }
     token++;
     for (size_t i = 0; i < n; i++) {
-        enum rc rc = take(db, names[i], owner, ttl_ms, &seen[i], token);
+        enum rc rc = take_lock(db, names[i], owner, ttl_ms, &seen[i], token);
         if (rc != RC_OK)
             return rc;
     }
@@ -137,8 +140,10 @@ enum rc lock_row_release(struct db *db, const char *const *names, size_t n, cons
         return rc;
     bool lost = false;
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        rc = release(db, names[i], owner);
-        if (rc == RC_LOCK_LOST) { // the others are freed all the same
+        struct db_value params[] = {db_text(names[i]), db_text(owner)};
+        rc = update_own(db, "UPDATE lock_row SET owner = NULL WHERE name = ? AND owner = ?", params,
+                        2);
+        if (rc == RC_LOCK_LOST) { // go on and release the rest
             lost = true;
             rc = RC_OK;
         }
@@ -156,12 +161,9 @@ static enum rc renew_all(struct db *db, const char *const *names, size_t n, cons
              db_now_ms_sql(db));
     for (size_t i = 0; i < n; i++) {
         struct db_value params[] = {db_int(ttl_ms), db_text(names[i]), db_text(owner)};
-        int64_t rows = 0;
-        enum rc rc = db_exec(db, sql, params, 3, &rows);
+        enum rc rc = update_own(db, sql, params, 3);
         if (rc != RC_OK)
             return rc;
-        if (rows == 0)
-            return RC_LOCK_LOST;
     }
     return RC_OK;
 }
@@ -179,7 +181,7 @@ static enum rc lift_all(struct db *db, const char *const *names, size_t n, const
     int64_t token = (int64_t)floor;
     for (size_t i = 0; i < n; i++) {
         struct lock_row seen;
-        enum rc rc = look(db, names[i], owner, &seen);
+        enum rc rc = read_lock(db, names[i], owner, &seen);
         if (rc != RC_OK)
             return rc;
         if (!seen.ours)
@@ -190,13 +192,10 @@ static enum rc lift_all(struct db *db, const char *const *names, size_t n, const
     token++;
     for (size_t i = 0; i < n; i++) {
         struct db_value params[] = {db_int(token), db_text(names[i]), db_text(owner)};
-        int64_t rows = 0;
-        enum rc rc = db_exec(db, "UPDATE lock_row SET token = ? WHERE name = ? AND owner = ?",
-                             params, 3, &rows);
+        enum rc rc =
+            update_own(db, "UPDATE lock_row SET token = ? WHERE name = ? AND owner = ?", params, 3);
         if (rc != RC_OK)
             return rc;
-        if (rows == 0)
-            return RC_LOCK_LOST;
     }
     *ret_token = token;
     return RC_OK;

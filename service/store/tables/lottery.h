@@ -11,19 +11,20 @@
 
 struct db;
 
-// Creates the lottery or changes it. Reads from put: draws_per_user, blank_weight and of each prize
-// its name, quantity and weight, in any order. RC_INVALID_FIELD if a quantity is below what was
-// won, a prize is named twice, or the prizes there ever were are more than LOTTERY_PRIZES_MAX. A
-// prize that is no longer named keeps what was won of it, with weight 0 and nothing left. Any
-// change moves the version of lottery/LOTTERY with a ledger row, and of each prize whose number
-// left changes. One transaction of its own.
+// Creates or changes the lottery. Reads from put: draws_per_user, blank_weight, and the name,
+// quantity and weight of each prize, in any order. RC_INVALID_FIELD if a quantity is below the
+// number already won, a prize is named twice, or old and new prizes exceed LOTTERY_PRIZES_MAX.
+//
+// A prize that put no longer names keeps the quantity already won, with weight 0 and none left. Any
+// change raises the version of lottery/LOTTERY with a ledger row; so does each prize whose
+// remaining number changes. Runs in a transaction of its own.
 MUST_CHECK enum rc lottery_put(struct db *db, const struct lottery *put, bool *ret_created,
                                struct lottery *ret_lottery);
 MUST_CHECK enum rc lottery_get(struct db *db, const char *lottery, struct lottery *ret_lottery);
 
-// For a section: definition and prize counters, after the lottery's own counter was loaded (and
-// locked, where the rule says so). Fills everything but remaining and version of the lottery
-// itself. RC_NOT_FOUND if there is no such lottery.
+// Loads the definition and the prize counters, for a section that has already loaded the lottery's
+// own counter (and locked it, where the rule says so). Fills in everything but the lottery's
+// remaining and version. RC_NOT_FOUND if there is no such lottery.
 MUST_CHECK enum rc lottery_load(struct db *db, const char *lottery, struct lottery *ret_lottery);
 
 struct draw {
@@ -35,13 +36,13 @@ struct draw {
     int64_t created_at_ms;
 };
 
-// RC_DUPLICATE: a slot that is already there.
+// RC_DUPLICATE: the slot is taken.
 MUST_CHECK enum rc draw_insert(struct db *db, const struct draw *draws, size_t n);
 
-// How many draws each of these users (distinct) has made: used[i] for users[i].
+// How many draws each of these distinct users has made: ret_used[i] for users[i].
 MUST_CHECK enum rc draw_count(struct db *db, const char *lottery, const char *const *users,
                               size_t n, int64_t *ret_used);
 
-// The draw made at this version. RC_NOT_FOUND if there is none.
+// The draw made at this version, or RC_NOT_FOUND.
 MUST_CHECK enum rc draw_find(struct db *db, const char *lottery, const char *user_id,
                              int64_t version, struct draw *ret_draw);

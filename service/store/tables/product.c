@@ -1,12 +1,12 @@
-// A product is a title and a price beside the counter stock/SKU, which has the stock. The counter's
-// row lock is the product's lock: whoever holds it may change both.
+// Products. The product row has title and price; the counter stock/SKU has the stock. The counter's
+// row lock protects both.
 #include "store/tables/product.h"
 
 #include "base/text.h"
 #include "store/db/db.h"
 #include "store/tables/admin.h"
 
-// `||` is OR on MySQL, and CONCAT came to SQLite only with 3.44.
+// Two spellings, because `||` is OR on MySQL, and SQLite has CONCAT only since 3.44.
 #define PRODUCT_SQL(counter_name)                                                                  \
     "SELECT p.sku, p.title, COALESCE(p.price_cents, -1), c.remaining, c.version"                   \
     " FROM product p JOIN counter c ON c.name = " counter_name

@@ -20,9 +20,9 @@ struct product {
     int64_t remaining, version;
 };
 
-// Creates the product or sets what it says: title empty or price PRICE_NONE keep what is there;
-// `remaining` becomes the stock. A change of the stock is a ledger row (opening, adjust). One
-// transaction of its own, run again on conflict; ret_product is what then stands.
+// Creates or changes the product. `remaining` becomes the stock; an empty title or PRICE_NONE keeps
+// the present one. A change of the stock writes a ledger row (opening, adjust). Runs in a
+// transaction of its own, with retries; ret_product is the product afterwards.
 MUST_CHECK enum rc product_put(struct db *db, const struct product *put, bool *ret_created,
                                struct product *ret_product);
 MUST_CHECK enum rc product_get(struct db *db, const char *sku, struct product *ret_product);

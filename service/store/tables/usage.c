@@ -1,5 +1,6 @@
-// On MySQL the price is the round trip: users are asked for in lists. On SQLite it is preparing a
-// statement: one is kept and run for each user.
+// Counts, for each of many users, the rows that count against a limit. On MySQL the cost is the
+// round trip, so one query counts a list of users. On SQLite the cost is preparing a statement, so
+// one prepared statement runs once a user.
 #include "store/tables/usage.h"
 
 #include "base/text.h"
@@ -10,6 +11,7 @@
 
 #define LIST_MAX 256
 
+// Where a user's count goes.
 struct place {
     const char *user;
     int64_t *used;
@@ -70,12 +72,6 @@ static enum rc count_in_lists(struct db *db, const char *table, const char *noun
     return RC_OK;
 }
 
-static enum rc keep_count(void *arg, const struct db_row *row)
-{
-    *(int64_t *)arg = db_row_int(row, 0);
-    return RC_OK;
-}
-
 static enum rc count_each(struct db *db, const char *table, const char *noun, const char *id,
                           const char *const *users, size_t n, int64_t *ret_used)
 {
@@ -84,7 +80,7 @@ static enum rc count_each(struct db *db, const char *table, const char *noun, co
                 noun);
     for (size_t i = 0; i < n; i++) {
         struct db_value params[] = {db_text(id), db_text(users[i])};
-        enum rc rc = db_query(db, sql, params, ARRAY_LENGTH(params), keep_count, &ret_used[i]);
+        enum rc rc = db_query_int(db, sql, params, ARRAY_LENGTH(params), &ret_used[i]);
         if (rc != RC_OK)
             return rc;
     }
