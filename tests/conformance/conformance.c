@@ -393,8 +393,8 @@ static void sell_behind_a_paused_holder(struct scenario scenario, const struct s
     volley_submit(&volley, fixture.instances[0].engine, 0);
     gate_wait_for_arrival(&gate);
     volley_submit(&volley, fixture.instances[1].engine, 1);
-    // A lease expires meanwhile and the second instance sells. A row lock or a live session makes it
-    // wait.
+    // A lease expires meanwhile and the second instance sells. A row lock or a live session makes
+    // it wait.
     volley_wait_for(&volley, 1, 900);
     gate_open(&gate);
     volley_wait(&volley);
@@ -411,8 +411,9 @@ START_TEST(a_paused_holder_cannot_sell_twice)
 }
 END_TEST
 
-// The holder's lock is valid as far as the holder knows, and another instance writes without it. This
-// is how a second holder looks after a lock server lost its data. The update rule must stop it.
+// The holder's lock is valid as far as the holder knows, and another instance writes without it.
+// This is how a second holder looks after a lock server lost its data. The update rule must stop
+// it.
 START_TEST(a_writer_that_ignores_the_lock_does_no_harm)
 {
     sell_behind_a_paused_holder(scenario_at(_i), strategy_find("conditional"));

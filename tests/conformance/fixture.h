@@ -15,8 +15,8 @@
 #define INSTANCES_MAX 3
 
 // The strategies that this run tests: all registered ones or, with HOLDFAST_TEST_PART=K/N, the K-th
-// of N disjoint parts. Parts run in parallel. Lock names are the same in every test, so no two parts
-// may use the same lock server.
+// of N disjoint parts. Parts run in parallel. Lock names are the same in every test, so no two
+// parts may use the same lock server.
 int part_size(void);
 const struct strategy *part_strategy(int i);
 

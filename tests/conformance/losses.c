@@ -40,8 +40,8 @@ struct damage {
 static bool lose_in_commit(int i, bool unfenced, bool belts_off, struct damage *ret_damage)
 {
     const struct strategy *strategy = strategy_at(i);
-    // SQLite has one writer for the lock table and the counters: while a transaction is open no other
-    // instance can take a lock.
+    // SQLite has one writer for the lock table and the counters: while a transaction is open no
+    // other instance can take a lock.
     if (strategy->rule != RULE_FENCED ||
         (strcmp(strategy->name, "lock-table") == 0 && engine_at(i) == DB_SQLITE))
         return false;
@@ -130,8 +130,8 @@ struct loss {
 };
 
 // The first instance is held between its check of the lock and the save. It loses the lock, and the
-// second instance sells a unit. Then the first continues. The caller closes the run with close_loss.
-// False if the case does not apply or was skipped.
+// second instance sells a unit. Then the first continues. The caller closes the run with
+// close_loss. False if the case does not apply or was skipped.
 static bool lose_before_save(int i, const struct loss *loss, struct run *run)
 {
     struct fixture *fixture = &run->fixture;
@@ -313,8 +313,8 @@ START_TEST(a_row_locked_by_an_idle_transaction_is_answered_in_time)
 }
 END_TEST
 
-// Error 1205 (lock wait timeout) rolls back only its statement. The rest of the transaction must not
-// be committed.
+// Error 1205 (lock wait timeout) rolls back only its statement. The rest of the transaction must
+// not be committed.
 START_TEST(a_row_lock_is_waited_for_until_it_is_freed)
 {
     struct fixture fixture;
@@ -342,8 +342,8 @@ START_TEST(a_row_lock_is_waited_for_until_it_is_freed)
 END_TEST
 
 // The section's transaction holds the counter's row and wants the ledger's. Another transaction,
-// with many more changes, holds the ledger's row and wants the counter's. The database rolls back the
-// lighter one: the section's.
+// with many more changes, holds the ledger's row and wants the counter's. The database rolls back
+// the lighter one: the section's.
 START_TEST(a_deadlock_is_retried)
 {
     enum { WEIGHT = 400 };

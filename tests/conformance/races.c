@@ -208,9 +208,9 @@ END_TEST
 
 enum { KNOCKED_BACK, RESTOCK, RETRIED, N_SHIFTED };
 
-// The first instance. Its first section, the opener's, is held until three requests are queued for the
-// next. From 5 units they are decided in order: a deduction of 6 is refused, 1 is restocked, and a
-// deduction of 6 succeeds. Then the second instance restocks 2, which makes it 7.
+// The first instance. Its first section, the opener's, is held until three requests are queued for
+// the next. From 5 units they are decided in order: a deduction of 6 is refused, 1 is restocked,
+// and a deduction of 6 succeeds. Then the second instance restocks 2, which makes it 7.
 struct shift {
     struct gate opener;
     struct engine *other;
@@ -254,9 +254,9 @@ static void submit_shifted(struct volley *volley, size_t i, struct engine *engin
     volley_submit(volley, engine, i);
 }
 
-// From 7 units the first deduction of 6 succeeds and the second is refused. The number of changes and
-// their sum are the same, so the save could stand. But the second deduction is a retry, which must
-// get the answer of its first try.
+// From 7 units the first deduction of 6 succeeds and the second is refused. The number of changes
+// and their sum are the same, so the save could stand. But the second deduction is a retry, which
+// must get the answer of its first try.
 START_TEST(a_retry_is_not_refused_behind_the_save)
 {
     struct shift shift = {0};

@@ -1,6 +1,6 @@
-// A hung database: the connection stays open, but no answer comes. Every request must be answered at
-// its deadline, whether a worker runs it or it is queued, and the answer must be true: `unknown` only
-// after COMMIT was sent. A proxy swallows the requests, so only what is in flight is lost.
+// A hung database: the connection stays open, but no answer comes. Every request must be answered
+// at its deadline, whether a worker runs it or it is queued, and the answer must be true: `unknown`
+// only after COMMIT was sent. A proxy swallows the requests, so only what is in flight is lost.
 #include "fixture.h"
 #include "proxy.h"
 

@@ -180,8 +180,8 @@ static const struct delay delays[] = {
 enum { RESTOCKED, BOUGHT, REFUSED, N };
 
 // The product is sold out. A restock, a deduction of that unit and a deduction of more share a
-// transaction, and its COMMIT is delayed. The restock's deadline passes first. Run again without it,
-// the deduction would be refused, and nothing that a refusal reads is locked.
+// transaction, and its COMMIT is delayed. The restock's deadline passes first. Run again without
+// it, the deduction would be refused, and nothing that a refusal reads is locked.
 START_TEST(a_commit_in_flight_is_never_denied)
 {
     const struct delay *delay = &delays[(size_t)_i % ARRAY_LENGTH(delays)];
@@ -275,9 +275,9 @@ static void assert_in_the_ledger(struct moment *moment, const struct operation *
     ck_assert_int_eq(row.delta, -operation->quantity);
 }
 
-// Of the transaction's two operations the second instance executes the second alone, both in reverse
-// order, or both in the same order, which leaves equal rows. For each operation, only one instance
-// may answer that it was the first.
+// Of the transaction's two operations the second instance executes the second alone, both in
+// reverse order, or both in the same order, which leaves equal rows. For each operation, only one
+// instance may answer that it was the first.
 static const size_t orders[][2] = {{1, 1}, {1, 0}, {0, 1}};
 
 START_TEST(a_duplicates_success_is_not_the_transactions)
@@ -348,8 +348,8 @@ static void do_nothing(struct moment *moment)
     (void)moment;
 }
 
-// A row can be visible before it is durable. So a replay is answered only after a later commit. While
-// that commit is delayed in the server, the replay must not be answered as a success.
+// A row can be visible before it is durable. So a replay is answered only after a later commit.
+// While that commit is delayed in the server, the replay must not be answered as a success.
 START_TEST(a_replay_is_answered_behind_a_commit)
 {
     struct moment moment;

@@ -1,4 +1,5 @@
-// The server runs in the test's own process group, so that a test that is ended ends it too.
+// A private etcd server. It runs in the test's process group, so it is killed together with the
+// test.
 #include "etcd_server.h"
 
 #include "base/clock.h"
@@ -70,7 +71,7 @@ static bool answers(const char *address)
     char why[128];
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     ck_assert_int_eq(etcd_client_new(address, &client, why, sizeof why), RC_OK);
-    // No matter what, as long as it goes through the quorum: with users it is refused.
+    // Any request that needs the quorum will do; with users configured it would be refused.
     enum rc rc =
         etcd_ask(client, "/v3/lease/leases", "{}", clock_now_ns() + NS_PER_S, &answer, NULL);
     etcd_client_free(client);
@@ -135,7 +136,7 @@ void etcd_server_stop(struct etcd_server *server)
     remove_data(server, "");
 }
 
-// ---- who watches --------------------------------------------------------------------------------
+// ---- watchers -----------------------------------------------------------------------------------
 
 static size_t watchers(const struct etcd_server *server)
 {
@@ -166,7 +167,7 @@ bool etcd_server_watched(const struct etcd_server *server)
     return false;
 }
 
-// ---- questions ----------------------------------------------------------------------------------
+// ---- requests -----------------------------------------------------------------------------------
 
 json_t *etcd_tell(const char *address, const char *path, const char *body)
 {
@@ -181,7 +182,7 @@ json_t *etcd_tell(const char *address, const char *path, const char *body)
     return answer;
 }
 
-static json_t *tell_about(const char *address, const char *path, const char *prefix)
+static json_t *request_on_prefix(const char *address, const char *path, const char *prefix)
 {
     char from64[ETCD_NAME64_MAX], after64[ETCD_NAME64_MAX], body[2 * ETCD_NAME64_MAX + 64];
     etcd_name(from64, "%s", prefix);
@@ -192,11 +193,12 @@ static json_t *tell_about(const char *address, const char *path, const char *pre
 
 size_t etcd_count(const char *address, const char *prefix)
 {
-    json_t *answer CLEANUP(etcd_answer_cleanup) = tell_about(address, "/v3/kv/range", prefix);
+    json_t *answer CLEANUP(etcd_answer_cleanup) =
+        request_on_prefix(address, "/v3/kv/range", prefix);
     return (size_t)etcd_number(answer, "count");
 }
 
 void etcd_remove(const char *address, const char *prefix)
 {
-    json_decref(tell_about(address, "/v3/kv/deleterange", prefix));
+    json_decref(request_on_prefix(address, "/v3/kv/deleterange", prefix));
 }

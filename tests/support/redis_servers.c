@@ -1,4 +1,5 @@
-// A server is one's own child; it dies with the test program that started it, however that ends.
+// Private Redis servers. Each is a child process that dies with the test program, however that
+// ends.
 #include "redis_servers.h"
 
 #include "base/clock.h"

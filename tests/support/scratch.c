@@ -1,4 +1,4 @@
-// Scratch databases. On MySQL each has its own name, so that tests can run side by side.
+// Scratch databases. On MySQL each has a random name, so that tests can run in parallel.
 #include "scratch.h"
 
 #include "base/random.h"
@@ -122,7 +122,7 @@ void scratch_cut_connections(const struct scratch *scratch)
     ck_assert_int_ne(ids[0], 0);
     for (size_t i = 0; ids[i] != 0; i++) {
         struct db_value id = db_int(ids[i]);
-        // One that has just ended by itself is as good.
+        // Fails if the connection has ended meanwhile, which serves as well.
         (void)!db_exec(db, "KILL ?", &id, 1, NULL);
     }
     db_free(db);

@@ -1,4 +1,4 @@
-// Runs a suite.
+// The common end of every test program.
 #include "suite.h"
 
 #include <stdlib.h>
