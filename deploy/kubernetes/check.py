@@ -223,9 +223,9 @@ def check_databases(built, report):
         if not theirs:
             report.fail(service, "no policy lets it to a database")
         for peer in (peer for peer in theirs if peer not in its):
-            report.fail(migrate, f"no policy lets it to the database of {service}, {json.dumps(peer)}")
+            report.fail(migrate, f"no policy lets it reach the database of {service}, {json.dumps(peer)}")
         for peer in (peer for peer in its if peer not in theirs):
-            report.fail(service, f"no policy lets it to the database of {migrate}, {json.dumps(peer)}")
+            report.fail(service, f"no policy lets it reach the database of {migrate}, {json.dumps(peer)}")
 
 
 def settings_of(objects):

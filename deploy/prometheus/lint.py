@@ -91,15 +91,15 @@ class Linter:
                 self.error(where, "no unit")
             for target in panel["targets"]:
                 if target["datasource"]["uid"] not in uids:
-                    self.error(where, f"nobody provisions {target['datasource']['uid']}")
+                    self.error(where, f"no datasource {target['datasource']['uid']} is provisioned")
 
     def place(self, where, at, squares):
         if at["x"] + at["w"] > COLUMNS:
-            self.error(where, "stands out on the right")
+            self.error(where, "exceeds the grid on the right")
         for square in ((x, y) for x in range(at["x"], at["x"] + at["w"])
                        for y in range(at["y"], at["y"] + at["h"])):
             if square in squares:
-                self.error(where, f"lies on {squares[square]}")
+                self.error(where, f"overlaps {squares[square]}")
                 return
             squares[square] = where
 
@@ -110,10 +110,10 @@ class Linter:
             for item in value:
                 self.numbers(item)
         elif isinstance(value, int) and abs(value) > EXACT:
-            self.error(DASHBOARD.name, f"{value} is not exact in a browser")
+            self.error(DASHBOARD.name, f"{value} is too large for a browser")
 
     def names(self):
-        """What alerts and dashboard name, the service has: a quoted name in its sources."""
+        """Each metric named in alerts and dashboard occurs as a quoted name in the service's sources."""
         sources = "".join(path.read_text() for path in SERVICE.rglob("*.c"))
         known = set(re.findall(r'"((?:holdfast|process)_[a-z_]+)[" {]', sources))
         for path in [DASHBOARD, *HERE.glob("rules/*.yml"), *HERE.glob("tests/*.yml")]:
