@@ -55,7 +55,7 @@ Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Install-Recommends "false";
 END
-    # The image uses the same mirror, even if the machine reaches it through a proxy or it is a snapshot.
+    # Copy the machine's proxy and date checks of apt: its mirror may need the proxy or be a frozen snapshot.
     apt-config dump Acquire | grep -E '^Acquire::(Check-[A-Za-z-]+|https?::Proxy) ' \
         >"$root/etc/apt/apt.conf.d/machine" || true
     find "$root/usr/share/doc" -mindepth 2 ! -name copyright ! -type d -delete

@@ -151,10 +151,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("blocked");
-    TCase *cases = tcase_create("counters");
-    tcase_set_timeout(cases, 60);
+    TCase *cases = suite_case(suite, "counters", 60);
     tcase_add_loop_test(cases, a_stuck_row_delays_only_its_own_counter, 0, part_size());
     tcase_add_loop_test(cases, a_stuck_lock_delays_only_its_own_counter, 0, part_size());
-    suite_add_tcase(suite, cases);
     return suite_run(suite);
 }

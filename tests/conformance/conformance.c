@@ -625,8 +625,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("conformance");
-    TCase *every = tcase_create("every strategy");
-    tcase_set_timeout(every, 120);
+    TCase *every = suite_case(suite, "every strategy", 120);
     int n = part_size() * ENGINES * MODES;
     tcase_add_loop_test(every, one_instance_never_oversells, 0, n);
     tcase_add_loop_test(every, two_instances_never_oversell, 0, n);
@@ -639,12 +638,9 @@ int main(void)
     tcase_add_loop_test(every, a_writer_that_ignores_the_lock_does_no_harm, 0, n);
     tcase_add_loop_test(every, a_counters_requests_are_decided_in_order_of_arrival, 0, n);
     tcase_add_loop_test(every, drain_finishes_accepted_requests_and_accepts_no_more, 0, n);
-    suite_add_tcase(suite, every);
-    TCase *races = tcase_create("forced races");
-    tcase_set_timeout(races, 120);
+    TCase *races = suite_case(suite, "forced races", 120);
     tcase_add_loop_test(races, a_commit_without_an_answer_is_looked_up, 0, n);
     tcase_add_loop_test(races, a_commit_whose_answer_was_lost_counts_once, 0, n);
     tcase_add_loop_test(races, retries_on_a_version_mismatch_are_bounded, 0, 2);
-    suite_add_tcase(suite, races);
     return suite_run(suite);
 }

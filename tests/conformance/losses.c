@@ -421,25 +421,19 @@ int main(void)
 {
     Suite *suite = suite_create("losses");
     int n = part_size() * ENGINES;
-    TCase *commit = tcase_create("lost in commit");
-    tcase_set_timeout(commit, 60);
+    TCase *commit = suite_case(suite, "lost in commit", 60);
     tcase_add_loop_test(commit, the_fence_stops_a_holder_that_lost_the_lock_in_commit, 0, n);
     tcase_add_loop_test(commit, without_the_fence_it_is_sold_twice, 0, n);
     tcase_add_loop_test(commit, without_the_fence_the_ledgers_key_still_stops_it, 0, n);
-    suite_add_tcase(suite, commit);
-    TCase *save = tcase_create("lost before save");
-    tcase_set_timeout(save, 60);
+    TCase *save = suite_case(suite, "lost before save", 60);
     tcase_add_loop_test(save, a_lost_lock_is_answered_and_counted_once, 0, n);
     tcase_add_loop_test(save, without_the_fence_the_last_check_stops_it_before_commit, 0, n);
     tcase_add_loop_test(save, a_lost_lock_is_reacquired, 0, n);
     tcase_add_loop_test(save, a_lost_lock_with_a_new_owner_is_answered_as_lost, 0, n);
-    suite_add_tcase(suite, save);
-    TCase *database = tcase_create("the database refuses");
-    tcase_set_timeout(database, 60);
+    TCase *database = suite_case(suite, "the database refuses", 60);
     tcase_add_loop_test(database, a_row_locked_by_an_idle_transaction_is_answered_in_time, 0, n);
     tcase_add_loop_test(database, a_row_lock_is_waited_for_until_it_is_freed, 0, n);
     tcase_add_loop_test(database, a_deadlock_is_retried, 0, n);
     tcase_add_loop_test(database, opposite_orders_do_not_deadlock, 0, n);
-    suite_add_tcase(suite, database);
     return suite_run(suite);
 }

@@ -304,8 +304,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("races");
-    TCase *races = tcase_create("load, load, save, save");
-    tcase_set_timeout(races, 120);
+    TCase *races = suite_case(suite, "load, load, save, save", 120);
     tcase_add_loop_test(races, the_demand_stops_it, 0,
                         2 * (int)ARRAY_LENGTH(stopped_by_the_demand));
     tcase_add_loop_test(races, without_a_demand_the_last_unit_is_sold_twice, 0,
@@ -314,14 +313,9 @@ int main(void)
                         2 * (int)ARRAY_LENGTH(stopped_by_the_keys));
     tcase_add_loop_test(races, a_lock_alone_does_not_stop_a_writer_that_ignores_it, 0,
                         2 * (int)ARRAY_LENGTH(ignored));
-    suite_add_tcase(suite, races);
-    TCase *duplicates = tcase_create("a duplicate of a request that lost the lock");
-    tcase_set_timeout(duplicates, 60);
+    TCase *duplicates = suite_case(suite, "a duplicate of a request that lost the lock", 60);
     tcase_add_loop_test(duplicates, a_request_decided_after_a_lost_lock_has_no_lock, 0, 2);
-    suite_add_tcase(suite, duplicates);
-    TCase *shifts = tcase_create("decided again");
-    tcase_set_timeout(shifts, 60);
+    TCase *shifts = suite_case(suite, "decided again", 60);
     tcase_add_loop_test(shifts, a_retry_is_not_refused_behind_the_save, 0, 2);
-    suite_add_tcase(suite, shifts);
     return suite_run(suite);
 }

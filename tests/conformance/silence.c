@@ -161,12 +161,10 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("a silent database");
-    TCase *silent = tcase_create("silent");
-    tcase_set_timeout(silent, 30);
+    TCase *silent = suite_case(suite, "silent", 30);
     tcase_add_loop_test(silent, before_commit_nothing_happened, 0, RUNS);
     tcase_add_loop_test(silent, requests_queued_behind_stuck_workers_are_answered, 0,
                         (int)ARRAY_LENGTH(batches));
     tcase_add_loop_test(silent, in_commit_the_outcome_is_unknown, 0, RUNS);
-    suite_add_tcase(suite, silent);
     return suite_run(suite);
 }

@@ -384,21 +384,15 @@ int main(void)
 {
     int n = (int)ARRAY_LENGTH(names);
     Suite *suite = suite_create("unknown outcomes");
-    TCase *pending = tcase_create("COMMIT in flight");
-    tcase_set_timeout(pending, 60);
+    TCase *pending = suite_case(suite, "COMMIT in flight", 60);
     tcase_add_loop_test(pending, a_commit_in_flight_is_never_denied, 0,
                         n * (int)ARRAY_LENGTH(delays));
     tcase_add_loop_test(pending, the_lookup_waits_for_a_commit_in_the_server, 0, n);
-    suite_add_tcase(suite, pending);
-    TCase *duplicates = tcase_create("duplicates");
-    tcase_set_timeout(duplicates, 60);
+    TCase *duplicates = suite_case(suite, "duplicates", 60);
     tcase_add_loop_test(duplicates, a_duplicates_success_is_not_the_transactions, 0,
                         n * (int)ARRAY_LENGTH(orders));
     tcase_add_loop_test(duplicates, a_duplicates_coupon_is_the_answer, 0, n);
-    suite_add_tcase(suite, duplicates);
-    TCase *read = tcase_create("reads");
-    tcase_set_timeout(read, 60);
+    TCase *read = suite_case(suite, "reads", 60);
     tcase_add_loop_test(read, a_replay_is_answered_behind_a_commit, 0, n);
-    suite_add_tcase(suite, read);
     return suite_run(suite);
 }

@@ -2,6 +2,8 @@
 // test.
 #include "etcd_server.h"
 
+#include "scratch.h"
+
 #include "base/clock.h"
 #include "base/text.h"
 #include "guard/etcd/client.h"
@@ -19,18 +21,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static int free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
-    close(fd);
-    return ntohs(at.sin_port);
-}
 
 static bool is_installed(void)
 {
@@ -93,7 +83,7 @@ bool etcd_server_start(struct etcd_server *server)
     *server = (struct etcd_server){0};
     text_copy(server->folder, sizeof server->folder, "/tmp/holdfast-etcd-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(server->folder));
-    snprintf(server->address, sizeof server->address, "127.0.0.1:%d", free_port());
+    snprintf(server->address, sizeof server->address, "127.0.0.1:%d", scratch_port());
     launch(server);
     await(server);
     return true;

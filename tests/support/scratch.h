@@ -36,6 +36,9 @@ void scratch_address(const struct scratch *scratch, char *ret_address, size_t si
 // MySQL: kills every connection to the database over a separate connection.
 void scratch_cut_connections(const struct scratch *scratch);
 
+// A port of loopback that was free when this returned.
+int scratch_port(void);
+
 // The value of an environment variable that names a test server, or NULL if it is not set or empty.
 // With HOLDFAST_TEST_REQUIRE=1 a missing value fails the test.
 const char *scratch_server(const char *variable);

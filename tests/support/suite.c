@@ -3,6 +3,14 @@
 
 #include <stdlib.h>
 
+TCase *suite_case(Suite *suite, const char *name, double timeout_s)
+{
+    TCase *tcase = tcase_create(name);
+    tcase_set_timeout(tcase, timeout_s);
+    suite_add_tcase(suite, tcase);
+    return tcase;
+}
+
 int suite_run(Suite *suite)
 {
     SRunner *runner = srunner_create(suite);
