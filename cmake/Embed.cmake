@@ -1,4 +1,4 @@
-# Files that a program carries with it, so that it needs none beside it.
+# Embeds files into a program, so that it needs no files at run time.
 #
 #   holdfast_embed(TARGET INPUT SYMBOL HEADER)
 #

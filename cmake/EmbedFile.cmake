@@ -1,4 +1,4 @@
-# Turns a file into a C array, so that the program needs no files beside it.
+# Writes a C file with the contents of a file as an array. Called by Embed.cmake.
 #
 #   cmake -D INPUT=… -D OUTPUT=….c -D SYMBOL=embedded_name -D HEADER=http/api/embedded.h -P EmbedFile.cmake
 #
@@ -12,7 +12,7 @@ foreach(file IN LISTS INPUT)
 endforeach()
 string(LENGTH "${bytes}" digits)
 math(EXPR length "${digits} / 2")
-# Sixteen bytes a line; as character constants they are right whether char is signed or not.
+# Sixteen bytes per line, as character constants, which are correct for signed and unsigned char.
 string(REGEX REPLACE "([0-9a-f][0-9a-f])" "'\\\\x\\1'," array "${bytes}")
 string(REPEAT "......." 16 line)
 string(REGEX REPLACE "(${line})" "\\1\n    " array "${array}")

@@ -1,9 +1,9 @@
-# Writes a C file with every migration in it, so that the program carries its own schema.
+# Writes a C file with every migration, so that the program contains its own schema.
 #
 #   cmake -D SOURCE=migrations -D OUTPUT=migrations.c -P EmbedMigrations.cmake
 #
-# Run it again whenever a file in migrations/ or migrations/lab/ changes. The text is written as
-# numbers, so that no quote, backslash or length of a string literal can harm it.
+# It must run again whenever a file in migrations/ or migrations/lab/ changes. The text is written as
+# numbers, so that no quote, backslash or limit of a string literal's length matters.
 cmake_minimum_required(VERSION 3.18)
 
 function(embed folder list ret_code)
@@ -20,7 +20,7 @@ function(embed folder list ret_code)
         endif()
         string(REGEX REPLACE "^0+" "" version "${CMAKE_MATCH_1}")
         if(NOT version GREATER last)
-            message(FATAL_ERROR "${file}: version ${version} is there twice, or is 0")
+            message(FATAL_ERROR "${file}: version ${version} is a duplicate, or is 0")
         endif()
         set(last "${version}")
         foreach(part up down)

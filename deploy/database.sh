@@ -1,17 +1,17 @@
 # shellcheck shell=bash disable=SC2034
-# What backup.sh and restore.sh share: the parts of a store's address, and the database's own programs.
+# Functions shared by backup.sh and restore.sh: the parts of a store's address, and the client programs.
 #
 #     database_parse STORE      sets engine (sqlite or mysql); path, or user, password, host, port, database
-#     database_program NAME ... the first of these programs that is installed
-#     database_options          the options of MariaDB's and MySQL's programs, as a file's text: a password
-#                               on a command line is everybody's to read
+#     database_program NAME ... prints the first of these programs that is installed
+#     database_options          prints an option file for MariaDB's and MySQL's programs, because every
+#                               user can read a password on a command line
 
 fail() {
     echo "${0##*/}: $*" >&2
     exit 2
 }
 
-# %40 is @, as in the address.
+# Decodes percent encoding: %40 is @.
 database_decode() {
     local text=${1//\\/\\\\}
     printf '%b' "${text//%/\\x}"
@@ -61,9 +61,9 @@ database_quote() {
     printf '"%s"' "${text//\"/\\\"}"
 }
 
-# MariaDB's programs of 11.4 and later demand a certificate that somebody has signed, and go neither to a
-# server without TLS nor to MySQL with the certificate that it made for itself. They are told not to: where
-# there is TLS nobody listens in, but it is not proven who answers, so let it be over a network of your own.
+# MariaDB's programs from 11.4 on demand a signed certificate. They refuse a server without TLS, and MySQL
+# with its self-signed certificate. This switches that check off. TLS then still protects against
+# eavesdropping, but does not prove the identity of the server, so use a private network.
 database_options() {
     printf '[client]\nprotocol=tcp\nhost=%s\nport=%s\nuser=%s\npassword=%s\n' \
         "$(database_quote "$host")" "$port" "$(database_quote "$user")" "$(database_quote "$password")"

@@ -1,27 +1,27 @@
 #!/bin/bash
-# Lays out the root of an image that holds one program and the Debian packages that it cannot do without.
+# Makes the root file system of an image with one program and the Debian packages that it needs.
 #
 #     image-root.sh PROGRAM DIRECTORY
 #
-# Those are the packages of the libraries that it links, each whole: plugins, which no list of linked
-# libraries shows, come in the package of the library that loads them. Their entries in dpkg's status
-# come along, so that whoever scans the image sees what is in it and in which version.
+# These are the packages of the libraries that it links. Each is copied whole, because plugins, which no list
+# of linked libraries shows, are in the package of the library that loads them. Their entries in dpkg's
+# status are copied too, so that a scanner finds each package and its version.
 set -euo pipefail
 
 program=$1
 root=$2
 user=holdfast:x:10001:10001::/tmp:/nonexistent
 
-# The packages that own the libraries.
+# Prints the packages that own the libraries.
 packages() {
     local library owner
     ldd "$program" | awk '$2 == "=>" { print $3 } $1 ~ /^\// { print $1 }' | while read -r library; do
-        # dpkg knows a file by the name under which it was installed, with /usr before it or without.
+        # dpkg knows a file by its name at installation, with or without /usr.
         library=$(readlink -f "$library")
         owner=$(dpkg-query -S "$library" 2>/dev/null || dpkg-query -S "${library#/usr}") || exit 1
         echo "${owner%%:*}"
     done
-    # Who the system is; and what the C library itself loads when a thread ends by pthread_exit.
+    # The release files of the system, and the library that libc loads for pthread_exit.
     printf '%s\n' base-files libgcc-s1
 }
 
@@ -34,7 +34,7 @@ chmod 1777 "$root/tmp"
 mapfile -t names < <(packages | sort -u)
 [ "${#names[@]}" -gt 1 ] || exit 1
 
-# Folders are made where files need them: not what packages say of /bin, which is a link by now.
+# Only files are listed; tar makes their folders. The packages' own /bin would replace the link.
 for name in "${names[@]}"; do
     dpkg-query -L "$name" | while IFS= read -r file; do
         case $file in

@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
-"""Checks what stands here without a cluster, as far as that goes, and says what it could not check.
+"""Checks the manifests of this folder without a cluster, and prints what it could not check.
 
-    check.py              what this machine has the tools for
-    check.py --install    first fetches the schemas from npm, into build/kubernetes-schemas
-    check.py --require    what could not be checked is a failure
+    check.py              run the checks that this machine has the tools for
+    check.py --install    first fetch the schemas from npm, into build/kubernetes-schemas
+    check.py --require    fail if a check could not run
 
-Built with kubectl or kustomize; held against the schemas that Kubernetes publishes (as the npm package
-kubernetes-models has them, with TypeScript to find fields that do not exist); asked for what schemas do
-not know: that selectors select, that names are there, that nothing secret stands here, that Pods are
-restricted, that the Job may go to the database of the instances; and its settings are given to holdfast
-itself. What a cluster alone can tell it does not know: whether the image starts, whether the network
-plugin heeds policies, how rollouts go.
+It builds each folder with kubectl or kustomize and validates the objects against Kubernetes' published
+schemas (npm package kubernetes-models, with TypeScript to find unknown fields). It checks what schemas
+cannot: selectors match, referenced names exist, no secret is included, Pods are restricted, and the Job can
+reach the database of the instances. It passes the settings to holdfast itself. It cannot check what needs a
+cluster: whether the image starts, whether the network plugin enforces policies, how rollouts go.
 """
 
 import argparse
@@ -26,7 +25,7 @@ import yaml
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 FOLDERS = ["base", "migrate", "example/service", "example/migrate"]
-# Instances and the Job that goes before them, of one database.
+# Pairs of instances and their migration Job, on the same database.
 TOGETHER = [("base", "migrate"), ("example/service", "example/migrate")]
 SCHEMAS = os.path.join(ROOT, "build/kubernetes-schemas")
 PACKAGES = ["kubernetes-models@4.5.1", "typescript@5.9.3"]
@@ -39,7 +38,7 @@ OPTIONS.add_argument("--require", action="store_true")
 KUBECTL_MINOR = 27
 DATABASE_PORT = 3306
 
-# What the service needs after drain.delay_ms to finish what it had taken.
+# What the service needs after drain.delay_ms to finish the requests in flight.
 FINISH_S = 9
 
 
@@ -57,7 +56,7 @@ class Report:
 
 
 def builder():
-    """The command that builds a folder, or None. Debian 12's kubectl, of 2021, is too old to."""
+    """The command that builds a folder, or None. Debian 12's kubectl, from 2021, is too old."""
     if shutil.which("kustomize"):
         return ["kustomize", "build"]
     if shutil.which("kubectl"):
@@ -70,7 +69,7 @@ def builder():
 
 
 def build(folder, command, report):
-    """The objects of a folder, as kustomize makes them."""
+    """The objects of a folder, as built by kustomize."""
     done = subprocess.run([*command, os.path.join(HERE, folder)], capture_output=True, text=True,
                           check=False)
     if done.returncode:
@@ -80,7 +79,7 @@ def build(folder, command, report):
 
 
 def parse_all(report):
-    """Every file is YAML, and no key stands twice."""
+    """Every file is YAML without duplicate keys."""
     class Strict(yaml.SafeLoader):
         def construct_mapping(self, node, deep=False):
             keys = [key.value for key, _ in node.value]
@@ -99,7 +98,7 @@ def parse_all(report):
                     report.fail(os.path.relpath(path, HERE), error)
 
 
-# ---- what schemas do not know ----------------------------------------------------------------------
+# ---- checks beyond the schemas ---------------------------------------------------------------------
 
 
 def pods(objects):
@@ -108,7 +107,7 @@ def pods(objects):
 
 
 def selectors(item):
-    """What an object says about which Pods it is for."""
+    """The Pod selector of an object."""
     spec = item.get("spec", {})
     found = {"Service": [spec.get("selector")],
              "NetworkPolicy": [(spec.get("podSelector") or {}).get("matchLabels")],
@@ -174,7 +173,7 @@ def check_secrets(folder, objects, report):
 
 
 def check_restricted(folder, objects, report):
-    """Kubernetes's Pod security standard `restricted`, and that nothing is left to chance beside it."""
+    """Kubernetes' Pod security standard `restricted`, and some settings beyond it."""
     for item, template in pods(objects):
         spec = template["spec"]
         wanted = [(spec.get("securityContext", {}).get("runAsNonRoot") is True, "runAsNonRoot"),
@@ -210,7 +209,7 @@ def check_drain(folder, objects, report):
 
 
 def databases(objects):
-    """Where policies let the Pods look for a database. The address itself is in the Secret."""
+    """The destinations that policies allow for the database port. The address itself is in the Secret."""
     return [peer for item in objects if item["kind"] == "NetworkPolicy"
             for rule in item["spec"].get("egress", [])
             if any(port.get("port") == DATABASE_PORT for port in rule.get("ports", []))
@@ -218,15 +217,15 @@ def databases(objects):
 
 
 def check_databases(built, report):
-    """Who migrates may go wherever the instances may."""
+    """The migration Job can reach every database destination of the instances."""
     for service, migrate in TOGETHER:
         theirs, its = databases(built[service]), databases(built[migrate])
         if not theirs:
             report.fail(service, "no policy lets it to a database")
         for peer in (peer for peer in theirs if peer not in its):
-            report.fail(migrate, f"no policy lets it to the database of {service}, {json.dumps(peer)}")
+            report.fail(migrate, f"no policy lets it reach the database of {service}, {json.dumps(peer)}")
         for peer in (peer for peer in its if peer not in theirs):
-            report.fail(service, f"no policy lets it to the database of {migrate}, {json.dumps(peer)}")
+            report.fail(service, f"no policy lets it reach the database of {migrate}, {json.dumps(peer)}")
 
 
 def settings_of(objects):
@@ -238,7 +237,7 @@ def settings_of(objects):
 
 
 def check_settings(folder, objects, report):
-    """holdfast itself says whether these are settings, secrets replaced by something of their kind."""
+    """Lets holdfast check the settings, with secrets replaced by placeholders."""
     binary = next((path for path in BINARIES if os.access(path, os.X_OK)), None)
     if not binary:
         return False

@@ -1,9 +1,9 @@
-// Holds Kubernetes objects against the schemas that kubernetes-models has. Called by check.py:
+// Validates Kubernetes objects against the schemas of kubernetes-models. Called by check.py:
 //
-//     node schemas.js FOLDER <objects.json      FOLDER has node_modules; a line for each finding
+//     node schemas.js FOLDER <objects.json      FOLDER has node_modules; prints a line per finding
 //
-// Two looks, for the schemas as published let unknown fields pass: their validators see values (required,
-// types, choices, patterns), TypeScript sees fields that do not exist.
+// Two passes, because the published schemas accept unknown fields: their validators check values (required,
+// types, choices, patterns), and TypeScript finds fields that do not exist.
 "use strict";
 
 const fs = require("fs");

@@ -1,15 +1,15 @@
 #!/bin/bash
-# Builds, from Debian's packages alone, every image that docker-compose.yml otherwise pulls. For machines
-# that reach Debian's packages but no image registry.
+# Builds every image that docker-compose.yml pulls from Debian packages alone, for machines that reach a
+# Debian mirror but no image registry.
 #
-#     deploy/offline/build.sh              what is missing
-#     deploy/offline/build.sh --again      all of it
-#     deploy/offline/build.sh NAME ...     only these: debian, sid, haproxy, redis, ...
+#     deploy/offline/build.sh              build the missing images
+#     deploy/offline/build.sh --again      build all images
+#     deploy/offline/build.sh NAME ...     build only these: debian, sid, haproxy, redis, ...
 #
-# The images are named holdfast-offline/NAME. A base is made with debootstrap and imported; the others
-# are built on it from images/NAME. MySQL comes from sid, for Debian's releases have none; everything
-# else from Debian 12, or from what HOLDFAST_DEBIAN names (bookworm, trixie). Packages come from the
-# machine's own mirror, or from HOLDFAST_DEBIAN_MIRROR. Needs root, for debootstrap.
+# The images are named holdfast-offline/NAME. The bases, debian and sid, are made with debootstrap. The
+# others are built on them from images/NAME. MySQL comes from sid, because Debian's releases do not have it.
+# Everything else comes from Debian 12, or the release in HOLDFAST_DEBIAN (bookworm, trixie). Packages come
+# from the machine's own mirror, or from HOLDFAST_DEBIAN_MIRROR. debootstrap needs root.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -26,7 +26,7 @@ image_exists() {
     docker image inspect "$prefix/$1" >/dev/null 2>&1
 }
 
-# The first that the machine itself uses; debootstrap knows one too.
+# Prints the first mirror of the machine's apt sources; if empty, debootstrap uses its default.
 mirror() {
     if [ -n "${HOLDFAST_DEBIAN_MIRROR:-}" ]; then
         echo "$HOLDFAST_DEBIAN_MIRROR"
@@ -38,7 +38,7 @@ mirror() {
         END { print found }'
 }
 
-# What Debian's official image does to a fresh system: no service starts, no documentation, no caches.
+# Trims a fresh system like Debian's official image: no service starts, no documentation, no caches.
 slim() {
     local root=$1
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
@@ -55,7 +55,7 @@ Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Install-Recommends "false";
 END
-    # A mirror that this machine reaches only through a proxy, or that stands still, is no other to the image.
+    # Copy the machine's proxy and date checks of apt: its mirror may need the proxy or be a frozen snapshot.
     apt-config dump Acquire | grep -E '^Acquire::(Check-[A-Za-z-]+|https?::Proxy) ' \
         >"$root/etc/apt/apt.conf.d/machine" || true
     find "$root/usr/share/doc" -mindepth 2 ! -name copyright ! -type d -delete
@@ -96,7 +96,7 @@ image() {
     local name=$1 on=debian folder=images/$1 log
     [ "$name" != mysql ] || on=sid
     [ "$name" != mariadb ] || folder=images/mysql
-    [ -d "$folder" ] || fail "no image is named $name; there are debian sid ${all[*]}"
+    [ -d "$folder" ] || fail "no image is named $name; the images are debian sid ${all[*]}"
     image_exists "$on" || one "$on"
     echo "offline: $prefix/$name"
     log=$(mktemp)

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 DASHBOARD = pathlib.Path(__file__).resolve().parent.parent / "grafana/dashboards/holdfast.json"
-VARIABLES = ("instance", "endpoint", "strategy")  # each with everything chosen
+VARIABLES = ("instance", "endpoint", "strategy")  # replaced as if everything is selected
 
 
 def load():
@@ -20,6 +20,6 @@ def plain(expression, interval):
 
 
 def expressions(document, interval="1m"):
-    """(title, expression) of every panel. What annotations ask for may be nowhere."""
+    """(title, expression) of every panel. Without annotations, whose expressions may return nothing."""
     return [(panel["title"], plain(target["expr"], interval))
             for panel in document["panels"] for target in panel.get("targets", ())]

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Checks what Prometheus and Grafana are given: the configuration, the alerts and their tests, the
-dashboard, and that every metric they name is one that the service has.
+"""Checks the files for Prometheus and Grafana: the configuration, the alerts and their tests, the dashboard,
+and that the service exports every metric that they name.
 
     python3 deploy/prometheus/lint.py
 
-Needs promtool, of the package prometheus. Whether the dashboard shows something where there is something
-to show is asked of a running stack, by `./dev e2e`.
+Needs promtool (package prometheus). Whether the dashboard shows numbers is checked on a running stack, by
+`./dev e2e`.
 """
 
 import pathlib
@@ -23,7 +23,7 @@ GRAFANA = HERE.parent / "grafana"
 SERVICE = HERE.parent.parent / "service"
 SEVERITIES = {"page", "ticket"}
 ANNOTATIONS = {"summary", "meaning", "action"}
-# Browsers count in doubles: a larger integer is another one when it is saved again.
+# Browsers compute in doubles: a larger integer changes when it is saved again.
 EXACT = 2**53
 COLUMNS = 24
 
@@ -42,7 +42,7 @@ class Linter:
             self.error(where, (done.stdout + done.stderr).strip())
 
     def rules(self):
-        """Each alert says how bad it is, what it means and what to do, and is tested."""
+        """Each alert has a severity, a summary, a meaning and an action, and a test in which it fires."""
         tested = "".join(path.read_text() for path in (HERE / "tests").glob("*.yml"))
         seen = set()
         for path in sorted((HERE / "rules").glob("*.yml")):
@@ -53,18 +53,18 @@ class Linter:
                     self.error(path.name, f"{name} twice")
                 seen.add(name)
                 if rule["labels"].get("severity") not in SEVERITIES:
-                    self.error(name, f"a severity of {', '.join(sorted(SEVERITIES))}?")
+                    self.error(name, f"the severity must be one of {', '.join(sorted(SEVERITIES))}")
                 if set(rule["annotations"]) != ANNOTATIONS:
-                    self.error(name, f"not just {', '.join(sorted(ANNOTATIONS))}")
+                    self.error(name, f"the annotations must be {', '.join(sorted(ANNOTATIONS))}")
                 if f'alertname="{name}"' not in tested:
-                    self.error(name, "no test sees it fire")
+                    self.error(name, "it fires in no test")
 
     def tests(self):
         for path in sorted((HERE / "tests").glob("*.yml")):
             self.promtool(path.name, "test", "rules", path)
 
     def syntax(self, document):
-        """promtool parses expressions in rules only."""
+        """Checks the dashboard's expressions as rules, because promtool parses only those."""
         found = expressions(document) + [(annotation["name"], plain(annotation["expr"], "1m"))
                                          for annotation in document["annotations"]["list"]]
         rules = [{"record": f"panel:{n}", "expr": expression} for n, (_, expression) in enumerate(found)]
@@ -91,15 +91,15 @@ class Linter:
                 self.error(where, "no unit")
             for target in panel["targets"]:
                 if target["datasource"]["uid"] not in uids:
-                    self.error(where, f"nobody provisions {target['datasource']['uid']}")
+                    self.error(where, f"no datasource {target['datasource']['uid']} is provisioned")
 
     def place(self, where, at, squares):
         if at["x"] + at["w"] > COLUMNS:
-            self.error(where, "stands out on the right")
+            self.error(where, "exceeds the grid on the right")
         for square in ((x, y) for x in range(at["x"], at["x"] + at["w"])
                        for y in range(at["y"], at["y"] + at["h"])):
             if square in squares:
-                self.error(where, f"lies on {squares[square]}")
+                self.error(where, f"overlaps {squares[square]}")
                 return
             squares[square] = where
 
@@ -110,10 +110,10 @@ class Linter:
             for item in value:
                 self.numbers(item)
         elif isinstance(value, int) and abs(value) > EXACT:
-            self.error(DASHBOARD.name, f"{value} is not exact in a browser")
+            self.error(DASHBOARD.name, f"{value} is too large for a browser")
 
     def names(self):
-        """What alerts and dashboard name, the service has: a quoted name in its sources."""
+        """Each metric named in alerts and dashboard occurs as a quoted name in the service's sources."""
         sources = "".join(path.read_text() for path in SERVICE.rglob("*.c"))
         known = set(re.findall(r'"((?:holdfast|process)_[a-z_]+)[" {]', sources))
         for path in [DASHBOARD, *HERE.glob("rules/*.yml"), *HERE.glob("tests/*.yml")]:

@@ -1,5 +1,6 @@
-// One counter's lock, of the guard or of its row, is kept by somebody for long. The requests for
-// other counters, picked together with it, must not suffer for that.
+// A stuck lock delays only its own counter. The lock of one counter, in the guard or in the
+// database, is held for long, and requests for other counters are batched together with requests
+// for it. The other counters' requests must succeed soon.
 #include "fixture.h"
 #include "gate.h"
 
@@ -13,26 +14,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FREE 6           // counters that nobody keeps
-#define SOON_MS 3000     // for them; the kept one is waited for until DEADLINE_MS
-#define DEADLINE_MS 4500 // of each request; less than MariaDB leaves to an idle transaction
+#define FREE 6 // counters whose locks are free
+#define SOON_MS                                                                                    \
+    3000 // limit for the free counters; requests for the stuck one wait until DEADLINE_MS
+#define DEADLINE_MS 4500 // of each request; shorter than MariaDB tolerates an idle transaction
 
 static const char *const warm[] = {"W1", "W2"};
 
-static void fill(struct volley *volley, size_t i, const char *sku)
-{
-    struct operation *operation = volley_operation(volley, i);
-    operation->kind = OPERATION_DEDUCT;
-    text_format(operation->counter, sizeof operation->counter, "stock/%s", sku);
-}
-
-// As many sections as run at once are held where nothing is locked yet, so that what is submitted
-// meanwhile is picked together.
+// Holds as many sections as run at once, before they lock anything, so that requests submitted
+// meanwhile form one batch.
 static void hold_back(struct fixture *fixture, struct volley *volley, struct gate *gate)
 {
     volley_init(volley, ARRAY_LENGTH(warm));
     for (size_t i = 0; i < ARRAY_LENGTH(warm); i++) {
-        fill(volley, i, warm[i]);
+        volley_deduct(volley, i, warm[i]);
         volley_submit(volley, fixture->instances[0].engine, i);
         for (size_t arrived = 0; arrived <= i; clock_sleep_ns(NS_PER_MS / 4)) {
             pthread_mutex_lock(&gate->mutex);
@@ -42,7 +37,7 @@ static void hold_back(struct fixture *fixture, struct volley *volley, struct gat
     }
 }
 
-// The kept one among the others in the order of names, and in the middle of those that arrive.
+// The stuck counter is in the middle, both by name and by arrival.
 static void submit_mixed(struct fixture *fixture, struct volley *volley)
 {
     volley_init(volley, 2 * (FREE + 1));
@@ -50,12 +45,12 @@ static void submit_mixed(struct fixture *fixture, struct volley *volley)
     for (size_t i = 0; i < volley->n; i++) {
         char sku[8];
         text_format(sku, sizeof sku, "K%zu", (i + 4) % (FREE + 1));
-        fill(volley, i, sku);
+        volley_deduct(volley, i, sku);
         volley_submit(volley, fixture->instances[0].engine, i);
     }
 }
 
-static bool is_kept(const struct operation *operation)
+static bool is_stuck(const struct operation *operation)
 {
     return strcmp(operation->counter, "stock/K3") == 0;
 }
@@ -71,19 +66,19 @@ static void put_products(struct fixture *fixture)
         fixture_put_product(fixture, warm[i], 10);
 }
 
-static void assert_only_the_kept_one_fails(struct volley *volley, enum rc fault)
+static void assert_only_the_stuck_one_fails(struct volley *volley, enum rc fault)
 {
     ck_assert(volley_wait_for(volley, 2 * FREE, SOON_MS));
     for (size_t i = 0; i < volley->n; i++)
-        if (!is_kept(volley_operation(volley, i)))
+        if (!is_stuck(volley_operation(volley, i)))
             ck_assert_int_eq(volley_operation(volley, i)->outcome.rc, RC_OK);
     volley_wait(volley);
     for (size_t i = 0; i < volley->n; i++)
-        if (is_kept(volley_operation(volley, i)))
+        if (is_stuck(volley_operation(volley, i)))
             ck_assert_int_eq(volley_operation(volley, i)->outcome.rc, fault);
 }
 
-START_TEST(a_row_that_is_kept_does_not_hold_up_the_others)
+START_TEST(a_stuck_row_delays_only_its_own_counter)
 {
     struct gate gate;
     gate_init(&gate, PAUSE_BEFORE_LOAD, SIZE_MAX);
@@ -104,7 +99,7 @@ START_TEST(a_row_that_is_kept_does_not_hold_up_the_others)
     submit_mixed(&fixture, &mixed);
     gate_open(&gate);
     volley_wait(&first);
-    assert_only_the_kept_one_fails(&mixed, RC_CONTENTION);
+    assert_only_the_stuck_one_fails(&mixed, RC_CONTENTION);
     db_rollback(db);
     fixture_assert_reconciled(&fixture);
     volley_release(&mixed);
@@ -113,8 +108,8 @@ START_TEST(a_row_that_is_kept_does_not_hold_up_the_others)
 }
 END_TEST
 
-// The second instance stays inside, and its lease is renewed.
-START_TEST(a_lock_that_is_kept_does_not_hold_up_the_others)
+// The second instance holds the lock and keeps renewing its lease.
+START_TEST(a_stuck_lock_delays_only_its_own_counter)
 {
     const struct strategy *strategy = part_strategy(_i);
     if (strategy->scope != SCOPE_CLUSTER || strategy->rule != RULE_FENCED)
@@ -134,14 +129,14 @@ START_TEST(a_lock_that_is_kept_does_not_hold_up_the_others)
     put_products(&fixture);
     struct volley kept, first, mixed;
     volley_init(&kept, 1);
-    fill(&kept, 0, "K3");
+    volley_deduct(&kept, 0, "K3");
     volley_submit(&kept, fixture.instances[1].engine, 0);
     gate_wait_for_arrival(&keeper);
     hold_back(&fixture, &first, &gate);
     submit_mixed(&fixture, &mixed);
     gate_open(&gate);
     volley_wait(&first);
-    assert_only_the_kept_one_fails(&mixed, RC_LOCK_BUSY);
+    assert_only_the_stuck_one_fails(&mixed, RC_LOCK_BUSY);
     gate_open(&keeper);
     volley_wait(&kept);
     ck_assert_int_eq(volley_operation(&kept, 0)->outcome.rc, RC_OK);
@@ -156,10 +151,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("blocked");
-    TCase *cases = tcase_create("counters");
-    tcase_set_timeout(cases, 60);
-    tcase_add_loop_test(cases, a_row_that_is_kept_does_not_hold_up_the_others, 0, part_size());
-    tcase_add_loop_test(cases, a_lock_that_is_kept_does_not_hold_up_the_others, 0, part_size());
-    suite_add_tcase(suite, cases);
+    TCase *cases = suite_case(suite, "counters", 60);
+    tcase_add_loop_test(cases, a_stuck_row_delays_only_its_own_counter, 0, part_size());
+    tcase_add_loop_test(cases, a_stuck_lock_delays_only_its_own_counter, 0, part_size());
     return suite_run(suite);
 }

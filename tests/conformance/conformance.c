@@ -1,6 +1,6 @@
-// One suite for every strategy on every engine, combined and direct: the same questions to all, and
-// a strategy's declared scope chooses which apply. A case is strategy x engine x mode; each test
-// loops over all cases.
+// The conformance suite: the same tests for every strategy on every database engine, combined and
+// direct. A case is strategy x engine x mode, and each test loops over all cases. A strategy's
+// declared scope decides which tests apply to it.
 #include "fixture.h"
 #include "gate.h"
 
@@ -38,8 +38,8 @@ static struct scenario scenario_at(int i)
     };
 }
 
-// Opens instances for the i-th scenario; false to skip it. `none` guards nothing: it is the subject
-// of its own tests.
+// Opens instances for the i-th case. False if the strategy's scope is narrower than the test needs
+// (`none` protects nothing and has its own tests in races.c) or the case was skipped.
 static bool open_scenario(struct fixture *fixture, int i, enum guard_scope least, size_t instances)
 {
     struct scenario scenario = scenario_at(i);
@@ -94,7 +94,7 @@ static int compare_versions(const void *a, const void *b)
     return (one > two) - (one < two);
 }
 
-// The successes' versions are `first`, first + 1, ... without gap or double.
+// The versions of the successes are first, first + 1, ... without gaps or duplicates.
 static void assert_versions(const struct volley *volley, int64_t first)
 {
     int64_t *versions = calloc(volley->n, sizeof *versions);
@@ -109,8 +109,7 @@ static void assert_versions(const struct volley *volley, int64_t first)
     free(versions);
 }
 
-// ---- no overselling
-// -------------------------------------------------------------------------------
+// ---- no overselling -----------------------------------------------------------------------------
 
 static void sell_out(int i, enum guard_scope least, size_t instances, size_t buyers, int64_t units)
 {
@@ -124,13 +123,7 @@ static void sell_out(int i, enum guard_scope least, size_t instances, size_t buy
         fill(volley_operation(&volley, j), OPERATION_DEDUCT, "stock/HOT", (int)j);
         volley_submit(&volley, fixture.instances[j % instances].engine, j);
     }
-    volley_wait(&volley);
-    // Under contention a request may be told to come again; it does, with its own key.
-    for (size_t j = 0; j < buyers; j++) {
-        struct operation *operation = volley_operation(&volley, j);
-        while (rc_info(operation->outcome.rc)->status == 503)
-            submit_and_wait(fixture.instances[j % instances].engine, operation);
-    }
+    volley_settle(&volley, &fixture);
     ck_assert_uint_eq(volley_count(&volley, RC_OK), (size_t)units);
     ck_assert_uint_eq(volley_count(&volley, RC_OUT_OF_STOCK), buyers - (size_t)units);
     assert_versions(&volley, 2);
@@ -158,8 +151,7 @@ START_TEST(two_instances_never_oversell)
 }
 END_TEST
 
-// ---- idempotency
-// ----------------------------------------------------------------------------------
+// ---- idempotency --------------------------------------------------------------------------------
 
 START_TEST(one_key_one_effect)
 {
@@ -169,21 +161,19 @@ START_TEST(one_key_one_effect)
     struct engine *engine = fixture.instances[0].engine;
     fixture_put_product(&fixture, "A", 10);
     fixture_put_product(&fixture, "B", 10);
-    enum { TWINS = 24 };
+    enum { DUPLICATES = 24 };
     struct volley volley;
-    volley_init(&volley, TWINS);
-    for (size_t j = 0; j < TWINS; j++) {
+    volley_init(&volley, DUPLICATES);
+    for (size_t j = 0; j < DUPLICATES; j++) {
         struct operation *operation = volley_operation(&volley, j);
         *operation = deduct_of("A", 3);
         text_copy(operation->request_key, sizeof operation->request_key, "the-same-key");
         volley_submit(&volley, engine, j);
     }
-    volley_wait(&volley);
+    volley_settle(&volley, &fixture);
     size_t first_results = 0;
-    for (size_t j = 0; j < TWINS; j++) {
+    for (size_t j = 0; j < DUPLICATES; j++) {
         struct operation *operation = volley_operation(&volley, j);
-        while (rc_info(operation->outcome.rc)->status == 503)
-            submit_and_wait(engine, operation);
         ck_assert_int_eq(operation->outcome.rc, RC_OK);
         ck_assert_int_eq(operation->outcome.version, 2);
         ck_assert_int_eq(operation->outcome.remaining, 7);
@@ -199,7 +189,7 @@ START_TEST(one_key_one_effect)
     text_copy(elsewhere.request_key, sizeof elsewhere.request_key, "the-same-key");
     ck_assert_int_eq(submit_and_wait(engine, &elsewhere), RC_IDEMPOTENCY_MISMATCH);
 
-    // A replay is answered also when nothing is left.
+    // A replay is answered even when the product is sold out.
     struct operation rest = deduct_of("A", 7);
     ck_assert_int_eq(submit_and_wait(engine, &rest), RC_OK);
     struct operation again = deduct_of("A", 3);
@@ -223,8 +213,7 @@ START_TEST(one_key_one_effect)
 }
 END_TEST
 
-// ---- coupons and lotteries
-// ------------------------------------------------------------------------
+// ---- coupons and lotteries ----------------------------------------------------------------------
 
 static size_t instances_for(int i)
 {
@@ -238,12 +227,7 @@ static void run_users(struct fixture *fixture, struct volley *volley, enum opera
         fill(volley_operation(volley, j), kind, counter, (int)(j % users));
         volley_submit(volley, fixture->instances[j % fixture->n].engine, j);
     }
-    volley_wait(volley);
-    for (size_t j = 0; j < volley->n; j++) {
-        struct operation *operation = volley_operation(volley, j);
-        while (rc_info(operation->outcome.rc)->status == 503)
-            submit_and_wait(fixture->instances[j % fixture->n].engine, operation);
-    }
+    volley_settle(volley, fixture);
 }
 
 START_TEST(coupons_keep_total_and_limit)
@@ -268,7 +252,7 @@ START_TEST(coupons_keep_total_and_limit)
         }
     }
     assert_versions(&volley, 2);
-    // The same coupon again for the same key, also when all are gone.
+    // The same key gets the same coupon again, even when the campaign is exhausted.
     for (size_t j = 0; j < TRIES; j++) {
         struct operation *operation = volley_operation(&volley, j);
         if (operation->outcome.rc != RC_OK)
@@ -286,7 +270,7 @@ START_TEST(coupons_keep_total_and_limit)
 }
 END_TEST
 
-START_TEST(nobody_draws_twice)
+START_TEST(no_user_draws_twice)
 {
     struct fixture fixture;
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, instances_for(_i)))
@@ -312,17 +296,16 @@ START_TEST(nobody_draws_twice)
         ck_assert_str_eq(operation->outcome.prize, first.prize);
         ck_assert_int_eq(operation->outcome.version, first.version);
     }
-    ck_assert_uint_eq(won, GOLD); // nine draws in ten win until the gold is gone
+    ck_assert_uint_eq(won, GOLD); // nine draws in ten win while gold remains
     fixture_assert_reconciled(&fixture);
     volley_release(&volley);
     fixture_close(&fixture);
 }
 END_TEST
 
-// ---- failures
-// -------------------------------------------------------------------------------------
+// ---- failures -----------------------------------------------------------------------------------
 
-START_TEST(a_failing_request_does_not_take_its_batch_along)
+START_TEST(a_failing_request_does_not_fail_its_batch)
 {
     struct fixture fixture;
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
@@ -337,15 +320,12 @@ START_TEST(a_failing_request_does_not_take_its_batch_along)
         operation->quantity = j % 5 == 0 ? 5000 : 2;
         volley_submit(&volley, fixture.instances[0].engine, j);
     }
-    volley_wait(&volley);
+    volley_settle(&volley, &fixture);
     for (size_t j = 0; j < N; j++) {
         enum rc expected = j % 5 == 0 ? RC_OUT_OF_STOCK : j % 5 == 1 ? RC_NOT_FOUND : RC_OK;
-        struct operation *operation = volley_operation(&volley, j);
-        while (rc_info(operation->outcome.rc)->status == 503)
-            submit_and_wait(fixture.instances[0].engine, operation);
-        ck_assert_int_eq(operation->outcome.rc, expected);
+        ck_assert_int_eq(volley_operation(&volley, j)->outcome.rc, expected);
     }
-    // The guard was left on every path: the next one does not wait for a lease to end.
+    // The guard was released on every path: the next request does not wait for a lease to expire.
     int64_t from_ns = clock_now_ns();
     struct operation next = deduct_of("A", 1);
     ck_assert_int_eq(submit_and_wait(fixture.instances[0].engine, &next), RC_OK);
@@ -356,7 +336,7 @@ START_TEST(a_failing_request_does_not_take_its_batch_along)
 }
 END_TEST
 
-START_TEST(a_late_request_is_answered_without_running)
+START_TEST(an_expired_request_is_answered_without_running)
 {
     struct fixture fixture;
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
@@ -376,19 +356,16 @@ START_TEST(a_late_request_is_answered_without_running)
     ck_assert_int_eq(engine_submit(fixture.instances[0].engine, &shot->job), RC_OK);
     volley_wait(&volley);
     ck_assert_int_eq(shot->operation.outcome.rc, RC_OVERLOADED);
-    struct product stands;
-    ck_assert_int_eq(product_get(fixture.scratch.db, "A", &stands), RC_OK);
-    ck_assert_int_eq(stands.remaining, 9);
+    fixture_assert_stock(&fixture, "A", 9, 2);
     volley_release(&volley);
     fixture_close(&fixture);
 }
 END_TEST
 
-// ---- forced races
-// ---------------------------------------------------------------------------------
+// ---- forced races -------------------------------------------------------------------------------
 
-// The first instance stops between load and save; the second sells the last unit meanwhile, if it
-// can.
+// The first instance is held between load and save. Meanwhile the second sells the last unit, if it
+// can. `second` is the second instance's strategy; NULL: the same.
 static void sell_behind_a_paused_holder(struct scenario scenario, const struct strategy *second)
 {
     if (scenario.strategy->scope != SCOPE_CLUSTER)
@@ -404,7 +381,7 @@ static void sell_behind_a_paused_holder(struct scenario scenario, const struct s
                                       .lock_ttl_ms = second == NULL ? 300 : 0,
                                       .unrenewed =
                                           second == NULL && scenario.strategy->renew != NULL,
-                                      .belts_off = true, // the update rule must hold by itself
+                                      .belts_off = true, // the update rule alone must protect
                                       .hooks = {{gate_pause, &gate}}};
     if (!fixture_open(&fixture, &options))
         return;
@@ -416,16 +393,13 @@ static void sell_behind_a_paused_holder(struct scenario scenario, const struct s
     volley_submit(&volley, fixture.instances[0].engine, 0);
     gate_wait_for_arrival(&gate);
     volley_submit(&volley, fixture.instances[1].engine, 1);
-    // A lease runs out meanwhile and the second sells; a row lock or a live session keeps it
-    // waiting.
+    // A lease expires meanwhile and the second instance sells. A row lock or a live session makes
+    // it wait.
     volley_wait_for(&volley, 1, 900);
     gate_open(&gate);
     volley_wait(&volley);
     ck_assert_uint_eq(volley_count(&volley, RC_OK), 1);
-    struct product stands;
-    ck_assert_int_eq(product_get(fixture.scratch.db, "LAST", &stands), RC_OK);
-    ck_assert_int_eq(stands.remaining, 0);
-    ck_assert_int_eq(stands.version, 2);
+    fixture_assert_stock(&fixture, "LAST", 0, 2);
     fixture_assert_reconciled(&fixture);
     volley_release(&volley);
     fixture_close(&fixture);
@@ -437,9 +411,10 @@ START_TEST(a_paused_holder_cannot_sell_twice)
 }
 END_TEST
 
-// A lock that is still good, as its holder believes, and somebody who writes all the same: after a
-// lock server lost its data this is what a second holder looks like. The update rule must stop it.
-START_TEST(a_writer_who_ignores_the_lock_does_no_harm)
+// The holder's lock is valid as far as the holder knows, and another instance writes without it.
+// This is how a second holder looks after a lock server lost its data. The update rule must stop
+// it.
+START_TEST(a_writer_that_ignores_the_lock_does_no_harm)
 {
     sell_behind_a_paused_holder(scenario_at(_i), strategy_find("conditional"));
 }
@@ -492,10 +467,10 @@ START_TEST(a_commit_without_an_answer_is_looked_up)
 }
 END_TEST
 
-// The other half of an unknown outcome: COMMIT was carried out, and only its answer lost.
+// The other half of an unknown outcome: COMMIT was executed, and only its answer was lost.
 struct deafness {
     struct fixture *fixture;
-    struct gate gate; // passed by all; tells that the first COMMIT is about to be sent
+    struct gate gate; // never closed; signals that the first COMMIT is about to be sent
 };
 
 static void deafen(void *arg, enum pause_point point, enum endpoint endpoint)
@@ -538,27 +513,26 @@ START_TEST(a_commit_whose_answer_was_lost_counts_once)
         clock_sleep_ns(10 * NS_PER_MS);
         ck_assert_int_eq(product_get(fixture.scratch.db, "A", &stands), RC_OK);
     }
-    ck_assert_int_eq(stands.version, 2); // it happened, and nobody has been told
+    ck_assert_int_eq(stands.version, 2); // committed, and not yet answered
     ck_assert(!volley_wait_for(&volley, 1, 0));
-    proxy_freeze(fixture.proxy); // the rest of the answer does not come either
+    proxy_freeze(fixture.proxy); // the rest of the answer is lost too
     proxy_swallow_answers(fixture.proxy, false);
     proxy_cut(fixture.proxy);
     volley_wait(&volley);
     const struct outcome *outcome = &volley_operation(&volley, 0)->outcome;
     ck_assert_int_eq(outcome->rc, RC_OK);
-    ck_assert(outcome->replayed); // for it might have been a twin's
+    ck_assert(outcome->replayed); // because a duplicate may have written the row
     ck_assert_int_eq(outcome->version, 2);
     ck_assert_int_eq(outcome->remaining, 9);
-    ck_assert_int_eq(product_get(fixture.scratch.db, "A", &stands), RC_OK);
-    ck_assert_int_eq(stands.remaining, 9);
+    fixture_assert_stock(&fixture, "A", 9, 2);
     fixture_assert_reconciled(&fixture);
     volley_release(&volley);
     fixture_close(&fixture);
 }
 END_TEST
 
-// Somebody changes the row between load and save, every time.
-static void always_first(void *arg, enum pause_point point, enum endpoint endpoint)
+// Changes the row between every load and save.
+static void change_row(void *arg, enum pause_point point, enum endpoint endpoint)
 {
     (void)endpoint;
     struct fixture *fixture = arg;
@@ -575,7 +549,7 @@ START_TEST(retries_on_a_version_mismatch_are_bounded)
                                       .engine = _i == 0 ? DB_SQLITE : DB_MYSQL,
                                       .instances = 1,
                                       .max_batch = 256,
-                                      .hooks = {{always_first, &fixture}}};
+                                      .hooks = {{change_row, &fixture}}};
     if (!fixture_open(&fixture, &options))
         return;
     fixture_put_product(&fixture, "A", 10);
@@ -588,10 +562,9 @@ START_TEST(retries_on_a_version_mismatch_are_bounded)
 }
 END_TEST
 
-// ---- lanes
-// ----------------------------------------------------------------------------------------
+// ---- lanes --------------------------------------------------------------------------------------
 
-START_TEST(a_counter_is_decided_in_order_of_arrival)
+START_TEST(a_counters_requests_are_decided_in_order_of_arrival)
 {
     struct scenario scenario = scenario_at(_i);
     if (scenario.max_batch == 1 || scenario.strategy->scope < SCOPE_PROCESS)
@@ -622,7 +595,7 @@ START_TEST(a_counter_is_decided_in_order_of_arrival)
 }
 END_TEST
 
-START_TEST(drain_finishes_what_was_taken_and_takes_no_more)
+START_TEST(drain_finishes_accepted_requests_and_accepts_no_more)
 {
     struct fixture fixture;
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
@@ -652,26 +625,22 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("conformance");
-    TCase *every = tcase_create("every strategy");
-    tcase_set_timeout(every, 120);
+    TCase *every = suite_case(suite, "every strategy", 120);
     int n = part_size() * ENGINES * MODES;
     tcase_add_loop_test(every, one_instance_never_oversells, 0, n);
     tcase_add_loop_test(every, two_instances_never_oversell, 0, n);
     tcase_add_loop_test(every, one_key_one_effect, 0, n);
     tcase_add_loop_test(every, coupons_keep_total_and_limit, 0, n);
-    tcase_add_loop_test(every, nobody_draws_twice, 0, n);
-    tcase_add_loop_test(every, a_failing_request_does_not_take_its_batch_along, 0, n);
-    tcase_add_loop_test(every, a_late_request_is_answered_without_running, 0, n);
+    tcase_add_loop_test(every, no_user_draws_twice, 0, n);
+    tcase_add_loop_test(every, a_failing_request_does_not_fail_its_batch, 0, n);
+    tcase_add_loop_test(every, an_expired_request_is_answered_without_running, 0, n);
     tcase_add_loop_test(every, a_paused_holder_cannot_sell_twice, 0, n);
-    tcase_add_loop_test(every, a_writer_who_ignores_the_lock_does_no_harm, 0, n);
-    tcase_add_loop_test(every, a_counter_is_decided_in_order_of_arrival, 0, n);
-    tcase_add_loop_test(every, drain_finishes_what_was_taken_and_takes_no_more, 0, n);
-    suite_add_tcase(suite, every);
-    TCase *races = tcase_create("forced races");
-    tcase_set_timeout(races, 120);
+    tcase_add_loop_test(every, a_writer_that_ignores_the_lock_does_no_harm, 0, n);
+    tcase_add_loop_test(every, a_counters_requests_are_decided_in_order_of_arrival, 0, n);
+    tcase_add_loop_test(every, drain_finishes_accepted_requests_and_accepts_no_more, 0, n);
+    TCase *races = suite_case(suite, "forced races", 120);
     tcase_add_loop_test(races, a_commit_without_an_answer_is_looked_up, 0, n);
     tcase_add_loop_test(races, a_commit_whose_answer_was_lost_counts_once, 0, n);
     tcase_add_loop_test(races, retries_on_a_version_mismatch_are_bounded, 0, 2);
-    suite_add_tcase(suite, races);
     return suite_run(suite);
 }

@@ -1,4 +1,7 @@
-// Fixtures of the conformance suite.
+// Fixtures of the conformance suite. libcheck runs each test in a child process, which a failed
+// assertion, a signal or a timeout may end at any line. So the name of the open case stands in
+// memory that all those processes share. A case that was never closed has failed: the next test
+// to open a case, or the end of the program, prints its name.
 #include "fixture.h"
 
 #include "base/clock.h"
@@ -15,10 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define DEADLINE_NS (20 * NS_PER_S)
 
-// Asked before any test runs, so it cannot fail one.
+// Called before any test runs, where libcheck has no test to fail: an error ends the program.
 static void our_part(int *ret_part, int *ret_parts)
 {
     const char *text = getenv("HOLDFAST_TEST_PART");
@@ -46,7 +50,7 @@ const struct strategy *part_strategy(int i)
     return strategies[part - 1 + i * parts];
 }
 
-// The variable that names the strategy's lock server; NULL: it has none of its own.
+// The variable that names the strategy's lock server; NULL if it has no server of its own.
 static const char *lock_server(const struct strategy *strategy)
 {
     static const struct {
@@ -63,10 +67,38 @@ static const char *lock_server(const struct strategy *strategy)
     return NULL;
 }
 
-static bool servers_available(const struct strategy *strategy)
+#define CASE_MAX 128
+
+static char *open_case; // shared by all processes; empty if no case is open
+
+static void report_open_case(void)
 {
-    const char *variable = lock_server(strategy);
-    return variable == NULL || scratch_server(variable) != NULL;
+    if (open_case[0] != '\0')
+        fprintf(stderr, "FAILED %s\n", open_case);
+    open_case[0] = '\0';
+}
+
+__attribute__((constructor)) static void share_open_case(void)
+{
+    open_case = mmap(NULL, CASE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (open_case == MAP_FAILED || atexit(report_open_case) != 0)
+        abort();
+}
+
+static void name_case(const struct fixture_options *options)
+{
+    snprintf(open_case, CASE_MAX, "%s%s%s on %s, %s, %zu instance(s)", options->strategy->name,
+             options->second != NULL ? " against " : "",
+             options->second != NULL ? options->second->name : "",
+             options->engine == DB_SQLITE ? "SQLite" : "MySQL",
+             options->max_batch == 1 ? "direct" : "combined", options->instances);
+}
+
+static bool servers_available(const struct fixture_options *options)
+{
+    const char *variable = lock_server(options->strategy);
+    return scratch_available(options->engine) &&
+           (variable == NULL || scratch_server(variable) != NULL);
 }
 
 static const char *or_empty(const char *text)
@@ -74,7 +106,8 @@ static const char *or_empty(const char *text)
     return text != NULL ? text : "";
 }
 
-// The first instance's own lock server stands behind the proxy, if one was asked for.
+// The address of a lock server as an instance has it: for the first instance that of the proxy,
+// if there is one.
 static const char *lock_address(const struct fixture *fixture,
                                 const struct fixture_options *options, size_t i,
                                 const char *variable)
@@ -121,7 +154,7 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
                   "%s", error);
 }
 
-// etcd's address has a scheme before it, which the proxy's gets too.
+// The proxy's address gets the scheme that etcd's address begins with.
 static void start_lock_proxy(struct fixture *fixture, const char *variable)
 {
     const char *address = scratch_server(variable), *rest = strstr(address, "://");
@@ -133,9 +166,11 @@ static void start_lock_proxy(struct fixture *fixture, const char *variable)
 
 bool fixture_open(struct fixture *fixture, const struct fixture_options *options)
 {
-    if (!scratch_available(options->engine) || !servers_available(options->strategy)) {
-        printf("skipped: %s on %s needs a server that is not here\n", options->strategy->name,
-               options->engine == DB_SQLITE ? "SQLite" : "MySQL");
+    report_open_case();
+    name_case(options);
+    if (!servers_available(options)) {
+        fprintf(stderr, "SKIPPED %s: no server\n", open_case);
+        open_case[0] = '\0';
         return false;
     }
     *fixture = (struct fixture){.n = options->instances};
@@ -166,6 +201,7 @@ void fixture_close(struct fixture *fixture)
         proxy_stop(fixture->proxy);
     fixture_cut_lock(fixture);
     scratch_close(&fixture->scratch);
+    open_case[0] = '\0';
 }
 
 void fixture_cut_lock(struct fixture *fixture)
@@ -198,10 +234,19 @@ void fixture_put_product(struct fixture *fixture, const char *sku, int64_t quant
     ck_assert_int_eq(stands.version, 1);
 }
 
+void fixture_assert_stock(struct fixture *fixture, const char *sku, int64_t remaining,
+                          int64_t version)
+{
+    struct product row;
+    ck_assert_int_eq(product_get(fixture->scratch.db, sku, &row), RC_OK);
+    ck_assert_int_eq(row.remaining, remaining);
+    ck_assert_int_eq(row.version, version);
+}
+
 static void print_finding(void *arg, const struct finding *finding)
 {
     (void)arg;
-    printf("finding: %s: %s: %s\n", finding->check, finding->where, finding->what);
+    fprintf(stderr, "finding: %s: %s: %s\n", finding->check, finding->where, finding->what);
 }
 
 size_t fixture_findings(struct fixture *fixture)
@@ -262,6 +307,13 @@ struct operation *volley_operation(struct volley *volley, size_t i)
     return &volley->shots[i].operation;
 }
 
+void volley_deduct(struct volley *volley, size_t i, const char *sku)
+{
+    struct operation *operation = volley_operation(volley, i);
+    operation->kind = OPERATION_DEDUCT;
+    text_format(operation->counter, sizeof operation->counter, "stock/%s", sku);
+}
+
 void volley_submit(struct volley *volley, struct engine *engine, size_t i)
 {
     struct shot *shot = &volley->shots[i];
@@ -286,6 +338,16 @@ bool volley_wait_for(struct volley *volley, size_t n, int64_t timeout_ms)
 void volley_wait(struct volley *volley)
 {
     ck_assert(volley_wait_for(volley, volley->n_submitted, 60000));
+}
+
+void volley_settle(struct volley *volley, struct fixture *fixture)
+{
+    volley_wait(volley);
+    for (size_t i = 0; i < volley->n_submitted; i++) {
+        struct operation *operation = volley_operation(volley, i);
+        while (rc_info(operation->outcome.rc)->status == 503)
+            submit_and_wait(fixture->instances[i % fixture->n].engine, operation);
+    }
 }
 
 size_t volley_count(const struct volley *volley, enum rc rc)

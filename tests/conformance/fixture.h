@@ -1,5 +1,8 @@
-// What the conformance tests stand on: a database, one or more instances of the engine on it, and a
-// way to submit operations and wait for all of them.
+// Fixtures of the conformance suite: a database, one or more instances of the engine on it, and a
+// volley of operations to submit and wait for.
+//
+// The open case (strategies, database engine, mode) is printed if its test is skipped or fails: see
+// fixture.c. One fixture is open at a time.
 #pragma once
 
 #include "engine/engine.h"
@@ -11,9 +14,9 @@
 
 #define INSTANCES_MAX 3
 
-// The strategies that this run asks: all that are registered, or with HOLDFAST_TEST_PART=K/N the
-// K-th of N parts, which together are all of them. Parts run side by side: no two ask the same lock
-// server, where the locks have the same names in every test.
+// The strategies that this run tests: all registered ones or, with HOLDFAST_TEST_PART=K/N, the K-th
+// of N disjoint parts. Parts run in parallel. Lock names are the same in every test, so no two
+// parts may use the same lock server.
 int part_size(void);
 const struct strategy *part_strategy(int i);
 
@@ -26,35 +29,36 @@ struct instance {
 struct fixture {
     struct scratch scratch;
     struct proxy *proxy;      // NULL if none was asked for
-    struct proxy *lock_proxy; // the same
-    char lock_address[128];   // its address, as the setting has it
+    struct proxy *lock_proxy; // NULL if none was asked for
+    char lock_address[128];   // lock_proxy's address in the form of the setting
     size_t n;
     struct instance instances[INSTANCES_MAX];
 };
 
 struct fixture_options {
-    const struct strategy *strategy; // of all endpoints
-    const struct strategy *second;   // of the second instance; NULL: the same
+    const struct strategy *strategy; // for all endpoints
+    const struct strategy *second;   // for the second instance; NULL: the same
     enum db_engine engine;
     size_t instances, max_batch;
-    int64_t lock_ttl_ms;   // 0: a generous one
-    bool unrenewed;        // leases run out although their holders live
-    int64_t lock_wait_ms;  // 0: a generous one
-    int64_t first_wait_ms; // the first instance's own; 0: the same
-    bool belts_off;        // the database's unique keys and checks
+    int64_t lock_ttl_ms;   // 0: 10 s
+    bool unrenewed;        // leases expire although their owners are alive
+    int64_t lock_wait_ms;  // 0: 10 s
+    int64_t first_wait_ms; // for the first instance; 0: lock_wait_ms
+    bool belts_off;        // drops the database's unique keys and checks
     bool undemanding;      // saves demand nothing of the row, as with lab.demand=off
-    bool unfenced;         // as with lock.fence=off
+    bool unfenced;         // saves ignore the fence, as with lock.fence=off
     bool lock_proxied;     // the first instance reaches its lock server through fixture->lock_proxy
     bool through_proxy;    // MySQL: the first instance reaches its database through fixture->proxy
     struct engine_hooks hooks[INSTANCES_MAX];
 };
 
-// False if a server that the strategy or engine needs is not there (see scratch.h).
+// False, after printing SKIPPED and the case, if a test server that the case needs is not set; with
+// HOLDFAST_TEST_REQUIRE=1 that fails the test. Any other obstacle fails the test.
 bool fixture_open(struct fixture *fixture, const struct fixture_options *options);
 void fixture_close(struct fixture *fixture);
 
-// The first instance is cut off from its lock server, for good. Only with lock_proxied, and where
-// the lock has a server of its own.
+// Cuts the first instance off from its lock server for good. Does nothing without lock_proxied or
+// where the strategy has no lock server.
 void fixture_cut_lock(struct fixture *fixture);
 
 // The sum of an event over all strategies and endpoints in an instance's /metrics.
@@ -63,17 +67,21 @@ int64_t fixture_counted(struct fixture *fixture, size_t instance, const char *na
 // A new product with this many units, at version 1.
 void fixture_put_product(struct fixture *fixture, const char *sku, int64_t quantity);
 
-// No finding, or the test fails and prints them.
-void fixture_assert_reconciled(struct fixture *fixture);
-// How many findings there are.
+// Fails the test unless the product has this many units at this version.
+void fixture_assert_stock(struct fixture *fixture, const char *sku, int64_t remaining,
+                          int64_t version);
+
+// Reconciles the database and prints each finding. Returns how many there are.
 size_t fixture_findings(struct fixture *fixture);
+// Fails the test if there are findings.
+void fixture_assert_reconciled(struct fixture *fixture);
 
 // Many operations in flight at once. Submitted from one thread, finished by workers.
 struct volley {
     pthread_mutex_t mutex;
     pthread_cond_t done;
     size_t n, n_submitted, n_finished;
-    int64_t deadline_ns; // of each, from its submission; generous unless changed
+    int64_t deadline_ns; // of each operation, counted from its submission; 20 s unless changed
     struct shot *shots;
 };
 
@@ -85,12 +93,18 @@ struct shot {
 
 void volley_init(struct volley *volley, size_t n);
 void volley_release(struct volley *volley);
-// The i-th operation, zeroed but for a fresh request key and quantity 1, to be filled in.
+// The i-th operation, for the caller to fill in: zeroed except for a fresh request key and quantity
+// 1.
 struct operation *volley_operation(struct volley *volley, size_t i);
+// Makes the i-th operation a deduction of one unit of a product.
+void volley_deduct(struct volley *volley, size_t i, const char *sku);
 void volley_submit(struct volley *volley, struct engine *engine, size_t i);
-void volley_wait(struct volley *volley); // for all that were submitted
+void volley_wait(struct volley *volley); // for all submitted operations
+// volley_wait. Then retries, with its own key, each operation that was answered 503, until it gets
+// another answer; the i-th at instance i modulo the number of instances.
+void volley_settle(struct volley *volley, struct fixture *fixture);
 bool volley_wait_for(struct volley *volley, size_t n, int64_t timeout_ms); // until n are finished
 size_t volley_count(const struct volley *volley, enum rc rc);
 
-// One operation, submitted and waited for.
+// Submits one operation and waits for it. Gives it a request key if it has none.
 enum rc submit_and_wait(struct engine *engine, struct operation *operation);

@@ -1,4 +1,5 @@
-// Holds sections at a pause point until enough of them are there, or until the test lets them go.
+// A gate at a pause point: holds arriving workers until the expected number has arrived or the test
+// opens it.
 #pragma once
 
 #include "engine/engine.h"
@@ -11,14 +12,15 @@ struct gate {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     enum pause_point point;
-    size_t arrived, expected; // opens by itself when so many are there
+    size_t arrived,
+        expected; // opens by itself at the expected arrival; SIZE_MAX: only by gate_open
     bool open;
 };
 
 void gate_init(struct gate *gate, enum pause_point point, size_t expected);
 
-// For engine_hooks.pause; `arg` is the gate.
+// The function for engine_hooks.pause; `arg` is the gate.
 void gate_pause(void *arg, enum pause_point point, enum endpoint endpoint);
 
-void gate_wait_for_arrival(struct gate *gate); // of the first
-void gate_open(struct gate *gate);             // for good
+void gate_wait_for_arrival(struct gate *gate); // of the first worker
+void gate_open(struct gate *gate);             // permanently

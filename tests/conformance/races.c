@@ -1,7 +1,8 @@
-// One race, forced: two instances load the same row before either saves, and one unit is left. What
-// stops it, one thing at a time taken away: the demand of the update rule, the database's keys, and
-// the lock that somebody ignores. And that nothing stops it where nothing is left. Then who comes
-// behind somebody who lost the lock, and a retry whose row changed between load and save.
+// One race, forced: two instances load the same row before either saves, and one unit is left. The
+// tests remove one protection at a time: the demand of the update rule, the database's keys, and a
+// lock that a writer ignores. With every protection removed, the unit must be sold twice. Then: a
+// request that is decided after another one in its section lost the lock, and a retry whose row
+// changed between load and save.
 #include "fixture.h"
 #include "gate.h"
 
@@ -18,7 +19,7 @@
 #include <string.h>
 
 struct race {
-    const char *strategy, *second; // of the second instance; NULL: the same
+    const char *strategy, *second; // as in fixture_options
     bool belts_off, undemanding;
 };
 
@@ -27,7 +28,7 @@ struct result {
     int64_t remaining;
 };
 
-// False if a server is missing.
+// False if the case was skipped.
 static bool run_race(const struct race *race, enum db_engine engine, struct result *ret_result)
 {
     struct gate gate;
@@ -48,9 +49,7 @@ static bool run_race(const struct race *race, enum db_engine engine, struct resu
     struct volley volley;
     volley_init(&volley, 2);
     for (size_t i = 0; i < 2; i++) {
-        struct operation *operation = volley_operation(&volley, i);
-        operation->kind = OPERATION_DEDUCT;
-        text_copy(operation->counter, sizeof operation->counter, "stock/LAST");
+        volley_deduct(&volley, i, "LAST");
         volley_submit(&volley, fixture.instances[i].engine, i);
     }
     volley_wait(&volley);
@@ -64,7 +63,7 @@ static bool run_race(const struct race *race, enum db_engine engine, struct resu
     return true;
 }
 
-// The i-th of the races, on the engine that the loop is at.
+// Runs race i / 2, on SQLite for an even i and on MySQL for an odd one.
 static void assert_sold(const struct race *races, int i, size_t sold)
 {
     const struct race *race = &races[i / 2];
@@ -72,7 +71,7 @@ static void assert_sold(const struct race *races, int i, size_t sold)
     if (!run_race(race, i % 2 == 0 ? DB_SQLITE : DB_MYSQL, &result))
         return;
     ck_assert_msg(result.sold == sold, "%s sold %zu", race->strategy, result.sold);
-    // Two sold of one, and yet the row looks right: only reconciliation sees it.
+    // When one unit is sold twice the row still looks right: only reconciliation sees it.
     ck_assert_int_eq(result.remaining, 0);
     ck_assert_msg(sold == 1 ? result.findings == 0 : result.findings > 0, "%s: %zu findings",
                   race->strategy, result.findings);
@@ -89,7 +88,7 @@ START_TEST(the_demand_stops_it)
 }
 END_TEST
 
-// With the demand taken off every rule is as good as none.
+// Without its demand every rule is as weak as `none`.
 static const struct race stopped_by_nothing[] = {
     {.strategy = "none", .belts_off = true},
     {.strategy = "optimistic", .belts_off = true, .undemanding = true},
@@ -110,31 +109,31 @@ static const struct race stopped_by_the_keys[] = {
     {.strategy = "row-lock", .undemanding = true},
 };
 
-START_TEST(the_ledger_key_stops_it_still)
+START_TEST(the_ledger_key_still_stops_it)
 {
     assert_sold(stopped_by_the_keys, _i, 1);
 }
 END_TEST
 
-// A good lock, and somebody who writes all the same: the lock alone is no help. That the demand is
-// one, see a_writer_who_ignores_the_lock_does_no_harm.
+// A valid lock, and a writer that ignores it: the lock alone does not help. The demand does: see
+// a_writer_that_ignores_the_lock_does_no_harm.
 static const struct race ignored[] = {
     {.strategy = "lock-table", .second = "none", .belts_off = true, .undemanding = true},
     {.strategy = "redis-lock", .second = "none", .belts_off = true, .undemanding = true},
     {.strategy = "zookeeper-lock", .second = "none", .belts_off = true, .undemanding = true},
 };
 
-START_TEST(a_lock_alone_does_not_stop_who_ignores_it)
+START_TEST(a_lock_alone_does_not_stop_a_writer_that_ignores_it)
 {
     assert_sold(ignored, _i, 2);
 }
 END_TEST
 
-// ---- a twin of who lost the lock ----------------------------------------------------------------
+// ---- a duplicate of a request that lost the lock ------------------------------------------------
 
 #define TTL_MS 1000
 
-// The first instance: its second section, with a request and its twin, is held when it has decided.
+// The first instance. Its second section, with a request and its duplicate, is held after deciding.
 struct loser {
     struct gate opener, holder;
     atomic_int n_saves;
@@ -150,21 +149,14 @@ static void pause_loser(void *arg, enum pause_point point, enum endpoint endpoin
         gate_pause(n == 0 ? &loser->opener : &loser->holder, point, endpoint);
 }
 
-static void fill(struct volley *volley, size_t i)
-{
-    struct operation *operation = volley_operation(volley, i);
-    operation->kind = OPERATION_DEDUCT;
-    text_copy(operation->counter, sizeof operation->counter, "stock/A");
-}
+enum { OPENER, REQUEST, DUPLICATE, OTHER, N };
 
-enum { OPENER, REQUEST, TWIN, OTHER, N };
-
-// Twins go one after the other. The first loses the lock and cannot have it again: then the second
-// has no lock either, and must not go on as if it had.
-START_TEST(who_comes_after_a_loser_is_outside_too)
+// Duplicates are decided one after the other. The first loses the lock and cannot reacquire it. The
+// second then has no lock either and must not be saved as if it had.
+START_TEST(a_request_decided_after_a_lost_lock_has_no_lock)
 {
-    static const char *const names[] = {"lock-table",
-                                        "redis-lock"}; // whose leases can be lost alone
+    // The strategies whose leases can be lost one at a time.
+    static const char *const names[] = {"lock-table", "redis-lock"};
     struct loser loser = {0};
     struct gate winner;
     gate_init(&loser.opener, PAUSE_BEFORE_SAVE, SIZE_MAX);
@@ -185,25 +177,26 @@ START_TEST(who_comes_after_a_loser_is_outside_too)
     struct volley volley;
     volley_init(&volley, N);
     for (size_t i = 0; i < N; i++)
-        fill(&volley, i);
+        volley_deduct(&volley, i, "A");
     struct engine *first = fixture.instances[0].engine;
-    text_copy(volley_operation(&volley, TWIN)->request_key, REQUEST_KEY_MAX + 1,
+    text_copy(volley_operation(&volley, DUPLICATE)->request_key, REQUEST_KEY_MAX + 1,
               volley_operation(&volley, REQUEST)->request_key);
     volley_submit(&volley, first, OPENER);
     gate_wait_for_arrival(&loser.opener);
     volley_submit(&volley, first, REQUEST);
-    volley_submit(&volley, first, TWIN);
+    volley_submit(&volley, first, DUPLICATE);
     gate_open(&loser.opener);
     gate_wait_for_arrival(&loser.holder);
     clock_sleep_ns(TTL_MS * NS_PER_MS);
     volley_submit(&volley, fixture.instances[1].engine, OTHER);
     gate_wait_for_arrival(&winner);
     gate_open(&loser.holder);
-    ck_assert(volley_wait_for(&volley, N, 15000)); // the winner's was answered before it leaves
+    ck_assert(volley_wait_for(
+        &volley, N, 15000)); // the winner's request is answered before the lock is released
     gate_open(&winner);
     ck_assert_int_eq(volley_operation(&volley, OTHER)->outcome.rc, RC_OK);
     ck_assert_int_eq(volley_operation(&volley, REQUEST)->outcome.rc, RC_LOCK_LOST);
-    ck_assert_int_eq(volley_operation(&volley, TWIN)->outcome.rc, RC_LOCK_BUSY);
+    ck_assert_int_eq(volley_operation(&volley, DUPLICATE)->outcome.rc, RC_LOCK_BUSY);
     ck_assert_int_eq(fixture_counted(&fixture, 0, "holdfast_guard_acquired_total"), 2);
     fixture_assert_reconciled(&fixture);
     volley_release(&volley);
@@ -215,13 +208,13 @@ END_TEST
 
 enum { KNOCKED_BACK, RESTOCK, RETRIED, N_SHIFTED };
 
-// The first instance: its first section, the opener's, is held until the next one has three
-// requests. When that one has been decided from 5 units, in order: 6 are too many, 1 comes in, and
-// 6 are there. Then the second instance makes it 7.
+// The first instance. Its first section, the opener's, is held until three requests are queued for
+// the next. From 5 units they are decided in order: a deduction of 6 is refused, 1 is restocked,
+// and a deduction of 6 succeeds. Then the second instance restocks 2, which makes it 7.
 struct shift {
     struct gate opener;
     struct engine *other;
-    struct operation *knocked_back; // looked at by the worker that decides it, and nobody else
+    struct operation *knocked_back; // read only by the worker that decides it
     bool shifted;
 };
 
@@ -230,7 +223,7 @@ static void add_two(struct shift *shift)
     struct volley volley;
     volley_init(&volley, 1);
     struct operation *operation = volley_operation(&volley, 0);
-    fill(&volley, 0);
+    volley_deduct(&volley, 0, "A");
     operation->kind = OPERATION_RESTOCK;
     operation->quantity = 2;
     volley_submit(&volley, shift->other, 0);
@@ -254,16 +247,16 @@ static void pause_shift(void *arg, enum pause_point point, enum endpoint endpoin
 static void submit_shifted(struct volley *volley, size_t i, struct engine *engine,
                            enum operation_kind kind, int64_t quantity)
 {
-    fill(volley, i);
+    volley_deduct(volley, i, "A");
     struct operation *operation = volley_operation(volley, i);
     operation->kind = kind;
     operation->quantity = quantity;
     volley_submit(volley, engine, i);
 }
 
-// From 7 units it is the first 6 that are there and the second that are too many. That is as many
-// changes, and the same sum, so the save could stand; but the second are somebody's retry, which
-// must be answered as it was the first time.
+// From 7 units the first deduction of 6 succeeds and the second is refused. The number of changes
+// and their sum are the same, so the save could stand. But the second deduction is a retry, which
+// must get the answer of its first try.
 START_TEST(a_retry_is_not_refused_behind_the_save)
 {
     struct shift shift = {0};
@@ -311,24 +304,18 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("races");
-    TCase *races = tcase_create("load, load, save, save");
-    tcase_set_timeout(races, 120);
+    TCase *races = suite_case(suite, "load, load, save, save", 120);
     tcase_add_loop_test(races, the_demand_stops_it, 0,
                         2 * (int)ARRAY_LENGTH(stopped_by_the_demand));
     tcase_add_loop_test(races, without_a_demand_the_last_unit_is_sold_twice, 0,
                         2 * (int)ARRAY_LENGTH(stopped_by_nothing));
-    tcase_add_loop_test(races, the_ledger_key_stops_it_still, 0,
+    tcase_add_loop_test(races, the_ledger_key_still_stops_it, 0,
                         2 * (int)ARRAY_LENGTH(stopped_by_the_keys));
-    tcase_add_loop_test(races, a_lock_alone_does_not_stop_who_ignores_it, 0,
+    tcase_add_loop_test(races, a_lock_alone_does_not_stop_a_writer_that_ignores_it, 0,
                         2 * (int)ARRAY_LENGTH(ignored));
-    suite_add_tcase(suite, races);
-    TCase *twins = tcase_create("a twin of who lost the lock");
-    tcase_set_timeout(twins, 60);
-    tcase_add_loop_test(twins, who_comes_after_a_loser_is_outside_too, 0, 2);
-    suite_add_tcase(suite, twins);
-    TCase *shifts = tcase_create("decided again");
-    tcase_set_timeout(shifts, 60);
+    TCase *duplicates = suite_case(suite, "a duplicate of a request that lost the lock", 60);
+    tcase_add_loop_test(duplicates, a_request_decided_after_a_lost_lock_has_no_lock, 0, 2);
+    TCase *shifts = suite_case(suite, "decided again", 60);
     tcase_add_loop_test(shifts, a_retry_is_not_refused_behind_the_save, 0, 2);
-    suite_add_tcase(suite, shifts);
     return suite_run(suite);
 }

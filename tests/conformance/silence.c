@@ -1,12 +1,10 @@
-// A database that stands and says nothing: everybody is answered at the deadline, those whom a
-// worker has in hand and those who wait for one, and told the truth about what became of it. A
-// proxy makes the silence, so nothing is lost but what is in flight.
+// A hung database: the connection stays open, but no answer comes. Every request must be answered
+// at its deadline, whether a worker runs it or it is queued, and the answer must be true: `unknown`
+// only after COMMIT was sent. A proxy swallows the requests, so only what is in flight is lost.
 #include "fixture.h"
 #include "proxy.h"
 
 #include "base/clock.h"
-#include "base/text.h"
-#include "store/tables/product.h"
 
 #include "guard/strategy/registry.h"
 #include "suite.h"
@@ -20,7 +18,7 @@
 #define DEADLINE_MS 2000
 #define SLACK_MS 1200
 
-// Silent from the first time that a section comes to this point.
+// Once armed, the database hangs when a section next reaches this point.
 struct silence {
     struct fixture fixture;
     enum pause_point point;
@@ -53,40 +51,36 @@ static bool open_silence(struct silence *silence, enum pause_point point, const 
     return true;
 }
 
-static void fill(struct operation *operation)
-{
-    operation->kind = OPERATION_DEDUCT;
-    text_copy(operation->counter, sizeof operation->counter, "stock/A");
-}
-
-// All of them at once, into the silence; all answered in time.
+// Submits n requests to the hung database. All must be answered in time.
 static void fire(struct silence *silence, struct volley *volley, size_t n)
 {
     volley_init(volley, n);
     volley->deadline_ns = DEADLINE_MS * NS_PER_MS;
     for (size_t i = 0; i < n; i++) {
-        fill(volley_operation(volley, i));
+        volley_deduct(volley, i, "A");
         volley_submit(volley, silence->fixture.instances[0].engine, i);
     }
     ck_assert_msg(volley_wait_for(volley, n, DEADLINE_MS + SLACK_MS), "%zu of %zu were answered",
                   volley->n_finished, n);
 }
 
-static void speak_again(struct silence *silence)
+static struct operation one_unit(void)
+{
+    return (struct operation){.kind = OPERATION_DEDUCT, .quantity = 1, .counter = "stock/A"};
+}
+
+static void end_silence(struct silence *silence)
 {
     struct fixture *fixture = &silence->fixture;
     proxy_swallow_requests(fixture->proxy, false);
     proxy_cut(fixture->proxy);
-    struct operation operation = {.quantity = 1};
-    fill(&operation);
+    struct operation operation = one_unit();
     ck_assert_int_eq(submit_and_wait(fixture->instances[0].engine, &operation), RC_OK);
 }
 
 static void close_silence(struct silence *silence, size_t sold)
 {
-    struct product stands;
-    ck_assert_int_eq(product_get(silence->fixture.scratch.db, "A", &stands), RC_OK);
-    ck_assert_int_eq(stands.remaining, 100 - (int64_t)sold);
+    fixture_assert_stock(&silence->fixture, "A", 100 - (int64_t)sold, 1 + (int64_t)sold);
     fixture_assert_reconciled(&silence->fixture);
     fixture_close(&silence->fixture);
 }
@@ -106,8 +100,7 @@ START_TEST(before_commit_nothing_happened)
     struct silence silence;
     if (!open_run(&silence, PAUSE_BEFORE_LOAD, _i))
         return;
-    struct operation first = {.quantity = 1};
-    fill(&first);
+    struct operation first = one_unit();
     ck_assert_int_eq(submit_and_wait(silence.fixture.instances[0].engine, &first), RC_OK);
     atomic_store(&silence.armed, true);
     struct volley volley;
@@ -115,15 +108,15 @@ START_TEST(before_commit_nothing_happened)
     size_t unavailable = volley_count(&volley, RC_BACKEND_UNAVAILABLE);
     ck_assert_uint_ge(unavailable, 1);
     ck_assert_uint_eq(unavailable + volley_count(&volley, RC_OVERLOADED), CLIENTS);
-    speak_again(&silence);
+    end_silence(&silence);
     volley_release(&volley);
     close_silence(&silence, 2);
 }
 END_TEST
 
-// Every worker is kept by somebody with time to spare: who waits behind them is answered all the
-// same.
-START_TEST(who_waits_for_a_stuck_worker_is_answered)
+// Every worker is blocked by a request with a late deadline. Requests queued behind them must be
+// answered at their own, earlier deadlines.
+START_TEST(requests_queued_behind_stuck_workers_are_answered)
 {
     struct silence silence;
     if (!open_run(&silence, PAUSE_BEFORE_LOAD, _i))
@@ -133,24 +126,24 @@ START_TEST(who_waits_for_a_stuck_worker_is_answered)
     volley_init(&patient, WORKERS);
     patient.deadline_ns = 3 * DEADLINE_MS * NS_PER_MS;
     for (size_t i = 0; i < WORKERS; i++) {
-        fill(volley_operation(&patient, i));
+        volley_deduct(&patient, i, "A");
         volley_submit(&patient, silence.fixture.instances[0].engine, i);
     }
-    while (atomic_load(&silence.armed)) // until the first is in a worker's hands
+    while (atomic_load(&silence.armed)) // until a worker runs the first
         clock_sleep_ns(NS_PER_MS);
     fire(&silence, &hasty, CLIENTS);
     ck_assert_uint_eq(volley_count(&hasty, RC_OVERLOADED), CLIENTS);
     ck_assert(!volley_wait_for(&patient, 1, 0));
     volley_wait(&patient);
     ck_assert_uint_eq(volley_count(&patient, RC_OK), 0);
-    speak_again(&silence);
+    end_silence(&silence);
     volley_release(&patient);
     volley_release(&hasty);
     close_silence(&silence, 1);
 }
 END_TEST
 
-START_TEST(in_commit_nobody_knows)
+START_TEST(in_commit_the_outcome_is_unknown)
 {
     struct silence silence;
     if (!open_run(&silence, PAUSE_BEFORE_COMMIT, _i))
@@ -159,7 +152,7 @@ START_TEST(in_commit_nobody_knows)
     struct volley volley;
     fire(&silence, &volley, 1);
     ck_assert_int_eq(volley_operation(&volley, 0)->outcome.rc, RC_OUTCOME_UNKNOWN);
-    speak_again(&silence); // COMMIT itself was swallowed
+    end_silence(&silence); // COMMIT itself was swallowed
     volley_release(&volley);
     close_silence(&silence, 1);
 }
@@ -168,12 +161,10 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("a silent database");
-    TCase *silent = tcase_create("silent");
-    tcase_set_timeout(silent, 30);
+    TCase *silent = suite_case(suite, "silent", 30);
     tcase_add_loop_test(silent, before_commit_nothing_happened, 0, RUNS);
-    tcase_add_loop_test(silent, who_waits_for_a_stuck_worker_is_answered, 0,
+    tcase_add_loop_test(silent, requests_queued_behind_stuck_workers_are_answered, 0,
                         (int)ARRAY_LENGTH(batches));
-    tcase_add_loop_test(silent, in_commit_nobody_knows, 0, RUNS);
-    suite_add_tcase(suite, silent);
+    tcase_add_loop_test(silent, in_commit_the_outcome_is_unknown, 0, RUNS);
     return suite_run(suite);
 }

@@ -1,9 +1,9 @@
-// A COMMIT whose connection is lost: was it carried out, or will it be? Until its transaction has
-// ended nobody may be told that nothing happened, nor be refused. And once it has, what the ledger
-// says is the answer, also where somebody else has written it.
+// A COMMIT whose connection is lost: it may have been executed, or may still be. Until its
+// transaction has ended, no caller may be told that nothing happened, and no caller may be refused.
+// Once it has ended, the ledger has the answer, even if another instance wrote the row.
 //
-// The second transaction of the first instance is the one that suffers: the first holds the lane
-// until all operations that are to share the second are there.
+// The second transaction of the first instance is the victim. The first transaction holds the lane
+// until all operations that shall share the second are queued.
 #include "fixture.h"
 #include "gate.h"
 #include "proxy.h"
@@ -30,12 +30,12 @@ static const char *const names[] = {"conditional", "optimistic", "row-lock"};
 struct moment {
     struct fixture fixture;
     struct volley opener, volley;
-    struct gate together; // holds the opener when it has committed
+    struct gate together; // holds the opener after its COMMIT
     atomic_int n_commits;
-    void (*strike)(struct moment *moment); // when the second COMMIT is about to be sent
-    struct db *backup;                     // whose table lock keeps a COMMIT in the server
-    struct operation *twins;               // sent to the second instance
-    size_t n_twins;
+    void (*strike)(struct moment *moment); // called before the second COMMIT is sent
+    struct db *backup;                     // its table lock delays a COMMIT in the server
+    struct operation *duplicates;          // sent to the second instance
+    size_t n_duplicates;
 };
 
 static void pause_moment(void *arg, enum pause_point point, enum endpoint endpoint)
@@ -97,7 +97,7 @@ static int64_t resolved(struct moment *moment)
     return fixture_counted(&moment->fixture, 0, "holdfast_unknown_commits_resolved_total");
 }
 
-// ---- still in somebody's hands ------------------------------------------------------------------
+// ---- COMMIT in flight ---------------------------------------------------------------------------
 
 static void exec(struct db *db, const char *sql)
 {
@@ -111,7 +111,7 @@ static enum rc take_number(void *arg, const struct db_row *row)
     return RC_OK;
 }
 
-// Until the server is at such a statement.
+// Waits until the server executes a statement that matches the pattern.
 static void await_statement(struct moment *moment, const char *pattern)
 {
     struct scratch *scratch = &moment->fixture.scratch;
@@ -125,7 +125,7 @@ static void await_statement(struct moment *moment, const char *pattern)
                                   params, ARRAY_LENGTH(params), take_number, &n),
                          RC_OK);
     }
-    ck_assert_msg(n > 0, "nobody asks %s", pattern);
+    ck_assert_msg(n > 0, "no connection executes %s", pattern);
 }
 
 static void await_version(struct moment *moment, int64_t version)
@@ -138,53 +138,55 @@ static void await_version(struct moment *moment, int64_t version)
     ck_assert_int_eq(stands.version, version);
 }
 
-static void keep_in_the_network(struct moment *moment)
+static void hold_in_the_network(struct moment *moment)
 {
     proxy_freeze(moment->fixture.proxy);
 }
 
-static void let_the_network_go(struct moment *moment)
+static void release_the_network(struct moment *moment)
 {
     proxy_thaw(moment->fixture.proxy);
 }
 
-// The ledger's rows go in front of COMMIT, in one packet.
-static void keep_in_the_server(struct moment *moment)
+// The ledger's INSERT precedes COMMIT in the same packet.
+static void hold_in_the_server(struct moment *moment)
 {
     exec(moment->backup, "LOCK TABLES ledger READ");
 }
 
-static void let_the_server_go(struct moment *moment)
+static void release_the_server(struct moment *moment)
 {
     exec(moment->backup, "UNLOCK TABLES");
 }
 
-// The server must not see that its client gives up: it might end the wait for that.
+// Freezes the connection instead of closing it: a server that sees its client leave might end the
+// statement's wait.
 static void lose_the_client(struct moment *moment)
 {
     await_statement(moment, "INSERT INTO ledger%");
     proxy_freeze(moment->fixture.proxy);
 }
 
-struct hands {
-    void (*keep)(struct moment *moment), (*wait)(struct moment *moment), (*let_go)(struct moment *);
+struct delay {
+    void (*hold)(struct moment *moment), (*wait)(struct moment *moment),
+        (*release)(struct moment *);
 };
 
-static const struct hands hands[] = {
-    {keep_in_the_network, NULL, let_the_network_go},
-    {keep_in_the_server, lose_the_client, let_the_server_go},
+static const struct delay delays[] = {
+    {hold_in_the_network, NULL, release_the_network},
+    {hold_in_the_server, lose_the_client, release_the_server},
 };
 
 enum { RESTOCKED, BOUGHT, REFUSED, N };
 
-// Nothing is there; a restock and who buys it share a transaction with somebody who wants more, and
-// its COMMIT is kept back. The restock's time is up first: alone, the buyer would be refused, and
-// nothing that a refusal reads is locked.
-START_TEST(a_commit_that_may_still_happen_is_never_denied)
+// The product is sold out. A restock, a deduction of that unit and a deduction of more share a
+// transaction, and its COMMIT is delayed. The restock's deadline passes first. Run again without
+// it, the deduction would be refused, and nothing that a refusal reads is locked.
+START_TEST(a_commit_in_flight_is_never_denied)
 {
-    const struct hands *in = &hands[(size_t)_i % ARRAY_LENGTH(hands)];
+    const struct delay *delay = &delays[(size_t)_i % ARRAY_LENGTH(delays)];
     struct moment moment;
-    if (!open_moment(&moment, names[(size_t)_i / ARRAY_LENGTH(hands)], in->keep))
+    if (!open_moment(&moment, names[(size_t)_i / ARRAY_LENGTH(delays)], delay->hold))
         return;
     struct fixture *fixture = &moment.fixture;
     ck_assert_int_eq(db_new(fixture->scratch.store, &moment.backup), RC_OK);
@@ -197,16 +199,16 @@ START_TEST(a_commit_that_may_still_happen_is_never_denied)
     for (size_t i = 0; i < N; i++)
         submit(&moment, i, i == RESTOCKED ? SHORT_NS : LONG_NS);
     gate_open(&moment.together);
-    if (in->wait != NULL)
-        in->wait(&moment);
+    if (delay->wait != NULL)
+        delay->wait(&moment);
     volley_wait(&moment.volley);
-    in->let_go(&moment);
+    delay->release(&moment);
     for (size_t i = 0; i < N; i++)
         ck_assert_msg(volley_operation(&moment.volley, i)->outcome.rc == RC_OUTCOME_UNKNOWN,
-                      "%zu was told %s", i,
+                      "operation %zu was answered %s", i,
                       rc_info(volley_operation(&moment.volley, i)->outcome.rc)->slug);
     ck_assert_int_eq(resolved(&moment), 0);
-    await_version(&moment, 4); // it has happened
+    await_version(&moment, 4); // the COMMIT was executed
     for (size_t i = 0; i < N; i++) {
         struct operation again = *volley_operation(&moment.volley, i);
         enum rc rc = submit_and_wait(fixture->instances[1].engine, &again);
@@ -219,11 +221,11 @@ START_TEST(a_commit_that_may_still_happen_is_never_denied)
 }
 END_TEST
 
-// It waits in the server, its client is gone; then it happens while it is being looked up.
-START_TEST(a_commit_that_waits_in_the_server_is_waited_for)
+// COMMIT waits in the server and its connection is lost. It is executed during the lookup.
+START_TEST(the_lookup_waits_for_a_commit_in_the_server)
 {
     struct moment moment;
-    if (!open_moment(&moment, names[_i], keep_in_the_server))
+    if (!open_moment(&moment, names[_i], hold_in_the_server))
         return;
     struct fixture *fixture = &moment.fixture;
     ck_assert_int_eq(db_new(fixture->scratch.store, &moment.backup), RC_OK);
@@ -234,8 +236,8 @@ START_TEST(a_commit_that_waits_in_the_server_is_waited_for)
     submit(&moment, 0, SHORT_NS + NS_PER_S);
     gate_open(&moment.together);
     lose_the_client(&moment);
-    await_statement(&moment, "%FOR UPDATE"); // who asks what became of it
-    let_the_server_go(&moment);
+    await_statement(&moment, "%FOR UPDATE"); // the lookup
+    release_the_server(&moment);
     volley_wait(&moment.volley);
     const struct outcome *outcome = &volley_operation(&moment.volley, 0)->outcome;
     ck_assert_int_eq(outcome->rc, RC_OK);
@@ -247,21 +249,21 @@ START_TEST(a_commit_that_waits_in_the_server_is_waited_for)
 }
 END_TEST
 
-// ---- twins --------------------------------------------------------------------------------------
+// ---- duplicates ---------------------------------------------------------------------------------
 
-// The transaction goes down with its connection, COMMIT unsent, and the second instance does some
-// of the same requests before anybody looks.
-static void send_twins(struct moment *moment)
+// Breaks the connection before COMMIT is sent, so the transaction is rolled back. Before the first
+// instance looks, the second executes some of the same requests.
+static void send_duplicates(struct moment *moment)
 {
     proxy_cut(moment->fixture.proxy);
-    for (size_t i = 0; i < moment->n_twins; i++) {
+    for (size_t i = 0; i < moment->n_duplicates; i++) {
         struct engine *engine = moment->fixture.instances[1].engine;
-        ck_assert_int_eq(submit_and_wait(engine, &moment->twins[i]), RC_OK);
-        ck_assert(!moment->twins[i].outcome.replayed);
+        ck_assert_int_eq(submit_and_wait(engine, &moment->duplicates[i]), RC_OK);
+        ck_assert(!moment->duplicates[i].outcome.replayed);
     }
 }
 
-// What the client was told is what the ledger says of its key.
+// The client's answer is what the ledger has for its key.
 static void assert_in_the_ledger(struct moment *moment, const struct operation *operation)
 {
     struct ledger_row row;
@@ -273,26 +275,27 @@ static void assert_in_the_ledger(struct moment *moment, const struct operation *
     ck_assert_int_eq(row.delta, -operation->quantity);
 }
 
-// Of two operations in the transaction, somebody else does the second alone, or both: in the other
-// order, or in the same, with the same rows to show for it. Only one is told that it was first.
+// Of the transaction's two operations the second instance executes the second alone, both in
+// reverse order, or both in the same order, which leaves equal rows. For each operation, only one
+// instance may answer that it was the first.
 static const size_t orders[][2] = {{1, 1}, {1, 0}, {0, 1}};
 
-START_TEST(a_twins_success_is_not_the_transactions)
+START_TEST(a_duplicates_success_is_not_the_transactions)
 {
     struct moment moment;
     const size_t *order = orders[(size_t)_i % ARRAY_LENGTH(orders)];
-    if (!open_moment(&moment, names[(size_t)_i / ARRAY_LENGTH(orders)], send_twins))
+    if (!open_moment(&moment, names[(size_t)_i / ARRAY_LENGTH(orders)], send_duplicates))
         return;
     fixture_put_product(&moment.fixture, "A", 10);
     submit_opener(&moment, OPERATION_DEDUCT, "stock/A");
     volley_init(&moment.volley, 2);
-    struct operation twins[2];
+    struct operation duplicates[2];
     for (size_t i = 0; i < 2; i++)
         fill(volley_operation(&moment.volley, i), OPERATION_DEDUCT, "stock/A", 1 + (int64_t)i);
     for (size_t i = 0; i < 2; i++)
-        twins[i] = *volley_operation(&moment.volley, order[i]);
-    moment.twins = twins;
-    moment.n_twins = order[0] == order[1] ? 1 : 2;
+        duplicates[i] = *volley_operation(&moment.volley, order[i]);
+    moment.duplicates = duplicates;
+    moment.n_duplicates = order[0] == order[1] ? 1 : 2;
     for (size_t i = 0; i < 2; i++)
         submit(&moment, i, LONG_NS);
     gate_open(&moment.together);
@@ -300,7 +303,7 @@ START_TEST(a_twins_success_is_not_the_transactions)
     for (size_t i = 0; i < 2; i++) {
         const struct operation *operation = volley_operation(&moment.volley, i);
         assert_in_the_ledger(&moment, operation);
-        ck_assert_int_eq(operation->outcome.replayed, i == 1 || moment.n_twins == 2);
+        ck_assert_int_eq(operation->outcome.replayed, i == 1 || moment.n_duplicates == 2);
     }
     ck_assert_int_eq(resolved(&moment), 1);
     await_version(&moment, 4);
@@ -308,11 +311,11 @@ START_TEST(a_twins_success_is_not_the_transactions)
 }
 END_TEST
 
-// The same user's coupon at the same version, but with another code.
-START_TEST(a_twins_coupon_is_the_one_that_counts)
+// The duplicate issues a coupon to the same user at the same version, but with another code.
+START_TEST(a_duplicates_coupon_is_the_answer)
 {
     struct moment moment;
-    if (!open_moment(&moment, names[_i], send_twins))
+    if (!open_moment(&moment, names[_i], send_duplicates))
         return;
     struct campaign put = {.campaign = "C", .total = 10, .per_user_limit = 1}, stands;
     bool created;
@@ -320,37 +323,37 @@ START_TEST(a_twins_coupon_is_the_one_that_counts)
     text_copy(volley_operation(&moment.opener, 0)->user_id, ID_MAX + 1, "opener");
     submit_opener(&moment, OPERATION_ISSUE, "coupon/C");
     volley_init(&moment.volley, 1);
-    struct operation *operation = volley_operation(&moment.volley, 0), twin;
+    struct operation *operation = volley_operation(&moment.volley, 0), duplicate;
     fill(operation, OPERATION_ISSUE, "coupon/C", 1);
-    text_copy(operation->user_id, sizeof operation->user_id, "twin");
-    twin = *operation;
-    twin.entropy[0]++;
-    moment.twins = &twin;
-    moment.n_twins = 1;
+    text_copy(operation->user_id, sizeof operation->user_id, "duplicate");
+    duplicate = *operation;
+    duplicate.entropy[0]++;
+    moment.duplicates = &duplicate;
+    moment.n_duplicates = 1;
     submit(&moment, 0, LONG_NS);
     gate_open(&moment.together);
     volley_wait(&moment.volley);
     assert_in_the_ledger(&moment, operation);
     ck_assert(operation->outcome.replayed);
-    ck_assert_str_eq(operation->outcome.code, twin.outcome.code);
+    ck_assert_str_eq(operation->outcome.code, duplicate.outcome.code);
     ck_assert_int_eq(operation->outcome.version, 3);
     close_moment(&moment);
 }
 END_TEST
 
-// ---- what was only read -------------------------------------------------------------------------
+// ---- reads --------------------------------------------------------------------------------------
 
-static void never(struct moment *moment)
+static void do_nothing(struct moment *moment)
 {
     (void)moment;
 }
 
-// A row that can be seen may still be lost with the server: whoever is answered with it waits for
-// a commit behind it. Where that is kept in the server, nobody is told that the request succeeded.
+// A row can be visible before it is durable. So a replay is answered only after a later commit.
+// While that commit is delayed in the server, the replay must not be answered as a success.
 START_TEST(a_replay_is_answered_behind_a_commit)
 {
     struct moment moment;
-    if (!open_moment(&moment, names[_i], never))
+    if (!open_moment(&moment, names[_i], do_nothing))
         return;
     struct fixture *fixture = &moment.fixture;
     ck_assert_int_eq(db_new(fixture->scratch.store, &moment.backup), RC_OK);
@@ -361,7 +364,9 @@ START_TEST(a_replay_is_answered_behind_a_commit)
     struct operation first = *operation;
     ck_assert_int_eq(submit_and_wait(fixture->instances[1].engine, &first), RC_OK);
     gate_open(&moment.together);
-    exec(moment.backup, "LOCK TABLES lock_row READ"); // where there is nothing else to write
+    exec(
+        moment.backup,
+        "LOCK TABLES lock_row READ"); // the table that the proving commit writes when it has no other change
     submit(&moment, 0, SHORT_NS);
     volley_wait(&moment.volley);
     ck_assert_int_eq(operation->outcome.rc, RC_OUTCOME_UNKNOWN);
@@ -379,21 +384,15 @@ int main(void)
 {
     int n = (int)ARRAY_LENGTH(names);
     Suite *suite = suite_create("unknown outcomes");
-    TCase *pending = tcase_create("still in somebody's hands");
-    tcase_set_timeout(pending, 60);
-    tcase_add_loop_test(pending, a_commit_that_may_still_happen_is_never_denied, 0,
-                        n * (int)ARRAY_LENGTH(hands));
-    tcase_add_loop_test(pending, a_commit_that_waits_in_the_server_is_waited_for, 0, n);
-    suite_add_tcase(suite, pending);
-    TCase *twins = tcase_create("twins");
-    tcase_set_timeout(twins, 60);
-    tcase_add_loop_test(twins, a_twins_success_is_not_the_transactions, 0,
+    TCase *pending = suite_case(suite, "COMMIT in flight", 60);
+    tcase_add_loop_test(pending, a_commit_in_flight_is_never_denied, 0,
+                        n * (int)ARRAY_LENGTH(delays));
+    tcase_add_loop_test(pending, the_lookup_waits_for_a_commit_in_the_server, 0, n);
+    TCase *duplicates = suite_case(suite, "duplicates", 60);
+    tcase_add_loop_test(duplicates, a_duplicates_success_is_not_the_transactions, 0,
                         n * (int)ARRAY_LENGTH(orders));
-    tcase_add_loop_test(twins, a_twins_coupon_is_the_one_that_counts, 0, n);
-    suite_add_tcase(suite, twins);
-    TCase *read = tcase_create("what was only read");
-    tcase_set_timeout(read, 60);
+    tcase_add_loop_test(duplicates, a_duplicates_coupon_is_the_answer, 0, n);
+    TCase *read = suite_case(suite, "reads", 60);
     tcase_add_loop_test(read, a_replay_is_answered_behind_a_commit, 0, n);
-    suite_add_tcase(suite, read);
     return suite_run(suite);
 }

@@ -1,23 +1,23 @@
-"""How it is packed: what is written is what Docker made of it."""
+"""Scenes on containment: how Docker really runs the containers."""
 
 from engine import run
 from registry import scene
 from stack import OFFLINE, PROJECT_LABEL
 
-# Whose official image has no other user, nor a directory of data that another could write to.
+# The official image of etcd has no other user, and no data directory that another user could write to.
 OFFICIALLY_ROOT = {"etcd"}
 
 
 @scene("config")
 def config(stack):
-    """Compose understands both files."""
+    """Both Compose files are valid."""
     for offline in (False, True):
         stack.compose("config", "-q", offline=offline)
-    return f"compose config is content, alone and with {OFFLINE}"
+    return f"compose config accepts docker-compose.yml, alone and with {OFFLINE}"
 
 
 def faults(container):
-    """What is wrong with how a container runs."""
+    """Yields what is wrong with how a container runs."""
     host, user = container["HostConfig"], container["Config"]["User"]
     if user.partition(":")[0] in ("", "0", "root"):
         yield "runs as root"
@@ -36,7 +36,7 @@ def faults(container):
 
 @scene("contained")
 def contained(stack):
-    """Nobody is root, nobody writes to the image, nobody but HAProxy can be reached from outside."""
+    """No container runs as root or writes to its image. Only HAProxy can be reached from outside."""
     inspected, root = stack.inspect(*stack.containers()), []
     for container in inspected:
         service = container["Config"]["Labels"]["com.docker.compose.service"]
@@ -52,6 +52,6 @@ def contained(stack):
                                   f"label={PROJECT_LABEL}={stack.project}").stdout.split())
     shut = {network["Labels"]["com.docker.compose.network"] for network in networks if network["Internal"]}
     if not {"back", "watch"} <= shut:
-        raise AssertionError(f"the only networks without a way out are {shut}")
-    return (f"{len(inspected)} containers: {' and '.join(root) or 'none'} is root, none writes to its image, none has a capability;"
+        raise AssertionError(f"expected back and watch among the internal networks, which are {shut}")
+    return (f"{len(inspected)} containers: {' and '.join(root) or 'none'} runs as root, none writes to its image, none has a capability;"
             f" the only port is HAProxy's, on loopback")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The whole stack, end to end: e2e.py [--offline] [--keep] [SCENE...]; --help says more.
 
-Brings docker-compose.yml up, waits for its health, puts load on it through HAProxy by every strategy, kills
-and restarts its parts, asks for the proofs, and takes it down. One line a scene says what was proven.
+Starts docker-compose.yml, waits until it is healthy, puts load on it through HAProxy with every strategy,
+kills and restarts its parts, checks the results, and takes it down. Each scene prints one line: what it proved.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import hostile  # noqa: E402,F401
 import observed  # noqa: E402,F401
 
 SKIPPED = 77
-LINES = 8  # of each log, where something went wrong
+LINES = 8  # printed of each log after a failure
 
 
 def say(text):
@@ -36,16 +36,16 @@ def say(text):
 def show_logs(stack):
     for container in stack.inspect(*stack.containers()):
         done = engine.run("docker", "logs", "--tail", LINES, container["Id"], check=False)
-        print(f"  {container['Name'][1:]}, {container['State']['Status']}, said:",
+        print(f"  {container['Name'][1:]}, {container['State']['Status']}, log:",
               *(done.stdout + done.stderr).splitlines()[-LINES:], sep="\n    ")
 
 
 def play(stack, name, act):
-    """One scene. True if it held."""
+    """Plays one scene. True if it held."""
     begin = time.monotonic()
     try:
         proven = act(stack)
-    except Exception as error:  # whatever it was: the other scenes are still to be seen
+    except Exception as error:  # any error: the remaining scenes still run
         traceback.print_exc(file=sys.stdout)
         say(f"{name}: FAILED after {time.monotonic() - begin:.1f} s: {type(error).__name__}")
         show_logs(stack)
@@ -55,7 +55,7 @@ def play(stack, name, act):
 
 
 def prove(stack, names):
-    """All scenes; how many failed."""
+    """Plays all scenes. Returns how many failed."""
     begin = time.monotonic()
     stack.build()
     say(f"images built or found in {time.monotonic() - begin:.0f} s")
@@ -73,7 +73,7 @@ def prove(stack, names):
 def perform(options, docker):
     stack = Stack(compose_command(), options.offline, options.database, options.keep)
     if options.offline:
-        say("images of Debian's packages: those that are missing are built now, which takes minutes")
+        say("building the missing images from Debian packages, which takes minutes")
         stack.build_offline()
     docker.join()
     with stack:
@@ -94,17 +94,17 @@ def parse():
     parser = argparse.ArgumentParser(prog="./dev e2e", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog=f"Scenes: {', '.join(scenes)}. Images stay for the next run.")
-    parser.add_argument("scenes", nargs="*", metavar="SCENE", help="only these; all")
+    parser.add_argument("scenes", nargs="*", metavar="SCENE", help="only these; default: all")
     parser.add_argument("--offline", action="store_true",
-                        help="images from Debian's packages, for where no registry is reached")
-    parser.add_argument("--database", choices=("mysql", "mariadb"), default="mysql", help="of the offline images")
+                        help="images from Debian packages, for machines without access to a registry")
+    parser.add_argument("--database", choices=("mysql", "mariadb"), default="mysql", help="which database the offline images have")
     parser.add_argument("--engine", choices=("auto", "machine", "private"), default="auto",
-                        help="the machine's Docker engine, or one of the run's own; auto: the machine's if it answers")
+                        help="the machine's Docker engine, or a private one; auto: the machine's if it answers")
     parser.add_argument("--directory", default=os.path.join(engine.ROOT, ".stack/e2e"),
-                        help="of a private engine: its images stay there (.stack/e2e)")
-    parser.add_argument("--keep", action="store_true", help="leave the stack running; not in a private engine")
-    parser.add_argument("--remove-images", action="store_true", help="its images too, in the end")
-    parser.add_argument("--may-skip", action="store_true", help="end with 0, not 77, where there can be no engine")
+                        help="where a private engine keeps its images (.stack/e2e)")
+    parser.add_argument("--keep", action="store_true", help="leave the stack running; not with a private engine")
+    parser.add_argument("--remove-images", action="store_true", help="delete the images at the end")
+    parser.add_argument("--may-skip", action="store_true", help="exit with 0, not 77, if there is no engine")
     options = parser.parse_args()
     unknown = [name for name in options.scenes if name not in scenes]
     if unknown:
@@ -114,7 +114,7 @@ def parse():
 
 def main():
     options = parse()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background are without
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore SIGINT by default
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     begin = time.monotonic()
@@ -126,7 +126,7 @@ def main():
             failed = perform(options, docker)
     except (AssertionError, subprocess.TimeoutExpired) as error:
         print(error)
-        say("FAILED before anything could be proven")
+        say("FAILED before any scene could run")
         return 1
     except engine.Unavailable as reason:
         say(f"skipped: {reason}")

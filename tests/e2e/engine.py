@@ -1,9 +1,8 @@
-"""The Docker engine of a run: the machine's own if it answers, else one that the run starts for itself.
+"""The Docker engine of a run: the machine's own if it answers, else a private one.
 
-A private engine has a network of its own, with its bridges and packet filters, its own mounts and its own
-processes, so that nothing of it can outlive it or get in the way of another engine. A pair of virtual
-interfaces leads out of it, for the packages that images are built from. Its images stay in its directory
-for the next run.
+A private engine has its own network namespace (with bridges and packet filters), mounts and processes. So
+nothing of it outlives the run, and it disturbs no other engine. A pair of virtual interfaces connects it to
+the outside, for the packages that images are built from. Its images stay in its directory for the next run.
 """
 
 import contextlib
@@ -20,15 +19,15 @@ IMAGES = ("holdfast:e2e", "holdfast-load:e2e", "holdfast-offline/*")
 PACKAGES = ["docker.io", "docker-compose", "iptables", "iproute2"]
 START_S, STOP_S = 60, 30
 CLONE_NEWNET = 0x40000000
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # where dockerd and iptables are
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # for dockerd and iptables
 
 
 class Unavailable(Exception):
-    """There is no engine, and there can be none. The text is a line for people."""
+    """There is no engine and none can be started. The text is one line for the user."""
 
 
 def run(*command, check=True, timeout=60, **options):
-    """A command to its end, with its output as text."""
+    """Runs a command to its end. Its output is text."""
     options.setdefault("env", dict(os.environ, PATH=PATH))
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout,
                           stdin=subprocess.DEVNULL, check=False, **options)
@@ -42,7 +41,7 @@ def found(program):
 
 
 def answers(host=None):
-    """Whether the engine at this address, or the usual one, answers."""
+    """Whether the engine at this address, or the default one, answers."""
     if not found("docker"):
         return False
     where = ["-H", host] if host else []
@@ -53,7 +52,7 @@ def answers(host=None):
 
 
 def install(names):
-    """Debian's packages, where they are missing; no service is started by it."""
+    """Installs missing Debian packages without starting their services."""
     script = f'. "{ROOT}/tests/support/packages.sh"; packages_ensure "$@"'
     try:
         done = run("bash", "-euc", script, "bash", *names, check=False, timeout=900)
@@ -65,13 +64,13 @@ def install(names):
 
 
 def enter(namespace):
-    """This thread, and what it starts from here on, is in the network that the file stands for."""
+    """Moves this thread, and the processes it starts, into the network namespace of the file."""
     if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) != 0:
         raise AssertionError(f"setns: {os.strerror(ctypes.get_errno())}")
 
 
 class Machine:
-    """The engine that the machine has."""
+    """The machine's own engine."""
 
     private = False
 
@@ -85,7 +84,7 @@ class Machine:
         """Published ports are on this machine's loopback already."""
 
     def remove_images(self):
-        """Those of the stack."""
+        """Deletes the images of the stack."""
         for pattern in IMAGES:
             there = run("docker", "image", "ls", "--quiet", pattern).stdout.split()
             if there:
@@ -93,7 +92,7 @@ class Machine:
 
 
 class Private:
-    """An engine of our own, with its state in `directory`. Needs root."""
+    """A private engine, with its state in `directory`. Needs root."""
 
     private = True
 
@@ -110,7 +109,7 @@ class Private:
         self.home = open("/proc/self/ns/net", "rb")
         try:
             self.start()
-            self.lead_out()
+            self.connect_outside()
             self.await_answer()
             os.environ["DOCKER_HOST"] = self.socket
             self.sweep()
@@ -121,7 +120,7 @@ class Private:
 
     @staticmethod
     def sweep():
-        """Nobody else uses it: containers, networks and volumes are of a run that was killed."""
+        """Deletes containers, networks and volumes of an earlier run that was killed. No other run uses them."""
         left = run("docker", "ps", "--all", "--quiet").stdout.split()
         if left:
             run("docker", "rm", "--force", "--volumes", *left)
@@ -134,7 +133,7 @@ class Private:
         dockerd = ["dockerd", "--data-root", f"{self.directory}/data", "--exec-root", f"{self.directory}/exec",
                    "--pidfile", f"{self.directory}/docker.pid", "--host", self.socket,
                    "--exec-opt", "native.cgroupdriver=cgroupfs"]
-        shutil.rmtree(f"{self.directory}/exec", ignore_errors=True)  # of one that was killed
+        shutil.rmtree(f"{self.directory}/exec", ignore_errors=True)  # left by an engine that was killed
         for name in ("docker.pid", "docker.sock"):
             if os.path.lexists(f"{self.directory}/{name}"):
                 os.unlink(f"{self.directory}/{name}")
@@ -149,24 +148,24 @@ class Private:
         end = time.monotonic() + START_S
         while not answers(self.socket):
             if self.process.poll() is not None or time.monotonic() > end:
-                raise Unavailable(f"no Docker engine answers, and a private one does not start: {self.last_word()}")
+                raise Unavailable(f"no Docker engine answers, and a private one does not start: {self.last_log_line()}")
             time.sleep(0.2)
 
-    def last_word(self):
+    def last_log_line(self):
         with open(f"{self.directory}/dockerd.log", encoding="utf-8", errors="replace") as log:
             lines = [line for line in log.read().splitlines() if line.strip()]
-        return lines[-1] if lines else "it says nothing"
+        return lines[-1] if lines else "its log is empty"
 
     # ---- its network -----------------------------------------------------------------------------
 
-    def lead_out(self):
-        """A way out of its network. Without one it works, but can build no image."""
+    def connect_outside(self):
+        """Connects its network to the outside. Without that the engine works, but cannot build images."""
         here, there = self.free_addresses()
         name, process = f"hf-e2e-{os.getpid() % 100000}", self.process.pid
         end = time.monotonic() + 10
         while os.readlink(f"/proc/{process}/ns/net") == os.readlink("/proc/self/ns/net"):
             if self.process.poll() is not None or time.monotonic() > end:
-                raise Unavailable(f"no network of its own for a private engine: {self.last_word()}")
+                raise Unavailable(f"no network namespace for a private engine: {self.last_log_line()}")
             time.sleep(0.02)
         within = ["nsenter", "--target", process, "--net", "ip"]
         try:
@@ -179,7 +178,7 @@ class Private:
             run(*within, "route", "add", "default", "via", here)
             self.forward(there, name)
         except AssertionError as error:
-            print(f"e2e: no way out of the private engine's network: {str(error).splitlines()[-1]}", flush=True)
+            print(f"e2e: the private engine cannot reach the outside: {str(error).splitlines()[-1]}", flush=True)
 
     def forward(self, there, name):
         path = "/proc/sys/net/ipv4/ip_forward"
@@ -195,7 +194,7 @@ class Private:
 
     @staticmethod
     def free_addresses():
-        """Two addresses of a network that this machine has no route to but the default one."""
+        """Two addresses of a network that only this machine's default route covers."""
         routes = [ipaddress.ip_network(line.split()[0], strict=False)
                   for line in run("ip", "-4", "route", "show").stdout.splitlines()
                   if line[:1].isdigit()]
@@ -205,20 +204,19 @@ class Private:
         raise Unavailable("no free addresses for a private engine")
 
     def join(self):
-        """From here on this thread, and what it starts, is in the engine's network, where published
-        ports are on loopback."""
+        """Moves this thread into the engine's network, where published ports are on loopback."""
         with open(f"/proc/{self.process.pid}/ns/net", "rb") as namespace:
             enter(namespace)
 
     def remove_images(self):
-        """With all else that it keeps, once it has ended."""
+        """Deletes all its data, once it has ended."""
         self.forgets = True
 
-    # ---- the end ---------------------------------------------------------------------------------
+    # ---- tear down -------------------------------------------------------------------------------
 
     def __exit__(self, *_):
         os.environ.pop("DOCKER_HOST", None)
-        enter(self.home)  # what is undone is outside of the engine's network
+        enter(self.home)  # the commands to undo are for the machine's network
         self.home.close()
         self.stop()
         while self.undo:
@@ -227,7 +225,7 @@ class Private:
             shutil.rmtree(f"{self.directory}/{name}", ignore_errors=True)
 
     def stop(self):
-        """Asks it to end; whatever of it is left then dies with its name space of processes."""
+        """Terminates the engine. Remaining processes die with its process namespace."""
         if self.process is None or self.process.poll() is not None:
             return
         with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
@@ -240,7 +238,7 @@ class Private:
 
 
 def choose(kind, directory):
-    """The machine's engine or a private one: `machine`, `private`, or `auto`, which takes what there is."""
+    """The machine's engine or a private one, by kind: `machine`, `private`, or `auto` (the machine's if it answers)."""
     if kind != "private" and answers():
         return Machine()
     if kind == "machine":

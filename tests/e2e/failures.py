@@ -1,4 +1,4 @@
-"""What dies or is restarted under load, and what is replaced without anybody noticing."""
+"""Scenes on failures: parts die or restart under load, and instances are replaced without a failed request."""
 
 import time
 
@@ -7,85 +7,85 @@ from load import MIXED, Load
 from registry import scene
 from stack import INSTANCES, await_that
 
-RECOVERY_S = 5  # of a service whose database is healthy again
+RECOVERY_S = 5  # from the health of MySQL until the instances work
 
 
 def words(report):
     outcomes = report["outcomes"]
     return (f"{outcomes['ok']:,} acknowledged, 0 violations, {report['retries']:,} retries,"
-            f" {outcomes['error']:,} answers that were errors")
+            f" {outcomes['error']:,} answered with an error")
 
 
 def is_loaded(stack, load):
-    """Waits until the load is felt, so that what is broken next is broken under it."""
+    """Waits until the load has arrived, so that the following fault happens under load."""
     before = sum(stack.metric(instance, "holdfast_batch_size_count") for instance in INSTANCES)
     await_that(lambda: sum(stack.metric(instance, "holdfast_batch_size_count") for instance in INSTANCES) > before + 20,
                60, "load")
     if not load.running:
-        raise AssertionError("the load ended before anything was broken")
+        raise AssertionError("the load ended before the fault")
 
 
 def still_loaded(load):
     if not load.running:
-        raise AssertionError("the load ended before it was over")
+        raise AssertionError("the load ended before the scene")
 
 
 @scene("instance-killed")
 def instance_killed(stack):
-    """SIGKILL for an instance in the middle of its work, and a start."""
+    """SIGKILL for an instance under load, and a restart."""
     stack.set_strategy("conditional")
     with Load(stack, 20, **MIXED) as load:
         is_loaded(stack, load)
         stack.kill("holdfast-2")
-        await_that(lambda: stack.servers() == 1, 20, "HAProxy leaves it out")
+        await_that(lambda: stack.servers() == 1, 20, "HAProxy removes it")
         stack.start("holdfast-2")
         took_s = await_that(lambda: stack.probe("holdfast-2"), 60, "it works again")
         stack.settle()
         still_loaded(load)
         report = load.finish()
-    return f"{words(report)}; at work {took_s:.1f} s after its start"
+    return f"{words(report)}; working {took_s:.1f} s after its start"
 
 
 @scene("redis-restarted")
 def redis_restarted(stack):
-    """The lock server of all that is done goes and comes back."""
+    """The lock server of every endpoint is restarted under load."""
     stack.set_strategy("redis-lock")
     with Load(stack, 20, **MIXED) as load:
         is_loaded(stack, load)
         before = sum(stack.metric(instance, "holdfast_reconnects_total", "redis-lock") for instance in INSTANCES)
         stack.restart("redis")
-        took_s = await_that(lambda: all(stack.probe(instance) for instance in INSTANCES), 60, "locks are had again")
+        took_s = await_that(lambda: all(stack.probe(instance) for instance in INSTANCES), 60, "locks are acquired again")
         felt = sum(stack.metric(instance, "holdfast_reconnects_total", "redis-lock") for instance in INSTANCES) - before
         still_loaded(load)
         report = load.finish()
     stack.set_strategy("conditional")
     if felt <= 0:
-        raise AssertionError("nobody noticed that Redis was restarted")
-    return f"{words(report)}; {felt:.0f} reconnects, both instances at work {took_s:.1f} s after Redis' start"
+        raise AssertionError("no instance reconnected to Redis")
+    return f"{words(report)}; {felt:.0f} reconnects, both instances working {took_s:.1f} s after Redis' start"
 
 
 def answers(stack):
-    """Whether MySQL is well, as its health check sees it, but asked at once."""
+    """Runs MySQL's health check now. True if it is healthy."""
     test = stack.inspect(stack.container("mysql"))[0]["Config"]["Healthcheck"]["Test"]
     command = ["sh", "-c", test[1]] if test[0] == "CMD-SHELL" else test[1:]
     return run("docker", "exec", stack.container("mysql"), *command, check=False).returncode == 0
 
 
 def recovered(stack):
-    """Seconds from MySQL's health until both instances do work again."""
+    """Waits until MySQL is healthy and both instances work. Returns a text with both times."""
     down_s = await_that(lambda: answers(stack), 120, "MySQL is healthy", 0.05)
     begin = time.monotonic()
     for instance in INSTANCES:
         await_that(lambda instance=instance: stack.probe(instance), 60, f"{instance} works again", 0.02)
     took_s = time.monotonic() - begin
     if took_s > RECOVERY_S:
-        raise AssertionError(f"at work {took_s:.1f} s after MySQL was healthy, not {RECOVERY_S}")
-    return f"MySQL healthy {down_s:.1f} s after its start, both instances at work {took_s:.2f} s after that"
+        raise AssertionError(f"working {took_s:.1f} s after MySQL was healthy, not {RECOVERY_S}")
+    return f"MySQL healthy {down_s:.1f} s after its start, both instances working {took_s:.2f} s after that"
 
 
 @scene("mysql-restarted")
 def mysql_restarted(stack):
-    """The database is shut down in order, and started."""
+    """The database is shut down cleanly and restarted under load."""
     with Load(stack, 30, **MIXED) as load:
         is_loaded(stack, load)
         stack.restart("mysql")
@@ -97,11 +97,11 @@ def mysql_restarted(stack):
 
 @scene("mysql-killed")
 def mysql_killed(stack):
-    """SIGKILL for the database in the middle of its commits: what was acknowledged is there."""
+    """SIGKILL for the database during commits: no acknowledged operation is lost."""
     with Load(stack, 30, **MIXED) as load:
         is_loaded(stack, load)
         stack.kill("mysql")
-        await_that(lambda: not stack.probe(), 20, "its absence is felt", 0.02)
+        await_that(lambda: not stack.probe(), 20, "requests fail", 0.02)
         stack.start("mysql")
         told = recovered(stack)
         still_loaded(load)
@@ -111,7 +111,7 @@ def mysql_killed(stack):
 
 @scene("rolling")
 def rolling(stack):
-    """Each instance is replaced by a new one, under an open loop that tries nothing twice."""
+    """Each instance is replaced by a new one, under an open loop without retries."""
     stack.set_strategy("conditional")
     stack.settle()
     before = {instance: stack.container(instance) for instance in INSTANCES}

@@ -1,4 +1,4 @@
-"""Clients that mean harm, at HAProxy's port."""
+"""Scenes on hostile clients, at HAProxy's port."""
 
 import contextlib
 import socket
@@ -9,11 +9,11 @@ from stack import INSTANCES
 
 SLOW_CLIENTS = 200
 SLOW_LIMIT_S = 5  # timeout http-request
-LATE_S = 1  # what an instance was made to read, it has read by then
-HIDDEN_PATH = "/metrics/hidden"  # HAProxy refuses it, instances do not know it, and nobody else asks for it
+LATE_S = 1  # by then an instance has read what was forwarded to it
+HIDDEN_PATH = "/metrics/hidden"  # denied by HAProxy, unknown to instances, and requested only here
 HIDDEN = b"GET %s HTTP/1.1\r\nHost: holdfast\r\n\r\n" % HIDDEN_PATH.encode()
 ASKING = b"GET /metrics HTTP/1.1\r\nHost: holdfast\r\n\r\n"
-SPOILS = b"holdfast_build_info"  # what /metrics would say, which HAProxy lets nobody ask for
+SPOILS = b"holdfast_build_info"  # part of the answer of /metrics, which HAProxy denies
 
 
 def head(*lines):
@@ -21,7 +21,7 @@ def head(*lines):
                          b"Content-Type: application/json", *lines, b"", b""])
 
 
-# Two readings of where a request ends. Each hides a request where one of them sees a body.
+# Requests whose end is ambiguous. Each hides a second request in what one reading takes for the body.
 SMUGGLED = {
     "Content-Length with chunked": head(b"Content-Length: 4", b"Transfer-Encoding: chunked") + b"0\r\n\r\n" + HIDDEN,
     "chunked with a long Content-Length":
@@ -36,11 +36,11 @@ SMUGGLED = {
     "a folded line": head(b"Transfer-Encoding:\r\n chunked", b"Content-Length: 0") + HIDDEN,
     "a bare CR": head(b"X: a\rTransfer-Encoding: chunked", b"Content-Length: 0") + HIDDEN,
     "a NUL": head(b"X: a\0b", b"Content-Length: 0") + HIDDEN,
-    "a size of chunk that wraps": head(b"Transfer-Encoding: chunked") + b"10000000000000000\r\n" + HIDDEN,
+    "a chunk size that overflows": head(b"Transfer-Encoding: chunked") + b"10000000000000000\r\n" + HIDDEN,
     "two Hosts": head(b"Host: elsewhere", b"Content-Length: 0") + HIDDEN,
 }
 
-# Other ways to write what HAProxy forbids.
+# Other spellings of what HAProxy denies.
 DISGUISED = {
     "an encoded path": ASKING.replace(b"/metrics", b"/%6detrics"),
     "a path with dots": ASKING.replace(b"/metrics", b"/v1/../metrics"),
@@ -52,7 +52,7 @@ DISGUISED = {
 
 
 def sent(port, data, limit_s=3):
-    """All that comes back."""
+    """Sends data. Returns everything that comes back."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), timeout=limit_s) as connection:
         connection.sendall(data)
@@ -64,52 +64,52 @@ def sent(port, data, limit_s=3):
 
 
 def unknown_paths(stack):
-    """How many requests for a path that it does not know each instance has read."""
+    """How many requests for an unknown path each instance has read."""
     return [stack.metric(instance, "holdfast_http_requests_total", 'operation="unmatched",status="404"')
             for instance in INSTANCES]
 
 
 @scene("smuggling")
 def smuggling(stack):
-    """No instance is made to read a request that HAProxy did not judge."""
+    """No instance reads a request that HAProxy did not check."""
     before = unknown_paths(stack)
     for instance in INSTANCES:
         stack.inside(instance, 8080, "GET", HIDDEN_PATH)
     if unknown_paths(stack) != [count + 1 for count in before]:
-        raise AssertionError("an instance that reads what is hidden below does not count it")
+        raise AssertionError("an instance does not count requests for the hidden path")
     before, refused = unknown_paths(stack), 0
     for name, data in SMUGGLED.items():
         answer = sent(stack.port, data)
         if unknown_paths(stack) != before:
-            raise AssertionError(f"{name}, or one before it: an instance has read what was hidden:\n{answer[:400]}")
+            raise AssertionError(f"{name}, or an earlier one: an instance has read the hidden request:\n{answer[:400]}")
         refused += answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")) or not answer
     time.sleep(LATE_S)
     if unknown_paths(stack) != before:
-        raise AssertionError("an instance has read what was hidden")
+        raise AssertionError("an instance has read a hidden request")
     if not stack.probe():
-        raise AssertionError("afterwards nobody else is served")
-    return f"{len(SMUGGLED)} tries to hide a request, {refused} refused at once, no instance has read one"
+        raise AssertionError("afterwards other clients are not served")
+    return f"{len(SMUGGLED)} attempts to hide a request, {refused} refused at once, none read by an instance"
 
 
 @scene("forbidden")
 def forbidden(stack):
-    """What HAProxy keeps to itself is not had by writing it in another way."""
+    """No other spelling of a denied request reaches an instance."""
     if SPOILS.decode() not in stack.inside("holdfast-1", 8080, "GET", "/metrics").body:
-        raise AssertionError("an instance does not say what is looked for below")
+        raise AssertionError("an instance's /metrics lacks the text that is searched for below")
     for name, data in DISGUISED.items():
         answer = sent(stack.port, data)
         if SPOILS in answer:
-            raise AssertionError(f"{name}: what HAProxy forbids was answered:\n{answer[:400]}")
+            raise AssertionError(f"{name}: a denied request was answered:\n{answer[:400]}")
         if b" 200 " in answer.split(b"\r\n")[0]:
-            raise AssertionError(f"{name}: it was carried out:\n{answer[:400]}")
+            raise AssertionError(f"{name}: it was answered with 200:\n{answer[:400]}")
     if not stack.probe():
-        raise AssertionError("afterwards nobody else is served")
-    return f"{len(DISGUISED)} ways to ask for it, none was answered"
+        raise AssertionError("afterwards other clients are not served")
+    return f"{len(DISGUISED)} other spellings of a denied request, none was answered"
 
 
 @scene("slow-clients")
 def slow_clients(stack):
-    """Who sends a letter now and then is sent away, and keeps nobody else waiting."""
+    """Clients that send a byte now and then get 408, and do not delay other clients."""
     before = max(stack.metric(i, "holdfast_http_connections") for i in INSTANCES)
     with contextlib.ExitStack() as exits:
         begin = time.monotonic()
@@ -123,7 +123,7 @@ def slow_clients(stack):
         while time.monotonic() - begin < 2:
             started = time.monotonic()
             if not stack.probe():
-                raise AssertionError("somebody else was not served meanwhile")
+                raise AssertionError("another client was not served meanwhile")
             worst_s = max(worst_s, time.monotonic() - started)
             for connection in slow:
                 connection.sendall(b"x")
@@ -134,6 +134,6 @@ def slow_clients(stack):
         took_s = time.monotonic() - begin
     told = sum(b" 408 " in answer[:20] for answer in answers)
     if took_s > SLOW_LIMIT_S + 3 or told < SLOW_CLIENTS:
-        raise AssertionError(f"after {took_s:.1f} s, {told} of {SLOW_CLIENTS} were told 408; {answers[0]} {answers[1]}")
-    return (f"{SLOW_CLIENTS} heads and bodies that did not come were sent away with 408 within {took_s:.1f} s;"
-            f" meanwhile others waited {1000 * worst_s:.0f} ms at most, and the instances did not see them")
+        raise AssertionError(f"after {took_s:.1f} s, {told} of {SLOW_CLIENTS} got 408; {answers[0]} {answers[1]}")
+    return (f"{SLOW_CLIENTS} incomplete heads and bodies were answered with 408 within {took_s:.1f} s;"
+            f" meanwhile other clients waited at most {1000 * worst_s:.0f} ms, and no instance saw the slow ones")

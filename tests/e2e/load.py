@@ -1,6 +1,6 @@
-"""holdfast-load in the stack's own network, by the profile `load`, against HAProxy.
+"""holdfast-load inside the stack's network (profile `load`), against HAProxy.
 
-It checks the history of what its clients saw against the ledger; a violation is a failed scene.
+It checks what its clients saw against the ledger. A violation fails the scene.
 """
 
 import json
@@ -15,7 +15,7 @@ MIXED = {"scenario": "mixed", "mix": "deduct=60,read=15,issue=15,draw=10", "skus
 
 
 class Load:
-    """A run; use with `with`, and `finish` it for its report. Its flags, without dashes, are `flags`."""
+    """One run. Use with `with`; `finish` returns its report. `flags` are its flags without dashes."""
 
     count = 0
 
@@ -51,16 +51,16 @@ class Load:
         return self.process.poll() is None
 
     def finish(self):
-        """Its report, once it has come to its end with nothing found."""
+        """Waits for the end of the run. Returns its report; raises if it failed or found a violation."""
         text, _ = self.process.communicate(timeout=self.limit_s)
         path = f"{self.stack.directory}/reports/{self.report}"
         if self.process.returncode != 0 or not os.path.exists(path):
-            raise AssertionError(f"the load tester is not content, exit {self.process.returncode}:\n{text}")
+            raise AssertionError(f"the load tester failed, exit {self.process.returncode}:\n{text}")
         with open(path, encoding="utf-8") as file:
             report = json.load(file)
         check = report["check"]
         if not check["done"] or check["violations"] != 0 or report["outcomes"]["ok"] < 50:
-            raise AssertionError(f"it proves nothing, or the wrong thing:\n{text}")
+            raise AssertionError(f"a violation, no check, or too few operations:\n{text}")
         return report
 
 

@@ -1,4 +1,4 @@
-"""What is seen of it: reconciliation, Prometheus' targets and rules, the dashboard's expressions."""
+"""Scenes on observation: reconciliation, Prometheus' targets and rules, the dashboard's expressions."""
 
 import json
 import math
@@ -16,13 +16,13 @@ sys.path.append(f"{ROOT}/deploy/prometheus")
 import dashboard as shown  # noqa: E402
 
 STRATEGIES = {"stock": "redis-lock", "coupon": "etcd-lock", "lottery": "lock-table"}
-INTERVAL = "30s"  # of rates: six scrapes
+INTERVAL = "30s"  # for rates: six scrapes
 TARGETS = {"holdfast": len(INSTANCES), "haproxy": 1, "prometheus": 1}
 
 
 @scene("reconciliation")
 def reconciliation(stack):
-    """After all that: counters, ledger, coupons and draws agree."""
+    """After all earlier scenes, counters, ledger, coupons and draws agree."""
     answer = stack.call("POST", "/v1/reconciliation", admin=True, timeout_s=300)
     report = answer.body
     if answer.status != 200 or not report["complete"] or not report["clean"]:
@@ -32,7 +32,7 @@ def reconciliation(stack):
 
 
 def targets_up(stack):
-    """How many targets of each job are up, once no other is there."""
+    """The number of targets by job, or nothing while a target is not up."""
     active = stack.prometheus("/api/v1/targets?state=active")["activeTargets"]
     up = {}
     for target in active:
@@ -44,21 +44,21 @@ def targets_up(stack):
 
 @scene("prometheus")
 def prometheus(stack):
-    """Every target answers, and every rule of the files is loaded and can be evaluated."""
+    """Every target answers, and every rule is loaded and evaluates without an error."""
     await_that(lambda: targets_up(stack) == TARGETS, 60, f"targets up are {TARGETS}", 1)
     files = pathlib.Path(ROOT, "deploy/prometheus/rules").glob("*.yml")
     written = sum(path.read_text().count("- alert:") for path in files)
     rules = [rule for group in stack.prometheus("/api/v1/rules")["groups"] for rule in group["rules"]]
     ill = [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"]
     if ill or len(rules) != written:
-        raise AssertionError(f"{len(rules)} of {written} rules are loaded, ill are {ill}")
+        raise AssertionError(f"{len(rules)} of {written} rules are loaded, with errors: {ill}")
     firing = sorted(rule["name"] for rule in rules if rule["state"] == "firing")
     return (f"{sum(TARGETS.values())} targets up, {len(rules)} rules healthy;"
-            f" firing after what was done: {', '.join(firing) or 'none'}")
+            f" firing after the earlier scenes: {', '.join(firing) or 'none'}")
 
 
 def silent(stack, expressions):
-    """The panels whose expression finds nothing, or nothing that is a number."""
+    """The panels whose expression returns no finite number."""
     found = {}
     for title, expression in expressions:
         path = f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
@@ -70,17 +70,17 @@ def silent(stack, expressions):
 
 @scene("dashboard")
 def dashboard(stack):
-    """Every expression finds something while there is something to find."""
+    """Every expression returns numbers under load."""
     expressions = shown.expressions(shown.load(), INTERVAL)
     stack.set_strategies(STRATEGIES)
     with Load(stack, 45, **MIXED) as load:
         end = time.monotonic() + 40
-        time.sleep(20)  # what a rate is made of
+        time.sleep(20)  # rates need several scrapes
         while (missing := silent(stack, expressions)) and load.running and time.monotonic() < end:
             time.sleep(1)
         load.finish()
     stack.set_strategy("conditional")
     if missing:
-        raise AssertionError(f"nothing is shown: {missing}")
+        raise AssertionError(f"no numbers: {missing}")
     panels = len({title for title, _ in expressions})
-    return f"{panels} panels, {len(expressions)} expressions, each finds numbers under load"
+    return f"{panels} panels, {len(expressions)} expressions, each returns numbers under load"

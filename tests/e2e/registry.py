@@ -1,5 +1,5 @@
-"""The scenes of a run, in their order. A scene is a function of the stack; what it returns is what it has
-proven, in a line, and what it raises is what went wrong."""
+"""The scenes of a run, in order. A scene is a function of the stack. It returns one line, what it proved, or
+raises what went wrong."""
 
 scenes = {}
 

@@ -1,7 +1,7 @@
-"""The whole stack of docker-compose.yml as a project of its own: up, judged, broken, and taken down again.
+"""The stack of docker-compose.yml as a project of its own: start it, send requests, break it, take it down.
 
-Requests go in by HAProxy's published port, as everybody's do. What has no published port, an instance's
-own address or Prometheus, is asked from within HAProxy's container, over the networks that it is on.
+Requests use HAProxy's published port, like those of any client. An instance's own address and Prometheus
+have no published port: requests to them are sent from inside HAProxy's container, over its networks.
 """
 
 import concurrent.futures
@@ -29,12 +29,12 @@ SECRETS = ("HOLDFAST_AUTH_ADMIN_TOKEN", "HOLDFAST_AUTH_CLIENT_TOKEN", "MYSQL_ROO
            "REDIS_PASSWORD", "GRAFANA_PASSWORD")
 PROJECT_LABEL = "com.docker.compose.project"
 UP_S, BUILD_S = 180, 3600
-# From within a container that has bash and nothing else: what comes in goes to the address, and back.
+# A relay for a container that has only bash: copies stdin to the address, and its answer to stdout.
 RELAY = 'exec 3<>/dev/tcp/$0/$1 && cat >&3 && cat <&3'
 
 
 def compose_command():
-    """Compose v2, or docker-compose 1.29, which is installed where there is neither."""
+    """The command of Compose v2 or docker-compose 1.29. Installs the latter if there is neither."""
     if run("docker", "compose", "version", check=False).returncode == 0:
         return ["docker", "compose"]
     if not found("docker-compose"):
@@ -51,7 +51,7 @@ def free_port():
 
 
 def await_that(condition, limit_s, what, pause_s=0.2):
-    """Waits until it is so; the seconds that it took."""
+    """Waits until the condition holds. Returns the seconds that it took."""
     begin = time.monotonic()
     while not condition():
         if time.monotonic() - begin > limit_s:
@@ -61,7 +61,7 @@ def await_that(condition, limit_s, what, pause_s=0.2):
 
 
 class Stack:
-    """Use with `with`; everything but images is gone afterwards."""
+    """Use with `with`. Deletes everything except images at the end."""
 
     def __init__(self, compose, offline, database="mysql", keep=False):
         self.project = f"holdfast-e2e-{os.getpid()}"
@@ -79,7 +79,7 @@ class Stack:
         self.directory = tempfile.mkdtemp(prefix="holdfast-e2e-")
         self.port = free_port()
         os.makedirs(f"{self.directory}/reports")
-        os.chmod(f"{self.directory}/reports", 0o777)  # the load tester is somebody else
+        os.chmod(f"{self.directory}/reports", 0o777)  # the load tester runs as another user
         settings = {**self.secrets, "HOLDFAST_PORT": self.port, "HOLDFAST_TAG": "e2e",
                     "HOLDFAST_OFFLINE_DATABASE": self.database}
         with open(f"{self.directory}/env", "w", encoding="ascii") as file:
@@ -88,7 +88,7 @@ class Stack:
 
     def __exit__(self, *_):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # whoever is impatient would leave it half done
+            signal.signal(number, signal.SIG_IGN)  # an interrupt would leave it half done
         if self.keep:
             print(f"e2e: kept: {' '.join(self.words('down', '--volumes'))} takes it down;"
                   f" HAProxy is at http://127.0.0.1:{self.port}", flush=True)
@@ -107,7 +107,7 @@ class Stack:
 
     @staticmethod
     def environment():
-        """This process's, without what compose would take from it before its file of settings."""
+        """This process's environment without the variables that would override compose's env file."""
         return {name: value for name, value in os.environ.items()
                 if not re.match("HOLDFAST_|MYSQL_|REDIS_|GRAFANA_|COMPOSE_", name)}
 
@@ -116,13 +116,13 @@ class Stack:
 
     @staticmethod
     def build_offline():
-        """Images of Debian's packages, where no registry is to be asked. Not within an engine's network."""
+        """Builds the images from Debian packages. Call it outside of a private engine's network."""
         if not found("debootstrap"):
             install(["debootstrap"])
         run(f"{ROOT}/deploy/offline/build.sh", timeout=BUILD_S)
 
     def build(self):
-        """Images: those of others where a registry is there, and the service's own."""
+        """Pulls the third-party images, unless offline, and builds those of the service."""
         if not self.offline:
             self.compose("pull", "--quiet", "haproxy", "mysql", "redis", "zookeeper", "etcd", "prometheus",
                          "grafana", timeout=BUILD_S)
@@ -133,7 +133,7 @@ class Stack:
         return [name for name in listed if name != "load" and not (self.offline and name == "grafana")]
 
     def up(self):
-        """Starts all of it; the seconds until all that has a health check is healthy."""
+        """Starts all services. Returns the seconds until all of them are healthy."""
         begin = time.monotonic()
         self.compose("up", "-d", *self.services(), timeout=UP_S)
         for service in self.services():
@@ -146,20 +146,20 @@ class Stack:
             self.note_volumes()
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
             self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10", timeout=180)
-        left = self.leftovers()  # compose was interrupted, or knows less than there is
+        left = self.leftovers()  # compose was interrupted, or does not know all of them
         for kind, words in (("containers", ("rm", "--force", "--volumes")), ("networks", ("network", "rm")),
                             ("volumes", ("volume", "rm", "--force"))):
             if left[kind]:
                 run("docker", *words, *left[kind], timeout=120, check=False)
 
     def note_volumes(self):
-        """Keeps in mind what the containers have mounted: an image's own volumes have no label of the project."""
+        """Records the mounted volumes, because an image's own volumes have no label of the project."""
         containers = self.containers()
         for container in self.inspect(*containers) if containers else ():
             self.volumes.update(mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume")
 
     def leftovers(self):
-        """What of this project there is: containers, networks, volumes."""
+        """The existing containers, networks and volumes of this project."""
         ask = {"containers": ("ps", "--all"), "networks": ("network", "ls"), "volumes": ("volume", "ls")}
         ours = f"label={PROJECT_LABEL}={self.project}"
         left = {kind: run("docker", *words, "--quiet", "--filter", ours).stdout.split() for kind, words in ask.items()}
@@ -183,7 +183,7 @@ class Stack:
 
     @functools.cached_property
     def haproxy(self):
-        return self.container("haproxy")  # which no scene replaces
+        return self.container("haproxy")  # no scene replaces it
 
     def inspect(self, *containers):
         return json.loads(run("docker", "inspect", *containers).stdout)
@@ -207,7 +207,7 @@ class Stack:
         run("docker", "restart", "--time", "60", self.container(service), timeout=120)
 
     def replace(self, service):
-        """Stops a container, and puts a new one in its place, as a new version would be."""
+        """Replaces a container by a new one, as for a new version."""
         self.stop(service)
         self.note_volumes()
         run("docker", "rm", self.container(service))
@@ -223,11 +223,11 @@ class Stack:
         return f"Bearer {self.secrets[SECRETS[0] if admin else SECRETS[1]]}"
 
     def call(self, method, path, body=None, key=None, admin=False, timeout_s=20):
-        """One request at HAProxy."""
+        """Sends one request to HAProxy."""
         return call(self.port, method, path, body, key, timeout_s, Authorization=self.bearer(admin))
 
     def inside(self, host, port, method, path, body=None, key=None, admin=False):
-        """One request at an address within the stack's networks."""
+        """Sends one request to an address inside the stack's networks."""
         head = [f"{method} {path} HTTP/1.0", f"Host: {host}", f"Authorization: {self.bearer(admin)}"]
         data = b"" if body is None else json.dumps(body).encode()
         head += ["Content-Type: application/json", f"Content-Length: {len(data)}"] if body is not None else []
@@ -250,7 +250,7 @@ class Stack:
                    if re.match(rf"{name}[{{ ]", line) and labels in line)
 
     def query(self, expression):
-        """What Prometheus finds."""
+        """The result of a Prometheus query."""
         words = urllib.parse.urlencode({"query": expression})
         return self.prometheus(f"/api/v1/query?{words}")["result"]
 
@@ -261,13 +261,13 @@ class Stack:
         return answer.body["data"]
 
     def set_strategies(self, names, instances=INSTANCES):
-        """Sets each endpoint's strategy at each instance, which knows only its own."""
+        """Sets each endpoint's strategy at each instance, because the setting is per instance."""
         def put(where):
             instance, endpoint = where
             body = {"strategy": names[endpoint]}
             answer = self.inside(instance, 8080, "PUT", f"/v1/strategies/{endpoint}", body, admin=True)
             if answer.status != 200:
-                raise AssertionError(f"{instance}, {endpoint} by {names[endpoint]}: {answer}")
+                raise AssertionError(f"{instance}, {endpoint} with {names[endpoint]}: {answer}")
 
         with concurrent.futures.ThreadPoolExecutor() as pool:
             list(pool.map(put, ((instance, endpoint) for instance in instances for endpoint in names)))
@@ -276,7 +276,7 @@ class Stack:
         self.set_strategies(dict.fromkeys(ENDPOINTS, name), instances)
 
     def probe(self, instance=None):
-        """One deduction of a product that nobody else wants; whether it was done."""
+        """Deducts one unit of a product that the load does not use. True if that succeeded."""
         self.probes += 1
         request = ("POST", "/v1/stock/PROBE/deduct", {"quantity": 1}, f"probe-{self.probes}")
         try:
@@ -288,12 +288,12 @@ class Stack:
         return answer.status == 200
 
     def servers(self):
-        """To how many instances HAProxy sends requests."""
+        """The number of instances to which HAProxy sends requests."""
         text = self.inside("haproxy", 8404, "GET", "/metrics").body
         return int(float(re.search(r'^haproxy_backend_active_servers\{proxy="holdfast"\} (\S+)', text, re.M)[1]))
 
     def settle(self, instances=INSTANCES):
-        """Every instance does work, and HAProxy knows."""
+        """Waits until every instance works and HAProxy sends requests to all of them."""
         for instance in instances:
-            await_that(lambda instance=instance: self.probe(instance), 60, f"{instance} does work")
+            await_that(lambda instance=instance: self.probe(instance), 60, f"{instance} works")
         await_that(lambda: self.servers() == len(instances), 30, f"HAProxy sends requests to {len(instances)}")

@@ -1,4 +1,4 @@
-"""Every strategy, under load through HAProxy, on both instances."""
+"""The scene on strategies: each one under load through HAProxy, on both instances."""
 
 from load import MIXED, measured
 from registry import scene
@@ -12,13 +12,13 @@ def batches(stack, instance, strategy):
 
 
 def under_load(stack, strategy, instances=INSTANCES):
-    """A run that both instances took part in; how much was done."""
+    """Runs the load with a strategy. Checks that every instance took part. Returns the successful operations."""
     stack.set_strategy(strategy, instances)
     before = [batches(stack, instance, strategy) for instance in instances]
     report = measured(stack, SECONDS, **MIXED)
     for instance, earlier in zip(instances, before):
         if batches(stack, instance, strategy) <= earlier:
-            raise AssertionError(f"{instance} did nothing by {strategy}")
+            raise AssertionError(f"{instance} committed nothing with {strategy}")
     if report["outcomes"]["unknown"] or report["outcomes"]["error"] > report["requests"] / 20:
         raise AssertionError(f"{strategy}: too much failed: {report['outcomes']} {report['problems']}")
     return report["outcomes"]["ok"]
@@ -26,12 +26,12 @@ def under_load(stack, strategy, instances=INSTANCES):
 
 @scene("strategies")
 def strategies(stack):
-    """Each that protects a cluster, on two instances; `mutex` on one alone; `none` is refused."""
+    """Each strategy with cluster scope on two instances, `mutex` on one instance; `none` is refused."""
     listed = stack.call("GET", "/v1/strategies").body["strategies"]
     of_cluster = [entry for entry in listed if entry["scope"] == "cluster"]
     unusable = [f"{entry['name']}: {entry['why_not']}" for entry in of_cluster if not entry["usable"]]
     if unusable or len(of_cluster) < 7:
-        raise AssertionError(f"not every strategy can be used: {unusable}")
+        raise AssertionError(f"strategies missing or unusable: {unusable}")
     done = {entry["name"]: under_load(stack, entry["name"]) for entry in of_cluster}
     stack.stop("holdfast-2")
     stack.settle(["holdfast-1"])
@@ -41,6 +41,6 @@ def strategies(stack):
     stack.settle()
     refusal = stack.call("PUT", "/v1/strategies/stock", {"strategy": "none"}, admin=True)
     if refusal.status != 422:
-        raise AssertionError(f"`none` outside of the laboratory: {refusal}")
+        raise AssertionError(f"`none` was accepted outside of lab mode: {refusal}")
     told = ", ".join(f"{name} {count:,}" for name, count in done.items())
-    return f"0 violations in what each strategy acknowledged in {SECONDS} s: {told}; none is refused"
+    return f"0 violations; operations acknowledged in {SECONDS} s: {told}; none is refused"

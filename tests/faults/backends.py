@@ -1,9 +1,8 @@
-"""The servers behind the service, as private processes that a fault may stop, kill and start again.
+"""The servers behind the service, as private processes that a fault can stop, kill and restart.
 
-What they are run with stands in tests/support/stack.sh and nowhere else: its functions are asked for
-their commands. A server dies with the process that started it, however that ends, so that a fault
-that is interrupted leaves nothing behind; a file system for a full disk is mounted in a namespace
-that only its server has, and is gone with it.
+Their command lines are those of tests/support/stack.sh: its functions print them. A server dies with
+the process that started it, so an interrupted run leaves nothing behind. The small file system for the
+full-disk fault is mounted in a mount namespace of the server's own and disappears with it.
 """
 
 import http.client
@@ -23,7 +22,7 @@ WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
 
 
 def ask_stack(directory, words):
-    """What functions of stack.sh print, for a stack in this directory."""
+    """The output of stack.sh functions, for a stack in this directory."""
     script = f'. "{ROOT}/tests/support/stack.sh"; dir=$1; stack_init "$dir" || exit; {words}'
     done = subprocess.run(["bash", "-c", script, "bash", directory], capture_output=True, check=False)
     if done.returncode:
@@ -75,14 +74,14 @@ class Backend:
         raise NotImplementedError
 
     def kill(self):
-        """As a power cut: nothing is written any more."""
+        """SIGKILL: like a power cut, nothing more is written."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
         if self.process is not None:
             self.process.wait()
 
     def stop(self):
-        """It hangs: connections stay open, and nobody answers."""
+        """SIGSTOP: the server hangs. Connections stay open, but no answer comes."""
         self.process.send_signal(signal.SIGSTOP)
 
     def cont(self):
@@ -103,11 +102,11 @@ class Mysql(Backend):
     def __init__(self, directory):
         super().__init__(directory)
         self.password = ask_stack(directory, 'echo "$STACK_PASSWORD"').strip()
-        self.room = None  # a process that keeps a small file system, which nobody else sees
+        self.room = None  # a process whose mount namespace holds the small file system
 
     @property
     def url(self):
-        """Of the database in which tests make theirs."""
+        """The address with which tests create their databases."""
         return f"mysql://root:{self.password}@{self.address}/holdfast_test"
 
     def wrapped(self):
@@ -123,11 +122,11 @@ class Mysql(Backend):
         return f"{self.directory}/small"
 
     def inside(self, name=""):
-        """A path on the small file system, as seen from outside."""
+        """A path on the small file system, as seen from outside of its namespace."""
         return f"/proc/{self.room.pid}/root{self.small}/{name}"
 
     def move_in(self, room_mb):
-        """To a small file system with a copy of the data and so much room, which outlives the server."""
+        """Moves the data to a small file system with room_mb MB left. It outlives the server process."""
         self.process.terminate()
         self.process.wait(30)
         used = subprocess.run(["du", "-sm", f"{self.directory}/mysql"], capture_output=True, text=True,
@@ -142,7 +141,7 @@ class Mysql(Backend):
         self.start()
 
     def move_out(self):
-        """Back to where it was, with what it had then."""
+        """Returns to the original data directory, with its data as of move_in."""
         self.kill()
         if self.room is not None:
             self.room.kill()
@@ -165,7 +164,7 @@ class Redis(Backend):
         return self.say("PING") == "+PONG"
 
     def say(self, words):
-        """One command in one line; the first line of the answer, or None."""
+        """Sends one command line. Returns the first line of the answer, or None."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
                 connection.settimeout(5)
@@ -179,11 +178,12 @@ class Zookeeper(Backend):
     name = "zookeeper"
 
     def answers(self):
-        """`ruok` is answered up to two seconds before anything else is; what is asked too early, never."""
+        """Uses `srvr`: `ruok` answers up to two seconds before the server is ready for anything else, and a
+        request that comes too early is never answered."""
         return "Mode: " in (self.say("srvr", 1) or "")
 
     def say(self, word, timeout_s=5):
-        """A word of four letters; the answer."""
+        """Sends a four-letter word. Returns the answer, or None."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
                 connection.settimeout(timeout_s)
@@ -208,7 +208,7 @@ class Etcd(Backend):
 
 
 class Stack:
-    """The servers that were asked for, in a directory of their own. Use with `with`."""
+    """The requested servers, in a temporary directory. Use with `with`."""
 
     kinds = {kind.name: kind for kind in (Mysql, Redis, Zookeeper, Etcd)}
 
@@ -220,7 +220,7 @@ class Stack:
         return self
 
     def __getitem__(self, name):
-        """The server of this name, running."""
+        """The server of this name, started if it does not run."""
         if name not in self.backends:
             self.backends[name] = self.kinds[name](self.directory)
         backend = self.backends[name]
@@ -229,7 +229,7 @@ class Stack:
         return backend
 
     def start(self, names):
-        """All of them at the same time."""
+        """Starts these servers in parallel."""
         for name in names:
             if name not in self.backends:
                 self.backends[name] = self.kinds[name](self.directory).start(wait=False)
@@ -238,7 +238,7 @@ class Stack:
                 try:
                     self.backends[name].await_answer()
                     break
-                except AssertionError:  # somebody else took the port meanwhile
+                except AssertionError:  # another process took the port meanwhile
                     self.backends[name].close()
                     if not left:
                         raise
@@ -247,7 +247,7 @@ class Stack:
     def __exit__(self, *_):
         for backend in self.backends.values():
             backend.close()
-        for _ in range(50):  # what was killed may still be letting go of its files
+        for _ in range(50):  # a killed server may still be releasing its files
             shutil.rmtree(self.directory, ignore_errors=True)
             if not os.path.exists(self.directory):
                 break

@@ -1,4 +1,4 @@
-"""Many clients want the same: the same key, the same user, the same rows in another order."""
+"""Faults caused by clients: the same key, the same user, or the same rows many times at once."""
 
 import concurrent.futures
 
@@ -8,9 +8,9 @@ from scene import INSTANCES
 
 
 def everywhere(scene, path, body, keys):
-    """The answers to requests at all instances at once."""
+    """Sends requests to all instances at once. Returns the answers."""
     def send(n):
-        while True:  # a refusal under contention is sent again, as clients do
+        while True:  # retry a refusal under contention, as clients do
             answer = call(scene.instances[n % INSTANCES].port, "POST", path, body, keys[n])
             if answer.status != 503:
                 return answer
@@ -35,7 +35,7 @@ def same_key(scene):
 
 @fault("same-user", 19)
 def same_user(scene):
-    """One user asks a hundred times at once for one coupon and one draw: gets one of each."""
+    """One user requests a coupon and a draw a hundred times at once: gets one of each."""
     first = scene.instances[0]
     first.call("PUT", "/v1/coupons/ONE", {"total": 1000, "per_user_limit": 1})
     first.call("PUT", "/v1/lotteries/ONE", {"draws_per_user": 1, "blank_weight": 1, "prizes": [
@@ -52,7 +52,7 @@ def same_user(scene):
 @fault("opposite-orders", 16, settings={"combine.max_batch": 256}, load={"skus": 40, "connections": 48,
                                                                          "think": "1ms"})
 def opposite_orders(scene):
-    """Transactions over many rows, as they come, at all instances: nobody waits for ever."""
+    """Transactions over many rows in any order, at all instances: no deadlock."""
     sums = [scene.count(f"holdfast_batch_size_{what}", 'endpoint="stock"') for what in ("sum", "count")]
     for i in range(INSTANCES):
         scene.await_more("transactions", lambda i=i: scene.done(only=[i]), by=100, limit_s=30)

@@ -1,4 +1,4 @@
-"""The database dies, loses an answer, stands still, or is full."""
+"""Faults of the database: it dies, loses an answer, hangs, or its disk is full."""
 
 import contextlib
 import os
@@ -11,32 +11,32 @@ from loader import Running, urls
 from registry import NotHere, fault
 from scene import INSTANCES, SLACK_S, TIMEOUT_MS
 
-EVERYBODY = range(INSTANCES)
-# InnoDB shows a commit before it is on the disk. Its client is not told yet, but what somebody else has
-# read may be gone after a kill: a property of the database, not of what stands in front of it.
+EVERY = range(INSTANCES)
+# InnoDB makes a commit visible before it is durable. Its client has no answer yet, but a value that another
+# client has read may be gone after a kill: a property of the database, not of the service.
 NO_READS = {"mix": "deduct=80,issue=10,draw=10"}
 
 
 @fault("commit-unanswered", 8)
 def commit_unanswered(scene):
-    """COMMIT is carried out and its answer lost: looked up, and never blindly done again."""
-    for i in EVERYBODY:  # with the rows in front of it, unlike READ COMMITTED
+    """COMMIT is executed and its answer lost: the outcome is looked up, never blindly retried."""
+    for i in EVERY:  # matches the rows before COMMIT, which `READ COMMITTED` does not have
         scene.link(i, "mysql").do("lose 5 );COMMIT")
-    await_true(lambda: all(scene.link(i, "mysql").lost() >= 5 for i in EVERYBODY), 20)
+    await_true(lambda: all(scene.link(i, "mysql").lost() >= 5 for i in EVERY), 20)
     await_true(lambda: scene.count("holdfast_unknown_commits_resolved_total") > 0)
-    scene.bit("answers lost", sum(scene.link(i, "mysql").lost() for i in EVERYBODY))
+    scene.bit("answers lost", sum(scene.link(i, "mysql").lost() for i in EVERY))
     scene.bit("unknown commits resolved", scene.count("holdfast_unknown_commits_resolved_total"))
 
 
 @fault("connections-killed", 8)
 def connections_killed(scene):
-    """KILL of every connection, whatever it does at the moment, again and again."""
+    """KILL of every database connection, at any moment, repeatedly."""
     killed = 0
     for _ in range(3 if scene.brief else 10):
         rows = scene.database.sql("SELECT id FROM information_schema.processlist WHERE db ="
                                   f" '{scene.database.name}' AND id <> CONNECTION_ID()", database="")
         for (connection,) in rows:
-            with contextlib.suppress(AssertionError):  # it has ended by itself
+            with contextlib.suppress(AssertionError):  # the connection has ended meanwhile
                 scene.database.sql(f"KILL {connection}", database="")
                 killed += 1
         time.sleep(scene.random.uniform(0.05, 0.3))
@@ -46,12 +46,12 @@ def connections_killed(scene):
 
 @fault("database-killed", 9, load=NO_READS)
 def database_killed(scene):
-    """kill -9 of the database in a loop: what was acknowledged is there."""
+    """kill -9 of the database, three times: no acknowledged operation is lost."""
     mysql = scene.stack["mysql"]
     for _ in range(1 if scene.brief else 3):
         time.sleep(scene.random.uniform(0.2, 0.8))
         mysql.kill()
-        for i in EVERYBODY:
+        for i in EVERY:
             scene.bit("requests refused", scene.refused(i) != "")
             scene.await_unready(i, "database")
         mysql.start()
@@ -60,11 +60,11 @@ def database_killed(scene):
 
 @fault("database-hangs", 9)
 def database_hangs(scene):
-    """The database is stopped: connections stand, and nobody answers within the deadline."""
+    """The database hangs: connections stay open, requests are refused by their deadline."""
     mysql = scene.stack["mysql"]
     mysql.stop()
     try:
-        for i in EVERYBODY:
+        for i in EVERY:
             scene.bit("requests refused", scene.refused(i) != "")
     finally:
         mysql.cont()
@@ -73,10 +73,10 @@ def database_hangs(scene):
 
 @fault("row-held", 17)
 def row_held(scene):
-    """Somebody's idle transaction holds a row: who wants it is refused in time, others are served."""
+    """An idle transaction holds a row: requests for it are refused in time, all others succeed."""
     hold = "START TRANSACTION; UPDATE counter SET version = version WHERE name = 'stock/PROBE'"
     with scene.database.held(hold):
-        for i in EVERYBODY:
+        for i in EVERY:
             begin = time.monotonic()
             slug = scene.refused(i)
             scene.bit(f"requests refused with {slug}")
@@ -87,7 +87,7 @@ def row_held(scene):
 
 
 def small_server(scene):
-    """From now on the database is on a small file system of its own, with a copy of all its data."""
+    """Moves the database, with all its data, to a small file system until the scene ends."""
     mysql = scene.stack["mysql"]
     scene.exits.callback(mysql.move_out)
     mysql.move_in(40)
@@ -96,7 +96,7 @@ def small_server(scene):
 
 
 def fill(path):
-    """Writes until nothing more goes onto the file system."""
+    """Writes until the file system is full."""
     with open(path, "wb", buffering=0) as file:
         for size in (1 << 20, 4096):
             with contextlib.suppress(OSError):
@@ -105,8 +105,8 @@ def fill(path):
 
 
 def works(scene, mysql, i):
-    """Instance i does, and the server runs: MariaDB gives up, sooner or later, where there was no room to
-    roll back in."""
+    """Whether instance i works. Restarts MariaDB if it has exited: it does, sooner or later, if it has no
+    room for a rollback."""
     if mysql.process.poll() is not None:
         mysql.start()
     return scene.probe(i).status == 200
@@ -114,26 +114,26 @@ def works(scene, mysql, i):
 
 @fault("disk-full", 18, soak=False)
 def disk_full(scene):
-    """The database's disk is full: never a 2xx for what is not there, and it recovers."""
+    """The database's disk is full: no 2xx for an operation that was not saved, and it recovers."""
     if os.geteuid() != 0:
-        raise NotHere("a small file system can be mounted by root only")
+        raise NotHere("only root can mount a small file system")
     mysql = small_server(scene)
     filler = mysql.inside("filler")
     fill(filler)
-    for i in EVERYBODY:  # what has room in a page that is there is still done
+    for i in EVERY:  # changes that fit into existing pages still succeed
         await_true(lambda i=i: scene.probe(i).status == 503, 60)
         scene.bit("requests refused")
     os.unlink(filler)
-    await_true(lambda: all(works(scene, mysql, i) for i in EVERYBODY), 30)
+    await_true(lambda: all(works(scene, mysql, i) for i in EVERY), 30)
     scene.recover_all(time.monotonic(), 10)
 
 
 @fault("file-full", 18, ("conditional",), soak=False)
 def file_full(scene):
-    """SQLite may not write its file any more: the same."""
+    """SQLite's file has reached its size limit: the same."""
     database = SqliteDatabase()
     scene.exits.callback(database.drop)
-    # Who ignores the signal is told by the call that fails.
+    # With SIGXFSZ ignored, write fails with EFBIG instead of killing the process.
     instance = Instance(database.store, {}, prefix=[*backends.WITH_PARENT, "sh", "-c",
                                                     "trap '' XFSZ; exec \"$@\"", "sh"])
     scene.exits.callback(instance.kill)
@@ -148,9 +148,9 @@ def file_full(scene):
         await_true(lambda: deduct(instance) == 200)
         result = load.end()
     if result.code != 130:
-        raise AssertionError(f"the load tester is not content: {result}")
+        raise AssertionError(f"the load tester failed or found violations: {result}")
     if instance.stop() != 0 or run("reconcile", f"--store={database.store}").returncode:
-        raise AssertionError(f"does not end, or does not reconcile: {instance.read_log()}")
+        raise AssertionError(f"does not exit with 0, or does not reconcile: {instance.read_log()}")
 
 
 def deduct(instance):

@@ -1,4 +1,4 @@
-"""What an operator can do to etcd's leases, through its HTTP gateway."""
+"""Revokes leases of etcd through its HTTP gateway, as an operator can."""
 
 import json
 import urllib.error
@@ -12,7 +12,7 @@ def ask(etcd, path, body):
 
 
 def revoke_all(etcd):
-    """Takes all leases away; how many there were. One that is gone meanwhile is none."""
+    """Revokes all leases. Returns how many; a lease that has expired meanwhile does not count."""
     revoked = 0
     for lease in ask(etcd, "/v3/lease/leases", {}).get("leases", []):
         try:

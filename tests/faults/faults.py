@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The fault suite: faults.py list | run [NAME...] | soak; --help says more.
 
-Every fault runs against every strategy that it applies to, three instances under load each time; the
-history checker decides, and a fault that had no effect fails. The same seed makes the same choices.
+Each fault runs once for every strategy that it applies to, on three instances under load. The history
+checker decides. A fault that had no effect fails. The same seed makes the same choices.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SKIPPED = 77  # tells ctest
 
 
 def outcome(scene, chosen):
-    """Lets the faults act one after the other, and judges."""
+    """Runs the faults one after the other and judges the scene."""
     for fault in chosen:
         fault.act(scene)
     slugs = [slug for fault in chosen for slug in fault.convicts]
@@ -45,7 +45,7 @@ def outcome(scene, chosen):
 
 
 def play(stack, strategy, chosen, seed, brief):
-    """One scene. True if all held."""
+    """Plays one scene. True if everything held."""
     begin = time.monotonic()
     names = ", ".join(fault.name for fault in chosen)
     print(f"-- {names}: {strategy}, seed {seed}", flush=True)
@@ -57,9 +57,9 @@ def play(stack, strategy, chosen, seed, brief):
         with Scene(stack, strategy, seed, settings, load, brief) as scene:
             outcome(scene, chosen)
     except NotHere as reason:
-        print(f"   not here: {reason}", flush=True)
+        print(f"   SKIPPED: {reason}", flush=True)
         return not os.environ.get("HOLDFAST_TEST_REQUIRE")
-    except Exception as error:  # whatever it was: the other scenes are still to be seen
+    except Exception as error:  # any error: the remaining scenes still run
         traceback.print_exc(file=sys.stdout)
         print(f"   FAILED: {names}: {strategy}: {type(error).__name__}, after"
               f" {time.monotonic() - begin:.1f} s; again: ./dev test faults {chosen[0].name} --seed {seed}")
@@ -74,7 +74,7 @@ def applicable(fault, usable, wanted):
     known = setting_names()
     missing = [name for name in fault.settings if name not in known]
     if missing:
-        print(f"-- {fault.name}: not here, without the setting {', '.join(missing)}")
+        print(f"-- {fault.name}: SKIPPED: this build has no setting {', '.join(missing)}")
         return []
     return [name for name in fault.strategies if name in usable and (not wanted or name in wanted)]
 
@@ -92,7 +92,7 @@ def run_faults(stack, options):
 
 
 def soak(stack, options):
-    """Faults in the order of the seed, several in a scene, until the time is over."""
+    """Plays scenes of up to three faults, chosen by the seed, until the time is over."""
     usable = usable_strategies(stack)
     choice = random.Random(options.seed)
     end, failures, scenes = time.monotonic() + 60 * options.minutes, 0, 0
@@ -120,12 +120,12 @@ def parse():
     parser = argparse.ArgumentParser(prog="./dev test faults", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("list", "run", "soak"))
-    parser.add_argument("names", nargs="*", metavar="NAME", help="faults, as `list` shows them; all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="faults as listed by `list`; default: all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--strategy", action="append", help="only this one; repeatable")
-    parser.add_argument("--without", action="append", default=[], metavar="NAME", help="not this fault")
-    parser.add_argument("--brief", action="store_true", help="of a fault's variants, one")
-    parser.add_argument("--minutes", type=float, default=10, help="of a soak")
+    parser.add_argument("--strategy", action="append", help="only this strategy; repeatable")
+    parser.add_argument("--without", action="append", default=[], metavar="NAME", help="leave this fault out; repeatable")
+    parser.add_argument("--brief", action="store_true", help="run one variant of each fault")
+    parser.add_argument("--minutes", type=float, default=10, help="duration of a soak")
     options = parser.parse_intermixed_args()
     unknown = [name for name in options.names + options.without if name not in faults]
     if unknown:

@@ -1,4 +1,4 @@
-"""A connection between an instance and a server that can be made bad: see support/proxy_program.c."""
+"""A proxy between an instance and a server that can spoil the connection: see support/proxy_program.c."""
 
 import contextlib
 import os
@@ -30,11 +30,11 @@ class Link:
             raise AssertionError(f"{command}: {answer}")
 
     def lost(self):
-        """How many answers `lose` has thrown away."""
+        """How many answers `lose` has discarded."""
         return int(self.tell("lost"))
 
     def ports(self):
-        """The ports from which it speaks to the server."""
+        """The local ports of its connections to the server."""
         sockets = set()
         directory = f"/proc/{self.process.pid}/fd"
         for fd in os.listdir(directory):

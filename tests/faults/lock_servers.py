@@ -1,4 +1,4 @@
-"""The lock server dies, hangs, forgets, or answers too late; what it said last is lost."""
+"""Faults of a lock server: it dies, hangs, loses its data, answers too late, or its answer is lost."""
 
 import time
 
@@ -9,28 +9,28 @@ from scene import INSTANCES, TIMEOUT_MS, TTL_MS
 import etcd_api
 import zookeeper_wire
 
-EVERYBODY = range(INSTANCES)
-# So long that only a release, and never the end of a lease, explains that somebody goes on.
+EVERY = range(INSTANCES)
+# Longer than the scene, so that only a release, never an expired lease, can free a lock.
 LONG_LEASE = {"lock.ttl_ms": 30000, "lock.max_hold_ms": 60000}
 
 
 def await_still(scene):
-    """Who is inside may finish, until the lease's end; after that nobody saves."""
+    """Waits until commits stop: holders may finish until their leases expire, later commits are an error."""
     end, done = time.monotonic() + (TTL_MS + TIMEOUT_MS) / 1000, -1
     while scene.done() > done:
         if time.monotonic() > end:
-            raise AssertionError("saved without a lock")
+            raise AssertionError("committed without a lock")
         done = scene.done()
         time.sleep(0.5)
 
 
 @fault("lock-server-killed", 21, SERVER_LOCKS)
 def lock_server_killed(scene):
-    """kill -9 of the lock server, again and again: refused in time meanwhile, at work soon after."""
+    """kill -9 of the lock server, repeatedly: refused in time, and working again soon after."""
     server = scene.stack[scene.lock_server]
     for _ in range(1 if scene.brief else 3):
         server.kill()
-        for i in EVERYBODY:
+        for i in EVERY:
             scene.bit("requests refused", scene.refused(i) != "")
             scene.await_unready(i, scene.strategy)
         await_still(scene)
@@ -40,11 +40,11 @@ def lock_server_killed(scene):
 
 @fault("lock-server-hangs", 21, SERVER_LOCKS)
 def lock_server_hangs(scene):
-    """The lock server is stopped: connections stand, nobody answers."""
+    """The lock server hangs: connections stay open, no answer comes."""
     server = scene.stack[scene.lock_server]
     server.stop()
     try:
-        for i in EVERYBODY:
+        for i in EVERY:
             scene.bit("requests refused", scene.refused(i) != "")
             scene.await_unready(i, scene.strategy)
     finally:
@@ -54,33 +54,33 @@ def lock_server_hangs(scene):
 
 @fault("redis-paused", 5, ("redis-lock",), {"lock.ttl_ms": 8000})
 def redis_paused(scene):
-    """Redis carries out late what nobody waits for any more: no ghost keeps the lock."""
+    """Redis executes requests whose senders have timed out: no lock is left without an owner."""
     redis = scene.stack["redis"]
     redis.say(f"CLIENT PAUSE {3 * TIMEOUT_MS} ALL")
-    for i in EVERYBODY:
-        scene.bit("locks not had in time", scene.refused(i) != "")
+    for i in EVERY:
+        scene.bit("locks not acquired in time", scene.refused(i) != "")
     await_true(lambda: redis.say("PING") == "+PONG", 20)
-    # Whoever was inside when it began could not release, and has until the lease's end.
+    # An earlier holder could not release, so its lock stays until its lease expires.
     scene.recover_all(time.monotonic())
 
 
 @fault("lock-asked-late", 5, ("redis-lock",), LONG_LEASE)
 def lock_asked_late(scene):
-    """A request for the lock is under way for longer than its sender waits, and is carried out."""
+    """A request for the lock is delayed past its sender's timeout, and then executed."""
     link = scene.link(0)
     before = scene.count("holdfast_guard_enter_failed_total", only=[0])
     link.do("hold up")
     await_true(lambda: scene.count("holdfast_guard_enter_failed_total", only=[0]) > before)
     link.do("pass")
-    scene.bit("locks not had in time",
+    scene.bit("locks not acquired in time",
               scene.count("holdfast_guard_enter_failed_total", only=[0]) - before)
-    for i in EVERYBODY:
+    for i in EVERY:
         scene.await_more("transactions", lambda i=i: scene.done(only=[i]), limit_s=10)
 
 
 @fault("memory-lost", 6, ("redis-lock",), load=ONE)
 def memory_lost(scene):
-    """Redis loses all it knew while somebody is inside: two holders, and tokens that begin again."""
+    """Redis loses its data while a lock is held: two holders, and tokens that start again."""
     redis = scene.stack["redis"]
     lose = {"FLUSHALL": lambda: redis.say("FLUSHALL"), "kill -9": redis.restart}
     for how in scene.some(list(lose)):
@@ -89,14 +89,14 @@ def memory_lost(scene):
             lose[how]()
             others_go_on(scene)
             stale = scene.count("holdfast_stale_tokens_refused_total") - before
-            scene.bit(f"tokens found to be old after {how}", stale)
+            scene.bit(f"stale tokens refused after {how}", stale)
         await_true(lambda: scene.harm(only=[0]) > 0)
         scene.bit("first holder refused", scene.harm(only=[0]))
 
 
 @fault("session-expired", 11, ("zookeeper-lock",), load=ONE)
 def session_expired(scene):
-    """ZooKeeper ends the session of a living client, which holds a lock."""
+    """ZooKeeper ends the session of a live client that holds a lock."""
     zookeeper = scene.stack["zookeeper"]
     with scene.paused(0, "before-save", "wait"):
         ports = scene.link(0).ports()
@@ -112,7 +112,7 @@ def session_expired(scene):
 
 @fault("session-cut", 11, ("zookeeper-lock",), load=ONE)
 def session_cut(scene):
-    """ZooKeeper is out of reach for longer than a session lasts: no trust from the first moment on."""
+    """ZooKeeper is unreachable for longer than the session timeout: the lock counts as lost."""
     with scene.paused(0, "before-save", "wait"):
         scene.link(0).do("hold both")
         others_go_on(scene)
@@ -125,20 +125,20 @@ def session_cut(scene):
 
 @fault("create-unanswered", 12, ("zookeeper-lock", "etcd-lock"), LONG_LEASE)
 def create_unanswered(scene):
-    """The answer to joining the line is lost: nothing stays behind that others would wait for."""
+    """The answer to joining the queue is lost: no orphaned entry stays in the queue."""
     word = {"zookeeper": "holdfast", "etcd": "/v3/kv/txn"}[scene.lock_server]
     link = scene.link(0)
     link.do(f"lose 3 {word}")
     await_true(lambda: link.lost() >= 3, 20)
     link.do("pass")
     scene.bit("answers lost", link.lost())
-    for i in EVERYBODY:  # long before a lease's end
+    for i in EVERY:  # long before a lease expires
         scene.await_more("transactions", lambda i=i: scene.done(only=[i]), by=10, limit_s=10)
 
 
 @fault("lease-revoked", 13, ("etcd-lock",), load=ONE)
 def lease_revoked(scene):
-    """etcd takes the lease away, from who holds the lock and from those who wait for it."""
+    """etcd revokes the leases of the lock holder and of the waiters."""
     etcd = scene.stack["etcd"]
     with scene.paused(0, "before-save", "wait"):
         scene.bit("leases revoked", etcd_api.revoke_all(etcd))
@@ -149,7 +149,7 @@ def lease_revoked(scene):
 
 @fault("unlock-unanswered", 14, LOCKS, LONG_LEASE, ONE)
 def unlock_unanswered(scene):
-    """The answer to a release is lost: asked again, it frees nobody else's lock, and blocks nobody."""
+    """The answer to a release is lost: the retry frees no other owner's lock and blocks no waiter."""
     words = {"redis-lock": "EVALSHA", "zookeeper-lock": "holdfast", "etcd-lock": "/v3/kv/",
              "lock-table": "lock_row"}
     link = scene.link(0)
@@ -158,5 +158,5 @@ def unlock_unanswered(scene):
     await_true(lambda: link.lost() > 0, 20)
     link.do("pass")
     scene.bit("answers lost", link.lost())
-    for i in EVERYBODY:
+    for i in EVERY:
         scene.await_more("transactions", lambda i=i: scene.done(only=[i]), by=10, limit_s=15)

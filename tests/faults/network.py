@@ -1,4 +1,4 @@
-"""One instance is cut off: from the lock server only, from the database only, in one direction only."""
+"""Network faults of one instance: cut off from the lock server or the database, both ways or one, or slow."""
 
 import time
 
@@ -16,29 +16,29 @@ def cut_off(scene, name, dependency):
         scene.await_unready(0, dependency, 20)
         scene.await_more("others' transactions", lambda: scene.done(only=[1, 2]), by=5)
         link.do("pass")
-        link.do("cut")  # what was swallowed is not made good: a connection that lost bytes is broken
+        link.do("cut")  # swallowed bytes are not resent, so the connection is unusable
         scene.recover(0, time.monotonic())
 
 
 @fault("partition-lock-server", 10, SERVER_LOCKS)
 def partition_lock_server(scene):
-    """Between one instance and the lock server nothing passes, or only one way."""
+    """One instance is cut off from the lock server, in both directions or in one."""
     cut_off(scene, scene.lock_server, scene.strategy)
 
 
 @fault("partition-database", 10)
 def partition_database(scene):
-    """Between one instance and the database nothing passes, or only one way."""
+    """One instance is cut off from the database, in both directions or in one."""
     cut_off(scene, "mysql", "database")
 
 
 @fault("slow-network", 10)
 def slow_network(scene):
-    """Everything between one instance and its servers takes a while: slow, and right."""
+    """Latency between one instance and its servers: slow, but correct."""
     before = scene.done(only=[0])
     for link in scene.links[0].values():
         link.do("delay 15")
     time.sleep(1.5)
-    # Where the order is luck the slow one may have to try for long.
+    # Where the lock order is random the slow instance may need many attempts.
     await_true(lambda: scene.done(only=[0]) > before, 30)
     scene.bit("slow transactions", scene.done(only=[0]) - before)

@@ -1,4 +1,4 @@
-"""The service itself is killed, or asked to end."""
+"""Faults of the service itself: an instance is killed or terminated."""
 
 import signal
 import time
@@ -22,14 +22,14 @@ def instance_killed(scene):
             scene.bit("instances killed")
         scene.start(i)
         await_true(lambda i=i: scene.probe(i).status == 200, 20)
-    # The locks that the dead ones left behind end as well.
+    # The locks of the killed instances expire.
     for i in range(INSTANCES):
         scene.await_more("transactions", lambda i=i: scene.done(only=[i]), by=5, limit_s=20)
 
 
 @fault("terminated", 20)
 def terminated(scene):
-    """SIGTERM under load, one instance after the other: nothing acknowledged is lost, nobody hangs."""
+    """SIGTERM under load, one instance after the other: each drains, and no acknowledged operation is lost."""
     for i in range(INSTANCES):
         time.sleep(scene.random.uniform(0.1, 0.4))
         before = scene.done(only=[i])
@@ -40,6 +40,6 @@ def terminated(scene):
             raise AssertionError(f"did not drain:\n{scene.instances[i].read_log()}")
         if time.monotonic() - begin > 10:
             raise AssertionError("took more than 10 s to end")
-        scene.bit("transactions before the ends", before)
+        scene.bit("transactions before SIGTERM", before)
         scene.start(i)
         await_true(lambda i=i: scene.probe(i).status == 200, 20)

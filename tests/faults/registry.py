@@ -1,4 +1,4 @@
-"""What a fault is: a function of a scene, with the strategies that it applies to."""
+"""The list of faults. A fault is a function of a scene, with the strategies that it applies to."""
 
 import collections
 
@@ -16,8 +16,8 @@ class NotHere(Exception):
 
 def fault(name, number, strategies=ALL, settings=None, load=None, soak=True, convicts=()):
     """Registers the function below as the fault of this name. The number is that of the catalogue in
-    tests/README.md. `soak`: it may stand beside others in one scene. `convicts`: the scene must end with
-    one of these invariants broken, because what would have held was switched off."""
+    tests/README.md. `soak`: other faults may run in the same scene. `convicts`: the scene must end with
+    one of these invariants violated, because their protection is switched off."""
     def register(act):
         faults[name] = Fault(name, number, strategies, act, settings or {}, load or {}, soak, convicts,
                              act.__doc__.split("\n")[0])

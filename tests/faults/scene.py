@@ -1,9 +1,9 @@
-"""Three instances on private servers, each behind links of its own, under load with a history.
+"""A scene: three instances on private servers under load, with proxies ("links") in between.
 
-A fault is a function of a scene. It does its harm, shows that the harm was felt (`bit`), and undoes
-it. Then the scene asks for what must hold after every fault: each instance does work again, the load
-tester's checker finds nothing wrong with what clients saw, the database reconciles, and every
-instance ends by itself when it is asked to.
+A fault is a function of a scene. It does its harm, shows that the harm had an effect (`bit`), and undoes
+it. Then the scene checks what must hold after every fault: each instance works again, the load tester's
+checker finds no violation in what clients saw, the database reconciles, and every instance exits with 0
+on SIGTERM.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ INSTANCES = 3
 TTL_MS = 1000
 TIMEOUT_MS = 3000
 SETTINGS = {"lock.ttl_ms": TTL_MS, "lock.wait_ms": 2000, "request.timeout_ms": TIMEOUT_MS, "workers": 4}
-# Small enough that the machine, which runs everything else too, is not the fault.
+# Light enough that the machine itself, which also runs every server, does not time out.
 LOAD = {"scenario": "mixed", "mix": "deduct=70,read=10,issue=10,draw=10", "connections": 18, "skus": 2,
         "users": 400, "think": "5ms", "timeout": "4s", "retry": 6, "duplicate": "10%", "duration": "1h"}
-# What a noisy machine may add to a time that the service promises.
+# Tolerance for a noisy machine, added to times that the service guarantees.
 SLACK_S = 2.5
 RECOVERY_S = 2
 
 
 class NeverBit(AssertionError):
-    """The fault had no effect, so what followed proves nothing."""
+    """The fault had no effect, so the scene proves nothing."""
 
 
 class Scene:
-    """Use with `with`. `settings` are added to every instance's; `load` to the load tester's flags."""
+    """Use with `with`. `settings` extend those of every instance, `load` the load tester's flags."""
 
     def __init__(self, stack, strategy, seed, settings=None, load=None, brief=False):
         self.brief = brief
@@ -48,14 +48,14 @@ class Scene:
         self.lock_server = LOCK_SERVERS.get(strategy)
         self.settings = dict(SETTINGS, **{f"{endpoint}.strategy": strategy
                                           for endpoint in ("stock", "coupon", "lottery")})
-        # Direct mode and lanes go different ways through the engine.
+        # Direct mode (1) and lanes take different paths through the engine.
         self.settings["combine.max_batch"] = self.random.choice((1, 256))
         self.settings.update(settings or {})
         self.load = {name: value for name, value in {**LOAD, **(load or {}), "seed": seed}.items()
                      if value is not None}
         self.instances = []
         self.links = []
-        self.past = {}  # what instances that are gone had counted
+        self.past = {}  # metrics of instances that have exited
         self.bites = {}
         self.slowest_s = 0
         self.probes = 0
@@ -63,7 +63,7 @@ class Scene:
         self.files = 0
         self.exits = contextlib.ExitStack()
 
-    # ---- beginning and end ---------------------------------------------------------------------
+    # ---- set up and tear down ------------------------------------------------------------------
 
     def __enter__(self):
         try:
@@ -114,7 +114,7 @@ class Scene:
         for i, instance in enumerate(self.instances):
             if instance is not None:
                 lines = instance.read_log().splitlines()
-                print(f"  instance {i} said ({len(lines)} lines):", *lines[:3], *lines[3:][-6:],
+                print(f"  instance {i}, log ({len(lines)} lines):", *lines[:3], *lines[3:][-6:],
                       sep="\n    ")
 
     def revive_backends(self):
@@ -123,7 +123,7 @@ class Scene:
                 backend.cont()
 
     def drop(self):
-        # Dropping waits for whoever still uses it; the servers end with the run all the same.
+        # May time out while a connection still uses it; the servers are deleted with the run anyway.
         with contextlib.suppress(AssertionError):
             self.database.drop()
 
@@ -136,7 +136,7 @@ class Scene:
     # ---- instances -----------------------------------------------------------------------------
 
     def start(self, i, wait=True, pause=None, **settings):
-        """Instance i, on the port that it had; settings' names have __ for dots."""
+        """Starts instance i, on its earlier port if it had one. Setting names have __ for dots."""
         own = dict(self.settings)
         store = self.database.store
         for name, link in self.links[i].items():
@@ -156,13 +156,13 @@ class Scene:
         return self.instances[i]
 
     def remember(self, i):
-        """Keeps what an instance has counted, before it ends."""
+        """Saves the metrics of an instance before it exits."""
         for series, value in self.instances[i].metrics():
             if series[0].startswith("holdfast_"):
                 self.past[series] = self.past.get(series, 0) + value
 
     def restart(self, i, **named):
-        """Ends instance i as an operator would, and starts it again."""
+        """Stops instance i with SIGTERM and starts it again."""
         self.remember(i)
         code = self.instances[i].stop()
         if code != 0:
@@ -171,8 +171,8 @@ class Scene:
 
     @contextlib.contextmanager
     def paused(self, i, point, action, times=20):
-        """Instance i, started again, stands at the point; goes on with the block's end. `stop`: the
-        whole process stands; `wait`: only the worker that came there."""
+        """Restarts instance i and pauses it at the point until the end of the block. `stop` stops the
+        whole process, `wait` only the worker that reached the point."""
         self.files += 1
         file = f"{self.stack.directory}/paused-{os.getpid()}-{self.files}"
         self.restart(i, pause=f"{point}@stock:{times}:{file}:{action}")
@@ -194,19 +194,19 @@ class Scene:
             return file.read().rpartition(")")[2].split()[0] == "T"
 
     def some(self, choices):
-        """All of them in an order of the seed's, or one of them if the scene is to be brief."""
+        """All choices in a seeded order; only the first of them in a brief scene."""
         shuffled = self.random.sample(choices, len(choices))
         return shuffled[:1] if self.brief else shuffled
 
     def link(self, i, name=None):
-        """The link of instance i to a server; to the strategy's lock server without a name, which
-        is the database where there is none."""
+        """The link of instance i to a server. Default: the strategy's lock server or, if it has none,
+        the database."""
         return self.links[i][name or self.lock_server or "mysql"]
 
-    # ---- what is seen --------------------------------------------------------------------------
+    # ---- metrics -------------------------------------------------------------------------------
 
     def count(self, name, labels="", only=None):
-        """Sum of a metric over the instances that answer (or only these) and those that are gone."""
+        """Sum of a metric over all running instances and those that have exited, or over `only` these."""
         total = 0 if only is not None else sum(
             value for series, value in self.past.items() if series[0] == name and labels in (series[1] or ""))
         for i in range(len(self.instances)) if only is None else only:
@@ -216,40 +216,40 @@ class Scene:
         return total
 
     def harm(self, only=None):
-        """How often a lock was found lost or a writer refused, by whatever means."""
+        """How often a lock was found lost, a stale token refused, or a conflict found."""
         names = ("holdfast_guard_lost_total", "holdfast_stale_tokens_refused_total",
                  "holdfast_conflicts_total")
         return sum(self.count(name, only=only) for name in names)
 
     def acquired(self, only=None):
-        """Times that a guard of stock was entered."""
+        """How often the guard of the stock endpoint was entered."""
         return self.count("holdfast_guard_acquired_total", 'endpoint="stock"', only)
 
     def done(self, only=None):
-        """Transactions of stock."""
+        """Committed transactions of the stock endpoint."""
         return self.count("holdfast_commit_seconds_count", 'endpoint="stock"', only)
 
     def lost(self, only=None):
         return self.count("holdfast_guard_lost_total", only=only)
 
     def bit(self, what, times=1):
-        """The fault was felt, so many times; nothing is felt zero times."""
+        """Records that the fault had an effect, so many times. Raises NeverBit for zero."""
         if times <= 0:
             raise NeverBit(f"the fault never bit: no {what}")
         self.bites[what] = self.bites.get(what, 0) + int(times)
 
     def await_more(self, what, read, by=1, limit_s=15):
-        """Waits until what `read` gives has grown."""
+        """Waits until the value of `read` has grown."""
         before = read()
         try:
             await_true(lambda: read() >= before + by, limit_s)
         except AssertionError:
             raise AssertionError(f"{what}: no more than {before} after {limit_s} s") from None
 
-    # ---- requests of our own -------------------------------------------------------------------
+    # ---- probes --------------------------------------------------------------------------------
 
     def probe(self, i, timeout_s=TIMEOUT_MS / 1000 + SLACK_S):
-        """One deduction at instance i, of a product that nobody else wants."""
+        """One deduction at instance i, of a product that the load does not use."""
         self.probes += 1
         key = f"probe-{self.probes}"
         answer = self.instances[i].call("POST", "/v1/stock/PROBE/deduct", {"quantity": 1}, key,
@@ -257,11 +257,11 @@ class Scene:
         if answer.status == 200:
             self.acknowledged[key] = answer.body["version"]
         elif answer.status != 503 or not answer.headers["Retry-After"]:
-            raise AssertionError(f"neither done nor 503 with Retry-After: {answer}")
+            raise AssertionError(f"expected 200, or 503 with Retry-After: {answer}")
         return answer
 
     def refused(self, i):
-        """Within the deadline, a probe is answered 503; its problem's last word."""
+        """Checks that a probe is answered 503 by its deadline. Returns the slug of the problem."""
         begin = time.monotonic()
         try:
             answer = self.probe(i)
@@ -269,11 +269,11 @@ class Scene:
             raise AssertionError(f"no answer {time.monotonic() - begin:.1f} s after a request whose"
                                  f" deadline was {TIMEOUT_MS} ms") from None
         if answer.status != 503:
-            raise AssertionError(f"done without what it needs: {answer}")
+            raise AssertionError(f"succeeded although its backend was unavailable: {answer}")
         return answer.body["type"].rpartition("/")[2]
 
     def unready(self, i):
-        """The dependencies that /readyz of instance i says are not there."""
+        """The dependencies that /readyz of instance i reports as unavailable."""
         answer = self.instances[i].call("GET", "/readyz")
         if answer.status != (200 if answer.body["ready"] else 503):
             raise AssertionError(answer)
@@ -283,7 +283,7 @@ class Scene:
         await_true(lambda: name in self.unready(i), limit_s)
 
     def recover(self, i, since, limit_s=RECOVERY_S):
-        """Instance i does work again, at most so long after `since`."""
+        """Checks that instance i works again within limit_s after `since`."""
         while self.probe(i).status != 200:
             if time.monotonic() - since > limit_s + 10:
                 raise AssertionError(f"instance {i} does not recover")
@@ -300,7 +300,7 @@ class Scene:
     # ---- the verdict ---------------------------------------------------------------------------
 
     def settle(self):
-        """Every link passes, and every instance does work."""
+        """Ends all link faults and waits until every instance works."""
         for links in self.links:
             for link in links.values():
                 link.do("pass")
@@ -313,12 +313,12 @@ class Scene:
         return self.running.end()
 
     def judge(self):
-        """What must hold after every fault."""
+        """Checks what must hold after every fault."""
         result = self.end_load()
         if result.code not in (0, 130) or result.report["check"]["violations"] != 0:
-            raise AssertionError(f"the load tester is not content: {result}")
+            raise AssertionError(f"the load tester failed or found violations: {result}")
         if result.report["outcomes"]["ok"] < 50:
-            raise AssertionError(f"too little was done to prove anything: {result}")
+            raise AssertionError(f"too few operations to prove anything: {result}")
         rows = {row["request_key"]: row for row in ledger(self.instances[0].port, "stock/PROBE")}
         for key, version in self.acknowledged.items():
             if key not in rows or rows[key]["version"] != version:
@@ -330,10 +330,10 @@ class Scene:
         return result
 
     def convict(self, *slugs):
-        """What must be found where something was switched off that had to stop the harm."""
+        """Checks that the checker found one of these violations, where a protection was switched off."""
         result = self.end_load()
         if result.code != 1 or not set(slugs) & set(result.violated()):
-            raise AssertionError(f"the harm was not found: {result}")
+            raise AssertionError(f"the checker did not find the violation: {result}")
         self.bit("violations found", result.report["check"]["violations"])
         self.stop_instances()
         return result
@@ -346,7 +346,7 @@ class Scene:
 
 
 def usable_strategies(stack):
-    """The names of the strategies that protect a cluster, as a service with all servers says."""
+    """The usable strategies with cluster scope, as a service with all lock servers lists them."""
     settings = {"redis": stack["redis"].address, "zookeeper": stack["zookeeper"].address,
                 "lab": "off"}
     if "etcd" in setting_names():

@@ -1,9 +1,9 @@
-"""Just enough of ZooKeeper's protocol to end a session that is somebody else's.
+"""Just enough of ZooKeeper's protocol to end the session of another client.
 
-A session may be continued by whoever knows its id and password, and closed. The server derives the
-password from the id (SessionTrackerImpl and ZooKeeperServer: java.util.Random, seeded with the id and
-a constant), and tells the ids with the word `cons`. So a session can be made to expire at once, while
-its client lives and has no reason to doubt it.
+A client that knows the id and password of a session can continue it, and then close it. The server
+derives the password from the id (SessionTrackerImpl and ZooKeeperServer: java.util.Random, seeded with
+the id and a constant), and lists the ids in its answer to `cons`. So a test can make a session expire at
+once, while its client is alive and unaware.
 """
 
 import re
@@ -29,7 +29,7 @@ def password_of(session):
 
 
 def sessions(zookeeper):
-    """Ids of the sessions that are connected, by the port that the client connects from."""
+    """Ids of the connected sessions, by the client's port."""
     lines = zookeeper.say("cons").splitlines()
     found = (re.search(r":(\d+)\[.*sid=0x([0-9a-f]+)", line) for line in lines)
     return {int(match.group(1)): int(match.group(2), 16) for match in found if match}
@@ -54,7 +54,7 @@ def send(connection, body):
 
 
 def continue_and_close(zookeeper, session):
-    """False if ZooKeeper does not know it."""
+    """Takes the session over and closes it. False if ZooKeeper does not know the session."""
     with socket.create_connection(("127.0.0.1", zookeeper.port), 5) as connection:
         connection.settimeout(5)
         password = password_of(session)
@@ -68,16 +68,16 @@ def continue_and_close(zookeeper, session):
 
 
 def end_session(zookeeper, session):
-    """Continues a session and closes it: its nodes are gone, and its client hears of it.
+    """Closes a session: ZooKeeper deletes its nodes and notifies its client.
 
-    The client comes back as soon as we have taken its session over. ZooKeeper ends our connection
-    then, perhaps before we could close the session, and we take it over once more.
+    The client reconnects as soon as its session is taken over. ZooKeeper then ends this connection,
+    perhaps before the session is closed. In that case the session is taken over again.
     """
     broken = None
     for _ in range(TRIES):
         try:
             if continue_and_close(zookeeper, session) or broken:
-                return  # it is not known any more after a try that broke: that one has closed it
+                return  # unknown after a broken try: that try has closed it
             raise AssertionError(f"ZooKeeper does not know session {session:x}")
         except (OSError, EOFError) as error:
             broken = error

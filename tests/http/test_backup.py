@@ -102,7 +102,7 @@ class Backup(TestCase):
             text = file.read()
         with gzip.open(self.file, "wb") as file:
             file.write(text[:len(text) // 2])
-        self.assert_refused(self.mysql().store, "not whole")
+        self.assert_refused(self.mysql().store, "incomplete")
 
     def test_no_backup_is_half_a_backup(self):
         for store in ("sqlite:/nonexistent/a.db", "mysql://root:wrong@127.0.0.1:1/nothing", "redis:"):

@@ -1,6 +1,6 @@
-// A server that answers every request with the same few bytes, as fast as one thread can: what load
-// testers are measured against, and, with a fault asked for, what they are tested with. It does not
-// read requests beyond finding their end.
+// An HTTP server that answers every request with the same few bytes, as fast as one thread can.
+// Load testers are measured against it and, with faults switched on, tested with it. It parses a
+// request only to find its end.
 //
 //     constant [--body TEXT] [--stall-after MS --stall-for MS] [--die-after N] [--close-every N]
 //              [--status N] [--silent-every N]
@@ -36,7 +36,7 @@ struct peer {
 struct server {
     int epoll, listener;
     struct faults faults;
-    char answer[2048], last_answer[2048]; // the second one closes
+    char answer[2048], last_answer[2048]; // last_answer announces that the connection closes
     long requests, first_ms;
 };
 
@@ -74,7 +74,7 @@ static void drop(struct peer *peer)
     free(peer);
 }
 
-// The length of the first whole request, or 0.
+// The length of the first complete request, or 0 if there is none yet.
 static size_t whole_request(const struct peer *peer)
 {
     const char *end = memmem(peer->bytes, peer->length, "\r\n\r\n", 4);
@@ -107,7 +107,7 @@ static bool is_every(long count, long every)
     return every > 0 && count % every == 0;
 }
 
-// False if the peer is gone.
+// False if the connection must be closed.
 static bool answer(struct server *server, struct peer *peer)
 {
     server->requests++;
@@ -145,7 +145,7 @@ static void serve(struct server *server, struct peer *peer)
     }
 }
 
-static void listen_and_tell(struct server *server)
+static void listen_and_print_port(struct server *server)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
@@ -233,7 +233,7 @@ int main(int argc, char **argv)
     }
     compose(&server, status, body);
     server.epoll = epoll_create1(0);
-    listen_and_tell(&server);
+    listen_and_print_port(&server);
     loop(&server);
     return EXIT_SUCCESS;
 }

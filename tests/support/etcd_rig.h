@@ -1,4 +1,4 @@
-// What the tests of etcd-lock share.
+// Helpers for the etcd-lock tests: the test server, and the length of a lock's queue in etcd.
 #pragma once
 
 #include "etcd_server.h"
@@ -11,11 +11,12 @@
 
 extern const struct subject etcd;
 
-// The test stack's, or NULL (see scratch.h).
+// The address of the test stack's etcd, or NULL (see scratch_server).
 const char *etcd_test_server(void);
 
-// How many stand in the line of the rig's first key.
-size_t standing(const struct rig *rig);
-bool standing_soon(const struct rig *rig, size_t n);
-// The same for each of its keys.
-bool all_standing_soon(const struct rig *rig, size_t n);
+// The length of the queue for the rig's first key.
+size_t queued(const struct rig *rig);
+// Waits for up to 3 s until that length is n.
+bool queued_soon(const struct rig *rig, size_t n);
+// Waits for up to 3 s until the queue of every key has this length.
+bool all_queued_soon(const struct rig *rig, size_t n);

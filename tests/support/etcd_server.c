@@ -1,5 +1,8 @@
-// The server runs in the test's own process group, so that a test that is ended ends it too.
+// A private etcd server. It runs in the test's process group, so it is killed together with the
+// test.
 #include "etcd_server.h"
+
+#include "scratch.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -18,18 +21,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static int free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
-    close(fd);
-    return ntohs(at.sin_port);
-}
 
 static bool is_installed(void)
 {
@@ -70,7 +61,7 @@ static bool answers(const char *address)
     char why[128];
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     ck_assert_int_eq(etcd_client_new(address, &client, why, sizeof why), RC_OK);
-    // No matter what, as long as it goes through the quorum: with users it is refused.
+    // Any request that needs the quorum will do; with users configured it would be refused.
     enum rc rc =
         etcd_ask(client, "/v3/lease/leases", "{}", clock_now_ns() + NS_PER_S, &answer, NULL);
     etcd_client_free(client);
@@ -92,7 +83,7 @@ bool etcd_server_start(struct etcd_server *server)
     *server = (struct etcd_server){0};
     text_copy(server->folder, sizeof server->folder, "/tmp/holdfast-etcd-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(server->folder));
-    snprintf(server->address, sizeof server->address, "127.0.0.1:%d", free_port());
+    snprintf(server->address, sizeof server->address, "127.0.0.1:%d", scratch_port());
     launch(server);
     await(server);
     return true;
@@ -135,7 +126,7 @@ void etcd_server_stop(struct etcd_server *server)
     remove_data(server, "");
 }
 
-// ---- who watches --------------------------------------------------------------------------------
+// ---- watchers -----------------------------------------------------------------------------------
 
 static size_t watchers(const struct etcd_server *server)
 {
@@ -166,7 +157,7 @@ bool etcd_server_watched(const struct etcd_server *server)
     return false;
 }
 
-// ---- questions ----------------------------------------------------------------------------------
+// ---- requests -----------------------------------------------------------------------------------
 
 json_t *etcd_tell(const char *address, const char *path, const char *body)
 {
@@ -181,7 +172,7 @@ json_t *etcd_tell(const char *address, const char *path, const char *body)
     return answer;
 }
 
-static json_t *tell_about(const char *address, const char *path, const char *prefix)
+static json_t *request_on_prefix(const char *address, const char *path, const char *prefix)
 {
     char from64[ETCD_NAME64_MAX], after64[ETCD_NAME64_MAX], body[2 * ETCD_NAME64_MAX + 64];
     etcd_name(from64, "%s", prefix);
@@ -192,11 +183,12 @@ static json_t *tell_about(const char *address, const char *path, const char *pre
 
 size_t etcd_count(const char *address, const char *prefix)
 {
-    json_t *answer CLEANUP(etcd_answer_cleanup) = tell_about(address, "/v3/kv/range", prefix);
+    json_t *answer CLEANUP(etcd_answer_cleanup) =
+        request_on_prefix(address, "/v3/kv/range", prefix);
     return (size_t)etcd_number(answer, "count");
 }
 
 void etcd_remove(const char *address, const char *prefix)
 {
-    json_decref(tell_about(address, "/v3/kv/deleterange", prefix));
+    json_decref(request_on_prefix(address, "/v3/kv/deleterange", prefix));
 }

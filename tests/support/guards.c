@@ -1,4 +1,4 @@
-// Keys are random, so that tests can run side by side on one server.
+// Guards under test. Their keys are random, so that tests can run in parallel on one server.
 #include "guards.h"
 
 #include "base/clock.h"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Installs what a chore needs and is missing, by Debian package name. Sourced by ./dev.
+# Installs missing Debian packages. Sourced by ./dev and the Dockerfile.
 #
-#     packages_ensure NAME ...      NAME may be `a|b`: either will do, the first that exists is installed
+#     packages_ensure NAME ...      NAME may be `a|b`: alternatives, the first that exists is installed
 #
-# dpkg is asked first: a machine that has everything needs neither root nor network. No service is
-# started by an installation: the tests run private servers, and a machine's own stay as they are.
+# It queries dpkg first, so a machine that has every package needs neither root nor network. The
+# installation starts no services, because the tests run private servers.
 
 packages_build() {
     printf '%s\n' build-essential cmake ninja-build pkgconf curl \
@@ -70,7 +70,7 @@ packages_as_root() {
     fi
 }
 
-# While this file says 101, packages start no services. One that is there already is left alone.
+# While policy-rc.d exits with 101, packages start no services. An existing policy is left in place.
 packages_apt_install() (
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
@@ -90,7 +90,7 @@ packages_ensure() {
     done
     if [ ${#missing[@]} = 0 ]; then return 0; fi
     if ! command -v apt-get >/dev/null; then
-        echo "dev: this is no Debian; install by hand: ${missing[*]}" >&2
+        echo "dev: this is not Debian; install these by hand: ${missing[*]}" >&2
         return 1
     fi
     echo "dev: installing ${missing[*]}"

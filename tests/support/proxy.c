@@ -1,4 +1,4 @@
-// One thread and poll(2) for a handful of connections; good enough for tests, and nothing else.
+// A TCP proxy inside a test program: one thread and poll(2), for a handful of connections.
 #include "proxy.h"
 
 #include "base/text.h"
@@ -22,7 +22,7 @@
 enum pair_state {
     PAIR_OPEN,
     PAIR_FROZEN,
-    PAIR_THAWED,   // its client's end is not passed on
+    PAIR_THAWED,   // if its client closes, the server is not told
     PAIR_ORPHANED, // thawed, and the client has gone
 };
 
@@ -110,18 +110,19 @@ static void serve_pair(struct proxy *proxy, struct pair *pair, const struct poll
         pair->state = PAIR_ORPHANED;
         alive = true;
     }
-    bool unheard = proxy->swallow_answers || pair->state == PAIR_ORPHANED;
+    bool discard = proxy->swallow_answers || pair->state == PAIR_ORPHANED;
     if (alive && fds[1].revents != 0 && proxy->delay_ms > 0)
         poll(NULL, 0, proxy->delay_ms);
     if (alive && fds[1].revents != 0)
-        alive = carry(pair->server, pair->client, unheard);
+        alive = carry(pair->server, pair->client, discard);
     if (!alive)
         close_pair(pair);
 }
 
-// In the order of arrival (slots are taken from the front, and a test's connections are few), with
-// time for the server to act in between.
-static void carry_held(struct proxy *proxy)
+// Forwards the held requests in order of arrival, because slots are assigned from the front and a
+// test has few connections, or in reverse order. Pauses after each, so that the server acts on one
+// before it gets the next.
+static void forward_held(struct proxy *proxy)
 {
     for (size_t i = 0; i < PAIRS_MAX; i++) {
         struct pair *pair = &proxy->pairs[proxy->newest_first ? PAIRS_MAX - 1 - i : i];
@@ -133,7 +134,7 @@ static void carry_held(struct proxy *proxy)
     }
 }
 
-static void turn(struct proxy *proxy, enum pair_state from, enum pair_state to)
+static void change_state(struct proxy *proxy, enum pair_state from, enum pair_state to)
 {
     for (size_t i = 0; i < PAIRS_MAX; i++) {
         if (proxy->pairs[i].client >= 0 && proxy->pairs[i].state == from)
@@ -141,22 +142,22 @@ static void turn(struct proxy *proxy, enum pair_state from, enum pair_state to)
     }
 }
 
-// What the test has asked for since the last look.
+// Executes the commands that the test gave since the last call.
 static void obey(struct proxy *proxy)
 {
     if (atomic_exchange(&proxy->cut, false))
         for (size_t i = 0; i < PAIRS_MAX; i++)
             close_pair(&proxy->pairs[i]);
     if (atomic_exchange(&proxy->released, false)) {
-        carry_held(proxy);
+        forward_held(proxy);
         proxy->hold = false;
     }
     if (proxy->freeze) {
-        turn(proxy, PAIR_OPEN, PAIR_FROZEN);
-        proxy->freeze = false; // the test waits for it
+        change_state(proxy, PAIR_OPEN, PAIR_FROZEN);
+        proxy->freeze = false; // the test waits for this
     }
     if (atomic_exchange(&proxy->thaw, false))
-        turn(proxy, PAIR_FROZEN, PAIR_THAWED);
+        change_state(proxy, PAIR_FROZEN, PAIR_THAWED);
 }
 
 static void *proxy_main(void *arg)

@@ -1,23 +1,23 @@
-// A bad network as a program: a TCP proxy that is told on standard input what to do to what passes.
+// A bad network as a program: a TCP proxy that obeys commands on standard input. The fault tests
+// put one between each instance and each of its servers.
 //
-// Two threads a connection, one a direction, so that one direction can be held while the other goes
-// on. A held direction is not read: what was sent stays in the kernel, and arrives late, even if
-// the sender has closed meanwhile. That is what a network does to a request whose sender gave up on
-// it.
+// Each connection has two threads, one per direction, so that one direction can be held while the
+// other continues. A held direction is not read. Its data stays in the kernel and arrives late,
+// even if the sender closes meanwhile: a network does this to a request whose sender gave up.
 //
-// It says its port, then reads commands, one a line, and answers each with a line:
-//   pass                      everything as it comes, from now on
-//   hold up|down|both         nothing is read from clients, from the server, or from either
-//   swallow up|down|both      it is read and thrown away
-//   delay MS                  each piece waits this long, in both directions
-//   cut                       all connections are reset; new ones are accepted
-//   refuse                    all connections are reset, and so is whoever comes
-//   lose N WORD               of the next N requests with WORD in them the answer is thrown away,
-//                             and then the connection is reset
-//   lost                      answers how many answers `lose` has thrown away
-// It ends with its standard input, and so with whoever started it.
+// It prints its port, then reads one command per line and answers each with a line:
+//   pass                      end all faults: forward everything
+//   hold up|down|both         stop reading from clients, from the server, or from both
+//   swallow up|down|both      read and discard
+//   delay MS                  delay each piece of data by this time, in both directions
+//   cut                       reset all connections; accept new ones
+//   refuse                    reset all connections, and every new one
+//   lose N WORD               for the next N requests that contain WORD, discard the answer and
+//                             reset the connection
+//   lost                      answer with the number of answers that `lose` has discarded
+// It exits when its standard input ends, and so together with the process that started it.
 //
-// What breaks it: a WORD that two reads cut apart; more than LINKS_MAX connections at once.
+// What breaks it: a WORD split over two reads; more than LINKS_MAX connections at once.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -41,13 +41,13 @@
 
 enum direction { UP, DOWN }; // from the client; from the server
 
-// A connection. Its two threads share it; the last one to end frees it.
+// A connection, shared by its two threads. The last thread to end frees it.
 struct link {
     struct proxy *proxy;
     int ends[2]; // [UP]: the client's, which UP reads; [DOWN]: the server's
     atomic_int n_threads;
-    atomic_bool broken; // both threads end
-    atomic_bool lose;   // the next thing the server says is lost
+    atomic_bool broken; // tells both threads to end
+    atomic_bool lose;   // the next data from the server is discarded
 };
 
 struct way {
@@ -72,7 +72,7 @@ static void sleep_ms(long ms)
 
 // ---- a connection ------------------------------------------------------------------------------
 
-// Closed with a reset: nothing that is still under way arrives.
+// Closes with a reset: data in flight does not arrive.
 static void reset(int fd)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
@@ -80,16 +80,16 @@ static void reset(int fd)
     close(fd);
 }
 
-static bool is_wanted(struct proxy *proxy, const char *bytes, size_t n)
+static bool is_to_lose(struct proxy *proxy, const char *bytes, size_t n)
 {
     if (proxy->to_lose <= 0)
         return false;
     pthread_mutex_lock(&proxy->mutex);
     bool found = memmem(bytes, n, proxy->word, strlen(proxy->word)) != NULL;
-    bool wanted = found && proxy->to_lose > 0;
-    proxy->to_lose -= wanted;
+    bool lose = found && proxy->to_lose > 0;
+    proxy->to_lose -= lose;
     pthread_mutex_unlock(&proxy->mutex);
-    return wanted;
+    return lose;
 }
 
 static bool send_all(int fd, const char *bytes, size_t n)
@@ -104,7 +104,7 @@ static bool send_all(int fd, const char *bytes, size_t n)
     return true;
 }
 
-// One piece. False when the direction has ended.
+// Forwards one read. False if the direction has ended.
 static bool carry(struct link *link, enum direction direction)
 {
     struct proxy *proxy = link->proxy;
@@ -117,7 +117,7 @@ static bool carry(struct link *link, enum direction direction)
         link->broken = true;
         return false;
     }
-    if (direction == UP && !link->lose && is_wanted(proxy, bytes, (size_t)n))
+    if (direction == UP && !link->lose && is_to_lose(proxy, bytes, (size_t)n))
         link->lose = true;
     if (proxy->delay_ms > 0)
         sleep_ms(proxy->delay_ms);
@@ -139,9 +139,9 @@ static void *carry_all(void *arg)
             sleep_ms(POLL_MS / 4);
         else if (poll(&fd, 1, POLL_MS) > 0 && !proxy->hold[way.direction] && cuts == proxy->cuts &&
                  !carry(link, way.direction))
-            break; // what was said during the poll counts for what came after it
+            break; // a command given during the poll applies to data that arrived after it
     }
-    // The other direction may still have something: it ends when its own side does.
+    // The other direction may still carry data; it ends when its own side closes.
     shutdown(link->ends[!way.direction], SHUT_WR);
     if (atomic_fetch_sub(&link->n_threads, 1) > 1)
         return NULL;

@@ -2,38 +2,25 @@
 // ends.
 #include "redis_servers.h"
 
+#include "scratch.h"
+
 #include "base/clock.h"
 #include "base/text.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define TRIES 600
 #define TRY_NS (10 * NS_PER_MS)
-
-static int free_port(void)
-{
-    struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof local;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&local, sizeof local), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&local, &size), 0);
-    close(fd);
-    return ntohs(local.sin_port);
-}
 
 static void run_server(const char *port)
 {
@@ -76,7 +63,7 @@ void redis_servers_start(struct redis_servers *servers, size_t n)
 {
     *servers = (struct redis_servers){.n = n};
     for (size_t i = 0; i < n; i++) {
-        servers->ports[i] = free_port();
+        servers->ports[i] = scratch_port();
         redis_server_restart(servers, i);
         size_t used = strlen(servers->addresses);
         text_format(servers->addresses + used, sizeof servers->addresses - used, "%s127.0.0.1:%d",

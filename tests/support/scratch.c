@@ -1,4 +1,4 @@
-// Scratch databases. On MySQL each has its own name, so that tests can run side by side.
+// Scratch databases. On MySQL each has a random name, so that tests can run in parallel.
 #include "scratch.h"
 
 #include "base/random.h"
@@ -6,9 +6,11 @@
 #include "store/migrate/migrate.h"
 
 #include <check.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 const char *scratch_server(const char *variable)
@@ -20,6 +22,18 @@ const char *scratch_server(const char *variable)
     if (require != NULL && strcmp(require, "1") == 0)
         ck_abort_msg("%s is not set, and HOLDFAST_TEST_REQUIRE=1", variable);
     return NULL;
+}
+
+int scratch_port(void)
+{
+    struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof local;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&local, sizeof local), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&local, &size), 0);
+    close(fd);
+    return ntohs(local.sin_port);
 }
 
 bool scratch_available(enum db_engine engine)
@@ -122,7 +136,7 @@ void scratch_cut_connections(const struct scratch *scratch)
     ck_assert_int_ne(ids[0], 0);
     for (size_t i = 0; ids[i] != 0; i++) {
         struct db_value id = db_int(ids[i]);
-        // One that has just ended by itself is as good.
+        // Fails if the connection has ended meanwhile, which serves as well.
         (void)!db_exec(db, "KILL ?", &id, 1, NULL);
     }
     db_free(db);

@@ -1,5 +1,5 @@
-// A database of one's own for a test: a SQLite file in a temporary folder, or a new database on the
-// server of HOLDFAST_TEST_MYSQL. Migrated, and gone afterwards.
+// A scratch database for one test: a SQLite file in a temporary folder, or a new database on the
+// server of HOLDFAST_TEST_MYSQL. It is migrated when opened and deleted when closed.
 #pragma once
 
 #include "store/db/db.h"
@@ -15,26 +15,30 @@ struct scratch {
     char url[512];
 };
 
-// False where the engine is MySQL and no server was given; with HOLDFAST_TEST_REQUIRE=1 that fails
-// the test instead.
+// False if the engine is MySQL and HOLDFAST_TEST_MYSQL is not set (see scratch_server).
 bool scratch_available(enum db_engine engine);
 
-// Fails the test when it cannot be had.
+// Fails the test if the database cannot be made.
 void scratch_open(struct scratch *scratch, enum db_engine engine);
 void scratch_close(struct scratch *scratch);
 
-// Another store on the same database, as another instance of the service would have it.
+// Another store on the same database, as another instance of the service has it. The caller closes
+// it.
 struct store *scratch_second_store(const struct scratch *scratch);
 
-// MySQL: the same database by way of another address, `host:port`: a proxy's.
+// MySQL: a store on the same database through another `host:port`, such as a proxy. The caller
+// closes it.
 struct store *scratch_store_through(const struct scratch *scratch, const char *address);
 
-// MySQL: the server's own `host:port`.
+// MySQL: the server's `host:port`.
 void scratch_address(const struct scratch *scratch, char *ret_address, size_t size);
 
-// MySQL: kills every connection to the database, from one of its own.
+// MySQL: kills every connection to the database over a separate connection.
 void scratch_cut_connections(const struct scratch *scratch);
 
-// The value of an environment variable naming a test server, or NULL. With HOLDFAST_TEST_REQUIRE=1
-// a missing one fails the test.
+// A port of loopback that was free when this returned.
+int scratch_port(void);
+
+// The value of an environment variable that names a test server, or NULL if it is not set or empty.
+// With HOLDFAST_TEST_REQUIRE=1 a missing value fails the test.
 const char *scratch_server(const char *variable);

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # A private MariaDB, Redis, ZooKeeper and etcd on loopback, with all their state in one directory.
-# Sourced by ./dev. Several stacks live side by side: each has its own directory and ports, and only
-# processes that it started, known by process id and start time, are ever stopped.
+# Sourced by ./dev. Several stacks can run in parallel, because each has its own directory and ports. A
+# stack stops only processes that it started, identified by process id and start time.
 #
-#     stack_up DIR        starts what is not running, waits until it answers
-#     stack_down DIR      stops what is running, waits until it is gone
-#     stack_status DIR    one line a server; fails unless all are running
-#     stack_wipe DIR      stops and deletes
+#     stack_up DIR        starts the servers that do not run, waits until they answer
+#     stack_down DIR      stops the running servers, waits until they have exited
+#     stack_status DIR    one line per server; fails unless all are running
+#     stack_wipe DIR      stops the servers, deletes DIR
 #     stack_load DIR      sets STACK_MYSQL_PORT, STACK_REDIS_PORT, STACK_ZOOKEEPER_PORT, STACK_ETCD_PORT,
 #                         STACK_PASSWORD
 
@@ -18,7 +18,7 @@ stack_say() {
 
 # ---- processes ---------------------------------------------------------------------------------------
 
-# The start time of a live process (field 22 of its stat); a zombie does not live.
+# Prints the start time of a running process (field 22 of its stat). Fails for a zombie.
 stack_start_time() {
     local stat
     { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
@@ -38,7 +38,7 @@ stack_pid() {
     echo "$pid"
 }
 
-# Runs a server in a session of its own, so that Ctrl-C for the script is not for the server.
+# Runs a server in its own session, so that Ctrl-C ends the script but not the server.
 stack_spawn() {
     local dir=$1 name=$2 pid
     shift 2
@@ -54,7 +54,7 @@ stack_port_is_free() {
     ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# The directory decides where the search begins, so that two checkouts do not meet.
+# The start of the port search depends on the directory, so that two checkouts do not collide.
 stack_first_port() {
     local sum
     sum=$(cksum <<<"$1" | cut -d' ' -f1)
@@ -94,7 +94,7 @@ stack_init() {
     mkdir -p "$1"/{mysql,redis,zookeeper,etcd}
     chmod 700 "$1"
     first=$(stack_first_port "$1")
-    STACK_ETCD_PORT=$((first + 3)) # settings of a stack without etcd do not name it
+    STACK_ETCD_PORT=$((first + 3)) # for settings saved before etcd was added
     stack_load "$1" && return
     STACK_MYSQL_PORT=$first STACK_REDIS_PORT=$((first + 1)) STACK_ZOOKEEPER_PORT=$((first + 2))
     STACK_PASSWORD=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
@@ -108,7 +108,7 @@ stack_sql() {
         -P "$STACK_MYSQL_PORT" -u root "$@"
 }
 
-# root over TCP with a password, and the databases; read at every start.
+# Makes root over TCP with a password, and the databases. The server reads the file at every start.
 stack_mysql_init() {
     cat >"$1/mysql.sql" <<EOF
 CREATE USER IF NOT EXISTS root@'127.0.0.1';
@@ -118,10 +118,10 @@ ALTER USER root@'localhost' IDENTIFIED BY '$STACK_PASSWORD';
 CREATE DATABASE IF NOT EXISTS holdfast CHARACTER SET utf8mb4;
 CREATE DATABASE IF NOT EXISTS holdfast_test CHARACTER SET utf8mb4;
 EOF
-    # Its own: a server that starts removes all servers' temporary tables from the folder.
+    # A private folder, because a starting server deletes the temporary tables of all servers in it.
     mkdir -p "$1/mysql-tmp"
     if [ -d "$1/mysql/mysql" ]; then return; fi
-    # --force: also where the machine's own name cannot be looked up.
+    # --force: works even if the machine's host name cannot be resolved.
     TMPDIR=$1/mysql-tmp mariadb-install-db --no-defaults --force --user="$(id -un)" \
         --datadir="$1/mysql" --skip-test-db --auth-root-authentication-method=normal >"$1/mysql-install.log" 2>&1 || {
         cat "$1/mysql-install.log" >&2
@@ -130,8 +130,8 @@ EOF
     }
 }
 
-# Every commit reaches the disk, as in production. The socket's path is relative to the data
-# directory: a whole path may be longer than a socket's name may be.
+# Every commit is flushed to disk, as in production. The socket path is relative to the data
+# directory, because an absolute path can exceed the length limit of a socket's name.
 stack_start_mysql() {
     stack_mysql_init "$1" || return 1
     stack_spawn "$1" mysql mariadbd --no-defaults --user="$(id -un)" --datadir="$1/mysql" \
@@ -150,7 +150,7 @@ stack_start_redis() {
         --dir "$1/redis" --save '' --appendonly no --daemonize no --enable-debug-command local
 }
 
-# Sends one line and reads the start of the answer.
+# Sends one line to a port and compares the start of the answer.
 stack_ask() {
     local answer
     exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
@@ -163,7 +163,7 @@ stack_check_redis() {
     (stack_ask "$STACK_REDIS_PORT" $'PING\r\n' +PONG) 2>/dev/null
 }
 
-# A short tick allows the short sessions that tests of expiry need.
+# A short tick allows the short session timeouts that expiry tests need.
 stack_start_zookeeper() {
     cat >"$1/zookeeper.cfg" <<EOF
 dataDir=$1/zookeeper
@@ -187,7 +187,7 @@ stack_check_zookeeper() {
     (stack_ask "$STACK_ZOOKEEPER_PORT" ruok imok) 2>/dev/null
 }
 
-# A cluster of one: nobody speaks to its peer's end, which is a socket in its own directory.
+# A cluster of one. Its unused peer address is a socket in its own directory.
 stack_start_etcd() {
     local url=http://127.0.0.1:$STACK_ETCD_PORT peer=unix://127.0.0.1:0
     stack_spawn "$1" etcd etcd --name holdfast --data-dir "$1/etcd/data" \
@@ -208,7 +208,7 @@ stack_port_variable() {
     echo "STACK_${upper}_PORT"
 }
 
-# Starts one server on its port, or on the next free one if somebody else has it.
+# Starts one server on its port, or on the next free one if that is taken.
 stack_launch() {
     local dir=$1 name=$2 variable port
     variable=$(stack_port_variable "$name")
@@ -218,7 +218,7 @@ stack_launch() {
     "stack_start_$name" "$dir"
 }
 
-# Waits until the server answers. Fails when it dies: the answer must be its own, not a stranger's.
+# Waits until the server answers. Fails if it exits, because then another process gave the answer.
 stack_await() {
     local dir=$1 name=$2 try
     for ((try = 0; try < 600; try++)); do

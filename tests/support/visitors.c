@@ -1,4 +1,5 @@
-// Turns are made visible, so that tests wait for them and never for a while.
+// Waiters for a redis-lock, and their state as seen from outside. Tests wait for a state, never for
+// a fixed time.
 #include "visitors.h"
 
 #include "base/clock.h"
@@ -66,7 +67,6 @@ void await_line(struct rig *rig, int port, long long length)
     }
 }
 
-// Until its thread sleeps: it waits for its turn inside the process, where Redis cannot see it.
 void await_sleep(struct visitor *visitor)
 {
     int64_t limit_ns = clock_now_ns() + 5 * NS_PER_S;

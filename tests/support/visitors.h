@@ -1,4 +1,4 @@
-// Who waits for a lock in Redis, on a thread of its own, and what can be seen of that from outside.
+// Waiters for a redis-lock, each on its own thread, and the lock's queue as seen from outside.
 #pragma once
 
 #include "guards.h"
@@ -8,33 +8,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A guard entered on a thread with enter_one, which leaves at once.
+// A waiter: its thread enters the guard with enter_one and leaves at once.
 struct visitor {
     struct rig *rig;
     struct guard *guard;
     pthread_t thread;
-    atomic_int *order; // counts who came in; may be NULL
+    atomic_int *order; // counts entries; may be NULL
     atomic_int thread_id;
-    int came;         // its place in that order
-    enum rc rc, left; // of entering and leaving
+    int came;         // its position in that order
+    enum rc rc, left; // results of entering and leaving
     uint64_t token;
     int64_t waited_ns;
 };
 
 void visit(struct visitor *visitor, struct rig *rig, struct guard *guard, atomic_int *order);
-// Waits for it; what entering answered.
+// Joins its thread. Returns the result of entering.
 enum rc visited(struct visitor *visitor);
 
-// Until its thread sleeps: it waits for its turn inside the process, where Redis cannot see it.
+// Waits until its thread sleeps: the waiter is queued inside the process, where Redis cannot see
+// it.
 void await_sleep(struct visitor *visitor);
 
-// How many owners stand in line in Redis for the rig's first key.
+// The number of owners in Redis' queue for the rig's first key.
 long long in_line(struct rig *rig, int port);
 void await_line(struct rig *rig, int port, long long length);
-// The first of them.
+// The owner at the head of that queue.
 void first_in_line(struct rig *rig, int port, char *ret_owner, size_t size);
 
-// The subject of all tests of redis-lock, and where its server listens.
+// The subject of all redis-lock tests, and the port of its server.
 extern const struct subject redis_subject;
 int redis_port(void);
 

@@ -1,4 +1,4 @@
-// The queue of chores behind the sessions of etcd and ZooKeeper, without either.
+// Tests of the queue of chores behind the sessions of etcd and ZooKeeper, without a server.
 #include "guard/chores.h"
 
 #include "suite.h"
@@ -8,7 +8,7 @@
 
 struct counted {
     struct chore chore;
-    int runs, wanted; // done at the last of them
+    int runs, wanted; // done after this many runs
     int64_t again_ns;
 };
 
@@ -69,7 +69,7 @@ START_TEST(what_is_not_done_comes_again)
 }
 END_TEST
 
-// Nobody can be asked, but for those whose session is over nobody needs to be.
+// The server is unreachable. Chores whose session has ended need no server.
 START_TEST(unreachable_only_the_past_is_cleared_up)
 {
     struct chores chores = none();
@@ -127,13 +127,13 @@ static void *run_one(void *chores)
 
 static void *let_it_end(void *slow)
 {
-    pthread_mutex_lock(&mutex); // to be had as soon as somebody waits
+    pthread_mutex_lock(&mutex); // free as soon as the test waits
     pthread_mutex_unlock(&mutex);
     pthread_barrier_wait(&((struct slow *)slow)->may_end);
     return NULL;
 }
 
-// Who takes a chore back may free it: not while it runs.
+// Taking a chore back waits while it runs, because the caller may free it afterwards.
 START_TEST(taking_back_waits_for_one_that_runs)
 {
     struct chores chores = none();

@@ -1,4 +1,4 @@
-// The pure rules: stock, coupons, the wheel, identifiers; by example and by property.
+// Tests of the pure rules: stock, coupons, the wheel, identifiers; by example and by property.
 #include "base/random.h"
 #include "base/text.h"
 #include "domain/coupon.h"
@@ -55,8 +55,7 @@ START_TEST(a_restock_does_not_pass_the_limit)
 }
 END_TEST
 
-// For random sequences every counter stays >= 0, and opening + the sum of the deltas is what is
-// left.
+// For random sequences every counter stays >= 0, and remaining = opening + the sum of the deltas.
 START_TEST(random_stock_sequences_add_up)
 {
     for (int round = 0; round < 200; round++) {
@@ -185,7 +184,7 @@ static int turn(struct counter *wheel, struct lottery *lottery, const uint64_t *
     return operation.outcome.prize[0] == '\0' ? 0 : operation.outcome.prize[0] == 'g' ? 1 : 2;
 }
 
-// Every place of the wheel once: the shares are the weights exactly.
+// Draws every place of the wheel once: the shares equal the weights exactly.
 START_TEST(the_wheel_gives_each_weight_its_share)
 {
     struct counter wheel = {.name = "lottery/W", .remaining = 1000, .version = 1};
@@ -213,7 +212,7 @@ START_TEST(the_wheel_passes_over_unfair_words)
 }
 END_TEST
 
-// Chi-squared over 100,000 real draws, 2 degrees of freedom: 20 is passed once in 22,000 runs.
+// Chi-squared over 100,000 real draws, 2 degrees of freedom: 20 is exceeded once in 22,000 runs.
 START_TEST(many_draws_are_as_the_weights_say)
 {
     enum { DRAWS = 100000 };

@@ -53,11 +53,11 @@ START_TEST(etcd_lease_is_revoked)
     ck_assert_int_eq(guard_lift(rig.guard, NULL, &stale, 0), RC_LOCK_LOST);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stale), RC_LOCK_LOST);
     ck_assert(guard_held(other, &next)); // its key is still there
-    ck_assert_uint_eq(standing(&rig), 1);
+    ck_assert_uint_eq(queued(&rig), 1);
     ck_assert_int_eq(try_enter(&rig, rig.guard, NULL, 0, 1, &stale), RC_LOCK_BUSY);
     ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
     check_works(&rig, rig.guard);
-    ck_assert(standing_soon(&rig, 0));
+    ck_assert(queued_soon(&rig, 0));
     guard_close(other);
     rig_close(&rig);
 }
@@ -77,10 +77,10 @@ START_TEST(etcd_lease_is_revoked_while_waiting)
     ck_assert_int_eq(enter_one(&rig, other, &hold), RC_OK);
     struct entrance entrance;
     entrance_begin(&entrance, &rig);
-    ck_assert(standing_soon(&rig, 2));
+    ck_assert(queued_soon(&rig, 2));
     revoke_lease(&first);
     ck_assert(within(1500, not_held, rig.guard, &first));
-    ck_assert(standing_soon(&rig, 2)); // with a new one
+    ck_assert(queued_soon(&rig, 2)); // with a new one
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
     ck_assert_int_eq(entrance_end(&entrance), RC_OK);
     ck_assert(guard_held(rig.guard, &entrance.hold));
@@ -113,7 +113,7 @@ START_TEST(etcd_key_is_deleted)
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 3, 3000, &next), RC_OK);
     ck_assert_uint_gt(next.token, hold.token);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &next), RC_OK);
-    ck_assert(all_standing_soon(&rig, 0));
+    ck_assert(all_queued_soon(&rig, 0));
     rig_close(&rig);
 }
 END_TEST
@@ -127,7 +127,7 @@ START_TEST(etcd_key_of_a_stuck_holder_is_deleted)
     struct guard_hold stuck;
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, 3, 3000, &stuck), RC_OK);
     remove_line(&rig, (size_t)_i);
-    ck_assert(all_standing_soon(&rig, 0));
+    ck_assert(all_queued_soon(&rig, 0));
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stuck), RC_LOCK_LOST);
     check_works(&rig, rig.guard);
     rig_close(&rig);
@@ -162,15 +162,15 @@ START_TEST(etcd_key_of_a_waiter_is_deleted)
     await_watch(&rig);
     ck_assert_int_eq(rig_enter(&rig, other, NULL, TEST_KEYS - 1, 1, 3000, &hold), RC_OK);
     ck_assert_int_eq(pthread_create(&waiter.thread, NULL, wait_for_set, &waiter), 0);
-    ck_assert(standing_soon(&rig, 1));
+    ck_assert(queued_soon(&rig, 1));
     remove_line(&rig, 0);
-    ck_assert(standing_soon(&rig, 1)); // it stands in line anew
+    ck_assert(queued_soon(&rig, 1)); // it stands in line anew
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
     pthread_join(waiter.thread, NULL);
     ck_assert_int_eq(waiter.rc, RC_OK);
     ck_assert_uint_gt(waiter.hold.token, hold.token);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &waiter.hold), RC_OK);
-    ck_assert(all_standing_soon(&rig, 0));
+    ck_assert(all_queued_soon(&rig, 0));
     guard_close(other);
     rig_close(&rig);
 }
@@ -188,7 +188,7 @@ START_TEST(etcd_lease_is_kept_alive)
         ck_assert(guard_held(rig.guard, &hold));
         clock_sleep_ns(20 * NS_PER_MS);
     }
-    ck_assert_uint_eq(standing(&rig), 1);
+    ck_assert_uint_eq(queued(&rig), 1);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     rig_close(&rig);
 }
@@ -212,7 +212,7 @@ START_TEST(etcd_holder_is_stuck)
     ck_assert(guard_held(rig.guard, &other_hold)); // the lease itself is well
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &other_hold), RC_OK);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stuck), RC_LOCK_LOST);
-    ck_assert_uint_eq(standing(&rig), 1);
+    ck_assert_uint_eq(queued(&rig), 1);
     ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
     guard_close(other);
     rig_close(&rig);
@@ -232,11 +232,11 @@ START_TEST(who_gives_up_leaves_nothing)
     ck_assert_int_eq(enter_one(&rig, other, &hold), RC_OK);
     ck_assert_int_eq(try_enter(&rig, rig.guard, NULL, 0, 2, &busy), RC_LOCK_BUSY);
     if (_i == 0)
-        ck_assert_uint_eq(standing(&rig),
+        ck_assert_uint_eq(queued(&rig),
                           1); // it never stood there, so that it was in nobody's way
-    ck_assert(standing_soon(&rig, 1));
+    ck_assert(queued_soon(&rig, 1));
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
-    ck_assert_uint_eq(standing(&rig), 0);
+    ck_assert_uint_eq(queued(&rig), 0);
     check_works(&rig, rig.guard);
     guard_close(other);
     rig_close(&rig);
@@ -276,14 +276,14 @@ START_TEST(first_come_first_served)
     for (int i = 0; i < QUEUE; i++) {
         places[i] = (struct place){.rig = &rig, .number = i, .turn = &turn};
         ck_assert_int_eq(pthread_create(&places[i].thread, NULL, stand, &places[i]), 0);
-        ck_assert(standing_soon(&rig, (size_t)i + 2));
+        ck_assert(queued_soon(&rig, (size_t)i + 2));
     }
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     for (int i = 0; i < QUEUE; i++) {
         pthread_join(places[i].thread, NULL);
         ck_assert_msg(places[i].in_order, "%d", i);
     }
-    ck_assert(standing_soon(&rig, 0));
+    ck_assert(queued_soon(&rig, 0));
     rig_close(&rig);
 }
 END_TEST
@@ -311,15 +311,15 @@ START_TEST(the_nearest_ones_give_up)
         ck_assert_int_eq(
             pthread_create(&places[i].thread, NULL, i < QUEUE - 1 ? give_up : stand, &places[i]),
             0);
-        ck_assert(standing_soon(&rig, (size_t)i + 2));
+        ck_assert(queued_soon(&rig, (size_t)i + 2));
     }
     for (int i = 0; i < QUEUE - 1; i++) {
         pthread_join(places[i].thread, NULL);
         ck_assert(places[i].in_order);
     }
-    ck_assert(standing_soon(&rig, 2));
+    ck_assert(queued_soon(&rig, 2));
     clock_sleep_ns(300 * NS_PER_MS);
-    ck_assert_uint_eq(standing(&rig), 2); // still waiting
+    ck_assert_uint_eq(queued(&rig), 2); // still waiting
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     pthread_join(places[QUEUE - 1].thread, NULL);
     ck_assert(places[QUEUE - 1].in_order);

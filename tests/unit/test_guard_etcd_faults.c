@@ -35,16 +35,16 @@ START_TEST(etcd_answer_lost)
     struct guard_hold hold;
     proxy_swallow_answers(proxy, true);
     entrance_begin(&entrance, &rig);
-    ck_assert(standing_soon(&rig, 1)); // it bit
+    ck_assert(queued_soon(&rig, 1)); // it bit
     clock_sleep_ns(20 * NS_PER_MS);
     proxy_swallow_answers(proxy, false);
     proxy_cut(proxy);
     ck_assert_int_eq(entrance_end(&entrance), RC_OK);
-    ck_assert_uint_eq(standing(&rig), 1);
+    ck_assert_uint_eq(queued(&rig), 1);
     ck_assert_int_eq(try_enter(&rig, other, NULL, 0, 1, &hold), RC_LOCK_BUSY);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
     check_works(&rig, other);
-    ck_assert(standing_soon(&rig, 0));
+    ck_assert(queued_soon(&rig, 0));
     guard_close(other);
     rig_close(&rig);
     proxy_stop(proxy);
@@ -74,7 +74,7 @@ START_TEST(etcd_acts_later)
     clock_sleep_ns(500 * NS_PER_MS); // the background has asked in vain
     proxy_release_requests(proxy, _i == 1);
     clock_sleep_ns(1500 * NS_PER_MS);
-    ck_assert(standing_soon(&rig, 0));
+    ck_assert(queued_soon(&rig, 0));
     check_works(&rig, other);
     check_works(&rig, rig.guard);
     guard_close(other);
@@ -108,11 +108,11 @@ START_TEST(etcd_deletes_later)
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     proxy_swallow_answers(proxy, true);
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &hold), RC_BACKEND_UNAVAILABLE);
-    ck_assert_uint_eq(standing(&rig), 1);
+    ck_assert_uint_eq(queued(&rig), 1);
     proxy_freeze_at(proxy, mark64);
     proxy_swallow_answers(proxy, false);
     proxy_cut(proxy);
-    ck_assert(all_standing_soon(&rig, 0)); // by another one
+    ck_assert(all_queued_soon(&rig, 0)); // by another one
     ck_assert(proxy_has_frozen(proxy));
     for (int tries = 0;; tries++) { // the slot is given back soon
         ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &kept), RC_OK);
@@ -124,10 +124,10 @@ START_TEST(etcd_deletes_later)
     }
     proxy_thaw(proxy);
     clock_sleep_ns(500 * NS_PER_MS);
-    ck_assert_uint_eq(standing(&rig), 1);
+    ck_assert_uint_eq(queued(&rig), 1);
     ck_assert(guard_held(rig.guard, &kept));
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &kept), RC_OK);
-    ck_assert(all_standing_soon(&rig, 0));
+    ck_assert(all_queued_soon(&rig, 0));
     rig_close(&rig);
     proxy_stop(proxy);
 }
@@ -155,7 +155,7 @@ START_TEST(etcd_delete_lost)
     proxy_cut(proxy);
     ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 2000, &hold), RC_OK);
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
-    ck_assert(standing_soon(&rig, 0));
+    ck_assert(queued_soon(&rig, 0));
     guard_close(other);
     rig_close(&rig);
     proxy_stop(proxy);
@@ -176,7 +176,7 @@ START_TEST(etcd_answer_to_delete_lost)
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
     proxy_swallow_answers(proxy, true);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK); // by the other address
-    ck_assert_uint_eq(standing(&rig), 0);
+    ck_assert_uint_eq(queued(&rig), 0);
     check_works(&rig, rig.guard);
     rig_close(&rig);
     proxy_stop(proxy);
@@ -229,7 +229,7 @@ START_TEST(etcd_watch_breaks)
     ck_assert_int_eq(enter_one(&rig, other, &hold), RC_OK);
     struct entrance entrance;
     entrance_begin(&entrance, &rig);
-    ck_assert(standing_soon(&rig, 2));
+    ck_assert(queued_soon(&rig, 2));
     clock_sleep_ns(50 * NS_PER_MS);
     if (_i == 0) // it breaks, or says nothing any more
         proxy_cut(proxy);
@@ -255,7 +255,7 @@ static int64_t hand_over_ns(struct rig *rig, struct guard *other)
     struct entrance entrance;
     ck_assert_int_eq(enter_one(rig, other, &hold), RC_OK);
     entrance_begin(&entrance, rig);
-    ck_assert(standing_soon(rig, 2));
+    ck_assert(queued_soon(rig, 2));
     clock_sleep_ns(50 * NS_PER_MS);
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
     int64_t begin_ns = clock_now_ns();

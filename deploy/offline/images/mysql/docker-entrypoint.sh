@@ -1,8 +1,8 @@
 #!/bin/sh
-# What the official images' entries do with MYSQL_ROOT_PASSWORD, MYSQL_DATABASE, MYSQL_USER and
-# MYSQL_PASSWORD, in the little that docker-compose.yml needs of it, for MySQL and for MariaDB. The data
-# directory is made aside and moved, its mysql/ last: a first start that was cut short begins again at
-# the next.
+# The entry point for MySQL and MariaDB. It handles MYSQL_ROOT_PASSWORD, MYSQL_DATABASE, MYSQL_USER and
+# MYSQL_PASSWORD like the official images, as far as docker-compose.yml needs it. The data directory is made
+# in a temporary folder and then moved, its mysql/ last, so an interrupted first start is repeated at the
+# next start.
 set -eu
 defaults=--defaults-file=/usr/local/share/mysql-image/my.cnf
 data=/var/lib/mysql
@@ -22,7 +22,7 @@ if [ ! -d "$data/mysql" ]; then
     rmdir "$data/.setup"
 fi
 
-# Read at every start: that makes good a first start that ended here, and passwords can change.
+# Read at every start: this completes an interrupted first start, and passwords can change.
 users=/tmp/users.sql
 cat >"$users" <<END
 ALTER USER root@localhost IDENTIFIED BY '$MYSQL_ROOT_PASSWORD';
@@ -31,5 +31,5 @@ CREATE USER IF NOT EXISTS '$MYSQL_USER'@'%';
 ALTER USER '$MYSQL_USER'@'%' IDENTIFIED BY '$MYSQL_PASSWORD';
 GRANT ALL ON \`$MYSQL_DATABASE\`.* TO '$MYSQL_USER'@'%';
 END
-shift # the command's own name
+shift # drop the command's name
 exec "$(command -v mariadbd || command -v mysqld)" "$defaults" --init-file="$users" "$@"

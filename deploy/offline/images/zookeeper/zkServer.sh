@@ -1,5 +1,5 @@
 #!/bin/sh
-# `zkServer.sh start-foreground` of the official image, for Debian's jars. ZK_SERVER_HEAP: MiB.
+# `zkServer.sh start-foreground` of the official image, for Debian's jars. ZK_SERVER_HEAP is in MiB.
 set -eu
 [ "${1:-}" = start-foreground ] || {
     echo "zkServer.sh: only start-foreground" >&2
