@@ -1,8 +1,9 @@
-// A hash table of queues. A lane exists from its first job until a worker gives it back empty.
+// A hash table of queues, by guard and counter, and a list of the lanes that are ready. Under load
+// few lanes hold all jobs, so lanes come and go with their jobs.
 #include "engine/lanes.h"
 
 #include "base/text.h"
-#include "engine/engine.h"
+#include "engine/job.h"
 #include "engine/queue.h"
 
 #include <stdlib.h>
@@ -156,7 +157,7 @@ static void remove_lane(struct lanes *lanes, struct lane *lane)
     free(lane);
 }
 
-static void take_late(struct lane *lane, int64_t now_ns, struct queue *late)
+static void move_expired(struct lane *lane, int64_t now_ns, struct queue *expired)
 {
     struct job **link = &lane->head;
     lane->tail = NULL;
@@ -165,7 +166,7 @@ static void take_late(struct lane *lane, int64_t now_ns, struct queue *late)
         if (job->deadline_ns <= now_ns) {
             *link = job->next;
             lane->n--;
-            queue_push(late, job);
+            queue_push(expired, job);
         } else {
             lane->tail = job;
             link = &job->next;
@@ -173,7 +174,7 @@ static void take_late(struct lane *lane, int64_t now_ns, struct queue *late)
     }
 }
 
-// Lanes that are ready must have a job.
+// A lane that is ready must have a job.
 static void remove_empty(struct lanes *lanes)
 {
     struct lane *lane = lanes->ready_head;
@@ -188,14 +189,14 @@ static void remove_empty(struct lanes *lanes)
     }
 }
 
-void lanes_move_late(struct lanes *lanes, int64_t now_ns, struct queue *late)
+void lanes_move_expired(struct lanes *lanes, int64_t now_ns, struct queue *expired)
 {
-    size_t before = late->n;
+    size_t before = expired->n;
     for (size_t i = 0; i < LANES_BUCKETS && lanes->n_queued > 0; i++) {
         for (struct lane *lane = lanes->buckets[i]; lane != NULL; lane = lane->next_in_bucket)
-            take_late(lane, now_ns, late);
+            move_expired(lane, now_ns, expired);
     }
-    lanes->n_queued -= late->n - before;
+    lanes->n_queued -= expired->n - before;
     remove_empty(lanes);
 }
 

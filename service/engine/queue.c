@@ -1,6 +1,6 @@
 #include "engine/queue.h"
 
-#include "engine/engine.h"
+#include "engine/job.h"
 
 void queue_push(struct queue *queue, struct job *job)
 {
@@ -23,10 +23,10 @@ struct job *queue_pop(struct queue *queue)
     return job;
 }
 
-void queue_move_late(struct queue *queue, int64_t now_ns, struct queue *late)
+void queue_move_expired(struct queue *queue, int64_t now_ns, struct queue *expired)
 {
     for (size_t n = queue->n; n > 0; n--) {
         struct job *job = queue_pop(queue);
-        queue_push(job->deadline_ns <= now_ns ? late : queue, job);
+        queue_push(job->deadline_ns <= now_ns ? expired : queue, job);
     }
 }
