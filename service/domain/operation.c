@@ -23,16 +23,6 @@ const char *endpoint_name(enum endpoint endpoint)
     return endpoint_names[endpoint];
 }
 
-enum endpoint endpoint_of_counter(const char *counter)
-{
-    for (int i = 0; i < ENDPOINT_COUNT; i++) {
-        size_t length = strlen(endpoint_names[i]);
-        if (strncmp(counter, endpoint_names[i], length) == 0 && counter[length] == '/')
-            return (enum endpoint)i;
-    }
-    return ENDPOINT_COUNT;
-}
-
 enum endpoint operation_endpoint(const struct operation *operation)
 {
     return kinds[operation->kind].endpoint;

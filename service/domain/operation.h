@@ -42,8 +42,6 @@ struct operation {
 
 const char *endpoint_name(enum endpoint endpoint); // "stock", "coupon", "lottery"
 enum endpoint operation_endpoint(const struct operation *operation);
-// Whose counter has this name: "coupon/SPRING" is ENDPOINT_COUPON. ENDPOINT_COUNT: nobody's.
-enum endpoint endpoint_of_counter(const char *counter);
 const char *operation_kind_name(enum operation_kind kind); // "deduct", ...: the ledger's reason
 
 // A hash over everything the client asked for, to recognise an idempotency key that is used again

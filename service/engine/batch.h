@@ -114,6 +114,11 @@ uint64_t batch_loaded_fence(const struct batch *batch);
 // decisions are true of the rows as they really were.
 MUST_CHECK enum rc batch_save(struct batch *batch, struct db *db);
 
+// Reads the rows that the last save changed, or would have changed, as they are now; `lock` locks
+// them. The caller frees ret_rows, one row a change.
+MUST_CHECK enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
+                                      struct counter **ret_rows, int64_t *ret_now_ms);
+
 // After a save that was refused, outside a transaction: the highest fence of the rows that it would
 // have changed.
 MUST_CHECK enum rc batch_seen_fence(const struct batch *batch, struct db *db, uint64_t *ret_fence);

@@ -248,15 +248,11 @@ void batch_commit_proof(struct batch *batch, struct db *db)
 // it did is visible before it releases them. Once we have those locks its outcome is final.
 static enum rc await_end(const struct batch *batch, struct db *db)
 {
-    struct counter *rows CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *rows);
-    if (rows == NULL)
-        return RC_NO_MEMORY;
-    for (size_t i = 0; i < batch->n_changes; i++)
-        rows[i] = batch->changes[i].before;
+    struct counter *rows CLEANUP(free_memory) = NULL;
     int64_t now_ms;
     enum rc rc = db_begin(db, DB_BEGIN_WRITE);
     if (rc == RC_OK)
-        rc = counter_load(db, rows, batch->n_changes, true, &now_ms);
+        rc = batch_load_changed(batch, db, true, &rows, &now_ms);
     db_rollback(db);
     return rc;
 }

@@ -56,6 +56,22 @@ static enum rc gather_changes(struct batch *batch)
     return RC_OK;
 }
 
+enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
+                           struct counter **ret_rows, int64_t *ret_now_ms)
+{
+    struct counter *rows = calloc(batch->n_changes, sizeof *rows);
+    if (rows == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < batch->n_changes; i++)
+        rows[i] = batch->changes[i].before;
+    enum rc rc = counter_load(db, rows, batch->n_changes, lock, ret_now_ms);
+    if (rc == RC_OK)
+        *ret_rows = rows;
+    else
+        free(rows);
+    return rc;
+}
+
 // Reads the rows into `loaded`, as they were when the update locked them. RC_CONFLICT for a lottery
 // or campaign that has moved: its decisions read more than the counter. ret_moved: some row had
 // moved since the batch read it.
@@ -64,12 +80,8 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
     *ret_moved = false;
     if (batch->n_changes == 0)
         return RC_OK;
-    struct counter *now CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *now);
-    if (now == NULL)
-        return RC_NO_MEMORY;
-    for (size_t i = 0; i < batch->n_changes; i++)
-        now[i] = batch->changes[i].before;
-    enum rc rc = counter_load(db, now, batch->n_changes, false, &batch->now_ms);
+    struct counter *now CLEANUP(free_memory) = NULL;
+    enum rc rc = batch_load_changed(batch, db, false, &now, &batch->now_ms);
     if (rc != RC_OK)
         return rc;
     size_t group = 0;
@@ -217,13 +229,9 @@ static enum rc insert_draws(struct batch *batch, struct db *db)
 
 enum rc batch_seen_fence(const struct batch *batch, struct db *db, uint64_t *ret_fence)
 {
-    struct counter *rows CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *rows);
-    if (rows == NULL)
-        return RC_NO_MEMORY;
+    struct counter *rows CLEANUP(free_memory) = NULL;
     int64_t now_ms;
-    for (size_t i = 0; i < batch->n_changes; i++)
-        rows[i] = batch->changes[i].before;
-    enum rc rc = counter_load(db, rows, batch->n_changes, false, &now_ms);
+    enum rc rc = batch_load_changed(batch, db, false, &rows, &now_ms);
     *ret_fence = 0;
     for (size_t i = 0; rc == RC_OK && i < batch->n_changes; i++) {
         if ((uint64_t)rows[i].fence > *ret_fence)
