@@ -1,4 +1,4 @@
-// Names and the fingerprint of operations.
+// The names of endpoints and operations, and the fingerprint of an operation.
 #include "domain/operation.h"
 
 #include "base/text.h"
@@ -33,7 +33,7 @@ const char *operation_kind_name(enum operation_kind kind)
     return kinds[kind].name;
 }
 
-// Each part with its terminator, so that "ab" + "c" and "a" + "bc" differ.
+// Hashes the terminator too, so that "ab" + "c" and "a" + "bc" differ.
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
     return text_hash(hash, text, strlen(text) + 1);

@@ -1,6 +1,7 @@
-// A thread is created for each job, and joined by the next submit or by the stop. It gives up its
-// place before it finishes the job, so that a client that has its answer may submit again at once.
-// After that the thread makes one more call, which does not block: joining takes no time.
+// The background job and its thread. The thread is created for the job, and joined by the next
+// submit or by the stop. It gives up its place before it finishes the job, so that a client that
+// has its answer may submit again at once. After that the thread makes one more call, which does
+// not block: joining takes no time.
 //
 // What breaks it: a job that waits for anything but its connection. Cancelling reaches no further
 // than that.

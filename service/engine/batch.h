@@ -148,7 +148,7 @@ void batch_commit_proof(struct batch *batch, struct db *db);
 // After a COMMIT that was not acknowledged: waits until its transaction has ended, for a while but
 // not past the deadline, then looks up the accepted works as batch_find_replays does.
 // RC_CONFLICT: none was found; the transaction did not commit. RC_DUPLICATE: the works that were
-// found are done, committed by it or by another transaction. RC_OUTCOME_UNKNOWN: the transaction may
-// have committed, or may still commit.
+// found are done, committed by it or by another transaction. RC_OUTCOME_UNKNOWN: the transaction
+// may have committed, or may still commit.
 MUST_CHECK enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns,
                                          size_t *ret_found);

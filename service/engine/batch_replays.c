@@ -9,16 +9,16 @@
 // the request, committed by another instance after our transaction was rolled back, may have left
 // the same row to the millisecond.
 //
-// The proof. A replay is answered from a row that was read, and a row that can be read is not always
-// on the disk: InnoDB shows a commit to every reader, and releases its locks, before its log is
+// The proof. A replay is answered from a row that was read. A row that can be read is not always on
+// the disk: InnoDB shows a commit to every reader, and releases its locks, before its log is
 // written. If the server crashes in between, the row is gone, although we have acknowledged it. The
 // client whose COMMIT it was is safe, because it is answered later.
 //
-// So a replay counts once a commit of ours is acknowledged in whose transaction the row was seen:
-// the log is written in order. Mostly the batch commits anyway, and the look-up inside it is all
-// that this costs. If nothing is left to commit, a barrier row is written for it. A row that our
-// last commit on the same counter has left, or that is older, needs no proof: most repetitions
-// follow close behind the first request.
+// So a replay is answered after a commit of ours in whose transaction the row was seen: the log is
+// written in order. Mostly the batch commits anyway, and the proof costs no more than the look-up
+// inside it. If nothing is left to commit, a barrier row is written for it. A row of our last
+// commit on the same counter, or an older row, needs no proof. That covers most repetitions,
+// because they follow close behind the first request.
 //
 // A refusal rests on a row that was read too, and needs no proof: it promises nothing.
 #include "engine/batch.h"

@@ -1,10 +1,10 @@
 // Save for a whole batch: one UPDATE of all counters under the rule's demand, one multi-row INSERT
 // into the ledger, one into coupons or draws.
 //
-// A rule that `adds` writes `remaining = remaining - :n` before it knows the row. After the write it
-// holds the row's lock, reads what the row really was, and decides again from that. If other
-// writers came in between but the sums are the same, the decision stands; otherwise it is a
-// conflict.
+// A rule that `adds` writes `remaining = remaining - :n` before it knows the row. After the write
+// the transaction holds the row's lock. The batch then reads what the row really was, and decides
+// again from that. If other writers came in between but the sums are the same, the decision stands;
+// otherwise it is a conflict.
 #include "engine/batch.h"
 
 #include "base/text.h"

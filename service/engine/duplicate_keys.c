@@ -1,6 +1,6 @@
-// Duplicate requests in one batch would be inserted by the same statement, collide with each other,
-// and be found in no ledger. So the later one waits for a transaction of its own, where the earlier
-// one's row is its idempotency record.
+// Defers duplicate requests. Two requests with the same key in one batch would be inserted by the
+// same statement, collide with each other, and be found in no ledger. So the later one waits for a
+// transaction of its own, where the earlier one's row is its idempotency record.
 #include "engine/duplicate_keys.h"
 
 #include "domain/operation.h"

@@ -1,9 +1,9 @@
-// Workers over lanes.
+// The pool of workers, the queues that feed it, and the expiry of jobs.
 //
 // In combined mode few sections run at once (SECTIONS_AT_ONCE). One transaction that takes
 // everything waiting is worth more than many that take a little each, and what arrives while they
 // commit is the next batch. A worker that has waited for a lock for a while, of a guard or of a
-// row, does not count, so that a stuck section does not hold up the others. Lanes that were stuck
+// row, does not count, so that a stuck section does not stop new ones. Lanes that were stuck
 // together are run each alone afterwards. In direct mode every worker may run one request.
 //
 // While a lane is picked no other worker runs its requests, so a counter's requests are decided in
@@ -17,7 +17,6 @@
 #include "engine/engine.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "engine/background.h"
 #include "engine/guards.h"
@@ -30,7 +29,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SECTIONS_AT_ONCE 2
 #define STUCK_AFTER_NS (20 * NS_PER_MS) // waiting for the guard

@@ -8,13 +8,14 @@
 //     are replays, the others are retried;
 //   - the lock was lost: give its transaction up, enter the guard once more, retry;
 //   - a replay, whose row was only read: answer it after a commit that proves the row durable;
-//   - COMMIT was not acknowledged: wait for the transaction's end (the locks of its rows), then look
-//     the request keys up. If its end cannot be confirmed before the deadline, every caller gets
-//     `outcome-unknown`;
+//   - COMMIT was not acknowledged: wait for the transaction's end (the locks of its rows), then
+//     look the request keys up. If its end cannot be confirmed before the deadline, every caller
+//     gets `outcome-unknown`;
 //   - a lock, of the guard or of a row, cannot be acquired: with several counters we cannot tell
-//     which one is stuck, so the requests are requeued and each counter runs in a section of its own;
+//     which lock is stuck, so the requests are requeued and each counter runs in a section of its
+//     own;
 //   - the database does not answer: the connection is closed at the first deadline of the batch;
-//   - anything else: run the operations one by one, so that one that fails does not fail the others.
+//   - any other failure: run the operations one by one, so that a bad one fails alone.
 // Requests are answered after the commit and before the guard is left, because leaving may take a
 // round trip.
 //
@@ -239,8 +240,8 @@ static enum rc attempt(struct section *section)
     batch_decide(batch);
     section->skip_read = batch_count(batch, WORK_REFUSED) == 0;
 
-    // Refusals: date them, and look them up. The request's own first attempt may be the reason why
-    // nothing is left; then it is a replay.
+    // Refusals: stamp each with a version at which it is true, and look its key up. The request's
+    // own first attempt may be the reason why nothing is left; then it is a replay.
     size_t replays;
     rc = batch_stamp_refusals(batch, db);
     if (rc == RC_OK)
@@ -357,7 +358,7 @@ static bool prepare_retry(struct section *section, int tries, enum rc fault, int
 }
 
 // Attempts until every work of the batch is done. Otherwise the fault of the works that are not
-// done, or RC_CONFLICT: those are to be given back.
+// done, or RC_CONFLICT: the caller gives those works back.
 static enum rc run_batch(struct section *section, int64_t deadline_ns)
 {
     bool reconnected = false;
