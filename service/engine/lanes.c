@@ -1,5 +1,5 @@
-// A hash table of queues, by guard and counter, and a list of the lanes that are ready. Under load
-// few lanes hold all jobs, so lanes come and go with their jobs.
+// A hash table of lanes, by guard and counter, and a list of the lanes that are ready. A lane exists
+// from its first job until a worker puts it back empty, or the expiry has emptied it.
 #include "engine/lanes.h"
 
 #include "base/text.h"

@@ -117,7 +117,7 @@ MUST_CHECK enum rc guard_open(const struct strategy *strategy,
                               char *ret_why);
 void guard_close(struct guard *guard); // NULL is fine
 
-// ---- the calls that the engine makes; they supply the defaults of empty slots --------------------
+// ---- the calls that the engine makes; they supply the defaults of empty slots -------------------
 
 MUST_CHECK enum rc guard_enter(struct guard *guard, struct db *db, const char *const *keys,
                                size_t n_keys, int64_t deadline_ns, struct guard_hold *ret_hold);

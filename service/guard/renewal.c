@@ -159,14 +159,14 @@ static void renew(struct renewal *renewal, struct guard_hold *hold)
         hold->renewal.due_ns = next_due(renewal, now_ns);
         report(renewal, hold, RENEWAL_EXTENDED);
     } else if (rc == RC_LOCK_LOST) {
-        mark_lost(renewal, hold, "another holder owns it");
+        mark_lost(renewal, hold, "the server does not have it as ours any more");
     } else {
         report(renewal, hold, RENEWAL_FAILED);
         back_off(renewal, guard);
     }
 }
 
-// Sleeps until then, or until an earlier hold is added or the thread is to stop.
+// Sleeps until then. A hold that is due earlier, or the stop, ends the sleep.
 static void wait_until(struct renewal *renewal, int64_t wakes_ns)
 {
     renewal->wakes_ns = wakes_ns;
