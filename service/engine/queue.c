@@ -13,6 +13,15 @@ void queue_push(struct queue *queue, struct job *job)
     queue->n++;
 }
 
+void queue_push_front(struct queue *queue, struct job *job)
+{
+    job->next = queue->head;
+    queue->head = job;
+    if (queue->tail == NULL)
+        queue->tail = job;
+    queue->n++;
+}
+
 struct job *queue_pop(struct queue *queue)
 {
     struct job *job = queue->head;
@@ -25,8 +34,17 @@ struct job *queue_pop(struct queue *queue)
 
 void queue_move_expired(struct queue *queue, int64_t now_ns, struct queue *expired)
 {
-    for (size_t n = queue->n; n > 0; n--) {
-        struct job *job = queue_pop(queue);
-        queue_push(job->deadline_ns <= now_ns ? expired : queue, job);
+    struct job **link = &queue->head;
+    queue->tail = NULL;
+    while (*link != NULL) {
+        struct job *job = *link;
+        if (job->deadline_ns <= now_ns) {
+            *link = job->next;
+            queue->n--;
+            queue_push(expired, job);
+        } else {
+            queue->tail = job;
+            link = &job->next;
+        }
     }
 }

@@ -12,6 +12,7 @@ struct queue {
 };
 
 void queue_push(struct queue *queue, struct job *job);
+void queue_push_front(struct queue *queue, struct job *job);
 struct job *queue_pop(struct queue *queue); // only when it is not empty
 
 // Moves the jobs whose deadline has passed at `now_ns` to the end of another queue.

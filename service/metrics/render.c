@@ -52,21 +52,15 @@ static void render_head(struct buffer *out, const char *name, const char *type, 
     buffer_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+// NULL for a slot without a strategy.
 static const char *slot_name(size_t slot)
 {
-    return slot < STRATEGY_SLOTS - 1 ? strategies[slot]->name : "other";
-}
-
-static bool slot_used(size_t slot)
-{
-    static const size_t last = STRATEGY_SLOTS - 1;
-    for (size_t i = 0; i < last; i++) {
-        if (!strategies[i])
-            return slot == last;
+    if (slot == STRATEGY_SLOTS - 1)
+        return "other";
+    for (size_t i = 0; strategies[i]; i++)
         if (i == slot)
-            return true;
-    }
-    return slot == last;
+            return strategies[i]->name;
+    return NULL;
 }
 
 static void render_event(const struct metrics *metrics, size_t event, struct buffer *out)
@@ -77,7 +71,7 @@ static void render_event(const struct metrics *metrics, size_t event, struct buf
         for (size_t slot = 0; slot < STRATEGY_SLOTS; slot++) {
             uint64_t count =
                 atomic_load_explicit(&metrics->events[event][endpoint][slot], memory_order_relaxed);
-            if (count > 0 && slot_used(slot))
+            if (count > 0 && slot_name(slot))
                 buffer_format(out, "%s{endpoint=\"%s\",strategy=\"%s\"} %" PRIu64 "\n", words->name,
                               endpoint_name((enum endpoint)endpoint), slot_name(slot), count);
         }
@@ -108,7 +102,7 @@ static void render_histograms(const struct metrics *metrics, size_t which, struc
     render_head(out, words->name, "histogram", words->help);
     for (size_t endpoint = 0; endpoint < ENDPOINT_COUNT; endpoint++) {
         for (size_t slot = 0; slot < STRATEGY_SLOTS; slot++) {
-            if (!slot_used(slot))
+            if (!slot_name(slot))
                 continue;
             char labels[96];
             (void)text_format(labels, sizeof(labels), "endpoint=\"%s\",strategy=\"%s\"",
