@@ -1,4 +1,4 @@
-// The scarce number itself.
+// A counter: the scarce number itself, as its row in the database.
 #pragma once
 
 #include "domain/ids.h"
@@ -8,6 +8,6 @@
 struct counter {
     char name[COUNTER_NAME_MAX + 1];
     int64_t remaining; // never negative
-    int64_t version;   // one more with every change; the first is 1
+    int64_t version;   // one more with every change; the first is 1, and 0 means not loaded
     int64_t fence;     // the highest fencing token that wrote here
 };

@@ -1,6 +1,8 @@
-// The rules of coupons. A code's check character is the sum of its characters' values, each times
-// its place, modulo 37 (a prime larger than the alphabet, so no factor hides a change), written
-// with the 32 characters and Crockford's five extra check symbols.
+// The rules of coupons.
+//
+// A code ends with a check character: the sum of its characters' values, each times its place,
+// modulo 37. 37 is a prime larger than the alphabet, so no factor can hide a change. The check is
+// written with the 32 characters of the alphabet and Crockford's five extra check symbols.
 #include "domain/coupon.h"
 
 #include <string.h>

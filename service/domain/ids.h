@@ -1,4 +1,4 @@
-// Identifiers: plain fixed-size text, checked once at the edge and then trusted.
+// Identifiers: plain fixed-size text, checked once when a request comes in and then trusted.
 #pragma once
 
 #include <stdbool.h>

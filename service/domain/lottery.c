@@ -1,17 +1,17 @@
-// The rules of lotteries, and the wheel.
+// The rules of lotteries, and the wheel of prizes.
 #include "domain/lottery.h"
 
 #include "base/text.h"
 
-// A uniform place below `bound`: of the 2^64 values a word can have, the first 2^64 mod bound would
-// come up once too often and are passed over. The next word is used then; with weights below 2^37
-// in all (64 prizes and the blank of at most WEIGHT_MAX) four in a row are passed over once in
-// 2^108.
+// A uniform number below `bound`, by rejection. Of the 2^64 values of a word the first 2^64 mod
+// bound are rejected, because they would make some results more likely than others; then the next
+// word is used. The weights are below 2^37 in all (64 prizes and the blank, each at most
+// WEIGHT_MAX), so four words in a row are rejected once in 2^108.
 static uint64_t uniform(const uint64_t entropy[ENTROPY_WORDS], uint64_t bound)
 {
-    uint64_t unfair = -bound % bound;
+    uint64_t rejected = -bound % bound;
     size_t i = 0;
-    while (i + 1 < ENTROPY_WORDS && entropy[i] < unfair)
+    while (i + 1 < ENTROPY_WORDS && entropy[i] < rejected)
         i++;
     return entropy[i] % bound;
 }

@@ -1,4 +1,4 @@
-// Names and the fingerprint of operations.
+// The names of endpoints and operations, and the fingerprint of an operation.
 #include "domain/operation.h"
 
 #include "base/text.h"
@@ -23,16 +23,6 @@ const char *endpoint_name(enum endpoint endpoint)
     return endpoint_names[endpoint];
 }
 
-enum endpoint endpoint_of_counter(const char *counter)
-{
-    for (int i = 0; i < ENDPOINT_COUNT; i++) {
-        size_t length = strlen(endpoint_names[i]);
-        if (strncmp(counter, endpoint_names[i], length) == 0 && counter[length] == '/')
-            return (enum endpoint)i;
-    }
-    return ENDPOINT_COUNT;
-}
-
 enum endpoint operation_endpoint(const struct operation *operation)
 {
     return kinds[operation->kind].endpoint;
@@ -43,7 +33,7 @@ const char *operation_kind_name(enum operation_kind kind)
     return kinds[kind].name;
 }
 
-// Each part with its terminator, so that "ab" + "c" and "a" + "bc" differ.
+// Hashes the terminator too, so that "ab" + "c" and "a" + "bc" differ.
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
     return text_hash(hash, text, strlen(text) + 1);

@@ -1,5 +1,6 @@
-// What a client wants of a scarce number, and what came of it: the value that travels from the
-// handler through lane, worker and section back to the handler. Plain data, owned by the handler.
+// An operation: what a client requests of a counter, and its outcome. The value travels from the
+// HTTP handler through lane, worker and section back to the handler. Plain data, owned by the
+// handler.
 #pragma once
 
 #include "base/rc.h"
@@ -18,13 +19,13 @@ enum operation_kind { OPERATION_DEDUCT, OPERATION_RESTOCK, OPERATION_ISSUE, OPER
 #define COUPON_CODE_MAX 24
 #define ENTROPY_WORDS 4
 
-// What the first success said; a replay says the same again.
+// The result of an operation. A replay has the result of the first success.
 struct outcome {
     enum rc rc;
-    bool replayed;     // the request key had been seen: this is the first result
-    int64_t remaining; // after this operation; on a refusal: what was there
-    int64_t version;   // the counter's version after this operation; on a refusal: the one read
-    char strategy[STRATEGY_NAME_MAX + 1]; // the strategy that did it
+    bool replayed;     // the request key was used before: this is the first result
+    int64_t remaining; // after this operation; on a refusal: as read
+    int64_t version;   // the counter's, after this operation; on a refusal: as read
+    char strategy[STRATEGY_NAME_MAX + 1]; // it ran under; a replay: its first run
     char code[COUPON_CODE_MAX + 1];       // coupon only
     char prize[ID_MAX + 1];               // draw only; empty is the blank
 };
@@ -42,12 +43,10 @@ struct operation {
 
 const char *endpoint_name(enum endpoint endpoint); // "stock", "coupon", "lottery"
 enum endpoint operation_endpoint(const struct operation *operation);
-// Whose counter has this name: "coupon/SPRING" is ENDPOINT_COUPON. ENDPOINT_COUNT: nobody's.
-enum endpoint endpoint_of_counter(const char *counter);
 const char *operation_kind_name(enum operation_kind kind); // "deduct", ...: the ledger's reason
 
-// A hash over everything the client asked for, to recognise an idempotency key that is used again
-// for something else. Never negative, so that it fits a signed column.
+// A hash over everything the client requested, to recognise an idempotency key that is reused for a
+// different request. Never negative, so that it fits a signed column.
 int64_t operation_fingerprint(const struct operation *operation);
 
 // The id behind the first slash: "SKU-1" of "stock/SKU-1".

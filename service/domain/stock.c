@@ -1,4 +1,4 @@
-// The rule of stock: never below zero, and a refusal says what it saw.
+// The rule of stock: never below zero. A refusal reports the stock that it has seen.
 #include "domain/stock.h"
 
 enum rc stock_decide(struct counter *stock, struct operation *operation, struct effect *ret_effect)

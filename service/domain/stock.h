@@ -1,4 +1,4 @@
-// Stock: what may leave and what may come in.
+// Stock: deducting and restocking.
 #pragma once
 
 #include "base/rc.h"
@@ -6,7 +6,7 @@
 #include "domain/effect.h"
 #include "domain/operation.h"
 
-// Deducts or restocks. RC_OK, RC_OUT_OF_STOCK, RC_INVALID_FIELD where a restock would pass
-// REMAINING_MAX, or RC_NOT_FOUND where the counter was not loaded (version 0). Only on RC_OK it
-// moves the counter. Fills the operation's outcome in both cases.
+// Deducts or restocks. RC_OK, RC_OUT_OF_STOCK, RC_INVALID_FIELD if a restock would exceed
+// REMAINING_MAX, or RC_NOT_FOUND if the counter was not loaded (version 0). Moves the counter only
+// on RC_OK. Fills in the operation's outcome in every case.
 enum rc stock_decide(struct counter *stock, struct operation *operation, struct effect *ret_effect);

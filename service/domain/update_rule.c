@@ -5,6 +5,6 @@ const struct update_rule_traits update_rules[RULE_COUNT] = {
     [RULE_NAIVE] = {.name = "naive"},
     [RULE_VERSION] = {.name = "version"},
     [RULE_FENCED] = {.name = "fenced", .compares_token = true},
-    [RULE_CONDITIONAL] = {.name = "conditional", .adds = true, .may_skip_read = true},
+    [RULE_CONDITIONAL] = {.name = "conditional", .adds = true},
     [RULE_LOCKED] = {.name = "locked", .locks_on_load = true},
 };

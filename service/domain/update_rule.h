@@ -1,4 +1,5 @@
-// What a save demands of a row before it writes: the half of a strategy that makes numbers right.
+// The update rules: what a save demands of a row before it writes. This is the half of a strategy
+// that makes numbers right.
 #pragma once
 
 #include <stdbool.h>
@@ -12,14 +13,15 @@ enum update_rule {
     RULE_COUNT
 };
 
-// What the engine has to do differently under a rule. The SQL of each rule stands in
+// What the engine does differently under a rule. The SQL of each rule stands in
 // store/tables/counter.c, side by side.
 struct update_rule_traits {
     const char *name;    // "conditional"
     bool locks_on_load;  // load takes the row locks (SELECT ... FOR UPDATE) and holds them
-    bool compares_token; // save demands that no newer fencing token has been seen
-    bool adds;           // save adds a delta to the row, whatever was read ...
-    bool may_skip_read;  // ... so stock that was plentiful need not be read first
+    bool compares_token; // save demands that the row has seen no newer fencing token
+    // Save adds a delta to the row, whatever was read. So stock need not be read first, and after
+    // the save the engine reads the locked row and decides again from it.
+    bool adds;
 };
 
 // Indexed by enum update_rule.

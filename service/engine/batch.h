@@ -1,5 +1,9 @@
-// One section's worth of work: the operations that go through load, decide and save together, and
-// everything their decisions read. Owned by one worker and used again for every section.
+// A batch: the operations that go through load, decide and save together, and everything their
+// decisions read. Owned by one worker and reused for every section.
+//
+// The calls in order: batch_fill; batch_load or batch_assume_enough; batch_decide;
+// batch_stamp_refusals and batch_find_replays; batch_save and batch_reread inside a transaction;
+// batch_committed after its COMMIT.
 #pragma once
 
 #include "base/cleanup.h"
@@ -10,37 +14,41 @@
 #include "store/tables/counter.h"
 #include "store/tables/ledger.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct db;
 struct job;
 
+// A work moves PENDING -> ACCEPTED or REFUSED (decide), from there back to PENDING (a retry), and
+// from any state to DONE, where it stays.
 enum work_state {
     WORK_PENDING,  // to be decided
     WORK_ACCEPTED, // decided: to be saved
     WORK_REFUSED,  // decided: nothing to save
-    WORK_DONE,     // its outcome stands
+    WORK_DONE,     // its outcome is final
 };
 
 // One operation on its way through the section.
 struct work {
     struct job *job;
     struct operation *operation;
-    size_t scene;
+    size_t group;
     size_t user; // index into the batch's users
     enum work_state state;
-    bool unproven; // a replay, of which it is not known whether it would outlive a crash
-    bool seen;     // scratch for the save and for the proof
+    bool was_accepted; // before the decision was made again
+    bool unproven;     // a replay whose row might not survive a crash of the database
+    bool row_seen;     // its row was still there when it was read again
     struct effect effect;
 };
 
-// One counter, and what the decisions on it read besides.
-struct scene {
+// The works on one counter, and what their decisions read besides the counter.
+struct group {
     struct counter counter; // as decided so far
     int64_t per_user_limit; // coupon
-    struct lottery *wheel;  // lottery: as loaded ...
-    struct lottery *turned; // ... and as decided so far
+    struct lottery *loaded_lottery;
+    struct lottery *decided_lottery; // as decided so far
     size_t first_work, n_works;
     size_t first_user, n_users;
 };
@@ -48,92 +56,99 @@ struct scene {
 struct batch {
     enum endpoint endpoint;
     const struct strategy *strategy;
-    enum update_rule rule; // of the strategy, unless the lab has taken it off
+    enum update_rule rule; // the strategy's, unless the lab has switched it off
     uint64_t token;
     int64_t now_ms; // the database's
     size_t capacity;
-    size_t n_works, n_scenes, n_users, n_changes;
-    struct work *works;             // in order of their counters, then of arrival
-    struct scene *scenes;           // in order of their counters
-    struct counter *loaded;         // of each scene, as read
-    const char **users;             // distinct within a scene
+    size_t n_works, n_groups, n_users, n_changes;
+    struct work *works;             // ordered by counter, then by arrival
+    struct group *groups;           // ordered by counter
+    struct counter *loaded;         // of each group, as read
+    const char **users;             // distinct within a group
     int64_t *used_loaded, *used;    // what each user already has: as read, and as decided so far
-    struct counter_change *changes; // to be saved: at most one a scene and one a prize
+    struct counter_change *changes; // to be saved: at most one a group and one a prize
     size_t changes_capacity;
     struct counter_change *durable; // what the last commit has changed, sorted by name
     size_t n_durable, durable_capacity;
     size_t n_unproven;
-    struct ledger_row *rows; // scratch for saving: at most two a work
+    struct ledger_row *rows; // scratch for the save: at most two a work
 };
 
 // Room for this many operations. RC_NO_MEMORY.
 MUST_CHECK enum rc batch_init(struct batch *batch, size_t capacity);
-void batch_release(struct batch *batch); // a zeroed one is fine
+void batch_release(struct batch *batch); // a zeroed struct is fine
 
-// Puts these jobs, ordered by counter and then by arrival, into an empty batch. At most `capacity`.
+// Starts a new batch with these jobs, ordered by counter and then by arrival. At most `capacity`.
 void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strategy *strategy,
                 enum update_rule rule, struct job *const *jobs, size_t n);
 
-// Reads everything that the pending operations' decisions need; locks the counters' rows if asked.
+size_t batch_count(const struct batch *batch, enum work_state state);
+
+// The first deadline of the works that are not done. Monotonic.
+int64_t batch_first_deadline(const struct batch *batch);
+
+// ---- load and decide ----------------------------------------------------------------------------
+
+// Reads everything that the decisions of the pending works need. `lock`: locks the counters' rows.
 MUST_CHECK enum rc batch_load(struct batch *batch, struct db *db, bool lock);
 
-// Instead of reading: supposes that there is enough of everything. Only for stock under
-// RULE_CONDITIONAL, whose save finds out and decides again from the rows as they are; it saves the
-// round trip of a guess. RC_CONFLICT from batch_save then means no more than "read after all".
-void batch_suppose(struct batch *batch);
+// Instead of reading: assumes that there is enough of everything. Only for stock under a rule that
+// `adds`, whose save finds out and decides again from the rows as they are. It saves the round trip
+// of a read. RC_CONFLICT from batch_save then only means "read after all".
+void batch_assume_enough(struct batch *batch);
 
-// Decides every pending operation, in order, from what was loaded. Pure.
+// Decides every work that is not done, in order, from what was loaded. Pure.
 void batch_decide(struct batch *batch);
 
-// Behind batch_decide: makes sure that what is refused for a user's limit names a version at which
-// it is true. Reads, outside a lock or within.
-MUST_CHECK enum rc batch_date_refusals(struct batch *batch, struct db *db);
-
-// Writes what was accepted, within a transaction, under the batch's rule. RC_CONFLICT,
-// RC_DUPLICATE and the faults of the database. For RULE_CONDITIONAL it also makes sure that what
-// was decided is true of the rows as they really were.
-MUST_CHECK enum rc batch_save(struct batch *batch, struct db *db);
-
-// After a save that was refused, outside a transaction: the highest fence of the rows that it was
-// to change.
-MUST_CHECK enum rc batch_seen_fence(const struct batch *batch, struct db *db, uint64_t *ret_fence);
+// After batch_decide: makes sure that a refusal for a user's limit names a version at which it is
+// true. Reads; inside or outside a transaction.
+MUST_CHECK enum rc batch_stamp_refusals(struct batch *batch, struct db *db);
 
 // The highest fence of the rows that were loaded.
 uint64_t batch_loaded_fence(const struct batch *batch);
 
-size_t batch_count(const struct batch *batch, enum work_state state);
+// ---- save ---------------------------------------------------------------------------------------
 
-// Of the works that are not done. Monotonic.
-int64_t batch_first_deadline(const struct batch *batch);
+// Writes the accepted works, inside a transaction, under the batch's rule. RC_CONFLICT,
+// RC_DUPLICATE and the faults of the database. Under a rule that `adds` it also makes sure that the
+// decisions are true of the rows as they really were.
+MUST_CHECK enum rc batch_save(struct batch *batch, struct db *db);
 
-// Looks the request keys of all works in this state up in the ledger: where one is found the work
-// is done, with the first result or RC_IDEMPOTENCY_MISMATCH. ret_found may be NULL.
+// Reads the rows that the last save changed, or would have changed, as they are now; `lock` locks
+// them. The caller frees ret_rows, one row a change.
+MUST_CHECK enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
+                                      struct counter **ret_rows, int64_t *ret_now_ms);
+
+// After a save that was refused, outside a transaction: the highest fence of the rows that it would
+// have changed.
+MUST_CHECK enum rc batch_seen_fence(const struct batch *batch, struct db *db, uint64_t *ret_fence);
+
+// COMMIT was acknowledged: its changes are durable, and the replays that batch_reread has seen in
+// the transaction are proven.
+void batch_committed(struct batch *batch);
+
+// ---- replays ------------------------------------------------------------------------------------
+
+// Looks up the request keys of all works in this state in the ledger. A work whose key is found is
+// done, with the first result or RC_IDEMPOTENCY_MISMATCH. ret_found: how many.
 MUST_CHECK enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
                                       size_t *ret_found);
 
-// A work was answered with this row, which was read: it needs a proof, unless the row is certainly
-// on the disk.
-void batch_doubt(struct batch *batch, const struct db *db, const struct ledger_row *row,
-                 struct work *work);
+// Inside a transaction: reads the rows of all unproven replays again. A work whose row is gone is
+// done with RC_OUTCOME_UNKNOWN. After the COMMIT batch_committed marks the others as proven.
+MUST_CHECK enum rc batch_reread(struct batch *batch, struct db *db);
 
-// Within a transaction: sees the rows of all replays without proof again; one whose row is gone is
-// done with RC_OUTCOME_UNKNOWN. With batch_committed behind its COMMIT the others are proven.
-MUST_CHECK enum rc batch_see_again(struct batch *batch, struct db *db);
-
-// COMMIT was answered.
-void batch_committed(struct batch *batch);
-
-// The first deadline of the replays that no commit has proven; INT64_MAX if there are none.
-// Monotonic.
+// The first deadline of the unproven replays; INT64_MAX if there are none. Monotonic.
 int64_t batch_proof_deadline(const struct batch *batch);
 
-// For replays that no commit has proven: one of its own. If that cannot be had they are done with
+// Makes a commit for the unproven replays alone. If that fails they are done with
 // RC_OUTCOME_UNKNOWN.
-void batch_prove(struct batch *batch, struct db *db);
+void batch_commit_proof(struct batch *batch, struct db *db);
 
-// After a COMMIT without an answer: waits until its transaction has ended, for a while but not past
-// the deadline, then looks up the accepted works as batch_find_replays does.
-// RC_CONFLICT: none is there; it did not happen. RC_DUPLICATE: those that were found are done, by
-// it or by another transaction. RC_OUTCOME_UNKNOWN: it may have happened, or happen yet.
+// After a COMMIT that was not acknowledged: waits until its transaction has ended, for a while but
+// not past the deadline, then looks up the accepted works as batch_find_replays does.
+// RC_CONFLICT: none was found; the transaction did not commit. RC_DUPLICATE: the works that were
+// found are done, committed by it or by another transaction. RC_OUTCOME_UNKNOWN: the transaction
+// may have committed, or may still commit.
 MUST_CHECK enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns,
                                          size_t *ret_found);

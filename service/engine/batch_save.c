@@ -1,9 +1,10 @@
 // Save for a whole batch: one UPDATE of all counters under the rule's demand, one multi-row INSERT
 // into the ledger, one into coupons or draws.
 //
-// The conditional rule writes `remaining = remaining - :n` before it knows the row. Having written,
-// it holds the row's lock, reads what the row really was, and decides again from that: if others
-// came in between but the sums are the same, the decision stands; if not, it is a conflict.
+// A rule that `adds` writes `remaining = remaining - :n` before it knows the row. After the write
+// the transaction holds the row's lock. The batch then reads what the row really was, and decides
+// again from that. If other writers came in between but the sums are the same, the decision stands;
+// otherwise it is a conflict.
 #include "engine/batch.h"
 
 #include "base/text.h"
@@ -41,13 +42,13 @@ static int compare_change(const void *a, const void *b)
 static enum rc gather_changes(struct batch *batch)
 {
     batch->n_changes = 0;
-    for (size_t i = 0; i < batch->n_scenes; i++) {
-        struct scene *scene = &batch->scenes[i];
-        enum rc rc = add_change(batch, &batch->loaded[i], &scene->counter);
-        bool wheel = batch->endpoint == ENDPOINT_LOTTERY && scene->counter.version != 0;
-        for (size_t j = 0; rc == RC_OK && wheel && j < scene->wheel->n_prizes; j++)
-            rc = add_change(batch, &scene->wheel->prizes[j].counter,
-                            &scene->turned->prizes[j].counter);
+    for (size_t i = 0; i < batch->n_groups; i++) {
+        struct group *group = &batch->groups[i];
+        enum rc rc = add_change(batch, &batch->loaded[i], &group->counter);
+        bool has_prizes = batch->endpoint == ENDPOINT_LOTTERY && group->counter.version != 0;
+        for (size_t j = 0; rc == RC_OK && has_prizes && j < group->loaded_lottery->n_prizes; j++)
+            rc = add_change(batch, &group->loaded_lottery->prizes[j].counter,
+                            &group->decided_lottery->prizes[j].counter);
         if (rc != RC_OK)
             return rc;
     }
@@ -55,22 +56,35 @@ static enum rc gather_changes(struct batch *batch)
     return RC_OK;
 }
 
-// The rows as they were when the conditional update locked them, into `loaded`. RC_CONFLICT where a
-// lottery's or campaign's decision would have to be made anew from more than its counter.
+enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
+                           struct counter **ret_rows, int64_t *ret_now_ms)
+{
+    struct counter *rows = calloc(batch->n_changes, sizeof *rows);
+    if (rows == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < batch->n_changes; i++)
+        rows[i] = batch->changes[i].before;
+    enum rc rc = counter_load(db, rows, batch->n_changes, lock, ret_now_ms);
+    if (rc == RC_OK)
+        *ret_rows = rows;
+    else
+        free(rows);
+    return rc;
+}
+
+// Reads the rows into `loaded`, as they were when the update locked them. RC_CONFLICT for a lottery
+// or campaign that has moved: its decisions read more than the counter. ret_moved: some row had
+// moved since the batch read it.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
     *ret_moved = false;
     if (batch->n_changes == 0)
         return RC_OK;
-    struct counter *now CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *now);
-    if (now == NULL)
-        return RC_NO_MEMORY;
-    for (size_t i = 0; i < batch->n_changes; i++)
-        now[i] = batch->changes[i].before;
-    enum rc rc = counter_load(db, now, batch->n_changes, false, &batch->now_ms);
+    struct counter *now CLEANUP(free_memory) = NULL;
+    enum rc rc = batch_load_changed(batch, db, false, &now, &batch->now_ms);
     if (rc != RC_OK)
         return rc;
-    size_t scene = 0;
+    size_t group = 0;
     for (size_t i = 0; i < batch->n_changes; i++) {
         struct counter_change *change = &batch->changes[i];
         if (now[i].version == change->version && now[i].remaining == change->remaining)
@@ -80,30 +94,30 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         *ret_moved = true;
         now[i].version -= change->version - change->before.version;
         now[i].remaining -= change->remaining - change->before.remaining;
-        while (strcmp(batch->loaded[scene].name, now[i].name) != 0)
-            scene++;
-        batch->loaded[scene] = now[i];
+        while (strcmp(batch->loaded[group].name, now[i].name) != 0)
+            group++;
+        batch->loaded[group] = now[i];
     }
     return RC_OK;
 }
 
-// False if one is refused now that was accepted. Only who was refused before has been looked up as
-// a replay, so this refusal might be of a request that has its answer.
+// Decides again. False if a work that was accepted is refused now: only works that were refused the
+// first time have been looked up as replays, so it might have its result in the ledger already.
 static bool decide_again(struct batch *batch)
 {
     for (size_t i = 0; i < batch->n_works; i++)
-        batch->works[i].seen = batch->works[i].state == WORK_ACCEPTED;
+        batch->works[i].was_accepted = batch->works[i].state == WORK_ACCEPTED;
     batch_decide(batch);
     for (size_t i = 0; i < batch->n_works; i++) {
         const struct work *work = &batch->works[i];
-        if (work->seen && work->state == WORK_REFUSED)
+        if (work->was_accepted && work->state == WORK_REFUSED)
             return false;
     }
     return true;
 }
 
-// Decides again from the rows as they were, and says so in the changes: batch_committed relies on
-// their versions. RC_CONFLICT if that does not add up to what was written.
+// Decides again from the rows as they were, and updates the changes, because the proof of replays
+// relies on their versions. RC_CONFLICT if the new decisions do not add up to what was written.
 static enum rc rebase(struct batch *batch, struct db *db)
 {
     bool moved;
@@ -113,8 +127,8 @@ static enum rc rebase(struct batch *batch, struct db *db)
     if (!decide_again(batch))
         return RC_CONFLICT;
     size_t next = 0;
-    for (size_t i = 0; i < batch->n_scenes; i++) {
-        const struct counter *loaded = &batch->loaded[i], *decided = &batch->scenes[i].counter;
+    for (size_t i = 0; i < batch->n_groups; i++) {
+        const struct counter *loaded = &batch->loaded[i], *decided = &batch->groups[i].counter;
         int64_t steps = 0, delta = 0;
         if (next < batch->n_changes &&
             strcmp(batch->changes[next].before.name, loaded->name) == 0) {
@@ -131,7 +145,7 @@ static enum rc rebase(struct batch *batch, struct db *db)
     return RC_OK;
 }
 
-static void describe(const struct batch *batch, const struct work *work, struct ledger_row *row)
+static void fill_row(const struct batch *batch, const struct work *work, struct ledger_row *row)
 {
     const struct operation *operation = work->operation;
     row->version = operation->outcome.version;
@@ -156,17 +170,17 @@ static enum rc insert_ledger(struct batch *batch, struct db *db)
         const struct work *work = &batch->works[i];
         if (work->state != WORK_ACCEPTED)
             continue;
-        describe(batch, work, &batch->rows[n++]);
+        fill_row(batch, work, &batch->rows[n++]);
         if (work->effect.prize == NO_PRIZE)
             continue;
-        const struct scene *scene = &batch->scenes[work->scene];
+        const struct group *group = &batch->groups[work->group];
         struct ledger_row *leg = &batch->rows[n++];
-        describe(batch, work, leg);
+        fill_row(batch, work, leg);
         leg->leg = 1;
         leg->version = work->effect.prize_version;
         leg->remaining = work->effect.prize_remaining;
         text_copy(leg->counter, sizeof leg->counter,
-                  scene->wheel->prizes[work->effect.prize].counter.name);
+                  group->loaded_lottery->prizes[work->effect.prize].counter.name);
     }
     return ledger_insert(db, batch->rows, n);
 }
@@ -215,13 +229,9 @@ static enum rc insert_draws(struct batch *batch, struct db *db)
 
 enum rc batch_seen_fence(const struct batch *batch, struct db *db, uint64_t *ret_fence)
 {
-    struct counter *rows CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *rows);
-    if (rows == NULL)
-        return RC_NO_MEMORY;
+    struct counter *rows CLEANUP(free_memory) = NULL;
     int64_t now_ms;
-    for (size_t i = 0; i < batch->n_changes; i++)
-        rows[i] = batch->changes[i].before;
-    enum rc rc = counter_load(db, rows, batch->n_changes, false, &now_ms);
+    enum rc rc = batch_load_changed(batch, db, false, &rows, &now_ms);
     *ret_fence = 0;
     for (size_t i = 0; rc == RC_OK && i < batch->n_changes; i++) {
         if ((uint64_t)rows[i].fence > *ret_fence)
@@ -235,7 +245,7 @@ enum rc batch_save(struct batch *batch, struct db *db)
     enum rc rc = gather_changes(batch);
     if (rc == RC_OK)
         rc = counter_save(db, batch->rule, batch->token, batch->changes, batch->n_changes);
-    if (rc == RC_OK && batch->rule == RULE_CONDITIONAL)
+    if (rc == RC_OK && update_rules[batch->rule].adds)
         rc = rebase(batch, db);
     if (rc == RC_OK)
         rc = insert_ledger(batch, db);

@@ -1,22 +1,27 @@
-// Workers over lanes.
+// The pool of workers, the queues that feed it, and the expiry of jobs.
 //
-// In combined mode few sections run at once (SECTIONS_AT_ONCE): a transaction that takes everything
-// waiting is worth more than many that take a little each, and what arrives while they commit is
-// the next batch. A worker that has been waiting for a lock for a while, of a guard or of a row,
-// does not count, so that one that is stuck does not hold up the others; and lanes that were stuck
-// together go on each alone. In direct mode every worker may run one request.
+// In combined mode few sections run at once (SECTIONS_AT_ONCE). One transaction that takes
+// everything waiting is worth more than many that take a little each, and what arrives while they
+// commit is the next batch. A worker that has waited for a lock for a while, of a guard or of a
+// row, does not count, so that a stuck section does not stop new ones. Lanes that were stuck
+// together are run each alone afterwards. In direct mode every worker may run one request.
 //
-// A counter of a picked lane is nobody else's, so a counter's requests are decided in order of
-// arrival. What the HTTP side reads or administers runs on the same workers between sections.
+// While a lane is picked no other worker runs its requests, so a counter's requests are decided in
+// order of arrival. Tasks (reads and administration for the HTTP side) run on the same workers
+// between sections.
+//
+// One more thread, the expiry, never waits for a database or a lock. When the database hangs, every
+// worker waits for it, and no worker is left to answer. The expiry then fails the queued jobs whose
+// deadline has passed. It also ends the workers' waits past their deadlines, so that the jobs in
+// flight are answered too.
 #include "engine/engine.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/text.h"
-#include "engine/aside.h"
-#include "engine/engine_parts.h"
-#include "engine/expiry.h"
+#include "engine/background.h"
 #include "engine/guards.h"
+#include "engine/lanes.h"
+#include "engine/queue.h"
 #include "engine/section.h"
 #include "guard/strategy/registry.h"
 #include "metrics/metrics.h"
@@ -24,24 +29,67 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SECTIONS_AT_ONCE 2
-#define STUCK_AFTER_NS (20 * NS_PER_MS) // entering
+#define STUCK_AFTER_NS (20 * NS_PER_MS) // waiting for the guard
 #define SLOW_AFTER_NS (200 * NS_PER_MS) // inside
+#define EXPIRY_PERIOD_NS (50 * NS_PER_MS)
+
+struct worker {
+    struct engine *engine;
+    pthread_t thread;
+    struct section *section;
+    struct pick pick;
+    struct job *direct;                        // direct mode: the one job to be taken ...
+    char direct_counter[COUNTER_NAME_MAX + 1]; // ... whose counter's name must outlive it
+    bool in_section, entering;                 // entering: waiting for the guard
+    int64_t since_ns;                          // monotonic: start of entering, or of being inside
+};
+
+struct engine {
+    struct engine_settings settings;
+    struct store *store;
+    struct metrics *metrics;
+    struct guards guards;
+    struct background *background;
+    pthread_t expiry;
+    bool expiry_started;
+
+    pthread_mutex_t mutex;  // protects everything below
+    pthread_cond_t work;    // a job was queued, or stopping
+    pthread_cond_t idle;    // no job queued, no worker busy
+    pthread_cond_t stopped; // ends the expiry's sleep
+    struct lanes lanes;
+    struct queue direct, tasks;
+    struct guard *current[ENDPOINT_COUNT];
+    size_t lanes_at_once[ENDPOINT_COUNT]; // see adapt
+    // Workers that run a job, that wait for one, and the waiting ones that wake up now and then.
+    size_t n_busy, n_waiting, n_watching;
+    bool draining, stopping, task_was_last;
+    size_t n_workers;
+    struct worker *workers;
+};
 
 static bool is_direct(const struct engine *engine)
 {
     return engine->settings.max_batch == 1;
 }
 
-size_t engine_queued(const struct engine *engine)
+// Jobs that wait. With the mutex held.
+static size_t n_queued(const struct engine *engine)
 {
     return engine->lanes.n_queued + engine->direct.n + engine->tasks.n;
 }
 
-// ---- strategies
-// -----------------------------------------------------------------------------------
+// With the mutex held. A worker, or the expiry, has answered what it took.
+static void end_busy(struct engine *engine)
+{
+    engine->n_busy--;
+    if (engine->n_busy == 0 && n_queued(engine) == 0)
+        pthread_cond_broadcast(&engine->idle);
+}
+
+// ---- strategies ---------------------------------------------------------------------------------
 
 enum rc engine_can_use(struct engine *engine, const struct strategy *strategy, char *ret_why)
 {
@@ -73,8 +121,7 @@ enum rc engine_set_strategy(struct engine *engine, enum endpoint endpoint,
     return RC_OK;
 }
 
-// ---- workers
-// --------------------------------------------------------------------------------------
+// ---- workers ------------------------------------------------------------------------------------
 
 static bool may_run_section(const struct engine *engine)
 {
@@ -82,14 +129,14 @@ static bool may_run_section(const struct engine *engine)
         return engine->direct.n > 0;
     if (!lanes_ready(&engine->lanes))
         return false;
-    // SQLite has one writer: a second section would only wait for it with a smaller batch.
-    size_t at_once = store_engine(engine->store) == DB_SQLITE ? 1 : SECTIONS_AT_ONCE;
+    // With a single writer a second section would only wait for it, with a smaller batch.
+    size_t at_once = store_traits(engine->store)->single_writer ? 1 : SECTIONS_AT_ONCE;
     int64_t now_ns = clock_now_ns();
     size_t active = 0;
     for (size_t i = 0; i < engine->n_workers; i++) {
         const struct worker *worker = &engine->workers[i];
-        int64_t patience_ns = worker->entering ? STUCK_AFTER_NS : SLOW_AFTER_NS;
-        active += worker->in_section && now_ns - worker->since_ns <= patience_ns;
+        int64_t stuck_after_ns = worker->entering ? STUCK_AFTER_NS : SLOW_AFTER_NS;
+        active += worker->in_section && now_ns - worker->since_ns <= stuck_after_ns;
     }
     return active < at_once;
 }
@@ -98,7 +145,7 @@ static void wait_for_work(struct engine *engine)
 {
     engine->n_waiting++;
     if (lanes_ready(&engine->lanes)) {
-        // Held back by the limit: look again when those that run may have become stuck.
+        // Held back by the limit: wake up when a running section may have become stuck.
         engine->n_watching++;
         clock_wait(&engine->work, &engine->mutex, clock_now_ns() + STUCK_AFTER_NS);
         engine->n_watching--;
@@ -108,6 +155,7 @@ static void wait_for_work(struct engine *engine)
     engine->n_waiting--;
 }
 
+// For section_source.
 static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, size_t max)
 {
     struct worker *worker = arg;
@@ -129,6 +177,7 @@ static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, siz
     return n;
 }
 
+// For section_source.
 static void give_back_jobs(void *arg, struct job *const *jobs, size_t n)
 {
     struct worker *worker = arg;
@@ -157,8 +206,8 @@ static void pick_direct(struct engine *engine, struct worker *worker)
                                  .keys = {worker->direct_counter}};
 }
 
-// Fewer lanes at once when other writers interfered with some of them, so that one conflict does
-// not send many counters round again; slowly more when none did.
+// Halves the lanes picked at once when other writers interfered, so that one conflict does not make
+// many counters retry. Adds one after each section without interference.
 static void adapt(struct engine *engine, enum endpoint endpoint, enum section_end end)
 {
     size_t *at_once = &engine->lanes_at_once[endpoint];
@@ -181,7 +230,7 @@ static void run_section(struct engine *engine, struct worker *worker)
     worker->in_section = true;
     worker->entering = true;
     worker->since_ns = clock_now_ns();
-    // Somebody else looks whether this one becomes stuck.
+    // Wake an idle worker to take over if this section gets stuck.
     if (engine->n_waiting > 0 && engine->n_watching == 0 && lanes_ready(&engine->lanes))
         pthread_cond_signal(&engine->work);
     pthread_mutex_unlock(&engine->mutex);
@@ -208,7 +257,7 @@ static void run_task(struct engine *engine, struct worker *worker)
         struct db *db = section_db(worker->section);
         db_set_deadline(db, job->deadline_ns);
         rc = job->run(job, db);
-        db_rollback(db); // whatever a failed task left open
+        db_rollback(db); // of what a failed task left open
         db_set_deadline(db, INT64_MAX);
     }
     job->finished(job, rc);
@@ -229,36 +278,83 @@ static void *work(void *arg)
             continue;
         }
         engine->n_busy++;
-        // In turns, so that neither starves the other.
+        // Sections and tasks in turns, so that neither starves the other.
         engine->task_was_last = task && !(section && engine->task_was_last);
         if (engine->task_was_last)
             run_task(engine, worker);
         else
             run_section(engine, worker);
-        engine->n_busy--;
-        if (engine->n_busy == 0 && engine_queued(engine) == 0)
-            pthread_cond_broadcast(&engine->idle);
-        // This worker goes on with one thing; if there is more, another may help.
-        if (engine->n_waiting > 0 && engine_queued(engine) > 0)
+        end_busy(engine);
+        // This worker takes the next job itself; wake another one if there are more.
+        if (engine->n_waiting > 0 && n_queued(engine) > 0)
             pthread_cond_signal(&engine->work);
     }
     pthread_mutex_unlock(&engine->mutex);
     return NULL;
 }
 
-// ---- life
-// -----------------------------------------------------------------------------------------
+// ---- expiry -------------------------------------------------------------------------------------
+
+static void fail_expired_job(struct engine *engine, struct job *job)
+{
+    if (job->operation != NULL) {
+        enum endpoint endpoint = operation_endpoint(job->operation);
+        const struct strategy *strategy =
+            job->strategy != NULL ? job->strategy : engine_strategy(engine, endpoint);
+        metrics_count(engine->metrics, METRIC_DEADLINE, endpoint, strategy, 1);
+        job->operation->outcome = (struct outcome){.rc = RC_OVERLOADED};
+    }
+    job->finished(job, RC_OVERLOADED);
+}
+
+// Fails queued jobs whose deadline has passed. Counts as busy meanwhile, because the engine is not
+// idle before every job is answered. With the mutex held; releases it while it answers.
+static void fail_expired(struct engine *engine)
+{
+    struct queue expired = {0};
+    int64_t now_ns = clock_now_ns();
+    lanes_move_expired(&engine->lanes, now_ns, &expired);
+    queue_move_expired(&engine->direct, now_ns, &expired);
+    queue_move_expired(&engine->tasks, now_ns, &expired);
+    if (expired.n == 0)
+        return;
+    engine->n_busy++;
+    pthread_mutex_unlock(&engine->mutex);
+    while (expired.n > 0)
+        fail_expired_job(engine, queue_pop(&expired));
+    pthread_mutex_lock(&engine->mutex);
+    end_busy(engine);
+}
+
+static void *run_expiry(void *arg)
+{
+    struct engine *engine = arg;
+    pthread_mutex_lock(&engine->mutex);
+    while (!engine->stopping) {
+        pthread_mutex_unlock(&engine->mutex);
+        for (size_t i = 0; i < engine->settings.workers; i++)
+            db_expire(section_db(engine->workers[i].section));
+        pthread_mutex_lock(&engine->mutex);
+        fail_expired(engine);
+        if (!engine->stopping)
+            clock_wait(&engine->stopped, &engine->mutex, clock_now_ns() + EXPIRY_PERIOD_NS);
+    }
+    pthread_mutex_unlock(&engine->mutex);
+    return NULL;
+}
+
+// ---- life ---------------------------------------------------------------------------------------
 
 enum rc engine_submit(struct engine *engine, struct job *job)
 {
-    if (job->aside)
-        return aside_submit(engine->aside, job);
+    if (job->background)
+        return background_submit(engine->background, job);
     if (job->strategy != NULL && engine_guard(engine, job->strategy) == NULL)
         return RC_USAGE;
     bool wake = true;
     pthread_mutex_lock(&engine->mutex);
     job->submitted_ns = clock_now_ns();
-    bool taken = !engine->draining && engine_queued(engine) < engine->settings.queue_limit;
+    bool taken = !engine->draining && n_queued(engine) < engine->settings.queue_limit;
     if (taken && job->operation == NULL)
         queue_push(&engine->tasks, job);
     else if (taken && is_direct(engine))
@@ -274,32 +370,19 @@ enum rc engine_submit(struct engine *engine, struct job *job)
 size_t engine_depth(struct engine *engine)
 {
     pthread_mutex_lock(&engine->mutex);
-    size_t depth = engine_queued(engine) + engine->n_busy;
+    size_t depth = n_queued(engine) + engine->n_busy;
     pthread_mutex_unlock(&engine->mutex);
     return depth;
 }
 
 void engine_drain(struct engine *engine)
 {
-    aside_stop(engine->aside);
+    background_stop(engine->background);
     pthread_mutex_lock(&engine->mutex);
     engine->draining = true;
-    while (engine->n_busy > 0 || engine_queued(engine) > 0)
+    while (engine->n_busy > 0 || n_queued(engine) > 0)
         pthread_cond_wait(&engine->idle, &engine->mutex);
     pthread_mutex_unlock(&engine->mutex);
-}
-
-static void stop_workers(struct engine *engine)
-{
-    pthread_mutex_lock(&engine->mutex);
-    engine->stopping = true;
-    pthread_cond_broadcast(&engine->work);
-    pthread_mutex_unlock(&engine->mutex);
-    for (size_t i = 0; i < engine->n_workers; i++)
-        pthread_join(engine->workers[i].thread, NULL);
-    for (size_t i = 0; i < engine->settings.workers; i++)
-        section_free(engine->workers[i].section);
-    engine->n_workers = 0;
 }
 
 void engine_free(struct engine *engine)
@@ -307,13 +390,22 @@ void engine_free(struct engine *engine)
     if (engine == NULL)
         return;
     engine_drain(engine);
-    expiry_stop(engine->expiry);
-    if (engine->workers != NULL)
-        stop_workers(engine);
+    pthread_mutex_lock(&engine->mutex);
+    engine->stopping = true;
+    pthread_cond_signal(&engine->stopped);
+    pthread_cond_broadcast(&engine->work);
+    pthread_mutex_unlock(&engine->mutex);
+    if (engine->expiry_started)
+        pthread_join(engine->expiry, NULL);
+    for (size_t i = 0; i < engine->n_workers; i++)
+        pthread_join(engine->workers[i].thread, NULL);
+    for (size_t i = 0; engine->workers != NULL && i < engine->settings.workers; i++)
+        section_free(engine->workers[i].section);
     guards_close(&engine->guards);
-    aside_free(engine->aside);
+    background_free(engine->background);
     pthread_cond_destroy(&engine->work);
     pthread_cond_destroy(&engine->idle);
+    pthread_cond_destroy(&engine->stopped);
     pthread_mutex_destroy(&engine->mutex);
     free(engine->workers);
     free(engine);
@@ -325,14 +417,18 @@ static enum rc start_workers(struct engine *engine)
     engine->workers = calloc(n, sizeof *engine->workers);
     if (engine->workers == NULL)
         return RC_NO_MEMORY;
+    struct section_settings settings = {.max_batch = engine->settings.max_batch,
+                                        .undemanding = engine->settings.undemanding,
+                                        .unfenced = engine->settings.unfenced,
+                                        .hooks = engine->settings.hooks};
     for (size_t i = 0; i < n; i++) {
         engine->workers[i].engine = engine;
-        enum rc rc = section_new(engine->store, engine->metrics, &engine->settings,
-                                 &engine->workers[i].section);
+        enum rc rc =
+            section_new(engine->store, engine->metrics, &settings, &engine->workers[i].section);
         if (rc != RC_OK)
             return rc;
     }
-    pthread_mutex_lock(&engine->mutex); // no worker looks at the others before all are there
+    pthread_mutex_lock(&engine->mutex); // no worker reads n_workers before it is final
     enum rc rc = RC_OK;
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
         if (pthread_create(&engine->workers[i].thread, NULL, work, &engine->workers[i]) != 0)
@@ -384,16 +480,19 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     pthread_mutex_init(&engine->mutex, NULL);
     pthread_cond_init(&engine->work, NULL);
     pthread_cond_init(&engine->idle, NULL);
+    pthread_cond_init(&engine->stopped, NULL);
     enum rc rc =
         guards_open(&engine->guards, &engine->settings.guard, store, metrics, engine->settings.lab);
     if (rc == RC_OK)
         rc = choose_strategies(engine, ret_error);
     if (rc == RC_OK)
-        rc = aside_new(store, &engine->aside);
+        rc = background_new(store, &engine->background);
     if (rc == RC_OK)
         rc = start_workers(engine);
-    if (rc == RC_OK)
-        rc = expiry_start(engine, &engine->expiry);
+    if (rc == RC_OK) {
+        engine->expiry_started = pthread_create(&engine->expiry, NULL, run_expiry, engine) == 0;
+        rc = engine->expiry_started ? RC_OK : RC_NO_MEMORY;
+    }
     if (rc != RC_OK) {
         engine_free(engine);
         return rc;

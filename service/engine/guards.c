@@ -1,8 +1,9 @@
-// Every strategy is opened once, whether an endpoint uses it now or not: an administrator or a
-// header may ask for it at any time, and who asks in vain is told why.
+// Opens every strategy once, whether or not an endpoint uses it now: an administrator or a request
+// header may select it at any time. For a strategy that cannot be used the reason is kept.
 #include "engine/guards.h"
 
 #include "base/text.h"
+#include "engine/traced.h"
 #include "guard/renewal.h"
 #include "guard/strategy/registry.h"
 #include "metrics/metrics.h"
@@ -21,7 +22,7 @@ static int64_t read_reconnects(void *arg)
     return (int64_t)guard->strategy->reconnects(guard);
 }
 
-static void show_reconnects(struct guards *guards, size_t i, struct metrics *metrics)
+static void register_reconnects(struct guards *guards, size_t i, struct metrics *metrics)
 {
     if (strategies[i]->reconnects == NULL)
         return;
@@ -33,7 +34,7 @@ static void show_reconnects(struct guards *guards, size_t i, struct metrics *met
 enum rc guards_open(struct guards *guards, const struct guard_settings *settings,
                     struct store *store, struct metrics *metrics, bool lab)
 {
-    enum rc rc = renewal_new(settings, store, metrics, &guards->renewal);
+    enum rc rc = renewal_new(settings, store, traced_renewal_event, &guards->renewal);
     if (rc != RC_OK)
         return rc;
     for (size_t i = 0; strategies[i] != NULL && i < STRATEGIES_MAX; i++) {
@@ -47,7 +48,7 @@ enum rc guards_open(struct guards *guards, const struct guard_settings *settings
         if (guards->open[i] == NULL)
             continue;
         guards->open[i]->renewal = guards->renewal;
-        show_reconnects(guards, i, metrics);
+        register_reconnects(guards, i, metrics);
     }
     return RC_OK;
 }

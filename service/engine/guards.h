@@ -1,5 +1,5 @@
-// The guards of one instance: one for each strategy that can be used here, and why not for the
-// others.
+// The guards of one instance: one for each strategy that can be used here, and the reason for each
+// strategy that cannot.
 #pragma once
 
 #include "base/cleanup.h"
@@ -13,22 +13,23 @@ struct store;
 
 #define STRATEGIES_MAX 16
 
-// Of holdfast_reconnects_total, to which others add their backends.
-#define GUARDS_RECONNECTS_HELP "Connections that were lost and made again; backends as in /readyz"
+// Help of holdfast_reconnects_total, which the database and the lock servers share.
+#define GUARDS_RECONNECTS_HELP "Reconnects after a lost connection; backends as in /readyz"
 
 struct guards {
     struct renewal *renewal;            // of all their leases
     struct guard *open[STRATEGIES_MAX]; // in the order of strategies[]; NULL: cannot be used
     char why_not[STRATEGIES_MAX][GUARD_ERROR_MAX];
-    char labels[STRATEGIES_MAX][48]; // of their reconnects, for the metrics
+    char labels[STRATEGIES_MAX][48]; // of the reconnects metric
 };
 
-// Opens what can be opened into a zeroed one, starts to renew leases, and lets the metrics ask for
-// reconnects; nothing connects yet. All arguments are borrowed until guards_close. With `lab` also
-// the strategies that are for the lab only. RC_NO_MEMORY.
+// Opens every usable guard into a zeroed struct, starts the renewal of leases, and registers the
+// reconnects metric. Connects to nothing yet. All arguments are borrowed until guards_close. `lab`
+// allows the strategies that are for the lab only. RC_NO_MEMORY. Every hold in these guards must be
+// that of a traced_hold (traced.h).
 MUST_CHECK enum rc guards_open(struct guards *guards, const struct guard_settings *settings,
                                struct store *store, struct metrics *metrics, bool lab);
-void guards_close(struct guards *guards); // a zeroed one is fine
+void guards_close(struct guards *guards); // a zeroed struct is fine
 
 // NULL if the strategy cannot be used.
 struct guard *guards_find(const struct guards *guards, const struct strategy *strategy);

@@ -1,8 +1,9 @@
-// A hash table of queues. A lane exists from its first job until a worker gives it back empty.
+// A hash table of lanes, by guard and counter, and a list of the lanes that are ready. A lane exists
+// from its first job until a worker puts it back empty, or the expiry has emptied it.
 #include "engine/lanes.h"
 
 #include "base/text.h"
-#include "engine/engine.h"
+#include "engine/job.h"
 #include "engine/queue.h"
 
 #include <stdlib.h>
@@ -13,8 +14,8 @@ struct lane {
     struct guard *guard;
     enum endpoint endpoint;
     bool picked, alone;
-    size_t n, bucket;
-    struct job *head, *tail;
+    size_t bucket;
+    struct queue jobs;
     char counter[COUNTER_NAME_MAX + 1];
 };
 
@@ -60,13 +61,8 @@ bool lanes_push(struct lanes *lanes, struct guard *guard, struct job *job, bool 
         lane = add_lane(lanes, bucket, guard, job->operation);
     if (lane == NULL)
         return false;
-    job->next = NULL;
-    if (lane->tail != NULL)
-        lane->tail->next = job;
-    else
-        lane->head = job;
-    lane->tail = job;
-    *ret_became_ready = lane->n++ == 0 && !lane->picked;
+    queue_push(&lane->jobs, job);
+    *ret_became_ready = lane->jobs.n == 1 && !lane->picked;
     if (*ret_became_ready)
         append_ready(lanes, lane);
     lanes->n_queued++;
@@ -80,7 +76,7 @@ bool lanes_ready(const struct lanes *lanes)
 
 const struct operation *lanes_first(const struct lanes *lanes)
 {
-    return lanes->ready_head->head->operation;
+    return lanes->ready_head->jobs.head->operation;
 }
 
 static int compare_lanes(const void *a, const void *b)
@@ -93,7 +89,7 @@ void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct p
     struct lane *first = lanes->ready_head;
     *ret_pick = (struct pick){.guard = first->guard,
                               .endpoint = first->endpoint,
-                              .deadline_ns = first->head->deadline_ns};
+                              .deadline_ns = first->jobs.head->deadline_ns};
     size_t n_jobs = 0;
     if (max_lanes > GUARD_KEYS_MAX)
         max_lanes = GUARD_KEYS_MAX;
@@ -103,14 +99,14 @@ void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct p
         struct lane *lane = lanes->ready_head;
         bool fits =
             lane == first || (lane->guard == first->guard && lane->endpoint == first->endpoint &&
-                              !lane->alone && n_jobs + lane->n <= max_jobs);
+                              !lane->alone && n_jobs + lane->jobs.n <= max_jobs);
         if (!fits)
             break;
         lanes->ready_head = lane->next_ready;
         if (lanes->ready_head == NULL)
             lanes->ready_tail = NULL;
         lane->picked = true;
-        n_jobs += lane->n;
+        n_jobs += lane->jobs.n;
         ret_pick->lanes[ret_pick->n++] = lane;
     }
     qsort(ret_pick->lanes, ret_pick->n, sizeof ret_pick->lanes[0], compare_lanes);
@@ -124,14 +120,8 @@ size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns, str
     size_t n = 0;
     for (size_t i = 0; i < pick->n; i++) {
         struct lane *lane = pick->lanes[i];
-        while (n < max && lane->head != NULL && lane->head->submitted_ns < before_ns) {
-            struct job *job = lane->head;
-            lane->head = job->next;
-            if (lane->head == NULL)
-                lane->tail = NULL;
-            lane->n--;
-            ret_jobs[n++] = job;
-        }
+        while (n < max && lane->jobs.n > 0 && lane->jobs.head->submitted_ns < before_ns)
+            ret_jobs[n++] = queue_pop(&lane->jobs);
     }
     lanes->n_queued -= n;
     return n;
@@ -141,8 +131,8 @@ size_t lanes_deepest(const struct pick *pick)
 {
     size_t deepest = 0;
     for (size_t i = 0; i < pick->n; i++) {
-        if (pick->lanes[i]->n > deepest)
-            deepest = pick->lanes[i]->n;
+        if (pick->lanes[i]->jobs.n > deepest)
+            deepest = pick->lanes[i]->jobs.n;
     }
     return deepest;
 }
@@ -156,31 +146,14 @@ static void remove_lane(struct lanes *lanes, struct lane *lane)
     free(lane);
 }
 
-static void take_late(struct lane *lane, int64_t now_ns, struct queue *late)
-{
-    struct job **link = &lane->head;
-    lane->tail = NULL;
-    while (*link != NULL) {
-        struct job *job = *link;
-        if (job->deadline_ns <= now_ns) {
-            *link = job->next;
-            lane->n--;
-            queue_push(late, job);
-        } else {
-            lane->tail = job;
-            link = &job->next;
-        }
-    }
-}
-
-// Lanes that are ready must have a job.
+// A lane that is ready must have a job.
 static void remove_empty(struct lanes *lanes)
 {
     struct lane *lane = lanes->ready_head;
     lanes->ready_head = lanes->ready_tail = NULL;
     while (lane != NULL) {
         struct lane *next = lane->next_ready;
-        if (lane->n > 0)
+        if (lane->jobs.n > 0)
             append_ready(lanes, lane);
         else
             remove_lane(lanes, lane);
@@ -188,14 +161,14 @@ static void remove_empty(struct lanes *lanes)
     }
 }
 
-void lanes_move_late(struct lanes *lanes, int64_t now_ns, struct queue *late)
+void lanes_move_expired(struct lanes *lanes, int64_t now_ns, struct queue *expired)
 {
-    size_t before = late->n;
+    size_t before = expired->n;
     for (size_t i = 0; i < LANES_BUCKETS && lanes->n_queued > 0; i++) {
         for (struct lane *lane = lanes->buckets[i]; lane != NULL; lane = lane->next_in_bucket)
-            take_late(lane, now_ns, late);
+            queue_move_expired(&lane->jobs, now_ns, expired);
     }
-    lanes->n_queued -= late->n - before;
+    lanes->n_queued -= expired->n - before;
     remove_empty(lanes);
 }
 
@@ -209,14 +182,8 @@ static struct lane *picked_lane(struct pick *pick, const char *counter)
 
 void lanes_return(struct lanes *lanes, struct pick *pick, struct job *const *jobs, size_t n)
 {
-    for (size_t i = n; i-- > 0;) {
-        struct lane *lane = picked_lane(pick, jobs[i]->operation->counter);
-        jobs[i]->next = lane->head;
-        lane->head = jobs[i];
-        if (lane->tail == NULL)
-            lane->tail = jobs[i];
-        lane->n++;
-    }
+    for (size_t i = n; i-- > 0;)
+        queue_push_front(&picked_lane(pick, jobs[i]->operation->counter)->jobs, jobs[i]);
     lanes->n_queued += n;
 }
 
@@ -226,7 +193,7 @@ void lanes_put_back(struct lanes *lanes, struct pick *pick, bool alone)
         struct lane *lane = pick->lanes[i];
         lane->picked = false;
         lane->alone = alone;
-        if (lane->n > 0)
+        if (lane->jobs.n > 0)
             append_ready(lanes, lane);
         else
             remove_lane(lanes, lane);

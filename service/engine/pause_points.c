@@ -1,11 +1,13 @@
-// Problem: a lock is lost between two statements of a program that runs them within microseconds;
-// a test that kills or stops the process at random hardly ever hits the place that matters.
+// The pause points of the whole program, set by HOLDFAST_PAUSE.
 //
-// Approach: the places have names, and one of them, the COUNT-th time, tells that it was reached by
-// creating a file and then stops, the process or only its own worker. The file appears before the
-// stop, so who waits for it must still wait until the process is seen to be stopped.
+// Problem: a lock is lost between two statements of a program that runs them within microseconds. A
+// test that kills or stops the process at random hardly ever hits the place that matters.
 //
-// What breaks it: a point on a path that is never taken. The file is then never there, and a test
+// Approach: the places have names. At one of them, the COUNT-th time, a worker creates a file and
+// then stops the process, or only itself. The file appears before the stop, so a test that has seen
+// the file must still wait until the process is stopped.
+//
+// What breaks it: a point on a path that is never taken. The file then never appears, and a test
 // that waits for it fails, as it should.
 #include "engine/pause_points.h"
 
@@ -28,13 +30,13 @@ static const char *const point_names[PAUSE_POINT_COUNT] = {
 };
 
 #define ANY_ENDPOINT ENDPOINT_COUNT
-#define LOOK_NS NS_PER_MS
+#define POLL_NS NS_PER_MS
 
 struct pause_points {
     enum pause_point point;
     enum endpoint endpoint; // or ANY_ENDPOINT
     int64_t count;
-    _Atomic int64_t times; // that it was come to
+    _Atomic int64_t reached; // how often
     bool wait;
     char file[PATH_MAX];
 };
@@ -61,7 +63,7 @@ static bool find_endpoint(const char *name, enum endpoint *ret_endpoint)
     return false;
 }
 
-// Takes the text apart where it stands.
+// Splits the text in place.
 static bool parse(char *text, struct pause_points *points)
 {
     char *count = strchr(text, ':'), *file = count != NULL ? strchr(count + 1, ':') : NULL;
@@ -119,7 +121,7 @@ static void pause_here(void *arg, enum pause_point point, enum endpoint endpoint
     struct pause_points *points = arg;
     if (point != points->point ||
         (points->endpoint != ANY_ENDPOINT && points->endpoint != endpoint) ||
-        atomic_fetch_add(&points->times, 1) + 1 != points->count)
+        atomic_fetch_add(&points->reached, 1) + 1 != points->count)
         return;
     int fd = open(points->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -128,9 +130,10 @@ static void pause_here(void *arg, enum pause_point point, enum endpoint endpoint
     }
     close(fd);
     if (!points->wait)
-        (void)raise(SIGSTOP); // by this thread: sent to the process, it would run on for a moment
+        (void)raise(
+            SIGSTOP); // by this thread: a signal to the process would let it run on a moment
     while (points->wait && access(points->file, F_OK) == 0)
-        clock_sleep_ns(LOOK_NS);
+        clock_sleep_ns(POLL_NS);
 }
 
 struct engine_hooks pause_points_hooks(struct pause_points *points)

@@ -1,5 +1,5 @@
-// In place of pause_points.c where they are not compiled in. A test that asks for them must not run
-// as if it had them.
+// Replaces pause_points.c in builds without pause points. It refuses HOLDFAST_PAUSE, because a test
+// that sets it must not run as if the pause were there.
 #include "engine/pause_points.h"
 
 #include "base/text.h"

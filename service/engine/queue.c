@@ -1,6 +1,6 @@
 #include "engine/queue.h"
 
-#include "engine/engine.h"
+#include "engine/job.h"
 
 void queue_push(struct queue *queue, struct job *job)
 {
@@ -10,6 +10,15 @@ void queue_push(struct queue *queue, struct job *job)
     else
         queue->head = job;
     queue->tail = job;
+    queue->n++;
+}
+
+void queue_push_front(struct queue *queue, struct job *job)
+{
+    job->next = queue->head;
+    queue->head = job;
+    if (queue->tail == NULL)
+        queue->tail = job;
     queue->n++;
 }
 
@@ -23,10 +32,19 @@ struct job *queue_pop(struct queue *queue)
     return job;
 }
 
-void queue_move_late(struct queue *queue, int64_t now_ns, struct queue *late)
+void queue_move_expired(struct queue *queue, int64_t now_ns, struct queue *expired)
 {
-    for (size_t n = queue->n; n > 0; n--) {
-        struct job *job = queue_pop(queue);
-        queue_push(job->deadline_ns <= now_ns ? late : queue, job);
+    struct job **link = &queue->head;
+    queue->tail = NULL;
+    while (*link != NULL) {
+        struct job *job = *link;
+        if (job->deadline_ns <= now_ns) {
+            *link = job->next;
+            queue->n--;
+            queue_push(expired, job);
+        } else {
+            queue->tail = job;
+            link = &job->next;
+        }
     }
 }

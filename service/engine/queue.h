@@ -1,4 +1,4 @@
-// Jobs in order of arrival, linked by their `next`. Not locked: the engine's mutex protects it.
+// A FIFO of jobs, linked by their `next`. Not thread-safe: the engine's mutex protects it.
 #pragma once
 
 #include <stddef.h>
@@ -12,7 +12,8 @@ struct queue {
 };
 
 void queue_push(struct queue *queue, struct job *job);
+void queue_push_front(struct queue *queue, struct job *job);
 struct job *queue_pop(struct queue *queue); // only when it is not empty
 
-// Moves the jobs whose deadline is not after this moment to the end of another queue.
-void queue_move_late(struct queue *queue, int64_t now_ns, struct queue *late);
+// Moves the jobs whose deadline has passed at `now_ns` to the end of another queue.
+void queue_move_expired(struct queue *queue, int64_t now_ns, struct queue *expired);

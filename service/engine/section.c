@@ -1,58 +1,143 @@
 // Enter, load, decide, save, commit, leave.
 //
-// Any failure inside a transaction rolls it back and begins again from load, a bounded number of
-// times and never past a request's deadline. What can come in between, and what is done:
-//   - another writer (version, fence or sum not as demanded; deadlock): again, after a pause;
-//   - a request key or version that is already there: look the keys up; those found are replays,
-//     the others go again;
-//   - the lock lost: its transaction is given up, and the guard entered once more;
-//   - a replay, whose row was only read: it is answered behind a commit that proves it;
-//   - COMMIT without an answer: wait for the transaction's end (the locks of its rows), then look
-//     the keys up. If its end cannot be learned in time, nobody is told anything but "unknown";
-//   - a lock that somebody keeps, of the guard or of a row: of several counters nobody knows whose
-//     it is, so their requests are given back, and each counter goes alone;
-//   - the database silent: the connection is given up at the first deadline of the batch;
-//   - anything else: the operations go one by one, so that one that fails spares the others.
-// Answers are given after the commit and before the guard is left: leaving may take a round trip.
+// A failure inside a transaction rolls it back, and the section starts again from load: a bounded
+// number of times, and never past a request's deadline. What can happen, and what is done:
+//   - another writer interfered (version, fence or sum not as demanded; deadlock): retry after a
+//     pause;
+//   - a unique key refused a row (request key or version): look the request keys up; those found
+//     are replays, the others are retried;
+//   - the lock was lost: give its transaction up, enter the guard once more, retry;
+//   - a replay, whose row was only read: answer it after a commit that proves the row durable;
+//   - COMMIT was not acknowledged: wait for the transaction's end (the locks of its rows), then
+//     look the request keys up. If its end cannot be confirmed before the deadline, every caller
+//     gets `outcome-unknown`;
+//   - a lock, of the guard or of a row, cannot be acquired: with several counters we cannot tell
+//     which lock is stuck, so the requests are requeued and each counter runs in a section of its
+//     own;
+//   - the database does not answer: the connection is closed at the first deadline of the batch;
+//   - any other failure: run the operations one by one, so that a bad one fails alone.
+// Requests are answered after the commit and before the guard is left, because leaving may take a
+// round trip.
+//
+// What breaks it: a lock that is lost between the last check and the COMMIT. Then only the update
+// rule's demand refuses the save.
 #include "engine/section.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "base/text.h"
-#include "engine/section_parts.h"
+#include "engine/batch.h"
+#include "engine/duplicate_keys.h"
+#include "engine/job.h"
 #include "engine/traced.h"
-#include "engine/twins.h"
 #include "metrics/metrics.h"
 #include "store/db/db.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define ATTEMPTS_MAX 24
 #define PAUSE_FIRST_NS (NS_PER_MS / 4)
 #define PAUSE_DOUBLINGS 6
-// The database is waited for this long past a request's deadline, so that a wait for a row's lock
-// that ends around it is not taken for a database that hangs.
+// Grace period after a request's deadline before the connection is treated as hung. It lets a wait
+// for a row's lock that ends around the deadline end by itself.
 #define DB_GRACE_NS (NS_PER_S / 2)
 #define LEAVE_NS NS_PER_S
 #define SET_WAIT_NS NS_PER_S // for the locks of several counters
+// An attempt that conflicts after this long has waited for a row's lock until the timeout: the
+// session's innodb_lock_wait_timeout is 1 s.
+#define BLOCKED_AFTER_NS (800 * NS_PER_MS)
 
-void section_count(struct section *section, enum metric_event event, uint64_t by)
+struct section {
+    struct db *db;
+    struct metrics *metrics;
+    struct section_settings settings;
+    struct batch batch;
+    struct job **jobs;     // taken, in the order of the batch
+    struct job **deferred; // taken, but an earlier job of the batch has the same request key
+    struct job **current;  // the jobs of the batch
+    struct job **returned; // to be given back
+    bool skip_read; // the last batch that was read had enough for all: try the next one unread
+
+    // The run in progress.
+    enum endpoint endpoint;
+    struct guard *guard;
+    const char *const *keys;
+    size_t n_keys;
+    struct traced_hold hold;
+    size_t n_returned;
+    bool entered, disturbed, blocked;
+    int64_t db_deadline_ns;
+};
+
+enum rc section_new(struct store *store, struct metrics *metrics,
+                    const struct section_settings *settings, struct section **ret_section)
+{
+    size_t max_batch = settings->max_batch;
+    struct section *section = calloc(1, sizeof *section);
+    if (section == NULL)
+        return RC_NO_MEMORY;
+    section->metrics = metrics;
+    section->settings = *settings;
+    section->skip_read = true;
+    section->jobs = calloc(max_batch, sizeof(struct job *));
+    section->deferred = calloc(max_batch, sizeof(struct job *));
+    section->current = calloc(max_batch, sizeof(struct job *));
+    section->returned = calloc(max_batch, sizeof(struct job *));
+    enum rc rc = batch_init(&section->batch, max_batch);
+    if (section->jobs == NULL || section->deferred == NULL || section->current == NULL ||
+        section->returned == NULL)
+        rc = RC_NO_MEMORY;
+    if (rc == RC_OK)
+        rc = db_new(store, &section->db);
+    if (rc != RC_OK) {
+        section_free(section);
+        return rc;
+    }
+    *ret_section = section;
+    return RC_OK;
+}
+
+void section_free(struct section *section)
+{
+    if (section == NULL)
+        return;
+    db_free(section->db);
+    batch_release(&section->batch);
+    free(section->jobs);
+    free(section->deferred);
+    free(section->current);
+    free(section->returned);
+    free(section);
+}
+
+struct db *section_db(struct section *section)
+{
+    return section->db;
+}
+
+static void count(struct section *section, enum metric_event event, uint64_t by)
 {
     metrics_count(section->metrics, event, section->endpoint, section->guard->strategy, by);
 }
 
-void section_pause_at(struct section *section, enum pause_point point)
+static void pause_at(struct section *section, enum pause_point point)
 {
-    if (section->hooks.pause != NULL)
-        section->hooks.pause(section->hooks.arg, point, section->endpoint);
+    const struct engine_hooks *hooks = &section->settings.hooks;
+    if (hooks->pause != NULL)
+        hooks->pause(hooks->arg, point, section->endpoint);
 }
 
-// Nobody is waited for after this.
+// Sets the deadline for every database call that follows.
 static void limit_db(struct section *section, int64_t deadline_ns)
 {
     section->db_deadline_ns = deadline_ns;
     db_set_deadline(section->db, deadline_ns);
+}
+
+static bool held(const struct section *section)
+{
+    return guard_held(section->guard, &section->hold.hold);
 }
 
 static enum rc enter(struct section *section, int64_t deadline_ns)
@@ -69,32 +154,165 @@ static void leave(struct section *section)
     if (!section->entered)
         return;
     section->entered = false;
-    section_pause_at(section, PAUSE_BEFORE_LEAVE);
-    limit_db(section, clock_now_ns() + LEAVE_NS); // nobody waits for it any more
-    (void)traced_leave(section->metrics, section->endpoint, section->guard, section->db,
-                       &section->hold);
+    pause_at(section, PAUSE_BEFORE_LEAVE);
+    limit_db(section, clock_now_ns() + LEAVE_NS); // all requests are answered by now
+    (void)traced_leave(section->guard, section->db, &section->hold);
 }
 
-// The lock is gone: give up what is left of it and ask for it again. Why it cannot be had now does
-// not matter to who had it: it was lost.
-static enum rc enter_again(struct section *section, int64_t deadline_ns)
+// ---- one attempt --------------------------------------------------------------------------------
+
+static enum rc commit(struct section *section)
 {
-    traced_lost(section->metrics, section->endpoint, section->guard->strategy, &section->hold);
-    leave(section);
-    return enter(section, deadline_ns) == RC_OK ? RC_OK : RC_LOCK_LOST;
+    pause_at(section, PAUSE_BEFORE_COMMIT);
+    if (!held(section))
+        return RC_LOCK_LOST;
+    pause_at(section, PAUSE_IN_COMMIT);
+    // COMMIT times out a little early, which leaves time to look its outcome up.
+    int64_t from_ns = clock_now_ns();
+    int64_t reserve_ns = (section->db_deadline_ns - from_ns) / 4;
+    reserve_ns = reserve_ns < NS_PER_S ? reserve_ns : NS_PER_S;
+    db_set_deadline(section->db, section->db_deadline_ns - reserve_ns);
+    enum rc rc = db_commit(section->db);
+    db_set_deadline(section->db, section->db_deadline_ns);
+    metrics_observe(section->metrics, METRIC_COMMIT, section->endpoint, section->guard->strategy,
+                    clock_now_ns() - from_ns);
+    if (rc == RC_OK) {
+        batch_committed(&section->batch);
+        pause_at(section, PAUSE_AFTER_COMMIT);
+    }
+    return rc;
 }
 
-// A fenced save was refused. Was it the fence, and not another writer of a lock that is still ours?
+static enum rc save_and_commit(struct section *section)
+{
+    enum rc rc = batch_save(&section->batch, section->db);
+    if (rc == RC_OK)
+        rc = batch_reread(&section->batch, section->db);
+    return rc == RC_OK ? commit(section) : rc;
+}
+
+// An attempt that does not read first. The save's demand tells whether there was enough; if not,
+// ret_done is false with RC_OK, nothing was done, and the caller reads after all. A conflict after
+// a long wait for a row's lock is returned, because one such wait is enough.
+static enum rc attempt_unread(struct section *section, bool *ret_done)
+{
+    struct batch *batch = &section->batch;
+    int64_t from_ns = clock_now_ns();
+    *ret_done = false;
+    batch_assume_enough(batch);
+    batch_decide(batch);
+    batch->token = 0;
+    pause_at(section, PAUSE_BEFORE_SAVE);
+    enum rc rc = db_begin(section->db, DB_BEGIN_WRITE_LATE);
+    if (rc == RC_OK)
+        rc = save_and_commit(section);
+    *ret_done = rc == RC_OK;
+    if (rc != RC_CONFLICT || clock_now_ns() - from_ns >= BLOCKED_AFTER_NS)
+        return rc;
+    db_rollback(section->db);
+    return RC_OK;
+}
+
+// Once through load, decide, save and commit. The caller rolls back if it fails.
+static enum rc attempt(struct section *section)
+{
+    struct batch *batch = &section->batch;
+    struct db *db = section->db;
+    const struct update_rule_traits *rule = &update_rules[batch->rule];
+    pause_at(section, PAUSE_BEFORE_LOAD);
+
+    // Skip the read where the rule does not need it and there was enough last time.
+    if (rule->adds && section->endpoint == ENDPOINT_STOCK && section->skip_read) {
+        bool done;
+        enum rc unread = attempt_unread(section, &done);
+        if (unread != RC_OK || done)
+            return unread;
+    }
+
+    // Load. A rule that locks the rows on load begins its transaction here.
+    enum rc rc = rule->locks_on_load ? db_begin(db, DB_BEGIN_WRITE_LATE) : RC_OK;
+    if (rc == RC_OK)
+        rc = batch_load(batch, db, rule->locks_on_load);
+    if (rc != RC_OK)
+        return rc;
+
+    // Decide.
+    batch_decide(batch);
+    section->skip_read = batch_count(batch, WORK_REFUSED) == 0;
+
+    // Refusals: stamp each with a version at which it is true, and look its key up. The request's
+    // own first attempt may be the reason why nothing is left; then it is a replay.
+    size_t replays;
+    rc = batch_stamp_refusals(batch, db);
+    if (rc == RC_OK)
+        rc = batch_find_replays(batch, db, WORK_REFUSED, &replays);
+    if (rc != RC_OK)
+        return rc;
+    count(section, METRIC_REPLAYED, replays);
+    if (batch_count(batch, WORK_ACCEPTED) == 0) {
+        db_rollback(db);
+        return RC_OK;
+    }
+
+    // Check the lock. Our fencing token must not be below what the rows have seen. It may be,
+    // honestly, if the token source lost its memory or another strategy was in force before: then
+    // the guard lifts it.
+    struct guard_hold *hold = &section->hold.hold;
+    uint64_t seen = rule->compares_token ? batch_loaded_fence(batch) : 0;
+    if (seen > hold->token) {
+        count(section, METRIC_REFUSED_STALE, 1);
+        if (guard_lift(section->guard, db, hold, seen) != RC_OK)
+            rc = RC_LOCK_LOST;
+    }
+    batch->token = hold->token;
+    if (rc == RC_OK && !held(section))
+        rc = RC_LOCK_LOST;
+
+    // Save and commit. From here on only the rule's demand stops a stale lock holder.
+    pause_at(section, PAUSE_BEFORE_SAVE);
+    if (rc == RC_OK && !rule->locks_on_load)
+        rc = db_begin(db, DB_BEGIN_WRITE_LATE);
+    return rc == RC_OK ? save_and_commit(section) : rc;
+}
+
+// ---- retries ------------------------------------------------------------------------------------
+
+// After RC_OUTCOME_UNKNOWN of an attempt; results as batch_resolve_unknown.
+static enum rc resolve_unknown(struct section *section)
+{
+    size_t found;
+    enum rc rc =
+        batch_resolve_unknown(&section->batch, section->db, section->db_deadline_ns, &found);
+    count(section, METRIC_REPLAYED, found);
+    if (rc != RC_OUTCOME_UNKNOWN)
+        count(section, METRIC_UNKNOWN_RESOLVED, 1);
+    return rc;
+}
+
+// After RC_DUPLICATE of an attempt. RC_DUPLICATE: some works were replays and are done.
+// RC_CONFLICT: none was, so another writer took the version.
+static enum rc resolve_duplicate(struct section *section)
+{
+    size_t found;
+    enum rc rc = batch_find_replays(&section->batch, section->db, WORK_ACCEPTED, &found);
+    if (rc != RC_OK)
+        return rc;
+    count(section, METRIC_REPLAYED, found);
+    return found > 0 ? RC_DUPLICATE : RC_CONFLICT;
+}
+
+// A save was refused and the lock is lost. Counts a stale token if the fence refused it, and not
+// another writer of a lock that was still ours.
 static void count_if_stale(struct section *section)
 {
     const struct batch *batch = &section->batch;
     uint64_t seen = 0;
-    if (batch->rule == RULE_FENCED && batch_seen_fence(batch, section->db, &seen) == RC_OK &&
-        seen > batch->token)
-        section_count(section, METRIC_REFUSED_STALE, 1);
+    if (update_rules[batch->rule].compares_token &&
+        batch_seen_fence(batch, section->db, &seen) == RC_OK && seen > batch->token)
+        count(section, METRIC_REFUSED_STALE, 1);
 }
 
-// What a client is told when the attempts have ended with this.
+// The client's result when the attempts end with this one.
 static enum rc final_fault(enum rc rc)
 {
     switch (rc) {
@@ -110,10 +328,10 @@ static enum rc final_fault(enum rc rc)
     }
 }
 
-// Readies the batch for another attempt, which is expected to take this long; 0 if there were no
-// others, whom to give a moment. Those whose deadline comes before its end are told of the fault
-// now. Returns false if nobody is left.
-static bool prepare_again(struct section *section, int tries, enum rc fault, int64_t takes_ns)
+// Prepares the batch for another attempt, which is expected to take this long. 0 means no competing
+// writer: retry without a pause. Works whose deadline comes before the expected end are done with
+// the fault. Returns false if no work remains.
+static bool prepare_retry(struct section *section, int tries, enum rc fault, int64_t takes_ns)
 {
     struct batch *batch = &section->batch;
     if (takes_ns > 0) {
@@ -121,7 +339,7 @@ static bool prepare_again(struct section *section, int tries, enum rc fault, int
         clock_sleep_ns((int64_t)random_below((uint64_t)PAUSE_FIRST_NS << doublings));
     }
     int64_t end_ns = clock_now_ns() + takes_ns;
-    bool anyone = false;
+    bool any = false;
     for (size_t i = 0; i < batch->n_works; i++) {
         struct work *work = &batch->works[i];
         if (work->state == WORK_DONE)
@@ -132,52 +350,57 @@ static bool prepare_again(struct section *section, int tries, enum rc fault, int
             continue;
         }
         work->state = WORK_PENDING;
-        anyone = true;
+        any = true;
     }
-    if (anyone)
-        section_count(section, METRIC_RETRY, 1);
-    return anyone;
+    if (any)
+        count(section, METRIC_RETRY, 1);
+    return any;
 }
 
-// Attempts until every work of the batch has its outcome; else the fault that stands for the rest,
-// or RC_CONFLICT: the rest is to be given back.
+// Attempts until every work of the batch is done. Otherwise the fault of the works that are not
+// done, or RC_CONFLICT: the caller gives those works back.
 static enum rc run_batch(struct section *section, int64_t deadline_ns)
 {
     bool reconnected = false;
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
         int64_t from_ns = clock_now_ns();
         limit_db(section, batch_first_deadline(&section->batch) + DB_GRACE_NS);
-        enum rc rc = section_attempt(section);
+        enum rc rc = attempt(section);
         if (rc == RC_OK)
             return RC_OK;
         db_rollback(section->db);
         int64_t took_ns = clock_now_ns() - from_ns; // long if it waited for a row's lock
         if (rc == RC_OUTCOME_UNKNOWN)
-            rc = section_resolve_unknown(section);
+            rc = resolve_unknown(section);
         else if (rc == RC_DUPLICATE)
-            rc = section_resolve_duplicate(section);
+            rc = resolve_duplicate(section);
         if (rc == RC_OK)
             return RC_OK;
         if (rc == RC_CONFLICT) {
-            section_count(section, METRIC_CONFLICT, 1);
-            section->met_others = true;
-            if (!guard_held(section->guard, &section->hold)) {
+            count(section, METRIC_CONFLICT, 1);
+            section->disturbed = true;
+            if (!held(section)) {
                 count_if_stale(section);
                 rc = RC_LOCK_LOST;
             }
         }
         enum rc fault = final_fault(rc);
-        bool others = rc == RC_CONFLICT;
-        section->blocked = others && took_ns >= BLOCKED_AFTER_NS;
-        if (rc == RC_LOCK_LOST)
-            rc = enter_again(section, deadline_ns);
+        bool conflict = rc == RC_CONFLICT;
+        section->blocked = conflict && took_ns >= BLOCKED_AFTER_NS;
+        if (rc == RC_LOCK_LOST) {
+            // Leave what remains of the lock, and acquire it again. If that fails, the client gets
+            // RC_LOCK_LOST whatever the reason, because we did hold the lock.
+            traced_lost(section->guard, &section->hold);
+            leave(section);
+            rc = enter(section, deadline_ns) == RC_OK ? RC_OK : RC_LOCK_LOST;
+        }
         if (rc == RC_BACKEND_UNAVAILABLE && !reconnected) {
-            reconnected = true; // the connection was stale, perhaps; nothing was committed on it
+            reconnected = true; // the connection may have been stale; nothing was committed on it
             rc = RC_OK;
         }
         if (rc != RC_OK && rc != RC_CONFLICT && rc != RC_DUPLICATE)
             return fault;
-        if (!prepare_again(section, tries, fault, others ? took_ns : 0))
+        if (!prepare_retry(section, tries, fault, conflict ? took_ns : 0))
             return RC_OK;
         if (section->blocked && section->n_keys > 1)
             return RC_CONFLICT;
@@ -185,12 +408,15 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
     return RC_CONTENTION;
 }
 
+// ---- run ----------------------------------------------------------------------------------------
+
 static void finish(struct job *job, enum rc rc)
 {
     job->operation->outcome.rc = rc;
     job->finished(job, rc);
 }
 
+// Answers every work of the batch. With RC_CONFLICT the works that are not done are given back.
 static void finish_batch(struct section *section, enum rc rc)
 {
     struct batch *batch = &section->batch;
@@ -206,44 +432,22 @@ static void finish_batch(struct section *section, enum rc rc)
     }
 }
 
-static void prove_replays(struct section *section)
-{
-    int64_t deadline_ns = batch_proof_deadline(&section->batch);
-    if (deadline_ns == INT64_MAX)
-        return;
-    limit_db(section, deadline_ns + DB_GRACE_NS);
-    batch_prove(&section->batch, section->db);
-}
-
-static enum update_rule rule_in_force(const struct section *section)
-{
-    enum update_rule rule = section->guard->strategy->rule;
-    bool off = section->undemanding || (section->unfenced && rule == RULE_FENCED);
-    return off ? RULE_NAIVE : rule;
-}
-
-// Those before may have lost the lock, and not have got it again.
-static enum rc come_inside(struct section *section, int64_t deadline_ns)
-{
-    return section->entered ? RC_OK : enter(section, deadline_ns);
-}
-
-// Answers those whose deadline has passed; the others stay, and how many is returned.
-static size_t answer_late(struct section *section, struct job **jobs, size_t n)
+// Fails expired jobs with RC_OVERLOADED and compacts the rest in place. Returns how many remain.
+static size_t fail_expired(struct section *section, struct job **jobs, size_t n)
 {
     int64_t now_ns = clock_now_ns();
-    size_t stay = 0;
+    size_t remain = 0;
     for (size_t i = 0; i < n; i++) {
         struct job *job = jobs[i];
         if (now_ns < job->deadline_ns) {
-            jobs[stay++] = job;
+            jobs[remain++] = job;
             continue;
         }
-        section_count(section, METRIC_DEADLINE, 1);
+        count(section, METRIC_DEADLINE, 1);
         job->operation->outcome = (struct outcome){0};
         finish(job, RC_OVERLOADED);
     }
-    return stay;
+    return remain;
 }
 
 static void give_back(struct section *section, struct job *const *jobs, size_t n)
@@ -252,22 +456,35 @@ static void give_back(struct section *section, struct job *const *jobs, size_t n
     section->n_returned += n;
 }
 
+// Runs these jobs, whose request keys differ, as one batch.
 static void run_jobs(struct section *section, struct job **jobs, size_t n, int64_t deadline_ns)
 {
     struct batch *batch = &section->batch;
     const struct strategy *strategy = section->guard->strategy;
-    n = answer_late(section, jobs, n);
+    n = fail_expired(section, jobs, n);
     if (n == 0)
         return;
-    batch_fill(batch, section->endpoint, strategy, rule_in_force(section), jobs, n);
+    enum update_rule rule = strategy->rule;
+    if (section->settings.undemanding ||
+        (section->settings.unfenced && update_rules[rule].compares_token))
+        rule = RULE_NAIVE; // the lab has switched its demand off
+    batch_fill(batch, section->endpoint, strategy, rule, jobs, n);
     metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint, strategy, (int64_t)n);
-    enum rc rc = come_inside(section, deadline_ns);
+
+    // An earlier batch of this run may have lost the lock without reacquiring it.
+    enum rc rc = section->entered ? RC_OK : enter(section, deadline_ns);
     rc = rc == RC_OK ? run_batch(section, deadline_ns) : final_fault(rc);
     if (rc != RC_INTERNAL) {
-        prove_replays(section);
+        int64_t proof_ns = batch_proof_deadline(batch);
+        if (proof_ns != INT64_MAX) {
+            limit_db(section, proof_ns + DB_GRACE_NS);
+            batch_commit_proof(batch, section->db);
+        }
         finish_batch(section, rc);
         return;
     }
+
+    // One operation made the transaction fail: run them one by one.
     LOG_ERROR("a transaction of %zu operations failed: %s", n, db_error(section->db));
     if (n == 1) {
         finish_batch(section, rc);
@@ -279,11 +496,14 @@ static void run_jobs(struct section *section, struct job **jobs, size_t n, int64
     give_back(section, &jobs[i], n - i);
 }
 
-static void run_all(struct section *section, size_t n, int64_t deadline_ns)
+// Runs the first n of section->jobs, each round without the jobs whose request key is already in
+// the batch.
+static void run_rounds(struct section *section, size_t n, int64_t deadline_ns)
 {
     size_t n_deferred;
     while (n > 0) {
-        n = twins_defer(section->jobs, n, section->deferred, section->current, &n_deferred);
+        n = duplicate_keys_defer(section->jobs, n, section->deferred, section->current,
+                                 &n_deferred);
         memcpy(section->current, section->jobs, n * sizeof(struct job *));
         run_jobs(section, section->current, n, deadline_ns);
         if (section->n_returned > 0) {
@@ -303,8 +523,10 @@ enum section_end section_run(struct section *section, enum endpoint endpoint, st
     section->guard = guard;
     section->keys = keys;
     section->n_keys = n_keys;
-    section->met_others = section->blocked = false;
+    section->disturbed = section->blocked = false;
     section->n_returned = 0;
+
+    // Enter.
     int64_t from_ns = clock_now_ns();
     int64_t limit_ns = deadline_ns;
     if (n_keys > 1 && from_ns + SET_WAIT_NS < limit_ns)
@@ -315,23 +537,26 @@ enum section_end section_run(struct section *section, enum endpoint endpoint, st
         db_set_deadline(section->db, INT64_MAX);
         return SECTION_BLOCKED;
     }
+
+    // If the guard was not entered, fail only the requests that have waited as long as we have.
     size_t n = source->take(source->arg, rc == RC_OK ? INT64_MAX : from_ns, section->jobs,
-                            section->max_batch);
-    if (rc == RC_OK) {
-        run_all(section, n, deadline_ns);
-        leave(section);
+                            section->settings.max_batch);
+    if (rc != RC_OK) {
         db_set_deadline(section->db, INT64_MAX);
-        if (section->n_returned > 0)
-            source->give_back(source->arg, section->returned, section->n_returned);
-        if (section->blocked)
-            return SECTION_BLOCKED;
-        return section->met_others ? SECTION_DISTURBED : SECTION_UNDISTURBED;
+        n = fail_expired(section, section->jobs, n);
+        for (size_t i = 0; i < n; i++) {
+            section->jobs[i]->operation->outcome = (struct outcome){0};
+            finish(section->jobs[i], final_fault(rc));
+        }
+        return section->blocked ? SECTION_BLOCKED : SECTION_UNDISTURBED;
     }
+
+    run_rounds(section, n, deadline_ns);
+    leave(section);
     db_set_deadline(section->db, INT64_MAX);
-    n = answer_late(section, section->jobs, n);
-    for (size_t i = 0; i < n; i++) {
-        section->jobs[i]->operation->outcome = (struct outcome){0};
-        finish(section->jobs[i], final_fault(rc));
-    }
-    return section->blocked ? SECTION_BLOCKED : SECTION_UNDISTURBED;
+    if (section->n_returned > 0)
+        source->give_back(source->arg, section->returned, section->n_returned);
+    if (section->blocked)
+        return SECTION_BLOCKED;
+    return section->disturbed ? SECTION_DISTURBED : SECTION_UNDISTURBED;
 }

@@ -1,4 +1,5 @@
-// A bounded spin: how long to sleep before the next attempt at a lock that only says "taken".
+// A bounded spin with decorrelated jitter, for a lock that can only answer "taken": how long a
+// waiter sleeps before its next attempt.
 #pragma once
 
 #include "base/clock.h"
@@ -11,12 +12,12 @@
 #define BACKOFF_CAP_NS (25 * NS_PER_MS)
 
 struct backoff {
-    int64_t limit_ns; // monotonic: give up at this time
+    int64_t limit_ns; // monotonic: the waiter's deadline
     int64_t sleep_ns; // the last sleep; 0 before the first
 };
 
-// Sleeps with decorrelated jitter: somewhere between the base and three times the last sleep, so
-// that waiters that collided once do not keep meeting. False, at once, when the limit has come.
+// Sleeps a random time between the base and three times the last sleep, so that waiters that
+// collided once do not keep colliding. Returns false at once when the limit has passed.
 static inline bool backoff_sleep(struct backoff *backoff)
 {
     int64_t left_ns = backoff->limit_ns - clock_now_ns();

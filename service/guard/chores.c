@@ -1,4 +1,4 @@
-// A list, looked through whole: there are few, and most are taken back before they are due.
+// An unordered list, scanned whole: chores are few, and most are cancelled before they are due.
 #include "guard/chores.h"
 
 #include <stdlib.h>

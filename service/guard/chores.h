@@ -1,5 +1,5 @@
-// What the thread of a session does besides keeping it: each chore when its time has come and
-// somebody answers, or as soon as its session is over.
+// Background tasks of a session's thread, such as the retry of a release that was not acknowledged.
+// A chore runs when it is due and the server is reachable, or as soon as its session is over.
 #pragma once
 
 #include "base/cleanup.h"
@@ -11,10 +11,10 @@
 // Embedded first in memory from malloc.
 struct chore {
     struct chore *next;
-    uint64_t generation; // of the session that it belongs to
-    int64_t due_ns;      // monotonic; run may move it, to be called again then
-    // True: done, and nobody here touches the chore any more; it may be freed within. Called
-    // without the mutex; takes a bounded time.
+    uint64_t generation; // of its session
+    int64_t due_ns;      // monotonic; run may set it later, to be called again then
+    // True: done. The list does not touch the chore after that, so run may free it. Called without
+    // the mutex; takes a bounded time.
     bool (*run)(struct chore *chore);
 };
 
@@ -25,14 +25,15 @@ struct chores {
     pthread_cond_t *changed;
 };
 
-// The chore belongs to the queue until its run says that it is done.
+// Takes ownership of the chore until its run returns true.
 void chores_add(struct chores *chores, struct chore *chore);
-// Runs one chore, and lets go of the mutex meanwhile, if one is due or of another generation; what
-// is only due waits while nobody is `reachable`. False: there was none.
+// Runs one chore that is due or of another generation, and releases the mutex meanwhile. While the
+// server is not `reachable`, chores of this generation stay, due or not. False: none ran.
 bool chores_run_one(struct chores *chores, int64_t now_ns, bool reachable, uint64_t generation);
-// The earliest time at which one is due, INT64_MAX for none.
+// When the next chore is due; INT64_MAX if there is none.
 int64_t chores_due(const struct chores *chores);
-// Waits while it runs. True: taken back, it will not run any more. False: it is done.
+// Cancels a chore; waits while it runs. True: cancelled, and the caller owns it again. False: it
+// was done already.
 MUST_CHECK bool chores_take_back(struct chores *chores, struct chore *chore);
-// Without the mutex, when nobody adds any more: frees what is left.
+// Frees the remaining chores. Without the mutex, after the last chores_add.
 void chores_free(struct chores *chores);

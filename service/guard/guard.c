@@ -1,5 +1,6 @@
-// The calls that the engine makes: they fill in what a strategy leaves out, so that neither the
-// engine nor the strategies ask "is there one?".
+// The calls that the engine makes of a strategy. They supply the default of every optional slot, so
+// that the engine never tests a slot for NULL. They also fill in the common part of a hold, and
+// add it to the renewal while it is inside.
 #include "guard/guard.h"
 
 #include "base/clock.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 
 // 128 random bits: two holds never share an owner, so a release by owner frees only its own.
-static void name_owner(char *owner)
+static void make_owner(char *owner)
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char bytes[16];
@@ -32,7 +33,7 @@ enum rc guard_enter(struct guard *guard, struct db *db, const char *const *keys,
     ret_hold->expires_ns = INT64_MAX;
     if (strategy->enter != NULL) {
         if (strategy->scope == SCOPE_CLUSTER)
-            name_owner(ret_hold->owner);
+            make_owner(ret_hold->owner);
         enum rc rc = strategy->enter(guard, db, keys, n_keys, deadline_ns, ret_hold);
         if (rc != RC_OK)
             return rc;

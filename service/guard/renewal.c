@@ -1,24 +1,24 @@
+// The thread that renews leases.
+//
 // Problem: a lease must be longer than the slowest honest section, and as short as possible for
-// those who wait behind a holder that died. No length is both.
+// the waiters behind a holder that died. No fixed length is both.
 //
 // Approach: leases are short, and one thread extends those of all holds that are inside. It always
-// serves the one that is due first. A question is given up after a sixth of the lease, and a server
-// that did not answer is not asked again at once for the next hold: all holds of its guard step
-// back, so that between two silences everybody else has a turn. With a third until due and a sixth
-// lost to each of two silent servers, a third is left for one that answers. After lock.max_hold_ms
-// a hold is renewed no more: a worker that is stuck loses its lock although its process is alive.
+// serves the hold that is due first. A renewal times out after a sixth of the lease. When a server
+// does not answer, all holds of its guard back off, so that every other guard has its turn between
+// two timeouts. A lease is due at a third; two silent servers cost a sixth each; so a third is left
+// for a server that answers. After lock.max_hold_ms a hold is renewed no more: a stuck worker
+// loses its lock although its process is alive.
 //
-// What breaks it: nothing that it does is needed for numbers to be right; a lease that runs out too
-// soon only costs a second attempt. A database that is silent holds the thread for a second at
-// least, whatever the lease (see db_limit_waits).
+// What breaks it: correct numbers do not depend on it; a lease that expires too soon only costs a
+// second attempt. A silent database holds the thread for at least one second, whatever the lease
+// (see db_limit_waits).
 #include "guard/renewal.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "engine/traced.h"
 #include "guard/guard.h"
-#include "metrics/metrics.h"
 #include "store/db/db.h"
 
 #include <pthread.h>
@@ -29,16 +29,16 @@
 struct renewal {
     const struct guard_settings *settings;
     struct store *store;
-    struct metrics *metrics;
-    struct db *db; // the thread's; NULL until it is needed
+    renewal_event_fn on_event;
+    struct db *db; // the thread's; NULL until the first renewal
     pthread_t thread;
 
     pthread_mutex_t mutex;    // protects everything below, and `renewal` of every hold
     pthread_cond_t earlier;   // something is due before wakes_ns, or stopping
     pthread_cond_t done;      // `busy` has changed
     struct guard_hold *holds; // being renewed, in no order
-    struct guard_hold *busy;  // the thread is asking for this one, without the mutex
-    int64_t wakes_ns;         // when the thread looks again by itself
+    struct guard_hold *busy;  // its renewal is in flight, without the mutex
+    int64_t wakes_ns;         // when the thread wakes by itself
     bool stopping;
 };
 
@@ -47,17 +47,17 @@ static int64_t part_of_ttl(const struct renewal *renewal, int64_t divisor)
     return renewal->settings->lock_ttl_ms * NS_PER_MS / divisor;
 }
 
-// At a third of the lease or up to a fifth earlier, so that many do not stay in step.
+// A third of the lease, or up to a fifth of that earlier: jitter keeps holds from renewing in step.
 static int64_t next_due(const struct renewal *renewal, int64_t now_ns)
 {
     int64_t jitter_ns = (int64_t)random_below((uint64_t)part_of_ttl(renewal, 15) + 1);
     return now_ns + part_of_ttl(renewal, 3) - jitter_ns;
 }
 
-static void count(struct renewal *renewal, enum metric_event event, const struct guard_hold *hold)
+static void report(const struct renewal *renewal, struct guard_hold *hold, enum renewal_event event)
 {
-    metrics_count(renewal->metrics, event, endpoint_of_counter(hold->keys[0]),
-                  hold->renewal.guard->strategy, 1);
+    if (renewal->on_event != NULL)
+        renewal->on_event(hold->renewal.guard, hold, event);
 }
 
 // ---- the list; all with the mutex held ----------------------------------------------------------
@@ -100,8 +100,9 @@ static struct db *connection(struct renewal *renewal)
     return renewal->db;
 }
 
-// Without the mutex: the server is asked.
-static enum rc ask(struct renewal *renewal, const struct guard_hold *hold, int64_t *ret_expires_ns)
+// One round trip to the lock server, without the mutex.
+static enum rc send_renewal(struct renewal *renewal, const struct guard_hold *hold,
+                            int64_t *ret_expires_ns)
 {
     struct guard *guard = hold->renewal.guard;
     struct db *db = connection(renewal);
@@ -112,17 +113,16 @@ static enum rc ask(struct renewal *renewal, const struct guard_hold *hold, int64
         guard, db, hold, deadline_ns < expires_ns ? deadline_ns : expires_ns, ret_expires_ns);
 }
 
-static void lose(struct renewal *renewal, struct guard_hold *hold, const char *why)
+static void mark_lost(struct renewal *renewal, struct guard_hold *hold, const char *why)
 {
-    const struct strategy *strategy = hold->renewal.guard->strategy;
     hold->expires_ns = 0;
-    traced_lost(renewal->metrics, endpoint_of_counter(hold->keys[0]), strategy, hold);
-    LOG_WARNING("%s of %s was lost: %s", strategy->name, hold->keys[0], why);
+    report(renewal, hold, RENEWAL_LOST);
+    LOG_WARNING("%s of %s was lost: %s", hold->renewal.guard->strategy->name, hold->keys[0], why);
     unlink_hold(hold);
 }
 
-// The server behind this guard is silent: its other holds need not ask the same now.
-static void step_back(struct renewal *renewal, const struct guard *guard)
+// The server behind this guard does not answer: delays the guard's other renewals as well.
+static void back_off(struct renewal *renewal, const struct guard *guard)
 {
     int64_t again_ns = clock_now_ns() + part_of_ttl(renewal, 12);
     for (struct guard_hold *hold = renewal->holds; hold != NULL; hold = hold->renewal.next) {
@@ -131,18 +131,18 @@ static void step_back(struct renewal *renewal, const struct guard *guard)
     }
 }
 
-// With the mutex held; releases it while the server is asked. The hold stays where it is meanwhile,
-// because renewal_remove waits for it.
+// With the mutex held; releases it during the round trip. The hold stays linked meanwhile, because
+// renewal_remove waits for it.
 static void renew(struct renewal *renewal, struct guard_hold *hold)
 {
     struct guard *guard = hold->renewal.guard;
     int64_t now_ns = clock_now_ns(), expires_ns = 0;
     if (now_ns >= hold->expires_ns) {
-        lose(renewal, hold, "its lease ran out before it was extended");
+        mark_lost(renewal, hold, "its lease expired before it was extended");
         return;
     }
     if (now_ns >= hold->renewal.until_ns) {
-        count(renewal, METRIC_RENEWAL_ENDED, hold);
+        report(renewal, hold, RENEWAL_ENDED);
         LOG_WARNING("%s of %s is renewed no more: held for longer than lock.max_hold_ms",
                     guard->strategy->name, hold->keys[0]);
         unlink_hold(hold);
@@ -150,30 +150,30 @@ static void renew(struct renewal *renewal, struct guard_hold *hold)
     }
     renewal->busy = hold;
     pthread_mutex_unlock(&renewal->mutex);
-    enum rc rc = ask(renewal, hold, &expires_ns);
+    enum rc rc = send_renewal(renewal, hold, &expires_ns);
     pthread_mutex_lock(&renewal->mutex);
     renewal->busy = NULL;
     pthread_cond_broadcast(&renewal->done);
     if (rc == RC_OK) {
         hold->expires_ns = expires_ns;
         hold->renewal.due_ns = next_due(renewal, now_ns);
-        count(renewal, METRIC_RENEWED, hold);
+        report(renewal, hold, RENEWAL_EXTENDED);
     } else if (rc == RC_LOCK_LOST) {
-        lose(renewal, hold, "it is no longer ours");
+        mark_lost(renewal, hold, "the server does not have it as ours any more");
     } else {
-        count(renewal, METRIC_RENEW_FAILED, hold);
-        step_back(renewal, guard);
+        report(renewal, hold, RENEWAL_FAILED);
+        back_off(renewal, guard);
     }
 }
 
+// Sleeps until then. A hold that is due earlier, or the stop, ends the sleep.
 static void wait_until(struct renewal *renewal, int64_t wakes_ns)
 {
     renewal->wakes_ns = wakes_ns;
-    if (wakes_ns == NOTHING_DUE) {
+    if (wakes_ns == NOTHING_DUE)
         pthread_cond_wait(&renewal->earlier, &renewal->mutex);
-        return;
-    }
-    clock_wait(&renewal->earlier, &renewal->mutex, wakes_ns);
+    else
+        clock_wait(&renewal->earlier, &renewal->mutex, wakes_ns);
 }
 
 static void *run(void *arg)
@@ -193,8 +193,8 @@ static void *run(void *arg)
 
 // ---- the callers --------------------------------------------------------------------------------
 
-// The thread mostly sleeps until something that has left long since would have been due, and is not
-// woken for what comes later than that: entering costs no switch of threads.
+// The thread mostly sleeps until a hold that has left long ago would have been due. A hold that is
+// due later than that does not wake it, so entering costs no thread switch.
 void renewal_add(struct renewal *renewal, struct guard *guard, struct guard_hold *hold)
 {
     hold->renewal.guard = guard;
@@ -217,14 +217,14 @@ void renewal_remove(struct renewal *renewal, struct guard_hold *hold)
 }
 
 enum rc renewal_new(const struct guard_settings *settings, struct store *store,
-                    struct metrics *metrics, struct renewal **ret_renewal)
+                    renewal_event_fn on_event, struct renewal **ret_renewal)
 {
     struct renewal *renewal = calloc(1, sizeof *renewal);
     if (renewal == NULL)
         return RC_NO_MEMORY;
     renewal->settings = settings;
     renewal->store = store;
-    renewal->metrics = metrics;
+    renewal->on_event = on_event;
     pthread_mutex_init(&renewal->mutex, NULL);
     pthread_cond_init(&renewal->earlier, NULL);
     pthread_cond_init(&renewal->done, NULL);

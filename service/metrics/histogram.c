@@ -1,10 +1,12 @@
-// Problem: latencies are observed tens of thousands of times a second by every thread.
+// A histogram with fixed buckets.
+//
+// Problem: every thread observes latencies, tens of thousands of times a second.
 //
 // Approach: a short scan over fixed bounds and two relaxed atomic additions; no lock, no
-// allocation. Readers cumulate, so that writers need not.
+// allocation. The buckets are cumulated by the reader, which keeps the writers short.
 //
-// What breaks it: bounds that change while the process runs, or values outside of every
-// expectation: quantiles are only as exact as the buckets.
+// What breaks it: bounds that change while the process runs. Quantiles are only as exact as the
+// buckets, so values far outside the bounds lose all precision.
 #include "metrics/histogram.h"
 
 #include "base/clock.h"

@@ -7,7 +7,7 @@
 
 #define HISTOGRAM_BUCKETS_MAX 20
 
-// Upper bounds, ascending, inclusive; what is above the last falls into one more bucket.
+// Upper bounds, ascending, inclusive. Values above the last bound have one more bucket.
 struct histogram_bounds {
     size_t n;
     int64_t upper[HISTOGRAM_BUCKETS_MAX];
@@ -28,10 +28,10 @@ extern const struct histogram_bounds histogram_sizes;
 void histogram_observe(struct histogram *histogram, const struct histogram_bounds *bounds,
                        int64_t value);
 
-// One reading. The buckets are read once each and the count is made of them, so that count and
-// buckets agree; the sum may be an observation ahead or behind.
+// One reading. Each bucket is read once and the count is their total, so count and buckets agree.
+// The sum may be an observation ahead or behind.
 struct histogram_reading {
-    uint64_t cumulative[HISTOGRAM_BUCKETS_MAX + 1]; // observations at or below each bound, then all
+    uint64_t cumulative[HISTOGRAM_BUCKETS_MAX + 1]; // at or below each bound; then all
     uint64_t count, sum;
 };
 

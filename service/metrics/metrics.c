@@ -1,13 +1,14 @@
-// Problem: what the service does must be visible from outside at no cost to what it does, and with
-// a number of time series that no client can make grow.
+// The service's metrics: what every thread counts and observes.
 //
-// Approach: counters and histograms stand ready in arrays over events, endpoints and the registry's
-// strategies, and are added to with relaxed atomics. Operations of the HTTP side are found in a
-// small open-addressed table by their name; a slot is claimed once with compare-and-swap and never
-// given back, so looking one up needs no lock.
+// Problem: metrics must not slow the service down, and no client may be able to add time series.
 //
-// What breaks it: operation names that are made at run time (they are kept by address), or more of
-// them than OPERATION_SLOTS: those are counted nowhere.
+// Approach: counters and histograms are arrays over events, endpoints and the registry's
+// strategies; writers add with relaxed atomics. HTTP operations have a small open-addressed table,
+// keyed by name. A slot is claimed once with compare-and-swap and never freed, so a look-up needs
+// no lock.
+//
+// What breaks it: operation names that are not static strings, because the table keeps their
+// address. With more than OPERATION_SLOTS names, the rest are not counted.
 #include "metrics/metrics.h"
 
 #include "base/text.h"
@@ -49,8 +50,6 @@ static size_t strategy_slot(const struct strategy *strategy)
 void metrics_count(struct metrics *metrics, enum metric_event event, enum endpoint endpoint,
                    const struct strategy *strategy, uint64_t by)
 {
-    if (event >= METRIC_EVENT_COUNT || endpoint >= ENDPOINT_COUNT)
-        return;
     atomic_fetch_add_explicit(&metrics->events[event][endpoint][strategy_slot(strategy)], by,
                               memory_order_relaxed);
 }
@@ -58,8 +57,6 @@ void metrics_count(struct metrics *metrics, enum metric_event event, enum endpoi
 void metrics_observe(struct metrics *metrics, enum metric_histogram histogram,
                      enum endpoint endpoint, const struct strategy *strategy, int64_t value)
 {
-    if (histogram >= METRIC_HISTOGRAM_COUNT || endpoint >= ENDPOINT_COUNT)
-        return;
     const struct histogram_bounds *bounds =
         metric_is_size(histogram) ? &histogram_sizes : &histogram_durations;
     histogram_observe(&metrics->histograms[histogram][endpoint][strategy_slot(strategy)], bounds,
@@ -72,7 +69,7 @@ static struct operation_metrics *find_operation(struct metrics *metrics, const c
     for (size_t i = 0; i < OPERATION_SLOTS; i++) {
         struct operation_metrics *slot = &metrics->operations[(hash + i) % OPERATION_SLOTS];
         const char *seen = atomic_load_explicit(&slot->operation, memory_order_relaxed);
-        // When another thread claims the slot first, `seen` becomes what it put there.
+        // If another thread claims the slot first, `seen` becomes that thread's name.
         if (!seen && atomic_compare_exchange_strong(&slot->operation, &seen, operation))
             return slot;
         if (seen == operation || strcmp(seen, operation) == 0)
@@ -104,7 +101,7 @@ void metrics_request(struct metrics *metrics, const char *operation, int status,
     histogram_observe(&found->duration, &histogram_durations, duration_ns);
 }
 
-static void ask_for(struct metrics *metrics, const struct gauge *gauge)
+static void register_gauge(struct metrics *metrics, const struct gauge *gauge)
 {
     pthread_mutex_lock(&metrics->gauges_lock);
     if (metrics->n_gauges < GAUGES_MAX)
@@ -115,11 +112,11 @@ static void ask_for(struct metrics *metrics, const struct gauge *gauge)
 void metrics_gauge(struct metrics *metrics, const char *name, const char *labels, const char *help,
                    int64_t (*read)(void *arg), void *arg)
 {
-    ask_for(metrics, &(struct gauge){"gauge", name, labels, help, read, arg});
+    register_gauge(metrics, &(struct gauge){"gauge", name, labels, help, read, arg});
 }
 
 void metrics_counter(struct metrics *metrics, const char *name, const char *labels,
                      const char *help, int64_t (*read)(void *arg), void *arg)
 {
-    ask_for(metrics, &(struct gauge){"counter", name, labels, help, read, arg});
+    register_gauge(metrics, &(struct gauge){"counter", name, labels, help, read, arg});
 }

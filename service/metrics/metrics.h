@@ -1,4 +1,4 @@
-// Counters and histograms in the Prometheus text format. No SKU, user or other unbounded label.
+// Counters and histograms in the Prometheus text format. Labels are bounded: no SKU, no user.
 #pragma once
 
 #include "base/cleanup.h"
@@ -12,23 +12,23 @@
 struct buffer;
 struct metrics;
 
-// All functions below but new and free: any thread, no lock on the hot path.
+// All functions but new and free: any thread. Counting and observing take no lock.
 MUST_CHECK enum rc metrics_new(struct metrics **ret_metrics);
 void metrics_free(struct metrics *metrics);
 
-// What is counted by endpoint and strategy.
+// Events, counted by endpoint and strategy.
 enum metric_event {
     METRIC_ACQUIRED,         // guard entered
-    METRIC_ENTER_FAILED,     // guard not had
+    METRIC_ENTER_FAILED,     // guard not entered: timeout, or its server is unavailable
     METRIC_LOST,             // lock found lost: by its renewal, before save or commit, on leave
     METRIC_RENEWED,          // a lease extended
-    METRIC_RENEW_FAILED,     // a lease not extended because nobody answered; tried again
-    METRIC_RENEWAL_ENDED,    // a hold inside for lock.max_hold_ms: its lease is left to run out
-    METRIC_REFUSED_STALE,    // a stale token refused
+    METRIC_RENEW_FAILED,     // a lease not extended because the server did not answer; retried
+    METRIC_RENEWAL_ENDED,    // a hold reached lock.max_hold_ms: its lease is left to expire
+    METRIC_REFUSED_STALE,    // a stale fencing token rejected
     METRIC_CONFLICT,         // update demand not met, deadlock, version already taken
-    METRIC_RETRY,            // a section run again
+    METRIC_RETRY,            // an attempt repeated
     METRIC_REPLAYED,         // answered with an earlier result
-    METRIC_UNKNOWN_RESOLVED, // a commit whose reply was lost, looked up
+    METRIC_UNKNOWN_RESOLVED, // a COMMIT that was not acknowledged, looked up
     METRIC_DEADLINE,         // a request past its deadline before it ran
     METRIC_EVENT_COUNT
 };
@@ -36,9 +36,9 @@ enum metric_event {
 void metrics_count(struct metrics *metrics, enum metric_event event, enum endpoint endpoint,
                    const struct strategy *strategy, uint64_t by);
 
-// What is measured by endpoint and strategy.
+// Histograms, by endpoint and strategy.
 enum metric_histogram {
-    METRIC_GUARD_WAIT, // nanoseconds in, seconds out
+    METRIC_GUARD_WAIT, // durations are observed in nanoseconds and rendered in seconds
     METRIC_GUARD_HOLD,
     METRIC_COMMIT,
     METRIC_BATCH_SIZE, // requests a section
@@ -49,17 +49,18 @@ enum metric_histogram {
 void metrics_observe(struct metrics *metrics, enum metric_histogram histogram,
                      enum endpoint endpoint, const struct strategy *strategy, int64_t value);
 
-// One answered HTTP request: outcome by operation ("deduct", "get-stock", ...: a bounded set chosen
-// by the router, static strings) and status, with its duration.
+// Counts one answered HTTP request, by operation and status, and observes its duration. The
+// operation ("deduct", "get-stock", ...) is a static string from the router's bounded set.
 void metrics_request(struct metrics *metrics, const char *operation, int status,
                      int64_t duration_ns);
 
-// Gauges and counters of other rooms are asked for when rendering. The name, help and labels
-// (`endpoint="stock"`, may be "") are static strings.
+// Register a gauge or counter of another room; `read` is called at every rendering. The name, help
+// and labels (`endpoint="stock"`, may be "") must stay valid.
 void metrics_gauge(struct metrics *metrics, const char *name, const char *labels, const char *help,
                    int64_t (*read)(void *arg), void *arg);
 
 void metrics_counter(struct metrics *metrics, const char *name, const char *labels,
                      const char *help, int64_t (*read)(void *arg), void *arg);
 
+// Appends one page.
 void metrics_render(struct metrics *metrics, struct buffer *out);

@@ -1,4 +1,4 @@
-// What metrics.c counts in and render.c reads.
+// The arrays that metrics.c writes and render.c reads.
 #pragma once
 
 #include "metrics/histogram.h"
@@ -8,13 +8,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-// Strategies of the registry; the last slot takes those that are not in it (tests).
+// Strategies of the registry; the last slot is for strategies that are not in it (tests).
 #define STRATEGY_SLOTS 24
 #define OPERATION_SLOTS 64 // a power of two
 #define STATUS_SLOTS 16
 #define GAUGES_MAX 64
 
-// A status of one operation; 0 is an empty slot. The last slot takes what finds no other.
+// A status of one operation; 0 is an empty slot. The last slot is for statuses without a slot.
 struct status_count {
     _Atomic int status;
     _Atomic uint64_t requests;
@@ -26,7 +26,7 @@ struct operation_metrics {
     struct histogram duration;
 };
 
-// What is asked for when rendering, a counter too.
+// A gauge or a counter that is read when rendering.
 struct gauge {
     const char *type, *name, *labels, *help;
     int64_t (*read)(void *arg);
@@ -51,5 +51,5 @@ static inline bool metric_is_size(size_t histogram)
 
 struct buffer;
 
-// The process's own: memory, processor time, open files, start, build.
+// Metrics of the process: memory, processor time, open files, start, build.
 void metrics_render_process(struct buffer *out);

@@ -1,5 +1,5 @@
-// What the kernel knows of this process, under the names that Prometheus's client libraries agree
-// on. What cannot be read is left out.
+// Metrics of the process, read from the kernel, under the names that Prometheus's client libraries
+// agree on. A metric that cannot be read is left out.
 #include "metrics/metrics_internal.h"
 
 #include "base/text.h"
@@ -56,18 +56,18 @@ static void render_files(struct buffer *out)
     }
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        value(out, "process_max_fds", "gauge", "File descriptors that may be open",
+        value(out, "process_max_fds", "gauge", "Limit of open file descriptors",
               (double)limit.rlim_cur);
 }
 
-// When the machine started, in whole seconds since 1970; 0 if that cannot be read.
+// The time of boot, in whole seconds since 1970; 0 if it cannot be read.
 static long long read_boot_time(void)
 {
     long long seconds = 0;
     FILE *file = fopen("/proc/stat", "re");
     if (!file)
         return 0;
-    char line[256]; // a longer one comes in pieces, of which none begins so
+    char line[256]; // a longer line is read in parts; no later part begins with "btime"
     while (fgets(line, sizeof(line), file))
         if (sscanf(line, "btime %lld", &seconds) == 1)
             break;
@@ -75,9 +75,9 @@ static long long read_boot_time(void)
     return seconds;
 }
 
-// The 22nd field of /proc/self/stat counts ticks since the machine started. Added to a time of
-// start that stands still: a sum with the current time would be another one at each look, and
-// whoever counts its changes would see restarts that never were.
+// The 22nd field of /proc/self/stat is the start in ticks since boot. It is added to the boot time,
+// which is constant. A sum with the current time would differ a little at each scrape, and an alert
+// on its changes would report restarts that never happened.
 static void render_start(struct buffer *out)
 {
     FILE *file = fopen("/proc/self/stat", "re");
@@ -89,7 +89,8 @@ static void render_start(struct buffer *out)
         field = strchr(field + 1, ' ');
     long long ticks, boot = read_boot_time();
     if (field && boot && sscanf(field, " %lld", &ticks) == 1)
-        value(out, "process_start_time_seconds", "gauge", "When it started, in seconds since 1970",
+        value(out, "process_start_time_seconds", "gauge",
+              "Start of the process, in seconds since 1970",
               (double)boot + (double)ticks / (double)sysconf(_SC_CLK_TCK));
     (void)fclose(file);
 }
@@ -100,7 +101,7 @@ void metrics_render_process(struct buffer *out)
     render_cpu(out);
     render_files(out);
     render_start(out);
-    buffer_append_text(out, "# HELP holdfast_build_info What is running; always 1\n"
+    buffer_append_text(out, "# HELP holdfast_build_info Version and compiler; always 1\n"
                             "# TYPE holdfast_build_info gauge\n");
     buffer_format(out, "holdfast_build_info{version=\"%s\",compiler=\"%s\"} 1\n", HOLDFAST_VERSION,
                   HOLDFAST_COMPILER);

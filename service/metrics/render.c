@@ -1,6 +1,6 @@
 // The Prometheus text format, version 0.0.4: a HELP and a TYPE line a metric, all its series below.
-// Series that never counted anything are left out, which keeps a page short although every endpoint
-// and strategy has its place.
+// A series that has counted nothing is left out. That keeps the page short, although the arrays
+// have a place for every endpoint and strategy.
 #include "metrics/metrics.h"
 
 #include "base/clock.h"
@@ -17,24 +17,25 @@ struct words {
 
 static const struct words event_words[METRIC_EVENT_COUNT] = {
     [METRIC_ACQUIRED] = {"holdfast_guard_acquired_total", "Guards entered"},
-    [METRIC_ENTER_FAILED] = {"holdfast_guard_enter_failed_total", "Guards that could not be had"},
+    [METRIC_ENTER_FAILED] = {"holdfast_guard_enter_failed_total",
+                             "Guards that could not be entered: timeout, or no server"},
     [METRIC_LOST] = {"holdfast_guard_lost_total", "Locks lost while they were held"},
     [METRIC_RENEWED] = {"holdfast_lease_renewals_total", "Leases extended while they were held"},
     [METRIC_RENEW_FAILED] = {"holdfast_lease_renewals_failed_total",
-                             "Attempts to extend a lease that nobody answered"},
-    [METRIC_RENEWAL_ENDED] =
-        {"holdfast_lease_renewals_ended_total",
-         "Holds that were inside for lock.max_hold_ms and are renewed no more"},
+                             "Lease renewals that the lock server did not answer"},
+    [METRIC_RENEWAL_ENDED] = {"holdfast_lease_renewals_ended_total",
+                              "Holds that reached lock.max_hold_ms; their lease is left to expire"},
     [METRIC_REFUSED_STALE] = {"holdfast_stale_tokens_refused_total",
-                              "Writes refused because the row has seen a newer fencing token"},
+                              "Writes rejected because the row has seen a newer fencing token"},
     [METRIC_CONFLICT] = {"holdfast_conflicts_total",
                          "Saves whose demand on the row was not met, and deadlocks"},
-    [METRIC_RETRY] = {"holdfast_section_retries_total", "Sections that were run again"},
+    [METRIC_RETRY] = {"holdfast_section_retries_total", "Attempts that were repeated"},
     [METRIC_REPLAYED] = {"holdfast_replays_total", "Requests answered with their earlier result"},
-    [METRIC_UNKNOWN_RESOLVED] = {"holdfast_unknown_commits_resolved_total",
-                                 "Commits whose reply was lost and whose outcome was looked up"},
+    [METRIC_UNKNOWN_RESOLVED] =
+        {"holdfast_unknown_commits_resolved_total",
+         "Commits that were not acknowledged and whose outcome was looked up"},
     [METRIC_DEADLINE] = {"holdfast_deadline_missed_total",
-                         "Requests that were past their deadline before they ran"},
+                         "Requests whose deadline passed before they ran"},
 };
 
 static const struct words histogram_words[METRIC_HISTOGRAM_COUNT] = {
@@ -43,7 +44,7 @@ static const struct words histogram_words[METRIC_HISTOGRAM_COUNT] = {
     [METRIC_COMMIT] = {"holdfast_commit_seconds", "Duration of the commit"},
     [METRIC_BATCH_SIZE] = {"holdfast_batch_size", "Requests that shared a transaction"},
     [METRIC_LANE_DEPTH] = {"holdfast_lane_depth",
-                           "Requests waiting in the deepest lane that a section takes from"},
+                           "Requests waiting in the deepest lane of a section"},
 };
 
 static void render_head(struct buffer *out, const char *name, const char *type, const char *help)
@@ -51,21 +52,15 @@ static void render_head(struct buffer *out, const char *name, const char *type, 
     buffer_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+// NULL for a slot without a strategy.
 static const char *slot_name(size_t slot)
 {
-    return slot < STRATEGY_SLOTS - 1 ? strategies[slot]->name : "other";
-}
-
-static bool slot_used(size_t slot)
-{
-    static const size_t last = STRATEGY_SLOTS - 1;
-    for (size_t i = 0; i < last; i++) {
-        if (!strategies[i])
-            return slot == last;
+    if (slot == STRATEGY_SLOTS - 1)
+        return "other";
+    for (size_t i = 0; strategies[i]; i++)
         if (i == slot)
-            return true;
-    }
-    return slot == last;
+            return strategies[i]->name;
+    return NULL;
 }
 
 static void render_event(const struct metrics *metrics, size_t event, struct buffer *out)
@@ -76,7 +71,7 @@ static void render_event(const struct metrics *metrics, size_t event, struct buf
         for (size_t slot = 0; slot < STRATEGY_SLOTS; slot++) {
             uint64_t count =
                 atomic_load_explicit(&metrics->events[event][endpoint][slot], memory_order_relaxed);
-            if (count > 0 && slot_used(slot))
+            if (count > 0 && slot_name(slot))
                 buffer_format(out, "%s{endpoint=\"%s\",strategy=\"%s\"} %" PRIu64 "\n", words->name,
                               endpoint_name((enum endpoint)endpoint), slot_name(slot), count);
         }
@@ -107,7 +102,7 @@ static void render_histograms(const struct metrics *metrics, size_t which, struc
     render_head(out, words->name, "histogram", words->help);
     for (size_t endpoint = 0; endpoint < ENDPOINT_COUNT; endpoint++) {
         for (size_t slot = 0; slot < STRATEGY_SLOTS; slot++) {
-            if (!slot_used(slot))
+            if (!slot_name(slot))
                 continue;
             char labels[96];
             (void)text_format(labels, sizeof(labels), "endpoint=\"%s\",strategy=\"%s\"",

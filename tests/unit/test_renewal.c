@@ -36,6 +36,7 @@ enum mood {
 
 struct server {
     struct guard guard;
+    struct metrics *metrics;
     const struct guard_settings *settings;
     _Atomic enum mood mood;
     atomic_int asked, answered, inside;
@@ -119,10 +120,11 @@ static void process_open(struct process *process, int64_t max_hold_ms)
     ck_assert_int_eq(metrics_new(&process->metrics), RC_OK);
     process->store = open_store("sqlite:/nowhere/at/all");
     ck_assert_int_eq(
-        renewal_new(&process->settings, process->store, process->metrics, &process->renewal),
+        renewal_new(&process->settings, process->store, traced_renewal_event, &process->renewal),
         RC_OK);
     for (size_t i = 0; i < SERVERS; i++) {
         process->servers[i].settings = &process->settings;
+        process->servers[i].metrics = process->metrics;
         process->servers[i].guard =
             (struct guard){.strategy = &in_memory, .renewal = process->renewal};
     }
@@ -137,9 +139,17 @@ static void process_close(struct process *process)
 
 static const char *const key[] = {"coupon/SPRING"};
 
-static void enter(struct server *server, struct guard_hold *hold)
+static void enter(struct server *server, struct traced_hold *hold)
 {
-    ck_assert_int_eq(guard_enter(&server->guard, NULL, key, 1, INT64_MAX, hold), RC_OK);
+    struct metrics *metrics = server->metrics;
+    ck_assert_int_eq(
+        traced_enter(metrics, ENDPOINT_COUPON, &server->guard, NULL, key, 1, INT64_MAX, hold),
+        RC_OK);
+}
+
+static enum rc leave(struct server *server, struct traced_hold *hold)
+{
+    return traced_leave(&server->guard, NULL, hold);
 }
 
 // What /metrics says of an event, of the coupons.
@@ -175,15 +185,15 @@ static int64_t watch(struct guard *guard, const struct guard_hold *hold, int64_t
 START_TEST(a_lease_is_extended_while_the_hold_is_inside)
 {
     struct process process;
-    struct guard_hold hold;
+    struct traced_hold hold;
     process_open(&process, 60000);
     struct server *server = &process.servers[0];
     for (int round = 1; round <= 2;
          round++) { // the thread wakes up again when it had nothing to do
         server->answered = 0;
         enter(server, &hold);
-        ck_assert_int_eq(watch(&server->guard, &hold, 4 * TTL_MS), 0);
-        ck_assert_int_eq(guard_leave(&server->guard, NULL, &hold), RC_OK);
+        ck_assert_int_eq(watch(&server->guard, &hold.hold, 4 * TTL_MS), 0);
+        ck_assert_int_eq(leave(server, &hold), RC_OK);
         int answered = server->answered;
         ck_assert_int_ge(answered, 8); // every third of the lease, a little early
         ck_assert_int_le(answered, 16);
@@ -199,12 +209,12 @@ END_TEST
 START_TEST(a_short_hold_is_not_asked_about)
 {
     struct process process;
-    struct guard_hold hold;
+    struct traced_hold hold;
     process_open(&process, 60000);
     for (int i = 0; i < 200; i++) {
         enter(&process.servers[0], &hold);
         clock_sleep_ns(5 * NS_PER_MS);
-        ck_assert_int_eq(guard_leave(&process.servers[0].guard, NULL, &hold), RC_OK);
+        ck_assert_int_eq(leave(&process.servers[0], &hold), RC_OK);
     }
     ck_assert_int_eq(process.servers[0].asked, 0);
     process_close(&process);
@@ -215,19 +225,18 @@ START_TEST(a_stuck_worker_loses_its_lock_in_the_end)
 {
     enum { MAX_HOLD_MS = 3 * TTL_MS };
     struct process process;
-    struct guard_hold hold;
+    struct traced_hold hold;
     process_open(&process, MAX_HOLD_MS);
     struct server *server = &process.servers[0];
     enter(server, &hold);
-    int64_t lost_ns = watch(&server->guard, &hold, 10 * TTL_MS);
-    ck_assert_int_ge(lost_ns - hold.entered_ns, MAX_HOLD_MS * NS_PER_MS);
-    ck_assert_int_le(lost_ns - hold.entered_ns, (MAX_HOLD_MS + TTL_MS + NOISE_MS) * NS_PER_MS);
+    int64_t lost_ns = watch(&server->guard, &hold.hold, 10 * TTL_MS);
+    ck_assert_int_ge(lost_ns - hold.hold.entered_ns, MAX_HOLD_MS * NS_PER_MS);
+    ck_assert_int_le(lost_ns - hold.hold.entered_ns, (MAX_HOLD_MS + TTL_MS + NOISE_MS) * NS_PER_MS);
     ck_assert_int_eq(counted(&process, "holdfast_lease_renewals_ended_total"), 1);
     int asked = server->asked;
     clock_sleep_ns(TTL_MS * NS_PER_MS);
     ck_assert_int_eq(server->asked, asked);
-    ck_assert_int_eq(traced_leave(process.metrics, ENDPOINT_COUPON, &server->guard, NULL, &hold),
-                     RC_LOCK_LOST);
+    ck_assert_int_eq(leave(server, &hold), RC_LOCK_LOST);
     ck_assert_int_eq(counted(&process, "holdfast_guard_lost_total"), 1);
     process_close(&process);
 }
@@ -236,20 +245,19 @@ END_TEST
 START_TEST(a_lost_lock_is_known_and_counted_once)
 {
     struct process process;
-    struct guard_hold hold;
+    struct traced_hold hold;
     process_open(&process, 60000);
     struct server *server = &process.servers[0];
     server->mood = FORGOT;
     enter(server, &hold);
-    int64_t lost_ns = watch(&server->guard, &hold, 2 * TTL_MS);
+    int64_t lost_ns = watch(&server->guard, &hold.hold, 2 * TTL_MS);
     // At the first renewal, long before the lease would have ended.
-    ck_assert_int_ge(lost_ns - hold.entered_ns, TTL_MS * NS_PER_MS / 5);
-    ck_assert_int_lt(lost_ns - hold.entered_ns, TTL_MS * NS_PER_MS * 5 / 6);
-    ck_assert_int_eq(hold.expires_ns, 0);
+    ck_assert_int_ge(lost_ns - hold.hold.entered_ns, TTL_MS * NS_PER_MS / 5);
+    ck_assert_int_lt(lost_ns - hold.hold.entered_ns, TTL_MS * NS_PER_MS * 5 / 6);
+    ck_assert_int_eq(hold.hold.expires_ns, 0);
     ck_assert_int_eq(counted(&process, "holdfast_guard_lost_total"), 1);
-    traced_lost(process.metrics, ENDPOINT_COUPON, &in_memory, &hold); // the engine notices as well
-    ck_assert_int_eq(traced_leave(process.metrics, ENDPOINT_COUPON, &server->guard, NULL, &hold),
-                     RC_LOCK_LOST);
+    traced_lost(&server->guard, &hold); // the engine notices as well
+    ck_assert_int_eq(leave(server, &hold), RC_LOCK_LOST);
     ck_assert_int_eq(counted(&process, "holdfast_guard_lost_total"), 1);
     ck_assert_int_eq(server->asked, 1);
     process_close(&process);
@@ -259,17 +267,17 @@ END_TEST
 START_TEST(an_unanswered_renewal_is_tried_again_while_the_lease_runs)
 {
     struct process process;
-    struct guard_hold hold;
+    struct traced_hold hold;
     process_open(&process, 60000);
     struct server *server = &process.servers[0];
     server->mood = _i == 0 ? REFUSES : SILENT;
     enter(server, &hold);
     while (counted(&process, "holdfast_lease_renewals_failed_total") < 1)
         clock_sleep_ns(2 * NS_PER_MS);
-    ck_assert(guard_held(&server->guard, &hold));
+    ck_assert(guard_held(&server->guard, &hold.hold));
     server->mood = ANSWERS;
-    ck_assert_int_eq(watch(&server->guard, &hold, 3 * TTL_MS), 0);
-    ck_assert_int_eq(guard_leave(&server->guard, NULL, &hold), RC_OK);
+    ck_assert_int_eq(watch(&server->guard, &hold.hold, 3 * TTL_MS), 0);
+    ck_assert_int_eq(leave(server, &hold), RC_OK);
     process_close(&process);
 }
 END_TEST
@@ -280,7 +288,7 @@ END_TEST
 START_TEST(silent_servers_do_not_cost_the_others_their_leases)
 {
     enum { HOLDS = 8 };
-    static struct guard_hold holds[SERVERS][HOLDS];
+    static struct traced_hold holds[SERVERS][HOLDS];
     struct process process;
     process_open(&process, 60000);
     struct server *good = &process.servers[SERVERS - 1];
@@ -294,13 +302,13 @@ START_TEST(silent_servers_do_not_cost_the_others_their_leases)
         int64_t until_ns = clock_now_ns() + (TTL_MS + 50) * NS_PER_MS;
         while (clock_now_ns() < until_ns) {
             for (size_t i = 0; i < HOLDS; i++)
-                ck_assert(guard_held(&good->guard, &holds[SERVERS - 1][i]));
+                ck_assert(guard_held(&good->guard, &holds[SERVERS - 1][i].hold));
             clock_sleep_ns(2 * NS_PER_MS);
         }
         for (size_t j = 0; j + 1 < SERVERS; j++) {
             for (size_t i = 0; i < HOLDS; i++) {
-                ck_assert(!guard_held(&process.servers[j].guard, &holds[j][i]));
-                (void)guard_leave(&process.servers[j].guard, NULL, &holds[j][i]);
+                ck_assert(!guard_held(&process.servers[j].guard, &holds[j][i].hold));
+                (void)leave(&process.servers[j], &holds[j][i]);
                 enter(&process.servers[j], &holds[j][i]);
             }
         }
@@ -310,7 +318,7 @@ START_TEST(silent_servers_do_not_cost_the_others_their_leases)
     ck_assert_int_lt(process.servers[0].asked, 4 * HOLDS);
     for (size_t j = 0; j < SERVERS; j++) {
         for (size_t i = 0; i < HOLDS; i++)
-            (void)guard_leave(&process.servers[j].guard, NULL, &holds[j][i]);
+            (void)leave(&process.servers[j], &holds[j][i]);
     }
     process_close(&process);
 }
@@ -318,14 +326,14 @@ END_TEST
 
 struct leaver {
     struct server *server;
-    struct guard_hold hold;
+    struct traced_hold hold;
     atomic_bool left;
 };
 
 static void *leave_main(void *arg)
 {
     struct leaver *leaver = arg;
-    (void)guard_leave(&leaver->server->guard, NULL, &leaver->hold);
+    (void)leave(leaver->server, &leaver->hold);
     // From here on nobody else may touch it: sanitizers watch.
     memset(&leaver->hold, 0x5a, sizeof leaver->hold);
     leaver->left = true;
@@ -338,7 +346,7 @@ START_TEST(leaving_waits_for_a_renewal_under_way)
     process_open(&process, 60000);
     struct leaver *leaver = calloc(1, sizeof *leaver);
     struct server *server = &process.servers[0];
-    struct guard_hold other;
+    struct traced_hold other;
     leaver->server = server;
     server->mood = WAITS;
     enter(server, &leaver->hold);
@@ -346,7 +354,7 @@ START_TEST(leaving_waits_for_a_renewal_under_way)
         clock_sleep_ns(NS_PER_MS);
     // Another hold enters and leaves meanwhile as if nothing were; else this would never end.
     enter(server, &other);
-    ck_assert_int_eq(guard_leave(&server->guard, NULL, &other), RC_OK);
+    ck_assert_int_eq(leave(server, &other), RC_OK);
     pthread_t thread;
     ck_assert_int_eq(pthread_create(&thread, NULL, leave_main, leaver), 0);
     clock_sleep_ns(50 * NS_PER_MS);
@@ -365,14 +373,14 @@ static void *crowd_main(void *arg)
 {
     struct process *process = arg;
     for (int i = 0; i < 60; i++) {
-        struct guard_hold *hold = malloc(sizeof *hold);
+        struct traced_hold *hold = malloc(sizeof *hold);
         struct server *server = &process->servers[random_below(SERVERS)];
         if (random_below(8) == 0)
             server->mood = (enum mood)random_below(WAITS);
         enter(server, hold);
         clock_sleep_ns((int64_t)random_below(40 * NS_PER_MS));
-        (void)guard_held(&server->guard, hold);
-        (void)traced_leave(process->metrics, ENDPOINT_COUPON, &server->guard, NULL, hold);
+        (void)guard_held(&server->guard, &hold->hold);
+        (void)leave(server, hold);
         free(hold);
     }
     return NULL;
@@ -398,7 +406,6 @@ END_TEST
 
 struct renewed {
     struct store *store;
-    struct metrics *metrics;
     struct renewal *renewal;
 };
 
@@ -408,11 +415,10 @@ static bool open_renewed(struct rig *rig, const struct subject *subject, struct 
         !rig_open(rig, subject, &(struct rig_options){.ttl_ms = 900, .wait_ms = 5000}))
         return false;
     rig->settings.lock_max_hold_ms = 2700;
-    ck_assert_int_eq(metrics_new(&renewed->metrics), RC_OK);
     renewed->store = open_store("sqlite:/nowhere/at/all");
     ck_assert_int_eq(renewal_new(&rig->settings,
-                                 rig->has_scratch ? rig->scratch.store : renewed->store,
-                                 renewed->metrics, &renewed->renewal),
+                                 rig->has_scratch ? rig->scratch.store : renewed->store, NULL,
+                                 &renewed->renewal),
                      RC_OK);
     rig->guard->renewal = renewed->renewal;
     return true;
@@ -421,7 +427,6 @@ static bool open_renewed(struct rig *rig, const struct subject *subject, struct 
 static void close_renewed(struct rig *rig, struct renewed *renewed)
 {
     renewal_free(renewed->renewal);
-    metrics_free(renewed->metrics);
     store_close(renewed->store);
     rig->guard->renewal = NULL;
     rig_close(rig);
@@ -492,19 +497,22 @@ START_TEST(a_stuck_writer_holds_up_only_the_lock_table)
     struct renewed renewed;
     ck_assert(open_renewed(&rig, &on_sqlite, &renewed));
     struct db *db = rig_db(&rig);
-    struct guard_hold hold, memory_hold;
+    struct guard_hold hold;
+    struct traced_hold memory_hold;
     struct server server = {.settings = &rig.settings,
                             .guard = {.strategy = &in_memory, .renewal = renewed.renewal}};
+    ck_assert_int_eq(metrics_new(&server.metrics), RC_OK);
     ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 0, 1, 3000, &hold), RC_OK);
     enter(&server, &memory_hold);
     ck_assert_int_eq(db_begin(rig.scratch.db, DB_BEGIN_WRITE), RC_OK);
-    ck_assert_int_eq(watch(&server.guard, &memory_hold, 2000), 0);
+    ck_assert_int_eq(watch(&server.guard, &memory_hold.hold, 2000), 0);
     ck_assert(!guard_held(rig.guard, &hold));
     db_rollback(rig.scratch.db);
-    ck_assert_int_eq(guard_leave(&server.guard, NULL, &memory_hold), RC_OK);
+    ck_assert_int_eq(leave(&server, &memory_hold), RC_OK);
     (void)guard_leave(rig.guard, db, &hold);
     db_free(db);
     close_renewed(&rig, &renewed);
+    metrics_free(server.metrics);
 }
 END_TEST
 

@@ -164,7 +164,7 @@ static enum MHD_Result submit(struct call *call)
     int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
     call->job.operation = route->operates ? &call->operation : NULL;
     call->job.run = route->run;
-    call->job.aside = (route->flags & ROUTE_ASIDE) != 0;
+    call->job.background = (route->flags & ROUTE_ASIDE) != 0;
     call->job.finished = on_finished;
     call->job.deadline_ns = clock_now_ns() + timeout_ns;
     call->parcel.connection = call->connection;

@@ -59,6 +59,16 @@ enum db_engine store_engine(const struct store *store)
     return store->engine;
 }
 
+const struct db_traits *store_traits(const struct store *store)
+{
+    static const struct db_traits traits[] = {
+        [DB_SQLITE] = {.single_writer = true, .shows_before_durable = false},
+        // InnoDB shows a commit, and releases its locks, before its log is written.
+        [DB_MYSQL] = {.single_writer = false, .shows_before_durable = true},
+    };
+    return &traits[store->engine];
+}
+
 const char *store_label(const struct store *store)
 {
     return store->label;
@@ -85,6 +95,11 @@ void db_free(struct db *db)
 bool db_is_sqlite(const struct db *db)
 {
     return db->store->engine == DB_SQLITE;
+}
+
+const struct db_traits *db_traits(const struct db *db)
+{
+    return store_traits(db->store);
 }
 
 void db_allow_long_statements(struct db *db)

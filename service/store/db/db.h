@@ -19,6 +19,12 @@ struct db;
 
 enum db_engine { DB_SQLITE, DB_MYSQL };
 
+// How a database behaves, where the engine depends on it.
+struct db_traits {
+    bool single_writer;        // a second write transaction only waits for the first to end
+    bool shows_before_durable; // other connections may read a commit before it is on disk
+};
+
 // A parameter. Text is borrowed until the call returns.
 struct db_value {
     enum { DB_NULL, DB_INT, DB_TEXT } type;
@@ -51,6 +57,7 @@ typedef enum rc (*db_row_fn)(void *arg, const struct db_row *row);
 MUST_CHECK enum rc store_open(const char *url, struct store **ret_store, char *ret_error);
 void store_close(struct store *store);
 enum db_engine store_engine(const struct store *store);
+const struct db_traits *store_traits(const struct store *store);
 // The URL with the password replaced by `***`, for logs and people.
 const char *store_label(const struct store *store);
 // How many connections were lost and made again, over all handles.
@@ -64,6 +71,7 @@ MUST_CHECK enum rc db_new(struct store *store, struct db **ret_db);
 void db_free(struct db *db); // rolls back an open transaction; NULL is fine
 
 bool db_is_sqlite(const struct db *db);
+const struct db_traits *db_traits(const struct db *db);
 
 // Raises the read and write timeout from ten seconds to a day, for migrations and reconciliation.
 // Call outside a transaction.

@@ -1,10 +1,10 @@
-// In one batch both would be inserted by the same statement, collide with each other, and be found
-// in no ledger. So the later one waits for a transaction of its own, where the earlier one's row is
-// its idempotency record.
-#include "engine/twins.h"
+// Defers duplicate requests. Two requests with the same key in one batch would be inserted by the
+// same statement, collide with each other, and be found in no ledger. So the later one waits for a
+// transaction of its own, where the earlier one's row is its idempotency record.
+#include "engine/duplicate_keys.h"
 
 #include "domain/operation.h"
-#include "engine/engine.h"
+#include "engine/job.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +15,16 @@ static int compare_keys(const void *a, const void *b)
     return strcmp(one->operation->request_key, two->operation->request_key);
 }
 
-size_t twins_defer(struct job **jobs, size_t n, struct job **deferred, struct job **sorted,
-                   size_t *ret_deferred)
+size_t duplicate_keys_defer(struct job **jobs, size_t n, struct job **deferred, struct job **sorted,
+                            size_t *ret_deferred)
 {
     *ret_deferred = 0;
     memcpy(sorted, jobs, n * sizeof *sorted);
     qsort(sorted, n, sizeof *sorted, compare_keys);
-    bool twins = false;
-    for (size_t i = 1; i < n && !twins; i++)
-        twins = compare_keys(&sorted[i - 1], &sorted[i]) == 0;
-    if (!twins)
+    bool duplicates = false;
+    for (size_t i = 1; i < n && !duplicates; i++)
+        duplicates = compare_keys(&sorted[i - 1], &sorted[i]) == 0;
+    if (!duplicates)
         return n;
     size_t stay = 0;
     for (size_t i = 0; i < n; i++) {

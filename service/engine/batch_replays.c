@@ -1,0 +1,281 @@
+// Replays: a request whose idempotency key was used before gets the first result again. The ledger
+// row of an operation is its idempotency record: a key that is found there is answered from that
+// row, or rejected if it was used for a different request.
+//
+// Keys are not looked up before they are inserted: that would cost every operation a fifth to a
+// third of its speed. They are looked up when an insert collides, before a refusal is answered (the
+// first attempt may be the reason why nothing is left), and after a COMMIT that was not
+// acknowledged, but only once its transaction has ended. Even then it is a replay: a duplicate of
+// the request, committed by another instance after our transaction was rolled back, may have left
+// the same row to the millisecond.
+//
+// The proof. A replay is answered from a row that was read. A row that can be read is not always on
+// the disk: InnoDB shows a commit to every reader, and releases its locks, before its log is
+// written. If the server crashes in between, the row is gone, although we have acknowledged it. The
+// client whose COMMIT it was is safe, because it is answered later.
+//
+// So a replay is answered after a commit of ours in whose transaction the row was seen: the log is
+// written in order. Mostly the batch commits anyway, and the proof costs no more than the look-up
+// inside it. If nothing is left to commit, a barrier row is written for it. A row of our last
+// commit on the same counter, or an older row, needs no proof. That covers most repetitions,
+// because they follow close behind the first request.
+//
+// A refusal rests on a row that was read too, and needs no proof: it promises nothing.
+#include "engine/batch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/job.h"
+#include "store/db/db.h"
+#include "store/tables/barrier.h"
+#include "store/tables/campaign.h"
+#include "store/tables/lottery.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define UNKNOWN_LOOKUPS 4
+#define UNKNOWN_PAUSE_NS (100 * NS_PER_MS)
+
+static int compare_name(const void *name, const void *change)
+{
+    return strcmp(name, ((const struct counter_change *)change)->before.name);
+}
+
+static bool is_durable(const struct batch *batch, const struct ledger_row *row)
+{
+    const struct counter_change *last =
+        batch->n_durable > 0 ? bsearch(row->counter, batch->durable, batch->n_durable,
+                                       sizeof *batch->durable, compare_name)
+                             : NULL;
+    return last != NULL && row->version <= last->version;
+}
+
+// The work was answered with this row: it needs a proof, unless the row is certainly on the disk.
+static void mark_unproven(struct batch *batch, const struct db *db, const struct ledger_row *row,
+                          struct work *work)
+{
+    if (!db_traits(db)->shows_before_durable || is_durable(batch, row))
+        return;
+    work->unproven = true;
+    batch->n_unproven++;
+}
+
+struct found_rows {
+    struct ledger_row *rows;
+    size_t n, capacity;
+};
+
+static enum rc keep_row(void *arg, const struct ledger_row *row)
+{
+    struct found_rows *found = arg;
+    if (found->n == found->capacity)
+        return RC_INTERNAL;
+    found->rows[found->n++] = *row;
+    return RC_OK;
+}
+
+// Reads what the first result held besides numbers: the coupon's code, the prize drawn.
+static enum rc recall_details(struct db *db, const struct ledger_row *row,
+                              struct operation *operation)
+{
+    struct outcome *outcome = &operation->outcome;
+    const char *id = operation_id(operation);
+    if (operation->kind == OPERATION_ISSUE) {
+        struct coupon coupon;
+        enum rc rc = coupon_find(db, id, row->user_id, row->version, &coupon);
+        if (rc == RC_OK)
+            text_copy(outcome->code, sizeof outcome->code, coupon.code);
+        return rc;
+    }
+    if (operation->kind == OPERATION_DRAW) {
+        struct draw draw;
+        enum rc rc = draw_find(db, id, row->user_id, row->version, &draw);
+        if (rc == RC_OK)
+            text_copy(outcome->prize, sizeof outcome->prize, draw.prize);
+        return rc;
+    }
+    return RC_OK;
+}
+
+static enum rc replay(struct batch *batch, struct db *db, const struct ledger_row *row,
+                      struct work *work)
+{
+    struct operation *operation = work->operation;
+    struct outcome *outcome = &operation->outcome;
+    *outcome = (struct outcome){.rc = RC_IDEMPOTENCY_MISMATCH};
+    if (row->fingerprint == operation_fingerprint(operation) &&
+        strcmp(row->counter, operation->counter) == 0) {
+        outcome->rc = RC_OK;
+        outcome->replayed = true;
+        outcome->remaining = row->remaining;
+        outcome->version = row->version;
+        text_copy(outcome->strategy, sizeof outcome->strategy, row->strategy);
+        enum rc rc = recall_details(db, row, operation);
+        if (rc != RC_OK)
+            return rc == RC_NOT_FOUND ? RC_INTERNAL : rc;
+        mark_unproven(batch, db, row, work);
+    }
+    work->state = WORK_DONE;
+    return RC_OK;
+}
+
+enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
+                           size_t *ret_found)
+{
+    size_t n = batch_count(batch, state), filled = 0;
+    *ret_found = 0;
+    if (n == 0)
+        return RC_OK;
+    const char **keys CLEANUP(free_memory) = calloc(n, sizeof *keys);
+    struct ledger_row *rows CLEANUP(free_memory) = calloc(n, sizeof *rows);
+    if (keys == NULL || rows == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        if (batch->works[i].state == state)
+            keys[filled++] = batch->works[i].operation->request_key;
+    }
+    struct found_rows found = {.rows = rows, .capacity = n};
+    enum rc rc = ledger_find(db, keys, n, keep_row, &found);
+    for (size_t i = 0; rc == RC_OK && i < found.n; i++) {
+        for (size_t j = 0; rc == RC_OK && j < batch->n_works; j++) {
+            struct work *work = &batch->works[j];
+            if (work->state == state &&
+                strcmp(work->operation->request_key, rows[i].request_key) == 0) {
+                rc = replay(batch, db, &rows[i], work);
+                *ret_found += rc == RC_OK;
+            }
+        }
+    }
+    return rc;
+}
+
+// ---- the proof ----------------------------------------------------------------------------------
+
+void batch_committed(struct batch *batch)
+{
+    struct counter_change *spare = batch->durable;
+    size_t capacity = batch->durable_capacity;
+    batch->durable = batch->changes;
+    batch->durable_capacity = batch->changes_capacity;
+    batch->n_durable = batch->n_changes;
+    batch->changes = spare;
+    batch->changes_capacity = capacity;
+    batch->n_changes = 0;
+    for (size_t i = 0; batch->n_unproven > 0 && i < batch->n_works; i++)
+        batch->works[i].unproven = false;
+    batch->n_unproven = 0;
+}
+
+static enum rc mark_seen(void *arg, const struct ledger_row *row)
+{
+    struct batch *batch = arg;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (work->unproven && strcmp(work->operation->request_key, row->request_key) == 0)
+            work->row_seen = true;
+    }
+    return RC_OK;
+}
+
+static void fail_unproven(struct batch *batch, struct work *work)
+{
+    work->operation->outcome = (struct outcome){.rc = RC_OUTCOME_UNKNOWN};
+    work->unproven = false;
+    batch->n_unproven--;
+}
+
+enum rc batch_reread(struct batch *batch, struct db *db)
+{
+    if (batch->n_unproven == 0)
+        return RC_OK;
+    const char **keys CLEANUP(free_memory) = calloc(batch->n_unproven, sizeof *keys);
+    if (keys == NULL)
+        return RC_NO_MEMORY;
+    size_t n = 0;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        work->row_seen = false;
+        if (work->unproven)
+            keys[n++] = work->operation->request_key;
+    }
+    enum rc rc = ledger_find(db, keys, n, mark_seen, batch);
+    for (size_t i = 0; rc == RC_OK && i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (work->unproven && !work->row_seen)
+            fail_unproven(batch, work);
+    }
+    return rc;
+}
+
+int64_t batch_proof_deadline(const struct batch *batch)
+{
+    int64_t first_ns = INT64_MAX;
+    for (size_t i = 0; batch->n_unproven > 0 && i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        if (work->unproven && work->job->deadline_ns < first_ns)
+            first_ns = work->job->deadline_ns;
+    }
+    return first_ns;
+}
+
+void batch_commit_proof(struct batch *batch, struct db *db)
+{
+    if (batch->n_unproven == 0)
+        return;
+    enum rc rc = db_begin(db, DB_BEGIN_WRITE);
+    if (rc == RC_OK)
+        rc = batch_reread(batch, db);
+    if (rc == RC_OK)
+        rc = barrier_write(db);
+    if (rc == RC_OK)
+        rc = db_commit(db);
+    db_rollback(db);
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (work->unproven && rc != RC_OK)
+            fail_unproven(batch, work);
+        work->unproven = false;
+    }
+    batch->n_unproven = 0;
+}
+
+// ---- a COMMIT that was not acknowledged ---------------------------------------------------------
+
+// Waits until the transaction has ended: its COMMIT may still be in flight, or wait in the server.
+// Its UPDATE was acknowledged, so it holds the locks of its counters' rows until it ends, and what
+// it did is visible before it releases them. Once we have those locks its outcome is final.
+static enum rc await_end(const struct batch *batch, struct db *db)
+{
+    struct counter *rows CLEANUP(free_memory) = NULL;
+    int64_t now_ms;
+    enum rc rc = db_begin(db, DB_BEGIN_WRITE);
+    if (rc == RC_OK)
+        rc = batch_load_changed(batch, db, true, &rows, &now_ms);
+    db_rollback(db);
+    return rc;
+}
+
+enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadline_ns,
+                              size_t *ret_found)
+{
+    enum rc rc = RC_OUTCOME_UNKNOWN;
+    *ret_found = 0;
+    for (int i = 0; i < UNKNOWN_LOOKUPS && rc != RC_OK; i++) {
+        if (i > 0 && clock_now_ns() + UNKNOWN_PAUSE_NS >= deadline_ns)
+            break;
+        clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
+        size_t found = 0; // works that a failing look-up has answered stay done
+        rc = await_end(batch, db);
+        if (rc == RC_OK)
+            rc = batch_find_replays(batch, db, WORK_ACCEPTED, &found);
+        *ret_found += found;
+    }
+    LOG_WARNING("a COMMIT was not acknowledged: %s", rc != RC_OK      ? "its outcome is unknown"
+                                                     : *ret_found > 0 ? "it is in the ledger"
+                                                                      : "it did not happen");
+    if (rc != RC_OK)
+        return RC_OUTCOME_UNKNOWN;
+    return *ret_found > 0 ? RC_DUPLICATE : RC_CONFLICT;
+}

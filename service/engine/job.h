@@ -1,0 +1,31 @@
+// A job: what can be submitted to the engine. It is either an operation on a counter, or a function
+// that a worker runs with its database connection.
+#pragma once
+
+#include "base/rc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct db;
+struct operation;
+struct strategy;
+
+// The submitter owns the memory and must keep it until `finished` is called: once, by a thread of
+// the engine, as its last access to the job.
+struct job {
+    struct job *next;     // the engine's while it has the job
+    int64_t deadline_ns;  // monotonic; past it the job fails with RC_OVERLOADED without running
+    int64_t submitted_ns; // set by the engine
+    void (*finished)(struct job *job, enum rc rc);
+
+    // Either an operation on a counter ...
+    struct operation *operation;     // rc is also in operation->outcome.rc
+    const struct strategy *strategy; // NULL: the endpoint's; else this one (lab mode's header)
+    // ... or, where operation is NULL, a function. A worker runs it once with its connection,
+    // outside a transaction.
+    enum rc (*run)(struct job *job, struct db *db);
+    // A function that may run for hours: it runs on a thread and a connection of its own, one such
+    // job at a time, without a deadline. engine_drain cancels it.
+    bool background;
+};
