@@ -128,7 +128,7 @@ static void sell_out(int i, enum guard_scope least, size_t instances, size_t buy
     // Under contention a request may be told to come again; it does, with its own key.
     for (size_t j = 0; j < buyers; j++) {
         struct operation *operation = volley_operation(&volley, j);
-        while (rc_info(operation->outcome.rc)->status == 503)
+        while (rc_is_transient(operation->outcome.rc))
             submit_and_wait(fixture.instances[j % instances].engine, operation);
     }
     ck_assert_uint_eq(volley_count(&volley, RC_OK), (size_t)units);
@@ -182,7 +182,7 @@ START_TEST(one_key_one_effect)
     size_t first_results = 0;
     for (size_t j = 0; j < TWINS; j++) {
         struct operation *operation = volley_operation(&volley, j);
-        while (rc_info(operation->outcome.rc)->status == 503)
+        while (rc_is_transient(operation->outcome.rc))
             submit_and_wait(engine, operation);
         ck_assert_int_eq(operation->outcome.rc, RC_OK);
         ck_assert_int_eq(operation->outcome.version, 2);
@@ -241,7 +241,7 @@ static void run_users(struct fixture *fixture, struct volley *volley, enum opera
     volley_wait(volley);
     for (size_t j = 0; j < volley->n; j++) {
         struct operation *operation = volley_operation(volley, j);
-        while (rc_info(operation->outcome.rc)->status == 503)
+        while (rc_is_transient(operation->outcome.rc))
             submit_and_wait(fixture->instances[j % fixture->n].engine, operation);
     }
 }
@@ -341,7 +341,7 @@ START_TEST(a_failing_request_does_not_take_its_batch_along)
     for (size_t j = 0; j < N; j++) {
         enum rc expected = j % 5 == 0 ? RC_OUT_OF_STOCK : j % 5 == 1 ? RC_NOT_FOUND : RC_OK;
         struct operation *operation = volley_operation(&volley, j);
-        while (rc_info(operation->outcome.rc)->status == 503)
+        while (rc_is_transient(operation->outcome.rc))
             submit_and_wait(fixture.instances[0].engine, operation);
         ck_assert_int_eq(operation->outcome.rc, expected);
     }

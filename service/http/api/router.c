@@ -1,6 +1,6 @@
-// One table, walked from the top: the hot routes stand first, and comparing a path with two dozen
-// short prefixes costs less than any structure that would avoid it. The linter of api/openapi.yaml
-// reads this table too, one route a line.
+// The table of routes, searched from the top. The hot routes stand first: comparing a path with two
+// dozen short prefixes costs less than a search structure. api/lint.py reads this table too, one
+// route a line.
 //
 // What breaks it: a pattern with two parameters, or a parameter that can be empty.
 #include "http/api/router.h"
@@ -26,7 +26,7 @@ static const struct route routes[] = {
     {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, 0,            NULL,                   lottery_get_run,    NULL,                    false},
     {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  ROUTE_BODY,   lottery_put_prepare,    lottery_put_run,    NULL,                    false},
     {METHOD_GET,  "/v1/ledger",                     "list-ledger",    CALLER_ADMIN,  0,            ledger_list_prepare,    ledger_list_run,    NULL,                    false},
-    {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_ASIDE,  NULL,                   reconciliation_run, NULL,                    false},
+    {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_BACKGROUND,  NULL,                   reconciliation_run, NULL,                    false},
     {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,            NULL,                   strategies_get_run, NULL,                    false},
     {METHOD_PUT,  "/v1/strategies/{endpoint}",      "put-strategy",   CALLER_ADMIN,  ROUTE_BODY,   strategies_put_prepare, strategies_put_run, NULL,                    false},
     {METHOD_GET,  "/livez",                         "livez",          CALLER_OPEN,   0,            NULL,                   NULL,               health_live_answer,      false},
@@ -91,8 +91,8 @@ enum rc router_find(struct call *call, bool lab)
         allow |= route->method;
     }
     if (allow == 0)
-        return problem_set(&call->problem, RC_NOT_FOUND, "There is nothing at this path.");
+        return problem_set(&call->problem, RC_NOT_FOUND, "No such path.");
     call->allow = (allow & METHOD_GET) != 0 ? allow | METHOD_HEAD : allow;
     return problem_set(&call->problem, RC_METHOD_NOT_ALLOWED,
-                       "This path answers other methods; see the Allow header.");
+                       "This path does not support the method; see the Allow header.");
 }

@@ -19,7 +19,6 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #define SWEEP_MAX_MS 250
@@ -61,9 +60,8 @@ static void end(struct watched *watched, uint64_t state, bool say_why)
     uint64_t ended = state_of(PHASE_ENDED, 0);
     if (!atomic_compare_exchange_strong(&watched->state, &state, ended))
         return;
-    const char *wire = problem_wire(RC_REQUEST_TIMEOUT);
     if (say_why)
-        (void)!send(watched->fd, wire, strlen(wire), MSG_DONTWAIT | MSG_NOSIGNAL);
+        problem_send_raw(watched->fd, RC_REQUEST_TIMEOUT);
     shutdown(watched->fd, SHUT_RDWR);
 }
 

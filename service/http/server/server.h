@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "http/server/listen.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +26,7 @@ struct server_settings {
     size_t connection_limit;
 };
 
-#define SERVER_ERROR_MAX 240
+#define SERVER_ERROR_MAX LISTEN_ERROR_MAX
 
 // Binds and listens. Everything passed is borrowed until server_free. RC_USAGE with a sentence in
 // ret_error: the address cannot be understood or bound, or is not loopback and no tokens are set.

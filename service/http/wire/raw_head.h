@@ -20,6 +20,6 @@ MUST_CHECK const char *raw_head_check(struct MHD_Connection *connection, const c
                                       const char *target, size_t target_length,
                                       const char *version);
 
-// The pure part, over the parsed header section from `method` on; for tests. Only in raw_head_0.c.
+// The pure part, over the parsed header section from `method` on; for tests. Only in raw_head_mhd0.c.
 MUST_CHECK const char *raw_head_scan(const char *head, size_t length, const char *target,
                                      size_t target_length, const char *version);

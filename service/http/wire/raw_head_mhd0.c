@@ -17,7 +17,7 @@
 #include <string.h>
 
 #if MHD_VERSION >= 0x01000000
-#error "raw_head_1.c is for this version of libmicrohttpd"
+#error "raw_head_mhd1.c is for this version of libmicrohttpd"
 #endif
 
 #define HEAD_MAX ((size_t)64 * 1024) // more than the connection's whole memory

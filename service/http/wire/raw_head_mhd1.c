@@ -5,7 +5,7 @@
 #include <microhttpd.h>
 
 #if MHD_VERSION < 0x01000000
-#error "raw_head_0.c is for this version of libmicrohttpd"
+#error "raw_head_mhd0.c is for this version of libmicrohttpd"
 #endif
 
 const int raw_head_strictness = 1;
