@@ -98,7 +98,7 @@ static enum rc read_strategy(struct call *call, struct slice field)
     const struct strategy *strategy = field.length < sizeof name ? strategy_find(name) : NULL;
     if (strategy == NULL)
         return problem_field(&call->problem, RC_INVALID_FIELD, "X-Holdfast-Strategy",
-                             "one of the names that GET /v1/strategies lists");
+                             "a name that GET /v1/strategies lists");
     char why[GUARD_ERROR_MAX] = "";
     if (engine_can_use(call->context->engine, strategy, why) != RC_OK) {
         problem_field(&call->problem, RC_INVALID_FIELD, "X-Holdfast-Strategy",

@@ -1,5 +1,5 @@
-// For libmicrohttpd from 1.0 on, which refuses bare LF, NUL, folded fields and spaces in the
-// request line by itself when it is told to be strict (server.c does). Nothing is left to look for.
+// Raw header checks for libmicrohttpd since 1.0: none. In strict mode, which server.c sets, the
+// library itself refuses bare LF, NUL, folded fields and extra spaces in the request line.
 #include "http/wire/raw_head.h"
 
 #include <microhttpd.h>
