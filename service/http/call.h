@@ -1,5 +1,5 @@
-// One HTTP request on its way through the server. It is part of its connection and is reused for the
-// next request there, so a request needs no allocation of its own.
+// One HTTP request on its way through the server. It is part of its connection and is reused for
+// the next request there, so a request needs no allocation of its own.
 //
 // The HTTP thread of the connection owns the call, except in CALL_WORKING: then a worker of the
 // engine owns it until it posts `parcel` to `mailbox`.
@@ -82,7 +82,7 @@ struct call {
     int status;
     const char *content_type; // NULL is application/json
     struct buffer reply;
-    struct slice document; // if its text is set: static text that is sent instead of reply
+    struct slice document; // static text, sent instead of reply if its text is set
     unsigned allow;        // methods for the Allow header
 };
 
@@ -101,5 +101,6 @@ enum rc call_unknown_parameter(struct call *call, const char *name);
 MUST_CHECK enum rc call_int_parameter(struct call *call, const char *name, const char *value,
                                       int64_t min, int64_t max, int64_t *ret_number);
 
-// Decodes percent escapes into the target of this size. False if the result does not fit or contains a NUL.
+// Decodes percent escapes into the target of this size. False if the result does not fit or
+// contains a NUL.
 bool call_decode(char *target, size_t size, const char *text, size_t length);

@@ -1,8 +1,8 @@
-// Stacks of finished calls, one per HTTP thread. Resuming a suspended connection takes the library's
-// lock. A worker that resumed all 256 calls of a batch would spend more time on that than on the
-// commit, and would compete with the HTTP thread for the lock. Therefore the worker only pushes each
-// call onto its thread's stack, and wakes the thread if the stack was empty. The thread takes the
-// whole stack and resumes the connections itself.
+// Stacks of finished calls, one per HTTP thread. Resuming a suspended connection takes the
+// library's lock. A worker that resumed all 256 calls of a batch would spend more time on that than
+// on the commit, and would compete with the HTTP thread for the lock. Therefore the worker only
+// pushes each call onto its thread's stack, and wakes the thread if the stack was empty. The thread
+// takes the whole stack and resumes the connections itself.
 //
 // No wake-up is lost: the thread reads the wake-up before it takes the stack. A worker that pushes
 // onto an empty stack afterwards sends a new wake-up.

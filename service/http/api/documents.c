@@ -1,5 +1,5 @@
-// The API's description, and an HTML page for each problem type, so that the `type` of an answer can
-// be opened in a browser.
+// The API's description, and an HTML page for each problem type, so that the `type` of an answer
+// can be opened in a browser.
 #include "http/api/handlers.h"
 
 #include "http/api/embedded.h"

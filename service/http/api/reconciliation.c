@@ -1,6 +1,6 @@
 // Reconciliation over HTTP: the report of `holdfast reconcile --json`, from one snapshot of the
-// database, while the service runs. It runs in the background, outside of the workers, one at a time
-// and without a deadline.
+// database, while the service runs. It runs in the background, outside of the workers, one at a
+// time and without a deadline.
 //
 // The answer is built in memory, so it shows the first FINDINGS_SHOWN findings and counts the rest.
 // The command streams all of them.

@@ -196,8 +196,8 @@ static void count_and_log(const struct call *call)
                   (long long)(took_ns / 1000));
 }
 
-// Renders the problem, if there is one, and queues the response. The body is not copied: it stays in
-// the call, which outlives the response. MHD_NO closes the connection.
+// Renders the problem, if there is one, and queues the response. The body is not copied: it stays
+// in the call, which outlives the response. MHD_NO closes the connection.
 static enum MHD_Result send_answer(struct call *call)
 {
     if (!reaper_enter(&connection_of(call)->watched, PHASE_SEND, clock_now_ns()))

@@ -1,8 +1,8 @@
 // Judges a header section: first the framing, which decides where the request ends; then route,
 // caller, media type, idempotency key and strategy. The fields are walked once.
 //
-// What breaks it: looking at the route before the framing. A request that smuggles another one would
-// then get an ordinary 404, and the connection would stay open.
+// What breaks it: looking at the route before the framing. A request that smuggles another one
+// would then get an ordinary 404, and the connection would stay open.
 #include "http/server/judge.h"
 
 #include "guard/strategy/registry.h"
@@ -133,8 +133,9 @@ static struct slice bearer(struct slice authorization)
 
 // Checks the Authorization field (text NULL if absent) against the caller that the route requires.
 // The administrator's token may call everything. If neither token is set every call is allowed,
-// which server_new permits on loopback only. With only a client token set, administrators' calls are
-// refused rather than open. Comparing takes a time that depends only on the length that was sent.
+// which server_new permits on loopback only. With only a client token set, administrators' calls
+// are refused rather than open. Comparing takes a time that depends only on the length that was
+// sent.
 static enum rc check_caller(const struct server_settings *settings, enum caller caller,
                             struct slice authorization, struct problem *problem)
 {

@@ -14,6 +14,6 @@ MUST_CHECK enum rc judge_framing(struct call *call, const char *method, const ch
                                  struct fields *ret_fields, struct framing *ret_framing);
 
 // Checks what can be refused while the connection stays open: route, caller (bearer token), media
-// type, idempotency key, strategy. Fills in call->route, id, query, and the operation's request key.
-// On refusal call->problem is set.
+// type, idempotency key, strategy. Fills in call->route, id, query, and the operation's request
+// key. On refusal call->problem is set.
 MUST_CHECK enum rc judge_request(struct call *call, const struct fields *fields);

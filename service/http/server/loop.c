@@ -2,8 +2,8 @@
 //
 // Those threads have a defect, up to 0.9.75 at least. If exactly 128 events are ready, as many as
 // one call can return, the thread leaves all of them unserved and waits again until the next
-// timeout. With 256 busy connections on two threads, both threads stall sooner or later. Driven from
-// outside, the library never waits.
+// timeout. With 256 busy connections on two threads, both threads stall sooner or later. Driven
+// from outside, the library never waits.
 //
 // The loop also waits for its mailbox, so a whole batch of finished calls costs one wake-up.
 #include "http/server/loop.h"

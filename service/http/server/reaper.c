@@ -1,13 +1,13 @@
 // A thread that checks all connections a few times a second and ends those whose header section,
 // body or answer takes too long. It sends 408 on the socket and shuts the socket down; the HTTP
-// thread then sees the end of the connection. A request pays one atomic exchange per phase. The lock
-// is taken only when a connection opens or closes, so that a descriptor is not reused for another
-// connection while the reaper uses it.
+// thread then sees the end of the connection. A request pays one atomic exchange per phase. The
+// lock is taken only when a connection opens or closes, so that a descriptor is not reused for
+// another connection while the reaper uses it.
 //
 // The library does not report a request before its first line is complete. For idle connections the
-// reaper therefore asks the kernel how many bytes were received. Once the number has grown since the
-// last answer, the client has begun a request and its deadline runs. An idle connection without new
-// bytes is left to the library's idle timeout.
+// reaper therefore asks the kernel how many bytes were received. Once the number has grown since
+// the last answer, the client has begun a request and its deadline runs. An idle connection without
+// new bytes is left to the library's idle timeout.
 //
 // What breaks it: an exchange that does not enter a phase. The previous phase's deadline then stays
 // in force.

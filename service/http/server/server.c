@@ -25,8 +25,8 @@
 #include <string.h>
 #include <unistd.h>
 
-// Per connection, for header section, parsed fields and response headers. The library touches all of
-// it, so this is the memory cost of a connection.
+// Per connection, for header section, parsed fields and response headers. The library touches all
+// of it, so this is the memory cost of a connection.
 #define CONNECTION_MEMORY ((size_t)8 * 1024)
 #define IDLE_TIMEOUT_S 60U // between requests, and while a client does not read its answer
 

@@ -29,9 +29,9 @@ struct server_settings {
 
 #define SERVER_ERROR_MAX LISTEN_ERROR_MAX
 
-// Binds, listens and starts the threads. All arguments are borrowed until server_free. ret_error has
-// SERVER_ERROR_MAX bytes. RC_USAGE with a sentence in ret_error: the address is invalid, cannot be
-// bound, or is not a loopback address while no tokens are set.
+// Binds, listens and starts the threads. All arguments are borrowed until server_free. ret_error
+// has SERVER_ERROR_MAX bytes. RC_USAGE with a sentence in ret_error: the address is invalid, cannot
+// be bound, or is not a loopback address while no tokens are set.
 MUST_CHECK enum rc server_new(const struct server_settings *settings, struct engine *engine,
                               struct store *store, struct metrics *metrics,
                               struct server **ret_server, char *ret_error);
@@ -43,8 +43,8 @@ uint16_t server_port(const struct server *server);
 // All requests are still served.
 void server_announce(struct server *server);
 
-// Second step: announces, refuses new connections, and refuses new jobs with RC_OVERLOADED. Requests
-// in flight go on.
+// Second step: announces, refuses new connections, and refuses new jobs with RC_OVERLOADED.
+// Requests in flight go on.
 void server_quiesce(struct server *server);
 
 // Waits at most timeout_ms until no request is in flight. True if none is. Call after engine_drain.

@@ -1,6 +1,6 @@
-// Parses bodies with jansson, which checks UTF-8, duplicate keys and trailing bytes, and compares the
-// result with a table of fields. A pass over the bytes limits the nesting first, because jansson's
-// own limit is 2,048 levels.
+// Parses bodies with jansson, which checks UTF-8, duplicate keys and trailing bytes, and compares
+// the result with a table of fields. A pass over the bytes limits the nesting first, because
+// jansson's own limit is 2,048 levels.
 //
 // What breaks it: jansson's conveniences. json_integer_value of a real is 0 and json_unpack "i"
 // truncates, so this file checks types and ranges itself. jansson reports an integer beyond 64 bits

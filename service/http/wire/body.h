@@ -1,6 +1,6 @@
 // Reads request bodies: one JSON object, checked against a small table of fields. A member that the
-// table does not name is refused. Otherwise a client might believe that a price or a version it sent
-// had an effect.
+// table does not name is refused. Otherwise a client might believe that a price or a version it
+// sent had an effect.
 #pragma once
 
 #include "base/cleanup.h"
@@ -33,8 +33,8 @@ struct field {
     void *target; // untouched if the field is absent
 };
 
-// Accepts application/json, with no parameter but charset=utf-8. An absent Content-Type (text NULL) is
-// refused too.
+// Accepts application/json, with no parameter but charset=utf-8. An absent Content-Type (text NULL)
+// is refused too.
 MUST_CHECK enum rc body_check_media_type(struct slice content_type, struct problem *problem);
 
 // Parses one JSON value: UTF-8 without a byte order mark, no duplicate keys, no deeper than

@@ -26,8 +26,8 @@ enum rc problem_set(struct problem *problem, enum rc rc, const char *detail, ...
 enum rc problem_field(struct problem *problem, enum rc rc, const char *field, const char *expected,
                       ...) PRINTF_LIKE(4, 5);
 
-// Writes the JSON body. `operation` may be NULL. If the state of the shop refused the operation, its
-// `remaining` and `version` are added.
+// Writes the JSON body. `operation` may be NULL. If the state of the shop refused the operation,
+// its `remaining` and `version` are added.
 void problem_write(const struct problem *problem, const struct operation *operation,
                    struct buffer *out);
 

@@ -73,8 +73,8 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_BACKEND_UNAVAILABLE] = {503, true, "A required backend is unavailable",
         RETRY_SAME_KEY " /readyz names the backend."},
     [RC_OUTCOME_UNKNOWN] = {503, true, "The outcome of the change is unknown",
-        "The change may have been saved. Send the same request again with the same idempotency key: "
-        "it takes effect once."},
+        "The change may have been saved. Send the same request again with the same idempotency "
+        "key: it takes effect once."},
 
     [RC_DUPLICATE] = {500, true, "A unique key rejected the row", ""},
     [RC_CONFLICT] = {500, true, "The row did not meet the update's condition", ""},

@@ -2,11 +2,11 @@
 // end, a NUL anywhere, folded fields and several spaces in the request line.
 //
 // The library's parser splits the header section in place, in the read buffer, and hands out
-// pointers into it. It overwrites CR LF with two NULs and a bare LF with one. It overwrites the first
-// colon of a line and the spaces around the target with one NUL each. The section is contiguous from
-// the method to its end; MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE is its length. A second walk
-// therefore finds every line that did not end in CRLF and every NUL from the wire: they break the
-// pattern name NUL value NUL NUL.
+// pointers into it. It overwrites CR LF with two NULs and a bare LF with one. It overwrites the
+// first colon of a line and the spaces around the target with one NUL each. The section is
+// contiguous from the method to its end; MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE is its length. A
+// second walk therefore finds every line that did not end in CRLF and every NUL from the wire: they
+// break the pattern name NUL value NUL NUL.
 //
 // What breaks it: NUL LF at the end of a line leaves the same two NULs as CR LF and passes. That
 // hides nothing, because no proxy forwards a NUL and yet ends the line at another place.

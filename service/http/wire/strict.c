@@ -1,7 +1,7 @@
 // Refuses ambiguous requests: several or missing Hosts, several or malformed lengths, a length next
 // to a transfer coding, codings other than a single `chunked`, field names that are not tokens,
-// control characters in values, escapes that hide a NUL, a control character or a dot segment in the
-// path. The HTTP library accepts most of these, or guesses.
+// control characters in values, escapes that hide a NUL, a control character or a dot segment in
+// the path. The HTTP library accepts most of these, or guesses.
 //
 // What breaks it: the library's parser destroys some evidence (line ends, NULs). raw_head_mhd*.c
 // checks for that.

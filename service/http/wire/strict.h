@@ -1,6 +1,6 @@
-// Strict checks of a request before anything acts on it. They prevent request smuggling, which needs
-// two parsers, such as a proxy's and ours, that read one request differently. Pure functions over
-// bytes.
+// Strict checks of a request before anything acts on it. They prevent request smuggling, which
+// needs two parsers, such as a proxy's and ours, that read one request differently. Pure functions
+// over bytes.
 #pragma once
 
 #include "base/cleanup.h"
@@ -29,8 +29,8 @@ enum method strict_method(const char *name);
 // True for a token of RFC 9110: visible ASCII without separators, at least one character.
 bool strict_is_token(struct slice text);
 
-// Checks the request target as sent: origin form, visible ASCII, well-formed percent escapes that do
-// not decode to a control character, no `.` or `..` segment in any spelling. Returns NULL, or a
+// Checks the request target as sent: origin form, visible ASCII, well-formed percent escapes that
+// do not decode to a control character, no `.` or `..` segment in any spelling. Returns NULL, or a
 // sentence about the error.
 MUST_CHECK const char *strict_target(const char *target, size_t length);
 
