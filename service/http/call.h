@@ -38,9 +38,10 @@ struct http_context {
 
 // Where a call is. The allowed moves, all made by server/exchange.c:
 //
-// - HEAD -> ANSWERED: a framing error, or a refusal of a client that waits for "100 Continue"
+// - HEAD -> ANSWERED: a framing error; the connection is closed
 // - HEAD -> BODY: everything else; the body may be empty
-// - BODY -> ANSWERED: refused, or served without the engine
+// - BODY -> ANSWERED: refused, or served without the engine. A client that waits for "100 Continue"
+//   is refused before it sends the body.
 // - BODY -> WORKING: the connection is suspended and the job is submitted
 // - WORKING -> ANSWERED: the job has finished and the HTTP thread has resumed the connection
 // - any -> HEAD: the next request on this connection

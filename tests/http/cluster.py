@@ -332,8 +332,8 @@ class Load:
     """Sends requests (path, body, key) over many connections, spread over the ports.
 
     A request answered with 503 is retried with the same key. `answers` maps each key to its last
-    answer. A key whose connection broke has no answer; without `stop_on_break` it is retried, and is
-    in `broken` if every attempt failed.
+    answer. A key whose connection broke is in `broken` and is not retried; with `stop_on_break` its
+    connection sends nothing more.
     """
 
     def __init__(self, ports, requests, connections=96, limit_s=120, stop_on_break=False):
@@ -343,7 +343,7 @@ class Load:
         self.limit_s = limit_s
         self.stop_on_break = stop_on_break
         self.answers = {}
-        self.first_answers = collections.Counter()  # all answers by status and type, including those that were retried
+        self.first_answers = collections.Counter()  # by status and type, with all retried 503s
         self.broken = set()
 
     def run(self):

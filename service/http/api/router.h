@@ -16,7 +16,7 @@ enum caller { CALLER_OPEN, CALLER_CLIENT, CALLER_ADMIN };
 enum route_flag {
     ROUTE_BODY = 1,        // reads a JSON body
     ROUTE_KEY = 2,         // requires an Idempotency-Key
-    ROUTE_LAB = 4,         // exists in laboratory mode only
+    ROUTE_LAB = 4,         // exists in lab mode only
     ROUTE_ALWAYS = 8,      // `answer` is called even if the job failed; its result is in call->rc
     ROUTE_BACKGROUND = 16, // `run` may take hours: it runs outside of the workers, see struct job
 };
