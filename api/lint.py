@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Checks api/openapi.yaml: well-formed OpenAPI 3.1, true to the program, examples that fit.
+"""Checks api/openapi.yaml: is it valid OpenAPI 3.1, does it match the program, do its examples fit?
 
     python3 api/lint.py
 
-Needs python3-yaml and python3-jsonschema. The specification's own meta-schema is not packaged, so its
-rules stand here as far as this document uses them. Truth is checked against the sources: the table of
-routes in service/http/api/router.c and the problems in service/base/rc.c.
+Needs python3-yaml and python3-jsonschema. The specification's own meta-schema is not packaged, so this
+file holds the rules that the document uses. The document is compared with the sources: the table of
+routes in service/http/api/router.c and the problems in service/http/wire/problem_table.c.
 """
 
 import pathlib
@@ -271,18 +271,21 @@ class Linter:
                 self.error(where, "body: here and in router.c differ")
 
     def slugs(self):
-        """Every problem that a client can meet has an example here, with the program's words."""
-        text = re.sub(r'"\s*\n\s*"', "", (ROOT / "service/base/rc.c").read_text())
-        known = {slug: (int(status), title) for slug, title, remedy, status in re.findall(
-            r'\{"([\w-]+)",\s*"([^"]*)",\s*"([^"]*)",\s*(\d+),', text) if remedy}
+        """Every problem that a client can meet has an example here, with the program's status and title."""
+        slugs = dict(re.findall(r'\[(RC_\w+)\] = "([\w-]+)"', (ROOT / "service/base/rc.c").read_text()))
+        table = (ROOT / "service/http/wire/problem_table.c").read_text()
+        # An entry without a remedy (an empty string) is never sent to a client.
+        entries = re.findall(r'\[(RC_\w+)\] = \{(\d+), \w+, "([^"]*)",\s*(""\})?', table)
+        known = {slugs[rc]: (int(status), title)
+                 for rc, status, title, no_remedy in entries if not no_remedy}
         listed = {name.removeprefix("/problems/")
                   for name in self.document["components"]["schemas"]["ProblemType"]["enum"]}
         if not known:
-            self.error("rc.c", "its table was not understood")
+            self.error("problem_table.c", "its table was not understood")
         for slug in sorted(set(known) ^ listed):
-            self.error("ProblemType", f"{slug} is only in one of rc.c and this list")
+            self.error("ProblemType", f"{slug} is only in one of problem_table.c and this list")
         for slug in sorted(set(known) ^ set(self.problems)):
-            self.error("problem examples", f"{slug} is only in one of rc.c and the examples")
+            self.error("problem examples", f"{slug} is only in one of problem_table.c and the examples")
         for slug in sorted(set(known) & set(self.problems)):
             if known[slug] != self.problems[slug]:
                 self.error("problem examples", f"{slug} is {self.problems[slug]}, not {known[slug]}")

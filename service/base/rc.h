@@ -1,5 +1,5 @@
-// Every way a call can end: business outcomes and faults in one enumeration, with the only map to
-// words, HTTP status and "may the same request be sent again".
+// The result of every fallible call: business outcomes and faults in one enumeration. The HTTP
+// status and the texts of each result are in http/wire/problem_table.c.
 #pragma once
 
 #include <stdbool.h>
@@ -7,7 +7,8 @@
 enum rc {
     RC_OK = 0,
 
-    // Refusals: the request was understood and the state of the shop says no. Nothing is recorded.
+    // Refusals: the request is valid, but the state of the shop does not allow it. No ledger row is
+    // written, so the idempotency key stays unused.
     RC_OUT_OF_STOCK,
     RC_COUPON_EXHAUSTED,
     RC_LIMIT_REACHED,
@@ -15,7 +16,7 @@ enum rc {
     RC_NOT_FOUND,
     RC_RECONCILIATION_RUNNING,
 
-    // The request itself is at fault.
+    // The request itself is wrong. Sending it again unchanged does not help.
     RC_MALFORMED_REQUEST,
     RC_IDEMPOTENCY_KEY_MISSING,
     RC_IDEMPOTENCY_MISMATCH,
@@ -30,7 +31,7 @@ enum rc {
     RC_UNSUPPORTED_MEDIA_TYPE,
     RC_NOT_IMPLEMENTED,
 
-    // Faults of the moment: the same request may be sent again, with the same idempotency key.
+    // Transient faults: retry with the same idempotency key. rc_is_transient relies on this order.
     RC_LOCK_BUSY,
     RC_LOCK_LOST,
     RC_CONTENTION,
@@ -38,12 +39,12 @@ enum rc {
     RC_BACKEND_UNAVAILABLE,
     RC_OUTCOME_UNKNOWN,
 
-    // Between store, guard and engine; never seen by a client.
-    RC_DUPLICATE,   // a unique key refused the row
-    RC_CONFLICT,    // the row was not as the update demanded, or the database asked to try again
-    RC_STALE_TOKEN, // the row has seen a newer fencing token than ours
+    // Internal to store, guard and engine; never sent to a client.
+    RC_DUPLICATE, // a unique key rejected the row
+    RC_CONFLICT,  // the row did not meet the update's condition, or the database asked for a retry
+    RC_STALE_TOKEN, // the row has already seen a newer fencing token
 
-    // Faults of the program or its surroundings.
+    // Faults of the program, its settings or its environment.
     RC_USAGE,
     RC_SCHEMA,
     RC_IO,
@@ -53,19 +54,10 @@ enum rc {
     RC_COUNT
 };
 
-struct rc_info {
-    const char *slug;   // "out-of-stock": the log's word, and the problem type's last path segment
-    const char *title;  // one short sentence without a full stop
-    const char *remedy; // what the caller can do, in a sentence or two
-    int status;         // HTTP status
-    bool retryable;     // the identical request may succeed later
-};
-
-// Never NULL; an unknown value is described as internal. Any thread.
-const struct rc_info *rc_info(enum rc rc);
-
-// rc_info(rc)->slug.
+// The stable name of a result, such as "out-of-stock". An unknown value is named as internal. Never
+// NULL. Any thread.
 const char *rc_slug(enum rc rc);
 
-// The problem with this slug, or RC_COUNT. Only those that a client can meet are found.
-enum rc rc_from_slug(const char *slug);
+// True for RC_LOCK_BUSY to RC_OUTCOME_UNKNOWN: the same operation may succeed if it is retried with
+// the same idempotency key.
+bool rc_is_transient(enum rc rc);

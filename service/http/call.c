@@ -1,4 +1,4 @@
-// What handlers need of a request: parameters of the query, and memory of their own.
+// Helpers for handlers: query parameters, and memory that lives as long as the call.
 #include "http/call.h"
 
 #include <inttypes.h>
@@ -10,7 +10,7 @@ void *call_input(struct call *call, size_t size)
     free(call->input);
     call->input = calloc(1, size);
     if (call->input == NULL)
-        problem_set(&call->problem, RC_NO_MEMORY, "There was no memory for the request.");
+        problem_set(&call->problem, RC_NO_MEMORY, "Out of memory.");
     return call->input;
 }
 
@@ -48,11 +48,11 @@ bool call_next_parameter(struct call *call, char **ret_name, char **ret_value)
     char *value = strchr(name, '=');
     if (value == NULL) {
         problem_set(&call->problem, RC_MALFORMED_REQUEST,
-                    "The query must be made of name=value, separated by &.");
+                    "The query must consist of name=value pairs separated by &.");
         return false;
     }
     *value++ = '\0';
-    // Decoding never makes a text longer, so it can be done where it lies.
+    // Decoding never makes a text longer, so it works in place.
     if (!call_decode(name, strlen(name) + 1, name, strlen(name)) ||
         !call_decode(value, strlen(value) + 1, value, strlen(value))) {
         problem_set(&call->problem, RC_MALFORMED_REQUEST, "The query cannot be decoded.");
@@ -67,8 +67,7 @@ enum rc call_unknown_parameter(struct call *call, const char *name)
 {
     struct slice slice = {name, strlen(name)};
     if (!strict_is_token(slice))
-        return problem_set(&call->problem, RC_UNKNOWN_FIELD,
-                           "The query has a parameter that is not known here.");
+        return problem_set(&call->problem, RC_UNKNOWN_FIELD, "The query has an unknown parameter.");
     return problem_field(&call->problem, RC_UNKNOWN_FIELD, name, "%s", "");
 }
 

@@ -1,5 +1,8 @@
-// One HTTP request on its way through the server. It lives inside its connection and is used again
-// for the next request there, so a request costs no allocation of its own.
+// One HTTP request on its way through the server. It is part of its connection and is reused for
+// the next request there, so a request needs no allocation of its own.
+//
+// The HTTP thread of the connection owns the call, except in CALL_WORKING: then a worker of the
+// engine owns it until it posts `parcel` to `mailbox`.
 #pragma once
 
 #include "base/cleanup.h"
@@ -21,73 +24,84 @@ struct route;
 struct server_settings;
 struct store;
 
-// What handlers may use of the server. Borrowed.
+// The parts of the server that handlers use. Borrowed; valid until server_free.
 struct http_context {
     const struct server_settings *settings;
     struct engine *engine;
     struct store *store;
     struct metrics *metrics;
-    atomic_bool draining;  // the end was announced
-    atomic_bool quiescing; // no connection and no job is taken any more
+    atomic_bool draining;  // shutdown was announced: /readyz fails, answers close their connection
+    atomic_bool quiescing; // new connections and new jobs are refused
 };
 
 #define TARGET_MAX 767 // bytes of path and query
 
+// Where a call is. The allowed moves, all made by server/exchange.c:
+//
+// - HEAD -> ANSWERED: a framing error; the connection is closed
+// - HEAD -> BODY: everything else; the body may be empty
+// - BODY -> ANSWERED: refused, or served without the engine. A client that waits for "100 Continue"
+//   is refused before it sends the body.
+// - BODY -> WORKING: the connection is suspended and the job is submitted
+// - WORKING -> ANSWERED: the job has finished and the HTTP thread has resumed the connection
+// - any -> HEAD: the next request on this connection
 enum call_stage {
-    CALL_HEAD,     // the header section is about to be judged
-    CALL_BODY,     // the body is being read
-    CALL_WORKING,  // suspended: the engine has the job
+    CALL_HEAD,     // the request line has arrived
+    CALL_BODY,     // the headers were judged; the body is being read
+    CALL_WORKING,  // suspended: the engine owns the job
     CALL_ANSWERED, // a response is queued
 };
 
 struct call {
     struct http_context *context;
     struct MHD_Connection *connection;
-    struct mailbox *mailbox; // of the connection's thread
+    struct mailbox *mailbox; // of the connection's HTTP thread
     enum call_stage stage;
     int64_t started_ns;
 
     // The request.
-    char target[TARGET_MAX + 1]; // as sent; the query begins behind the path's terminator
+    char target[TARGET_MAX + 1]; // as sent, cut at the "?": the query follows the path's NUL
     size_t target_length;
-    const char *target_raw; // where the library has it; only for comparing addresses
-    char *query;            // "" if none; call_next_parameter takes it apart
+    const char *target_raw; // the library's pointer; only for comparing addresses
+    char *query;            // "" if none; consumed by call_next_parameter
     enum method method;
     const struct route *route; // NULL if there is none
     char id[ID_MAX + 1];       // the {parameter} of the route's pattern, decoded
     struct buffer body;
     size_t body_seen;
-    bool close; // the connection ends with the answer
+    bool close; // close the connection after the answer
 
-    // What the engine gets.
+    // The job for the engine.
     struct operation operation;
     struct job job;
     enum rc rc;           // the job's result
-    struct parcel parcel; // on its way back
-    void *input;          // what prepare read for run, freed with the call; NULL if nothing
+    struct parcel parcel; // carries the call back to its HTTP thread
+    void *input;          // what prepare read for run; freed with the call; NULL if nothing
 
     // The answer: a problem if problem.rc is set, else what the handler wrote.
     struct problem problem;
     int status;
     const char *content_type; // NULL is application/json
     struct buffer reply;
-    struct slice document; // if its text is set: sent instead of reply, and not copied
+    struct slice document; // static text, sent instead of reply if its text is set
     unsigned allow;        // methods for the Allow header
 };
 
-// A handler's own zeroed memory, kept until the call is over. NULL if there is none.
+// Zeroed memory for the handler, freed when the call ends. NULL with call->problem set if there is
+// no memory.
 void *call_input(struct call *call, size_t size);
 
-// The next parameter of the query, decoded in place: advances call->query. False at the end. A
-// malformed one is a problem and ends the walk.
+// Takes the next parameter from call->query and decodes it in place. False at the end, and after a
+// malformed parameter, which sets call->problem.
 bool call_next_parameter(struct call *call, char **ret_name, char **ret_value);
 
-// RC_UNKNOWN_FIELD about a parameter that the path does not have.
+// Refuses a query parameter that the route does not know. Returns RC_UNKNOWN_FIELD.
 enum rc call_unknown_parameter(struct call *call, const char *name);
 
-// A parameter that must be a whole number within these bounds.
+// Parses a query parameter as an integer from min to max. RC_INVALID_FIELD with call->problem set.
 MUST_CHECK enum rc call_int_parameter(struct call *call, const char *name, const char *value,
                                       int64_t min, int64_t max, int64_t *ret_number);
 
-// Decodes percent escapes into the target of this size. False if it does not fit or has a NUL.
+// Decodes percent escapes into the target of this size. False if the result does not fit or
+// contains a NUL.
 bool call_decode(char *target, size_t size, const char *text, size_t length);

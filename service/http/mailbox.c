@@ -1,10 +1,11 @@
-// Resuming a suspended connection takes the library's lock. A worker that does this for each of the
-// 256 calls of a batch spends more time on it than on their commit, and fights the HTTP thread for
-// the lock. So the worker only pushes each call onto its thread's stack, and wakes the thread when
-// the stack was empty; the thread takes the whole stack and resumes the connections itself.
+// Stacks of finished calls, one per HTTP thread. Resuming a suspended connection takes the
+// library's lock. A worker that resumed all 256 calls of a batch would spend more time on that than
+// on the commit, and would compete with the HTTP thread for the lock. Therefore the worker only
+// pushes each call onto its thread's stack, and wakes the thread if the stack was empty. The thread
+// takes the whole stack and resumes the connections itself.
 //
-// No wake-up is lost: the thread reads the wake-up before it takes the stack, so whoever pushes
-// onto an empty stack afterwards leaves a new one.
+// No wake-up is lost: the thread reads the wake-up before it takes the stack. A worker that pushes
+// onto an empty stack afterwards sends a new wake-up.
 #include "http/mailbox.h"
 
 #include <microhttpd.h>
@@ -40,7 +41,7 @@ struct mailbox *mailbox_mine(struct mailboxes *mailboxes)
 void mailbox_wake(struct mailbox *mailbox)
 {
     uint64_t one = 1;
-    // It can only fail when the counter is full, and then the owner is awake already.
+    // The write fails only if the eventfd's counter is full; then a wake-up is pending already.
     (void)!write(mailbox->wake_fd, &one, sizeof one);
 }
 

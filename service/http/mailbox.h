@@ -1,5 +1,5 @@
-// How a worker hands finished calls back to the HTTP thread they belong to: a lock-free stack for
-// each thread, and one wake-up for as many calls as are there.
+// Hands finished calls from the workers back to the HTTP threads: one lock-free stack per HTTP
+// thread, and one wake-up for all calls on it.
 #pragma once
 
 #include "base/cleanup.h"
@@ -11,7 +11,7 @@
 
 struct MHD_Connection;
 
-// One finished call; embedded in it.
+// Embedded in every call; links finished calls.
 struct parcel {
     struct parcel *next;
     struct MHD_Connection *connection;
@@ -20,7 +20,7 @@ struct parcel {
 struct mailbox {
     _Alignas(64) _Atomic(struct parcel *) top;
     pthread_t owner;
-    int wake_fd; // readable when the owner should collect
+    int wake_fd; // an eventfd; readable when the owner must collect
 };
 
 #define MAILBOXES_MAX 64
@@ -30,19 +30,19 @@ struct mailboxes {
     struct mailbox boxes[MAILBOXES_MAX];
 };
 
-// So many mailboxes, at most MAILBOXES_MAX. RC_IO when there are no descriptors left.
+// Opens n mailboxes, at most MAILBOXES_MAX. RC_IO if no descriptors are left.
 MUST_CHECK enum rc mailboxes_open(struct mailboxes *mailboxes, size_t n);
 void mailboxes_close(struct mailboxes *mailboxes); // a zeroed one is fine
 
-// The calling HTTP thread's own mailbox, once its owner is set.
+// The mailbox of the calling HTTP thread. Its owner must be set (loop.c does this).
 struct mailbox *mailbox_mine(struct mailboxes *mailboxes);
 
-// Any thread. The parcel's connection is suspended and will be resumed; the caller must not touch
-// parcel or call again.
+// Any thread. The parcel's connection must be suspended; the owner will resume it. The caller must
+// not touch the parcel or its call afterwards.
 void mailbox_post(struct mailbox *mailbox, struct parcel *parcel);
 
-// The owner: resumes the connections of all parcels that are there.
+// Owner only. Resumes the connections of all posted parcels.
 void mailbox_collect(struct mailbox *mailbox);
 
-// The owner, to be woken without a parcel by another thread.
+// Any thread. Wakes the owner without a parcel.
 void mailbox_wake(struct mailbox *mailbox);

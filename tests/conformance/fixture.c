@@ -345,7 +345,7 @@ void volley_settle(struct volley *volley, struct fixture *fixture)
     volley_wait(volley);
     for (size_t i = 0; i < volley->n_submitted; i++) {
         struct operation *operation = volley_operation(volley, i);
-        while (rc_info(operation->outcome.rc)->status == 503)
+        while (rc_is_transient(operation->outcome.rc))
             submit_and_wait(fixture->instances[i % fixture->n].engine, operation);
     }
 }

@@ -206,7 +206,7 @@ START_TEST(a_commit_in_flight_is_never_denied)
     for (size_t i = 0; i < N; i++)
         ck_assert_msg(volley_operation(&moment.volley, i)->outcome.rc == RC_OUTCOME_UNKNOWN,
                       "operation %zu was answered %s", i,
-                      rc_info(volley_operation(&moment.volley, i)->outcome.rc)->slug);
+                      rc_slug(volley_operation(&moment.volley, i)->outcome.rc));
     ck_assert_int_eq(resolved(&moment), 0);
     await_version(&moment, 4); // the COMMIT was executed
     for (size_t i = 0; i < N; i++) {

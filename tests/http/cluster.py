@@ -1,8 +1,8 @@
-"""Support for the black-box tests: databases of their own, service processes, and HTTP clients.
+"""Support for the black-box tests: private databases, service processes and HTTP clients.
 
-Only the standard library. The environment says where things are: HOLDFAST_BIN (the program),
-HOLDFAST_TEST_MYSQL, HOLDFAST_TEST_REDIS, HOLDFAST_TEST_ZOOKEEPER. A missing server skips a test on a
-developer's machine and fails it where HOLDFAST_TEST_REQUIRE is set.
+Uses only the standard library. The environment names the program (HOLDFAST_BIN) and the servers
+(HOLDFAST_TEST_MYSQL, HOLDFAST_TEST_REDIS, HOLDFAST_TEST_ZOOKEEPER). Without its server a test is
+skipped, or fails if HOLDFAST_TEST_REQUIRE is set.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ Answer = collections.namedtuple("Answer", "status headers body")
 
 
 def need(variable):
-    """The value of an environment variable that names a server; without it: skip, or fail."""
+    """The value of an environment variable that names a server. If unset: skips or fails the test."""
     value = os.environ.get(variable, "")
     if not value:
         if os.environ.get("HOLDFAST_TEST_REQUIRE"):
@@ -38,7 +38,7 @@ def need(variable):
 
 
 def clean_environment():
-    """This process's environment without any setting."""
+    """This process's environment without HOLDFAST_ settings."""
     return {k: v for k, v in os.environ.items() if not k.startswith("HOLDFAST_")}
 
 
@@ -46,7 +46,7 @@ def clean_environment():
 
 
 class MysqlDatabase:
-    """An empty database on the test server, dropped at the end."""
+    """An empty database on the test server, dropped when the test ends."""
 
     count = 0
 
@@ -58,7 +58,7 @@ class MysqlDatabase:
         self.store = self.server._replace(path="/" + self.name).geturl()
 
     def sql(self, statement, database=None):
-        """Runs a statement; the rows as lists of text."""
+        """Runs a statement. Returns the rows as lists of text."""
         database = self.name if database is None else database
         command, environment = self.client()
         command += ["-e", statement] + ([database] if database else [])
@@ -68,7 +68,7 @@ class MysqlDatabase:
         return [line.split("\t") for line in done.stdout.splitlines()]
 
     def client(self):
-        """Command and environment of a client that prints rows and nothing else."""
+        """Command and environment of a client that prints only rows."""
         command = [shutil.which("mariadb") or "mysql", "--no-defaults", "--protocol=tcp"]
         command += ["-h", self.server.hostname]
         command += ["-P", str(self.server.port), "-u", self.server.username]
@@ -77,24 +77,24 @@ class MysqlDatabase:
 
     @contextlib.contextmanager
     def held(self, statements):
-        """A session in which these were carried out; it commits and ends with the block. Gives a
-        function that has it carry out one more."""
+        """Opens a transaction, executes the statements and commits when the block ends. Yields a
+        function that executes one more statement in it."""
         command, environment = self.client()
         with subprocess.Popen(command + [self.name], env=environment, stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True) as session:
             print(f"{statements}; SELECT 'done';", file=session.stdin, flush=True)
             if session.stdout.readline() != "done\n":
-                raise AssertionError(f"not carried out: {statements}")
+                raise AssertionError(f"not executed: {statements}")
             yield lambda statement: print(f"{statement};", file=session.stdin, flush=True)
             print("COMMIT;", file=session.stdin, flush=True)
             session.stdin.close()
 
     def locked(self, table):
-        """Nobody else reads or writes the table meanwhile; who asks for it waits."""
+        """Locks the table: other sessions that read or write it wait until the block ends."""
         return self.held(f"LOCK TABLES {table} WRITE")
 
     def waiting(self):
-        """The connections to this database that wait for a table or a row."""
+        """Ids of the connections to this database that wait for a table or row lock."""
         return [row[0] for row in self.sql(
             "SELECT p.id FROM information_schema.processlist p"
             " LEFT JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id"
@@ -106,7 +106,7 @@ class MysqlDatabase:
 
 
 class SqliteDatabase:
-    """A file in a directory of its own, deleted at the end."""
+    """An SQLite file in a temporary directory, deleted when the test ends."""
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="holdfast-http-")
@@ -121,14 +121,14 @@ def await_true(condition, limit_s=10):
     while not condition():
         if time.monotonic() > end:
             raise AssertionError("it does not come")
-        time.sleep(0.15)  # InnoDB shows its transactions anew only to who has not asked for 0.1 s
+        time.sleep(0.15)  # InnoDB caches innodb_trx for 0.1 s after each query
 
 
 # ---- processes -------------------------------------------------------------------------------------
 
 
 def run(*arguments, environment=None, timeout=60):
-    """Runs `holdfast ARGUMENTS` to its end."""
+    """Runs `holdfast ARGUMENTS` and waits for it."""
     variables = clean_environment()
     variables.update(environment or {})
     return subprocess.run([BINARY, *arguments], env=variables, capture_output=True, text=True,
@@ -136,13 +136,13 @@ def run(*arguments, environment=None, timeout=60):
 
 
 def flags(settings):
-    """{"lock_ttl_ms": 5} or {"lock.ttl_ms": 5} as flags."""
+    """Turns {"lock.ttl_ms": 5} into ["--lock.ttl_ms=5"]."""
     return [f"--{name}={value}" for name, value in settings.items()]
 
 
 class Instance:
-    """One `holdfast serve` on a port of its own, or on one that it had before. What stands in
-    `prefix` runs it."""
+    """One `holdfast serve`, on a new port or on the port of an earlier instance. `prefix` is a
+    command that runs it."""
 
     def __init__(self, store, settings, port=0, environment=None, prefix=()):
         self.log = tempfile.TemporaryFile(mode="w+")
@@ -176,7 +176,7 @@ class Instance:
         self.process.send_signal(number)
 
     def wait(self, timeout=15):
-        """The exit code, or an error with the log if it does not end."""
+        """The exit code; raises an error with the log if the process does not end."""
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -209,7 +209,7 @@ class Cluster:
     """Several instances on one database. Use with `with`."""
 
     def __init__(self, store, count=1, environment=None, **settings):
-        # Names of settings have dots; keyword arguments have __ for them.
+        # Keyword arguments spell the dots of setting names as __.
         self.settings = {name.replace("__", "."): value for name, value in settings.items()}
         self.environment = environment
         self.store = store
@@ -262,7 +262,7 @@ def lock_servers():
 
 
 def call(port, method, path, body=None, key=None, timeout_s=30, **headers):
-    """One request on a connection of its own. A dict is sent as JSON, text and bytes as they are."""
+    """Sends one request on a new connection. A dict is sent as JSON, text and bytes unchanged."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     if key is not None:
         sent["Idempotency-Key"] = key
@@ -298,14 +298,14 @@ def ledger(port, counter, **headers):
 
 
 class KeepAlive:
-    """A connection that is used again, for asyncio."""
+    """A persistent connection for asyncio."""
 
     def __init__(self, port):
         self.port = port
         self.reader = self.writer = None
 
     async def post(self, path, body, key):
-        """Status, headers, body; raises OSError or EOFError when the connection breaks."""
+        """Returns status, headers and body. Raises OSError or EOFError if the connection breaks."""
         if not self.writer:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
         data = json.dumps(body).encode()
@@ -331,8 +331,9 @@ class KeepAlive:
 class Load:
     """Sends requests (path, body, key) over many connections, spread over the ports.
 
-    A 503 is sent again with the same key. `answers` maps each key to its last answer; a key whose
-    connection broke is missing, or in `broken` if `stop_on_break` is not set and it never came through.
+    A request answered with 503 is retried with the same key. `answers` maps each key to its last
+    answer. A key whose connection broke is in `broken` and is not retried; with `stop_on_break` its
+    connection sends nothing more.
     """
 
     def __init__(self, ports, requests, connections=96, limit_s=120, stop_on_break=False):
@@ -342,7 +343,7 @@ class Load:
         self.limit_s = limit_s
         self.stop_on_break = stop_on_break
         self.answers = {}
-        self.first_answers = collections.Counter()  # every answer, retried ones too: by status and type
+        self.first_answers = collections.Counter()  # by status and type, with all retried 503s
         self.broken = set()
 
     def run(self):
@@ -385,7 +386,7 @@ class Load:
 
 
 class TestCase(unittest.TestCase):
-    """Adds what all black-box tests ask for."""
+    """Assertions and helpers that all black-box tests share."""
 
     maxDiff = None
 

@@ -1,6 +1,6 @@
-"""Support for tests of holdfast-load: running it, and the constant server that it can be aimed at.
+"""Support for tests of holdfast-load: runs it, and a constant server as its target.
 
-The environment says where the programs are: HOLDFAST_LOAD, CONSTANT_SERVER.
+The environment names the programs: HOLDFAST_LOAD, CONSTANT_SERVER.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ def urls(ports):
 
 
 def start(*arguments, environment=None, **options):
-    """`holdfast-load ARGUMENTS` as a running process."""
+    """Starts `holdfast-load ARGUMENTS` and returns the process."""
     variables = clean_environment()
     variables.update(environment or {})
     return subprocess.Popen([LOAD, *map(str, arguments)], env=variables, stdin=subprocess.DEVNULL,
@@ -29,7 +29,7 @@ def start(*arguments, environment=None, **options):
 
 
 def finish(process, timeout=120):
-    """Waits; the process with returncode, stdout and stderr as texts."""
+    """Waits for the process. Returns its exit code, stdout and stderr as text."""
     try:
         process.stdout, process.stderr = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -40,7 +40,7 @@ def finish(process, timeout=120):
 
 
 def load(*arguments, timeout=120, **options):
-    """Runs `holdfast-load ARGUMENTS` to its end."""
+    """Runs `holdfast-load ARGUMENTS` and waits for it."""
     return finish(start(*arguments, **options), timeout)
 
 
@@ -55,12 +55,12 @@ class Result:
         return f"exit {self.code}\n{self.text}\n{self.error}"
 
     def violated(self):
-        """Slugs of the invariants that did not hold."""
+        """Slugs of the violated invariants."""
         return [i["slug"] for i in self.report["check"]["invariants"] if i["violations"]]
 
 
 def measured(*arguments, timeout=120, **options):
-    """Runs `holdfast-load run ARGUMENTS --json FILE`; report is None where none was written."""
+    """Runs `holdfast-load run ARGUMENTS --json FILE`; report is None if none was written."""
     with tempfile.TemporaryDirectory(prefix="holdfast-load-") as directory:
         path = os.path.join(directory, "report.json")
         process = load("run", *arguments, "--json", path, timeout=timeout, **options)
@@ -72,7 +72,7 @@ def measured(*arguments, timeout=120, **options):
 
 
 class Running:
-    """`holdfast-load run ARGUMENTS --json FILE` until somebody ends it; use with `with`."""
+    """`holdfast-load run ARGUMENTS --json FILE`, which runs until it is stopped; use with `with`."""
 
     def __init__(self, *arguments, **options):
         self.directory = tempfile.TemporaryDirectory(prefix="holdfast-load-")
@@ -83,7 +83,7 @@ class Running:
         return self
 
     def end(self, timeout=120):
-        """Ends the load as Ctrl-C does; it checks and reports all the same."""
+        """Stops the load as Ctrl-C does; it still checks and reports."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         finish(self.process, timeout)
@@ -110,7 +110,7 @@ def history(path):
 
 @contextlib.contextmanager
 def constant(*arguments):
-    """A server that always answers the same; gives its URL."""
+    """A server that always sends the same answer. Yields its URL."""
     with subprocess.Popen([CONSTANT, *map(str, arguments)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True) as server:
         try:

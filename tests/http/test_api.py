@@ -11,7 +11,7 @@ NOT_NUMBERS = [0, -1, 1.0, "1", None, True, 1000001, 10**18, [1], {}]
 
 
 class Embedded(TestCase):
-    """On embedded SQLite, with nothing set."""
+    """On embedded SQLite, with default settings."""
 
     @classmethod
     def setUpClass(cls):
@@ -23,7 +23,7 @@ class Embedded(TestCase):
         cls.cluster_owner.doCleanups()
 
     def run_nothing(self):
-        """Only there so that the class can own a cluster."""
+        """Exists so that the class can own a cluster."""
 
     def call(self, *arguments, **named):
         return self.service.call(*arguments, **named)
@@ -107,7 +107,7 @@ class Embedded(TestCase):
             self.assert_problem(answer, 422, "invalid-field")
             self.assertEqual(answer.body["field"], "quantity")
             self.assertIn("1000000", answer.body["expected"])
-        # No parser gets far enough to name the field of this one.
+        # The parser fails before it knows the field, so the problem names none.
         self.assert_problem(self.deduct("NUM", "num", 10**30), 422, "invalid-field")
         self.assert_problem(self.call("POST", "/v1/stock/NUM/deduct", {}, "num"), 422, "invalid-field")
 
@@ -206,7 +206,7 @@ class Embedded(TestCase):
         twice = dict(wheel, prizes=[wheel["prizes"][0]] * 2)
         self.assert_problem(self.call("PUT", "/v1/lotteries/W-2", twice), 422, "invalid-field")
 
-    # ---- the rest
+    # ---- other calls
 
     def test_strategies_are_listed_and_set(self):
         listed = self.call("GET", "/v1/strategies").body
@@ -224,7 +224,7 @@ class Embedded(TestCase):
                 self.assertEqual((sold.body["strategy"], sold.body["version"]), (name, i + 2))
         finally:
             self.call("PUT", "/v1/strategies/stock", {"strategy": "conditional"})
-        # A replay says how it was done then.
+        # A replay names the strategy of the first execution.
         self.assertEqual(self.deduct("STRAT", "strat-0").body["strategy"], "mutex")
         for name in ("none", "redis-lock", "hope"):
             refused = self.call("PUT", "/v1/strategies/stock", {"strategy": name})
@@ -274,7 +274,7 @@ class Embedded(TestCase):
             self.assertEqual(len(re.findall(rb"HTTP/1\.1 \d{3} ", answers)), 1, (head, answers))
 
     def raw(self, text):
-        """Everything that is answered until the server closes."""
+        """Everything that the server sends until it closes the connection."""
         with socket.create_connection(("127.0.0.1", self.service.ports[0]), timeout=10) as connection:
             connection.sendall(text)
             answer = b""

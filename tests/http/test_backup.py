@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Backup and restore as an operator does them, with deploy/backup.sh and deploy/restore.sh: taken while
-the service is under load, put into a new database, looked at, and served from."""
+"""Backup and restore with deploy/backup.sh and deploy/restore.sh, as an operator runs them. The backup
+is taken under load and restored into a new database, which is then checked and served."""
 
 import gzip
 import os
@@ -38,7 +38,7 @@ class Backup(TestCase):
         return found
 
     def back_up_under_load(self, service):
-        """Everything that there was just before, and in the end."""
+        """The state just before the backup, and the state at the end."""
         with Running(*urls(service.ports), "--scenario", "mixed", "--run", "bk", "--skus", SKUS,
                      "--connections", 16, "--duration", "60s", "--quiet") as load:
             time.sleep(0.7)
@@ -52,7 +52,7 @@ class Backup(TestCase):
         return before, self.ledgers(service)
 
     def assert_moment_between(self, restored, before, whole):
-        """All that there was before, not everything that came later, and no row of it missing."""
+        """Has all earlier rows, not all later rows, and no gap."""
         rows = 0
         for sku, (all_rows, _) in whole.items():
             kept, product = restored[sku]
@@ -77,7 +77,7 @@ class Backup(TestCase):
         self.assert_refused(target.store, "already")
 
     def assert_serves(self, service, restored):
-        """Keys that were used are remembered, and numbers go on where they were."""
+        """Used keys still replay, and versions continue without a gap."""
         rows, product = restored["load-bk-1"]
         last = [row for row in rows if row["request_key"]][-1]
         for key, replayed, remaining in ((last["request_key"], "true", last["remaining"]),

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Bad inputs, byte for byte over a socket: what must be refused, and what must not run.
+"""Bad inputs, byte by byte over a socket: the server must refuse them and must not execute them.
 
-HOLDFAST_URL names a server that runs already, in laboratory mode and with a request.timeout_ms of
-2000; without it one is started.
+HOLDFAST_URL names a running server in lab mode with a request.timeout_ms of 2000. Without it the
+tests start a server.
 """
 
 import json
@@ -25,7 +25,7 @@ def key(name):
 
 
 class Connection:
-    """A socket that says exactly what it is told, and reads responses."""
+    """A socket that sends exact bytes and reads responses."""
 
     def __init__(self, address):
         self.socket = socket.create_connection(address, timeout=15)
@@ -42,7 +42,7 @@ class Connection:
         try:
             self.socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # refused already; the answer may still be there
+            pass  # already refused; the answer may still be readable
         return self
 
     def _more(self):
@@ -54,7 +54,7 @@ class Connection:
         return bool(data)
 
     def response(self):
-        """The next response as (status, headers, body); None at the connection's end."""
+        """The next response as (status, headers, body); None at the end of the connection."""
         while b"\r\n\r\n" not in self.buffer:
             if not self._more():
                 return None
@@ -76,8 +76,8 @@ class Connection:
         return status, headers, body
 
     def ends(self):
-        """Does the server close, without answering anything more? Old versions of the HTTP library
-        say the head of a refusal twice."""
+        """True if the server closes the connection without another answer. Old versions of the
+        HTTP library send the head of a refusal twice."""
         while self._more():
             pass
         return b"HTTP/1.1 2" not in self.buffer
@@ -130,7 +130,7 @@ class BadInputs(unittest.TestCase):
                 extra + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     def assert_refused(self, data, *statuses, problem=None):
-        """One of these statuses, then the connection's end, and nothing behind it ran."""
+        """Expects one of these statuses, a closed connection, and no effect of the bytes that follow."""
         with self.connect() as c:
             c.send(data)
             answer = c.response()
@@ -149,7 +149,7 @@ class BadInputs(unittest.TestCase):
         return self.answer(b"POST " + path.encode() + b" HTTP/1.1\r\n" + HOST + media + head +
                            b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
-    # ---- framing: refused at the header section, and the connection ends
+    # ---- framing: refused after the header section; the connection is closed
 
     def test_framing_that_can_be_read_in_two_ways(self):
         sku = self.sku()
@@ -246,7 +246,7 @@ class BadInputs(unittest.TestCase):
                 "fragment": b"GET /livez#x HTTP/1.1"}.items():
             with self.subTest(name), self.connect() as c:
                 answer = c.send(line + rest).response()
-                # The library closes some of these without a word.
+                # The library closes some of these without an answer.
                 if answer is not None:
                     self.assertEqual(answer[0], 400, answer[2])
                 self.assertTrue(c.ends())
@@ -304,7 +304,7 @@ class BadInputs(unittest.TestCase):
         self.assertIn(self.answer(b"GET /livez HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 20000 +
                                   b"\r\n\r\n")[0], (400, 413, 431))
 
-    # ---- what looks odd and is right
+    # ---- unusual but valid
 
     def test_accepted(self):
         sku = self.sku()
@@ -330,7 +330,7 @@ class BadInputs(unittest.TestCase):
         with self.connect() as c:
             self.assertEqual(c.send(head).response()[0], 100)
             self.assertEqual(c.send(body).response()[0], 200)
-        with self.connect() as c:  # refused without asking for the body
+        with self.connect() as c:  # refused without "100 Continue"
             c.send(head.replace(b"Content-Type: application/json", b"Content-Type: text/plain"))
             self.assertEqual(c.response()[0], 415)
 
@@ -451,10 +451,10 @@ class BadInputs(unittest.TestCase):
                 answer = self.answer(b"GET /v1/ledger?" + query.encode() + b" HTTP/1.1\r\n" + HOST + b"\r\n")
                 self.assertIn(answer[0], (400, 422), answer[2])
 
-    # ---- time
+    # ---- timeouts
 
     def assert_ended_in_time(self, first, drip, early=False):
-        """Sends `first`, then a byte at a time, and expects the end soon after the timeout."""
+        """Sends `first`, then single bytes, and expects the end soon after the timeout."""
         with self.connect() as c:
             began = time.monotonic()
             c.send(first)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The commands: migrate, reconcile, config, what serve refuses, exit codes."""
+"""The commands migrate, reconcile and config; the settings that serve refuses; exit codes."""
 
 import concurrent.futures
 import json
@@ -98,7 +98,7 @@ class Serve(TestCase):
         self.assertIn(str(service.ports[0]), taken)
 
     def test_database_that_does_not_answer(self):
-        # 1 and not 2: who supervises it starts it again.
+        # 1 and not 2, so that the supervisor restarts it.
         self.refused("--store=mysql://root:x@127.0.0.1:1/none", code=1)
 
 
@@ -112,7 +112,7 @@ class Laboratory(TestCase):
         self.assertEqual(json.loads(status.stdout)["belts"], "off")
 
     def remaining_after_another_writer(self, demand):
-        """10, less one that the service sells, and is about to save when somebody else takes five."""
+        """Of 10 the service sells one, and another session takes five just before the service saves."""
         database = self.mysql()
         paused = self.sqlite().directory + "/paused"
         service = self.cluster(database.store, environment={

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What was answered is in the ledger, however the process ends."""
+"""Every acknowledged operation is in the ledger, however the process ends."""
 
 import asyncio
 import signal
@@ -13,13 +13,13 @@ UNITS = 1000000
 
 
 class Ending(TestCase):
-    """Load on all instances, a signal for the first one in the middle of it, a look at the ledger."""
+    """Loads all instances, signals the first one meanwhile, and checks the ledger."""
 
     def requests(self, run):
         return [("/v1/stock/HOT/deduct", {"quantity": 1}, f"{run}-{i}") for i in range(200000)]
 
     def end_under_load(self, cluster, run, number, after_s=0.7):
-        """The load until the first instance is gone, its exit code, and how long it took to end."""
+        """Signals the first instance under load. Returns load, exit code and the time until its end."""
         first = cluster.instances[0]
         load = Load([first.port], self.requests(run), connections=48, stop_on_break=True)
 
@@ -49,7 +49,7 @@ class Ending(TestCase):
     def restart_and_check(self, load, store, **settings):
         with Cluster(store, 1, **settings) as again:
             self.check_ledger(load, again.ports[0], store)
-            # A request whose answer was lost is sent again: it has its effect once.
+            # A request whose answer was lost is retried and takes effect once.
             before = again.call("GET", "/v1/stock/HOT").body["version"]
             known = {row["request_key"] for row in ledger(again.ports[0], "stock/HOT")}
             for key in sorted(load.broken)[:20]:
@@ -91,12 +91,12 @@ class Ending(TestCase):
         self.end(self.mysql().store, signal.SIGKILL)
 
     def test_kill_mysql_with_lock_table(self):
-        """The lock of the killed holder expires; the next one goes on."""
+        """The killed holder's lock expires and the next waiter acquires it."""
         self.end(self.mysql().store, signal.SIGKILL, stock__strategy="lock-table", lock__ttl_ms=1000)
 
 
 class StuckClients(TestCase):
-    """Clients that neither finish nor go away do not keep the process from ending."""
+    """Clients that stall do not keep the process from ending."""
 
     def connect(self, port, text=b""):
         connection = socket.create_connection(("127.0.0.1", port))

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The load gate: three instances on one database under load, and a proof from what the clients saw.
+"""The load gate: three instances on one database under load, checked from the clients' answers.
 
-Healthy: every strategy that protects the cluster takes a burst and then mixed load with duplicates
-and retries; the checker must find nothing. Sick: servers without what their strategy stands on; the
-checker must find something, or it proves nothing above. HOLDFAST_GATE_ROUNDS=20 repeats it all.
+Healthy: every strategy that protects the cluster gets a burst, then mixed load with duplicates and
+retries. The checker must find no violation. Sick: servers without the protection that their strategy
+relies on. The checker must find violations, otherwise its silence above proves nothing.
+HOLDFAST_GATE_ROUNDS=20 repeats everything.
 """
 
 import os
@@ -47,7 +48,7 @@ class Healthy(Gate):
 
 
 class Sick(Gate):
-    """Laboratory mode, with the database's own belts off: what is left to hold is the strategy."""
+    """Lab mode without the database's constraints (lab.belts off): only the strategy protects the rows."""
 
     def sicken(self, strategy, *arguments, **settings):
         _, targets = self.start(strategy, lab="on", lab__belts="off", combine__max_batch=1, **settings)
@@ -69,7 +70,7 @@ class Sick(Gate):
             self.assertIn("one-key-one-effect", result.violated(), result)
 
     def test_the_same_with_all_that_was_missing(self):
-        # The control: the same load, laboratory mode and direct mode, but belts and demands on.
+        # The control: the same load in lab mode and direct mode, with constraints and demands on.
         for strategy in ("optimistic", "conditional"):
             _, targets = self.start(strategy, lab="on", combine__max_batch=1)
             for _ in range(ROUNDS):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""holdfast-load as people use it: scenarios, arrivals, retries, reports, and what can go wrong."""
+"""holdfast-load from the command line: scenarios, arrivals, retries, reports and failures."""
 
 import http.server
 import json
@@ -58,7 +58,7 @@ class Scenarios(LoadCase):
         head, attempts, end = history(path)
         self.assertEqual((len(attempts), end["attempts"]), (300, 300))
         self.assertEqual(head["counters"][0]["remaining"], 100)
-        # Everybody was at the door before the first one was through.
+        # All requests had arrived before the first one was answered.
         self.assertLess(sorted(a["invoke_ns"] for a in attempts)[150],
                         sorted(a["complete_ns"] for a in attempts)[299])
 
@@ -86,11 +86,11 @@ class Scenarios(LoadCase):
         self.assertGreater(report["replays"], 0)
         self.assertGreater(report["check"]["reads"], 0)
 
-    def test_what_is_there_already(self):
+    def test_existing_changes(self):
         self.servers.call("PUT", "/v1/stock/MINE", {"quantity": 10})
         report = self.run_proven("--resource", "MINE", "--no-setup", "--requests", 25)
         self.assertEqual(report["outcomes"]["ok"], 10)
-        # Now the counter has a past, and the proof begins behind it.
+        # The counter has earlier changes now; the check starts after them.
         report = self.run_proven("--resource", "MINE", "--no-setup", "--requests", 5)
         self.assertEqual(report["outcomes"]["refused"], 5)
 
@@ -113,8 +113,8 @@ class Scenarios(LoadCase):
         self.assertEqual(forged.returncode, 1, forged.stdout)
         self.assertIn("conservation", forged.stdout)
 
-    def test_somebody_else_buys_too(self):
-        # What nobody of this run asked for is a violation, unless it was to be expected.
+    def test_other_buyers(self):
+        # A change that no client of this run requested is a violation, unless other writers are allowed.
         answer = self.servers.call("PUT", "/v1/stock/SHARED", {"quantity": 1000})
         self.assertEqual(answer.status, 201)
         for extra, code in ((), 1), (("--allow-foreign",), 0):
@@ -164,7 +164,7 @@ class Arrivals(LoadCase):
         self.assertAlmostEqual(result.report["operations"], 1000, delta=20)
 
     def stalled(self, *arguments):
-        """A second of load on a server that stands still for 500 ms in the middle of it."""
+        """A second of load on a server that stalls for 500 ms in the middle."""
         with constant("--stall-after", 700, "--stall-for", 500) as url:
             result = measured(url, "--template", self.template(), "--duration", "2s", *arguments)
         self.assertEqual(result.code, 0, result)
@@ -203,7 +203,7 @@ class Fickle(http.server.BaseHTTPRequestHandler):
 
 
 class Impatient(http.server.BaseHTTPRequestHandler):
-    """Closes a connection that was idle for a moment."""
+    """Closes a connection after a short idle time."""
 
     protocol_version = "HTTP/1.1"
     timeout = 0.02
@@ -220,7 +220,7 @@ class Impatient(http.server.BaseHTTPRequestHandler):
 
 class Behaviour(LoadCase):
     def serve(self, handler):
-        """The URL of a server that answers as the handler does, until the test ends."""
+        """Starts a server with this handler until the test ends. Returns its URL."""
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.addCleanup(server.server_close)
@@ -244,14 +244,14 @@ class Behaviour(LoadCase):
         self.assertEqual(result.code, 0, result)
         self.assertEqual(result.report["statuses"], {"200": 500})
 
-    def test_connections_that_break_while_nobody_uses_them(self):
+    def test_idle_connections_that_break(self):
         result = measured(self.serve(Impatient), "--template", self.template(), "--requests", 10,
                           "--connections", 1, "--think", "80ms", "--retry", 9, "--duplicate", "100%",
                           timeout=30)
         self.assertEqual(result.code, 0, result)
         self.assertEqual(result.report["outcomes"]["ok"], 20, result)
 
-    def test_silence_is_a_timeout_and_nobody_knows(self):
+    def test_silence_is_a_timeout_with_unknown_outcome(self):
         path = self.path("history")
         with constant("--silent-every", 50) as url:
             result = measured(url, "--template", self.template(), "--requests", 100,
@@ -285,7 +285,7 @@ class Trouble(LoadCase):
                 self.assertIn(word, done.stderr)
             self.assertEqual(done.stdout, "")
 
-    def test_nobody_there(self):
+    def test_no_server(self):
         for extra in ((), ("--template", self.template())):
             done = load("run", "http://127.0.0.1:1", "--requests", 5, *extra)
             self.assertEqual(done.returncode, 2)
@@ -333,7 +333,7 @@ class Trouble(LoadCase):
         self.assertEqual(written["check"]["attempts"], len(history(past)[1]))
 
     def limited(self, *arguments):
-        """With files of at most 64 KiB, as on a disk that is full."""
+        """Limits files to 64 KiB, which simulates a full disk."""
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))  # noqa: E731
         return load("run", *arguments, preexec_fn=limit)
 
@@ -344,7 +344,7 @@ class Trouble(LoadCase):
             done = self.limited(*run, "--history", past)
             self.assertEqual(done.returncode, 2, done.stdout)
             self.assertIn(past, done.stderr)
-            self.assertIn("5,000", done.stdout)  # the table is there all the same
+            self.assertIn("5,000", done.stdout)  # the table is printed nevertheless
             self.assertGreater(os.path.getsize(past), 60000)
             nowhere = load("run", *run, "--html", self.path("no/such/folder.html"))
             self.assertEqual(nowhere.returncode, 2)

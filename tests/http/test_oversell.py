@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Three instances on one database: exactly as much is sold as there is.
+"""Three instances on one database sell exactly the stock, no more and no less.
 
 Every strategy that protects the cluster, combined and direct: 1,000 units, 3,000 buyers on 96
-connections. Then coupons and lotteries, which have a limit a user as well.
+connections. Then coupons and lotteries, which have a limit per user too.
 """
 
 import unittest
@@ -77,7 +77,7 @@ for each_strategy in STRATEGIES:
 
 
 class Limits(TestCase):
-    """Coupons and lotteries on three instances, each user asking several times at once."""
+    """Coupons and lotteries on three instances; each user sends several requests at once."""
 
     USERS = 120
     TRIES = 5
@@ -94,7 +94,7 @@ class Limits(TestCase):
 
     def issue(self, strategy):
         database, cluster = self.cluster_for(strategy)
-        total = self.USERS + 60  # two a user would be more than there are
+        total = self.USERS + 60  # less than two for each user
         put = cluster.call("PUT", "/v1/coupons/SPRING", {"total": total, "per_user_limit": 2})
         self.assertEqual(put.status, 201)
         load = Load(cluster.ports, self.requests("/v1/coupons/SPRING/issue")).run()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`holdfast ready`, by which a container's health is looked at: the exit code is the answer."""
+"""`holdfast ready`, the health check of the container: its exit code is the result."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ def ready(address):
 
 @contextlib.contextmanager
 def listening():
-    """A port on which connections are taken, but nobody answers."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -25,7 +25,7 @@ def listening():
 class Ready(TestCase):
     @staticmethod
     def names():
-        """This machine's name for itself, where it has one."""
+        """["localhost"] if this machine resolves that name."""
         with contextlib.suppress(OSError):
             socket.getaddrinfo("localhost", 80)
             return ["localhost"]
@@ -41,10 +41,10 @@ class Ready(TestCase):
         service.instances[0].signal(signal.SIGTERM)
         await_true(lambda: ready(f"127.0.0.1:{service.ports[0]}").returncode == 1)
         self.assertIs(json.loads(ready(f"127.0.0.1:{service.ports[0]}").stdout)["draining"], True)
-        service.instances[0].signal(signal.SIGTERM)  # the second one ends the delay
+        service.instances[0].signal(signal.SIGTERM)  # the second signal ends the delay
         self.assertEqual(service.instances[0].wait(), 128 + signal.SIGTERM)
 
-    def test_nobody_there(self):
+    def test_connection_refused(self):
         with listening() as port:
             pass
         done = ready(f"127.0.0.1:{port}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""POST /v1/reconciliation: the report of a running service, one at a time, beside everything else."""
+"""POST /v1/reconciliation: the report of a running service, one at a time, without delaying requests."""
 
 import concurrent.futures
 import json
@@ -24,7 +24,7 @@ class ReportOnSqlite(TestCase):
         return self.sqlite()
 
     def change(self, database, *statements):
-        """Behind the service's back."""
+        """Writes to the database directly, past the service."""
         connection = sqlite3.connect(database.store.removeprefix("sqlite:"))
         for statement in statements:
             connection.execute(statement)
@@ -113,7 +113,7 @@ class WhoMay(TestCase):
 
 
 class Long(TestCase):
-    """One that takes long: it stands at a table that somebody else holds."""
+    """A long reconciliation: it waits for a table that another session has locked."""
 
     def setUp(self):
         self.database = self.mysql()
@@ -124,13 +124,13 @@ class Long(TestCase):
         self.addCleanup(self.pool.shutdown)
 
     def begin(self):
-        """Sends the request; its answer is to come. The table must be locked."""
+        """Sends the request without reading the answer. The table must be locked."""
         answer = self.pool.submit(reconcile, self.port)
         await_true(self.database.waiting)
         return answer
 
     def leave(self):
-        """Sends the request and goes away."""
+        """Sends the request and disconnects."""
         with socket.create_connection(("127.0.0.1", self.port)) as connection:
             connection.sendall(b"POST /v1/reconciliation HTTP/1.1\r\nHost: a\r\n\r\n")
             await_true(self.database.waiting)
@@ -138,7 +138,7 @@ class Long(TestCase):
     def test_one_at_a_time_and_the_shop_goes_on(self):
         with self.database.locked("draw"):
             first = self.begin()
-            # Longer than a request may wait, and more often than there are workers.
+            # Longer than a request's deadline, and more requests than workers.
             for i in range(20):
                 second = reconcile(self.port)
                 self.assert_problem(second, 409, "reconciliation-running")
@@ -149,7 +149,7 @@ class Long(TestCase):
                 time.sleep(0.05)
             self.assertFalse(first.done())
         answer = first.result(10)
-        # What was sold meanwhile is not in its snapshot.
+        # Later sales are not in the snapshot.
         self.assertEqual((answer.status, answer.body["clean"], answer.body["ledger_rows"]), (200, True, 1))
         again = reconcile(self.port)
         self.assertEqual((again.status, again.body["clean"], again.body["ledger_rows"]), (200, True, 21))
@@ -170,7 +170,7 @@ class Long(TestCase):
         self.assertEqual(reconcile(self.port).status, 200)
 
     def end(self):
-        """Ends the service; it must not wait for the table."""
+        """Stops the service, which must not wait for the table."""
         began = time.monotonic()
         self.service.instances[0].signal(signal.SIGTERM)
         self.assertEqual(self.service.instances[0].wait(), 0, self.service.instances[0].read_log())
@@ -191,7 +191,7 @@ class Long(TestCase):
 
 
 class LongOnSqlite(TestCase):
-    """One that never ends: what it counts has no end."""
+    """A reconciliation that never ends, because it reads an endless result."""
 
     def test_one_at_a_time_and_the_end(self):
         database = self.sqlite()

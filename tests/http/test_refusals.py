@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A refusal is a reading: what it says must have been true at the version that it names."""
+"""A refusal is a read: its values must have been true at the version that it names."""
 
 import threading
 import unittest
@@ -8,8 +8,8 @@ from cluster import TestCase, await_true
 
 
 class Refusals(TestCase):
-    """The counter is read, and before it is read what the user has, somebody else gives the user the
-    last one: forced by a lock on the second table."""
+    """Between reading the counter and reading the user's coupons or draws, another session gives the
+    user the last one. A lock on the second table forces this order."""
 
     def setUp(self):
         self.database = self.mysql()
@@ -21,7 +21,7 @@ class Refusals(TestCase):
             client = threading.Thread(target=lambda: answers.append(
                 self.servers.call("POST", path, {"user_id": "ann"}, "late")))
             client.start()
-            await_true(self.database.waiting)  # the counter has been read, at version 1
+            await_true(self.database.waiting)  # the service has read the counter at version 1
             self.database.sql(
                 f"BEGIN; UPDATE counter SET version = 2 WHERE name = '{counter}';"
                 "INSERT INTO ledger (counter, version, delta, remaining, request_key, leg, fingerprint,"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Restarts that no client notices: an instance that is told to stop says so first (drain.delay_ms), and
-goes on serving until whoever sends it requests has had the time to look.
+"""Rolling restarts without failed requests. An instance that must stop announces it first and serves on
+for drain.delay_ms, until the load balancer has noticed.
 
-The whole of it behind HAProxy, under an open loop that tries nothing twice: each instance is replaced
-in turn, and not one request may fail. The control does the same without the delay, and must see some
-fail, or the load would prove nothing.
+Two instances run behind HAProxy, under an open-loop load without retries. Each instance is replaced
+in turn, and no request may fail. The control does the same without the delay; there some requests
+must fail, otherwise the load proves nothing.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ DELAY_MS = 1500
 BEHIND_PROXY_MS = 2000
 
 HAPROXY = os.path.join(ROOT, "deploy/haproxy/haproxy.cfg")
-# What of it belongs to containers; and a failed request must be seen, not tried again elsewhere.
+# Replaces the settings for containers, and switches retries off so that a failed request shows.
 HERE = [(r"log stdout .*", "stats socket {directory}/control level admin"),
         (r"bind :8080", "bind 127.0.0.1:{port}"),
         (r"bind :8404", "bind 127.0.0.1:{watch}"),
@@ -38,14 +38,14 @@ HERE = [(r"log stdout .*", "stats socket {directory}/control level admin"),
 
 
 class Announced(TestCase):
-    """From the signal to the end of the delay."""
+    """The behaviour from the signal to the end of the delay."""
 
     def setUp(self):
         self.service = self.cluster(self.sqlite().store, drain__delay_ms=DELAY_MS)
         self.assertEqual(self.service.call("PUT", "/v1/stock/A", {"quantity": 50}).status, 201)
 
     def tell(self):
-        """SIGTERM; comes back when /readyz says so."""
+        """Sends SIGTERM and waits until /readyz reports draining."""
         began = time.monotonic()
         self.service.instances[0].signal(signal.SIGTERM)
         await_true(lambda: self.service.call("GET", "/readyz").status == 503)
@@ -84,7 +84,7 @@ def free_port():
 
 
 def config_here(**values):
-    """The project's own configuration of HAProxy, for this machine."""
+    """The project's HAProxy configuration, adapted to this machine."""
     with open(HAPROXY, encoding="utf-8") as file:
         text = file.read()
     for pattern, replacement in HERE:
@@ -124,7 +124,7 @@ class Balancer:
         self.directory.cleanup()
 
     def states(self):
-        """UP, DOWN, ... of each instance, as HAProxy sees it now."""
+        """The state of each instance in HAProxy: UP, DOWN, ..."""
         with socket.socket(socket.AF_UNIX) as control, contextlib.suppress(OSError):
             control.connect(os.path.join(self.directory.name, "control"))
             control.sendall(b"show stat\n")
@@ -153,7 +153,7 @@ class Rolling(TestCase):
         servers.instances[i] = Instance(servers.store, servers.settings, port=old.port).await_listening()
 
     def roll(self, delay_ms):
-        """What the load saw while every instance was replaced."""
+        """Runs the load while every instance is replaced. Returns its report."""
         database = self.mysql()
         servers = self.cluster(database.store, 2, drain__delay_ms=delay_ms)
         with Balancer(servers.ports) as balancer, Running(
@@ -162,7 +162,7 @@ class Rolling(TestCase):
             time.sleep(0.5)
             for i in range(2):
                 self.replace(servers, i)
-                # The next one goes only when this one is back.
+                # The next instance stops only after this one is ready again.
                 await_true(lambda: balancer.states() == ["UP", "UP"])
             time.sleep(0.5)
             result = load.end()

@@ -1,4 +1,4 @@
-// Strict JSON: what is refused, as what, and what a refusal says.
+// Tests of http/wire/body.c and problem.c: which bodies are refused, with which result and text.
 #include "base/json_write.h"
 #include "http/wire/body.h"
 #include "http/wire/problem.h"
@@ -134,7 +134,7 @@ START_TEST(unknown_fields)
     struct problem problem;
     ck_assert_int_eq(DECODE("{\"quantity\":1,\"price\":1}"), RC_UNKNOWN_FIELD);
     ck_assert_str_eq(problem.field, "price");
-    // A long name is cut between characters.
+    // A long name is truncated between characters.
     struct buffer bytes CLEANUP(buffer_release) = {0};
     buffer_append_text(&bytes, "{\"quantity\":1,\"x");
     for (int i = 0; i < 100; i++)

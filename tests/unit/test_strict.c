@@ -1,5 +1,5 @@
-// Strict checks of HTTP as pure functions over bytes; tests/http/test_bad_inputs.py asks the same
-// over a socket.
+// Tests of http/wire/strict.c and raw_head_*.c as pure functions over bytes.
+// tests/http/test_bad_inputs.py tests the same over a socket.
 #include "http/wire/raw_head.h"
 #include "http/wire/strict.h"
 
@@ -165,7 +165,7 @@ START_TEST(fields_that_matter)
 END_TEST
 
 #if MHD_VERSION < 0x01000000
-// A head as the parser leaves it: 0 stands for NUL.
+// A header section as the parser leaves it; 0 stands for NUL.
 static const char *scan(const char *request, size_t length)
 {
     char head[256];

@@ -1,9 +1,10 @@
-// Documents for people and their tools: the API's description, and a page for each problem type, so
-// that the `type` of an answer can be opened in a browser.
+// The API's description, and an HTML page for each problem type, so that the `type` of an answer
+// can be opened in a browser.
 #include "http/api/handlers.h"
 
 #include "http/api/embedded.h"
 #include "http/call.h"
+#include "http/wire/problem_table.h"
 
 #include <string.h>
 
@@ -14,8 +15,8 @@ void document_openapi_answer(struct call *call)
     call->document = (struct slice){embedded_openapi_yaml, embedded_openapi_yaml_length};
 }
 
-// Titles and remedies come from rc_info and have no character that HTML would take for its own but
-// the backquotes, which become <code>.
+// Titles and remedies come from problem_info and hold no character that HTML would interpret.
+// Backquotes become <code>.
 static void append_prose(struct buffer *out, const char *prose)
 {
     bool in_code = false;
@@ -44,22 +45,21 @@ static const char page_head[] =
 
 void document_problem_answer(struct call *call)
 {
-    enum rc rc = rc_from_slug(call->id);
+    enum rc rc = problem_from_slug(call->id);
     if (rc == RC_COUNT) {
-        problem_set(&call->problem, RC_NOT_FOUND, "There is no such problem type.");
+        problem_set(&call->problem, RC_NOT_FOUND, "Unknown problem type.");
         return;
     }
-    const struct rc_info *info = rc_info(rc);
+    const struct problem_info *info = problem_info(rc);
+    const char *slug = rc_slug(rc);
     struct buffer *out = &call->reply;
     buffer_append(out, page_head, sizeof page_head - 1);
-    buffer_format(out, "<title>%s (%d)</title><h1>%s</h1><p>", info->slug, info->status,
-                  info->title);
+    buffer_format(out, "<title>%s (%d)</title><h1>%s</h1><p>", slug, info->status, info->title);
     append_prose(out, info->remedy);
     buffer_format(out,
                   "</p><dl><dt>Type</dt><dd><code>/problems/%s</code></dd><dt>Status</dt>"
-                  "<dd>%d</dd><dt>The same request again</dt><dd>%s</dd></dl></html>\n",
-                  info->slug, info->status,
-                  info->retryable ? "may succeed later" : "fails again until something is changed");
+                  "<dd>%d</dd><dt>Retry unchanged</dt><dd>%s</dd></dl></html>\n",
+                  slug, info->status, info->retryable ? "may succeed later" : "will fail again");
     call->content_type = "text/html; charset=utf-8";
     call->status = 200;
 }

@@ -1,5 +1,5 @@
-// The handlers that the router's table names, a noun a file. See struct route for who calls what on
-// which thread.
+// The handlers in the router's table, one file per noun. struct route in router.h tells when, and
+// on which thread, each kind of function is called.
 #pragma once
 
 #include "base/rc.h"

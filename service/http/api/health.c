@@ -1,12 +1,14 @@
-// Is the process alive, and can it serve? /livez asks nothing: a dead database is no reason to
-// restart this process. /readyz asks every dependency that an endpoint needs now, on a worker, so a
-// full queue shows as well; the answer is written whether or not the worker could be had.
+// Probes, metrics and the benchmark's empty call.
+//
+// /livez checks no dependency, because a restart of this process does not mend a dead database.
+// /readyz pings the database and every lock server in use. It runs on a worker, so a full queue
+// shows as well; if no worker was available, the answer says so.
 #include "http/api/handlers.h"
 
 #include "base/json_write.h"
 #include "http/call.h"
-#include "http/server/server.h"
 #include "http/wire/body.h"
+#include "http/wire/problem_table.h"
 #include "metrics/metrics.h"
 #include "store/db/db.h"
 
@@ -28,8 +30,8 @@ void health_live_answer(struct call *call)
     call->document = (struct slice){"{\"status\":\"alive\"}", sizeof "{\"status\":\"alive\"}" - 1};
 }
 
-static void ask_guard(struct readiness *readiness, struct engine *engine,
-                      const struct strategy *strategy)
+static void ping_guard(struct readiness *readiness, struct engine *engine,
+                       const struct strategy *strategy)
 {
     struct guard *guard = engine_guard(engine, strategy);
     if (guard == NULL || strategy->ping == NULL)
@@ -51,7 +53,7 @@ enum rc health_ready_run(struct job *job, struct db *db)
     readiness->dependencies[readiness->n++] = (struct dependency){"database", db_ping(db)};
     struct engine *engine = call->context->engine;
     for (int i = 0; i < ENDPOINT_COUNT; i++)
-        ask_guard(readiness, engine, engine_strategy(engine, (enum endpoint)i));
+        ping_guard(readiness, engine, engine_strategy(engine, (enum endpoint)i));
     return RC_OK;
 }
 
@@ -60,7 +62,7 @@ static void write_dependency(struct buffer *out, const char *name, enum rc rc)
     json_write_open(out, name, '{');
     json_write_bool(out, "ok", rc == RC_OK);
     if (rc != RC_OK)
-        json_write_text(out, "why", rc_info(rc)->title);
+        json_write_text(out, "why", problem_info(rc)->title);
     json_write_close(out, '}');
 }
 
@@ -92,7 +94,7 @@ void health_metrics_answer(struct call *call)
     call->status = 200;
 }
 
-// The ceiling for benchmarks: all of a deduct but the engine.
+// The upper bound for benchmarks: a deduct without the engine.
 enum rc lab_empty_prepare(struct call *call)
 {
     struct operation *operation = &call->operation;

@@ -16,7 +16,7 @@ struct page {
     struct buffer *out;
 };
 
-// "stock/SKU-1", "prize/WHEEL/gold": ids with slashes between them.
+// A counter name is two or more ids separated by slashes: "stock/SKU-1", "prize/WHEEL/gold".
 static bool is_counter_name(const char *name)
 {
     if (strlen(name) > COUNTER_NAME_MAX || strchr(name, '/') == NULL)

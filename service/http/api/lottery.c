@@ -72,7 +72,7 @@ static enum rc read_prizes(struct call *call, const json_t *list, struct lottery
     for (size_t i = 1; i < put->n_prizes; i++) {
         if (strcmp(put->prizes[i - 1].prize, put->prizes[i].prize) == 0)
             return problem_field(&call->problem, RC_INVALID_FIELD, "prizes",
-                                 "a list without two prizes of the same name");
+                                 "a list of prizes with distinct names");
     }
     return RC_OK;
 }
@@ -138,7 +138,7 @@ enum rc lottery_put_run(struct job *job, struct db *db)
     enum rc rc = lottery_put(db, call->input, &created, lottery);
     if (rc == RC_INVALID_FIELD)
         return problem_field(&call->problem, rc, "prizes",
-                             "a list with at least the quantities already won");
+                             "a list whose quantities are at least those already won");
     if (rc != RC_OK)
         return rc;
     call->status = created ? 201 : 200;

@@ -1,8 +1,9 @@
-// Reconciliation over HTTP: the report that `holdfast reconcile --json` prints, of one snapshot,
-// while the service runs. It runs aside from the workers, one at a time, for as long as it takes.
+// Reconciliation over HTTP: the report of `holdfast reconcile --json`, from one snapshot of the
+// database, while the service runs. It runs in the background, outside of the workers, one at a
+// time and without a deadline.
 //
-// The answer is held in memory until it is sent, so it shows so many findings and counts the rest:
-// whoever has more than these needs the command, which streams them.
+// The answer is built in memory, so it shows the first FINDINGS_SHOWN findings and counts the rest.
+// The command streams all of them.
 #include "http/api/handlers.h"
 
 #include "base/log.h"
@@ -13,7 +14,7 @@
 
 #include <inttypes.h>
 
-#define FINDINGS_SHOWN 1000 // api/openapi.yaml says so too
+#define FINDINGS_SHOWN 1000 // also in api/openapi.yaml
 
 static void on_finding(void *arg, const struct finding *finding)
 {
@@ -28,7 +29,7 @@ enum rc reconciliation_run(struct job *job, struct db *db)
     reconcile_json_begin(&json);
     enum rc rc = reconcile_run(db, on_finding, &json, &summary);
     if (rc != RC_OK) {
-        LOG_WARNING("reconciliation: not run to the end: %s", db_error(db));
+        LOG_WARNING("reconciliation: not completed: %s", db_error(db));
         return rc == RC_CONFLICT ? RC_CONTENTION : rc;
     }
     reconcile_json_end(&json, &summary);

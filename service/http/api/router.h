@@ -1,4 +1,4 @@
-// The table of everything this server answers.
+// The table of all routes: method and path, required caller, and the functions that serve them.
 #pragma once
 
 #include "base/cleanup.h"
@@ -14,31 +14,31 @@ struct job;
 enum caller { CALLER_OPEN, CALLER_CLIENT, CALLER_ADMIN };
 
 enum route_flag {
-    ROUTE_BODY = 1,   // a JSON body is read
-    ROUTE_KEY = 2,    // an Idempotency-Key must be there
-    ROUTE_LAB = 4,    // exists in laboratory mode only
-    ROUTE_ALWAYS = 8, // `answer` is called whatever the job's result, in call->problem.rc
-    ROUTE_ASIDE = 16, // `run` may take hours: it runs aside from the workers, see struct job
+    ROUTE_BODY = 1,        // reads a JSON body
+    ROUTE_KEY = 2,         // requires an Idempotency-Key
+    ROUTE_LAB = 4,         // exists in lab mode only
+    ROUTE_ALWAYS = 8,      // `answer` is called even if the job failed; its result is in call->rc
+    ROUTE_BACKGROUND = 16, // `run` may take hours: it runs outside of the workers, see struct job
 };
 
 struct route {
     enum method method;
     const char *pattern;   // "/v1/stock/{sku}/deduct": at most one parameter
-    const char *operation; // the metrics' and the log's word
+    const char *operation; // its name in metrics and log
     enum caller caller;
     unsigned flags;
 
-    // On the HTTP thread, once the request is there: reads body and query into the call. NULL if
-    // there is nothing to read. Anything but RC_OK is answered as call->problem.
+    // On the HTTP thread, once the request has arrived: reads body and query into the call. NULL if
+    // there is nothing to read. On any result but RC_OK the client gets call->problem.
     enum rc (*prepare)(struct call *call);
-    // On a worker (or aside from them), with its connection: writes into call->reply or sets
-    // call->problem. NULL for an operation (then prepare has filled call->operation) or for what
-    // needs no worker.
+    // On a worker (or in the background), with its database connection: writes call->reply or sets
+    // call->problem. NULL for an operation (prepare has filled call->operation) and for routes that
+    // need no worker.
     enum rc (*run)(struct job *job, struct db *db);
-    // On the HTTP thread, after the job succeeded (or without any, if neither operation nor run):
-    // writes call->reply and call->status. NULL if run has written it.
+    // On the HTTP thread, after the job succeeded, or at once if the route has no job: writes
+    // call->reply and call->status. NULL if run writes them.
     void (*answer)(struct call *call);
-    bool operates; // call->operation is submitted
+    bool operates; // the engine runs call->operation
 };
 
 // Finds the route and decodes its parameter into call->id. RC_NOT_FOUND, RC_METHOD_NOT_ALLOWED

@@ -1,7 +1,9 @@
-// Which strategy each endpoint uses, which there are, and why one cannot be used here. Setting one
-// has effect on this instance only: a cluster whose instances guard the same rows in different ways
-// is still safe wherever the update rule decides, and is exactly what somebody who compares
-// strategies one instance at a time wants.
+// Lists the strategies, shows which one each endpoint uses and why one is unavailable, and sets an
+// endpoint's strategy.
+//
+// Setting affects this instance only. If instances guard the same rows in different ways, the
+// cluster is still safe as long as the update rule protects the row. Comparing strategies one
+// instance at a time needs exactly this.
 #include "http/api/handlers.h"
 
 #include "base/json_write.h"
@@ -65,7 +67,7 @@ enum rc strategies_put_prepare(struct call *call)
         endpoint++;
     if (endpoint == ENDPOINT_COUNT)
         return problem_set(&call->problem, RC_NOT_FOUND,
-                           "There is no such endpoint; GET /v1/strategies names them.");
+                           "Unknown endpoint; GET /v1/strategies lists the endpoints.");
     choice->endpoint = (enum endpoint)endpoint;
     const struct field fields[] = {
         {"strategy", FIELD_TEXT, true, 1, STRATEGY_NAME_MAX, choice->strategy},
@@ -82,11 +84,12 @@ enum rc strategies_put_run(struct job *job, struct db *db)
     const struct strategy *strategy = strategy_find(choice->strategy);
     if (strategy == NULL)
         return problem_field(&call->problem, RC_INVALID_FIELD, "strategy",
-                             "one of the names that GET /v1/strategies lists");
+                             "a name that GET /v1/strategies lists");
     char why[GUARD_ERROR_MAX] = "";
     enum rc rc = engine_set_strategy(call->context->engine, choice->endpoint, strategy, why);
     if (rc == RC_USAGE) {
-        problem_field(&call->problem, RC_INVALID_FIELD, "strategy", "one that can be used here");
+        problem_field(&call->problem, RC_INVALID_FIELD, "strategy",
+                      "a strategy that is usable on this instance");
         text_copy(call->problem.detail, sizeof call->problem.detail, why);
         return call->problem.rc;
     }
@@ -97,7 +100,7 @@ enum rc strategies_put_run(struct job *job, struct db *db)
     json_write_text(&call->reply, "endpoint", endpoint_name(choice->endpoint));
     json_write_text(&call->reply, "strategy", strategy->name);
     json_write_text(&call->reply, "note",
-                    "In force on this instance until it ends; other instances keep theirs.");
+                    "Applies to this instance until it restarts; other instances are unchanged.");
     json_write_close(&call->reply, '}');
     return RC_OK;
 }

@@ -1,31 +1,42 @@
-// A request's life. The HTTP thread judges the header section, reads the body, lets the handler
-// make a job of it, suspends the connection and only then submits: the worker may be done before
-// submit returns. The worker stores the result and posts the call to its thread, and never touches
-// the call again. The HTTP thread comes back and renders the answer.
+// The life of a request between the HTTP library and the engine, in order:
 //
-// A refusal about framing is answered at once and closes the connection, for nobody knows where the
-// next request begins. Other refusals let the body pass first, so that the connection can be used
-// again. After a chunked body the connection is closed as well: old versions of the library accept
-// chunk framing that a proxy may read differently, and what follows must not run as a request.
+//   exchange_on_target     the request line has arrived: resets the call
+//   read_head              judges framing, route, caller and headers (judge.c)
+//   read_body              collects the body
+//   act                    the handler's `prepare` turns the request into a job
+//   submit                 suspends the connection, then hands the job to the engine
+//   on_finished            on a worker: stores the result, posts the call to its thread's mailbox
+//   finish, send_answer    on the HTTP thread again: render, add headers, count, log, queue
+//   exchange_on_completed  the answer was sent: makes the call ready for the next request
 //
-// What breaks it: queueing a response while the body is still coming (the library refuses), or
-// stopping the library while a connection is suspended.
+// The connection is suspended before the job is submitted, because a worker may finish the job
+// before engine_submit returns. After posting the call a worker never touches it again.
+//
+// A framing error is answered at once and closes the connection, because the start of the next
+// request is unknown. Other refusals are answered after the body has passed, so that the connection
+// stays usable. A chunked body closes the connection too: old versions of the library accept chunk
+// framing that a proxy may read differently, and the bytes that follow must not run as a request.
+//
+// What breaks it: queueing a response while the body is still arriving (the library rejects it),
+// or stopping the library while a connection is suspended (the library ends the process).
 #include "http/server/exchange.h"
 
 #include "base/clock.h"
+#include "base/json_write.h"
+#include "base/log.h"
 #include "http/api/router.h"
-#include "http/server/answer.h"
 #include "http/server/judge.h"
 #include "http/server/reaper.h"
 #include "http/server/server.h"
 #include "http/wire/body.h"
+#include "http/wire/problem_table.h"
+#include "metrics/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#define BUFFER_KEPT ((size_t)4096)    // larger ones are freed after the call
-#define BODY_SWALLOWED (8 * BODY_MAX) // of a chunked body that is too large, to answer in order
+#define BUFFER_KEPT ((size_t)4096)        // larger buffers are freed after the call
+#define BODY_DISCARDED_MAX (8 * BODY_MAX) // discarded bytes before the connection is cut
 
 struct connection {
     struct watched watched;
@@ -60,7 +71,7 @@ void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket
     }
 }
 
-static void begin(struct call *call, const char *target, struct MHD_Connection *mhd)
+static void reset(struct call *call, const char *target, struct MHD_Connection *mhd)
 {
     call->connection = mhd;
     call->stage = CALL_HEAD;
@@ -94,20 +105,127 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     struct connection *connection = info->socket_context;
     if (connection->call.mailbox == NULL)
         connection->call.mailbox = mailbox_mine(&exchange->mailboxes);
-    begin(&connection->call, target != NULL ? target : "", mhd);
-    // If the reaper was quicker the first call of exchange_on_request finds out.
+    reset(&connection->call, target != NULL ? target : "", mhd);
+    // If the reaper has ended the connection, the next reaper_enter notices it.
     (void)!reaper_enter(&connection->watched, PHASE_HEAD, connection->call.started_ns);
     return &connection->call;
 }
 
+static void add(struct MHD_Response *response, const char *name, const char *value)
+{
+    (void)!MHD_add_response_header(response, name, value);
+}
+
+static void add_allow(struct MHD_Response *response, unsigned allow)
+{
+    char text[32] = "";
+    size_t length = 0;
+    static const struct {
+        enum method method;
+        const char *name;
+    } names[] = {{METHOD_GET, "GET, "},
+                 {METHOD_HEAD, "HEAD, "},
+                 {METHOD_POST, "POST, "},
+                 {METHOD_PUT, "PUT, "}};
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        if ((allow & names[i].method) == 0)
+            continue;
+        memcpy(text + length, names[i].name, strlen(names[i].name));
+        length += strlen(names[i].name);
+    }
+    text[length > 0 ? length - 2 : 0] = '\0';
+    add(response, MHD_HTTP_HEADER_ALLOW, text);
+}
+
+static void add_headers(struct call *call, struct MHD_Response *response)
+{
+    const char *type = call->content_type != NULL ? call->content_type : "application/json";
+    add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (call->close || atomic_load_explicit(&call->context->draining, memory_order_relaxed))
+        add(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    if (call->problem.rc == RC_OK && call->route->operates && call->operation.outcome.replayed)
+        add(response, "Idempotent-Replayed", "true");
+    if (call->content_type != NULL && strncmp(type, "text/html", 9) == 0)
+        add(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    if (call->status == MHD_HTTP_SERVICE_UNAVAILABLE)
+        add(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (call->problem.rc == RC_RECONCILIATION_RUNNING)
+        add(response, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+    if (call->status == MHD_HTTP_UNAUTHORIZED)
+        add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"holdfast\"");
+    if (call->problem.rc == RC_METHOD_NOT_ALLOWED)
+        add_allow(response, call->allow);
+}
+
+static void render_problem(struct call *call)
+{
+    buffer_clear(&call->reply);
+    call->document = (struct slice){NULL, 0};
+    call->status = problem_info(call->problem.rc)->status;
+    call->content_type = "application/problem+json";
+    const struct operation *operation =
+        call->route != NULL && call->route->operates ? &call->operation : NULL;
+    problem_write(&call->problem, operation, &call->reply);
+}
+
+static void log_failure(const struct call *call, const char *operation)
+{
+    const struct problem *problem = &call->problem;
+    if (problem->rc != RC_OK)
+        LOG_WARNING("%s answered with %d: %s: %s", operation, call->status, rc_slug(problem->rc),
+                    problem->detail[0] != '\0' ? problem->detail
+                                               : problem_info(problem->rc)->title);
+    else if (call->reply.data != NULL) // /readyz, whose body names the cause
+        LOG_WARNING("%s answered with %d: %.*s", operation, call->status, (int)call->reply.length,
+                    call->reply.data);
+}
+
+static void count_and_log(const struct call *call)
+{
+    const char *operation = call->route != NULL ? call->route->operation : "unmatched";
+    int64_t took_ns = clock_now_ns() - call->started_ns;
+    metrics_request(call->context->metrics, operation, call->status, took_ns);
+    // A draining instance is not ready on purpose.
+    bool intended = call->problem.rc == RC_NOT_IMPLEMENTED ||
+                    (call->problem.rc == RC_OK && atomic_load(&call->context->draining));
+    if (call->status >= 500 && !intended)
+        log_failure(call, operation);
+    else if (log_enabled(LOG_LEVEL_DEBUG))
+        LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target, call->status,
+                  (long long)(took_ns / 1000));
+}
+
+// Renders the problem, if there is one, and queues the response. The body is not copied: it stays
+// in the call, which outlives the response. MHD_NO closes the connection.
 static enum MHD_Result send_answer(struct call *call)
 {
     if (!reaper_enter(&connection_of(call)->watched, PHASE_SEND, clock_now_ns()))
         return MHD_NO;
-    return answer_send(call);
+    if (call->problem.rc != RC_OK)
+        render_problem(call);
+    static const char no_memory[] = "{\"type\":\"/problems/no-memory\",\"status\":500}";
+    if (call->reply.failed) {
+        call->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+        call->document = (struct slice){no_memory, sizeof no_memory - 1};
+    }
+    struct slice body = call->document;
+    if (body.text == NULL)
+        body = (struct slice){call->reply.data, call->reply.length};
+    // The library only reads from a persistent buffer, although its parameter is not const.
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        body.length, (void *)(uintptr_t)body.text, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
+        return MHD_NO;
+    add_headers(call, response);
+    count_and_log(call);
+    call->stage = CALL_ANSWERED;
+    enum MHD_Result queued = MHD_queue_response(call->connection, (unsigned)call->status, response);
+    MHD_destroy_response(response);
+    return queued;
 }
 
-static enum MHD_Result judge_head(struct call *call, const char *method, const char *version)
+static enum MHD_Result read_head(struct call *call, const char *method, const char *version)
 {
     if (!reaper_enter(&connection_of(call)->watched, PHASE_BODY, clock_now_ns()))
         return MHD_NO;
@@ -125,18 +243,18 @@ static enum MHD_Result judge_head(struct call *call, const char *method, const c
     return MHD_YES;
 }
 
-static enum MHD_Result take_body(struct call *call, const char *bytes, size_t length)
+static enum MHD_Result read_body(struct call *call, const char *bytes, size_t length)
 {
     call->body_seen += length;
     if (call->body_seen > BODY_MAX && call->problem.rc == RC_OK)
-        problem_set(&call->problem, RC_BODY_TOO_LARGE, "At most %zu bytes are read.", BODY_MAX);
+        problem_set(&call->problem, RC_BODY_TOO_LARGE, "The body may have at most %zu bytes.",
+                    BODY_MAX);
     if (call->problem.rc == RC_OK && call->route->flags & ROUTE_BODY)
         buffer_append(&call->body, bytes, length);
-    if (call->body_seen <= BODY_SWALLOWED)
+    if (call->body_seen <= BODY_DISCARDED_MAX)
         return MHD_YES;
-    // The library takes no response now. Nothing is being sent, so it can be said on the socket.
-    const char *wire = problem_wire(RC_BODY_TOO_LARGE);
-    (void)!send(connection_of(call)->watched.fd, wire, strlen(wire), MSG_DONTWAIT | MSG_NOSIGNAL);
+    // The library accepts no response now. No response is being sent, so the socket is free.
+    problem_send_raw(connection_of(call)->watched.fd, RC_BODY_TOO_LARGE);
     return MHD_NO;
 }
 
@@ -164,13 +282,13 @@ static enum MHD_Result submit(struct call *call)
     int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
     call->job.operation = route->operates ? &call->operation : NULL;
     call->job.run = route->run;
-    call->job.background = (route->flags & ROUTE_ASIDE) != 0;
+    call->job.background = (route->flags & ROUTE_BACKGROUND) != 0;
     call->job.finished = on_finished;
     call->job.deadline_ns = clock_now_ns() + timeout_ns;
     call->parcel.connection = call->connection;
-    // Asked after the phase was entered: either this sees that the server drains, or the one who
-    // drains sees this call and waits. A connection suspended later would be there when the library
-    // is stopped, which ends the process.
+    // Checked after PHASE_WORK was entered: either this thread sees `quiescing`, or
+    // server_wait_idle sees this call and waits for it. Otherwise the library might be stopped with
+    // a suspended connection, which ends the process.
     if (atomic_load(&call->context->quiescing)) {
         call->rc = RC_OVERLOADED;
         return finish(call);
@@ -189,7 +307,7 @@ static enum MHD_Result act(struct call *call)
         return MHD_NO;
     const struct route *route = call->route;
     if (call->body.failed)
-        problem_set(&call->problem, RC_NO_MEMORY, "There was no memory for the body.");
+        problem_set(&call->problem, RC_NO_MEMORY, "Out of memory while reading the body.");
     if (call->problem.rc == RC_OK && route->prepare != NULL) {
         enum rc rc = route->prepare(call);
         if (rc != RC_OK && call->problem.rc == RC_OK)
@@ -216,13 +334,13 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
         return MHD_NO;
     switch (call->stage) {
     case CALL_HEAD:
-        return judge_head(call, method, version);
+        return read_head(call, method, version);
     case CALL_BODY:
         if (*upload_data_size == 0)
             return act(call);
         size_t length = *upload_data_size;
         *upload_data_size = 0;
-        return take_body(call, upload_data, length);
+        return read_body(call, upload_data, length);
     case CALL_WORKING:
         return finish(call);
     case CALL_ANSWERED:
@@ -232,7 +350,7 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
     return MHD_YES;
 }
 
-static void tidy(struct buffer *buffer)
+static void recycle(struct buffer *buffer)
 {
     if (buffer->failed || buffer->capacity > BUFFER_KEPT)
         buffer_release(buffer);
@@ -250,8 +368,8 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
     *context = NULL;
     if (call == NULL)
         return;
-    tidy(&call->body);
-    tidy(&call->reply);
+    recycle(&call->body);
+    recycle(&call->reply);
     free(call->input);
     call->input = NULL;
     (void)!reaper_enter(&connection_of(call)->watched, PHASE_IDLE, clock_now_ns());

@@ -1,5 +1,5 @@
 // The life of a request between the HTTP library and the engine. The functions are the library's
-// callbacks; `cls` is a struct exchange.
+// callbacks, all on the connection's HTTP thread; `cls` is a struct exchange.
 #pragma once
 
 #include "base/cleanup.h"
@@ -17,18 +17,18 @@ struct exchange {
     struct mailboxes mailboxes;
 };
 
-// A connection opens or closes: makes and frees what belongs to it.
+// A connection was opened or closed: allocates or frees its call.
 void exchange_on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
                             enum MHD_ConnectionNotificationCode code);
-// The request line is there: begins the call and returns it as the request's context. NULL if there
-// was no memory for the connection.
+// The request line has arrived: resets the call and returns it as the request's context. NULL if
+// there was no memory for the connection.
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *connection);
-// Called for the header section, for each piece of the body, at the end of the request, and once
-// more after the engine has finished.
+// Called for the header section, for each piece of the body, at the end of the request, and again
+// after the engine has finished the job.
 enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                     const char *method, const char *version,
                                     const char *upload_data, size_t *upload_data_size,
                                     void **context);
-// The answer was sent, or the connection is gone.
+// The answer was sent, or the connection broke.
 void exchange_on_completed(void *cls, struct MHD_Connection *connection, void **context,
                            enum MHD_RequestTerminationCode code);

@@ -1,20 +1,20 @@
-// Judges a header section: first what decides where the request ends, then who asks for what. The
-// fields are walked once.
+// Judges a header section: first the framing, which decides where the request ends; then route,
+// caller, media type, idempotency key and strategy. The fields are walked once.
 //
-// What breaks it: a check of framing that comes after the route is looked at, for then a request
-// that hides another one would be answered as if it were only lost.
+// What breaks it: looking at the route before the framing. A request that smuggles another one
+// would then get an ordinary 404, and the connection would stay open.
 #include "http/server/judge.h"
 
 #include "guard/strategy/registry.h"
 #include "http/api/router.h"
 #include "http/call.h"
-#include "http/server/auth.h"
 #include "http/server/server.h"
 #include "http/wire/body.h"
 #include "http/wire/raw_head.h"
 
 #include <microhttpd.h>
 #include <string.h>
+#include <strings.h>
 
 static enum MHD_Result on_field(void *cls, enum MHD_ValueKind kind, const char *name,
                                 size_t name_length, const char *value, size_t value_length)
@@ -33,14 +33,14 @@ enum rc judge_framing(struct call *call, const char *method, const char *version
     if (why != NULL)
         return problem_set(&call->problem, RC_MALFORMED_REQUEST, "%s", why);
     if (call->target_length > TARGET_MAX)
-        return problem_set(&call->problem, RC_HEADERS_TOO_LARGE,
-                           "Path and query are longer than %d bytes.", TARGET_MAX);
+        return problem_set(&call->problem, RC_HEADERS_TOO_LARGE, "Path and query exceed %d bytes.",
+                           TARGET_MAX);
     why = strict_target(call->target, call->target_length);
     if (why != NULL)
         return problem_set(&call->problem, RC_MALFORMED_REQUEST, "%s", why);
     call->method = strict_method(method);
     if (call->method == METHOD_UNKNOWN)
-        return problem_set(&call->problem, RC_NOT_IMPLEMENTED, "The method is not known.");
+        return problem_set(&call->problem, RC_NOT_IMPLEMENTED, "Unknown method.");
     MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, on_field, ret_fields);
     enum rc rc = strict_framing(ret_fields, strcmp(version, MHD_HTTP_VERSION_1_0) != 0, BODY_MAX,
                                 ret_framing, &why);
@@ -49,8 +49,8 @@ enum rc judge_framing(struct call *call, const char *method, const char *version
     return RC_OK;
 }
 
-// A key, bare or as a quoted string with \" and \\ in it, without the quotes. False if it is
-// neither, or too long.
+// Copies a key without its quotes. It may be bare, or a quoted string with \" and \\ in it. False
+// if it is neither, or too long.
 static bool unquote(struct slice field, char key[REQUEST_KEY_MAX + 1])
 {
     bool quoted = field.length >= 2 && field.text[0] == '"' && field.text[field.length - 1] == '"';
@@ -76,7 +76,7 @@ static enum rc read_key(struct call *call, struct slice field)
 {
     if (field.text == NULL)
         return problem_set(&call->problem, RC_IDEMPOTENCY_KEY_MISSING,
-                           "This call needs an Idempotency-Key field.");
+                           "This call needs an Idempotency-Key header.");
     if (!unquote(field, call->operation.request_key))
         return problem_set(&call->problem, RC_MALFORMED_REQUEST,
                            "The Idempotency-Key must be 1 to %d visible ASCII characters, bare or "
@@ -92,21 +92,74 @@ static enum rc read_strategy(struct call *call, struct slice field)
         return RC_OK;
     if (!call->context->settings->lab)
         return problem_set(&call->problem, RC_FORBIDDEN,
-                           "X-Holdfast-Strategy is for laboratory mode only.");
+                           "X-Holdfast-Strategy is allowed in lab mode only.");
     char name[STRATEGY_NAME_MAX + 1];
     text_format(name, sizeof name, "%.*s", (int)field.length, field.text);
     const struct strategy *strategy = field.length < sizeof name ? strategy_find(name) : NULL;
     if (strategy == NULL)
         return problem_field(&call->problem, RC_INVALID_FIELD, "X-Holdfast-Strategy",
-                             "one of the names that GET /v1/strategies lists");
+                             "a name that GET /v1/strategies lists");
     char why[GUARD_ERROR_MAX] = "";
     if (engine_can_use(call->context->engine, strategy, why) != RC_OK) {
-        problem_field(&call->problem, RC_INVALID_FIELD, "X-Holdfast-Strategy", "usable here");
+        problem_field(&call->problem, RC_INVALID_FIELD, "X-Holdfast-Strategy",
+                      "a strategy that is usable on this instance");
         text_copy(call->problem.detail, sizeof call->problem.detail, why);
         return call->problem.rc;
     }
     call->job.strategy = strategy;
     return RC_OK;
+}
+
+// In constant time for a given length of `sent`.
+static bool equals(struct slice sent, const char *token)
+{
+    size_t length = strlen(token);
+    if (length == 0)
+        return false;
+    size_t different = sent.length ^ length;
+    for (size_t i = 0; i < sent.length; i++)
+        different |= (unsigned char)sent.text[i] ^ (unsigned char)token[i % length];
+    return different == 0;
+}
+
+static struct slice bearer(struct slice authorization)
+{
+    static const char scheme[] = "Bearer ";
+    size_t length = sizeof scheme - 1;
+    if (authorization.length <= length || strncasecmp(authorization.text, scheme, length) != 0)
+        return (struct slice){"", 0};
+    return (struct slice){authorization.text + length, authorization.length - length};
+}
+
+// Checks the Authorization field (text NULL if absent) against the caller that the route requires.
+// The administrator's token may call everything. If neither token is set every call is allowed,
+// which server_new permits on loopback only. With only a client token set, administrators' calls
+// are refused rather than open. Comparing takes a time that depends only on the length that was
+// sent.
+static enum rc check_caller(const struct server_settings *settings, enum caller caller,
+                            struct slice authorization, struct problem *problem)
+{
+    bool has_admin = settings->admin_token[0] != '\0';
+    bool has_client = settings->client_token[0] != '\0';
+    if (caller == CALLER_OPEN || (!has_admin && !has_client) ||
+        (caller == CALLER_CLIENT && !has_client))
+        return RC_OK;
+
+    struct slice token = bearer(authorization);
+    if (equals(token, settings->admin_token))
+        return RC_OK;
+    bool is_client = equals(token, settings->client_token);
+    if (is_client && caller == CALLER_CLIENT)
+        return RC_OK;
+    if (is_client)
+        return problem_set(problem, RC_FORBIDDEN,
+                           has_admin
+                               ? "This call needs the administrator's token."
+                               : "This call is disabled because no administrator's token is set.");
+    return problem_set(problem, RC_UNAUTHORIZED,
+                       authorization.text == NULL
+                           ? "This call needs an `Authorization: Bearer` header."
+                           : "The Authorization header has no valid token.");
 }
 
 enum rc judge_request(struct call *call, const struct fields *fields)
@@ -120,9 +173,9 @@ enum rc judge_request(struct call *call, const struct fields *fields)
     const struct route *route = call->route;
     if (route == NULL)
         return rc;
-    // Before what router_find said of the id: nobody learns anything from us who may not ask.
+    // Checked before the result of router_find is used: an unauthorized client learns nothing.
     struct problem unauthorized = {0};
-    if (auth_check(settings, route->caller, fields->authorization, &unauthorized) != RC_OK) {
+    if (check_caller(settings, route->caller, fields->authorization, &unauthorized) != RC_OK) {
         call->problem = unauthorized;
         return unauthorized.rc;
     }

@@ -1,10 +1,9 @@
-// Opens the listening socket ourselves, not through the HTTP library, so that port 0, host names,
-// IPv6 and the reason of a failure are ours to handle. SO_REUSEADDR: a restart must not wait for
-// the old connections' TIME_WAIT.
+// Opens the listening socket without the HTTP library, in order to support port 0, host names and
+// IPv6, and to report the reason of a failure. SO_REUSEADDR is set because a restart must not wait
+// for the old connections' TIME_WAIT.
 #include "http/server/listen.h"
 
 #include "base/text.h"
-#include "http/server/server.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,15 +13,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DESCRIPTORS_ASIDE 256 // databases, lock servers, log, epoll
+#define DESCRIPTORS_RESERVED 256 // databases, lock servers, log, epoll
 
 static enum rc fail(char *ret_error, const char *address, const char *why)
 {
-    text_format(ret_error, SERVER_ERROR_MAX, "cannot listen on \"%.100s\": %s", address, why);
+    text_format(ret_error, LISTEN_ERROR_MAX, "cannot listen on \"%.100s\": %s", address, why);
     return RC_USAGE;
 }
 
-// At the last colon, which must stand behind the bracket of an IPv6 address.
+// Splits at the last colon, which must follow the bracket of an IPv6 address.
 bool listen_split(const char *address, char host[LISTEN_HOST_MAX + 1], const char **ret_port)
 {
     const char *colon = strrchr(address, ':');
@@ -113,13 +112,13 @@ enum rc listen_open(const char *address, int *ret_fd, uint16_t *ret_port, bool *
 size_t listen_make_room(size_t connections)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections + DESCRIPTORS_ASIDE;
+    rlim_t wanted = (rlim_t)connections + DESCRIPTORS_RESERVED;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return connections;
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
     setrlimit(RLIMIT_NOFILE, &limit);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return connections;
-    return limit.rlim_cur > 2 * DESCRIPTORS_ASIDE ? (size_t)limit.rlim_cur - DESCRIPTORS_ASIDE
-                                                  : (size_t)limit.rlim_cur / 2;
+    return limit.rlim_cur > 2 * DESCRIPTORS_RESERVED ? (size_t)limit.rlim_cur - DESCRIPTORS_RESERVED
+                                                     : (size_t)limit.rlim_cur / 2;
 }

@@ -1,10 +1,11 @@
-// The library's own threads are not used. Up to 0.9.75 at least, they wait for events again, for as
-// long as the next timeout is away, when exactly as many were ready as one call can return (128),
-// with all of those still unserved: 256 busy connections on two threads stand still sooner or
-// later. Driven from outside, the library never waits.
+// An event loop that drives one daemon of the HTTP library, in place of the library's own threads.
 //
-// The loop also knows when it was woken for the mailbox, so that a whole batch of finished calls
-// costs one wake-up.
+// Those threads have a defect, up to 0.9.75 at least. If exactly 128 events are ready, as many as
+// one call can return, the thread leaves all of them unserved and waits again until the next
+// timeout. With 256 busy connections on two threads, both threads stall sooner or later. Driven
+// from outside, the library never waits.
+//
+// The loop also waits for its mailbox, so a whole batch of finished calls costs one wake-up.
 #include "http/server/loop.h"
 
 #include "http/mailbox.h"
@@ -43,7 +44,7 @@ static void *run(void *arg)
     struct pollfd fds[] = {{.fd = loop->epoll_fd, .events = POLLIN},
                            {.fd = loop->mailbox->wake_fd, .events = POLLIN}};
     while (!atomic_load(&loop->stopping)) {
-        // An interrupted or failed poll costs one idle round.
+        // An interrupted or failed poll only costs an idle round.
         (void)poll(fds, ARRAY_LENGTH(fds), wait_ms(loop->daemon));
         uint64_t wakes;
         if (fds[1].revents != 0)
@@ -71,7 +72,7 @@ enum rc loop_new(struct MHD_Daemon *daemon, struct mailbox *mailbox, struct loop
         free(loop);
         return RC_NO_MEMORY;
     }
-    pthread_barrier_wait(&loop->started); // the mailbox has its owner
+    pthread_barrier_wait(&loop->started); // the mailbox's owner is set now
     *ret_loop = loop;
     return RC_OK;
 }

@@ -8,11 +8,11 @@ struct MHD_Daemon;
 struct loop;
 struct mailbox;
 
-// Starts the thread, which owns the mailbox from now on. The daemon must have been started for
-// external epoll; it is owned by the loop when this returns RC_OK. RC_NO_MEMORY.
+// Starts the thread, which becomes the mailbox's owner. The daemon must have been started for
+// external epoll. On RC_OK the loop owns it. RC_NO_MEMORY.
 MUST_CHECK enum rc loop_new(struct MHD_Daemon *daemon, struct mailbox *mailbox,
                             struct loop **ret_loop);
 
-// Ends the thread, then the daemon with its connections, none of which may be suspended. NULL is
+// Stops the thread, then the daemon with its connections. No connection may be suspended. NULL is
 // fine.
 void loop_free(struct loop *loop);

@@ -1,15 +1,16 @@
-// One small thread looks at all connections a few times a second and ends those whose header
-// section, body or answer takes too long: it says 408 on the socket and shuts it down, and the HTTP
-// thread finds it at its end. Requests pay one atomic exchange for each phase; the lock is taken
-// when a connection opens or closes, so the descriptor cannot be somebody else's while the reaper
-// uses it.
+// A thread that checks all connections a few times a second and ends those whose header section,
+// body or answer takes too long. It sends 408 on the socket and shuts the socket down; the HTTP
+// thread then sees the end of the connection. A request pays one atomic exchange per phase. The
+// lock is taken only when a connection opens or closes, so that a descriptor is not reused for
+// another connection while the reaper uses it.
 //
-// A request without a complete first line is invisible to us, so for idle connections the kernel is
-// asked how many bytes it has received: once there are more than at the last look since the answer,
-// the client has begun, and its time runs. An idle connection without new bytes is left to the
-// library's idle timeout.
+// The library does not report a request before its first line is complete. For idle connections the
+// reaper therefore asks the kernel how many bytes were received. Once the number has grown since
+// the last answer, the client has begun a request and its deadline runs. An idle connection without
+// new bytes is left to the library's idle timeout.
 //
-// What breaks it: an exchange that forgets a phase. Then the old phase's deadline goes on.
+// What breaks it: an exchange that does not enter a phase. The previous phase's deadline then stays
+// in force.
 #include "http/server/reaper.h"
 
 #include "base/clock.h"
@@ -19,7 +20,6 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #define SWEEP_MAX_MS 250
@@ -36,7 +36,7 @@ struct reaper {
     size_t count;
 };
 
-// In nanoseconds, so that no two states of a connection are equal.
+// The time is in nanoseconds, so no two states of a connection are equal.
 static uint64_t state_of(enum phase phase, int64_t now_ns)
 {
     return (uint64_t)now_ns << PHASE_BITS | (uint64_t)phase;
@@ -56,14 +56,13 @@ bool reaper_enter(struct watched *watched, enum phase phase, int64_t now_ns)
     return false;
 }
 
-static void end(struct watched *watched, uint64_t state, bool say_why)
+static void end(struct watched *watched, uint64_t state, bool send_408)
 {
     uint64_t ended = state_of(PHASE_ENDED, 0);
     if (!atomic_compare_exchange_strong(&watched->state, &state, ended))
         return;
-    const char *wire = problem_wire(RC_REQUEST_TIMEOUT);
-    if (say_why)
-        (void)!send(watched->fd, wire, strlen(wire), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (send_408)
+        problem_send_raw(watched->fd, RC_REQUEST_TIMEOUT);
     shutdown(watched->fd, SHUT_RDWR);
 }
 
@@ -76,8 +75,8 @@ static uint64_t bytes_received(int fd)
     return info.tcpi_bytes_received;
 }
 
-static void look_at_idle(const struct reaper *reaper, struct watched *watched, uint64_t state,
-                         int64_t now_ms)
+static void check_idle(const struct reaper *reaper, struct watched *watched, uint64_t state,
+                       int64_t now_ms)
 {
     uint64_t bytes = bytes_received(watched->fd);
     if (watched->noted_state != state) {
@@ -94,13 +93,13 @@ static void look_at_idle(const struct reaper *reaper, struct watched *watched, u
         end(watched, state, true);
 }
 
-static void look_at(const struct reaper *reaper, struct watched *watched, int64_t now_ms)
+static void check(const struct reaper *reaper, struct watched *watched, int64_t now_ms)
 {
     uint64_t state = atomic_load(&watched->state);
     int64_t lasted_ms = now_ms - (int64_t)(state >> PHASE_BITS) / NS_PER_MS;
     switch (phase_of(state)) {
     case PHASE_IDLE:
-        look_at_idle(reaper, watched, state, now_ms);
+        check_idle(reaper, watched, state, now_ms);
         break;
     case PHASE_HEAD:
     case PHASE_BODY:
@@ -127,7 +126,7 @@ static void *run(void *arg)
     while (!reaper->stopping) {
         int64_t now_ns = clock_now_ns();
         for (struct watched *at = reaper->first; at != NULL; at = at->next)
-            look_at(reaper, at, now_ns / NS_PER_MS);
+            check(reaper, at, now_ns / NS_PER_MS);
         clock_wait(&reaper->stop_asked, &reaper->mutex, now_ns + sweep_ms * NS_PER_MS);
     }
     pthread_mutex_unlock(&reaper->mutex);

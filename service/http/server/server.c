@@ -1,9 +1,10 @@
-// Puts the HTTP library together with our own listening socket, the exchange and the reaper.
+// Assembles the server: listening socket, one daemon of the HTTP library per thread, the exchange
+// and the reaper.
 //
-// Stopping is in steps. It is announced first, for a load balancer that sends a request to who
-// takes no more has lost it. The library has traps here: its quiesce function can end the process
-// when it races with a worker thread, so new connections are refused by its accept policy instead;
-// and it must not be stopped while a connection is suspended, so the engine is drained first.
+// Shutdown has steps. It is announced first, because a load balancer that still sends requests to a
+// stopped instance loses them. The library has two traps. Its quiesce function can end the process
+// when it races with a worker thread, so the accept policy refuses new connections instead. It must
+// not be stopped while a connection is suspended, so the engine is drained first.
 //
 // What breaks it: server_free before engine_drain.
 #include "http/server/server.h"
@@ -24,10 +25,10 @@
 #include <string.h>
 #include <unistd.h>
 
-// For one connection: header section, parsed fields and response headers. It is touched whole, so
-// it decides what a connection costs.
+// Per connection, for header section, parsed fields and response headers. The library touches all
+// of it, so this is the memory cost of a connection.
 #define CONNECTION_MEMORY ((size_t)8 * 1024)
-#define IDLE_TIMEOUT_S 60U // between requests, and for a client that does not read its answer
+#define IDLE_TIMEOUT_S 60U // between requests, and while a client does not read its answer
 
 struct server {
     struct server_settings settings;
@@ -76,8 +77,8 @@ static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t thr
         MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, exchange, MHD_OPTION_END);
 }
 
-// A daemon, its thread and its mailbox for each of settings.threads; all listen on one socket, each
-// through a descriptor of its own, which the library closes. Takes ownership of listen_fd.
+// Starts a daemon, a thread and a mailbox for each of settings.threads. All daemons listen on one
+// socket, each through its own descriptor, which the library closes. Takes ownership of listen_fd.
 static enum rc start_loops(struct server *server, int listen_fd)
 {
     struct mailboxes *mailboxes = &server->exchange.mailboxes;
@@ -116,11 +117,11 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
                    struct store *store, struct metrics *metrics, struct server **ret_server,
                    char *ret_error)
 {
-    json_object_seed(0); // before there are threads that would do it
-    // The mailboxes keep to their own cache lines.
+    json_object_seed(0); // before any thread does it
+    // Aligned, so that each mailbox has its own cache line.
     struct server *server = aligned_alloc(_Alignof(struct server), sizeof *server);
     if (server == NULL)
-        return fail(RC_NO_MEMORY, NULL, ret_error, "no memory for the server");
+        return fail(RC_NO_MEMORY, NULL, ret_error, "out of memory");
     memset(server, 0, sizeof *server);
     server->settings = *settings;
     struct http_context *context = &server->exchange.context;
@@ -131,7 +132,7 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
 
     const struct reaper_settings reaper = {settings->request_timeout_ms, IDLE_TIMEOUT_S * 1000};
     if (reaper_new(&reaper, &server->exchange.reaper) != RC_OK)
-        return fail(RC_NO_MEMORY, server, ret_error, "no thread for the server's deadlines");
+        return fail(RC_NO_MEMORY, server, ret_error, "cannot start the reaper thread");
     int listen_fd;
     bool loopback = false;
     if (listen_open(settings->listen, &listen_fd, &server->port, &loopback, ret_error) != RC_OK) {
@@ -141,11 +142,11 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     if (!may_listen(settings, loopback)) {
         close(listen_fd);
         return fail(RC_USAGE, server, ret_error,
-                    "listening on other than a loopback address needs auth.admin_token and "
-                    "auth.client_token to be set");
+                    "listening on a non-loopback address requires auth.admin_token and "
+                    "auth.client_token");
     }
     if (start_loops(server, listen_fd) != RC_OK)
-        return fail(RC_INTERNAL, server, ret_error, "the HTTP library could not be started");
+        return fail(RC_INTERNAL, server, ret_error, "cannot start the HTTP library");
     metrics_gauge(metrics, "holdfast_http_connections", "", "Open client connections.",
                   read_connections, server->exchange.reaper);
     *ret_server = server;

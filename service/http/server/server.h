@@ -1,9 +1,11 @@
-// The HTTP server: libmicrohttpd with epoll threads that parse, submit and suspend; workers of the
-// engine complete and resume. No thread of the server ever waits for a database or a lock.
+// The HTTP server: libmicrohttpd driven by our own event-loop threads. They parse requests, submit
+// jobs to the engine and suspend the connection; the engine's workers finish the jobs. No HTTP
+// thread ever waits for a database or a lock.
 #pragma once
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "http/server/listen.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,35 +17,37 @@ struct server;
 struct store;
 
 struct server_settings {
-    const char *listen; // host:port; port 0 picks a free one
+    const char *listen; // host:port; port 0 picks a free port
     size_t threads;
     const char *admin_token;  // "" if none
     const char *client_token; // "" if none
     bool lab;
-    int64_t
-        request_timeout_ms; // an operation's deadline; also the total for headers, and for a body
+    // An operation's deadline; also the total time for a header section, and for a body.
+    int64_t request_timeout_ms;
     size_t connection_limit;
 };
 
-#define SERVER_ERROR_MAX 240
+#define SERVER_ERROR_MAX LISTEN_ERROR_MAX
 
-// Binds and listens. Everything passed is borrowed until server_free. RC_USAGE with a sentence in
-// ret_error: the address cannot be understood or bound, or is not loopback and no tokens are set.
+// Binds, listens and starts the threads. All arguments are borrowed until server_free. ret_error
+// has SERVER_ERROR_MAX bytes. RC_USAGE with a sentence in ret_error: the address is invalid, cannot
+// be bound, or is not a loopback address while no tokens are set.
 MUST_CHECK enum rc server_new(const struct server_settings *settings, struct engine *engine,
                               struct store *store, struct metrics *metrics,
                               struct server **ret_server, char *ret_error);
 
-// The port in use, for `listen` with port 0.
+// The port in use, which differs from the setting if that is 0.
 uint16_t server_port(const struct server *server);
 
-// Says /readyz 503, and every answer from now on closes its connection; all else is served as
-// before.
+// First step of shutdown: /readyz answers 503 from now on, and every answer closes its connection.
+// All requests are still served.
 void server_announce(struct server *server);
 
-// Announces, stops accepting connections and refuses requests; those under way go on.
+// Second step: announces, refuses new connections, and refuses new jobs with RC_OVERLOADED.
+// Requests in flight go on.
 void server_quiesce(struct server *server);
 
-// Waits until no request is under way, at most this long. True if none is. Call after engine_drain.
+// Waits at most timeout_ms until no request is in flight. True if none is. Call after engine_drain.
 bool server_wait_idle(struct server *server, int64_t timeout_ms);
 
 void server_free(struct server *server); // NULL is fine

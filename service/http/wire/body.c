@@ -1,10 +1,10 @@
-// Bodies are parsed by jansson, which checks UTF-8, duplicate keys and trailing junk, and then
-// walked against a table of fields. Before that one pass over the bytes bounds the depth, because
-// jansson's own bound is 2,048.
+// Parses bodies with jansson, which checks UTF-8, duplicate keys and trailing bytes, and compares
+// the result with a table of fields. A pass over the bytes limits the nesting first, because
+// jansson's own limit is 2,048 levels.
 //
 // What breaks it: jansson's conveniences. json_integer_value of a real is 0 and json_unpack "i"
-// truncates, so types and ranges are looked at by hand; an integer beyond 64 bits is a parse error
-// there, but for the client it is a value out of range.
+// truncates, so this file checks types and ranges itself. jansson reports an integer beyond 64 bits
+// as a parse error; the client gets an out-of-range error instead.
 #include "http/wire/body.h"
 
 #include "base/text.h"
@@ -74,25 +74,25 @@ static bool is_too_deep(const char *bytes, size_t length)
     return false;
 }
 
-// jansson's message may quote the input; only what is plain text is passed on.
+// jansson's message may quote the input, so it is not passed on.
 static enum rc parse_problem(const json_error_t *error, struct problem *problem)
 {
     switch (json_error_code(error)) {
     case json_error_numeric_overflow:
         return problem_set(problem, RC_INVALID_FIELD,
-                           "The number at line %d, column %d is too large for any field here.",
+                           "The number at line %d, column %d is too large for any field.",
                            error->line, error->column);
     case json_error_duplicate_key:
         return problem_set(problem, RC_MALFORMED_REQUEST,
-                           "The object at line %d, column %d has two members of the same name.",
+                           "The object at line %d, column %d has duplicate member names.",
                            error->line, error->column);
     case json_error_end_of_input_expected:
         return problem_set(problem, RC_MALFORMED_REQUEST,
-                           "Something stands behind the JSON value, at line %d, column %d.",
+                           "Unexpected data after the JSON value, at line %d, column %d.",
                            error->line, error->column);
     case json_error_premature_end_of_input:
         return problem_set(problem, RC_MALFORMED_REQUEST,
-                           "The JSON value ends too early, at line %d, column %d.", error->line,
+                           "The JSON value is incomplete, at line %d, column %d.", error->line,
                            error->column);
     case json_error_invalid_utf8:
         return problem_set(problem, RC_MALFORMED_REQUEST,
@@ -100,10 +100,10 @@ static enum rc parse_problem(const json_error_t *error, struct problem *problem)
                            error->column);
     case json_error_null_character:
         return problem_set(problem, RC_MALFORMED_REQUEST,
-                           "A string has a NUL character, at line %d, column %d.", error->line,
+                           "A string contains a NUL character, at line %d, column %d.", error->line,
                            error->column);
     case json_error_out_of_memory:
-        return problem_set(problem, RC_NO_MEMORY, "There was no memory to read the body.");
+        return problem_set(problem, RC_NO_MEMORY, "Out of memory while parsing the body.");
     default:
         return problem_set(problem, RC_MALFORMED_REQUEST,
                            "The body is not JSON, at line %d, column %d.", error->line,
@@ -117,7 +117,7 @@ enum rc body_parse(const char *bytes, size_t length, json_t **ret_object, struct
         return problem_set(problem, RC_MALFORMED_REQUEST, "The body is empty; send a JSON object.");
     if (length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0)
         return problem_set(problem, RC_MALFORMED_REQUEST,
-                           "The body begins with a byte order mark; leave it out.");
+                           "Remove the byte order mark at the start of the body.");
     if (is_too_deep(bytes, length))
         return problem_set(problem, RC_MALFORMED_REQUEST,
                            "The JSON value is nested more than %d levels deep.", BODY_DEPTH_MAX);
@@ -220,7 +220,7 @@ static enum rc find_unknown(const json_t *object, const char *where, const struc
         text_format(name, sizeof name, "%s%s", where, key);
         return problem_field(problem, RC_UNKNOWN_FIELD, name, "%s", "");
     }
-    return problem_set(problem, RC_INTERNAL, "A field is neither known nor unknown.");
+    return problem_set(problem, RC_INTERNAL, "The body has an unknown field.");
 }
 
 enum rc body_read(const json_t *object, const char *where, const struct field *fields,

@@ -1,5 +1,6 @@
-// Strict JSON in: one object, checked against a small table of fields. Whatever the table does not
-// name is refused, so that nobody can believe that a price or a version they sent had an effect.
+// Reads request bodies: one JSON object, checked against a small table of fields. A member that the
+// table does not name is refused. Otherwise a client might believe that a price or a version it
+// sent had an effect.
 #pragma once
 
 #include "base/cleanup.h"
@@ -29,19 +30,20 @@ struct field {
     enum field_kind kind;
     bool required;
     int64_t min, max;
-    void *target; // untouched if the field is not there
+    void *target; // untouched if the field is absent
 };
 
-// application/json, with no parameter but charset=utf-8. An absent one (text NULL) is refused too.
+// Accepts application/json, with no parameter but charset=utf-8. An absent Content-Type (text NULL)
+// is refused too.
 MUST_CHECK enum rc body_check_media_type(struct slice content_type, struct problem *problem);
 
 // Parses one JSON value: UTF-8 without a byte order mark, no duplicate keys, no deeper than
-// BODY_DEPTH_MAX, nothing behind it, and an object. The caller frees with json_decref.
+// BODY_DEPTH_MAX, nothing after it, and it is an object. The caller frees with json_decref.
 // RC_MALFORMED_REQUEST, or RC_INVALID_FIELD for a number that fits no 64-bit integer.
 MUST_CHECK enum rc body_parse(const char *bytes, size_t length, json_t **ret_object,
                               struct problem *problem);
 
-// Reads an object's members into the table's targets. `where` is the prefix of field names in
+// Copies an object's members into the table's targets. `where` is the prefix of field names in
 // problems, such as "prizes[2]."; "" at the top. RC_INVALID_FIELD or RC_UNKNOWN_FIELD.
 MUST_CHECK enum rc body_read(const json_t *object, const char *where, const struct field *fields,
                              size_t n_fields, struct problem *problem);

@@ -1,14 +1,16 @@
-// Problem details as JSON. The type is a path on this server, so that it means the same on every
-// host name and can be followed from any answer.
+// Writes problem details as JSON. `type` is a path on this server, not a full URL, so it stays the
+// same under every host name, and a client can open it relative to the request.
 #include "http/wire/problem.h"
 
 #include "base/json_write.h"
 #include "base/text.h"
 #include "domain/operation.h"
+#include "http/wire/problem_table.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum rc problem_set(struct problem *problem, enum rc rc, const char *detail, ...)
 {
@@ -22,7 +24,7 @@ enum rc problem_set(struct problem *problem, enum rc rc, const char *detail, ...
     return rc;
 }
 
-// Cuts behind the last whole UTF-8 character that fits.
+// Truncates after the last whole UTF-8 character that fits.
 static void copy_name(char *target, size_t size, const char *name)
 {
     if (text_copy(target, size, name))
@@ -43,8 +45,7 @@ enum rc problem_field(struct problem *problem, enum rc rc, const char *field, co
     vsnprintf(problem->expected, sizeof problem->expected, expected, arguments);
     va_end(arguments);
     if (rc == RC_UNKNOWN_FIELD)
-        text_format(problem->detail, sizeof problem->detail, "The field `%s` is not known here.",
-                    problem->field);
+        text_format(problem->detail, sizeof problem->detail, "Unknown field `%s`.", problem->field);
     else
         text_format(problem->detail, sizeof problem->detail, "The field `%s` must be %s.",
                     problem->field, problem->expected);
@@ -60,10 +61,10 @@ static bool is_refusal(enum rc rc)
 void problem_write(const struct problem *problem, const struct operation *operation,
                    struct buffer *out)
 {
-    const struct rc_info *info = rc_info(problem->rc);
+    const struct problem_info *info = problem_info(problem->rc);
     json_write_open(out, NULL, '{');
     buffer_append_text(out, "\"type\":\"/problems/");
-    buffer_append_text(out, info->slug);
+    buffer_append_text(out, rc_slug(problem->rc));
     buffer_append_text(out, "\"");
     json_write_text(out, "title", info->title);
     json_write_int(out, "status", info->status);
@@ -79,17 +80,15 @@ void problem_write(const struct problem *problem, const struct operation *operat
     json_write_close(out, '}');
 }
 
-#define WIRE(status, slug, title, code)                                                            \
-    "HTTP/1.1 " status "\r\nContent-Type: application/problem+json\r\n"                            \
-    "Cache-Control: no-store\r\nConnection: close\r\n\r\n"                                         \
-    "{\"type\":\"/problems/" slug "\",\"title\":\"" title "\",\"status\":" code "}"
-
-const char *problem_wire(enum rc rc)
+void problem_send_raw(int fd, enum rc rc)
 {
-    if (rc == RC_REQUEST_TIMEOUT)
-        return WIRE("408 Request Timeout", "request-timeout", "The request did not arrive in time",
-                    "408");
-    if (rc == RC_BODY_TOO_LARGE)
-        return WIRE("413 Content Too Large", "body-too-large", "The body is too large", "413");
-    return NULL;
+    const struct problem_info *info = problem_info(rc);
+    char answer[512];
+    text_format(answer, sizeof answer,
+                "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\n"
+                "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+                "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d}",
+                info->status, rc == RC_BODY_TOO_LARGE ? "Content Too Large" : "Request Timeout",
+                rc_slug(rc), info->title, info->status);
+    (void)!send(fd, answer, strlen(answer), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -1,5 +1,5 @@
-// Problem details (RFC 9457): every refusal and fault has a stable type that the server itself
-// explains at that address.
+// Problem details (RFC 9457): the JSON that a client gets instead of a result. Every refusal and
+// fault has a stable type, and the server explains each type at that path.
 #pragma once
 
 #include "base/cleanup.h"
@@ -10,12 +10,12 @@
 struct buffer;
 struct operation;
 
-// What there is to say beyond what rc_info says. Zero-initialised: nothing.
+// What this request adds to the texts of problem_info. Zero-initialised: no problem.
 struct problem {
     enum rc rc;         // RC_OK: no problem
-    char field[64];     // the field of body, path, query or header at fault; empty if none
-    char expected[128]; // what would have been right; empty if nothing to say
-    char detail[240];   // one sentence or two
+    char field[64];     // the invalid field of body, path, query or header; empty if none
+    char expected[128]; // a phrase for a valid value; empty if there is none
+    char detail[240];   // one or two sentences; empty: the remedy is used
 };
 
 // Sets the problem and returns rc, so that a handler can say `return problem_set(...)`.
@@ -26,11 +26,12 @@ enum rc problem_set(struct problem *problem, enum rc rc, const char *detail, ...
 enum rc problem_field(struct problem *problem, enum rc rc, const char *field, const char *expected,
                       ...) PRINTF_LIKE(4, 5);
 
-// The JSON body. `operation` may be NULL; if it was refused by the state of the shop, what was
-// there is added.
+// Writes the JSON body. `operation` may be NULL. If the state of the shop refused the operation,
+// its `remaining` and `version` are added.
 void problem_write(const struct problem *problem, const struct operation *operation,
                    struct buffer *out);
 
-// A complete, static response over the wire for when the HTTP library cannot be asked any more: a
-// request that does not end. NULL if there is none for this rc.
-const char *problem_wire(enum rc rc);
+// Sends a complete response on the socket, past the HTTP library, which accepts no response while a
+// request is still arriving. For RC_REQUEST_TIMEOUT and RC_BODY_TOO_LARGE. Never blocks; a response
+// that does not fit into the socket's buffer is lost. The caller closes the connection.
+void problem_send_raw(int fd, enum rc rc);

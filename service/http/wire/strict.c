@@ -1,10 +1,10 @@
-// Refuses what can be read in two ways: several or missing Hosts, several or ill-formed lengths, a
-// length next to a transfer coding, codings other than a single `chunked`, field names that are not
-// tokens, control characters in values, escapes that hide a NUL, a control character or a dot
-// segment in the path. The HTTP library lets most of these through or guesses.
+// Refuses ambiguous requests: several or missing Hosts, several or malformed lengths, a length next
+// to a transfer coding, codings other than a single `chunked`, field names that are not tokens,
+// control characters in values, escapes that hide a NUL, a control character or a dot segment in
+// the path. The HTTP library accepts most of these, or guesses.
 //
-// What breaks it: the library destroys some evidence while it parses (line ends, NULs); that is
-// looked for in raw_head_*.c.
+// What breaks it: the library's parser destroys some evidence (line ends, NULs). raw_head_mhd*.c
+// checks for that.
 #include "http/wire/strict.h"
 
 #include <string.h>
@@ -38,7 +38,7 @@ static int hex_digit(char c)
     return -1;
 }
 
-// Counts the segment's dots, however they are spelled; -1 as soon as there is something else.
+// Counts the segment's dots, escaped or not; -1 as soon as it has another character.
 static int count_dots(int dots, int c)
 {
     return c == '.' && dots >= 0 ? dots + 1 : -1;
@@ -54,7 +54,7 @@ const char *strict_target(const char *target, size_t length)
         int c = i < length ? (unsigned char)target[i] : '/';
         bool segment_ends = c == '/' || c == '?';
         if (i < length && (c <= 0x20 || c >= 0x7f))
-            return "The request target has a byte that is not visible ASCII.";
+            return "The request target contains a byte that is not visible ASCII.";
         if (c == '#' || c == '\\' || c == '"' || c == '<' || c == '>')
             return "The request target has a character that must be escaped.";
         if (c == '%') {
@@ -135,11 +135,11 @@ void strict_field(struct fields *fields, struct slice name, struct slice value)
         break;
     case 12:
         if (IS(name, "Content-Type"))
-            once(fields, &fields->content_type, value, "There are two Content-Type fields.");
+            once(fields, &fields->content_type, value, "Duplicate Content-Type header.");
         break;
     case 13:
         if (IS(name, "Authorization"))
-            once(fields, &fields->authorization, value, "There are two Authorization fields.");
+            once(fields, &fields->authorization, value, "Duplicate Authorization header.");
         break;
     case 14:
         if (IS(name, "Content-Length")) {
@@ -149,7 +149,7 @@ void strict_field(struct fields *fields, struct slice name, struct slice value)
         break;
     case 15:
         if (IS(name, "Idempotency-Key"))
-            once(fields, &fields->idempotency_key, value, "There are two Idempotency-Key fields.");
+            once(fields, &fields->idempotency_key, value, "Duplicate Idempotency-Key header.");
         break;
     case 17:
         if (IS(name, "Transfer-Encoding")) {
@@ -159,7 +159,7 @@ void strict_field(struct fields *fields, struct slice name, struct slice value)
         break;
     case 19:
         if (IS(name, "X-Holdfast-Strategy"))
-            once(fields, &fields->strategy, value, "There are two X-Holdfast-Strategy fields.");
+            once(fields, &fields->strategy, value, "Duplicate X-Holdfast-Strategy header.");
         break;
     default:
         break;
@@ -195,31 +195,30 @@ enum rc strict_framing(const struct fields *fields, bool http_1_1, uint64_t body
     if (fields->wrong != NULL)
         return refuse(bad, fields->wrong, ret_why);
     if (fields->hosts > 1)
-        return refuse(bad, "There are two Host fields.", ret_why);
+        return refuse(bad, "Duplicate Host header.", ret_why);
     if (fields->hosts == 0 && http_1_1)
-        return refuse(bad, "The Host field is missing.", ret_why);
+        return refuse(bad, "The Host header is missing.", ret_why);
     if (fields->host.length > 0 && memchr(fields->host.text, ' ', fields->host.length) != NULL)
-        return refuse(bad, "The Host field has a space.", ret_why);
+        return refuse(bad, "The Host header contains a space.", ret_why);
     if (fields->lengths > 1)
-        return refuse(bad, "There are two Content-Length fields.", ret_why);
+        return refuse(bad, "Duplicate Content-Length header.", ret_why);
     if (fields->lengths > 0 && fields->encodings > 0)
-        return refuse(bad, "There are a Content-Length and a Transfer-Encoding.", ret_why);
+        return refuse(bad, "Content-Length and Transfer-Encoding exclude each other.", ret_why);
     if (fields->encodings > 1)
-        return refuse(bad, "There are two Transfer-Encoding fields.", ret_why);
+        return refuse(bad, "Duplicate Transfer-Encoding header.", ret_why);
     if (fields->encodings == 1) {
         if (!http_1_1)
-            return refuse(bad, "HTTP/1.0 has no Transfer-Encoding.", ret_why);
+            return refuse(bad, "HTTP/1.0 does not support Transfer-Encoding.", ret_why);
         if (!IS(fields->encoding, "chunked"))
             return refuse(RC_NOT_IMPLEMENTED,
-                          "The only transfer coding here is a single `chunked`.", ret_why);
+                          "The only supported transfer coding is `chunked`, once.", ret_why);
         framing.chunked = true;
     }
     if (fields->lengths == 1) {
         if (!to_length(fields->length, &framing.length))
-            return refuse(bad, "The Content-Length is not a length.", ret_why);
+            return refuse(bad, "The Content-Length is not a number.", ret_why);
         if (framing.length > body_max)
-            return refuse(RC_BODY_TOO_LARGE, "The Content-Length is above what is read here.",
-                          ret_why);
+            return refuse(RC_BODY_TOO_LARGE, "The Content-Length exceeds the limit.", ret_why);
     }
     *ret_framing = framing;
     return RC_OK;

@@ -1,5 +1,6 @@
-// Strict checks of what a client sent before anything acts on it: two parsers that read one request
-// differently (a proxy's and ours) are how requests are smuggled. Pure functions over bytes.
+// Strict checks of a request before anything acts on it. They prevent request smuggling, which
+// needs two parsers, such as a proxy's and ours, that read one request differently. Pure functions
+// over bytes.
 #pragma once
 
 #include "base/cleanup.h"
@@ -9,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A piece of text that is not terminated, borrowed.
+// Borrowed text without a terminator.
 struct slice {
     const char *text;
     size_t length;
@@ -20,34 +21,34 @@ enum method {
     METHOD_HEAD = 2,
     METHOD_POST = 4,
     METHOD_PUT = 8,
-    METHOD_OTHER = 16,  // known to HTTP, used nowhere here
-    METHOD_UNKNOWN = 0, // not even that
+    METHOD_OTHER = 16,  // a standard method that no route uses
+    METHOD_UNKNOWN = 0, // not a standard method
 };
 enum method strict_method(const char *name);
 
-// Is it a token of RFC 9110: visible ASCII without separators, at least one character?
+// True for a token of RFC 9110: visible ASCII without separators, at least one character.
 bool strict_is_token(struct slice text);
 
-// The request target as it was sent: origin form, visible ASCII, well-formed percent escapes that
-// decode to no control character, no `.` or `..` segment however it is spelled. Returns NULL, or a
-// sentence that says what is wrong.
+// Checks the request target as sent: origin form, visible ASCII, well-formed percent escapes that
+// do not decode to a control character, no `.` or `..` segment in any spelling. Returns NULL, or a
+// sentence about the error.
 MUST_CHECK const char *strict_target(const char *target, size_t length);
 
-// What must be known of the header section, gathered in one walk by strict_field.
+// The header fields that matter, collected by strict_field in one walk.
 struct fields {
-    const char *wrong; // the first thing that is wrong, a sentence; NULL if nothing is
-    unsigned hosts, lengths, encodings; // how often each was there
+    const char *wrong;                  // a sentence about the first error; NULL if there is none
+    unsigned hosts, lengths, encodings; // how often each field occurred
     struct slice length, encoding, host;
     struct slice authorization, content_type, idempotency_key, strategy;
     bool expects_continue;
 };
 
-// One header field, as the parser found it.
+// Adds one header field, as the parser found it.
 void strict_field(struct fields *fields, struct slice name, struct slice value);
 
-// The verdict over the whole section: RC_OK, RC_MALFORMED_REQUEST, RC_NOT_IMPLEMENTED (a transfer
-// coding), RC_BODY_TOO_LARGE. On refusal ret_why has a sentence; the connection must be closed.
-// ret_chunked and ret_length say how the body is framed.
+// Judges the whole section: RC_OK, RC_MALFORMED_REQUEST, RC_NOT_IMPLEMENTED (a transfer coding) or
+// RC_BODY_TOO_LARGE. On refusal ret_why is a sentence and the connection must be closed. On RC_OK
+// ret_framing describes the body.
 struct framing {
     bool chunked;
     uint64_t length; // 0 if chunked or without a body

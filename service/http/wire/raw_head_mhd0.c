@@ -1,36 +1,35 @@
-// For libmicrohttpd before 1.0, which accepts a bare LF as a line's end, a NUL anywhere, folded
-// fields and several spaces in the request line, and tells nobody.
+// Raw header checks for libmicrohttpd before 1.0. Those versions silently accept a bare LF as line
+// end, a NUL anywhere, folded fields and several spaces in the request line.
 //
-// Its parser works in place: it splits the header section where it lies in the read buffer and
-// hands out pointers into it. It overwrites CR LF with two NULs, a bare LF with one, the first
-// colon of a line and the spaces around the target with one. The section lies in one piece from the
-// method to the end (its length is what MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE says), so walking
-// it again shows every line that did not end in CRLF and every NUL that came over the wire: they
+// The library's parser splits the header section in place, in the read buffer, and hands out
+// pointers into it. It overwrites CR LF with two NULs and a bare LF with one. It overwrites the
+// first colon of a line and the spaces around the target with one NUL each. The section is
+// contiguous from the method to its end; MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE is its length. A
+// second walk therefore finds every line that did not end in CRLF and every NUL from the wire: they
 // break the pattern name NUL value NUL NUL.
 //
-// What breaks it: NUL LF at the end of a line leaves the same two NULs as CR LF and is taken for
-// it. Nobody who forwards requests lets a NUL through and ends a line elsewhere, so nothing can
-// hide there.
+// What breaks it: NUL LF at the end of a line leaves the same two NULs as CR LF and passes. That
+// hides nothing, because no proxy forwards a NUL and yet ends the line at another place.
 #include "http/wire/raw_head.h"
 
 #include <microhttpd.h>
 #include <string.h>
 
 #if MHD_VERSION >= 0x01000000
-#error "raw_head_1.c is for this version of libmicrohttpd"
+#error "raw_head_mhd1.c is for this version of libmicrohttpd"
 #endif
 
 #define HEAD_MAX ((size_t)64 * 1024) // more than the connection's whole memory
 #define VERSION_LENGTH 8             // "HTTP/1.1"
 
-// Its own strictness adds nothing to our checks, and its refusals are clumsy: a missing Host is
-// answered with the status line twice, a space in the target by closing without a word.
+// The library's strictness adds nothing to these checks, and its refusals are poor: it answers a
+// missing Host with two status lines, and closes silently on a space in the target.
 const int raw_head_strictness = 0;
 
 static const char *const bad_line_end =
-    "A header line does not end in CRLF, is folded, or has a NUL or CR in it.";
+    "A header line does not end in CRLF, is folded, or contains a NUL or CR.";
 
-// The field line at `at`: its length with both NULs, or 0 if it is not one.
+// The length of the field line at `at` with both NULs, or 0 if it is not a valid line.
 static size_t field_line(const char *at, const char *end)
 {
     if (*at == ' ' || *at == '\t')
@@ -51,7 +50,7 @@ const char *raw_head_scan(const char *head, size_t length, const char *target, s
     const char *end = head + length;
     if (target != head + strnlen(head, length) + 1 || version != target + target_length + 1 ||
         end - version < VERSION_LENGTH + 4)
-        return "The request line is not three words with one space between them.";
+        return "The request line must be three words separated by single spaces.";
     if (version[VERSION_LENGTH] != '\0' || version[VERSION_LENGTH + 1] != '\0')
         return bad_line_end;
     const char *at = version + VERSION_LENGTH + 2;

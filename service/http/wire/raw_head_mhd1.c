@@ -1,11 +1,11 @@
-// For libmicrohttpd from 1.0 on, which refuses bare LF, NUL, folded fields and spaces in the
-// request line by itself when it is told to be strict (server.c does). Nothing is left to look for.
+// Raw header checks for libmicrohttpd since 1.0: none. In strict mode, which server.c sets, the
+// library itself refuses bare LF, NUL, folded fields and extra spaces in the request line.
 #include "http/wire/raw_head.h"
 
 #include <microhttpd.h>
 
 #if MHD_VERSION < 0x01000000
-#error "raw_head_0.c is for this version of libmicrohttpd"
+#error "raw_head_mhd0.c is for this version of libmicrohttpd"
 #endif
 
 const int raw_head_strictness = 1;
