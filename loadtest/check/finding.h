@@ -2,8 +2,11 @@
 // and rows that prove them.
 #pragma once
 
-#include "check/check.h"
 #include "check/evidence.h"
+#include "check/number.h"
+#include "check/verdict.h"
+
+struct check_options;
 
 // What the rules share. The rule at work fills the last invariant of the verdict.
 struct check {
@@ -30,15 +33,6 @@ void finding_row(const struct check *check, struct violation *violation, uint32_
 // Ends the line: what the rule is, and in numbers what was looked at.
 void finding_close(struct check *check, int64_t looked_at, const char *format, ...)
     PRINTF_LIKE(3, 4);
-
-// 1234567 as "1,234,567", for the arguments of a call: number(n).text.
-struct number_text {
-    char text[32];
-};
-struct number_text number(int64_t n);
-
-// Nanoseconds as "12.345" milliseconds.
-struct number_text milliseconds(int64_t ns);
 
 static inline const char *finding_counter(const struct check *check, size_t counter)
 {

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "check/ledger_rows.h"
 #include "control/http.h"
 
 #include <jansson.h>
@@ -23,7 +22,7 @@
 struct fetch {
     struct http *http;
     const struct history_head *head;
-    struct ledger_rows rows;
+    struct ledger_builder builder;
     char *ret_error;
 };
 
@@ -65,7 +64,7 @@ static bool keep_rows(struct fetch *fetch, size_t counter, const json_t *page, i
         struct ledger_row row = {.counter = counter};
         if (!read_row(json_array_get(page, i), &row))
             return fail(fetch, counter, "a row is not as api/openapi.yaml describes it");
-        if (row.version < end && !ledger_rows_add(&fetch->rows, &row))
+        if (row.version < end && !ledger_builder_add(&fetch->builder, &row))
             return fail(fetch, counter, "out of memory");
     }
     return true;
@@ -169,7 +168,7 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
 // The first counter that is not as it was, or SIZE_MAX.
 static size_t find_moved(const struct fetch *fetch, const struct ledger_final *before)
 {
-    const struct ledger_final *now = fetch->rows.ledger->finals;
+    const struct ledger_final *now = fetch->builder.ledger->finals;
     for (size_t i = 0; i < fetch->head->n_counters; i++) {
         if (before[i].version != now[i].version || before[i].remaining != now[i].remaining)
             return i;
@@ -185,7 +184,7 @@ static bool fetch_moment(struct fetch *fetch, struct ledger_final *before, size_
         if (!fetch_rows(fetch, i))
             return false;
     }
-    if (!fetch_finals(fetch, fetch->rows.ledger->finals))
+    if (!fetch_finals(fetch, fetch->builder.ledger->finals))
         return false;
     *ret_moved = find_moved(fetch, before);
     return true;
@@ -196,7 +195,7 @@ static bool fetch_until_still(struct fetch *fetch, struct ledger *ledger,
 {
     for (int tried = 1;; tried++) {
         size_t moved = SIZE_MAX;
-        if (!ledger_rows_init(&fetch->rows, ledger, fetch->head->n_counters))
+        if (!ledger_builder_init(&fetch->builder, ledger, fetch->head->n_counters))
             return fail(fetch, 0, "out of memory");
         if (!fetch_moment(fetch, before, &moved))
             return false;

@@ -4,6 +4,7 @@
 //
 // A history that was cut short cannot prove that somebody did not ask, so there the last two are
 // silent about this run's own keys.
+#include "check/check.h"
 #include "check/finding.h"
 #include "check/rules.h"
 

@@ -4,7 +4,8 @@
 #include "check/verdict.h"
 
 #include "base/text.h"
-#include "check/finding.h"
+#include "check/number.h"
+#include "history/history.h"
 
 #include <stdlib.h>
 #include <string.h>
