@@ -1,8 +1,8 @@
 // Joins history and ledger by key, and sorts what the rules walk in order.
 //
-// One pass over each of the two, through one hash table, finds every operation. Everything is kept as
-// 32-bit indices into history and ledger, so a million attempts and rows take about 150 MB besides
-// themselves. Rows that arrive sorted, as the service gives them, are not sorted again.
+// One pass over each of the two, through one hash table, finds every operation. Everything is kept
+// as 32-bit indices into history and ledger, so a million attempts and rows take about 150 MB
+// besides themselves. Rows that arrive sorted, as the service gives them, are not sorted again.
 #include "check/evidence.h"
 
 #include <stdlib.h>
@@ -108,9 +108,11 @@ static bool earlier(const struct attempt *attempts, uint32_t one, uint32_t two)
     return two == NOTHING || attempts[one].invoke_ns < attempts[two].invoke_ns;
 }
 
-// When it may have begun: an answer that was no replay says which attempt had the effect; else it
-// was any that was not refused.
-static void sum_up(const struct evidence *evidence, struct operation *operation)
+// Fills in what the attempts of an operation say together.
+//
+// `begin`: an answer that is no replay names the attempt that had the effect. Without one, it may
+// have been any attempt that was not refused, so the earliest of them counts.
+static void summarize(const struct evidence *evidence, struct operation *operation)
 {
     const struct attempt *attempts = evidence->history->attempts;
     bool fresh = false;
@@ -129,7 +131,7 @@ static void sum_up(const struct evidence *evidence, struct operation *operation)
             operation->finish = i;
         fresh |= first;
     }
-    // The attempt that had the effect may be one that was not written down any more.
+    // The attempt that had the effect may be missing from a history that was cut short.
     if (!evidence->history->whole && !fresh)
         operation->begin = NOTHING;
 }
@@ -141,7 +143,7 @@ static bool join_all(struct evidence *evidence)
                   join_rows(&join);
     index_release(&join.keys);
     for (size_t i = 0; joined && i < evidence->n_operations; i++)
-        sum_up(evidence, &evidence->operations[i]);
+        summarize(evidence, &evidence->operations[i]);
     return joined;
 }
 
@@ -201,7 +203,7 @@ struct range evidence_rows_above(const struct evidence *evidence, size_t counter
     return range;
 }
 
-uint32_t evidence_group_end(const struct evidence *evidence, uint32_t place, uint32_t end)
+uint32_t evidence_version_end(const struct evidence *evidence, uint32_t place, uint32_t end)
 {
     int64_t version = evidence_row(evidence, place)->version;
     while (place < end && evidence_row(evidence, place)->version == version)
@@ -334,8 +336,8 @@ int64_t evidence_shares(const struct evidence *evidence, size_t counter, const c
 
 // ---- baselines; the whole -----------------------------------------------------------------------
 
-// The baseline of a counter whose version was unknown when the run began: the version of the last row
-// before the run's first row.
+// The baseline of a counter whose version was unknown when the run began: the version of the last
+// row before the run's first row.
 static int64_t guess_baseline(const struct evidence *evidence, size_t counter)
 {
     struct range range = evidence_rows(evidence, counter);

@@ -1,5 +1,5 @@
-// Violations are counted all and shown a few: ten thousand lost orders have one cause, and three of
-// them are enough to find it.
+// How rules report violations. All are counted, and the first three of each rule are shown: ten
+// thousand lost orders have one cause, and three of them are enough to find it.
 #include "check/finding.h"
 
 #include "base/text.h"
@@ -46,7 +46,7 @@ void finding_close(struct check *check, int64_t looked_at, const char *format, .
     va_end(arguments);
 }
 
-// The place for an event of this time among those that are there. NULL if there is no room.
+// Inserts an event in the order of time. NULL if there is no room.
 static struct event *insert_event(struct violation *violation, int64_t from_ns, int64_t to_ns)
 {
     if (violation == NULL || violation->n_events == VIOLATION_EVENTS_MAX)

@@ -1,8 +1,9 @@
 // A ledger in memory, and in a file for checking later and elsewhere.
 //
-// In memory: an array of rows that grows by half, and an arena for the texts; about 110 bytes a row.
-// The file is JSON lines: a head, a line for each counter's final values, a line for each row, and a
-// closing line with the number of rows. A file without the closing line was cut short and is refused.
+// In memory: an array of rows that grows by half, and an arena for the texts; about 110 bytes a
+// row. The file is JSON lines: a head, a line for each counter's final values, a line for each row,
+// and a closing line with the number of rows. A file without the closing line was cut short and is
+// refused.
 #include "check/ledger.h"
 
 #include "base/text.h"
@@ -204,12 +205,12 @@ static bool gather(struct load *load, const char *text, size_t length)
         load->kinds[i] = FLAT_END;
     while ((kind = flat_json_next(&json, &found)) != FLAT_END) {
         if (kind == FLAT_ERROR)
-            return fail(load, "this is no JSON object");
+            return fail(load, "not a JSON object");
         size_t i = 0;
         while (i < MEMBER_COUNT && !flat_member_is(&found, names[i]))
             i++;
         if (i == MEMBER_COUNT)
-            return fail(load, "a member is not known");
+            return fail(load, "unknown member");
         load->values[i] = found;
         load->kinds[i] = kind;
     }
@@ -254,10 +255,10 @@ static bool read_head(const struct load *load)
     if (!read_int(load, MEMBER_HEAD, &format))
         return false;
     if (format != LEDGER_FORMAT)
-        return fail(load, "this format is not understood here");
+        return fail(load, "unknown format of the ledger");
     if (!read_text(load, MEMBER_RUN, run))
         return false;
-    return strcmp(run, load->head->run) == 0 || fail(load, "this is another run's ledger");
+    return strcmp(run, load->head->run) == 0 || fail(load, "this ledger belongs to another run");
 }
 
 static bool read_final(struct load *load)
@@ -301,7 +302,7 @@ static bool read_closing(struct load *load)
     if (!read_int(load, MEMBER_ROWS, &rows))
         return false;
     return rows == (int64_t)load->builder.ledger->n_rows ||
-           fail(load, "the closing line counts another number of rows");
+           fail(load, "the closing line gives another number of rows");
 }
 
 static bool read_line(struct load *load, const char *text, size_t length)
@@ -312,7 +313,7 @@ static bool read_line(struct load *load, const char *text, size_t length)
     if (load->line == 1)
         return read_head(load);
     if (load->closed)
-        return fail(load, "something stands behind the closing line");
+        return fail(load, "there is more after the closing line");
     if (load->kinds[MEMBER_END] == FLAT_TRUE)
         return read_closing(load);
     return load->kinds[MEMBER_FINAL] != FLAT_END ? read_final(load) : read_row(load);

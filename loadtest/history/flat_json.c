@@ -1,5 +1,5 @@
-// A scanner for one flat JSON object: one pass from left to right, a few nanoseconds a member, because
-// every answer of a load test and every line of a history goes through it.
+// A scanner for one flat JSON object: one pass from left to right, a few nanoseconds a member,
+// because every answer of a load test and every line of a history goes through it.
 //
 // Between members it skips any mixture of commas and white space. The first character of a value
 // gives its kind. Resolving a text's escapes is the second half: an unknown escape is copied as it

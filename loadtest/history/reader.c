@@ -1,9 +1,9 @@
 // Reads a history line by line, and checks every line so that the checker can trust it.
 //
-// The head is one line for a real JSON parser. The lines behind it are many and flat, and go through
-// flat_json. A run that was killed leaves a history without a closing line, and perhaps half a line at
-// its end: it is read as far as it goes. Anything else that is wrong ends the reading, because a
-// checker must not guess what a damaged history meant.
+// The head is one line for a real JSON parser. The lines behind it are many and flat, and go
+// through flat_json. A run that was killed leaves a history without a closing line, and perhaps
+// half a line at its end: it is read as far as it goes. Anything else that is wrong ends the
+// reading, because a checker must not guess what a damaged history meant.
 #include "history/reader.h"
 
 #include "base/text.h"

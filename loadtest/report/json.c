@@ -1,5 +1,5 @@
-// The report for machines: one JSON object, whose members loadtest/reports.md lists. A figure that was
-// not measured is null, never 0.
+// The report for machines: one JSON object, whose members loadtest/reports.md lists. A figure that
+// was not measured is null, never 0.
 #include "report/report.h"
 
 #include "base/clock.h"

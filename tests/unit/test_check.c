@@ -481,7 +481,7 @@ START_TEST(more_taken_than_there_was)
         const struct violation *shown = &shop->verdict.shown[i];
         if (strcmp(shown->invariant, "no-oversell") != 0)
             continue;
-        ck_assert_str_eq(shown->sentence, "stock/s: 21 were taken of 20.");
+        ck_assert_str_eq(shown->sentence, "stock/s: 21 were taken, but there were only 20.");
         free_shop(shop);
         return;
     }
@@ -610,7 +610,7 @@ START_TEST(changes_in_the_wrong_order)
     attempt_of(shop, "r-4", 0)->complete_ns = 9 * MS;
     check_with(shop, false);
     expect_broken(shop, "real-time-order");
-    ck_assert_ptr_nonnull(strstr(shop->verdict.shown[0].sentence, "version 4 was made"));
+    ck_assert_ptr_nonnull(strstr(shop->verdict.shown[0].sentence, "wrote version 4 was answered"));
     free_shop(shop);
 }
 END_TEST
@@ -817,10 +817,10 @@ START_TEST(the_verdict_is_readable)
     verdict_write_text(&shop->verdict, &text);
     static const char *const pieces[] = {
         "17 operations in 19 requests",
-        "\n  holds   no-oversell               Never more taken than there was: units sold 10",
+        "\n  holds   no-oversell               No more taken than there was: units sold 10",
         " issued 3 of 3, prizes won 1 of 3.\n",
         "\n  BROKEN  real-time-order           ",
-        "\nreal-time-order\n  stock/s: version 4 was made and answered at 38.000 ms",
+        "\nreal-time-order\n  stock/s: the request that wrote version 4 was answered at 38.000 ms",
         "\n             30.000 ms  [===================] ",
         "          [===============]  45.000 ms\n",
     };
@@ -976,8 +976,8 @@ START_TEST(a_counter_that_moves_is_read_again)
     ledger_release(&ledger);
     http->moves = 1000;
     ck_assert(!ledger_fetch(http, &head, &ledger, error));
-    ck_assert_str_eq(error, "The ledger of stock/s cannot be read: it keeps changing; stop what "
-                            "else is writing to it.");
+    ck_assert_str_eq(error, "The ledger of stock/s cannot be read: it keeps changing; stop the "
+                            "other clients that write to it.");
     http->final = 0;
     ck_assert(!ledger_fetch(http, &head, &ledger, error));
     ck_assert_str_eq(error, "GET /v1/stock/s was answered with 404.");
@@ -1031,17 +1031,17 @@ START_TEST(a_wrong_ledger_is_refused_by_line)
     } files[] = {
         {HEAD FINAL ROW("0") END, NULL},
         {"", "line 1: the closing line is missing: this ledger was cut short"},
-        {"{\"holdfast_ledger\":2,\"run\":\"r\"}\n", "line 1: this format is not understood here"},
-        {"{\"holdfast_ledger\":1,\"run\":\"q\"}\n", "line 1: this is another run's ledger"},
+        {"{\"holdfast_ledger\":2,\"run\":\"r\"}\n", "line 1: unknown format of the ledger"},
+        {"{\"holdfast_ledger\":1,\"run\":\"q\"}\n", "line 1: this ledger belongs to another run"},
         {HEAD ROW("0") END, "line 4: a counter's final values are missing"},
         {HEAD FINAL ROW("0"), "line 4: the closing line is missing: this ledger was cut short"},
         {HEAD FINAL ROW("2") END, "line 3: `leg` must be 0 or 1"},
         {HEAD FINAL ROW("null") END, "line 3: `leg` must be a whole number"},
-        {HEAD FINAL END, "line 3: the closing line counts another number of rows"},
-        {HEAD FINAL ROW("0") END ROW("0"), "line 5: something stands behind the closing line"},
+        {HEAD FINAL END, "line 3: the closing line gives another number of rows"},
+        {HEAD FINAL ROW("0") END ROW("0"), "line 5: there is more after the closing line"},
         {HEAD "{\"final\":\"stock/x\",\"version\":1,\"remaining\":7}\n",
          "line 2: this counter is not in the history's head"},
-        {HEAD "{\"final\":\"sto\n", "line 2: this is no JSON object"},
+        {HEAD "{\"final\":\"sto\n", "line 2: not a JSON object"},
     };
     struct history_counter counter = {.name = "stock/s", .kind = COUNTER_STOCK};
     struct history_head head = {.run = "r", .counters = &counter, .n_counters = 1};
