@@ -15,7 +15,7 @@ static const char *skip_space(const char *at, const char *end)
     return at;
 }
 
-// The closing quote of the text that begins here, or NULL.
+// The closing quote of the text that begins at `at`, or NULL.
 static const char *find_quote(const char *at, const char *end)
 {
     for (; at < end; at++) {
@@ -27,7 +27,7 @@ static const char *find_quote(const char *at, const char *end)
     return NULL;
 }
 
-// Behind the object or array that begins here, or NULL.
+// The end of the object or array that begins at `at`, or NULL.
 static const char *skip_nested(const char *at, const char *end)
 {
     size_t depth = 0;
@@ -179,7 +179,7 @@ static void append_utf8(struct copy *copy, unsigned code)
     append(copy, bytes, length);
 }
 
-// The four digits behind `\u`, or -1.
+// The value of the four hexadecimal digits after `\u`, or -1.
 static int read_hex(const char *at, const char *end)
 {
     if (end - at < 4)
@@ -195,7 +195,7 @@ static int read_hex(const char *at, const char *end)
     return code;
 }
 
-// `at` is behind the `u`. Returns where to go on.
+// `at` is after the `u`. Returns where to continue.
 static const char *append_unicode(struct copy *copy, const char *at, const char *end)
 {
     int code = read_hex(at, end);

@@ -29,11 +29,11 @@ static bool head_text(const json_t *object, const char *name, char *target, size
 {
     const char *text = json_string_value(json_object_get(object, name));
     if (text == NULL || !text_copy(target, size, text))
-        return wrong_head(ret_error, name, "a text that is not too long");
+        return wrong_head(ret_error, name, "a text that is short enough");
     return true;
 }
 
-// HISTORY_NONE where it is left out.
+// HISTORY_NONE if the member is missing.
 static bool head_number(const json_t *object, const char *name, int64_t *ret_number,
                         char *ret_error)
 {
@@ -87,7 +87,7 @@ static bool head_counters(const json_t *head, struct history_head *ret_head, str
         if (!index_put(index, counter->name, (uint32_t)i, &number))
             return wrong_head(ret_error, "counters", "a list that fits into memory");
         if (number != i)
-            return wrong_head(ret_error, "counters", "a list without two counters of one name");
+            return wrong_head(ret_error, "counters", "a list of counters with different names");
         ret_head->n_counters++;
     }
     return true;
@@ -113,9 +113,9 @@ static bool head_head(const json_t *json, struct history_head *ret_head, struct 
 {
     const json_t *format = json_object_get(json, "holdfast_history");
     if (!json_is_integer(format))
-        return wrong_head(ret_error, "holdfast_history", "there: this is no history");
+        return wrong_head(ret_error, "holdfast_history", "present: this is not a history");
     if (json_integer_value(format) != HISTORY_FORMAT)
-        return wrong_head(ret_error, "holdfast_history", "1, the format that is understood here");
+        return wrong_head(ret_error, "holdfast_history", "1, the only known format");
     return head_text(json, "run", ret_head->run, sizeof ret_head->run, ret_error) &&
            head_text(json, "scenario", ret_head->scenario, sizeof ret_head->scenario, ret_error) &&
            head_number(json, "started_at_ms", &ret_head->started_at_ms, ret_error) &&
@@ -129,7 +129,7 @@ static bool parse_head(const char *text, size_t length, struct history_head *ret
     json_error_t error;
     json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
     if (json == NULL) {
-        text_format(ret_error, HISTORY_ERROR_MAX, "this is no history: %s", error.text);
+        text_format(ret_error, HISTORY_ERROR_MAX, "this is not a history: %s", error.text);
         return false;
     }
     bool read = head_head(json, ret_head, ret_index, ret_error);
@@ -178,7 +178,7 @@ enum {
 
 static const struct {
     const char *name;
-    int kinds; // of values that it may have
+    int kinds; // of values that are allowed
     bool required;
     int64_t min, max;
 } members[MEMBER_COUNT] = {
@@ -204,7 +204,7 @@ static const struct {
 
 struct line {
     struct flat_member values[MEMBER_COUNT];
-    enum flat_kind kinds[MEMBER_COUNT]; // FLAT_END: left out
+    enum flat_kind kinds[MEMBER_COUNT]; // FLAT_END: missing
     const struct history_head *head;
     const struct index *counters;
     struct history_arena *arena;
@@ -236,23 +236,23 @@ static bool gather(struct line *line, const char *text, size_t length)
     enum member next = MEMBER_OP;
     while ((kind = flat_json_next(&json, &found)) != FLAT_END) {
         if (kind == FLAT_ERROR) {
-            text_format(line->ret_error, HISTORY_ERROR_MAX, "this is no JSON object");
+            text_format(line->ret_error, HISTORY_ERROR_MAX, "not a JSON object");
             return false;
         }
         enum member member = find_member(&found, next);
         if (member == MEMBER_COUNT) {
-            text_format(line->ret_error, HISTORY_ERROR_MAX, "`%.*s` is not known",
+            text_format(line->ret_error, HISTORY_ERROR_MAX, "unknown member `%.*s`",
                         (int)(found.name_length < 40 ? found.name_length : 40), found.name);
             return false;
         }
         if (line->kinds[member] != FLAT_END)
-            return wrong(line, member, "there once");
+            return wrong(line, member, "present only once");
         line->values[member] = found;
         line->kinds[member] = kind;
         next = (enum member)(member + 1);
     }
     if (json.at != json.end && strspn(json.at, " \r\t") < (size_t)(json.end - json.at)) {
-        text_format(line->ret_error, HISTORY_ERROR_MAX, "something stands behind the object");
+        text_format(line->ret_error, HISTORY_ERROR_MAX, "there is more after the object");
         return false;
     }
     return true;
@@ -263,7 +263,7 @@ static bool check_member(const struct line *line, enum member member)
     enum flat_kind kind = line->kinds[member];
     int kinds = members[member].kinds;
     if (kind == FLAT_END)
-        return !members[member].required || wrong(line, member, "there");
+        return !members[member].required || wrong(line, member, "present");
     if ((kinds & 1 << kind) == 0)
         return wrong(line, member,
                      kinds == TEXT          ? "a text"
@@ -272,7 +272,7 @@ static bool check_member(const struct line *line, enum member member)
                                             : "a whole number");
     int64_t number = line->values[member].number;
     if (kind == FLAT_INT && (number < members[member].min || number > members[member].max))
-        return wrong(line, member, "in its range");
+        return wrong(line, member, "within its range");
     return true;
 }
 
@@ -324,7 +324,7 @@ static bool find_counter(const struct line *line, struct attempt *attempt)
     char name[HISTORY_COUNTER_MAX + 1];
     attempt->counter = SIZE_MAX;
     if (line->kinds[MEMBER_COUNTER] == FLAT_END)
-        return attempt->kind == KIND_OTHER || wrong(line, MEMBER_COUNTER, "there");
+        return attempt->kind == KIND_OTHER || wrong(line, MEMBER_COUNTER, "present");
     if (flat_text_copy(name, sizeof name, &line->values[MEMBER_COUNTER])) {
         uint32_t found = index_find(line->counters, name);
         if (found != INDEX_NONE) {
@@ -335,19 +335,19 @@ static bool find_counter(const struct line *line, struct attempt *attempt)
     return wrong(line, MEMBER_COUNTER, "one of the head's counters");
 }
 
-// What must be true of an attempt as a whole.
+// Checks the members of an attempt against each other.
 static bool check_attempt(const struct line *line, const struct attempt *attempt)
 {
     bool changes =
         attempt->kind == KIND_DEDUCT || attempt->kind == KIND_ISSUE || attempt->kind == KIND_DRAW;
     if (changes && attempt->key[0] == '\0')
-        return wrong(line, MEMBER_KEY, "there");
+        return wrong(line, MEMBER_KEY, "present");
     if (attempt->kind == KIND_DEDUCT && attempt->quantity == HISTORY_NONE)
-        return wrong(line, MEMBER_QUANTITY, "there");
+        return wrong(line, MEMBER_QUANTITY, "present");
     if (attempt->target >= line->head->n_targets)
         return wrong(line, MEMBER_TARGET, "one of the head's targets");
     if ((attempt->outcome == OUTCOME_INFO) != (attempt->complete_ns == HISTORY_NEVER))
-        return wrong(line, MEMBER_COMPLETE, "null if the outcome is info, and only then");
+        return wrong(line, MEMBER_COMPLETE, "null exactly if the outcome is info");
     if (attempt->complete_ns < attempt->invoke_ns)
         return wrong(line, MEMBER_COMPLETE, "no earlier than `invoke_ns`");
     return true;
@@ -433,20 +433,20 @@ static bool read_attempts(struct reading *reading)
     char error[HISTORY_ERROR_MAX] = "";
     while (lines_next(&reading->lines, &text, &length, &whole)) {
         if (reading->closing.found)
-            return problem(reading, "something stands behind the closing line");
+            return problem(reading, "there is more after the closing line");
         if (!grow(reading))
             return problem(reading, "out of memory");
         struct attempt *attempt = &history->attempts[history->n_attempts];
         if (!parse_line(text, length, &history->head, &reading->counters, history->arena, attempt,
                         &reading->closing, error)) {
             if (!whole)
-                return true; // the last line, cut off
+                return true; // the last line was cut off
             return problem(reading, error);
         }
         history->n_attempts += !reading->closing.found;
     }
     if (reading->closing.found && reading->closing.attempts != (int64_t)history->n_attempts)
-        return problem(reading, "the closing line counts another number of attempts");
+        return problem(reading, "the closing line gives another number of attempts");
     return reading->lines.error == 0 || problem(reading, strerror(reading->lines.error));
 }
 

@@ -65,9 +65,9 @@ static json_t *json_ms(double duration_ns)
 // ---- what was measured --------------------------------------------------------------------------
 
 #define POINTS_MAX 240        // of the timeline
-#define POINTS_MIN 12         // so many are worth more than exact quantiles in each
+#define POINTS_MIN 12         // fewer points are worse than inexact quantiles in each
 #define ANSWERS_WANTED 50     // in a point of the timeline
-#define PERCENTILES_A_HALF 3  // points until the share that is above has halved
+#define PERCENTILES_A_HALF 3  // points until the share above has halved
 #define PERCENTILES_HALVES 40 // until it is 1e-12
 
 static json_t *make_quantile(const struct histogram *histogram, double quantile)
@@ -98,7 +98,7 @@ static json_t *make_percentile(const struct histogram *histogram, double quantil
     return point;
 }
 
-// Closer and closer to 1, until no value is left above.
+// Quantiles that approach 1, until no value is left above.
 static json_t *make_percentiles(const struct histogram *histogram)
 {
     json_t *points = json_array();
@@ -116,7 +116,7 @@ static json_t *make_percentiles(const struct histogram *histogram)
     return points;
 }
 
-// How many slots make a point: a quantile of three answers says nothing.
+// How many slots are merged into a point, because a quantile of three answers means nothing.
 static size_t slots_a_point(const struct timeline *timeline, int64_t answers)
 {
     size_t slots = 1;
@@ -254,6 +254,7 @@ static json_t *make_invariant(const struct invariant *invariant)
     return made;
 }
 
+// The member "check"; null for NULL.
 static json_t *make_verdict(const struct verdict *verdict)
 {
     if (verdict == NULL)
