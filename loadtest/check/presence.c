@@ -115,7 +115,7 @@ static void check_origin(struct check *check, uint32_t row)
         violation =
             effect->key[0] == '\0'
                 ? finding_add(check, "%s was changed by an administrator during the run.", counter)
-                : finding_add(check, "%s was changed by somebody else (%s) during the run.",
+                : finding_add(check, "%s was changed by another client (%s) during the run.",
                               counter, effect->key);
     } else {
         const struct operation *operation = &evidence->operations[evidence->operation_of_row[row]];

@@ -103,10 +103,10 @@ static enum flat_kind read_value(struct flat_json *json, struct flat_member *mem
         return FLAT_TEXT;
     }
     if (*at == '{' || *at == '[') {
-        const char *behind = skip_nested(at, json->end);
-        if (behind == NULL)
+        const char *after = skip_nested(at, json->end);
+        if (after == NULL)
             return FLAT_ERROR;
-        json->at = behind;
+        json->at = after;
         return FLAT_OTHER;
     }
     if (*at == '-' || (*at >= '0' && *at <= '9'))

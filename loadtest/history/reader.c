@@ -1,6 +1,6 @@
 // Reads a history line by line, and checks every line so that the checker can trust it.
 //
-// The head is one line for a real JSON parser. The lines behind it are many and flat, and go
+// The head is one line for a real JSON parser. The lines after it are many and flat, and go
 // through flat_json. A run that was killed leaves a history without a closing line, and perhaps
 // half a line at its end: it is read as far as it goes. Anything else that is wrong ends the
 // reading, because a checker must not guess what a damaged history meant.
@@ -423,7 +423,7 @@ static bool problem(struct reading *reading, const char *text)
     return false;
 }
 
-// Everything behind the head.
+// Reads every line after the head.
 static bool read_attempts(struct reading *reading)
 {
     struct history *history = reading->history;

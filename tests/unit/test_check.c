@@ -422,6 +422,9 @@ START_TEST(a_step_that_does_not_add_up)
 {
     struct shop *shop = new_shop();
     row_of(shop, STOCK, 5)->remaining = shop->finals[STOCK].remaining = 11;
+    check_with(shop, false);
+    ck_assert_str_eq(shop->verdict.shown[0].sentence,
+                     "stock/s: remaining was 11, change -1, but the row says 11 (expected 10).");
     EXPECT("conservation", "ledger stock/s version 4", "ledger stock/s version 5");
     shop = new_shop(); // the first step, from the state before the run
     shop->counters[STOCK].remaining = 19;
