@@ -1,14 +1,15 @@
-// What was promised to be scarce stayed scarce, counted in the ledger from the counter's first row:
-// coupons issued, coupons and draws of one user, prizes won. A user who had more before the run,
-// when the limit was another, is no violation; one who got one more of them during the run is.
-// Where an administrator changed the counter during the run its limits may have moved, and nothing
-// is said.
+// The rule `caps`: coupons issued and prizes won stay within their totals, and each user's coupons
+// and draws within the limit. Counted in the ledger from the counter's first row.
+//
+// A user who was over the limit before the run (the limit may have been another one) is no
+// violation; one more share during the run is. A counter that an administrator changed during the
+// run is skipped, because its limits may have changed too.
 #include "check/finding.h"
 #include "check/rules.h"
 
 #include <string.h>
 
-// The rows of a counter that use it up; their number.
+// How many rows of the counter have this reason, and the last of them.
 static int64_t count_used(const struct evidence *evidence, size_t counter, const char *reason,
                           uint32_t *ret_last)
 {
@@ -32,9 +33,11 @@ static void check_total(struct check *check, size_t counter)
     int64_t used = count_used(check->evidence, counter, coupon ? "issue" : "draw", &last);
     if (used <= head->total)
         return;
-    struct violation *violation = finding_add(
-        check, coupon ? "%s: %s coupons were issued, of %s." : "%s: %s prizes were won, of %s.",
-        head->name, number(used).text, number(head->total).text);
+    struct violation *violation =
+        finding_add(check,
+                    coupon ? "%s: %s coupons were issued, but the total is %s."
+                           : "%s: %s prizes were won, but the total is %s.",
+                    head->name, number(used).text, number(head->total).text);
     finding_row(check, violation, last);
 }
 
@@ -48,7 +51,7 @@ static void check_user(struct check *check, const struct share *shares, size_t n
         shares[n - 1].version <= evidence->baselines[shares->counter])
         return;
     struct violation *violation =
-        finding_add(check, "%s: %s has %s %s, and may have %s.", counter->name,
+        finding_add(check, "%s: user %s has %s %s, but the limit is %s.", counter->name,
                     evidence->ledger->rows[shares->row].user, number((int64_t)n).text,
                     counter->kind == COUNTER_COUPON ? "coupons" : "draws",
                     number(counter->per_user_limit).text);
@@ -80,7 +83,6 @@ void caps_check(struct check *check)
         check_user(check, shares + from, end - from);
     }
     finding_close(check, totals + users,
-                  "Not more issued or won than there are, and nobody over the limit:"
-                  " totals %s, users %s.",
+                  "No total and no user limit is exceeded: totals %s, users %s.",
                   number(totals).text, number(users).text);
 }

@@ -1,5 +1,5 @@
-// Joins history and ledger, lets every rule look at them, and counts what there was to look at, so
-// that nobody takes an empty test for a proof.
+// The checker: joins history and ledger, runs every rule over them, and counts what the history had
+// in it, because an empty run proves nothing.
 #include "check/check.h"
 
 #include "base/clock.h"
@@ -56,6 +56,6 @@ void check_history(const struct history *history, const struct ledger *ledger,
     }
     if (!ret_verdict->done)
         text_copy(ret_verdict->why_not, sizeof ret_verdict->why_not,
-                  "There was not enough memory to check the history.");
+                  "Not enough memory to check the history.");
     ret_verdict->took_s = (double)(clock_now_ns() - begun_ns) / (double)NS_PER_S;
 }

@@ -1,8 +1,10 @@
-// Not more was taken than there was; and what is left is what was there before, less what was
-// taken: at every version, and at the end. The steps are compared where the version before is there
-// exactly once; where versions are there twice, the sum over all of them must still lead to what is
-// left. (A missing version is another invariant's find, and nothing is said across the hole. Rows
-// that are missing can only hide an oversell, not make one.)
+// The rules `no-oversell` and `conservation`: no more was taken than there was, and remaining
+// before plus change gives remaining after, at every version and at the end.
+//
+// A step is checked only where the version before it exists exactly once. Where versions exist
+// twice, the sum of all changes must still lead to the counter's remaining. A missing version is
+// reported by versions-without-gap, and no step is checked across the gap. Missing rows can hide an
+// oversell, but cannot fake one.
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -10,11 +12,13 @@
 
 struct walk {
     size_t counter;
-    int64_t version, remaining; // before the row at hand
-    bool single;                // that version is there once, so `remaining` is certain
-    bool gap, twins;
-    uint32_t before, twin; // row: NOTHING for the baseline; the first that is there twice
-    int64_t sum;           // of all changes
+    int64_t version, remaining; // after the previous row
+    bool single;                // the previous version exists once, so `remaining` is certain
+    bool gap;                   // a version is missing
+    bool duplicates;            // a version exists twice
+    uint32_t previous;          // the previous row; NOTHING: the baseline
+    uint32_t duplicate;         // the place of the first duplicate version
+    int64_t sum;                // of all changes
 };
 
 static void check_row(struct check *check, struct walk *walk, uint32_t index)
@@ -25,10 +29,11 @@ static void check_row(struct check *check, struct walk *walk, uint32_t index)
     bool known = walk->single && walk->version + 1 == row->version;
     if (!known || walk->remaining + row->delta == row->remaining)
         return;
-    struct violation *violation = finding_add(
-        check, "%s: %s were left, %s came to it, and then %s were left.", counter,
-        number(walk->remaining).text, number(row->delta).text, number(row->remaining).text);
-    finding_row(check, violation, walk->before);
+    struct violation *violation =
+        finding_add(check, "%s: remaining was %s, change %s, but the row says %s (expected %s).",
+                    counter, number(walk->remaining).text, number(row->delta).text,
+                    number(row->remaining).text, number(walk->remaining + row->delta).text);
+    finding_row(check, violation, walk->previous);
     finding_row(check, violation, index);
 }
 
@@ -38,18 +43,18 @@ static void walk_rows(struct check *check, struct walk *walk)
     struct range range = evidence_rows_above(evidence, walk->counter);
     for (uint32_t at = range.from, end; at < range.end; at = end) {
         const struct ledger_row *row = evidence_row(evidence, at);
-        end = evidence_group_end(evidence, at, range.end);
+        end = evidence_version_end(evidence, at, range.end);
         walk->gap |= row->version != walk->version + 1;
-        if (end - at > 1 && !walk->twins) {
-            walk->twins = true;
-            walk->twin = at;
+        if (end - at > 1 && !walk->duplicates) {
+            walk->duplicates = true;
+            walk->duplicate = at;
         }
         for (uint32_t i = at; i < end; i++)
             check_row(check, walk, evidence->rows[i]);
         walk->version = row->version;
         walk->remaining = row->remaining;
         walk->single = end - at == 1;
-        walk->before = evidence->rows[at];
+        walk->previous = evidence->rows[at];
     }
 }
 
@@ -62,18 +67,19 @@ static void check_end(struct check *check, const struct walk *walk)
     bool same_version = final->version == HISTORY_NONE || final->version == walk->version;
     if (same_version && walk->single && walk->remaining != final->remaining) {
         struct violation *violation =
-            finding_add(check, "%s: by its ledger there are %s left, by its counter %s.", counter,
-                        number(walk->remaining).text, number(final->remaining).text);
-        finding_row(check, violation, walk->before);
+            finding_add(check, "%s: remaining is %s in the last ledger row, but %s in the counter.",
+                        counter, number(walk->remaining).text, number(final->remaining).text);
+        finding_row(check, violation, walk->previous);
     }
-    if (!walk->twins || walk->gap || !same_version || begun == HISTORY_NONE ||
+    if (!walk->duplicates || walk->gap || !same_version || begun == HISTORY_NONE ||
         begun + walk->sum == final->remaining)
         return;
     struct violation *violation = finding_add(
-        check, "%s: %s were there and %s are left, but the ledger has changes of %s.", counter,
-        number(begun).text, number(final->remaining).text, number(walk->sum).text);
-    finding_row(check, violation, evidence->rows[walk->twin]);
-    finding_row(check, violation, evidence->rows[walk->twin + 1]);
+        check,
+        "%s: remaining was %s before the run and is %s now, but the ledger's changes add up to %s.",
+        counter, number(begun).text, number(final->remaining).text, number(walk->sum).text);
+    finding_row(check, violation, evidence->rows[walk->duplicate]);
+    finding_row(check, violation, evidence->rows[walk->duplicate + 1]);
 }
 
 static void check_counter(struct check *check, size_t counter)
@@ -84,7 +90,7 @@ static void check_counter(struct check *check, size_t counter)
                         .version = evidence->baselines[counter],
                         .remaining = before->remaining,
                         .single = before->remaining != HISTORY_NONE,
-                        .before = NOTHING};
+                        .previous = NOTHING};
     walk_rows(check, &walk);
     check_end(check, &walk);
 }
@@ -99,26 +105,26 @@ static void adds_up_check(struct check *check)
         check_counter(check, i);
     }
     finding_close(check, changes,
-                  "Every change adds up, and what is left is what the ledger leaves: "
+                  "Remaining before + change = remaining after, at every version and at the end: "
                   "changes %s.",
                   number(changes).text);
 }
 
-// ---- oversell
-// ------------------------------------------------------------------------------------
+// ---- oversell -----------------------------------------------------------------------------------
 
 struct totals {
-    int64_t taken[COUNTER_PRIZE + 1], there[COUNTER_PRIZE + 1];
+    int64_t taken[COUNTER_PRIZE + 1], available[COUNTER_PRIZE + 1];
 };
 
-// The row at which it was too much, by its own word or by the sum of all rows up to it.
-static void add_oversell(struct check *check, size_t counter, int64_t taken, int64_t there)
+// Shows the row that took too much: its own `remaining` is negative, or the sum of all rows up to
+// it is.
+static void add_oversell(struct check *check, size_t counter, int64_t taken, int64_t available)
 {
     const struct evidence *evidence = check->evidence;
     struct range range = evidence_rows_above(evidence, counter);
     struct violation *violation =
-        finding_add(check, "%s: %s were taken of %s.", finding_counter(check, counter),
-                    number(taken).text, number(there).text);
+        finding_add(check, "%s: %s were taken, but there were only %s.",
+                    finding_counter(check, counter), number(taken).text, number(available).text);
     int64_t left = evidence->history->head.counters[counter].remaining;
     for (uint32_t at = range.from; at < range.end; at++) {
         const struct ledger_row *row = evidence_row(evidence, at);
@@ -137,19 +143,19 @@ static void check_taken(struct check *check, size_t counter, struct totals *tota
     const struct evidence *evidence = check->evidence;
     const struct history_counter *before = &evidence->history->head.counters[counter];
     struct range range = evidence_rows_above(evidence, counter);
-    int64_t taken = 0, there = before->remaining;
+    int64_t taken = 0, available = before->remaining;
     bool negative = evidence->ledger->finals[counter].remaining < 0;
     for (uint32_t at = range.from; at < range.end; at++) {
         const struct ledger_row *row = evidence_row(evidence, at);
-        *(row->delta < 0 ? &taken : &there) += row->delta < 0 ? -row->delta : row->delta;
+        *(row->delta < 0 ? &taken : &available) += row->delta < 0 ? -row->delta : row->delta;
         negative |= row->remaining < 0;
     }
     if (before->remaining == HISTORY_NONE)
         return;
-    if (negative || taken > there)
-        add_oversell(check, counter, taken, there);
+    if (negative || taken > available)
+        add_oversell(check, counter, taken, available);
     totals->taken[before->kind] += taken;
-    totals->there[before->kind] += there;
+    totals->available[before->kind] += available;
 }
 
 static void oversell_check(struct check *check)
@@ -168,12 +174,12 @@ static void oversell_check(struct check *check)
     struct buffer sums CLEANUP(buffer_release) = {0};
     buffer_append_text(&sums, "");
     for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
-        int64_t taken = totals.taken[kinds[i].kind], there = totals.there[kinds[i].kind];
-        if (taken > 0 || there > 0)
+        int64_t taken = totals.taken[kinds[i].kind], available = totals.available[kinds[i].kind];
+        if (taken > 0 || available > 0)
             buffer_format(&sums, "%s %s %s of %s", sums.length > 0 ? "," : ":", kinds[i].words,
-                          number(taken).text, number(there).text);
+                          number(taken).text, number(available).text);
     }
-    finding_close(check, (int64_t)n_counters, "Never more taken than there was%s.",
+    finding_close(check, (int64_t)n_counters, "No more taken than there was%s.",
                   sums.data != NULL ? sums.data : "");
 }
 

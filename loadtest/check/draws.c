@@ -1,6 +1,6 @@
-// A draw that wins changes two counters in one transaction: the lottery's and the prize's. Both
-// have a row with the draw's key, or neither has, and the answer named the prize whose counter went
-// down.
+// The rule `draws-whole`: a winning draw changes two counters in one transaction, the lottery's and
+// the prize's. Either both have a row with the draw's key or neither has, and the answer named the
+// prize whose counter went down.
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -29,27 +29,28 @@ static bool has_prizes(const struct check *check, size_t lottery)
 }
 
 // What is wrong with the draw, or NULL.
-static const char *fault(const struct check *check, const struct operation *operation)
+static const char *describe_fault(const struct check *check, const struct operation *operation)
 {
     const struct evidence *evidence = check->evidence;
     const struct ledger_row *rows = evidence->ledger->rows;
     const struct ledger_row *draw = &rows[operation->rows[0]];
     if (operation->rows[1] == NOTHING)
-        return draw->delta != 0 ? "took a prize from the lottery, but from no prize's counter"
-                                : NULL;
+        return draw->delta != 0
+                   ? "took a prize from the lottery, but no prize's counter has a row for it"
+                   : NULL;
     const struct ledger_row *prize = &rows[operation->rows[1]];
     const char *name =
         prize_name(finding_counter(check, prize->counter), finding_counter(check, draw->counter));
     if (draw->delta == 0)
-        return "took a prize from its counter, but not from the lottery";
+        return "took a prize from the prize's counter, but not from the lottery";
     if (name == NULL)
         return "took a prize of another lottery";
     if (draw->delta != prize->delta || strcmp(draw->user, prize->user) != 0)
-        return "has two rows that differ in what was taken, or for whom";
+        return "has two rows that differ in the change or the user";
     if (operation->witness == NOTHING)
         return NULL;
     return strcmp(evidence->history->attempts[operation->witness].detail, name) != 0
-               ? "was answered with another prize than was taken"
+               ? "was answered with another prize than the ledger has"
                : NULL;
 }
 
@@ -60,7 +61,7 @@ static void check_draw(struct check *check, uint32_t row)
     if (index == NOTHING || evidence->operations[index].rows[0] != row)
         return;
     const struct operation *operation = &evidence->operations[index];
-    const char *what = fault(check, operation);
+    const char *what = describe_fault(check, operation);
     if (what == NULL)
         return;
     struct violation *violation = finding_add(check, "%s %s.", operation->key, what);
@@ -76,7 +77,7 @@ static void check_prize(struct check *check, uint32_t row)
     if (index == NOTHING || evidence->operations[index].rows[0] != NOTHING)
         return;
     struct violation *violation =
-        finding_add(check, "%s took a prize, but no lottery knows of the draw.",
+        finding_add(check, "%s took a prize, but no lottery has a row for the draw.",
                     evidence->operations[index].key);
     finding_attempt(check, violation, evidence->operations[index].witness);
     finding_row(check, violation, row);
@@ -90,7 +91,7 @@ void draws_check(struct check *check)
     for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
         enum counter_kind kind = evidence->history->head.counters[i].kind;
         struct range range = evidence_rows_above(evidence, i);
-        // An administrator may have added a prize that the history does not know of.
+        // An administrator may have added a prize that is not in the history.
         if (kind == COUNTER_LOTTERY && (!has_prizes(check, i) || evidence->administrated[i]))
             continue;
         for (uint32_t at = range.from; at < range.end; at++) {
@@ -104,7 +105,7 @@ void draws_check(struct check *check)
         }
     }
     finding_close(check, draws,
-                  "A draw is in the lottery's ledger and its prize's, or in neither:"
+                  "A winning draw is in the lottery's ledger and in the prize's, or in neither:"
                   " draws %s, won %s.",
                   number(draws).text, number(won).text);
 }

@@ -1,6 +1,6 @@
-// What clients saw and what the ledger says, joined: which attempts are one operation, which rows
-// are its effects, and the rows, the readings and the users' shares in an order in which they can
-// be walked.
+// History and ledger, joined: which attempts belong to one operation, which ledger rows are its
+// effects, and the rows, readings and users' shares sorted for walking. Read-only once built; any
+// thread.
 #pragma once
 
 #include "check/ledger.h"
@@ -9,18 +9,19 @@
 
 #define NOTHING UINT32_MAX // an index that points nowhere
 
-// Everything with one key. Rows of other runs are operations too, without attempts.
+// All attempts and rows with one idempotency key. A row of another run is an operation without
+// attempts.
 struct operation {
     const char *key;
     uint32_t first_attempt; // in the order of the file; the next is in next_attempt
     uint32_t rows[2];       // the first row of each leg
-    uint32_t witness;       // an ok attempt, if possible one that was no replay
-    uint32_t begin;         // the attempt with which it may have begun
+    uint32_t witness;       // an ok attempt, preferably one that is no replay
+    uint32_t begin;         // the earliest attempt that may have had the effect
     uint32_t finish;        // its earliest ok answer
     bool has_ok, has_info;
 };
 
-// An answer that tells a counter's state without changing it: a GET, or a 409.
+// An answer that reports a counter's state without changing it: a GET, or a 409.
 struct reading {
     int64_t version;
     uint32_t counter, attempt;
@@ -57,8 +58,8 @@ MUST_CHECK bool evidence_init(struct evidence *evidence, const struct history *h
                               const struct ledger *ledger);
 void evidence_release(struct evidence *evidence); // a zeroed one is fine
 
-// The rows of a counter in `rows`: from (including) and end (excluding); above: behind the
-// baseline.
+// The places of a counter in `rows` (or `readings`): from (included) to end (excluded).
+// evidence_rows_above: only the rows above the baseline, those of the run.
 struct range {
     uint32_t from, end;
 };
@@ -71,17 +72,18 @@ static inline const struct ledger_row *evidence_row(const struct evidence *evide
     return &evidence->ledger->rows[evidence->rows[place]];
 }
 
-// The end of the rows, from `place` on, that have the same version as it.
-uint32_t evidence_group_end(const struct evidence *evidence, uint32_t place, uint32_t end);
+// The end of the rows, from `place` on, that have the same version. More than one row is a
+// duplicate.
+uint32_t evidence_version_end(const struct evidence *evidence, uint32_t place, uint32_t end);
 
-// Since the run began. INT64_MIN where the beginning may not be in a history that was cut short;
-// HISTORY_NEVER where no answer came.
+// Nanoseconds since the run began. begin: INT64_MIN if the first attempt may be missing from a
+// history that was cut short. finish: HISTORY_NEVER if no ok answer came.
 int64_t evidence_begin_ns(const struct evidence *evidence, const struct operation *operation);
 int64_t evidence_finish_ns(const struct evidence *evidence, const struct operation *operation);
 
 // Whether the key begins with the run's name and a hyphen.
 bool evidence_is_ours(const struct evidence *evidence, const char *key);
 
-// How many coupons or draws of the counter the user had at this version.
+// How many coupons or draws the user had of this counter at this version.
 int64_t evidence_shares(const struct evidence *evidence, size_t counter, const char *user,
                         int64_t version);

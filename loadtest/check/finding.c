@@ -1,5 +1,5 @@
-// Violations are counted all and shown a few: ten thousand lost orders have one cause, and three of
-// them are enough to find it.
+// How rules report violations. All are counted, and the first three of each rule are shown: ten
+// thousand lost orders have one cause, and three of them are enough to find it.
 #include "check/finding.h"
 
 #include "base/text.h"
@@ -46,7 +46,7 @@ void finding_close(struct check *check, int64_t looked_at, const char *format, .
     va_end(arguments);
 }
 
-// The place for an event of this time among those that are there. NULL if there is no room.
+// Inserts an event in the order of time. NULL if there is no room.
 static struct event *insert_event(struct violation *violation, int64_t from_ns, int64_t to_ns)
 {
     if (violation == NULL || violation->n_events == VIOLATION_EVENTS_MAX)
@@ -138,26 +138,4 @@ void finding_row(const struct check *check, struct violation *violation, uint32_
     if (row->strategy[0] != '\0')
         buffer_format(&what, ", %s", row->strategy);
     text_copy(event->what, sizeof event->what, what.data != NULL ? what.data : "");
-}
-
-struct number_text number(int64_t n)
-{
-    char digits[24];
-    struct number_text result;
-    text_format(digits, sizeof digits, "%lld", (long long)n);
-    size_t length = strlen(digits), sign = digits[0] == '-', out = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (i > sign && (length - i) % 3 == 0)
-            result.text[out++] = ',';
-        result.text[out++] = digits[i];
-    }
-    result.text[out] = '\0';
-    return result;
-}
-
-struct number_text milliseconds(int64_t ns)
-{
-    struct number_text result;
-    text_format(result.text, sizeof result.text, "%.3f", (double)ns / 1e6);
-    return result;
 }

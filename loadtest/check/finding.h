@@ -1,11 +1,19 @@
-// Writing down what a rule finds: the invariant's line, and its first violations with the requests
-// and rows that prove them.
+// How a rule reports: the invariant's line in the verdict, and its first violations with the
+// requests and rows that prove them.
+//
+//     finding_open(check, "caps");
+//     struct violation *violation = finding_add(check, "%s: ...", counter);
+//     finding_row(check, violation, row);
+//     finding_close(check, looked_at, "No total is exceeded: totals %s.", number(n).text);
 #pragma once
 
-#include "check/check.h"
 #include "check/evidence.h"
+#include "check/number.h"
+#include "check/verdict.h"
 
-// What the rules share. The rule at work fills the last invariant of the verdict.
+struct check_options;
+
+// What the rules share. `invariant` is the one that the current rule fills.
 struct check {
     const struct evidence *evidence;
     const struct check_options *options;
@@ -13,32 +21,24 @@ struct check {
     struct invariant *invariant;
 };
 
-// Room in the verdict for what is shown. False: out of memory.
+// Allocates the violations that the verdict can show. False: out of memory.
 MUST_CHECK bool finding_init(struct check *check);
 
 // Begins an invariant's line. The slug is kept as a pointer.
 void finding_open(struct check *check, const char *slug);
 
-// One more violation of it. NULL if enough are shown already; what follows takes that too.
+// Counts one more violation. NULL if enough are shown already; finding_attempt and finding_row
+// accept that.
 struct violation *finding_add(struct check *check, const char *format, ...) PRINTF_LIKE(2, 3);
 
-// What proves it: an attempt, a row (indices; NOTHING adds nothing). Attempts are kept in the order
-// in which they were sent, rows behind them. Beyond VIOLATION_EVENTS_MAX nothing is added.
+// Adds the proof: an attempt or a ledger row, by index (NOTHING adds nothing). Attempts are kept in
+// the order in which they were sent, rows follow. Beyond VIOLATION_EVENTS_MAX nothing is added.
 void finding_attempt(const struct check *check, struct violation *violation, uint32_t attempt);
 void finding_row(const struct check *check, struct violation *violation, uint32_t row);
 
-// Ends the line: what the rule is, and in numbers what was looked at.
+// Ends the invariant's line with a sentence: the rule, and how much there was to check.
 void finding_close(struct check *check, int64_t looked_at, const char *format, ...)
     PRINTF_LIKE(3, 4);
-
-// 1234567 as "1,234,567", for the arguments of a call: number(n).text.
-struct number_text {
-    char text[32];
-};
-struct number_text number(int64_t n);
-
-// Nanoseconds as "12.345" milliseconds.
-struct number_text milliseconds(int64_t ns);
 
 static inline const char *finding_counter(const struct check *check, size_t counter)
 {

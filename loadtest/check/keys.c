@@ -1,5 +1,6 @@
-// An idempotency key is one operation: it has one effect, however often it is sent, only one answer
-// is the first, and every other answer repeats that one. A coupon's code is one coupon's.
+// The rules `one-key-one-effect`, `identical-replays` and `unique-codes`: an idempotency key has
+// one effect, however often it is sent; at most one answer is no replay; every other answer repeats
+// it. No two coupons have the same code.
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -10,8 +11,8 @@ static void report_second_row(struct check *check, uint32_t row)
     const struct evidence *evidence = check->evidence;
     const struct ledger_row *second = &evidence->ledger->rows[row];
     const struct operation *operation = &evidence->operations[evidence->operation_of_row[row]];
-    struct violation *violation =
-        finding_add(check, "%s is in the ledger more than once.", operation->key);
+    struct violation *violation = finding_add(
+        check, "%s has more than one row in the ledger of one counter.", operation->key);
     finding_attempt(check, violation, operation->witness);
     finding_row(check, violation, operation->rows[second->leg]);
     finding_row(check, violation, row);
@@ -29,8 +30,8 @@ static void check_first_answers(struct check *check, const struct operation *ope
     for (uint32_t i = operation->first_attempt; i != NOTHING; i = evidence->next_attempt[i]) {
         if (i == operation->witness || !is_first_answer(&attempts[i]))
             continue;
-        struct violation *violation =
-            finding_add(check, "%s was answered twice as if for the first time.", operation->key);
+        struct violation *violation = finding_add(
+            check, "%s has two answers that are not marked as replays.", operation->key);
         finding_attempt(check, violation, operation->witness);
         finding_attempt(check, violation, i);
     }
@@ -54,11 +55,11 @@ static void check_effects(struct check *check)
         if (operation->has_ok)
             check_first_answers(check, operation);
     }
-    finding_close(check, keys, "A key has one effect and one first answer: keys %s.",
+    finding_close(check, keys, "A key has one effect, and one answer that is no replay: keys %s.",
                   number(keys).text);
 }
 
-// What the second answer changed, or NULL.
+// The member in which a later answer differs from the first, or NULL.
 static const char *difference(const struct attempt *first, const struct attempt *again)
 {
     if (again->status != first->status)
@@ -81,12 +82,12 @@ static void check_again(struct check *check, const struct operation *operation, 
         if (what == NULL)
             return;
         violation =
-            finding_add(check, "%s was answered twice, with another %s.", operation->key, what);
+            finding_add(check, "%s has two answers that differ in %s.", operation->key, what);
     } else {
         first = operation->finish;
         if (again->status != 409 || again->invoke_ns <= attempts[first].complete_ns)
             return;
-        violation = finding_add(check, "%s was refused after its success had been answered.",
+        violation = finding_add(check, "%s was refused after it had been answered with success.",
                                 operation->key);
     }
     finding_attempt(check, violation, first);
@@ -110,7 +111,8 @@ static void check_replays(struct check *check)
             check_again(check, operation, at);
         }
     }
-    finding_close(check, answers, "A repeated request is answered as the first was: repeats %s.",
+    finding_close(check, answers,
+                  "A repeated request gets the same answer as the first: repeats %s.",
                   number(answers).text);
 }
 
@@ -144,7 +146,7 @@ static bool check_codes(struct check *check)
     bool checked = index_init(&codes, 0) && check_codes_with(check, &codes);
     int64_t n = (int64_t)codes.count;
     index_release(&codes);
-    finding_close(check, n, "A coupon's code is one coupon's: codes %s.", number(n).text);
+    finding_close(check, n, "No two coupons have the same code: codes %s.", number(n).text);
     return checked;
 }
 

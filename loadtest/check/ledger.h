@@ -1,5 +1,5 @@
-// The ledger's rows and the counters' final values, as the service tells them: fetched over HTTP,
-// or read from a file that was saved earlier.
+// The ledger's rows and the counters' final values, as the service reports them: fetched over HTTP,
+// or loaded from a file that was saved earlier.
 #pragma once
 
 #include "history/history.h"
@@ -17,7 +17,7 @@ struct ledger_row {
 };
 
 struct ledger_final {
-    int64_t version, remaining; // HISTORY_NONE where the service does not tell (a prize's version)
+    int64_t version, remaining; // HISTORY_NONE where the API has none (a prize's version)
 };
 
 struct ledger {
@@ -38,3 +38,18 @@ MUST_CHECK bool ledger_load(FILE *file, const struct history_head *head, struct 
                             char *ret_error);
 
 void ledger_release(struct ledger *ledger); // a zeroed one is fine
+
+// Builds a ledger row by row, wherever the rows come from.
+struct ledger_builder {
+    struct ledger *ledger;
+    size_t capacity;
+};
+
+#define LEDGER_UNREAD INT64_MIN // `remaining` of a final that was not filled in yet
+
+// An empty ledger whose finals are LEDGER_UNREAD. False: out of memory; the ledger is then empty.
+MUST_CHECK bool ledger_builder_init(struct ledger_builder *builder, struct ledger *ledger,
+                                    size_t n_counters);
+
+// Appends a copy of the row and its texts. False: out of memory.
+MUST_CHECK bool ledger_builder_add(struct ledger_builder *builder, const struct ledger_row *row);

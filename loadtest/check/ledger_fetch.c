@@ -1,15 +1,15 @@
-// Reads the counters, then their ledgers, then the counters again: if none of them moved, what was
-// read is one moment of the shop. If some did, requests whose answers nobody waited for are still
-// being carried out, and everything is read again.
+// Fetches a consistent ledger over HTTP: the counters, their ledgers, then the counters again. If
+// no counter changed in between, everything belongs to one moment. If one did, requests that timed
+// out at the client are still running, and everything is fetched again, up to 10 times, 200 ms
+// apart.
 //
-// Pages are asked for by version. Where a shop that loses updates has written one version several
-// times, a page may end in the middle of it, so the last version of a full page is left to the
-// next.
+// Pages are requested by version. A service that loses updates may have written one version several
+// times, and a page may end in the middle of it. So the last version of a full page is left to the
+// next page.
 #include "check/ledger.h"
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "check/ledger_rows.h"
 #include "control/http.h"
 
 #include <jansson.h>
@@ -23,7 +23,7 @@
 struct fetch {
     struct http *http;
     const struct history_head *head;
-    struct ledger_rows rows;
+    struct ledger_builder builder;
     char *ret_error;
 };
 
@@ -41,7 +41,7 @@ static bool read_int(const json_t *object, const char *name, int64_t *ret_number
     return json_is_integer(value);
 }
 
-// False if it is there and no text. Null is "".
+// Null is "". False if it is missing, or neither a text nor null.
 static bool read_text(const json_t *object, const char *name, const char **ret_text)
 {
     const json_t *value = json_object_get(object, name);
@@ -64,14 +64,15 @@ static bool keep_rows(struct fetch *fetch, size_t counter, const json_t *page, i
     for (size_t i = 0; i < json_array_size(page); i++) {
         struct ledger_row row = {.counter = counter};
         if (!read_row(json_array_get(page, i), &row))
-            return fail(fetch, counter, "a row is not as api/openapi.yaml describes it");
-        if (row.version < end && !ledger_rows_add(&fetch->rows, &row))
+            return fail(fetch, counter, "a row does not match api/openapi.yaml");
+        if (row.version < end && !ledger_builder_add(&fetch->builder, &row))
             return fail(fetch, counter, "out of memory");
     }
     return true;
 }
 
-// Keeps what is certain of the page, and tells behind which version to go on; 0: this was the last.
+// Keeps the rows of the page that are complete. ret_after: the version after which the next page
+// begins; 0: this was the last page.
 static bool take_page(struct fetch *fetch, size_t counter, const json_t *page, int64_t *ret_after)
 {
     size_t n = json_array_size(page);
@@ -82,8 +83,9 @@ static bool take_page(struct fetch *fetch, size_t counter, const json_t *page, i
     }
     if (!read_int(json_array_get(page, 0), "version", &first) ||
         !read_int(json_array_get(page, n - 1), "version", &last) || first > last)
-        return fail(fetch, counter, "the versions of a page do not ascend");
-    // A whole page of one version: there may be more of it, but this is bad enough to be seen.
+        return fail(fetch, counter, "the versions of a page are not in ascending order");
+    // A whole page of one version: there may be more rows of it, but these are enough to be
+    // reported.
     bool one_version = first == last;
     *ret_after = one_version ? last : last - 1;
     return keep_rows(fetch, counter, page, one_version ? INT64_MAX : last);
@@ -109,7 +111,7 @@ static bool fetch_rows(struct fetch *fetch, size_t counter)
     return true;
 }
 
-// Where the counter's noun is, and for a prize which one: "prize/WHEEL/gold" is `gold` at
+// The counter's path in the API, and for a prize its name: "prize/WHEEL/gold" is `gold` at
 // /v1/lotteries/WHEEL.
 static void locate(const struct history_counter *counter, char *path, size_t size,
                    const char **ret_prize)
@@ -148,7 +150,7 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
         char path[sizeof known];
         const char *prize;
         locate(counter, path, sizeof path, &prize);
-        // A lottery and its prizes stand one after the other, and are one answer.
+        // A lottery and its prizes follow each other and share one answer.
         if (strcmp(path, known) != 0) {
             json_decref(noun);
             noun = NULL;
@@ -160,16 +162,16 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
         if (fetched &&
             (!read_int(place, "remaining", &finals[i].remaining) ||
              (counter->kind != COUNTER_PRIZE && !read_int(place, "version", &finals[i].version))))
-            fetched = fail(fetch, i, "the counter's own numbers are missing");
+            fetched = fail(fetch, i, "the answer for the counter lacks `remaining` or `version`");
     }
     json_decref(noun);
     return fetched;
 }
 
-// The first counter that is not as it was, or SIZE_MAX.
-static size_t find_moved(const struct fetch *fetch, const struct ledger_final *before)
+// The first counter that changed between the two readings, or SIZE_MAX.
+static size_t find_changed(const struct fetch *fetch, const struct ledger_final *before)
 {
-    const struct ledger_final *now = fetch->rows.ledger->finals;
+    const struct ledger_final *now = fetch->builder.ledger->finals;
     for (size_t i = 0; i < fetch->head->n_counters; i++) {
         if (before[i].version != now[i].version || before[i].remaining != now[i].remaining)
             return i;
@@ -177,7 +179,7 @@ static size_t find_moved(const struct fetch *fetch, const struct ledger_final *b
     return SIZE_MAX;
 }
 
-static bool fetch_moment(struct fetch *fetch, struct ledger_final *before, size_t *ret_moved)
+static bool fetch_once(struct fetch *fetch, struct ledger_final *before, size_t *ret_changed)
 {
     if (!fetch_finals(fetch, before))
         return false;
@@ -185,25 +187,26 @@ static bool fetch_moment(struct fetch *fetch, struct ledger_final *before, size_
         if (!fetch_rows(fetch, i))
             return false;
     }
-    if (!fetch_finals(fetch, fetch->rows.ledger->finals))
+    if (!fetch_finals(fetch, fetch->builder.ledger->finals))
         return false;
-    *ret_moved = find_moved(fetch, before);
+    *ret_changed = find_changed(fetch, before);
     return true;
 }
 
-static bool fetch_until_still(struct fetch *fetch, struct ledger *ledger,
-                              struct ledger_final *before)
+static bool fetch_until_unchanged(struct fetch *fetch, struct ledger *ledger,
+                                  struct ledger_final *before)
 {
     for (int tried = 1;; tried++) {
-        size_t moved = SIZE_MAX;
-        if (!ledger_rows_init(&fetch->rows, ledger, fetch->head->n_counters))
+        size_t changed = SIZE_MAX;
+        if (!ledger_builder_init(&fetch->builder, ledger, fetch->head->n_counters))
             return fail(fetch, 0, "out of memory");
-        if (!fetch_moment(fetch, before, &moved))
+        if (!fetch_once(fetch, before, &changed))
             return false;
-        if (moved == SIZE_MAX)
+        if (changed == SIZE_MAX)
             return true;
         if (tried == TRIES)
-            return fail(fetch, moved, "it keeps changing; stop what else is writing to it");
+            return fail(fetch, changed,
+                        "it keeps changing; stop the other clients that write to it");
         ledger_release(ledger);
         clock_sleep_ns(PAUSE_NS);
     }
@@ -220,7 +223,7 @@ bool ledger_fetch(struct http *http, const struct history_head *head, struct led
         text_format(ret_error, HISTORY_ERROR_MAX, "The ledger cannot be read: out of memory.");
         return false;
     }
-    if (!fetch_until_still(&fetch, &ledger, before)) {
+    if (!fetch_until_unchanged(&fetch, &ledger, before)) {
         ledger_release(&ledger);
         return false;
     }

@@ -1,9 +1,13 @@
-// What clients were told and what the ledger says are the same set. Whoever was told yes is in it,
-// with the same numbers. Whoever is in it has asked, and was told yes or nothing. Whoever was only
-// told no is not in it.
+// The rules `nothing-lost`, `nothing-from-nowhere` and `refusals-changed-nothing`: the answers of
+// the clients and the rows of the ledger describe the same operations.
 //
-// A history that was cut short cannot prove that somebody did not ask, so there the last two are
-// silent about this run's own keys.
+// - Every operation that was answered with success has a row, with the same numbers.
+// - Every row belongs to a request, which was answered with success or got no definite answer.
+// - An operation that was refused each time has no row.
+//
+// A history that was cut short cannot prove that a request was never sent. There the last two rules
+// do not judge this run's own keys.
+#include "check/check.h"
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -26,7 +30,7 @@ static bool delta_fits(const struct attempt *attempt, int64_t delta)
     return delta == (attempt->detail[0] != '\0' ? -1 : 0);
 }
 
-// In what the row differs from what was asked and answered; NULL: in nothing.
+// The member in which the row differs from the request or its answer; NULL if it matches.
 static const char *difference(const struct attempt *attempt, const struct ledger_row *row)
 {
     if (row->counter != attempt->counter)
@@ -65,20 +69,22 @@ static void check_lost(struct check *check)
             continue;
         struct violation *violation =
             row == NOTHING
-                ? finding_add(check,
-                              "%s was answered with success, but is not in the ledger of %s.",
-                              operation->key, finding_counter(check, attempt->counter))
-                : finding_add(check, "%s is in the ledger with another %s than it was answered.",
+                ? finding_add(
+                      check,
+                      "%s was answered with success, but the ledger of %s has no row for it.",
+                      operation->key, finding_counter(check, attempt->counter))
+                : finding_add(check,
+                              "%s was answered with success, but its ledger row has another %s.",
                               operation->key, what);
         finding_attempt(check, violation, operation->witness);
         finding_row(check, violation, row);
     }
     finding_close(check, promises,
-                  "Whoever was told yes is in the ledger, with the same numbers: successes %s.",
+                  "Every success is in the ledger, with the same numbers: successes %s.",
                   number(promises).text);
 }
 
-// Nobody knows what the server answered, but what it did must be what was asked.
+// No definite answer came, but the row must still match the request.
 static void check_unanswered(struct check *check, const struct operation *operation, uint32_t row)
 {
     const struct evidence *evidence = check->evidence;
@@ -91,7 +97,8 @@ static void check_unanswered(struct check *check, const struct operation *operat
     if (what == NULL)
         return;
     struct violation *violation = finding_add(
-        check, "%s is in the ledger with another %s than was asked for.", operation->key, what);
+        check, "%s got no definite answer, and its ledger row has another %s than the request.",
+        operation->key, what);
     finding_attempt(check, violation, i);
     finding_row(check, violation, row);
 }
@@ -108,7 +115,7 @@ static void check_origin(struct check *check, uint32_t row)
         violation =
             effect->key[0] == '\0'
                 ? finding_add(check, "%s was changed by an administrator during the run.", counter)
-                : finding_add(check, "%s was changed by somebody else (%s) during the run.",
+                : finding_add(check, "%s was changed by another client (%s) during the run.",
                               counter, effect->key);
     } else {
         const struct operation *operation = &evidence->operations[evidence->operation_of_row[row]];
@@ -117,7 +124,7 @@ static void check_origin(struct check *check, uint32_t row)
         if (operation->first_attempt != NOTHING || !evidence->history->whole)
             return;
         violation =
-            finding_add(check, "%s changed %s, but no client has sent it.", effect->key, counter);
+            finding_add(check, "%s changed %s, but no client sent that key.", effect->key, counter);
     }
     finding_row(check, violation, row);
 }
@@ -133,10 +140,9 @@ static void check_nowhere(struct check *check)
         for (uint32_t at = range.from; at < range.end; at++)
             check_origin(check, evidence->rows[at]);
     }
-    finding_close(check, effects,
-                  "Every change was asked for by a request that was not refused%s: changes %s.",
-                  check->options->allow_foreign ? ", or is somebody else's" : "",
-                  number(effects).text);
+    finding_close(
+        check, effects, "Every change belongs to a request that was not refused%s: changes %s.",
+        check->options->allow_foreign ? ", or to another client" : "", number(effects).text);
 }
 
 static void check_refused(struct check *check)
@@ -152,13 +158,13 @@ static void check_refused(struct check *check)
         if (operation->rows[0] == NOTHING && operation->rows[1] == NOTHING)
             continue;
         struct violation *violation = finding_add(
-            check, "%s was refused each time, and yet is in the ledger.", operation->key);
+            check, "%s was refused each time, but the ledger has a row for it.", operation->key);
         finding_attempt(check, violation, operation->first_attempt);
         finding_row(check, violation, operation->rows[0]);
         finding_row(check, violation, operation->rows[1]);
     }
     finding_close(check, refused,
-                  "Whoever was only told no is not in the ledger: refused operations %s.",
+                  "A refused operation is not in the ledger: refused operations %s.",
                   number(refused).text);
 }
 

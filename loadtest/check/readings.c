@@ -1,11 +1,13 @@
-// A GET and a refusal both say what was left at a version, so both can be held against the ledger.
-// A refusal must also have been right: too little was left, or the user had already had the share.
+// The rule `readings-true`: a GET and a refusal both report `remaining` at a version, so both are
+// compared with the ledger. A refusal must also have been right: too little remained, or the user
+// had already used up the limit.
 #include "check/finding.h"
 #include "check/rules.h"
 
 #include <string.h>
 
-// The first row of the version, or NOTHING. `from` moves along: readings come by version.
+// The place of the version's first row, or NOTHING. Advances range->from, because readings are
+// sorted by version.
 static uint32_t find_version(const struct evidence *evidence, struct range *range, int64_t version)
 {
     while (range->from < range->end && evidence_row(evidence, range->from)->version < version)
@@ -15,11 +17,12 @@ static uint32_t find_version(const struct evidence *evidence, struct range *rang
     return found ? range->from : NOTHING;
 }
 
-// Whether one of the rows of this version has what was read. Twins each tell their own story.
+// Whether one of the rows of this version has the `remaining` that was read. Duplicate rows of one
+// version may differ.
 static bool row_agrees(const struct evidence *evidence, uint32_t place, uint32_t end,
                        int64_t remaining)
 {
-    end = evidence_group_end(evidence, place, end);
+    end = evidence_version_end(evidence, place, end);
     for (; place < end; place++) {
         if (evidence_row(evidence, place)->remaining == remaining)
             return true;
@@ -37,17 +40,17 @@ static void check_state(struct check *check, const struct reading *reading, stru
     uint32_t place = baseline ? NOTHING : find_version(evidence, range, reading->version);
     struct violation *violation = NULL;
     if (!baseline && place == NOTHING) {
-        violation = finding_add(check, "%s: somebody read version %s, which there never was.",
-                                counter, number(reading->version).text);
+        violation = finding_add(check, "%s: version %s was read, but it does not exist.", counter,
+                                number(reading->version).text);
     } else {
         if (attempt->remaining == HISTORY_NONE || (baseline && before == HISTORY_NONE))
             return;
         if (baseline ? attempt->remaining == before
                      : row_agrees(evidence, place, range->end, attempt->remaining))
             return;
-        int64_t there = baseline ? before : evidence_row(evidence, place)->remaining;
-        violation = finding_add(check, "%s: at version %s there were %s left, but %s were read.",
-                                counter, number(reading->version).text, number(there).text,
+        int64_t expected = baseline ? before : evidence_row(evidence, place)->remaining;
+        violation = finding_add(check, "%s: at version %s remaining was %s, but %s was read.",
+                                counter, number(reading->version).text, number(expected).text,
                                 number(attempt->remaining).text);
     }
     finding_attempt(check, violation, reading->attempt);
@@ -66,8 +69,8 @@ static void check_shares(struct check *check, const struct reading *reading)
     if (had >= limit)
         return;
     struct violation *violation = finding_add(
-        check, "%s was refused (%s) with %s of %s at version %s.", attempt->user, attempt->detail,
-        number(had).text, number(limit).text, number(reading->version).text);
+        check, "User %s was refused (%s) with %s of %s at version %s.", attempt->user,
+        attempt->detail, number(had).text, number(limit).text, number(reading->version).text);
     finding_attempt(check, violation, reading->attempt);
 }
 
@@ -85,7 +88,7 @@ static void check_reason(struct check *check, const struct reading *reading)
         if (attempt->remaining < wanted)
             return;
         struct violation *violation = finding_add(
-            check, "%s was refused (%s): it asked for %s, and %s were left.", attempt->key,
+            check, "%s was refused (%s), but it asked for %s and %s remained.", attempt->key,
             attempt->detail, number(wanted).text, number(attempt->remaining).text);
         finding_attempt(check, violation, reading->attempt);
     }
@@ -101,7 +104,7 @@ void readings_check(struct check *check)
         struct range range = evidence_readings(evidence, i);
         for (uint32_t at = range.from; at < range.end; at++) {
             const struct reading *reading = &evidence->readings[at];
-            // What is older than the run is stale, which real-time-order says.
+            // A version from before the run is stale: real-time-order reports it.
             if (reading->version >= evidence->baselines[i])
                 check_state(check, reading, &rows);
             check_reason(check, reading);
@@ -109,7 +112,7 @@ void readings_check(struct check *check)
         }
     }
     finding_close(check, (int64_t)evidence->n_readings,
-                  "What was read was true at its version, and each refusal was right:"
+                  "Every reading matches the ledger at its version, and every refusal was right:"
                   " readings %s, refusals %s.",
                   number((int64_t)evidence->n_readings - refusals).text, number(refusals).text);
 }

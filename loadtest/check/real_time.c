@@ -1,10 +1,13 @@
-// The versions give the order in which everything took effect: the change that made version v, then
-// those who read v, then the change that made v + 1. Real time must agree: nobody may have been
-// answered before somebody who stands earlier in that order had even asked. One walk along the
-// order, with the latest beginning seen so far, finds every such pair. (That is linearizability for
-// a counter whose versions are known; without them it would be NP-complete.)
+// The rule `real-time-order`: the order of the versions agrees with real time.
 //
-// Those who read one version have no order among themselves, nor have the twins of a version.
+// The versions give the order in which operations took effect: the change to v, the readings of v,
+// the change to v + 1. A violation is an operation that was answered before an operation earlier in
+// that order had even been sent. One walk along the order, which keeps the latest start so far,
+// finds every such pair. This is linearizability of a counter whose versions are known; without
+// versions the check is NP-complete.
+//
+// Readings of one version have no order among themselves, and neither have duplicate rows of a
+// version.
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -18,8 +21,8 @@ struct step {
 struct sweep {
     struct check *check;
     size_t counter;
-    struct step latest; // the latest beginning of all that stand before
-    struct step next;   // the same with the group at hand
+    struct step latest; // the step with the latest start, of all earlier versions
+    struct step next;   // the same, including the current version
     int64_t looked_at;
 };
 
@@ -29,11 +32,11 @@ static void report(struct sweep *sweep, const struct step *late)
     const struct step *latest = &sweep->latest;
     struct violation *violation = finding_add(
         check,
-        "%s: version %s was %s and answered at %s ms, but the request that %s version %s was"
-        " sent only at %s ms.",
-        finding_counter(check, sweep->counter), number(late->version).text,
-        late->row != NOTHING ? "made" : "read", milliseconds(late->finish_ns).text,
-        latest->row != NOTHING ? "made" : "read", number(latest->version).text,
+        "%s: the request that %s version %s was answered at %s ms, but the request that %s the"
+        " earlier version %s was sent only at %s ms.",
+        finding_counter(check, sweep->counter), late->row != NOTHING ? "wrote" : "read",
+        number(late->version).text, milliseconds(late->finish_ns).text,
+        latest->row != NOTHING ? "wrote" : "read", number(latest->version).text,
         milliseconds(latest->begin_ns).text);
     finding_attempt(check, violation, late->finish);
     finding_attempt(check, violation, latest->begin);
@@ -76,7 +79,7 @@ static void take_reading(struct sweep *sweep, const struct reading *reading)
                                .row = NOTHING});
 }
 
-// Those who read `version`, from `at` on. Returns where the next version's begin.
+// Takes the readings of `version`, from `at` on. Returns where the next version's readings begin.
 static uint32_t take_readings(struct sweep *sweep, uint32_t at, uint32_t end, int64_t version)
 {
     const struct reading *readings = sweep->check->evidence->readings;
@@ -86,14 +89,14 @@ static uint32_t take_readings(struct sweep *sweep, uint32_t at, uint32_t end, in
     return at;
 }
 
-static void report_ancient(struct sweep *sweep, const struct reading *reading)
+static void report_stale(struct sweep *sweep, const struct reading *reading)
 {
     const struct evidence *evidence = sweep->check->evidence;
     sweep->looked_at++;
-    struct violation *violation =
-        finding_add(sweep->check, "%s: version %s was read, but the run began when it was at %s.",
-                    finding_counter(sweep->check, sweep->counter), number(reading->version).text,
-                    number(evidence->baselines[sweep->counter]).text);
+    struct violation *violation = finding_add(
+        sweep->check, "%s: version %s was read, but the counter was at version %s before the run.",
+        finding_counter(sweep->check, sweep->counter), number(reading->version).text,
+        number(evidence->baselines[sweep->counter]).text);
     finding_attempt(sweep->check, violation, reading->attempt);
 }
 
@@ -106,15 +109,15 @@ static void sweep_counter(struct sweep *sweep)
     uint32_t at = readings.from;
     sweep->latest = sweep->next = (struct step){.begin_ns = INT64_MIN};
     for (; at < readings.end && evidence->readings[at].version < version; at++)
-        report_ancient(sweep, &evidence->readings[at]);
+        report_stale(sweep, &evidence->readings[at]);
     at = take_readings(sweep, at, readings.end, version);
     for (uint32_t place = rows.from, end; place < rows.end; place = end) {
         version = evidence_row(evidence, place)->version;
-        end = evidence_group_end(evidence, place, rows.end);
+        end = evidence_version_end(evidence, place, rows.end);
         for (uint32_t i = place; i < end; i++)
             take_change(sweep, i);
         sweep->latest = sweep->next;
-        // A version that there never was: readings-true says so.
+        // A version that does not exist: readings-true reports it.
         while (at < readings.end && evidence->readings[at].version < version)
             at++;
         at = take_readings(sweep, at, readings.end, version);
@@ -128,6 +131,6 @@ void real_time_check(struct check *check)
     for (; sweep.counter < check->evidence->history->head.n_counters; sweep.counter++)
         sweep_counter(&sweep);
     finding_close(check, sweep.looked_at,
-                  "No answer is older than what came before it: changes and readings %s.",
+                  "The order of the versions agrees with real time: changes and readings %s.",
                   number(sweep.looked_at).text);
 }

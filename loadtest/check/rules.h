@@ -1,6 +1,6 @@
-// The rules, a function each: it looks at the evidence and writes one or more invariants' lines.
+// The rules of the checker: each function looks at the evidence and reports one or more invariants.
 //
-// To add one: a function here, its file, and a line in check.c.
+// To add a rule: a function here, its file, and a line in check.c.
 #pragma once
 
 #include "base/cleanup.h"

@@ -1,6 +1,8 @@
-// Every holder of a lock gets a greater fencing token, and the counter refuses a smaller one than
-// it has seen. So tokens never fall along the versions: a holder that was paused, and wrote after
-// the next one had begun to write, would show here. A token is of one lock, so of one strategy.
+// The rule `fencing-tokens`: tokens never decrease along the versions of a counter.
+//
+// Every lock holder gets a greater fencing token than the one before, and the counter rejects a
+// token smaller than the greatest it has seen. A holder that was paused and wrote after the next
+// holder had written shows here. A token comes from one lock, so from one strategy.
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -22,12 +24,12 @@ static void check_row(struct walk *walk, uint32_t index)
     walk->looked_at++;
     if (greatest != NULL && row->token < greatest->token)
         violation = finding_add(
-            check, "%s: version %s was written under token %s, after token %s had written %s.",
+            check, "%s: version %s was written with token %s, but version %s already had token %s.",
             counter, number(row->version).text, number(row->token).text,
-            number(greatest->token).text, number(greatest->version).text);
+            number(greatest->version).text, number(greatest->token).text);
     else if (greatest != NULL && row->token == greatest->token &&
              strcmp(row->strategy, greatest->strategy) != 0)
-        violation = finding_add(check, "%s: token %s was given out by %s and by %s.", counter,
+        violation = finding_add(check, "%s: token %s was issued by both %s and %s.", counter,
                                 number(row->token).text, greatest->strategy, row->strategy);
     else
         return;
@@ -35,8 +37,8 @@ static void check_row(struct walk *walk, uint32_t index)
     finding_row(check, violation, index);
 }
 
-// Twins of one version have no order, so both are compared with what was before them.
-static void check_group(struct walk *walk, uint32_t from, uint32_t end, bool above)
+// Duplicate rows of one version have no order, so each is compared with the versions before.
+static void check_version(struct walk *walk, uint32_t from, uint32_t end, bool above)
 {
     const struct evidence *evidence = walk->check->evidence;
     const struct ledger_row *rows = evidence->ledger->rows;
@@ -62,13 +64,13 @@ void tokens_check(struct check *check)
         struct range range = evidence_rows(evidence, i);
         walk.greatest = NOTHING;
         for (uint32_t at = range.from, end; at < range.end; at = end) {
-            end = evidence_group_end(evidence, at, range.end);
+            end = evidence_version_end(evidence, at, range.end);
             bool above = evidence_row(evidence, at)->version > evidence->baselines[i];
-            check_group(&walk, at, end, above);
+            check_version(&walk, at, end, above);
         }
     }
     finding_close(
         check, walk.looked_at,
-        "Fencing tokens never fall, and each is of one strategy: changes with a token %s.",
+        "Fencing tokens never decrease, and each comes from one strategy: changes with a token %s.",
         number(walk.looked_at).text);
 }

@@ -1,10 +1,11 @@
-// The verdict for people: what was looked at, a line for each invariant, and for each violation the
-// requests and rows that prove it, with a picture of when the requests were under way. Fits into
-// 100 columns.
+// The verdict as text: what was checked, a line for each invariant, and for each violation the
+// requests and rows that prove it, with a bar for the time each request was in flight. At most 100
+// columns.
 #include "check/verdict.h"
 
 #include "base/text.h"
-#include "check/finding.h"
+#include "check/number.h"
+#include "history/history.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ void verdict_release(struct verdict *verdict)
     *verdict = (struct verdict){0};
 }
 
-// Words that begin at `column`, broken before column 100 and gone on with under `indent`.
+// Wraps the text, which begins at `column`, at column 100; further lines are indented.
 static void write_wrapped(struct buffer *out, const char *text, size_t column, size_t indent)
 {
     const char *word = text;
@@ -46,7 +47,7 @@ static void write_counts(const struct verdict *verdict, struct buffer *out)
     struct buffer text CLEANUP(buffer_release) = {0};
     buffer_format(&text,
                   "Checked in %.2f s: %s operations in %s requests (%s readings, %s refusals,"
-                  " %s replays, %s without an answer), %s ledger rows of %s counters.",
+                  " %s replays, %s with unknown outcome), %s ledger rows of %s counters.",
                   verdict->took_s, number(verdict->operations).text, number(verdict->attempts).text,
                   number(verdict->reads).text, number(verdict->refusals).text,
                   number(verdict->replays).text, number(verdict->unknown).text,
@@ -67,7 +68,7 @@ static void write_invariant(const struct invariant *invariant, struct buffer *ou
     write_wrapped(out, text.data != NULL ? text.data : "", 36, 36);
 }
 
-// The stretch of time that a violation's events cover.
+// The time span of a violation's events.
 struct scale {
     int64_t from_ns, to_ns;
 };
@@ -137,6 +138,6 @@ void verdict_write_text(const struct verdict *verdict, struct buffer *out)
     for (size_t i = 0; i < verdict->n_shown; i++)
         write_violation(&verdict->shown[i], out);
     if (verdict->violations > (int64_t)verdict->n_shown)
-        buffer_format(out, "\n%s violations in all; the first of each kind are shown.\n",
+        buffer_format(out, "\n%s violations in all; the first of each invariant are shown.\n",
                       number(verdict->violations).text);
 }

@@ -1,5 +1,5 @@
-// What the checker found: whether each invariant held, and for each violation the smallest set of
-// operations that shows it, as a timeline.
+// What the checker found: whether each invariant holds, and for each violation the smallest set of
+// requests and rows that proves it, as a timeline.
 #pragma once
 
 #include "base/cleanup.h"
@@ -11,9 +11,9 @@
 #define VIOLATION_EVENTS_MAX 6
 #define VERDICT_INVARIANTS_MAX 16
 
-// One line of a timeline: a request, or a row of the ledger (from_ns < 0: it has no time of ours).
+// One line of a timeline: a request, or a ledger row (from_ns < 0: it has no client time).
 struct event {
-    int64_t from_ns, to_ns; // since the run began; to_ns HISTORY_NEVER: it was never known to end
+    int64_t from_ns, to_ns; // since the run began; to_ns HISTORY_NEVER: no answer
     char who[80];   // "k3x9-17 try 2 at http://127.0.0.1:8081", "ledger stock/SKU-1 version 58"
     char what[200]; // "deduct 1: 200, version 58, remaining 41"
 };
@@ -27,26 +27,27 @@ struct violation {
 
 struct invariant {
     const char *slug;   // "no-oversell": static
-    char sentence[256]; // in words and numbers: "Sold 500 of 500 units of 1 SKU; never below 0."
-    int64_t looked_at;  // how many things could have broken it
+    char sentence[256]; // the rule, with numbers: "No two coupons have the same code: codes 500."
+    int64_t looked_at;  // how much there was to check; 0 proves nothing
     int64_t violations;
 };
 
 struct verdict {
-    bool done; // false: it could not be checked, and why_not says so
+    bool done; // false: the check failed, and why_not gives the reason
     char why_not[512];
-    int64_t violations;      // all of them, also those that are not shown
+    int64_t violations;      // all, including those not shown
     struct violation *shown; // the first of each invariant, at most a few dozen
     size_t n_shown;
     struct invariant invariants[VERDICT_INVARIANTS_MAX];
     size_t n_invariants;
-    // What the history had in it, so that nobody takes an empty test for a proof.
+    // What the history had in it: an empty history proves nothing.
     int64_t operations, attempts, reads, replays, refusals, unknown, ledger_rows, counters;
     double took_s;
 };
 
 void verdict_release(struct verdict *verdict); // a zeroed one is fine
 
-// The verdict for people: every invariant a line, every shown violation with its timeline.
+// Appends the verdict as text: a line for each invariant, and each shown violation with its
+// timeline.
 struct buffer;
 void verdict_write_text(const struct verdict *verdict, struct buffer *out);

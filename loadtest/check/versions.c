@@ -1,7 +1,7 @@
-// Every change of a counter makes the next version, so the versions of its ledger, from the one
-// before the run to the one that the counter has now, are all there, each once. A missing one is a
-// change without a record; one that is there twice is two writers who both thought it was their
-// turn, and one of them has overwritten the other.
+// The rule `versions-without-gap`: every change makes the next version. So a counter's ledger has
+// each version exactly once, from the baseline to the counter's version now. A missing version is a
+// change without a record. A duplicate version means that two writers started from the same state,
+// and one overwrote the other.
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -9,19 +9,19 @@ static void report_gap(struct check *check, size_t counter, int64_t before, uint
                        int64_t baseline)
 {
     const struct ledger_row *row = evidence_row(check->evidence, place);
-    struct violation *violation =
-        finding_add(check, "%s: after version %s comes %s: %s changes are not in the ledger.",
-                    finding_counter(check, counter), number(before).text, number(row->version).text,
-                    number(row->version - before - 1).text);
+    struct violation *violation = finding_add(
+        check, "%s: version %s is followed by %s: %s changes are missing from the ledger.",
+        finding_counter(check, counter), number(before).text, number(row->version).text,
+        number(row->version - before - 1).text);
     if (before != baseline)
         finding_row(check, violation, check->evidence->rows[place - 1]);
     finding_row(check, violation, check->evidence->rows[place]);
 }
 
-static void report_twins(struct check *check, size_t counter, uint32_t from, uint32_t end)
+static void report_duplicates(struct check *check, size_t counter, uint32_t from, uint32_t end)
 {
     struct violation *violation = finding_add(
-        check, "%s: version %s is there %s times: one writer has overwritten another.",
+        check, "%s: version %s exists %s times: one writer has overwritten another.",
         finding_counter(check, counter), number(evidence_row(check->evidence, from)->version).text,
         number(end - from).text);
     finding_row(check, violation, check->evidence->rows[from]);
@@ -34,27 +34,28 @@ static int64_t check_run(struct check *check, size_t counter, struct range range
     int64_t baseline = check->evidence->baselines[counter], before = baseline;
     for (uint32_t at = range.from, end; at < range.end; at = end) {
         int64_t version = evidence_row(check->evidence, at)->version;
-        end = evidence_group_end(check->evidence, at, range.end);
+        end = evidence_version_end(check->evidence, at, range.end);
         if (version != before + 1)
             report_gap(check, counter, before, at, baseline);
         if (end - at > 1)
-            report_twins(check, counter, at, end);
+            report_duplicates(check, counter, at, end);
         before = version;
     }
     return before;
 }
 
-// A writer so late that it wrote a version which the run had found there.
-static void check_latecomers(struct check *check, size_t counter, uint32_t above)
+// A stale writer of this run that wrote a version from before the run.
+static void check_stale_writers(struct check *check, size_t counter, uint32_t above)
 {
     for (uint32_t at = evidence_rows(check->evidence, counter).from; at < above; at++) {
         const struct ledger_row *row = evidence_row(check->evidence, at);
         if (!evidence_is_ours(check->evidence, row->key))
             continue;
-        struct violation *violation =
-            finding_add(check, "%s: a change of this run has version %s, but the run began at %s.",
-                        finding_counter(check, counter), number(row->version).text,
-                        number(check->evidence->baselines[counter]).text);
+        struct violation *violation = finding_add(
+            check,
+            "%s: a change of this run has version %s, but the counter was at version %s before it.",
+            finding_counter(check, counter), number(row->version).text,
+            number(check->evidence->baselines[counter]).text);
         finding_row(check, violation, check->evidence->rows[at]);
     }
 }
@@ -69,7 +70,7 @@ void versions_check(struct check *check)
         struct range range = evidence_rows_above(evidence, i);
         int64_t final = evidence->ledger->finals[i].version;
         int64_t last = check_run(check, i, range);
-        check_latecomers(check, i, range.from);
+        check_stale_writers(check, i, range.from);
         changes += range.end - range.from;
         if (final == HISTORY_NONE || final == last)
             continue;
@@ -80,7 +81,7 @@ void versions_check(struct check *check)
             finding_row(check, violation, evidence->rows[range.end - 1]);
     }
     finding_close(check, changes,
-                  "Each change has the next version, none missing and none twice:"
+                  "Every change has the next version, none missing and none twice:"
                   " changes %s, counters %s.",
                   number(changes).text, number((int64_t)n).text);
 }

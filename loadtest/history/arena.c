@@ -1,5 +1,5 @@
-// Blocks of 256 KiB, filled from the front. A small table remembers the text last seen at each
-// hash, so that words which come again and again ("deduct", "redis-lock", a busy user) are kept
+// An arena of texts: blocks of 256 KiB, filled from the front. A small table remembers the text
+// last seen at each hash, so that frequent texts ("deduct", "redis-lock", a busy user) are stored
 // once.
 #include "history/arena.h"
 

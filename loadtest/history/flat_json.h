@@ -1,6 +1,10 @@
-// Walks one JSON object without allocating: the hot path reads answers with it, and the checker the
-// lines of a history. Nested values are skipped over. Not a validator: it accepts some texts that
-// are no JSON, and refuses none that is.
+// A scanner for one flat JSON object that allocates nothing. The load tester's hot path reads
+// answers with it, and the checker reads the lines of a history. Nested values are skipped. It is
+// not a validator: it accepts some invalid JSON, but refuses no valid JSON.
+//
+//     struct flat_json json = flat_json_open(text, length);
+//     while ((kind = flat_json_next(&json, &member)) != FLAT_END && kind != FLAT_ERROR)
+//         ...
 #pragma once
 
 #include <stdbool.h>
@@ -8,14 +12,14 @@
 #include <stdint.h>
 
 enum flat_kind {
-    FLAT_END, // the object is over
-    FLAT_INT, // a whole number that fits
+    FLAT_END, // the end of the object
+    FLAT_INT, // a whole number that fits into 64 bits
     FLAT_TEXT,
     FLAT_TRUE,
     FLAT_FALSE,
     FLAT_NULL,
     FLAT_OTHER, // an object, an array, any other number: skipped
-    FLAT_ERROR, // this is no object, or it is cut off
+    FLAT_ERROR, // not an object, or cut off
 };
 
 struct flat_json {
@@ -30,7 +34,7 @@ struct flat_member {
     size_t text_length;
 };
 
-// FLAT_ERROR on the first flat_json_next if the text is no object.
+// If the text is not an object, the first flat_json_next returns FLAT_ERROR. Borrows the text.
 struct flat_json flat_json_open(const char *text, size_t length);
 enum flat_kind flat_json_next(struct flat_json *json, struct flat_member *ret_member);
 bool flat_member_is(const struct flat_member *member, const char *name);

@@ -1,5 +1,5 @@
-// The history of a run: what every request was, when it was sent, and what came of it. JSON lines,
-// described in loadtest/README.md. Times are nanoseconds on CLOCK_MONOTONIC since the run began.
+// The history of a run: every request, when it was sent, and its outcome. Stored as JSON lines,
+// described in loadtest/checking.md. Times are nanoseconds on CLOCK_MONOTONIC since the run began.
 #pragma once
 
 #include "base/cleanup.h"
@@ -14,7 +14,7 @@
 #define HISTORY_RUN_MAX 16      // bytes of a run's name, with which its keys begin
 #define HISTORY_ERROR_MAX 512   // bytes of an error's sentence
 #define HISTORY_TARGETS_MAX 32
-#define HISTORY_NEVER INT64_MAX  // the completion of an attempt whose outcome is not known
+#define HISTORY_NEVER INT64_MAX  // the completion of an attempt whose outcome is unknown
 #define HISTORY_NONE INT64_C(-1) // a number that the answer did not carry
 
 enum counter_kind { COUNTER_STOCK, COUNTER_COUPON, COUNTER_LOTTERY, COUNTER_PRIZE };
@@ -40,11 +40,11 @@ struct history_head {
 
 enum attempt_kind { KIND_DEDUCT, KIND_ISSUE, KIND_DRAW, KIND_READ, KIND_OTHER, KIND_COUNT };
 
-// ok: a 2xx. fail: the server says, and promises, that nothing was changed. info: nobody knows; it
-// may have had its effect, or may have it later.
+// ok: a 2xx. fail: the server promises that nothing was changed. info: unknown; the request may
+// have had its effect, or may still have it later.
 enum attempt_outcome { OUTCOME_OK, OUTCOME_FAIL, OUTCOME_INFO };
 
-// One request. Several with one key are one operation: retries and duplicates.
+// One request. Requests with the same key are one operation: retries and duplicates.
 struct attempt {
     int64_t op;      // the operation's number in the run
     int64_t attempt; // 0, then 1, 2, ... for retries and duplicates

@@ -1,5 +1,5 @@
-// Texts are compared only where 32 bits of their hashes are equal, so a look-up touches one slot
-// and one text, as a rule.
+// A hash table from texts to numbers. Texts are compared only if 32 bits of their hashes are equal,
+// so a look-up usually touches one slot and one text.
 #include "history/index.h"
 
 #include "base/text.h"

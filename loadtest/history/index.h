@@ -1,5 +1,5 @@
 // A hash table from texts to numbers, for a million keys and more: open addressing with linear
-// probing, half full at most.
+// probing, at most half full. Not thread-safe while it is filled.
 #pragma once
 
 #include "base/cleanup.h"
@@ -20,14 +20,14 @@ struct index {
     size_t capacity, count; // a power of two; how many are taken
 };
 
-// Room for this many texts; it grows by itself. False: out of memory.
+// Room for `expected` texts; the index grows as needed. False: out of memory.
 MUST_CHECK bool index_init(struct index *index, size_t expected);
 void index_release(struct index *index); // a zeroed one is fine
 
 // The text's number, or INDEX_NONE.
 uint32_t index_find(const struct index *index, const char *text);
 
-// Gives the number that the text has; where it has none it gets this one. The text is borrowed for
-// the life of the index. False: out of memory.
+// ret_number is the text's number; a new text gets `number`. The text is borrowed for the life of
+// the index. False: out of memory.
 MUST_CHECK bool index_put(struct index *index, const char *text, uint32_t number,
                           uint32_t *ret_number);

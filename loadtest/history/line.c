@@ -1,5 +1,7 @@
-// Appending member by member to a growing buffer costs a check and a call each, some twenty times a
-// line; at 60,000 lines a second that was a third of a client thread's time.
+// Formats numbers and texts of a JSON line without bounds checks.
+//
+// Appending member by member to a growing buffer costs a check and a call each, about twenty times
+// a line. At 60,000 lines a second that was a third of a client thread's time.
 #include "history/line.h"
 
 #include <string.h>

@@ -1,15 +1,15 @@
-// Puts a line of JSON together in memory that is known to be large enough: no checks, no calls for
-// most of it. Each function writes at `at` and returns where to go on.
+// Assembles a line of JSON in memory that the caller has made large enough: there are no bounds
+// checks. Each function writes at `at` and returns the end of what it wrote.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-// What line_text may need for a text of this many bytes.
+// The most bytes that line_text and line_int write.
 #define LINE_TEXT_ROOM(bytes) (6 * (bytes) + 2)
 #define LINE_INT_ROOM 20
 
-// The characters of a literal.
+// Writes the characters of a string literal.
 #define LINE_PUT(at, literal)                                                                      \
     ((char *)memcpy((at), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
 

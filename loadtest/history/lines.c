@@ -1,6 +1,6 @@
-// Reads in pieces of 256 KiB. What is left of a piece moves to the front before the next is read,
-// so a line stands in memory in one piece. pread, because the writer of a history still has the
-// descriptor; a pipe has no position and is read as it comes.
+// Splits a file into lines. It reads pieces of 256 KiB; the rest of a piece moves to the front
+// before the next piece is read, so every line is contiguous in memory. It uses pread, because the
+// writer of a history shares the descriptor. A pipe has no position and is read with read.
 #include "history/lines.h"
 
 #include <errno.h>

@@ -7,13 +7,13 @@ struct history {
     struct history_head head;
     struct attempt *attempts; // in the order of the file
     size_t n_attempts;
-    bool whole; // the closing line is there; if not, the run was killed and requests may be missing
+    bool whole; // has its closing line; if not, the run was killed and requests may be missing
     struct history_arena *arena; // owns the texts
 };
 
-// From the beginning of an open file, whatever its position. False with a sentence that names the
-// line ("line 17: ...") in ret_error (HISTORY_ERROR_MAX bytes). A last line that is cut off is left
-// out if the closing line is missing.
+// Reads an open file from its beginning; the descriptor is borrowed and its position ignored. False
+// with a sentence that names the line ("line 17: ...") in ret_error (HISTORY_ERROR_MAX bytes). If
+// the closing line is missing, a last line that was cut off is ignored.
 MUST_CHECK bool history_read_file(int descriptor, struct history *ret_history, char *ret_error);
 
 void history_release(struct history *history); // a zeroed one is fine

@@ -1,6 +1,6 @@
-// The file of a history. A line is put together on the stack and appended to the thread's buffer in
-// one piece; buffers are written whole under a lock, so lines never mix. The closing line is
-// written last: a history without it was cut short.
+// Writes the file of a history. A line is assembled on the stack and appended to the thread's
+// buffer in one piece. Buffers are written whole under a lock, so lines never mix. The closing line
+// comes last: a history without it was cut short.
 #include "history/writer.h"
 
 #include "base/text.h"
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-// The literals come to less than 200 bytes, and there are at most 9 numbers.
+// The literals need less than 200 bytes, and a line has at most 9 numbers.
 #define LINE_MAX_BYTES                                                                             \
     (200 + 9 * LINE_INT_ROOM + 3 * LINE_TEXT_ROOM(HISTORY_TEXT_MAX) +                              \
      LINE_TEXT_ROOM(HISTORY_COUNTER_MAX))
@@ -211,12 +211,13 @@ bool history_finish(struct history_writer *writer, int64_t attempts, char *ret_e
     text_format(line, sizeof line, "{\"end\":true,\"attempts\":%lld}\n", (long long)attempts);
     if (writer->error == 0)
         writer->error = write_all(writer->descriptor, line, strlen(line));
-    // What is no regular file, such as a pipe, cannot be synced and need not be.
+    // A pipe or another special file cannot be synced, and need not be.
     if (writer->error == 0 && fsync(writer->descriptor) != 0 && errno != EINVAL && errno != EROFS)
         writer->error = errno;
     if (writer->error != 0)
         text_format(ret_error, HISTORY_ERROR_MAX,
-                    "The history is not complete: writing it failed: %s.", strerror(writer->error));
+                    "The history is incomplete, because writing it failed: %s.",
+                    strerror(writer->error));
     return writer->error == 0;
 }
 

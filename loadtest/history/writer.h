@@ -1,5 +1,5 @@
-// Writes a history. Lines of several threads go through one writer; each thread gathers its lines
-// in a buffer of its own and hands it over when it is large.
+// Writes a history. All threads share one writer; each thread collects lines in a buffer of its own
+// and flushes it when it is large.
 #pragma once
 
 #include "base/text.h"
@@ -16,15 +16,15 @@ MUST_CHECK bool history_create(const char *path, const struct history_head *head
 void history_line(struct buffer *buffer, const struct history_head *head,
                   const struct attempt *attempt);
 
-// Writes whole lines and clears the buffer. Any thread. After a failure (a full disk) it writes no
-// more, and history_finish tells: the run goes on, and what was written stays.
+// Writes whole lines and clears the buffer. Any thread. After a failure (a full disk) it writes
+// nothing more, and history_finish reports it: the run continues, and what was written stays.
 void history_flush(struct history_writer *writer, struct buffer *buffer);
 
-// Writes the closing line, which says that the history is whole, and syncs. False with a sentence
-// if any write failed. Once, after the last flush; before history_free.
+// Writes the closing line, which marks the history as complete, and syncs. False with a sentence if
+// any write failed. Call once, after the last flush and before history_free.
 MUST_CHECK bool history_finish(struct history_writer *writer, int64_t attempts, char *ret_error);
 
-// The descriptor, for reading what was written (history_read_file); valid until history_free.
+// The descriptor, for reading the history back (history_read_file); valid until history_free.
 int history_descriptor(const struct history_writer *writer);
 
 void history_free(struct history_writer *writer); // NULL is fine

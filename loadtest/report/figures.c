@@ -1,11 +1,9 @@
-// Numbers that several reports show, and how people read numbers.
+// Figures that several reports show, and how they are written.
 #include "report/figures.h"
 
 #include "base/clock.h"
 #include "base/text.h"
-
-#include <stdio.h>
-#include <string.h>
+#include "check/number.h"
 
 const struct figure_quantile figure_quantiles[FIGURE_QUANTILES] = {
     {"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}, {"p99.99", 0.9999},
@@ -32,20 +30,9 @@ double figures_rate(int64_t count, double seconds)
     return seconds > 0 ? (double)count / seconds : 0;
 }
 
-const char *figures_count(char text[FIGURE_TEXT_MAX], int64_t number)
+const char *figures_count(char text[FIGURE_TEXT_MAX], int64_t count)
 {
-    char digits[FIGURE_TEXT_MAX];
-    text_format(digits, sizeof digits, "%lld", (long long)number);
-    const char *from = digits;
-    char *to = text;
-    if (*from == '-')
-        *to++ = *from++;
-    for (size_t left = strlen(from); left > 0; left--) {
-        *to++ = *from++;
-        if (left > 1 && left % 3 == 1)
-            *to++ = ',';
-    }
-    *to = '\0';
+    text_copy(text, FIGURE_TEXT_MAX, number(count).text);
     return text;
 }
 
@@ -60,7 +47,7 @@ const char *figures_duration(char text[FIGURE_TEXT_MAX], double duration_ns)
         return text;
     }
     size_t i = 0;
-    // What would round to 1000 is written in the next unit.
+    // A value that would round to 1000 uses the next unit.
     while (i + 1 < ARRAY_LENGTH(units) && duration_ns >= 999.5 * units[i].ns)
         i++;
     double value = duration_ns / units[i].ns;

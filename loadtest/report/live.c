@@ -1,5 +1,5 @@
-// The line that moves while a run goes on. Parts that do not fit are left out, from the right; the
-// widths are fixed so that the eye need not follow them.
+// The progress line of a running test. Parts that do not fit are left out, from the right. The
+// widths are fixed, so the figures do not jump.
 #include "report/report.h"
 
 #include "base/clock.h"
@@ -13,7 +13,7 @@ static void add_part(struct buffer *out, size_t columns, size_t *used, const cha
 {
     size_t length = strlen(part);
     if (*used + length > columns) {
-        *used = columns; // nothing smaller slips in behind what was left out
+        *used = columns; // no later, shorter part may follow a part that was left out
         return;
     }
     *used += length;

@@ -1,5 +1,5 @@
-// The reports of a run: a table for people, JSON for machines, a page with pictures, and the line
-// that moves while it runs.
+// The reports of a run: a table for the terminal, JSON for machines, a web page with charts, and
+// the progress line. All functions append to `out`; out->failed is set if memory ran out.
 #pragma once
 
 #include "base/cleanup.h"
@@ -8,17 +8,17 @@
 
 void report_table(const struct summary *summary, struct buffer *out);
 
-// One object; loadtest/README.md lists its members.
+// One object; loadtest/reports.md lists its members.
 void report_json(const struct summary *summary, struct buffer *out);
 
 // One self-contained page: no other file, no network, no cookie; light and dark; phone and desktop.
 void report_html(const struct summary *summary, struct buffer *out);
 
-// The live line, without a line feed, at most `columns` wide. `recent` covers the last second.
-// progress 0 to 1, or negative if unknown.
+// The progress line, without a line feed, at most `columns` wide. `recent` covers the last recent_s
+// seconds. progress: 0 to 1, or negative if unknown.
 void report_live(const struct measure *recent, double recent_s, const struct measure *total,
                  double elapsed_s, double progress, size_t columns, struct buffer *out);
 
-// Writes the buffer to a file by way of a new one beside it that is then renamed, so that a full
-// disk leaves no half report. False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).
+// Writes the buffer to a new file beside `path` and renames it, so that a full disk leaves no half
+// report. False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).
 MUST_CHECK bool report_save(const char *path, const struct buffer *text, char *ret_error);

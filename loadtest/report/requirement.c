@@ -1,9 +1,9 @@
-// What a run must fulfil: a condition on one number, given on the command line, so that a build can
-// fail on it.
+// Requirements: conditions on one figure of a run, given on the command line, so that a build can
+// fail on them.
 //
-// Approach: one table of metrics; a row knows its units and how its number is read from a summary.
-// What nobody measured fulfils nothing: an empty run has no p99 below 20 ms, and a run that was not
-// checked has not had 0 violations.
+// One table of metrics: each row knows its units and how to read its value from a summary. A value
+// that was not measured fails every requirement: an empty run has no p99 below 20 ms, and a run
+// that was not checked has no "0 violations".
 #include "report/requirement.h"
 
 #include "base/clock.h"
@@ -100,16 +100,17 @@ static const struct metric metrics[] = {
     {"rate", "answered requests a second", FAMILY_RATE, read_rate, 0, 0},
     {"ok_rate", "requests a second that were answered with a 2xx", FAMILY_RATE, read_ok_rate, 0, 0},
     COUNT("requests", requests_sent, "requests sent"),
-    COUNT("operations", operations_done, "operations brought to an end"),
+    COUNT("operations", operations_done, "operations completed"),
     COUNT("ok", classes[ANSWER_OK], "requests answered with a 2xx"),
     COUNT("refused", classes[ANSWER_REFUSED], "requests refused: 409 and every other 4xx"),
     COUNT("errors", classes[ANSWER_ERROR], "requests that failed: 5xx, timeout, connection"),
-    COUNT("unknown", unknown, "requests of which nobody knows whether they had an effect"),
+    COUNT("unknown", unknown, "requests with unknown outcome: they may have had an effect"),
     COUNT("retries", retries, "requests sent again after an error"),
     COUNT("duplicates", duplicates, "requests sent twice on purpose"),
-    COUNT("replays", replays, "answers that were the recorded ones of an earlier request"),
-    COUNT("timeouts", timeouts, "requests without an answer in time"),
-    {"violations", "invariants broken, as the check found", FAMILY_COUNT, read_violations, 0, 0},
+    COUNT("replays", replays, "answers that repeat the recorded answer of an earlier request"),
+    COUNT("timeouts", timeouts, "requests that timed out"),
+    {"violations", "violations of invariants that the checker found", FAMILY_COUNT, read_violations,
+     0, 0},
     {"error_share", "errors among all requests, as a number or in %", FAMILY_SHARE,
      read_error_share, 0, 0},
 };
@@ -124,7 +125,7 @@ static const struct {
     {FAMILY_SHARE, "", 1},    {FAMILY_SHARE, "%", 100},
 };
 
-// The longer before those that they begin with.
+// Longer operators come before their prefixes.
 static const struct {
     const char *text;
     enum comparison comparison;
@@ -170,7 +171,7 @@ static bool parse_comparison(const char **at, struct requirement *requirement, c
         }
     }
     text_format(ret_error, HISTORY_ERROR_MAX,
-                "The requirement '%.80s' must have one of < <= > >= == != behind '%s'.",
+                "The requirement '%.80s' must have one of < <= > >= == != after '%s'.",
                 requirement->text, requirement->metric->name);
     return false;
 }
@@ -192,7 +193,7 @@ static bool parse_bound(const char **at, struct requirement *requirement, char *
         }
     }
     text_format(ret_error, HISTORY_ERROR_MAX,
-                "The requirement '%.80s' must have a number such as 20 or 0.5 behind its operator.",
+                "The requirement '%.80s' must have a number such as 20 or 0.5 after its operator.",
                 requirement->text);
     return false;
 }
@@ -201,7 +202,7 @@ static bool parse_unit(const char *at, struct requirement *requirement, char *re
 {
     static const char *const wanted[] = {
         [FAMILY_TIME] = "one of the units us, ms, s",
-        [FAMILY_RATE] = "no unit (it is a second), or /s",
+        [FAMILY_RATE] = "no unit (the rate is per second), or /s",
         [FAMILY_COUNT] = "no unit",
         [FAMILY_SHARE] = "no unit, or %",
     };
@@ -218,7 +219,7 @@ static bool parse_unit(const char *at, struct requirement *requirement, char *re
         }
     }
     text_format(ret_error, HISTORY_ERROR_MAX,
-                "The requirement '%.80s' must have %s behind its number, and nothing else.",
+                "The requirement '%.80s' must have %s after its number, and nothing else.",
                 requirement->text, wanted[family]);
     return false;
 }

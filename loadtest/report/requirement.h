@@ -26,12 +26,13 @@ struct requirement {
     double scale; // nanoseconds in the unit; for error_share 100 if it is in per cent; else 1
 };
 
-// False with a sentence that lists what is possible, in ret_error (HISTORY_ERROR_MAX bytes).
+// Borrows the text. False with a sentence that lists the valid values, in ret_error
+// (HISTORY_ERROR_MAX bytes).
 MUST_CHECK bool requirement_parse(const char *text, struct requirement *ret_requirement,
                                   char *ret_error);
 
-// What was not measured does not hold: `violations` where the verdict is missing or not done, a
-// latency or a share where there was no request.
+// A requirement on a value that was not measured does not hold: `violations` if the verdict is
+// missing or not done, a latency or a share if there was no request.
 struct requirement_result requirement_judge(const struct requirement *requirement,
                                             const struct summary *summary);
 

@@ -1,8 +1,8 @@
-// A report on disk, whole or not at all: it is written to a new file beside its place, synced, and
-// renamed. A disk that fills up leaves the earlier report, and no half of the new one.
+// Saves a report atomically: it writes a new file beside the path, syncs it, and renames it. A full
+// disk leaves the earlier report untouched.
 //
-// What breaks it: a path that is no regular file, such as /dev/stdout or a pipe, cannot be replaced
-// by renaming and is written to as it is.
+// What breaks it: a path that is not a regular file, such as /dev/stdout or a pipe, cannot be
+// replaced by renaming. It is written to directly.
 #include "report/report.h"
 
 #include "history/history.h"
@@ -33,7 +33,7 @@ static bool write_all(int descriptor, const struct buffer *text)
     return true;
 }
 
-// Opens, writes and closes; errno tells what failed first.
+// Opens, writes and closes. On failure errno is the first error.
 static bool write_file(const char *path, int flags, bool sync, const struct buffer *text)
 {
     int descriptor = open(path, O_WRONLY | O_CLOEXEC | flags, 0666);
@@ -60,7 +60,7 @@ bool report_save(const char *path, const struct buffer *text, char *ret_error)
     if (exists && !S_ISREG(status.st_mode))
         return write_file(path, 0, false, text) || failed(ret_error, path);
 
-    // Not the link is replaced but what it points to.
+    // A symbolic link stays: its target is replaced.
     char *real CLEANUP(free_memory) = exists ? realpath(path, NULL) : NULL;
     const char *place = real != NULL ? real : path;
     char beside[PATH_MAX];

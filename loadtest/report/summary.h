@@ -1,4 +1,4 @@
-// A run, ready to be reported: borrowed pieces and a few facts. All reports are made from this.
+// A run, ready to be reported. All reports are made from this. Everything is borrowed.
 #pragma once
 
 #include "check/verdict.h"
@@ -13,11 +13,11 @@
 struct requirement_result {
     const char *text; // "p99<20ms", as given
     const char *unit; // of the value: "ms", "%", "" for a bare number; static
-    double value;     // what was measured, in the requirement's unit; NaN: nothing was
+    double value;     // the measured value, in the requirement's unit; NaN: not measured
     bool holds;
 };
 
-struct summary_fact { // what the run was: "arrival" "latch, 1,000 connections"
+struct summary_fact { // a setting of the run: "arrival" "latch, 1,000 connections"
     char name[32], value[200];
 };
 
@@ -32,8 +32,8 @@ struct summary {
     bool interrupted;  // Ctrl-C
     bool open_loop;    // latencies are from the intended start
     const struct measure *measure;
-    const struct verdict *verdict; // NULL: not asked for
-    const char *history_path;      // NULL: none kept
+    const struct verdict *verdict; // NULL: not requested
+    const char *history_path;      // NULL: not kept
     struct requirement_result requirements[REQUIREMENTS_MAX];
     size_t n_requirements;
 };

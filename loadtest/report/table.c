@@ -1,4 +1,4 @@
-// The report for a terminal: plain text, no wider than 100 columns wherever the texts allow it.
+// The report for a terminal: plain text, at most 100 columns wide unless a single text is longer.
 #include "report/report.h"
 
 #include "base/clock.h"
@@ -17,7 +17,7 @@ static void write_label(struct buffer *out, const char *label)
     buffer_format(out, "  %-*s ", INDENT - 3, label);
 }
 
-// A row of items with two spaces between them that goes on in a new line when it is full.
+// A row of items with spaces between them, wrapped to a new line when it is full.
 struct row {
     struct buffer *out;
     size_t column;
@@ -32,7 +32,7 @@ static void row_add(struct row *row, const char *item)
     }
     if (row->column > INDENT)
         buffer_append_text(row->out, "   ");
-    for (const char *at = item; *at != '\0'; at++) // some are a server's own words
+    for (const char *at = item; *at != '\0'; at++) // a server may send any bytes
         buffer_append(row->out, (unsigned char)*at < 0x20 || *at == 0x7f ? "?" : at, 1);
     row->column += length + (row->column > INDENT ? 3 : 0);
 }
@@ -66,7 +66,7 @@ static void write_what_ran(const struct summary *summary, struct buffer *out)
                   summary->arrival, figures_count(number, summary->connections),
                   summary->connections == 1 ? "" : "s", when);
     if (summary->interrupted)
-        buffer_append_text(out, "Interrupted: this is what had happened until then.\n");
+        buffer_append_text(out, "Interrupted: these are the results until then.\n");
     buffer_append_text(out, "\n");
 
     struct row row = row_begin(out, summary->n_targets == 1 ? "target" : "targets");
@@ -187,7 +187,7 @@ static void write_latency(const struct summary *summary, struct buffer *out)
         write_latency_row("operations", &measure->operations, out);
     buffer_format(out, "%*s%s\n", INDENT, "",
                   summary->open_loop ? "from the intended start of each operation"
-                                     : "from sending; a stall of the server is seen by few "
+                                     : "from sending; few requests see a stall of the server "
                                        "(closed loop)");
 }
 

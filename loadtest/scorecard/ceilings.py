@@ -1,4 +1,4 @@
-"""What each row could reach at most: measured in the same run, by programs that do only that.
+"""The ceilings: what each row could reach at most, measured in the same run by programs that do nothing else.
 
 A ceiling is measured like a row; `needs` says which ones a row is divided by, and `limit` how. All of
 it is in the report's words as well: METHOD.
@@ -18,7 +18,7 @@ PROBES = os.environ.get("HOLDFAST_PROBES", os.path.join(ROOT, "build/release/loa
 LOCK_SERVERS = {"redis-lock": "redis", "zookeeper-lock": "zookeeper", "etcd-lock": "etcd"}
 IN_FLIGHT = {"zookeeper": 256, "etcd": 64}
 REDIS_CLIENTS = 50
-LOCK_TABLE_COMMITS = 3  # take the lock, do the work, free the lock
+LOCK_TABLE_COMMITS = 3  # acquire the lock, do the work, release the lock
 
 EMPTY_REQUEST = """POST /v1/lab/empty
 Content-Type: application/json
@@ -28,32 +28,32 @@ Idempotency-Key: {{key}}
 """
 
 METHOD = [
-    "Combined rows are divided by what an empty POST and batched commits leave when they are done one"
+    "Combined rows are divided by the rate of an empty POST and batched commits done one"
     " after the other, 1 / (1/E + 1/R). E: the service's own rate on a POST that is parsed and answered"
     " but runs nothing. R: the rows of 256 operations in one transaction, without the service, on one"
-    " row or over 1,000. The lock of a locking strategy is not in it: what it costs shows in the ratio.",
+    " row or over 1,000. It does not include the lock of a locking strategy: the ratio shows that cost.",
     "Direct rows without a guard (optimistic, conditional, row-lock, none) are divided by one-row commits"
     " on as many connections as the instances have workers: the database may write the commits of"
     " several connections to the disk together.",
     "Direct rows that hold something until the commit is on the disk (mutex and the locks), on one hot"
-    " SKU, are divided by one-row commits on one connection: nobody else can be committing meanwhile."
-    " Over 1,000 SKUs they are divided as those without a guard.",
-    "Lock servers limit direct rows too: there the ceiling is the lesser of the commits and of the lock"
-    " server's own pairs of taking and freeing. Redis: SET NX PX and DEL by redis-benchmark, 50 clients,"
+    " SKU, are divided by one-row commits on one connection, because no other operation can commit meanwhile."
+    " Over 1,000 SKUs they are divided like the rows without a guard.",
+    "Lock servers limit direct rows too: there the ceiling is the lower of the commits and the lock"
+    " server's own pairs of acquire and release. Redis: SET NX PX and DEL by redis-benchmark, 50 clients,"
     " 1 / (1/SET + 1/DEL). ZooKeeper: create and delete of an ephemeral node, 256 in flight on one"
     " session of its C client, asynchronous. etcd: a transaction that creates a key with a lease if it"
-    " is not there, and its delete, through the JSON gateway, 64 clients of libcurl. lock-table commits"
+    " does not exist, and its delete, through the JSON gateway, 64 clients of libcurl. lock-table commits"
     " three times for an operation, so its ceiling is a third of the commits.",
     "A ratio above 1 is possible: the ceilings are other programs with other numbers of threads, and"
     " three instances share the processors of one. Compare ratios within a panel.",
-    "Conflicts and the like are per 1,000 operations that succeeded: conflicts, saves whose demand on the"
-    " row was not met, and deadlocks; run again, sections that were repeated for it inside the service;"
-    " lock busy, guards that could not be had; errors, requests that were answered 5xx or not at all, which"
-    " the load tester does not send again. CPU is in processors kept busy while requests were sent, in"
+    "Conflicts and the like are per 1,000 operations that succeeded: conflicts, saves whose condition on the"
+    " row failed, and deadlocks; run again, sections that the service retried because of them;"
+    " lock busy, guards that could not be acquired; errors, requests that were answered 5xx or not at all,"
+    " which the load tester does not retry. CPU is in processors kept busy while requests were sent, in"
     " user and system time.",
     "Every row starts on an empty database, and its whole history is checked against the ledger after"
-    " the load. none runs in laboratory mode without the database's own checks: it is the bug, and is"
-    " here to be seen.",
+    " the load. none runs in laboratory mode without the database's own checks: it is the bug,"
+    " shown on purpose.",
 ]
 
 
@@ -144,14 +144,14 @@ class Redis:
         return {"rate": float(lines[-1][1]), "cpu": processes.cores()}
 
     def measure(self, options):
-        """It counts requests, not seconds: a small run tells how many fill the time."""
+        """redis-benchmark counts requests, not seconds: a small run estimates how many fill the time."""
         rate = self.run(options, 10000)["rate"]
         return self.run(options, max(10000, int(rate * options.ceiling_seconds)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """Takes and frees a second at ZooKeeper or etcd."""
+    """Pairs of acquire and release per second at ZooKeeper or etcd."""
 
     server: str
 
@@ -172,13 +172,13 @@ class Pairs:
 REDIS_SET = Redis("SET lock:__rand_int__ x NX PX 10000")
 REDIS_DEL = Redis("DEL lock:__rand_int__")
 
-# What a run of all rows measures whether a row is divided by it or not: what the machine can do.
+# A run of all rows measures these even if no row needs them: they describe the machine.
 ALWAYS = [Empty(), Commits("mariadb", 1, 1, 1), Commits("mariadb", 2, BATCHES["combined"], 1), REDIS_SET,
           REDIS_DEL, Pairs("zookeeper"), Pairs("etcd")]
 
 
 def commits(row):
-    """The commits that a row is divided by. SQLite has one writer, whoever asks."""
+    """The commits that a row is divided by. SQLite always has one writer."""
     counters = 1 if row.spread == "hot" else MANY
     if row.mode == "combined":
         return Commits(row.engine, 1 if row.engine == "sqlite" else 2, BATCHES["combined"], counters)
@@ -200,7 +200,7 @@ def in_turn(*rates):
 
 
 def limit(row, rates):
-    """The row's ceiling from the rates of what it needs, and its words. None if one is missing."""
+    """The row's ceiling, from the rates that it needs, and its description. None if a rate is missing."""
     found = [rates.get(ceiling) for ceiling in needs(row)]
     if not all(found):
         return None, "not measured"

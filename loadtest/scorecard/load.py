@@ -12,7 +12,7 @@ from rows import ROOT, cluster, new_database
 
 LOAD = os.environ.get("HOLDFAST_LOAD", os.path.join(ROOT, "build/release/loadtest/holdfast-load"))
 STOCK = 1000000
-PATIENCE_S = 90  # beyond the load itself: setting up, and reading and checking the ledger
+EXTRA_S = 90  # beyond the load itself: setting up, and reading and checking the ledger
 
 COUNTERS = {
     "conflicts": "holdfast_conflicts_total",
@@ -28,7 +28,7 @@ class Failed(Exception):
 
 
 def brief(text):
-    """A log in one line: how it begins and how it ends."""
+    """A log in one line: its beginning and its end."""
     lines = [line.strip() for line in str(text).splitlines() if line.strip()]
     if not lines:
         return "no reason given"
@@ -36,8 +36,9 @@ def brief(text):
 
 
 def run_watched(command, pids, name, limit_s):
-    """Runs a program and watches it, under this name, and the other processes. Whatever happens, it
-    has ended afterwards. Its exit code, output, error output, and the Processes."""
+    """Runs a program and samples its processor time, under this name, and that of the other processes.
+    The program has always ended when this returns. Returns its exit code, output, error output, and
+    the Processes."""
     with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True,
             env=cluster.clean_environment()) as process:
@@ -58,7 +59,7 @@ def run_load(ports, pids, seconds, *arguments):
         path = os.path.join(directory, "load.json")
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         command = [LOAD, "run", *urls, *arguments, "--duration", f"{seconds}s", "--json", path, "--quiet"]
-        code, _, errors, processes = run_watched(command, pids, "load", seconds + PATIENCE_S)
+        code, _, errors, processes = run_watched(command, pids, "load", seconds + EXTRA_S)
         if code not in (0, 1) or not os.path.exists(path):
             raise Failed(f"the load tester ended with {code}: {brief(errors)}")
         with open(path, encoding="utf-8") as file:
@@ -70,7 +71,7 @@ def run_load(ports, pids, seconds, *arguments):
 
 
 def read_metrics(texts):
-    """Sums over instances and strategies of what /metrics says about stock."""
+    """The metrics of stock, summed over instances and strategies."""
     sums = dict.fromkeys(COUNTERS, 0.0)
     for text in texts:
         for name, value in re.findall(r'^(\w+)\{endpoint="stock"[^}]*\} (\S+)$', text, re.M):
@@ -97,7 +98,7 @@ def read_check(report):
 
 
 def sample(report, cores, metrics):
-    """What one measurement of a row is, flat. Latencies are the load tester's, in milliseconds."""
+    """One measurement of a row, flat. Latencies are the load tester's, in milliseconds."""
     violations, broken = read_check(report)
     ok = report["outcomes"]["ok"]
     if not ok:
@@ -124,7 +125,7 @@ def check_alive(servers):
 
 
 def with_servers(engine, count, settings, work):
-    """work(servers) with instances on an empty database; nothing is left of either."""
+    """work(servers) with instances on an empty database; both are removed afterwards."""
     database, instances = new_database(engine), []
     try:
         with cluster.Cluster(database.store, count, **settings) as servers:
@@ -132,7 +133,7 @@ def with_servers(engine, count, settings, work):
             try:
                 return work(servers)
             except (Failed, OSError, ValueError, KeyError):
-                check_alive(servers)  # the better reason, if there is one
+                check_alive(servers)  # gives the better reason, if it raises
                 raise
     finally:
         for instance in instances:

@@ -10,7 +10,7 @@ STACK = {"mysql": "database", "redis": "redis", "zookeeper": "zookeeper", "etcd"
 
 
 def cpu_seconds(pid):
-    """0 for a process that is gone: it uses nothing any more."""
+    """0 for a process that has ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
             fields = stat.read().rpartition(")")[2].split()
@@ -32,7 +32,7 @@ def stack_pids():
 
 
 class Processes:
-    """Looks at the processes from time to time. Use with `with`, then ask for a stretch of it."""
+    """Samples the processes periodically. Use with `with`, then ask for the time between two moments."""
 
     def __init__(self, pids):
         self.pids = pids  # name -> process ids

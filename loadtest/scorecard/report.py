@@ -25,7 +25,7 @@ def median_cpu(samples):
 
 
 def row_entry(row, samples, failed, rates):
-    """A row that failed in any round has failed: what it did in the others is no answer."""
+    """A row that failed in any round has failed, whatever it did in the other rounds."""
     entry = dict(zip(("strategy", "mode", "spread", "instances", "engine"), row.words), name=row.name,
                  lab=row.strategy.lab_only, rounds=len(samples), failed=failed)
     if failed or not samples:
@@ -60,7 +60,7 @@ def build(facts, rows, table, samples, failures):
     return document
 
 
-# ---- what the figures say ----------------------------------------------------------------------------
+# ---- findings ----------------------------------------------------------------------------
 
 
 def panels(rows):
@@ -167,7 +167,7 @@ def markdown_row(row):
 def markdown(document):
     lines = ["# Holdfast scorecard", "", document["about"], ""]
     if document["interrupted"]:
-        lines += ["**Interrupted: this is what there was by then.**", ""]
+        lines += ["**Interrupted: these are the results until then.**", ""]
     lines += [f"- {finding}" for finding in document["findings"]]
     lines += ["", "## Ceilings", "", "| ceiling | a second | what | CPU |", "|---|---|---|---|"]
     for one in document["ceilings"]:
@@ -178,7 +178,7 @@ def markdown(document):
               " | lock busy | errors | mean batch | violations | CPU |",
               "|---" * 14 + "|"]
     lines += [markdown_row(row) for row in document["rows"]]
-    lines += ["", "## What is divided by what", ""]
+    lines += ["", "## How the ratios are computed", ""]
     lines += [f"- {sentence}" for sentence in document["method"]]
     return "\n".join(lines) + "\n"
 
@@ -194,7 +194,7 @@ def page(document):
 
 
 def save(document, directory):
-    """Each file by way of a new one beside it: an interrupted run leaves no half report."""
+    """Writes each file beside its place and renames it, so an interrupted run leaves no half report."""
     os.makedirs(directory, exist_ok=True)
     texts = {"scorecard.md": markdown(document), "scorecard.html": page(document),
              "scorecard.json": json.dumps(document, indent=1) + "\n"}

@@ -26,7 +26,7 @@ import load
 import report
 from rows import ENGINES, ROOT, all_rows, choose, cluster, quick_rows, registry
 
-# What a row takes beside the load: a database, starting, the ledger's check, stopping. Measured.
+# The time of a row besides the load: create a database, start, check the ledger, stop. Measured.
 OVERHEAD_S = {"hot": 1.5, "spread": 3.5}
 CEILING_OVERHEAD_S = 0.5
 
@@ -40,7 +40,7 @@ def plural(n, noun):
 
 
 def on_signal(*_):
-    """Once: what follows is cleaning up, and that is not to be interrupted."""
+    """Interrupts once only, because the cleanup that follows must not be interrupted."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -87,7 +87,7 @@ def describe(options):
 
 
 class Run:
-    """Measures everything once a round, and keeps what there is when it is interrupted."""
+    """Measures everything once a round, and keeps the results when it is interrupted."""
 
     def __init__(self, options, rows):
         self.options = options
@@ -107,8 +107,8 @@ class Run:
     def measure(self, one, work):
         self.done += 1
         place = f"[{self.done}/{self.options.rounds * (len(self.rows) + len(self.ceilings))}] {one.name}"
-        if one in self.failures:  # in an earlier round: it would be shown as failed anyway
-            say(f"{place}: left out, it has failed before")
+        if one in self.failures:  # in an earlier round: it is shown as failed anyway
+            say(f"{place}: skipped, because it failed in an earlier round")
             return
         try:
             sample = work()

@@ -1,6 +1,6 @@
-// The checker: a healthy run of a small shop is accepted, and every rule is broken once, as little
-// as possible; exactly that rule must say so, and show the requests and rows that prove it. Also
-// the ledger: fetched page by page from a service that is played here, saved and loaded.
+// The checker: it accepts a healthy run of a small shop. Then each test breaks one rule, as little
+// as possible: exactly that rule must report it, and show the requests and rows that prove it. Also
+// the ledger: fetched page by page from a fake service, saved and loaded.
 #include "base/text.h"
 #include "check/check.h"
 #include "control/http.h"
@@ -133,7 +133,7 @@ static void draw_prizes(struct shop *shop)
 }
 #pragma GCC diagnostic pop
 
-// A healthy run, in which every rule has something to look at.
+// A healthy run, in which every rule has something to check.
 static struct shop *new_shop(void)
 {
     struct shop *shop = calloc(1, sizeof *shop);
@@ -286,7 +286,7 @@ START_TEST(the_order_of_the_file_does_not_matter)
 }
 END_TEST
 
-// ---- versions
+// ---- versions -----------------------------------------------------------------------------------
 
 START_TEST(a_missing_version)
 {
@@ -324,7 +324,7 @@ START_TEST(a_version_from_before_the_run)
 }
 END_TEST
 
-// ---- presence
+// ---- presence -----------------------------------------------------------------------------------
 
 START_TEST(a_lost_success)
 {
@@ -371,7 +371,7 @@ START_TEST(a_change_that_nobody_asked_for)
     shop->finals[STOCK] = (struct ledger_final){6, 9};
     struct ledger_row *row =
         add_row(shop, (struct ledger_row){STOCK, 6, -1, 9, 0, 6, "r-99", "u9", "deduct", NULL});
-    shop->history.whole = false; // then it may have been asked for
+    shop->history.whole = false; // the request may be missing
     EXPECT_HEALTHY(false);
     row->key = "s-99";
     EXPECT_HEALTHY(true);
@@ -409,21 +409,24 @@ START_TEST(a_refusal_that_changed_something)
     refused->outcome = OUTCOME_FAIL;
     refused->status = 503;
     refused->complete_ns = 99 * MS;
-    shop->history.whole = false; // another try may not have been written down
+    shop->history.whole = false; // another attempt may be missing
     EXPECT_HEALTHY(false);
     shop->history.whole = true;
     EXPECT("refusals-changed-nothing", "r-6 at", "ledger stock/s version 5");
 }
 END_TEST
 
-// ---- conservation
+// ---- conservation -------------------------------------------------------------------------------
 
 START_TEST(a_step_that_does_not_add_up)
 {
     struct shop *shop = new_shop();
     row_of(shop, STOCK, 5)->remaining = shop->finals[STOCK].remaining = 11;
+    check_with(shop, false);
+    ck_assert_str_eq(shop->verdict.shown[0].sentence,
+                     "stock/s: remaining was 11, change -1, but the row says 11 (expected 10).");
     EXPECT("conservation", "ledger stock/s version 4", "ledger stock/s version 5");
-    shop = new_shop(); // the first step, from what was there before the run
+    shop = new_shop(); // the first step, from the state before the run
     shop->counters[STOCK].remaining = 19;
     EXPECT("conservation", "ledger stock/s version 2");
 }
@@ -452,14 +455,14 @@ START_TEST(less_than_nothing)
 }
 END_TEST
 
-// Two writers both read 11, both write 10: one unit more is sold than is missing.
+// A lost update: two writers both read 11 and both write 10.
 START_TEST(a_lost_update_oversells)
 {
     struct shop *shop = new_shop();
     add_row(shop, (struct ledger_row){STOCK, 5, -1, 10, 0, 6, "r-8", "u8", "deduct", NULL});
     EXPECT("versions-without-gap conservation", "ledger stock/s version 5",
            "ledger stock/s version 5");
-    shop = new_shop(); // in the middle: the next step is one of the two, and is not blamed
+    shop = new_shop(); // in the middle: the step after duplicate versions is not checked
     add_row(shop, (struct ledger_row){STOCK, 4, -1, 14, 0, 6, "r-8", "u8", "deduct", NULL});
     attempt_of(shop, "r-8", 0)->invoke_ns = 20 * MS;
     row_of(shop, STOCK, 5)->remaining = shop->finals[STOCK].remaining = 13;
@@ -470,7 +473,7 @@ START_TEST(a_lost_update_oversells)
 }
 END_TEST
 
-// Versions that are there twice hide from each single step what the sum of all rows shows.
+// Duplicate versions hide from the single steps what the sum of all rows shows.
 START_TEST(more_taken_than_there_was)
 {
     struct shop *shop = new_shop();
@@ -481,7 +484,7 @@ START_TEST(more_taken_than_there_was)
         const struct violation *shown = &shop->verdict.shown[i];
         if (strcmp(shown->invariant, "no-oversell") != 0)
             continue;
-        ck_assert_str_eq(shown->sentence, "stock/s: 21 were taken of 20.");
+        ck_assert_str_eq(shown->sentence, "stock/s: 21 were taken, but there were only 20.");
         free_shop(shop);
         return;
     }
@@ -489,19 +492,19 @@ START_TEST(more_taken_than_there_was)
 }
 END_TEST
 
-// ---- draws
+// ---- draws --------------------------------------------------------------------------------------
 
 START_TEST(half_a_draw)
 {
-    struct shop *shop = new_shop(); // no prize's row
+    struct shop *shop = new_shop(); // the prize's row is missing
     shop->ledger.n_rows--;
     shop->finals[GOLD].remaining = 2;
     EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2");
-    shop = new_shop(); // no lottery's row
+    shop = new_shop(); // the lottery's row is missing
     add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-23", "u3", "draw", NULL});
     shop->finals[GOLD].remaining = 0;
     EXPECT("draws-whole", "ledger prize/l/gold version 3");
-    shop = new_shop(); // the lottery's row is a blank's
+    shop = new_shop(); // the lottery's row is that of a blank
     add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-21", "u2", "draw", NULL});
     shop->finals[GOLD].remaining = 0;
     EXPECT("draws-whole", "r-21 at", "ledger lottery/l version 3", "ledger prize/l/gold version 3");
@@ -519,7 +522,7 @@ START_TEST(another_prize_than_was_won)
 }
 END_TEST
 
-// ---- readings
+// ---- readings -----------------------------------------------------------------------------------
 
 START_TEST(a_reading_that_was_not_true)
 {
@@ -551,7 +554,7 @@ START_TEST(a_refusal_without_reason)
     shop = new_shop();
     attempt_of(shop, "r-12", 0)->user = "u9";
     EXPECT("readings-true", "r-12 at");
-    shop = new_shop(); // not yet: u3 gets it with version 4
+    shop = new_shop(); // too early: u3 gets it with version 4
     attempt_of(shop, "r-12", 0)->user = "u3";
     EXPECT("readings-true", "r-12 at");
     shop = new_shop();
@@ -564,7 +567,7 @@ START_TEST(a_refusal_without_reason)
 }
 END_TEST
 
-// ---- real time
+// ---- real time ----------------------------------------------------------------------------------
 
 START_TEST(a_stale_reading)
 {
@@ -585,7 +588,7 @@ START_TEST(a_stale_reading)
     shop = new_shop(); // older than the run
     reading_of(shop)->version = 0;
     EXPECT("real-time-order", "operation 2 at");
-    shop = new_shop(); // the first version, after the second was answered at 20
+    shop = new_shop(); // reads the first version after the second was answered at 20
     reading_of(shop)->version = 1;
     reading_of(shop)->remaining = 20;
     EXPECT("real-time-order", "r-1 at", "operation 2 at", "ledger stock/s version 2");
@@ -610,18 +613,18 @@ START_TEST(changes_in_the_wrong_order)
     attempt_of(shop, "r-4", 0)->complete_ns = 9 * MS;
     check_with(shop, false);
     expect_broken(shop, "real-time-order");
-    ck_assert_ptr_nonnull(strstr(shop->verdict.shown[0].sentence, "version 4 was made"));
+    ck_assert_ptr_nonnull(strstr(shop->verdict.shown[0].sentence, "wrote version 4 was answered"));
     free_shop(shop);
 }
 END_TEST
 
-// Which try of r-2 had the effect decides whether it was before r-4.
+// The attempt of r-2 that had the effect decides whether r-2 came before r-4.
 START_TEST(an_operation_begins_with_the_try_that_had_the_effect)
 {
     struct shop *shop = new_shop();
     attempt_of(shop, "r-2", 1)->replayed = false;
     EXPECT("real-time-order", "operation 2 at", "r-2 try 2 at", "ledger stock/s version 3");
-    shop = new_shop(); // the first try is missing: nobody knows when it began
+    shop = new_shop(); // the first attempt is missing: its start is unknown
     attempt_of(shop, "r-2", 0)->key = "r-98";
     shop->history.whole = false;
     EXPECT_HEALTHY(false);
@@ -632,7 +635,7 @@ START_TEST(an_operation_begins_with_the_try_that_had_the_effect)
 }
 END_TEST
 
-// Those who read one version may come in any order.
+// Readings of one version may come in any order.
 START_TEST(readers_of_one_version_have_no_order)
 {
     struct shop *shop = new_shop();
@@ -653,20 +656,20 @@ START_TEST(readers_of_one_version_have_no_order)
 }
 END_TEST
 
-// ---- tokens
+// ---- tokens -------------------------------------------------------------------------------------
 
 START_TEST(a_token_that_falls)
 {
     struct shop *shop = new_shop();
     row_of(shop, STOCK, 4)->token = 4;
     EXPECT("fencing-tokens", "ledger stock/s version 3", "ledger stock/s version 4");
-    shop = new_shop(); // below one from before the run
+    shop = new_shop(); // smaller than a token from before the run
     row_of(shop, STOCK, 1)->token = 9;
     check_with(shop, false);
     expect_broken(shop, "fencing-tokens");
     ck_assert_int_eq(shop->verdict.violations, 4);
     free_shop(shop);
-    shop = new_shop(); // changes without a token may stand between
+    shop = new_shop(); // changes without a token may come between
     row_of(shop, STOCK, 3)->token = 0;
     EXPECT_HEALTHY(false);
     free_shop(shop);
@@ -681,7 +684,7 @@ START_TEST(a_token_of_two_strategies)
 }
 END_TEST
 
-// ---- keys
+// ---- keys ---------------------------------------------------------------------------------------
 
 START_TEST(two_effects_of_one_key)
 {
@@ -740,7 +743,7 @@ START_TEST(a_refusal_after_success)
     again.attempt = 1;
     again.version = 4;
     again.remaining = 0;
-    again.invoke_ns = 38; // r-13 is answered at 40: perhaps this one came first
+    again.invoke_ns = 38; // r-13 is answered at 40: this request may have come first
     again.complete_ns = 60;
     struct attempt *refused = add_attempt(shop, again);
     EXPECT_HEALTHY(false);
@@ -757,7 +760,7 @@ START_TEST(one_code_for_two_coupons)
 }
 END_TEST
 
-// ---- caps
+// ---- caps ---------------------------------------------------------------------------------------
 
 START_TEST(more_than_there_are)
 {
@@ -789,14 +792,15 @@ START_TEST(a_user_over_the_limit)
     for (int64_t version = 2; version <= 4; version++) {
         row_of(shop, COUPON, version)->user = "u1";
         row_of(shop, COUPON, version)->key = "q-1";
-        row_of(shop, COUPON, version)->token = 10 - version; // as wrong, and as old
+        row_of(shop, COUPON, version)->token =
+            10 - version; // wrong as well, but from before the run
     }
     EXPECT_HEALTHY(false);
     free_shop(shop);
 }
 END_TEST
 
-// ---- the text
+// ---- the text -----------------------------------------------------------------------------------
 
 static void check_width(const char *text, size_t most)
 {
@@ -817,10 +821,10 @@ START_TEST(the_verdict_is_readable)
     verdict_write_text(&shop->verdict, &text);
     static const char *const pieces[] = {
         "17 operations in 19 requests",
-        "\n  holds   no-oversell               Never more taken than there was: units sold 10",
+        "\n  holds   no-oversell               No more taken than there was: units sold 10",
         " issued 3 of 3, prizes won 1 of 3.\n",
         "\n  BROKEN  real-time-order           ",
-        "\nreal-time-order\n  stock/s: version 4 was made and answered at 38.000 ms",
+        "\nreal-time-order\n  stock/s: the request that wrote version 4 was answered at 38.000 ms",
         "\n             30.000 ms  [===================] ",
         "          [===============]  45.000 ms\n",
     };
@@ -850,14 +854,14 @@ START_TEST(many_violations_are_shown_few)
 }
 END_TEST
 
-// ---- the ledger: a service that has these rows
+// ---- the ledger: a fake service with these rows -------------------------------------------------
 
 #define PLAYED_ROWS 3500
 
 struct http {
     int64_t versions[PLAYED_ROWS]; // of the only counter's rows
     int64_t final;
-    int moves; // how often the counter still moves
+    int moves; // how often the counter still changes
     int calls;
 };
 
@@ -905,7 +909,7 @@ bool http_call(struct http *http, const char *method, const char *path, const js
     return true;
 }
 
-// Each version once; a counter of one's own and its history's head.
+// A fake service with each version once, and the head of its history.
 static struct http *new_http(struct history_head *head, struct history_counter *counter)
 {
     struct http *http = calloc(1, sizeof *http);
@@ -938,7 +942,7 @@ START_TEST(a_ledger_is_fetched_page_by_page)
 }
 END_TEST
 
-// The same version on both sides of every page's end, and more often than a page is long.
+// Duplicate versions across every page boundary, and one version that fills more than a page.
 START_TEST(no_row_hides_at_a_page_end)
 {
     for (int same = 2; same <= 1000; same *= 10) {
@@ -976,8 +980,8 @@ START_TEST(a_counter_that_moves_is_read_again)
     ledger_release(&ledger);
     http->moves = 1000;
     ck_assert(!ledger_fetch(http, &head, &ledger, error));
-    ck_assert_str_eq(error, "The ledger of stock/s cannot be read: it keeps changing; stop what "
-                            "else is writing to it.");
+    ck_assert_str_eq(error, "The ledger of stock/s cannot be read: it keeps changing; stop the "
+                            "other clients that write to it.");
     http->final = 0;
     ck_assert(!ledger_fetch(http, &head, &ledger, error));
     ck_assert_str_eq(error, "GET /v1/stock/s was answered with 404.");
@@ -991,7 +995,7 @@ START_TEST(a_saved_ledger_comes_back)
     struct ledger loaded;
     char error[HISTORY_ERROR_MAX] = "";
     shop->rows[5].key = "r-\"\\";
-    shop->finals[STOCK].remaining = -1; // a shop that oversold
+    shop->finals[STOCK].remaining = -1; // the shop oversold
     FILE *file = tmpfile();
     ck_assert(ledger_save(&shop->ledger, &shop->history.head, file, error));
     rewind(file);
@@ -1027,21 +1031,21 @@ END_TEST
 START_TEST(a_wrong_ledger_is_refused_by_line)
 {
     static const struct {
-        const char *text, *error; // NULL: it is right
+        const char *text, *error; // NULL: it is valid
     } files[] = {
         {HEAD FINAL ROW("0") END, NULL},
         {"", "line 1: the closing line is missing: this ledger was cut short"},
-        {"{\"holdfast_ledger\":2,\"run\":\"r\"}\n", "line 1: this format is not understood here"},
-        {"{\"holdfast_ledger\":1,\"run\":\"q\"}\n", "line 1: this is another run's ledger"},
+        {"{\"holdfast_ledger\":2,\"run\":\"r\"}\n", "line 1: unknown format of the ledger"},
+        {"{\"holdfast_ledger\":1,\"run\":\"q\"}\n", "line 1: this ledger belongs to another run"},
         {HEAD ROW("0") END, "line 4: a counter's final values are missing"},
         {HEAD FINAL ROW("0"), "line 4: the closing line is missing: this ledger was cut short"},
         {HEAD FINAL ROW("2") END, "line 3: `leg` must be 0 or 1"},
         {HEAD FINAL ROW("null") END, "line 3: `leg` must be a whole number"},
-        {HEAD FINAL END, "line 3: the closing line counts another number of rows"},
-        {HEAD FINAL ROW("0") END ROW("0"), "line 5: something stands behind the closing line"},
+        {HEAD FINAL END, "line 3: the closing line gives another number of rows"},
+        {HEAD FINAL ROW("0") END ROW("0"), "line 5: there is more after the closing line"},
         {HEAD "{\"final\":\"stock/x\",\"version\":1,\"remaining\":7}\n",
          "line 2: this counter is not in the history's head"},
-        {HEAD "{\"final\":\"sto\n", "line 2: this is no JSON object"},
+        {HEAD "{\"final\":\"sto\n", "line 2: not a JSON object"},
     };
     struct history_counter counter = {.name = "stock/s", .kind = COUNTER_STOCK};
     struct history_head head = {.run = "r", .counters = &counter, .n_counters = 1};

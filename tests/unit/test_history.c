@@ -1,5 +1,6 @@
-// Histories: what is written comes back, whatever is in the texts and whoever writes at once; what
-// was cut off is read as far as it goes; what is wrong is refused with its line.
+// Histories: the reader gets back what the writer wrote, with any text and with several writers at
+// once. A history that was cut short is read as far as it goes. A damaged one is refused, with the
+// line.
 #include "history/arena.h"
 #include "history/flat_json.h"
 #include "history/index.h"
@@ -17,7 +18,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-// ---- flat JSON
+// ---- flat JSON ----------------------------------------------------------------------------------
 
 static enum flat_kind kind_of(const char *value)
 {
@@ -80,7 +81,8 @@ START_TEST(members_come_in_order)
 }
 END_TEST
 
-// The text is put at the end of its own allocation, where a sanitizer sees the first byte too many.
+// The text ends at the end of its own allocation, so a sanitizer catches the first byte read past
+// it.
 START_TEST(what_is_cut_off_is_an_error)
 {
     static const char text[] =
@@ -123,7 +125,7 @@ START_TEST(escapes_are_resolved)
 }
 END_TEST
 
-// ---- index and arena
+// ---- index and arena ----------------------------------------------------------------------------
 
 // Enough for several pairs whose 32-bit hashes are equal.
 #define MANY 200000u
@@ -135,7 +137,7 @@ START_TEST(index_finds_what_was_put)
     char text[32];
     uint32_t number = 0, right = 0;
     ck_assert(index_init(&index, 0));
-    for (uint32_t i = 0; i < MANY; i++) { // a check that is met costs a write
+    for (uint32_t i = 0; i < MANY; i++) { // a check that passes costs a write
         int length = snprintf(text, sizeof text, "key-%u", i);
         right +=
             index_put(&index, arena_text(arena, text, (size_t)length), i, &number) && number == i;
@@ -164,7 +166,7 @@ START_TEST(arena_keeps_texts)
     ck_assert_str_eq(one, "deduct");
     ck_assert_str_eq(two, "ded");
     ck_assert_uint_eq(strlen(three), sizeof large);
-    for (int i = 0; i < 20000; i++) { // some of them meet in the table of recent texts
+    for (int i = 0; i < 20000; i++) { // some of them share a slot of the table of recent texts
         char text[16];
         size_t length = (size_t)snprintf(text, sizeof text, "x%d", i);
         ck_assert_str_eq(arena_text(arena, text, length), text);
@@ -174,7 +176,7 @@ START_TEST(arena_keeps_texts)
 }
 END_TEST
 
-// ---- writing and reading
+// ---- writing and reading ------------------------------------------------------------------------
 
 static struct history_counter counters[] = {
     {"stock/r-1", COUNTER_STOCK, 1, 100, HISTORY_NONE, HISTORY_NONE},
@@ -321,7 +323,7 @@ START_TEST(a_line_is_as_described)
 }
 END_TEST
 
-// Texts of the greatest length that all have to be escaped.
+// Texts of the greatest length, of which every byte must be escaped.
 START_TEST(the_longest_line_fits)
 {
     struct buffer buffer CLEANUP(buffer_release) = {0};
@@ -337,7 +339,7 @@ START_TEST(the_longest_line_fits)
 }
 END_TEST
 
-// Wherever a killed run left its file, everything that was whole is read.
+// Wherever a killed run cut its file, every whole line is read.
 START_TEST(a_history_cut_short_is_read_as_far_as_it_goes)
 {
     struct history_writer *writer = write_attempts(false);
@@ -384,17 +386,17 @@ START_TEST(wrong_lines_are_refused_by_number)
         const char *text, *error;
     } files[] = {
         {"", "line 1: the file is empty"},
-        {"nonsense\n", "line 1: this is no history"},
+        {"nonsense\n", "line 1: this is not a history"},
         {"{\"run\":\"r\"}\n", "line 1: `holdfast_history`"},
         {"{\"holdfast_history\":2}\n", "line 1: `holdfast_history` must be 1"},
         {"{\"holdfast_history\":1,\"run\":\"12345678901234567\"}\n", "line 1: `run`"},
-        {HEAD "nonsense\n", "line 2: this is no JSON object"},
-        {HEAD LINE(OK) LINE(""), "line 3: `complete_ns` must be there"},
-        {HEAD LINE(OK ",\"vresion\":1"), "line 2: `vresion` is not known"},
-        {HEAD LINE(OK ",\"op\":1"), "line 2: `op` must be there once"},
+        {HEAD "nonsense\n", "line 2: not a JSON object"},
+        {HEAD LINE(OK) LINE(""), "line 3: `complete_ns` must be present"},
+        {HEAD LINE(OK ",\"vresion\":1"), "line 2: unknown member `vresion`"},
+        {HEAD LINE(OK ",\"op\":1"), "line 2: `op` must be present only once"},
         {HEAD LINE(OK ",\"version\":\"1\""), "line 2: `version` must be a whole number"},
         {HEAD LINE(OK ",\"version\":1.0"), "line 2: `version` must be a whole number"},
-        {HEAD LINE(OK ",\"version\":-1"), "line 2: `version` must be in its range"},
+        {HEAD LINE(OK ",\"version\":-1"), "line 2: `version` must be within its range"},
         {HEAD LINE(OK ",\"replayed\":1"), "line 2: `replayed` must be true or false"},
         {HEAD LINE(",\"complete_ns\":null,\"outcome\":\"ok\""),
          "line 2: `complete_ns` must be null"},
@@ -406,20 +408,19 @@ START_TEST(wrong_lines_are_refused_by_number)
          "line 2: `outcome` must be ok, fail"},
         {HEAD "{\"op\":1,\"attempt\":0,\"kind\":\"deduct\",\"counter\":\"stock/a\",\"target\":0,"
               "\"invoke_ns\":5,\"status\":200" OK "}\n",
-         "line 2: `key` must be there"},
+         "line 2: `key` must be present"},
         {HEAD "{\"op\":1,\"attempt\":0,\"kind\":\"read\",\"counter\":\"stock/b\",\"target\":0,"
               "\"invoke_ns\":5,\"status\":200" OK "}\n",
          "line 2: `counter` must be one of the head's counters"},
         {HEAD "{\"op\":1,\"attempt\":0,\"kind\":\"read\",\"counter\":\"stock/a\",\"target\":1,"
               "\"invoke_ns\":5,\"status\":200" OK "}\n",
          "line 2: `target` must be one of the head's targets"},
-        {HEAD LINE(OK) "{\"end\":true,\"attempts\":2}\n",
-         "line 3: the closing line counts another"},
+        {HEAD LINE(OK) "{\"end\":true,\"attempts\":2}\n", "line 3: the closing line gives another"},
         {HEAD "{\"end\":true,\"attempts\":0}\n" LINE(OK),
-         "line 3: something stands behind the clo"},
-        {HEAD "{\"end\":true,\"attempts\":0}x\n", "line 2: something stands behind the object"},
-        // Half a line is forgiven at the end only.
-        {HEAD "{\"op\":1,\"att\n" LINE(OK), "line 2: this is no JSON object"},
+         "line 3: there is more after the closing"},
+        {HEAD "{\"end\":true,\"attempts\":0}x\n", "line 2: there is more after the object"},
+        // Half a line is accepted at the end only.
+        {HEAD "{\"op\":1,\"att\n" LINE(OK), "line 2: not a JSON object"},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         FILE *file = tmpfile();
@@ -436,7 +437,7 @@ START_TEST(wrong_lines_are_refused_by_number)
 }
 END_TEST
 
-// A run that was killed while the closing line was written, and one whose last line feed is lost.
+// A run that was killed while it wrote the closing line, and a file that lost its last line feed.
 START_TEST(the_closing_line_makes_it_whole)
 {
     static const struct {
@@ -523,7 +524,7 @@ START_TEST(a_file_that_cannot_be_had_says_why)
 }
 END_TEST
 
-// A disk that fills up during the run: the run goes on, and the end tells.
+// A disk that fills up during the run: the run continues, and history_finish reports the error.
 START_TEST(a_full_disk_is_told_at_the_end)
 {
     struct history_writer *writer = create();

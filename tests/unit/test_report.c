@@ -1,5 +1,5 @@
-// Reports: requirements are read and judged, the JSON has the right numbers, no text can end the
-// page's script, and a report is on disk whole or not at all.
+// Reports: requirements are parsed and judged, the JSON has the right numbers, no text can end the
+// page's script, and a report is saved whole or not at all.
 #include "report/report.h"
 #include "report/requirement.h"
 
@@ -21,7 +21,7 @@
 
 #define NASTY "</script><!-- <script> \"&amp;\\"
 
-// A small run whose numbers are easily told: 100 requests of 1 to 100 ms in 2 s.
+// A small run with simple numbers: 100 requests of 1 to 100 ms in 2 s.
 struct sample {
     struct measure measure;
     struct verdict verdict;
@@ -461,7 +461,7 @@ START_TEST(table_tells_it_all_in_100_columns)
                                          "3 retries"};
     for (size_t i = 0; i < ARRAY_LENGTH(wanted); i++)
         ck_assert_msg(strstr(table.data, wanted[i]), "no '%s' in\n%s", wanted[i], table.data);
-    ck_assert_ptr_null(strchr(table.data, '\x1b')); // a server's words do not drive the terminal
+    ck_assert_ptr_null(strchr(table.data, '\x1b')); // a server's text cannot control the terminal
     for (const char *line = table.data; *line != '\0';) {
         size_t length = strcspn(line, "\n");
         ck_assert_msg(length <= 100, "%zu columns: %.*s", length, (int)length, line);
@@ -527,7 +527,7 @@ static void check_content(const char *path, const char *wanted)
     ck_assert_str_eq(text, wanted);
 }
 
-// Fails if anything but the report is left in it.
+// Fails if the folder holds anything but the report.
 static void remove_folder(const struct folder *folder)
 {
     ck_assert_int_eq(unlink(folder->file), 0);
@@ -571,7 +571,7 @@ START_TEST(what_cannot_be_written_is_said)
     ck_assert_ptr_nonnull(strstr(error, "No such file"));
     ck_assert(!report_save(folder.path, &text, error)); // a folder
     ck_assert_ptr_nonnull(strstr(error, folder.path));
-    text.failed = true; // out of memory while it was made
+    text.failed = true; // out of memory while the report was made
     ck_assert(!report_save(folder.file, &text, error));
     check_content(folder.file, "earlier\n");
     buffer_release(&text);

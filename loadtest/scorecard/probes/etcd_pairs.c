@@ -1,13 +1,13 @@
-// The ceiling of an etcd lock: pairs of a transaction that creates a key with a lease if it is not
-// there, and of deleting it, through the JSON gateway. Prints pairs a second.
+// The ceiling of an etcd lock: pairs of a transaction that creates a key with a lease if it does
+// not exist, and a delete of the key, through the JSON gateway. Prints pairs a second.
 //
 //     etcd_pairs URL CLIENTS SECONDS [list]
 //
 // Each client is a thread with a kept-alive connection and a key of its own. etcd writes both steps
-// to its log before it answers, those of many clients together. The lease is granted once: a
-// service has one, not one a lock. With `list` the keys beside one's own are read in between, as
-// who waits in line has to look who is ahead; with one client that is what a lock costs where
-// nobody competes.
+// to its log before it answers, and groups the writes of many clients. The lease is granted once: a
+// service has one lease, not one per lock. With `list` the client reads the other keys in between,
+// as a waiter must to find its predecessor. With one client that is the cost of an uncontended
+// lock.
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -44,7 +44,7 @@ static size_t on_answer(char *data, size_t size, size_t n, void *arg)
     return size * n;
 }
 
-// True if the answer has `expected` in it.
+// True if the answer contains `expected`.
 static bool post(struct client *client, const char *path, const char *body, const char *expected)
 {
     char url[256];
@@ -101,7 +101,7 @@ static void revoke_lease(const struct probe *probe, struct client *client)
     (void)post(client, "/v3/lease/revoke", body, "header");
 }
 
-// The gateway takes keys in base64, of which sixteen such characters are twelve bytes: no padding.
+// The gateway takes keys in base64: sixteen such characters are twelve bytes, without padding.
 static void name_key(char ret_key[17])
 {
     uint64_t number;
@@ -109,7 +109,7 @@ static void name_key(char ret_key[17])
     text_format(ret_key, 17, "%016lx", (unsigned long)number);
 }
 
-// Of base64's characters '/' is the last one.
+// '/' is the last character of base64.
 static bool list(struct client *client, const char *key)
 {
     char range[96];

@@ -1,11 +1,11 @@
-// How many times a second one hot key can be locked, by how many processes and threads, and what
-// that costs Redis.
+// How many times a second several processes and threads can lock one hot key, and what that costs
+// Redis.
 //
 //     lock_cycles STRATEGY [PROCESSES [THREADS [SECONDS [WAIT...]]]]
 //
 // By default 3 processes with 8 threads each, for 5 seconds a WAIT, `spin` and then `notify`; with
 // two of them it prints the second's ratio to the first. Each thread enters and leaves a guard of
-// its process as fast as it can; in between it only looks that nobody else is inside. The servers
+// its process as fast as it can; inside it only checks that it is alone. The servers
 // are those of the tests: HOLDFAST_TEST_REDIS, HOLDFAST_TEST_ZOOKEEPER, HOLDFAST_TEST_ETCD.
 #include "base/clock.h"
 #include "base/random.h"
@@ -28,7 +28,7 @@
 #define WAIT_MS 20000
 #define KEY_MAX 40
 
-// Between all processes.
+// Shared by all processes.
 struct shared {
     atomic_int inside, ready;
     atomic_bool go, over;
@@ -210,7 +210,7 @@ static struct result measure(const struct options *options, const char *wait)
         (long long)shared->collisions);
     fflush(stdout);
     if (shared->collisions != 0)
-        die("two were inside at once");
+        die("two holders were inside at once");
     munmap(shared, sizeof *shared);
     return result;
 }

@@ -4,14 +4,14 @@
 //     raw_commits STORE CONNECTIONS BATCH COUNTERS SECONDS [RULE]
 //
 // RULE `conditional`, the default, writes first and reads what the row has become. `fenced` is what
-// a section with a lock does: it reads, then writes with the demand on version and token.
+// a section with a lock does: it reads, then writes if version and token still match.
 //
 // BATCH operations share a transaction; 1 is one durable commit an operation, as in direct mode.
-// With one counter every connection writes the same row: one waits for the other's row lock, but
-// not for its commit to reach the disk. With more, a transaction takes as many neighbours as it
-// can, from a random one on, so that connections mostly meet on different rows.
+// With one counter every connection writes the same row: a connection waits for the other's row
+// lock, but not for its commit to reach the disk. With more counters, a transaction takes as many
+// neighbours as it can, from a random one on, so that connections mostly write different rows.
 //
-// What breaks it: a deadlock is rolled back and begun again, and counts nothing.
+// What breaks it: a deadlock is rolled back and retried, and is not counted.
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -53,7 +53,7 @@ static void name_counter(const struct work *work, int64_t number, char *ret_name
     text_format(ret_name, COUNTER_NAME_MAX + 1, "%s%06d", work->prefix, (int)number);
 }
 
-// How many of the batch's operations are the i-th counter's.
+// How many operations of the batch change the i-th counter.
 static size_t share(const struct writer *writer, size_t i)
 {
     size_t batch = (size_t)writer->work->batch;
@@ -79,7 +79,7 @@ static void plan_changes(struct writer *writer)
     }
 }
 
-// The counters are as the update has left them: what it took is counted back.
+// `remaining` is already updated, so the rows are computed backwards from it.
 static void fill_rows(struct writer *writer)
 {
     struct ledger_row *row = writer->rows;
@@ -114,7 +114,7 @@ static enum rc write_unread(struct writer *writer, struct db *db)
     return rc == RC_OK ? counter_load(db, writer->counters, writer->n, false, &now_ms) : rc;
 }
 
-// The token rises with every write, as a lock's does.
+// The token increases with every write, like a lock's token.
 static enum rc read_and_write(struct writer *writer, struct db *db)
 {
     int64_t now_ms;
@@ -169,7 +169,7 @@ static void *write_on(void *arg)
     return NULL;
 }
 
-// False when any writer failed. Prints the rate.
+// Prints the rate. False if a writer failed.
 static bool run_writers(const struct work *work)
 {
     struct writer *writers = calloc((size_t)work->connections, sizeof *writers);
@@ -195,7 +195,7 @@ static bool run_writers(const struct work *work)
     return !failed && started == work->connections;
 }
 
-// In one transaction: a thousand commits would take longer than the measurement.
+// In one transaction, because a thousand commits would take longer than the measurement.
 static enum rc insert_counters(const struct work *work, struct db *db)
 {
     enum rc rc = db_begin(db, DB_BEGIN_WRITE);

@@ -1,12 +1,12 @@
 // The ceiling of a ZooKeeper lock: pairs of creating and deleting an ephemeral node, with many in
-// flight on one session, as a busy service has them. Prints pairs a second.
+// flight on one session, as in a busy service. Prints pairs a second.
 //
 //     zookeeper_pairs HOST:PORT IN_FLIGHT SECONDS [list]
 //
 // Asynchronous: the answer to a create sends the delete, whose answer sends the next create. The
-// server writes both to its log before it answers. With `list` the children are read in between, as
-// who waits in line has to look who is ahead; with one in flight that is what a lock costs a client
-// that nobody competes with. There is no watch.
+// server writes both to its log before it answers. With `list` the client reads the children in
+// between, as a waiter must to find its predecessor. With one in flight that is the cost of an
+// uncontended lock. There is no watch.
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -18,9 +18,10 @@
 
 #define IN_FLIGHT_MAX 4096
 #define SESSION_MS 10000
-#define PATIENCE_NS (10 * NS_PER_S) // for connecting, and for the last answers
+#define TIMEOUT_NS (10 * NS_PER_S) // for connecting, and for the last answers
 
-// A node that comes and goes. Its callbacks run on the client library's one completion thread.
+// A node that is created and deleted in turn. Its callbacks run on the client library's one
+// completion thread.
 struct slot {
     struct probe *probe;
     char path[48];
@@ -102,13 +103,13 @@ static void on_session(zhandle_t *handle, int type, int state, const char *path,
     pthread_mutex_unlock(&probe->mutex);
 }
 
-// Waits until connected, or until nothing is in flight. False after PATIENCE_NS past `from_ns`.
+// Waits until connected, or until nothing is in flight. False after TIMEOUT_NS after `from_ns`.
 static bool await(struct probe *probe, bool connection, int64_t from_ns)
 {
     bool in_time = true;
     pthread_mutex_lock(&probe->mutex);
     while (in_time && (connection ? !probe->connected : probe->in_flight > 0))
-        in_time = clock_wait(&probe->changed, &probe->mutex, from_ns + PATIENCE_NS);
+        in_time = clock_wait(&probe->changed, &probe->mutex, from_ns + TIMEOUT_NS);
     pthread_mutex_unlock(&probe->mutex);
     return in_time;
 }
@@ -128,7 +129,7 @@ static bool run(struct probe *probe, int64_t in_flight, int64_t seconds)
         create_node(slot);
     }
     if (!await(probe, false, probe->until_ns)) {
-        fputs("zookeeper_pairs: answers are missing\n", stderr);
+        fputs("zookeeper_pairs: some requests got no answer\n", stderr);
         return false;
     }
     if (probe->failed != ZOK) {

@@ -1,9 +1,13 @@
-// A ledger as JSON lines: a head, one line for each counter's final values, one for each row, and a
-// closing line that says how many rows there were.
+// A ledger in memory, and in a file for checking later and elsewhere.
+//
+// In memory: an array of rows that grows by half, and an arena for the texts; about 110 bytes a
+// row. The file is JSON lines: a head, a line for each counter's final values, a line for each row,
+// and a closing line with the number of rows. A file without the closing line was cut short and is
+// refused.
 #include "check/ledger.h"
 
 #include "base/text.h"
-#include "check/ledger_rows.h"
+#include "history/arena.h"
 #include "history/flat_json.h"
 #include "history/index.h"
 #include "history/line.h"
@@ -16,7 +20,66 @@
 #define TEXT_MAX HISTORY_COUNTER_MAX
 #define LINE_MAX_BYTES (200 + 6 * LINE_INT_ROOM + 5 * LINE_TEXT_ROOM(TEXT_MAX))
 
-// ---- saving
+// ---- building -----------------------------------------------------------------------------------
+
+bool ledger_builder_init(struct ledger_builder *builder, struct ledger *ledger, size_t n_counters)
+{
+    *builder = (struct ledger_builder){.ledger = ledger};
+    *ledger = (struct ledger){.arena = arena_new()};
+    ledger->finals = calloc(n_counters > 0 ? n_counters : 1, sizeof *ledger->finals);
+    if (ledger->arena == NULL || ledger->finals == NULL) {
+        ledger_release(ledger);
+        return false;
+    }
+    for (size_t i = 0; i < n_counters; i++)
+        ledger->finals[i] = (struct ledger_final){HISTORY_NONE, LEDGER_UNREAD};
+    return true;
+}
+
+static bool grow(struct ledger_builder *builder)
+{
+    if (builder->ledger->n_rows < builder->capacity)
+        return true;
+    size_t capacity = builder->capacity > 0 ? builder->capacity + builder->capacity / 2 : 1024;
+    void *grown = realloc(builder->ledger->rows, capacity * sizeof *builder->ledger->rows);
+    if (grown == NULL)
+        return false;
+    builder->ledger->rows = grown;
+    builder->capacity = capacity;
+    return true;
+}
+
+static const char *keep(struct ledger *ledger, const char *text)
+{
+    return arena_text(ledger->arena, text, strlen(text));
+}
+
+bool ledger_builder_add(struct ledger_builder *builder, const struct ledger_row *row)
+{
+    if (!grow(builder))
+        return false;
+    struct ledger *ledger = builder->ledger;
+    struct ledger_row *kept = &ledger->rows[ledger->n_rows];
+    *kept = *row;
+    kept->key = keep(ledger, row->key);
+    kept->user = keep(ledger, row->user);
+    kept->reason = keep(ledger, row->reason);
+    kept->strategy = keep(ledger, row->strategy);
+    if (kept->key == NULL || kept->user == NULL || kept->reason == NULL || kept->strategy == NULL)
+        return false;
+    ledger->n_rows++;
+    return true;
+}
+
+void ledger_release(struct ledger *ledger)
+{
+    arena_free(ledger->arena);
+    free(ledger->rows);
+    free(ledger->finals);
+    *ledger = (struct ledger){0};
+}
+
+// ---- saving -------------------------------------------------------------------------------------
 
 static char *put_text(char *at, const char *name, const char *text)
 {
@@ -77,7 +140,7 @@ bool ledger_save(const struct ledger *ledger, const struct history_head *head, F
     return false;
 }
 
-// ---- loading
+// ---- loading ------------------------------------------------------------------------------------
 
 enum member {
     MEMBER_HEAD,
@@ -119,7 +182,7 @@ static const char *const names[MEMBER_COUNT] = {
 struct load {
     const struct history_head *head;
     struct index counters;
-    struct ledger_rows rows;
+    struct ledger_builder builder;
     struct flat_member values[MEMBER_COUNT];
     enum flat_kind kinds[MEMBER_COUNT];
     size_t line;
@@ -142,12 +205,12 @@ static bool gather(struct load *load, const char *text, size_t length)
         load->kinds[i] = FLAT_END;
     while ((kind = flat_json_next(&json, &found)) != FLAT_END) {
         if (kind == FLAT_ERROR)
-            return fail(load, "this is no JSON object");
+            return fail(load, "not a JSON object");
         size_t i = 0;
         while (i < MEMBER_COUNT && !flat_member_is(&found, names[i]))
             i++;
         if (i == MEMBER_COUNT)
-            return fail(load, "a member is not known");
+            return fail(load, "unknown member");
         load->values[i] = found;
         load->kinds[i] = kind;
     }
@@ -192,10 +255,10 @@ static bool read_head(const struct load *load)
     if (!read_int(load, MEMBER_HEAD, &format))
         return false;
     if (format != LEDGER_FORMAT)
-        return fail(load, "this format is not understood here");
+        return fail(load, "unknown format of the ledger");
     if (!read_text(load, MEMBER_RUN, run))
         return false;
-    return strcmp(run, load->head->run) == 0 || fail(load, "this is another run's ledger");
+    return strcmp(run, load->head->run) == 0 || fail(load, "this ledger belongs to another run");
 }
 
 static bool read_final(struct load *load)
@@ -207,7 +270,7 @@ static bool read_final(struct load *load)
         return false;
     if (load->kinds[MEMBER_VERSION] != FLAT_END && !read_int(load, MEMBER_VERSION, &final.version))
         return false;
-    load->rows.ledger->finals[counter] = final;
+    load->builder.ledger->finals[counter] = final;
     return true;
 }
 
@@ -229,7 +292,7 @@ static bool read_row(struct load *load)
     row.user = user;
     row.reason = reason;
     row.strategy = strategy;
-    return ledger_rows_add(&load->rows, &row) || fail(load, "out of memory");
+    return ledger_builder_add(&load->builder, &row) || fail(load, "out of memory");
 }
 
 static bool read_closing(struct load *load)
@@ -238,8 +301,8 @@ static bool read_closing(struct load *load)
     load->closed = true;
     if (!read_int(load, MEMBER_ROWS, &rows))
         return false;
-    return rows == (int64_t)load->rows.ledger->n_rows ||
-           fail(load, "the closing line counts another number of rows");
+    return rows == (int64_t)load->builder.ledger->n_rows ||
+           fail(load, "the closing line gives another number of rows");
 }
 
 static bool read_line(struct load *load, const char *text, size_t length)
@@ -250,7 +313,7 @@ static bool read_line(struct load *load, const char *text, size_t length)
     if (load->line == 1)
         return read_head(load);
     if (load->closed)
-        return fail(load, "something stands behind the closing line");
+        return fail(load, "there is more after the closing line");
     if (load->kinds[MEMBER_END] == FLAT_TRUE)
         return read_closing(load);
     return load->kinds[MEMBER_FINAL] != FLAT_END ? read_final(load) : read_row(load);
@@ -271,7 +334,7 @@ static bool read_file(struct load *load, FILE *file)
     if (!load->closed)
         return fail(load, "the closing line is missing: this ledger was cut short");
     for (size_t i = 0; i < load->head->n_counters; i++) {
-        if (load->rows.ledger->finals[i].remaining == LEDGER_UNREAD)
+        if (load->builder.ledger->finals[i].remaining == LEDGER_UNREAD)
             return fail(load, "a counter's final values are missing");
     }
     return true;
@@ -284,7 +347,7 @@ bool ledger_load(FILE *file, const struct history_head *head, struct ledger *ret
     struct load load = {.head = head, .ret_error = ret_error};
     uint32_t number;
     bool ready = index_init(&load.counters, head->n_counters) &&
-                 ledger_rows_init(&load.rows, &ledger, head->n_counters);
+                 ledger_builder_init(&load.builder, &ledger, head->n_counters);
     for (size_t i = 0; ready && i < head->n_counters; i++)
         ready = index_put(&load.counters, head->counters[i].name, (uint32_t)i, &number);
     bool loaded = ready ? read_file(&load, file) : fail(&load, "out of memory");
