@@ -40,8 +40,8 @@ struct command {
 static const struct command commands[] = {
     {"serve", "serve", "Serve the HTTP API until SIGTERM or SIGINT.", .run = command_serve},
     {"migrate", "migrate up | down [STEPS] | status [--json] | belts-off | belts-on",
-     "Apply, undo or list the schema's migrations. belts-off drops the database's unique keys and\n"
-     "      checks, for laboratory mode only; belts-on restores them.",
+     "Apply, undo or list the schema's migrations. belts-off drops the database's unique keys and "
+     "checks, for laboratory mode only; belts-on restores them.",
      .operands_max = 2, .own_flags = {"--json"}, .run_on_store = command_migrate},
     {"reconcile", "reconcile [--json]",
      "Check that counters, ledger, coupons and draws agree. Exit 1: they do not.",
@@ -56,16 +56,20 @@ static const struct command commands[] = {
 
 static void print_usage(const struct command *command)
 {
-    printf("Usage: holdfast %s [settings]\n      %s\n\n`holdfast --help` lists the settings.\n",
-           command->usage, command->help);
+    struct buffer help CLEANUP(buffer_release) = {0};
+    buffer_append_wrapped(&help, command->help, 6, 100);
+    printf("Usage: holdfast %s [settings]\n%s\n`holdfast --help` lists the settings.\n",
+           command->usage, help.data);
 }
 
 static void print_help(void)
 {
     struct buffer out CLEANUP(buffer_release) = {0};
     buffer_append_text(&out, "Usage: holdfast COMMAND [settings]\n\nCommands:\n");
-    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
-        buffer_format(&out, "  %s\n      %s\n", commands[i].usage, commands[i].help);
+    for (size_t i = 0; i < ARRAY_LENGTH(commands); i++) {
+        buffer_format(&out, "  %s\n", commands[i].usage);
+        buffer_append_wrapped(&out, commands[i].help, 6, 100);
+    }
     buffer_append_text(&out, "\nSettings come from, in this order:\n"
                              "  --name VALUE or --name=VALUE   on the command line\n"
                              "  HOLDFAST_NAME=VALUE            in the environment; _ for .\n"

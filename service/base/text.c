@@ -114,6 +114,27 @@ void buffer_format(struct buffer *buffer, const char *format, ...)
     buffer->length += (size_t)length;
 }
 
+void buffer_append_wrapped(struct buffer *buffer, const char *text, size_t indent, size_t width)
+{
+    size_t column = 0;
+    while (*text != '\0') {
+        size_t word = strcspn(text, " ");
+        if (column > 0 && column + 1 + word > width) {
+            buffer_append_text(buffer, "\n");
+            column = 0;
+        }
+        if (column == 0)
+            buffer_format(buffer, "%*s", (int)indent, "");
+        else
+            buffer_append_text(buffer, " ");
+        column += (column == 0 ? indent : 1) + word;
+        buffer_append(buffer, text, word);
+        text += word;
+        text += strspn(text, " ");
+    }
+    buffer_append_text(buffer, "\n");
+}
+
 void buffer_clear(struct buffer *buffer)
 {
     if (buffer->failed)

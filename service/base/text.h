@@ -35,6 +35,8 @@ void buffer_append_text(struct buffer *buffer, const char *text);
 // Appends the decimal digits of a number; much faster than buffer_format.
 void buffer_append_int(struct buffer *buffer, int64_t number);
 void buffer_format(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
+// Appends words as lines of at most `width` columns, each behind `indent` spaces.
+void buffer_append_wrapped(struct buffer *buffer, const char *text, size_t indent, size_t width);
 // Empties the buffer and clears `failed`. Keeps the memory, unless an allocation had failed.
 void buffer_clear(struct buffer *buffer);
 // Frees the memory; the buffer may be used again. Usable with CLEANUP().

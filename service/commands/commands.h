@@ -22,8 +22,8 @@ int command_migrate(struct store *store, int argc, char **argv);
 int command_reconcile(struct store *store, bool json);
 
 // Asks the service at the setting `listen` for /readyz and prints its answer. For container health
-// checks and scripts without an HTTP client. EXIT_FAILED: not ready, or no answer within two
-// seconds. EXIT_USAGE: not a usable address.
+// checks and scripts without an HTTP client. EXIT_FAILED: not ready, no answer within two seconds,
+// connection refused, or not HTTP. EXIT_USAGE: not a usable address.
 int command_ready(const struct config *config);
 
 // Prints the settings in force.

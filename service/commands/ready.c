@@ -1,8 +1,9 @@
 // holdfast ready: asks the service on this machine whether it is ready, at the address of the
 // setting `listen`. For container images that have no HTTP client.
 //
-// It sends one request over a plain socket; no call blocks past the deadline. A wildcard address is
-// used as it is, because connecting to it connects to this machine.
+// It sends one request over a plain socket; no socket call blocks past the deadline; resolving a
+// host name may. A wildcard address is used as it is, because connecting to it connects to this
+// machine.
 //
 // What breaks it: port 0, because the picked port is recorded nowhere.
 #include "commands/commands.h"

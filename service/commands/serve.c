@@ -1,9 +1,9 @@
 // holdfast serve: runs the service until a signal stops it.
 //
 // SIGTERM and SIGINT are blocked before the first thread starts, so that all threads inherit the
-// mask, and the main thread receives them with sigwait. The first one drains. A second one ends the
-// process at once, and so does an alarm if the drain hangs. Only that signal handler and main.c end
-// the process.
+// mask, and the main thread receives them with sigwait. The first signal starts the drain. A second
+// one ends the process at once; an alarm does the same if the drain hangs. Only that signal handler
+// and main.c end the process.
 //
 // Every acknowledged request is in the ledger in each case. A drain only spares the clients that
 // still wait for an answer.

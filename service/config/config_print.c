@@ -43,8 +43,9 @@ void config_help(struct buffer *out)
     for (const struct setting *setting = settings; setting->name; setting++) {
         char expected[CONFIG_ERROR_MAX];
         setting_expected(setting, expected, sizeof(expected));
-        buffer_format(out, "  --%s %s\n      %s\n", setting->name,
-                      setting->type == SETTING_TRUTH ? "[on|off]" : "VALUE", setting->help);
+        buffer_format(out, "  --%s %s\n", setting->name,
+                      setting->type == SETTING_TRUTH ? "[on|off]" : "VALUE");
+        buffer_append_wrapped(out, setting->help, 6, 100);
         bool limited = setting->type != SETTING_TEXT && setting->type != SETTING_ADDRESS &&
                        setting->type != SETTING_SECRET;
         if (limited)

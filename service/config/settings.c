@@ -23,54 +23,49 @@ static const char *const format_choices[] = {"text", "json", NULL};
 
 const struct setting settings[] = {
     {"auth.admin_token", SETTING_SECRET, MEMBER(auth_admin_token), "", 0, 0, NULL,
-     "Bearer token for administration: PUT, restock, ledger, reconciliation. Empty: no check."},
+     "Bearer token for administration: PUT, restock, ledger, reconciliation. Empty: these calls "
+     "are open, or disabled if auth.client_token is set."},
     {"auth.client_token", SETTING_SECRET, MEMBER(auth_client_token), "", 0, 0, NULL,
      "Bearer token for everything else under /v1; the administrator's token works there too."},
     {"combine.max_batch", SETTING_INTEGER, MEMBER(combine_max_batch), "256", 1, 1024, NULL,
-     "How many requests may share one transaction. 1: direct mode, one transaction a request."},
+     "How many requests may share one transaction. 1: direct mode, one transaction per request."},
     {"coupon.strategy", SETTING_STRATEGY, MEMBER(coupon_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy for issuing coupons."},
     {"drain.delay_ms", SETTING_INTEGER, MEMBER(drain_delay_ms), "0", 0, 600000, NULL,
-     "On SIGTERM: how long /readyz answers 503 while all else is served as before, so that a load\n"
-     "      balancer notices first. Behind a load balancer: longer than its checks take."},
+     "On SIGTERM: how long /readyz answers 503 while all else is served as before, so that a "
+     "load balancer notices first. Behind a load balancer: longer than its checks take."},
     {"etcd", SETTING_ADDRESS, MEMBER(etcd), "", 0, 0, NULL,
-     "The members of one etcd cluster, for etcd-lock:\n"
-     "      [http://][user:password@]host:port[,host:port...]"},
+     "The members of one etcd cluster, for etcd-lock: "
+     "[http://][user:password@]host:port[,host:port...]"},
     {"http.connections", SETTING_INTEGER, MEMBER(http_connections), "4096", 8, 100000, NULL,
      "How many client connections may be open."},
     {"http.threads", SETTING_INTEGER, MEMBER(http_threads), "2", 1, 64, NULL,
      "Threads that read requests and write answers."},
     {"lab", SETTING_TRUTH, MEMBER(lab), "off", 0, 0, NULL,
-     "Laboratory mode: allows the strategy `none` and the header X-Holdfast-Strategy."},
+     "Laboratory mode: allows the strategy `none`, the lab settings and the header "
+     "X-Holdfast-Strategy."},
     {"lab.belts", SETTING_TRUTH, MEMBER(lab_constraints), "on", 0, 0, NULL,
      "The database's unique keys and checks. off: dropped; in laboratory mode only."},
     {"lab.demand", SETTING_TRUTH, MEMBER(lab_demand), "on", 0, 0, NULL,
      "What a save demands of the row: its version, its fence, enough left, its row lock. off: "
-     "every\n"
-     "      strategy saves as `none` does, behind its guard if it has one; in laboratory mode "
-     "only.\n"
-     "      The ledger's key still refuses two writers of one version, unless lab.belts=off."},
+     "every strategy saves as `none` does, behind its guard if it has one; in laboratory mode "
+     "only. The ledger's key still refuses two writers of one version, unless lab.belts=off."},
     {"listen", SETTING_TEXT, MEMBER(listen), "127.0.0.1:8080", 0, 0, NULL,
      "Address to serve on, host:port. Port 0 picks a free one. Beyond loopback, both tokens must "
-     "be\n"
-     "      set."},
+     "be set."},
     {"lock.fence", SETTING_TRUTH, MEMBER(lock_fence), "on", 0, 0, NULL,
      "What lock strategies demand when they save: the version as read, and no newer fencing "
-     "token.\n"
-     "      off: a holder that lost its lock unnoticed overwrites newer saves; in laboratory mode\n"
-     "      only. The ledger's key still refuses its save, unless lab.belts=off."},
+     "token. off: a holder that lost its lock unnoticed overwrites newer saves; in laboratory "
+     "mode only. The ledger's key still refuses its save, unless lab.belts=off."},
     {"lock.max_hold_ms", SETTING_INTEGER, MEMBER(lock_max_hold_ms), "60000", 100, 3600000, NULL,
      "How long a lock may be held, in ms. After that its lease is no longer renewed and expires. "
-     "At\n"
-     "      least lock.ttl_ms."},
+     "At least lock.ttl_ms."},
     {"lock.ttl_ms", SETTING_INTEGER, MEMBER(lock_ttl_ms), "10000", 100, 600000, NULL,
-     "Length of a lock's lease in ms. If the holder dies, the lock is free again after this time. "
-     "A\n"
-     "      living holder renews the lease every third of it, up to lock.max_hold_ms."},
+     "Length of a lock's lease in ms. If the holder dies, the lock is free again after this "
+     "time. A living holder renews the lease every third of it, up to lock.max_hold_ms."},
     {"lock.wait", SETTING_CHOICE, MEMBER(lock_wait), "notify", 0, 0, wait_choices,
-     "What to do when a lock is taken. fail: fail at once. spin: poll, up to lock.wait_ms. notify: "
-     "as\n"
-     "      spin, but the lock server signals waiters, where supported."},
+     "What to do when another owner holds the lock. fail: fail at once. spin: poll, up to "
+     "lock.wait_ms. notify: as spin, but the lock server signals waiters, where supported."},
     {"lock.wait_ms", SETTING_INTEGER, MEMBER(lock_wait_ms), "2000", 0, 60000, NULL,
      "How long to wait for a lock, in ms."},
     {"log.format", SETTING_CHOICE, MEMBER(log_format), "text", 0, 0, format_choices,
@@ -82,8 +77,8 @@ const struct setting settings[] = {
     {"queue.limit", SETTING_INTEGER, MEMBER(queue_limit), "10000", 1, 1000000, NULL,
      "How many requests may wait in the queue; further ones are answered 503 overloaded."},
     {"redis", SETTING_ADDRESS, MEMBER(redis), "", 0, 0, NULL,
-     "Redis masters, for redis-lock: host:port or user:password@host:port/db. 3, 5, ... of them,\n"
-     "      separated by commas, are independent masters, and a majority grants the lock."},
+     "Redis masters, for redis-lock: host:port or user:password@host:port/db. 3, 5, ... of them, "
+     "separated by commas, are independent masters, and a majority grants the lock."},
     {"request.timeout_ms", SETTING_INTEGER, MEMBER(request_timeout_ms), "5000", 10, 600000, NULL,
      "Deadline of a request in ms. If it has not begun to run by then, it is answered 503."},
     {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,

@@ -1,10 +1,10 @@
-// The background job and its thread. The thread is created for the job, and joined by the next
-// submit or by the stop. It gives up its place before it finishes the job, so that a client that
-// has its answer may submit again at once. After that the thread makes one more call, which does
-// not block: joining takes no time.
+// The background job and its thread. background_submit creates a thread for each job; the next
+// submit, or background_stop, joins it. The thread clears `job` before it calls `finished`, so a
+// client that has its answer can submit again at once. `finished` does not block, so the join is
+// immediate.
 //
-// What breaks it: a job that waits for anything but its connection. Cancelling reaches no further
-// than that.
+// What breaks it: a job that waits for anything but its connection. Cancelling can interrupt
+// nothing else.
 #include "engine/background.h"
 
 #include "engine/job.h"
@@ -18,8 +18,8 @@ struct background {
     pthread_mutex_t mutex; // protects everything below
     struct job *job;       // running; NULL: none
     struct db *db;         // its connection, while it may be cancelled
-    pthread_t thread;      // of this job or the last ...
-    bool to_join;          // ... if it was not joined yet
+    pthread_t thread;      // of the current or the last job
+    bool to_join;          // the thread was not joined yet
     bool stopping;
 };
 

@@ -94,7 +94,7 @@ MUST_CHECK enum rc batch_load(struct batch *batch, struct db *db, bool lock);
 
 // Instead of reading: assumes that there is enough of everything. Only for stock under a rule that
 // `adds`, whose save finds out and decides again from the rows as they are. It saves the round trip
-// of a read. RC_CONFLICT from batch_save then only means "read after all".
+// of a read. If batch_save then returns RC_CONFLICT, call batch_load and decide again.
 void batch_assume_enough(struct batch *batch);
 
 // Decides every work that is not done, in order, from what was loaded. Pure.
@@ -110,8 +110,8 @@ uint64_t batch_loaded_fence(const struct batch *batch);
 // ---- save ---------------------------------------------------------------------------------------
 
 // Writes the accepted works, inside a transaction, under the batch's rule. RC_CONFLICT,
-// RC_DUPLICATE and the faults of the database. Under a rule that `adds` it also makes sure that the
-// decisions are true of the rows as they really were.
+// RC_DUPLICATE and the faults of the database. Under a rule that `adds` it also decides again from
+// the locked rows.
 MUST_CHECK enum rc batch_save(struct batch *batch, struct db *db);
 
 // Reads the rows that the last save changed, or would have changed, as they are now; `lock` locks

@@ -9,18 +9,20 @@
 // the request, committed by another instance after our transaction was rolled back, may have left
 // the same row to the millisecond.
 //
-// The proof. A replay is answered from a row that was read. A row that can be read is not always on
-// the disk: InnoDB shows a commit to every reader, and releases its locks, before its log is
-// written. If the server crashes in between, the row is gone, although we have acknowledged it. The
-// client whose COMMIT it was is safe, because it is answered later.
+// Why a replay needs a proof. A replay is answered from a row that was read. A row that can be read
+// is not always on the disk: InnoDB shows a commit to every reader, and releases its locks, before
+// its log is written. If the server crashes in between, the row is gone although a replay was
+// answered from it. The client of the first request is safe, because its answer waits for the
+// COMMIT.
 //
-// So a replay is answered after a commit of ours in whose transaction the row was seen: the log is
-// written in order. Mostly the batch commits anyway, and the proof costs no more than the look-up
-// inside it. If nothing is left to commit, a barrier row is written for it. A row of our last
-// commit on the same counter, or an older row, needs no proof. That covers most repetitions,
-// because they follow close behind the first request.
+// So the worker reads the row again in a transaction of its own, and answers after that COMMIT. The
+// log is written in order, so the row is then on disk too. Mostly the batch commits anyway, and the
+// proof costs no more than the look-up inside it. If nothing is left to commit, a barrier row is
+// written for it. A row of our last commit on the same counter, or an older row, needs no proof.
+// That covers most repetitions, because they follow close behind the first request.
 //
-// A refusal rests on a row that was read too, and needs no proof: it promises nothing.
+// A refusal also rests on a row that was read. It needs no proof, because it acknowledges no
+// change.
 #include "engine/batch.h"
 
 #include "base/clock.h"
@@ -52,7 +54,8 @@ static bool is_durable(const struct batch *batch, const struct ledger_row *row)
     return last != NULL && row->version <= last->version;
 }
 
-// The work was answered with this row: it needs a proof, unless the row is certainly on the disk.
+// The work's outcome comes from this row: it needs a proof, unless the row is certainly on the
+// disk.
 static void mark_unproven(struct batch *batch, const struct db *db, const struct ledger_row *row,
                           struct work *work)
 {
@@ -266,7 +269,7 @@ enum rc batch_resolve_unknown(struct batch *batch, struct db *db, int64_t deadli
         if (i > 0 && clock_now_ns() + UNKNOWN_PAUSE_NS >= deadline_ns)
             break;
         clock_sleep_ns(i == 0 ? 0 : UNKNOWN_PAUSE_NS);
-        size_t found = 0; // works that a failing look-up has answered stay done
+        size_t found = 0; // works that an earlier, failed look-up resolved stay done
         rc = await_end(batch, db);
         if (rc == RC_OK)
             rc = batch_find_replays(batch, db, WORK_ACCEPTED, &found);

@@ -1,14 +1,15 @@
 // The pool of workers, the queues that feed it, and the expiry of jobs.
 //
-// In combined mode few sections run at once (SECTIONS_AT_ONCE). One transaction that takes
-// everything waiting is worth more than many that take a little each, and what arrives while they
-// commit is the next batch. A worker that has waited for a lock for a while, of a guard or of a
-// row, does not count, so that a stuck section does not stop new ones. Lanes that were stuck
-// together are run each alone afterwards. In direct mode every worker may run one request.
+// In combined mode at most SECTIONS_AT_ONCE sections run at once. One large transaction is faster
+// than many small ones, and requests that arrive during a commit form the next batch. A section
+// does not count towards the limit after 20 ms of entering its guard, or 200 ms inside it, so a
+// stuck section does not block new ones. If a section over several lanes was blocked by a lock,
+// each of its lanes then runs alone. In direct mode every worker may run one request.
 //
-// While a lane is picked no other worker runs its requests, so a counter's requests are decided in
-// order of arrival. Tasks (reads and administration for the HTTP side) run on the same workers
-// between sections.
+// While a lane is picked no other worker runs its requests. So in combined mode a counter's
+// requests under one strategy are decided in order of arrival; a second request with the same
+// idempotency key waits for a later batch. Tasks (reads and administration for the HTTP side) run
+// on the same workers between sections.
 //
 // One more thread, the expiry, never waits for a database or a lock. When the database hangs, every
 // worker waits for it, and no worker is left to answer. The expiry then fails the queued jobs whose
@@ -40,10 +41,11 @@ struct worker {
     pthread_t thread;
     struct section *section;
     struct pick pick;
-    struct job *direct;                        // direct mode: the one job to be taken ...
-    char direct_counter[COUNTER_NAME_MAX + 1]; // ... whose counter's name must outlive it
-    bool in_section, entering;                 // entering: waiting for the guard
-    int64_t since_ns;                          // monotonic: start of entering, or of being inside
+    struct job *direct; // direct mode: the job to run
+    char direct_counter[COUNTER_NAME_MAX +
+                        1];    // a copy: the job may be freed before the guard is left
+    bool in_section, entering; // entering: waiting for the guard
+    int64_t since_ns;          // monotonic: start of entering, or of being inside
 };
 
 struct engine {
@@ -63,7 +65,8 @@ struct engine {
     struct queue direct, tasks;
     struct guard *current[ENDPOINT_COUNT];
     size_t lanes_at_once[ENDPOINT_COUNT]; // see adapt
-    // Workers that run a job, that wait for one, and the waiting ones that wake up now and then.
+    // Workers: busy with a section or a task (the expiry counts too while it answers jobs); idle;
+    // and idle ones that wake after STUCK_AFTER_NS to look for a stuck section.
     size_t n_busy, n_waiting, n_watching;
     bool draining, stopping, task_was_last;
     size_t n_workers;
@@ -81,7 +84,7 @@ static size_t n_queued(const struct engine *engine)
     return engine->lanes.n_queued + engine->direct.n + engine->tasks.n;
 }
 
-// With the mutex held. A worker, or the expiry, has answered what it took.
+// With the mutex held. Call when a worker or the expiry has finished all jobs that it took.
 static void end_busy(struct engine *engine)
 {
     engine->n_busy--;
@@ -145,7 +148,7 @@ static void wait_for_work(struct engine *engine)
 {
     engine->n_waiting++;
     if (lanes_ready(&engine->lanes)) {
-        // Held back by the limit: wake up when a running section may have become stuck.
+        // The limit holds this worker back. It wakes up when a running section may count as stuck.
         engine->n_watching++;
         clock_wait(&engine->work, &engine->mutex, clock_now_ns() + STUCK_AFTER_NS);
         engine->n_watching--;
@@ -307,8 +310,8 @@ static void fail_expired_job(struct engine *engine, struct job *job)
     job->finished(job, RC_OVERLOADED);
 }
 
-// Fails queued jobs whose deadline has passed. Counts as busy meanwhile, because the engine is not
-// idle before every job is answered. With the mutex held; releases it while it answers.
+// Fails queued jobs whose deadline has passed. The engine counts as busy meanwhile, so that
+// engine_drain waits for these answers. With the mutex held; releases it while it answers.
 static void fail_expired(struct engine *engine)
 {
     struct queue expired = {0};
@@ -497,8 +500,8 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
         engine_free(engine);
         return rc;
     }
-    metrics_gauge(metrics, "holdfast_queue_depth", "",
-                  "Requests that wait for a worker, and workers at work.", read_depth, engine);
+    metrics_gauge(metrics, "holdfast_queue_depth", "", "Queued jobs plus busy workers.", read_depth,
+                  engine);
     metrics_counter(metrics, "holdfast_reconnects_total", "backend=\"database\"",
                     GUARDS_RECONNECTS_HELP, read_reconnects, store);
     *ret_engine = engine;

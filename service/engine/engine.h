@@ -22,7 +22,7 @@ struct store;
 struct engine_settings {
     size_t workers;     // threads, each with its own connection
     size_t max_batch;   // combine.max_batch: 1 is direct mode; at most ENGINE_BATCH_MAX
-    size_t queue_limit; // requests waiting; past it RC_OVERLOADED
+    size_t queue_limit; // at most so many queued jobs; further ones get RC_OVERLOADED
     bool lab;           // strategies for the lab may be set
     bool undemanding;   // for the lab: whatever the strategy's rule, sections run under RULE_NAIVE
     bool unfenced;      // the same for strategies of RULE_FENCED only
@@ -69,5 +69,5 @@ MUST_CHECK enum rc engine_can_use(struct engine *engine, const struct strategy *
 // The guard of a strategy if it can be used here, else NULL. For /readyz and tests.
 struct guard *engine_guard(struct engine *engine, const struct strategy *strategy);
 
-// Requests waiting or running now.
+// Queued jobs plus busy workers; a worker that runs a batch counts once.
 size_t engine_depth(struct engine *engine);

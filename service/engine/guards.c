@@ -1,5 +1,5 @@
 // Opens every strategy once, whether or not an endpoint uses it now: an administrator or a request
-// header may select it at any time. For a strategy that cannot be used the reason is kept.
+// header may select it at any time. If a strategy cannot be opened, why_not keeps the reason.
 #include "engine/guards.h"
 
 #include "base/text.h"
@@ -40,7 +40,7 @@ enum rc guards_open(struct guards *guards, const struct guard_settings *settings
     for (size_t i = 0; strategies[i] != NULL && i < STRATEGIES_MAX; i++) {
         if (strategies[i]->lab_only && !lab) {
             text_copy(guards->why_not[i], GUARD_ERROR_MAX,
-                      "it is for the lab only: set `lab` to allow it");
+                      "allowed in laboratory mode only; set `lab`");
             continue;
         }
         if (guard_open(strategies[i], settings, &guards->open[i], guards->why_not[i]) != RC_OK)

@@ -17,7 +17,7 @@ struct store;
 #define GUARDS_RECONNECTS_HELP "Reconnects after a lost connection; backends as in /readyz"
 
 struct guards {
-    struct renewal *renewal;            // of all their leases
+    struct renewal *renewal;            // extends the leases of lock-table and redis-lock
     struct guard *open[STRATEGIES_MAX]; // in the order of strategies[]; NULL: cannot be used
     char why_not[STRATEGIES_MAX][GUARD_ERROR_MAX];
     char labels[STRATEGIES_MAX][48]; // of the reconnects metric
@@ -25,8 +25,8 @@ struct guards {
 
 // Opens every usable guard into a zeroed struct, starts the renewal of leases, and registers the
 // reconnects metric. Connects to nothing yet. All arguments are borrowed until guards_close. `lab`
-// allows the strategies that are for the lab only. RC_NO_MEMORY. Every hold in these guards must be
-// that of a traced_hold (traced.h).
+// allows the strategies that are for the lab only. RC_NO_MEMORY. Enter these guards only with the
+// hold of a struct traced_hold (traced.h), because renewal events are mapped back to it.
 MUST_CHECK enum rc guards_open(struct guards *guards, const struct guard_settings *settings,
                                struct store *store, struct metrics *metrics, bool lab);
 void guards_close(struct guards *guards); // a zeroed struct is fine

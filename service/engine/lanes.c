@@ -1,5 +1,5 @@
-// A hash table of lanes, by guard and counter, and a list of the lanes that are ready. A lane exists
-// from its first job until a worker puts it back empty, or the expiry has emptied it.
+// A hash table of lanes, by guard and counter, and a list of the lanes that are ready. A lane
+// exists from its first job until a worker puts it back empty, or the expiry has emptied it.
 #include "engine/lanes.h"
 
 #include "base/text.h"

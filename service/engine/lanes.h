@@ -36,7 +36,7 @@ struct pick {
     int64_t deadline_ns; // of the job that has waited longest
 };
 
-// False if out of memory; the job was not taken. ret_became_ready: a worker may be woken.
+// False if out of memory; the job was not taken. ret_became_ready: the caller should wake a worker.
 MUST_CHECK bool lanes_push(struct lanes *lanes, struct guard *guard, struct job *job,
                            bool *ret_became_ready);
 
@@ -50,7 +50,8 @@ const struct operation *lanes_first(const struct lanes *lanes);
 // alone. Only when lanes_ready().
 void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct pick *ret_pick);
 
-// Takes jobs submitted before this moment from the picked lanes, ordered by counter and arrival.
+// Takes the jobs with submitted_ns < before_ns from the picked lanes, ordered by counter and
+// arrival.
 size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns, struct job **ret_jobs,
                   size_t max);
 

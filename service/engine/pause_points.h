@@ -10,8 +10,8 @@
 // it creates FILE, which must not exist yet. Then, by ACTION:
 //   stop   the whole process stops, as by SIGSTOP; the test sees FILE and sends SIGCONT (default)
 //   wait   only this worker waits until the test deletes FILE; all other threads run on
-// It happens once. The points in the order of a section: before-load, before-save, before-commit,
-// in-commit, after-commit, before-leave.
+// The pause triggers once in a process. The points in the order of a section: before-load,
+// before-save, before-commit, in-commit, after-commit, before-leave.
 #pragma once
 
 #include "base/cleanup.h"

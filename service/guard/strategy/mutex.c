@@ -19,7 +19,7 @@
 //
 // Cost
 //   Tens of nanoseconds without contention. A waiter costs a thread, and the order of waiters is
-//   random. They wait on the monotonic clock. After lock.wait_ms or at the deadline, or at once with
+//   random. They wait on the monotonic clock. After lock.wait_ms, at the deadline, or at once with
 //   lock.wait = fail, the request is answered 503 `lock-busy`.
 //
 // Implementation

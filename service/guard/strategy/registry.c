@@ -1,22 +1,27 @@
 // All strategies in one array, and the look-up by name.
 //
-// To add a strategy: one file in this folder, its name in the two lists here, and one line in
-// CMakeLists.txt.
+// To add a strategy: one file in this folder, one line here, and one line in CMakeLists.txt.
 #include "guard/strategy/registry.h"
 
 #include <string.h>
 
-extern const struct strategy strategy_none, strategy_mutex, strategy_optimistic,
-    strategy_conditional, strategy_row_lock, strategy_lock_table, strategy_redis_lock,
-    strategy_zookeeper_lock, strategy_etcd_lock;
+// strategy_NAME is defined in NAME.c. In the order of the documentation.
+#define STRATEGIES(X)                                                                              \
+    X(none)                                                                                        \
+    X(mutex)                                                                                       \
+    X(optimistic)                                                                                  \
+    X(conditional)                                                                                 \
+    X(row_lock)                                                                                    \
+    X(lock_table)                                                                                  \
+    X(redis_lock)                                                                                  \
+    X(zookeeper_lock)                                                                              \
+    X(etcd_lock)
 
-const struct strategy *const strategies[] = {
-    &strategy_none,       &strategy_mutex,
-    &strategy_optimistic, &strategy_conditional,
-    &strategy_row_lock,   &strategy_lock_table,
-    &strategy_redis_lock, &strategy_zookeeper_lock,
-    &strategy_etcd_lock,  NULL,
-};
+#define DECLARE(name) extern const struct strategy strategy_##name;
+STRATEGIES(DECLARE)
+
+#define ADDRESS(name) &strategy_##name,
+const struct strategy *const strategies[] = {STRATEGIES(ADDRESS) NULL};
 
 const struct strategy *strategy_find(const char *name)
 {

@@ -6,63 +6,34 @@
 
 #include "base/text.h"
 
+#define UNAVAILABLE(symbol, text, lock, library)                                                   \
+    extern const struct strategy strategy_##symbol;                                                \
+                                                                                                   \
+    static enum rc open_##symbol(const struct guard_settings *settings, struct guard **ret_guard,  \
+                                 char *ret_why)                                                    \
+    {                                                                                              \
+        (void)settings, (void)ret_guard;                                                           \
+        text_copy(ret_why, GUARD_ERROR_MAX, text ": this holdfast was built without " library);    \
+        return RC_USAGE;                                                                           \
+    }                                                                                              \
+                                                                                                   \
+    const struct strategy strategy_##symbol = {                                                    \
+        .name = text,                                                                              \
+        .summary = lock ". Unavailable: built without " library ".",                               \
+        .scope = SCOPE_CLUSTER,                                                                    \
+        .rule = RULE_FENCED,                                                                       \
+        .open = open_##symbol,                                                                     \
+    }
+
 #ifdef HOLDFAST_WITHOUT_REDIS
-extern const struct strategy strategy_redis_lock;
-
-static enum rc open_redis_lock(const struct guard_settings *settings, struct guard **ret_guard,
-                               char *ret_why)
-{
-    (void)settings, (void)ret_guard;
-    text_copy(ret_why, GUARD_ERROR_MAX, "redis-lock: this holdfast was built without hiredis");
-    return RC_USAGE;
-}
-
-const struct strategy strategy_redis_lock = {
-    .name = "redis-lock",
-    .summary = "A key in Redis with a lease. Unavailable: built without hiredis.",
-    .scope = SCOPE_CLUSTER,
-    .rule = RULE_FENCED,
-    .open = open_redis_lock,
-};
+UNAVAILABLE(redis_lock, "redis-lock", "A key in Redis with a lease", "hiredis");
 #endif
 
 #ifdef HOLDFAST_WITHOUT_ZOOKEEPER
-extern const struct strategy strategy_zookeeper_lock;
-
-static enum rc open_zookeeper_lock(const struct guard_settings *settings, struct guard **ret_guard,
-                                   char *ret_why)
-{
-    (void)settings, (void)ret_guard;
-    text_copy(ret_why, GUARD_ERROR_MAX,
-              "zookeeper-lock: this holdfast was built without the ZooKeeper client");
-    return RC_USAGE;
-}
-
-const struct strategy strategy_zookeeper_lock = {
-    .name = "zookeeper-lock",
-    .summary = "A queue of ephemeral nodes in ZooKeeper. Unavailable: built without its client.",
-    .scope = SCOPE_CLUSTER,
-    .rule = RULE_FENCED,
-    .open = open_zookeeper_lock,
-};
+UNAVAILABLE(zookeeper_lock, "zookeeper-lock", "A queue of ephemeral nodes in ZooKeeper",
+            "the ZooKeeper client");
 #endif
 
 #ifdef HOLDFAST_WITHOUT_ETCD
-extern const struct strategy strategy_etcd_lock;
-
-static enum rc open_etcd_lock(const struct guard_settings *settings, struct guard **ret_guard,
-                              char *ret_why)
-{
-    (void)settings, (void)ret_guard;
-    text_copy(ret_why, GUARD_ERROR_MAX, "etcd-lock: this holdfast was built without libcurl");
-    return RC_USAGE;
-}
-
-const struct strategy strategy_etcd_lock = {
-    .name = "etcd-lock",
-    .summary = "A queue of keys with a lease in etcd. Unavailable: built without libcurl.",
-    .scope = SCOPE_CLUSTER,
-    .rule = RULE_FENCED,
-    .open = open_etcd_lock,
-};
+UNAVAILABLE(etcd_lock, "etcd-lock", "A queue of keys with a lease in etcd", "libcurl");
 #endif
