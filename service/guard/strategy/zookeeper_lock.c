@@ -31,7 +31,7 @@
 //   lock.wait_ms (503 `lock-busy`), at once with lock.wait = fail; `spin` and `notify` are the same
 //   here. Who gives up deletes its nodes.
 #include "guard/guard.h"
-#include "guard/zookeeper/queue.h"
+#include "guard/zookeeper/claim.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -87,12 +87,12 @@ static void zookeeper_lock_close(struct guard *guard)
     free(self);
 }
 
-static int64_t longest_stay(const struct guard_settings *settings)
+static int64_t max_hold_ns(const struct guard_settings *settings)
 {
-    int64_t stay_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
+    int64_t hold_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
                           ? settings->lock_max_hold_ms
                           : settings->lock_ttl_ms;
-    return stay_ms * NS_PER_MS;
+    return hold_ms * NS_PER_MS;
 }
 
 static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const char *const *keys,
@@ -106,22 +106,22 @@ static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const ch
         limit_ns = deadline_ns;
     for (int attempt = 'a'; attempt <= 'z'; attempt++) {
         uint64_t generation;
-        struct zookeeper_stay *stay;
+        struct zookeeper_claim *claim;
         enum rc rc = zookeeper_session_ready(self->session, limit_ns, &generation);
         if (rc == RC_OK)
-            rc = zookeeper_stay_new(self->session, generation, keys, n_keys, ret_hold->owner,
-                                    (char)attempt, &stay);
+            rc = zookeeper_claim_new(self->session, generation, keys, n_keys, ret_hold->owner,
+                                     (char)attempt, &claim);
         if (rc != RC_OK)
             return rc;
-        rc = zookeeper_stand_in_line(stay, self->settings->instance, wait, limit_ns);
+        rc = zookeeper_claim_acquire(claim, self->settings->instance, wait, limit_ns);
         if (rc == RC_OK) {
-            ret_hold->state = stay;
-            ret_hold->token = (uint64_t)(stay->czxid + self->floor);
-            ret_hold->expires_ns = clock_now_ns() + longest_stay(self->settings);
-            zookeeper_limit(stay, ret_hold->expires_ns);
+            ret_hold->state = claim;
+            ret_hold->token = (uint64_t)(claim->czxid + self->floor);
+            ret_hold->expires_ns = clock_now_ns() + max_hold_ns(self->settings);
+            zookeeper_claim_set_limit(claim, ret_hold->expires_ns);
             return RC_OK;
         }
-        zookeeper_withdraw(stay);
+        zookeeper_claim_withdraw(claim);
         if (rc != RC_LOCK_LOST)
             return rc;
     }
@@ -133,22 +133,22 @@ static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const ch
 static enum rc zookeeper_lock_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
 {
     (void)guard, (void)db;
-    struct zookeeper_stay *stay = hold->state;
+    struct zookeeper_claim *claim = hold->state;
     hold->state = NULL;
-    if (!zookeeper_limit_lifted(stay)) {
-        free(stay);
+    if (!zookeeper_claim_clear_limit(claim)) {
+        free(claim);
         return RC_LOCK_LOST;
     }
-    if (!zookeeper_session_lasts(stay->session, stay->generation))
-        return zookeeper_withdraw_now(stay, clock_now_ns() + LEAVE_NS);
-    zookeeper_withdraw(stay);
+    if (!zookeeper_session_unexpired(claim->session, claim->generation))
+        return zookeeper_claim_release(claim, clock_now_ns() + LEAVE_NS);
+    zookeeper_claim_withdraw(claim);
     return RC_OK;
 }
 
 static bool zookeeper_lock_held(struct guard *guard, const struct guard_hold *hold)
 {
-    const struct zookeeper_stay *stay = hold->state;
-    return zookeeper_session_trusted(of(guard)->session, stay->generation);
+    const struct zookeeper_claim *claim = hold->state;
+    return zookeeper_session_trusted(of(guard)->session, claim->generation);
 }
 
 // The floor of this moment and its version; makes the node where there is none.
@@ -173,7 +173,7 @@ static enum rc read_floor(struct zookeeper_lock *self, int64_t *ret_floor, int *
 
 // Raises the floor if nobody else has and our nodes are still there, in one transaction; without a
 // new floor only asks whether they are. RC_CONFLICT: read again.
-static enum rc write_floor(struct zookeeper_lock *self, const struct zookeeper_stay *stay,
+static enum rc write_floor(struct zookeeper_lock *self, const struct zookeeper_claim *claim,
                            const int64_t *floor, int version)
 {
     struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
@@ -181,14 +181,14 @@ static enum rc write_floor(struct zookeeper_lock *self, const struct zookeeper_s
     if (rc != RC_OK)
         return rc;
     char path[ZOOKEEPER_PATH_MAX], text[24];
-    zookeeper_node_path(path, &stay->places[0], stay->places[0].own);
-    struct zookeeper_part parts[2] = {{.type = ZOOKEEPER_CHECK, .path = path}};
+    zookeeper_node_path(path, &claim->places[0], claim->places[0].own);
+    struct zookeeper_op parts[2] = {{.type = ZOOKEEPER_CHECK, .path = path}};
     if (floor != NULL) {
         text_format(text, sizeof text, "%" PRId64, *floor);
-        parts[1] = (struct zookeeper_part){
+        parts[1] = (struct zookeeper_op){
             .type = ZOOKEEPER_SET, .path = FLOOR, .data = text, .version = version};
     }
-    zookeeper_batch_all(batch, parts, floor != NULL ? 2 : 1);
+    zookeeper_batch_multi(batch, parts, floor != NULL ? 2 : 1);
     if (!zookeeper_batch_wait(batch, clock_now_ns() + LEAVE_NS))
         return RC_BACKEND_UNAVAILABLE;
     switch (zookeeper_batch_reply(batch, 0)->rc) {
@@ -209,7 +209,7 @@ static enum rc zookeeper_lock_lift(struct guard *guard, struct db *db, struct gu
 {
     (void)db;
     struct zookeeper_lock *self = of(guard);
-    const struct zookeeper_stay *stay = hold->state;
+    const struct zookeeper_claim *claim = hold->state;
     if (floor >= INT64_MAX)
         return RC_INTERNAL;
     for (int tries = 0; tries < LIFT_TRIES; tries++) {
@@ -220,14 +220,14 @@ static enum rc zookeeper_lock_lift(struct guard *guard, struct db *db, struct gu
         enum rc rc = read_floor(self, &current, &version);
         if (rc != RC_OK)
             return rc;
-        int64_t enough = (int64_t)floor + 1 - stay->czxid;
+        int64_t enough = (int64_t)floor + 1 - claim->czxid;
         bool raise = current < enough;
         if (raise)
             current = enough;
-        rc = write_floor(self, stay, raise ? &current : NULL, version);
+        rc = write_floor(self, claim, raise ? &current : NULL, version);
         if (rc == RC_OK) {
             self->floor = current;
-            hold->token = (uint64_t)(stay->czxid + current);
+            hold->token = (uint64_t)(claim->czxid + current);
             return RC_OK;
         }
         if (rc != RC_CONFLICT)

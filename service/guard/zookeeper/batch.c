@@ -25,7 +25,7 @@ struct zookeeper_batch {
     uint64_t generation;                     // of the session that may be asked; 0: of any
     struct zookeeper_batch *next, *previous; // in flight
     pthread_cond_t done;
-    unsigned holders;
+    unsigned refs;
     size_t pending;
     void (*finished)(void *arg, const struct zookeeper_batch *batch);
     void *arg;
@@ -41,7 +41,7 @@ enum rc zookeeper_batch_new(struct zookeeper_session *session, size_t n,
         return RC_NO_MEMORY;
     batch->session = session;
     batch->n = n;
-    batch->holders = 2;
+    batch->refs = 2;
     batch->pending = 1;
     pthread_cond_init(&batch->done, NULL);
     pthread_mutex_lock(&session->mutex);
@@ -64,7 +64,7 @@ void zookeeper_batch_free(struct zookeeper_batch *batch)
     if (batch == NULL)
         return;
     pthread_mutex_lock(&batch->session->mutex);
-    bool last = --batch->holders == 0;
+    bool last = --batch->refs == 0;
     pthread_mutex_unlock(&batch->session->mutex);
     if (!last)
         return;
@@ -75,7 +75,7 @@ void zookeeper_batch_free(struct zookeeper_batch *batch)
 }
 
 // With the session's mutex held. True if nothing is pending any more.
-static bool one_less(struct zookeeper_batch *batch)
+static bool request_done(struct zookeeper_batch *batch)
 {
     if (--batch->pending > 0)
         return false;
@@ -85,12 +85,12 @@ static bool one_less(struct zookeeper_batch *batch)
     if (batch->next != NULL)
         batch->next->previous = batch->previous;
     pthread_cond_broadcast(&batch->done);
-    if (batch->session->settling)
+    if (batch->session->draining)
         pthread_cond_broadcast(&batch->session->changed);
     return true;
 }
 
-static void all_answered(struct zookeeper_batch *batch)
+static void finish(struct zookeeper_batch *batch)
 {
     if (batch->finished != NULL)
         batch->finished(batch->arg, batch);
@@ -102,33 +102,33 @@ static void answered(struct request *request, int rc)
     struct zookeeper_batch *batch = request->batch;
     pthread_mutex_lock(&batch->session->mutex);
     if (request->changes && (rc == ZOK || rc == ZNONODE) &&
-        batch->session->heard_ns < request->asked_ns)
-        batch->session->heard_ns = request->asked_ns;
+        batch->session->acked_ns < request->asked_ns)
+        batch->session->acked_ns = request->asked_ns;
     request->reply.rc = rc;
     request->answered = true;
-    bool last = one_less(batch);
+    bool last = request_done(batch);
     pthread_mutex_unlock(&batch->session->mutex);
     if (last)
-        all_answered(batch);
+        finish(batch);
 }
 
 // The caller adds no more.
 static void complete(struct zookeeper_batch *batch)
 {
     pthread_mutex_lock(&batch->session->mutex);
-    bool last = one_less(batch);
+    bool last = request_done(batch);
     pthread_mutex_unlock(&batch->session->mutex);
     if (last)
-        all_answered(batch);
+        finish(batch);
 }
 
-void zookeeper_batch_settle(struct zookeeper_session *session, int64_t limit_ns)
+void zookeeper_batch_drain(struct zookeeper_session *session, int64_t limit_ns)
 {
     pthread_mutex_lock(&session->mutex);
-    session->settling = true;
+    session->draining = true;
     while (session->in_flight != NULL && clock_wait(&session->changed, &session->mutex, limit_ns))
         continue;
-    session->settling = false;
+    session->draining = false;
     pthread_mutex_unlock(&session->mutex);
 }
 
@@ -145,17 +145,62 @@ void zookeeper_batch_fail_all(struct zookeeper_session *session)
                 continue;
             request->reply.rc = ZCLOSING;
             request->answered = true;
-            last = one_less(batch);
+            last = request_done(batch);
         }
         if (last) {
             pthread_mutex_unlock(&session->mutex);
-            all_answered(batch);
+            finish(batch);
             pthread_mutex_lock(&session->mutex);
             next = session->in_flight; // it may have changed meanwhile
         }
         batch = next;
     }
     pthread_mutex_unlock(&session->mutex);
+}
+
+// ---- the place in a queue ----------------------------------------------------------------------
+
+// Sequence numbers are signed 32-bit and wrap round after 2^31 - 1, on a hot key within weeks. The
+// nodes that stand in line at one time are close together, so their order is that of the
+// difference.
+
+// Of a name such as "<tag>-0000000042"; false if it is not of that form.
+static bool sequence_of(const char *name, uint32_t *ret_sequence)
+{
+    int64_t number;
+    if (strnlen(name, ZOOKEEPER_NODE_MAX) >= ZOOKEEPER_NODE_MAX ||
+        strlen(name) <= ZOOKEEPER_TAG_LENGTH + 1 || name[ZOOKEEPER_TAG_LENGTH] != '-' ||
+        !text_to_int64(name + ZOOKEEPER_TAG_LENGTH + 1, &number))
+        return false;
+    *ret_sequence = (uint32_t)number;
+    return true;
+}
+
+static bool before(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}
+
+void zookeeper_find_place(const struct String_vector *children, const char *tag, char *ret_own,
+                          char *ret_ahead)
+{
+    uint32_t own = 0, ahead = 0, sequence;
+    ret_own[0] = ret_ahead[0] = '\0';
+    for (int32_t i = 0; i < children->count; i++)
+        if (strncmp(children->data[i], tag, ZOOKEEPER_TAG_LENGTH) == 0 &&
+            sequence_of(children->data[i], &own))
+            text_copy(ret_own, ZOOKEEPER_NODE_MAX, children->data[i]);
+    if (ret_own[0] == '\0')
+        return;
+    for (int32_t i = 0; i < children->count; i++) {
+        const char *name = children->data[i];
+        if (!sequence_of(name, &sequence) || !before(sequence, own))
+            continue;
+        if (ret_ahead[0] == '\0' || before(ahead, sequence)) {
+            text_copy(ret_ahead, ZOOKEEPER_NODE_MAX, name);
+            ahead = sequence;
+        }
+    }
 }
 
 // ---- answers, on ZooKeeper's event thread -------------------------------------------------------
@@ -201,9 +246,10 @@ static void on_children(int rc, const struct String_vector *children, const void
 
 // ---- questions ----------------------------------------------------------------------------------
 
-// The handle stays usable until submitted(). NULL: there is none, or it is not of the session that
+// The handle stays usable until end_request(). NULL: there is none, or it is not of the session that
 // is to be asked. While there is one it is the generation's, see replace_handle().
-static struct request *submit(struct zookeeper_batch *batch, bool changes, zhandle_t **ret_handle)
+static struct request *begin_request(struct zookeeper_batch *batch, bool changes,
+                                     zhandle_t **ret_handle)
 {
     struct zookeeper_session *session = batch->session;
     struct request *request = &batch->requests[batch->used];
@@ -211,7 +257,7 @@ static struct request *submit(struct zookeeper_batch *batch, bool changes, zhand
     request->reply.rc = ZOPERATIONTIMEOUT;
     request->changes = changes;
     request->asked_ns = clock_now_ns();
-    pthread_rwlock_rdlock(&session->using);
+    pthread_rwlock_rdlock(&session->handle_lock);
     pthread_mutex_lock(&session->mutex);
     batch->used++;
     batch->pending++;
@@ -222,58 +268,58 @@ static struct request *submit(struct zookeeper_batch *batch, bool changes, zhand
     return request;
 }
 
-static void submitted(struct request *request, int rc)
+static void end_request(struct request *request, int rc)
 {
-    pthread_rwlock_t *using = &request->batch->session->using;
+    pthread_rwlock_t *handle_lock = &request->batch->session->handle_lock;
     if (rc != ZOK) // no answer will come
         answered(request, rc);
-    pthread_rwlock_unlock(using);
+    pthread_rwlock_unlock(handle_lock);
 }
 
 void zookeeper_batch_create(struct zookeeper_batch *batch, const char *path, const char *data,
                             int mode)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, true, &handle);
+    struct request *request = begin_request(batch, true, &handle);
     int rc = ZINVALIDSTATE;
     if (handle != NULL)
         rc = zoo_acreate2(handle, path, data, (int)strlen(data), &ZOO_OPEN_ACL_UNSAFE, mode,
                           on_created, request);
-    submitted(request, rc);
+    end_request(request, rc);
 }
 
 void zookeeper_batch_delete(struct zookeeper_batch *batch, const char *path)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, true, &handle);
+    struct request *request = begin_request(batch, true, &handle);
     int rc = ZINVALIDSTATE;
     if (handle != NULL)
         rc = zoo_adelete(handle, path, -1, on_void, request);
-    submitted(request, rc);
+    end_request(request, rc);
 }
 
 void zookeeper_batch_get(struct zookeeper_batch *batch, const char *path, bool watch)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, false, &handle);
+    struct request *request = begin_request(batch, false, &handle);
     int rc = ZINVALIDSTATE;
     if (handle != NULL)
         rc = zoo_aget(handle, path, watch ? 1 : 0, on_data, request);
-    submitted(request, rc);
+    end_request(request, rc);
 }
 
 void zookeeper_batch_list(struct zookeeper_batch *batch, const char *parent, const char *tag)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, false, &handle);
+    struct request *request = begin_request(batch, false, &handle);
     int rc = ZINVALIDSTATE;
     text_copy(request->tag, sizeof request->tag, tag);
     if (handle != NULL)
         rc = zoo_aget_children(handle, parent, 0, on_children, request);
-    submitted(request, rc);
+    end_request(request, rc);
 }
 
-static void init_part(zoo_op_t *op, const struct zookeeper_part *part)
+static void init_part(zoo_op_t *op, const struct zookeeper_op *part)
 {
     switch (part->type) {
     case ZOOKEEPER_CREATE:
@@ -292,11 +338,11 @@ static void init_part(zoo_op_t *op, const struct zookeeper_part *part)
     }
 }
 
-void zookeeper_batch_all(struct zookeeper_batch *batch, const struct zookeeper_part *parts,
-                         size_t n)
+void zookeeper_batch_multi(struct zookeeper_batch *batch, const struct zookeeper_op *parts,
+                           size_t n)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, true, &handle);
+    struct request *request = begin_request(batch, true, &handle);
     int rc = ZINVALIDSTATE;
     zoo_op_t *ops = calloc(n, sizeof *ops);
     request->parts = calloc(n, sizeof *request->parts);
@@ -308,7 +354,7 @@ void zookeeper_batch_all(struct zookeeper_batch *batch, const struct zookeeper_p
         rc = zoo_amulti(handle, (int)n, ops, request->parts, on_void, request);
     }
     free(ops);
-    submitted(request, rc);
+    end_request(request, rc);
 }
 
 bool zookeeper_batch_wait(struct zookeeper_batch *batch, int64_t limit_ns)
@@ -327,9 +373,9 @@ const struct zookeeper_reply *zookeeper_batch_reply(const struct zookeeper_batch
     return &batch->requests[i].reply;
 }
 
-void zookeeper_batch_send(struct zookeeper_batch *batch,
-                          void (*finished)(void *arg, const struct zookeeper_batch *batch),
-                          void *arg)
+void zookeeper_batch_detach(struct zookeeper_batch *batch,
+                            void (*finished)(void *arg, const struct zookeeper_batch *batch),
+                            void *arg)
 {
     batch->finished = finished;
     batch->arg = arg;

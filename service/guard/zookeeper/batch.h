@@ -7,14 +7,17 @@
 
 #include "base/cleanup.h"
 #include "base/rc.h"
-#include "guard/zookeeper/place.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct String_vector;
 struct zookeeper_batch;
 struct zookeeper_session;
+
+#define ZOOKEEPER_TAG_LENGTH 33 // an owner of 32 characters, and the attempt
+#define ZOOKEEPER_NODE_MAX 56   // tag, a dash, and a sequence number
 
 // ZOK, an error of the server's, or ZCONNECTIONLOSS, ZOPERATIONTIMEOUT, ZCLOSING: nobody knows
 // whether it happened.
@@ -51,16 +54,16 @@ void zookeeper_batch_get(struct zookeeper_batch *batch, const char *path, bool w
 void zookeeper_batch_list(struct zookeeper_batch *batch, const char *parent, const char *tag);
 
 // One request of several parts: all happen or none. The reply's rc is the first part's that failed.
-enum zookeeper_part_type { ZOOKEEPER_CREATE, ZOOKEEPER_DELETE, ZOOKEEPER_CHECK, ZOOKEEPER_SET };
-struct zookeeper_part {
-    enum zookeeper_part_type type;
+enum zookeeper_op_type { ZOOKEEPER_CREATE, ZOOKEEPER_DELETE, ZOOKEEPER_CHECK, ZOOKEEPER_SET };
+struct zookeeper_op {
+    enum zookeeper_op_type type;
     const char *path;
     const char *data; // create, set
     int mode;         // create
     int version;      // set
 };
-void zookeeper_batch_all(struct zookeeper_batch *batch, const struct zookeeper_part *parts,
-                         size_t n);
+void zookeeper_batch_multi(struct zookeeper_batch *batch, const struct zookeeper_op *parts,
+                           size_t n);
 
 // True when all are answered by the limit; only then may replies be read.
 bool zookeeper_batch_wait(struct zookeeper_batch *batch, int64_t limit_ns);
@@ -68,12 +71,18 @@ const struct zookeeper_reply *zookeeper_batch_reply(const struct zookeeper_batch
 
 // Does not wait. When all are answered `finished` is called once, on a thread of ZooKeeper's, where
 // it must not block; then the batch is freed.
-void zookeeper_batch_send(struct zookeeper_batch *batch,
-                          void (*finished)(void *arg, const struct zookeeper_batch *batch),
-                          void *arg);
+void zookeeper_batch_detach(struct zookeeper_batch *batch,
+                            void (*finished)(void *arg, const struct zookeeper_batch *batch),
+                            void *arg);
 
 // For the session, before it closes its handle: waits until nothing is under way. The library drops
 // what comes meanwhile, and what it knows of it leaks.
-void zookeeper_batch_settle(struct zookeeper_session *session, int64_t limit_ns);
+void zookeeper_batch_drain(struct zookeeper_session *session, int64_t limit_ns);
 // For the session, after its handle was closed: no answer will come any more (ZCLOSING).
 void zookeeper_batch_fail_all(struct zookeeper_session *session);
+
+// Among the children of a queue: the node with this tag, "" if it is not there, and the one right
+// before it, "" if it is the first. Both of ZOOKEEPER_NODE_MAX bytes. Foreign names are passed
+// over.
+void zookeeper_find_place(const struct String_vector *children, const char *tag, char *ret_own,
+                          char *ret_ahead);

@@ -62,15 +62,15 @@ static void on_event(zhandle_t *handle, int type, int state, const char *path, v
         session->timeout_ms = zoo_recv_timeout(handle);
     if (session->connected && !was_connected) {
         session->connections++;
-        session->beat_ns = 0; // what was under way is lost
+        session->heartbeat_ns = 0; // what was under way is lost
     }
     if (was_connected && !session->connected)
-        session->lost_ns = clock_now_ns();
+        session->disconnected_ns = clock_now_ns();
     if (state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE)
         session->ended = true;
-    bool lost = !session->connected && !session->said_lost;
-    bool found = session->connected && session->said_lost;
-    session->said_lost = !session->connected;
+    bool lost = !session->connected && !session->logged_lost;
+    bool found = session->connected && session->logged_lost;
+    session->logged_lost = !session->connected;
     wake(session, NULL);
     pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
@@ -88,7 +88,7 @@ static bool needs_handle(const struct zookeeper_session *session)
         return false;
     return !session->open || session->ended ||
            (!session->connected &&
-            clock_now_ns() - session->lost_ns > session->timeout_ms * NS_PER_MS);
+            clock_now_ns() - session->disconnected_ns > session->timeout_ms * NS_PER_MS);
 }
 
 static int64_t third_of_timeout(const struct zookeeper_session *session)
@@ -96,29 +96,30 @@ static int64_t third_of_timeout(const struct zookeeper_session *session)
     return session->timeout_ms * NS_PER_MS / 3;
 }
 
-static int64_t beat_due(const struct zookeeper_session *session)
+static int64_t heartbeat_due(const struct zookeeper_session *session)
 {
-    int64_t last_ns = session->heard_ns > session->beat_ns ? session->heard_ns : session->beat_ns;
+    int64_t last_ns =
+        session->acked_ns > session->heartbeat_ns ? session->acked_ns : session->heartbeat_ns;
     return last_ns + third_of_timeout(session);
 }
 
 // Called with the mutex held, and lets go of it meanwhile. Nobody waits for the answer.
-static void beat(struct zookeeper_session *session, int64_t now_ns)
+static void send_heartbeat(struct zookeeper_session *session, int64_t now_ns)
 {
-    static const struct zookeeper_part nothing = {.type = ZOOKEEPER_CHECK, .path = "/"};
+    static const struct zookeeper_op nothing = {.type = ZOOKEEPER_CHECK, .path = "/"};
     struct zookeeper_batch *batch;
-    session->beat_ns = now_ns;
+    session->heartbeat_ns = now_ns;
     pthread_mutex_unlock(&session->mutex);
     if (zookeeper_batch_new(session, 1, &batch) == RC_OK) {
-        zookeeper_batch_all(batch, &nothing, 1);
-        zookeeper_batch_send(batch, NULL, NULL);
+        zookeeper_batch_multi(batch, &nothing, 1);
+        zookeeper_batch_detach(batch, NULL, NULL);
     }
     pthread_mutex_lock(&session->mutex);
 }
 
 static void close_handle(struct zookeeper_session *session, zhandle_t *handle, int64_t settle_ns)
 {
-    zookeeper_batch_settle(session, settle_ns);
+    zookeeper_batch_drain(session, settle_ns);
     zookeeper_close(handle);
     zookeeper_batch_fail_all(session);
 }
@@ -130,13 +131,13 @@ static void replace_handle(struct zookeeper_session *session)
     int timeout_ms = session->timeout_ms;
     session->open = false;
     session->connected = false;
-    session->lost_ns = clock_now_ns();
+    session->disconnected_ns = clock_now_ns();
     pthread_mutex_unlock(&session->mutex);
 
-    pthread_rwlock_wrlock(&session->using);
+    pthread_rwlock_wrlock(&session->handle_lock);
     zhandle_t *old = session->handle;
     session->handle = NULL;
-    pthread_rwlock_unlock(&session->using);
+    pthread_rwlock_unlock(&session->handle_lock);
     clientid_t id = {0};
     if (old != NULL) {
         id = *zoo_client_id(old);
@@ -149,15 +150,15 @@ static void replace_handle(struct zookeeper_session *session)
     session->connected = false; // the old handle's last word may have been another
     if (!resume) {
         session->generation++;
-        session->heard_ns = 0;
+        session->acked_ns = 0;
     }
     pthread_mutex_unlock(&session->mutex);
 
     zhandle_t *handle = zookeeper_init2(session->servers, on_event, timeout_ms, resume ? &id : NULL,
                                         session, ZOO_NO_LOG_CLIENTENV, on_log);
-    pthread_rwlock_wrlock(&session->using);
+    pthread_rwlock_wrlock(&session->handle_lock);
     session->handle = handle;
-    pthread_rwlock_unlock(&session->using);
+    pthread_rwlock_unlock(&session->handle_lock);
     pthread_mutex_lock(&session->mutex);
     session->open = handle != NULL;
     wake(session, NULL);
@@ -166,12 +167,12 @@ static void replace_handle(struct zookeeper_session *session)
 
 static void sleep_until_due(struct zookeeper_session *session, int64_t now_ns)
 {
-    session->next_ns = now_ns + (session->wanted && !session->connected ? RETRY_NS : IDLE_NS);
-    if (session->connected && beat_due(session) < session->next_ns)
-        session->next_ns = beat_due(session);
-    if (session->connected && chores_due(&session->chores) < session->next_ns)
-        session->next_ns = chores_due(&session->chores);
-    clock_wait(&session->changed, &session->mutex, session->next_ns);
+    session->wake_ns = now_ns + (session->wanted && !session->connected ? RETRY_NS : IDLE_NS);
+    if (session->connected && heartbeat_due(session) < session->wake_ns)
+        session->wake_ns = heartbeat_due(session);
+    if (session->connected && chores_due(&session->chores) < session->wake_ns)
+        session->wake_ns = chores_due(&session->chores);
+    clock_wait(&session->changed, &session->mutex, session->wake_ns);
 }
 
 static void *session_main(void *arg)
@@ -183,8 +184,8 @@ static void *session_main(void *arg)
         if (needs_handle(session)) {
             replace_handle(session);
             sleep_until_due(session, clock_now_ns());
-        } else if (session->connected && now_ns >= beat_due(session)) {
-            beat(session, now_ns);
+        } else if (session->connected && now_ns >= heartbeat_due(session)) {
+            send_heartbeat(session, now_ns);
         } else if (!chores_run_one(&session->chores, now_ns, session->connected,
                                    session->generation)) {
             sleep_until_due(session, now_ns);
@@ -208,7 +209,7 @@ enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
     pthread_cond_init(&session->changed, NULL);
     pthread_mutex_init(&session->mutex, NULL);
     session->chores = (struct chores){.mutex = &session->mutex, .changed = &session->changed};
-    pthread_rwlock_init(&session->using, NULL);
+    pthread_rwlock_init(&session->handle_lock, NULL);
     bool started = pthread_create(&session->thread, NULL, session_main, session) == 0;
     if (!started) {
         session->stopping = true;
@@ -233,7 +234,7 @@ void zookeeper_session_free(struct zookeeper_session *session)
     if (session->handle != NULL)
         close_handle(session, session->handle, clock_now_ns() + SETTLE_NS);
     chores_free(&session->chores);
-    pthread_rwlock_destroy(&session->using);
+    pthread_rwlock_destroy(&session->handle_lock);
     pthread_mutex_destroy(&session->mutex);
     pthread_cond_destroy(&session->changed);
     free(session->servers);
@@ -259,24 +260,24 @@ enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit
     return ready ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }
 
-static bool lasts(const struct zookeeper_session *session, uint64_t generation)
+static bool unexpired(const struct zookeeper_session *session, uint64_t generation)
 {
     return !session->ended && session->generation == generation &&
-           clock_now_ns() < session->heard_ns + 2 * third_of_timeout(session);
+           clock_now_ns() < session->acked_ns + 2 * third_of_timeout(session);
 }
 
 bool zookeeper_session_trusted(struct zookeeper_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
-    bool trusted = session->open && session->connected && lasts(session, generation);
+    bool trusted = session->open && session->connected && unexpired(session, generation);
     pthread_mutex_unlock(&session->mutex);
     return trusted;
 }
 
-bool zookeeper_session_lasts(struct zookeeper_session *session, uint64_t generation)
+bool zookeeper_session_unexpired(struct zookeeper_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
-    bool is = lasts(session, generation);
+    bool is = unexpired(session, generation);
     pthread_mutex_unlock(&session->mutex);
     return is;
 }
@@ -301,12 +302,12 @@ void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore
 {
     pthread_mutex_lock(&session->mutex);
     chores_add(&session->chores, chore);
-    if (chore->due_ns < session->next_ns) // else it wakes early enough
+    if (chore->due_ns < session->wake_ns) // else it wakes early enough
         pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
 }
 
-bool zookeeper_session_take_back(struct zookeeper_session *session, struct chore *chore)
+bool zookeeper_session_cancel_chore(struct zookeeper_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
     bool taken = chores_take_back(&session->chores, chore);

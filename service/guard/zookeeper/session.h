@@ -26,28 +26,28 @@ struct zookeeper_waiter {
 };
 
 // Open to the other zookeeper_*.c files only. The mutex guards all but the handle, which is used
-// under `using`, so that it is not closed meanwhile.
+// under `handle_lock`, so that it is not closed meanwhile.
 struct zookeeper_session {
     char *servers;
     int timeout_ms; // asked for, then as agreed with the server
     pthread_t thread;
 
-    pthread_rwlock_t using;
+    pthread_rwlock_t handle_lock;
     zhandle_t *handle;
 
     pthread_mutex_t mutex;
     pthread_cond_t changed; // connected, ended, stopping, settled, a chore
     uint64_t generation;    // counts sessions; ephemeral nodes of an older one are gone
-    bool wanted, stopping, settling;
-    bool open;            // the handle may be used
-    bool connected;       // as far as we know; false from CONNECTING on
-    bool ended;           // EXPIRED or AUTH_FAILED: never again with this handle
-    bool said_lost;       // in the log, once
-    int64_t lost_ns;      // monotonic: since when not connected
-    int64_t heard_ns;     // monotonic: before the last answered change was sent; 0: none
-    int64_t beat_ns;      // monotonic: when a change was last asked for only to hear the answer
-    int64_t next_ns;      // monotonic: when the thread wakes by itself
-    uint64_t connections; // made until now
+    bool wanted, stopping, draining;
+    bool open;               // the handle may be used
+    bool connected;          // as far as we know; false from CONNECTING on
+    bool ended;              // EXPIRED or AUTH_FAILED: never again with this handle
+    bool logged_lost;        // in the log, once
+    int64_t disconnected_ns; // monotonic: since when not connected
+    int64_t acked_ns;        // monotonic: before the last answered change was sent; 0: none
+    int64_t heartbeat_ns;    // monotonic: when a change was last asked for only to hear the answer
+    int64_t wake_ns;         // monotonic: when the thread wakes by itself
+    uint64_t connections;    // made until now
     struct chores chores;
     struct zookeeper_waiter *waiters;
     struct zookeeper_batch *in_flight;
@@ -73,7 +73,7 @@ bool zookeeper_session_trusted(struct zookeeper_session *session, uint64_t gener
 bool zookeeper_session_alive(struct zookeeper_session *session, uint64_t generation);
 
 // By our own clock it cannot have ended, connected or not. No I/O.
-bool zookeeper_session_lasts(struct zookeeper_session *session, uint64_t generation);
+bool zookeeper_session_unexpired(struct zookeeper_session *session, uint64_t generation);
 
 // How often a connection was made after the first.
 uint64_t zookeeper_session_reconnects(struct zookeeper_session *session);
@@ -82,7 +82,8 @@ uint64_t zookeeper_session_reconnects(struct zookeeper_session *session);
 void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore *chore);
 // Waits while it runs; not for ZooKeeper's own threads. True: taken back, it will not run any more.
 // False: it is done.
-MUST_CHECK bool zookeeper_session_take_back(struct zookeeper_session *session, struct chore *chore);
+MUST_CHECK bool zookeeper_session_cancel_chore(struct zookeeper_session *session,
+                                               struct chore *chore);
 
 // Begin before setting the watch, so that no event is missed; end in any case.
 void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_waiter *waiter,

@@ -22,7 +22,7 @@ struct zookeeper_place {
 };
 
 // One attempt to get in, and then the stay inside.
-struct zookeeper_stay {
+struct zookeeper_claim {
     struct chore chore; // first: what is left to clean up becomes the session's chore
     struct zookeeper_session *session;
     uint64_t generation;
@@ -35,9 +35,9 @@ struct zookeeper_stay {
 };
 
 // The attempt makes the tag unique where the same owner tries again.
-MUST_CHECK enum rc zookeeper_stay_new(struct zookeeper_session *session, uint64_t generation,
-                                      const char *const *keys, size_t n, const char *owner,
-                                      char attempt, struct zookeeper_stay **ret_stay);
+MUST_CHECK enum rc zookeeper_claim_new(struct zookeeper_session *session, uint64_t generation,
+                                       const char *const *keys, size_t n, const char *owner,
+                                       char attempt, struct zookeeper_claim **ret_claim);
 
 // Makes our nodes, all or none, with `label` as their content, and waits until they are the first
 // in every queue; without `wait` only looks once. In all cases but RC_OK the stay must be
@@ -45,22 +45,22 @@ MUST_CHECK enum rc zookeeper_stay_new(struct zookeeper_session *session, uint64_
 //   RC_LOCK_BUSY            somebody was ahead until the limit
 //   RC_LOCK_LOST            the connection or the session broke on the way: try again with a new
 //   stay RC_BACKEND_UNAVAILABLE  no answer by the limit
-MUST_CHECK enum rc zookeeper_stand_in_line(struct zookeeper_stay *stay, const char *label,
+MUST_CHECK enum rc zookeeper_claim_acquire(struct zookeeper_claim *claim, const char *label,
                                            bool wait, int64_t limit_ns);
 
 // Takes ownership and returns at once. Our nodes are deleted in the background, again and again
 // until it is certain that they are gone, or their session.
-void zookeeper_withdraw(struct zookeeper_stay *stay);
+void zookeeper_claim_withdraw(struct zookeeper_claim *claim);
 
 // Takes ownership and waits until the limit for certainty: RC_OK if our nodes were there until now,
 // else RC_LOCK_LOST; what remains unknown is lost, and is left to the background.
-MUST_CHECK enum rc zookeeper_withdraw_now(struct zookeeper_stay *stay, int64_t limit_ns);
+MUST_CHECK enum rc zookeeper_claim_release(struct zookeeper_claim *claim, int64_t limit_ns);
 
 // A worker that is stuck does not keep its place for ever: at this time its nodes are withdrawn
 // under it.
-void zookeeper_limit(struct zookeeper_stay *stay, int64_t until_ns);
+void zookeeper_claim_set_limit(struct zookeeper_claim *claim, int64_t until_ns);
 // Before anything else that ends the stay. False: they were withdrawn, or their session is over;
 // what is left is plain memory, one piece of it, to be freed.
-MUST_CHECK bool zookeeper_limit_lifted(struct zookeeper_stay *stay);
+MUST_CHECK bool zookeeper_claim_clear_limit(struct zookeeper_claim *claim);
 
 void zookeeper_node_path(char *ret_path, const struct zookeeper_place *place, const char *node);
