@@ -118,7 +118,7 @@ static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const ch
             ret_hold->state = claim;
             ret_hold->token = (uint64_t)(claim->czxid + self->floor);
             ret_hold->expires_ns = clock_now_ns() + max_hold_ns(self->settings);
-            zookeeper_claim_set_limit(claim, ret_hold->expires_ns);
+            zookeeper_claim_set_max_hold(claim, ret_hold->expires_ns);
             return RC_OK;
         }
         zookeeper_claim_withdraw(claim);
@@ -135,7 +135,7 @@ static enum rc zookeeper_lock_leave(struct guard *guard, struct db *db, struct g
     (void)guard, (void)db;
     struct zookeeper_claim *claim = hold->state;
     hold->state = NULL;
-    if (!zookeeper_claim_clear_limit(claim)) {
+    if (!zookeeper_claim_clear_max_hold(claim)) {
         free(claim);
         return RC_LOCK_LOST;
     }

@@ -4,7 +4,7 @@
 // ZooKeeper's synchronous calls have no timeout; waiting for a batch has one. After a timeout the
 // batch lives on until its last answer has arrived, and then frees itself.
 //
-// Any thread may use a batch, one thread at a time. Only zookeeper_batch_wait blocks for the server.
+// A batch is used by one thread at a time. ZooKeeper's own threads must not wait for a batch.
 #pragma once
 
 #include "base/cleanup.h"
@@ -47,12 +47,12 @@ static inline void zookeeper_batch_cleanup(struct zookeeper_batch **batch)
 // For ephemeral nodes, which must end with the session that their owner knows.
 void zookeeper_batch_bind(struct zookeeper_batch *batch, uint64_t generation);
 
-// Each sends one request. Its reply has the next index, from 0. The texts are borrowed for the call.
+// Each sends one request. Its reply has the next index, from 0. Texts are borrowed for the call.
 // `mode` is one of ZooKeeper's ZOO_PERSISTENT, ZOO_CONTAINER, ZOO_EPHEMERAL_SEQUENTIAL.
 void zookeeper_batch_create(struct zookeeper_batch *batch, const char *path, const char *data,
                             int mode);
 void zookeeper_batch_delete(struct zookeeper_batch *batch, const char *path);
-// With `watch` a change of the node, such as its deletion, wakes the session's waiters for this path.
+// With `watch` a change of the node, such as its deletion, wakes the session's waiters for it.
 void zookeeper_batch_get(struct zookeeper_batch *batch, const char *path, bool watch);
 // Finds the place of the node with this tag among the children of `parent`.
 void zookeeper_batch_list(struct zookeeper_batch *batch, const char *parent, const char *tag);

@@ -1,15 +1,25 @@
-// The recipe, and what goes wrong with it:
+// The claim: ZooKeeper's lock recipe, made safe against lost answers.
 //
-//   - create and list are sent together; the list is answered after the create, so that one round
-//     trip tells whether we are first.
-//   - Each waiter watches only the node right ahead of its own: one wakes when a holder leaves, not
-//     all. Who was ahead may also have given up, so the queue is read again before going on.
-//   - All nodes of a set are made in one transaction and therefore stand in the same order in all
-//     queues: no two sets can wait for each other.
-//   - A create whose answer was lost may have happened, or happen yet. Its nodes carry a tag of
-//   their
-//     own, so that zookeeper_claim_withdraw.c finds them; the next attempt has another.
-//   - A queue is a container node: made when first needed, removed by the server when long empty.
+// Acquire:
+//   - The create and the list are sent together. The list is answered after the create, so one
+//     round trip tells whether the claim is first.
+//   - Each waiter watches only the node right before its own, so a leaving holder wakes one waiter,
+//     not all. The owner of that node may also have given up, so the waiter reads the queue again
+//     before it goes on.
+//   - One transaction makes all nodes of a set, so any two claims have the same order in all queues
+//     that they share. No two sets can wait for each other.
+//   - A queue is a container node: made when first needed, and removed by the server some time
+//     after it has become empty.
+//
+// Withdraw:
+//   - A create without an answer may have happened, or may still happen. A forgotten node would
+//     live as long as the session, and block all nodes behind it. So the names of the nodes begin
+//     with a tag of this claim (the next attempt has another), and whatever is uncertain becomes a
+//     chore of the session's thread.
+//   - The chore lists the queues and deletes the nodes with the tag. It ends when two searches, a
+//     second apart, have found none: by then the last request in flight has arrived.
+//   - A chore also withdraws a claim that is held for longer than lock.max_hold_ms. It works on a
+//     copy, because the stuck worker may still read the original.
 #include "guard/zookeeper/claim.h"
 
 #include "base/clock.h"
@@ -21,9 +31,9 @@
 
 #define ROOT "/holdfast"
 #define QUEUES ROOT "/locks"
-#define CHORE_NS NS_PER_S // for an answer, and between two looks
-#define AGAIN_NS (200 * NS_PER_MS)
-#define CREATE_TRIES 5 // the server may remove an empty queue between making and using it
+#define CHORE_NS NS_PER_S // a chore's timeout for an answer, and its pause between two searches
+#define COPY_RETRY_NS (200 * NS_PER_MS) // when there was no memory for the copy of a claim
+#define CREATE_TRIES 5 // the server may remove an empty queue between its creation and its use
 
 void zookeeper_node_path(char *ret_path, const struct zookeeper_place *place, const char *node)
 {
@@ -44,7 +54,8 @@ enum rc zookeeper_claim_new(struct zookeeper_session *session, uint64_t generati
     for (size_t i = 0; i < n; i++) {
         struct zookeeper_place *place = &claim->places[i];
         text_format(place->parent, sizeof place->parent, QUEUES "/%s", keys[i]);
-        // No slash within a key's name, and none of "." and ".." either; ids contain no bar.
+        // A node's name must not contain a slash, nor be "." or "..". Ids contain no bar, so the
+        // names stay distinct.
         for (char *at = place->parent + strlen(QUEUES "/"); *at != '\0'; at++)
             if (*at == '/')
                 *at = '|';
@@ -53,8 +64,9 @@ enum rc zookeeper_claim_new(struct zookeeper_session *session, uint64_t generati
     return RC_OK;
 }
 
-// ---- getting in ---------------------------------------------------------------------------------
+// ---- acquire ------------------------------------------------------------------------------------
 
+// Makes the queues that are missing. An existing one answers ZNODEEXISTS, which does not matter.
 static enum rc make_queues(struct zookeeper_claim *claim, int64_t limit_ns)
 {
     struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
@@ -68,32 +80,33 @@ static enum rc make_queues(struct zookeeper_claim *claim, int64_t limit_ns)
     return zookeeper_batch_wait(batch, limit_ns) ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }
 
+// Adds the creation of the nodes to the batch, as one request.
 static enum rc send_create(struct zookeeper_claim *claim, struct zookeeper_batch *batch,
                            const char *label)
 {
     char(*paths)[ZOOKEEPER_PATH_MAX] = calloc(claim->n, sizeof *paths);
-    struct zookeeper_op *parts = calloc(claim->n, sizeof *parts);
-    enum rc rc = paths == NULL || parts == NULL ? RC_NO_MEMORY : RC_OK;
+    struct zookeeper_op *ops = calloc(claim->n, sizeof *ops);
+    enum rc rc = paths == NULL || ops == NULL ? RC_NO_MEMORY : RC_OK;
     for (size_t i = 0; rc == RC_OK && i < claim->n; i++) {
         text_format(paths[i], sizeof *paths, "%s/%s-", claim->places[i].parent, claim->tag);
-        parts[i] = (struct zookeeper_op){.type = ZOOKEEPER_CREATE,
-                                         .path = paths[i],
-                                         .data = label,
-                                         .mode = ZOO_EPHEMERAL_SEQUENTIAL};
+        ops[i] = (struct zookeeper_op){.type = ZOOKEEPER_CREATE,
+                                       .path = paths[i],
+                                       .data = label,
+                                       .mode = ZOO_EPHEMERAL_SEQUENTIAL};
     }
     if (rc == RC_OK) {
         claim->may_exist = true;
         if (claim->n == 1)
             zookeeper_batch_create(batch, paths[0], label, ZOO_EPHEMERAL_SEQUENTIAL);
         else
-            zookeeper_batch_multi(batch, parts, claim->n);
+            zookeeper_batch_multi(batch, ops, claim->n);
     }
     free(paths);
-    free(parts);
+    free(ops);
     return rc;
 }
 
-// False if one of our nodes is not there.
+// Stores what the lists say. False if a node of the claim is missing.
 static bool read_places(struct zookeeper_claim *claim, const struct zookeeper_batch *batch,
                         size_t first_reply)
 {
@@ -131,7 +144,7 @@ static enum rc create_and_list(struct zookeeper_claim *claim, const char *label,
     case ZNONODE:
         claim->may_exist = false;
         return RC_NOT_FOUND;
-    case ZINVALIDSTATE: // was not sent
+    case ZINVALIDSTATE: // not sent
         claim->may_exist = false;
         return RC_LOCK_LOST;
     case ZNOAUTH:
@@ -143,6 +156,7 @@ static enum rc create_and_list(struct zookeeper_claim *claim, const char *label,
     }
 }
 
+// Reads again which node is right before the claim's own.
 static enum rc reread_queue(struct zookeeper_claim *claim, struct zookeeper_place *place,
                             int64_t limit_ns)
 {
@@ -163,9 +177,10 @@ static enum rc reread_queue(struct zookeeper_claim *claim, struct zookeeper_plac
         return RC_LOCK_LOST;
     if (reply->rc == ZOK)
         memcpy(place->ahead, reply->ahead, sizeof place->ahead);
-    return RC_OK; // after a broken connection ask once more
+    return RC_OK; // also if the connection broke: `ahead` is unchanged, and the caller retries
 }
 
+// Waits until the node ahead is gone, or the session's state has changed, or the limit.
 static enum rc watch_and_wait(struct zookeeper_claim *claim, struct zookeeper_place *place,
                               int64_t limit_ns)
 {
@@ -177,17 +192,15 @@ static enum rc watch_and_wait(struct zookeeper_claim *claim, struct zookeeper_pl
         return rc;
     struct zookeeper_waiter waiter;
     zookeeper_waiter_begin(claim->session, &waiter, path);
-    // A get and not an exists: where the node has gone it leaves no watch behind.
+    // A get, not an exists: if the node is gone already, a get leaves no watch behind.
     zookeeper_batch_get(batch, path, true);
-    bool there =
-        zookeeper_batch_wait(batch, limit_ns) && zookeeper_batch_reply(batch, 0)->rc == ZOK;
-    if (there)
+    if (zookeeper_batch_wait(batch, limit_ns) && zookeeper_batch_reply(batch, 0)->rc == ZOK)
         zookeeper_waiter_sleep(claim->session, &waiter, limit_ns);
     zookeeper_waiter_end(claim->session, &waiter);
     return RC_OK;
 }
 
-// Once first in a queue we stay first, so the queues can be waited for one after the other.
+// A claim that is first in a queue stays first, so it can wait in one queue after the other.
 static enum rc wait_until_first(struct zookeeper_claim *claim, bool wait, int64_t limit_ns)
 {
     for (size_t i = 0; i < claim->n; i++) {
@@ -210,7 +223,8 @@ static enum rc wait_until_first(struct zookeeper_claim *claim, bool wait, int64_
     return RC_OK;
 }
 
-// A transaction of several parts does not say its number; any node that it made does.
+// The answer to a transaction of several operations does not contain its number. Any node that it
+// made does.
 static enum rc read_czxid(struct zookeeper_claim *claim, int64_t limit_ns)
 {
     struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
@@ -246,18 +260,9 @@ enum rc zookeeper_claim_acquire(struct zookeeper_claim *claim, const char *label
     return rc;
 }
 
-// ---- withdrawing --------------------------------------------------------------------------------
+// ---- withdraw -----------------------------------------------------------------------------------
 
-// Leaving the line, also where the answer to a create or a delete was lost. A node that nobody
-// knows of would live as long as our session, and nobody behind it would ever get in. So whatever
-// is uncertain becomes a chore of the session's thread: it looks for our tag and deletes what it
-// finds, until nothing more turns up, also a second later, when the last late request has come
-// through.
-//
-// A holder that is stuck is put out by a chore too: its nodes go the same way, by a copy of what is
-// known of them, because the holder may still look at its own.
-
-// Adds a deletion of each node of ours that is known.
+// Adds one deletion for each known node.
 static void delete_each(const struct zookeeper_claim *claim, struct zookeeper_batch *batch)
 {
     char path[ZOOKEEPER_PATH_MAX];
@@ -274,16 +279,17 @@ static bool is_answer(int rc)
     return rc == ZOK || rc == ZNONODE;
 }
 
-// Finds our nodes. False if that is not certain, as when a list tells what a member of the ensemble
-// knew before a create that is under way. So a change that changes nothing is asked for first: the
-// leader deals with it behind all that it had taken on, and the lists are answered behind it.
+// Searches the queues for nodes of the claim. False: uncertain.
+//
+// A list alone proves nothing: the member of the ensemble that answers it may not know yet of a
+// create in flight. So a write that changes nothing goes first. The leader orders it behind all
+// writes that it has accepted, and the lists are answered after it.
 static bool find_own(struct zookeeper_claim *claim, bool *ret_found)
 {
-    static const struct zookeeper_op nothing = {.type = ZOOKEEPER_CHECK, .path = "/"};
     struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
     if (zookeeper_batch_new(claim->session, claim->n + 1, &batch) != RC_OK)
         return false;
-    zookeeper_batch_multi(batch, &nothing, 1);
+    zookeeper_batch_noop(batch);
     for (size_t i = 0; i < claim->n; i++)
         zookeeper_batch_list(batch, claim->places[i].parent, claim->tag);
     if (!zookeeper_batch_wait(batch, clock_now_ns() + CHORE_NS))
@@ -299,7 +305,7 @@ static bool find_own(struct zookeeper_claim *claim, bool *ret_found)
     return known;
 }
 
-// True when two looks, a second apart, have found nothing.
+// One search. True when two in a row, a second apart, have found nothing.
 static bool delete_leftovers(struct zookeeper_claim *claim)
 {
     struct zookeeper_batch *deletes CLEANUP(zookeeper_batch_cleanup) = NULL;
@@ -332,28 +338,29 @@ static void clean_up_later(struct zookeeper_claim *claim)
     zookeeper_session_add_chore(claim->session, &claim->chore);
 }
 
-// One request: the first answer tells all.
+// Sends the deletion of all nodes, all or none. NULL: no memory, nothing was sent.
 static struct zookeeper_batch *send_delete(struct zookeeper_claim *claim)
 {
     struct zookeeper_batch *batch = NULL;
     char(*paths)[ZOOKEEPER_PATH_MAX] = calloc(claim->n, sizeof *paths);
-    struct zookeeper_op *parts = calloc(claim->n, sizeof *parts);
-    if (paths != NULL && parts != NULL && zookeeper_batch_new(claim->session, 1, &batch) == RC_OK) {
+    struct zookeeper_op *ops = calloc(claim->n, sizeof *ops);
+    if (paths != NULL && ops != NULL && zookeeper_batch_new(claim->session, 1, &batch) == RC_OK) {
         for (size_t i = 0; i < claim->n; i++) {
             zookeeper_node_path(paths[i], &claim->places[i], claim->places[i].own);
-            parts[i] = (struct zookeeper_op){.type = ZOOKEEPER_DELETE, .path = paths[i]};
+            ops[i] = (struct zookeeper_op){.type = ZOOKEEPER_DELETE, .path = paths[i]};
         }
         if (claim->n == 1)
             zookeeper_batch_delete(batch, paths[0]);
         else
-            zookeeper_batch_multi(batch, parts, claim->n);
+            zookeeper_batch_multi(batch, ops, claim->n);
     }
     free(paths);
-    free(parts);
+    free(ops);
     return batch;
 }
 
-// On ZooKeeper's event thread.
+// Called on ZooKeeper's event thread. For a set, ZNONODE means that one node was missing, and that
+// none of the others was deleted.
 static void deleted(void *arg, const struct zookeeper_batch *batch)
 {
     struct zookeeper_claim *claim = arg;
@@ -403,12 +410,12 @@ enum rc zookeeper_claim_release(struct zookeeper_claim *claim, int64_t limit_ns)
     return RC_LOCK_LOST;
 }
 
-// ---- for those who are stuck --------------------------------------------------------------------
+// ---- max hold -----------------------------------------------------------------------------------
 
 static bool withdraw_stuck(struct chore *chore)
 {
     const struct zookeeper_claim *claim = CONTAINER_OF(chore, struct zookeeper_claim, chore);
-    chore->due_ns = clock_now_ns() + AGAIN_NS;
+    chore->due_ns = clock_now_ns() + COPY_RETRY_NS;
     if (!zookeeper_session_alive(claim->session, claim->generation))
         return true;
     size_t size = sizeof *claim + claim->n * sizeof claim->places[0];
@@ -417,11 +424,11 @@ static bool withdraw_stuck(struct chore *chore)
         return false;
     memcpy(copy, claim, size);
     zookeeper_claim_withdraw(copy);
-    LOG_WARNING("zookeeper: a lock was held for longer than lock.max_hold_ms, and was taken away");
+    LOG_WARNING("zookeeper: released a lock that was held for longer than lock.max_hold_ms");
     return true;
 }
 
-void zookeeper_claim_set_limit(struct zookeeper_claim *claim, int64_t until_ns)
+void zookeeper_claim_set_max_hold(struct zookeeper_claim *claim, int64_t until_ns)
 {
     claim->chore.run = withdraw_stuck;
     claim->chore.generation = claim->generation;
@@ -429,7 +436,7 @@ void zookeeper_claim_set_limit(struct zookeeper_claim *claim, int64_t until_ns)
     zookeeper_session_add_chore(claim->session, &claim->chore);
 }
 
-bool zookeeper_claim_clear_limit(struct zookeeper_claim *claim)
+bool zookeeper_claim_clear_max_hold(struct zookeeper_claim *claim)
 {
     return zookeeper_session_cancel_chore(claim->session, &claim->chore);
 }
