@@ -65,8 +65,8 @@ MUST_CHECK enum rc zookeeper_claim_release(struct zookeeper_claim *claim, int64_
 // Withdraws the nodes of an acquired claim at `until_ns` (monotonic), also while its worker still
 // uses the claim: a stuck worker must not keep the lock.
 void zookeeper_claim_set_max_hold(struct zookeeper_claim *claim, int64_t until_ns);
-// Cancels that; required before the claim is withdrawn or released. False: the nodes were withdrawn, or their
-// session has ended. The caller then frees the claim with free().
+// Cancels that; required before the claim is withdrawn or released. False: the nodes were withdrawn
+// by then, or their session has ended. The caller then frees the claim with free().
 MUST_CHECK bool zookeeper_claim_clear_max_hold(struct zookeeper_claim *claim);
 
 // The path of a node in the queue of this place; ret_path has ZOOKEEPER_PATH_MAX bytes.

@@ -1,23 +1,25 @@
-// The life of a session:
+// The session's states, and what its thread does in each:
 //
-//   - Connected: the library pings, but does not say when it was last answered, and a process that
-//     was stopped would trust it until its thread has looked. So each change that is answered is
-//     noted with the time when it was asked for; where there is none for a third of the timeout,
-//     one that changes nothing is sent. Trust ends at two thirds, when the library too gives up a
-//     silent connection. The last third is for the leader: it hears of us from the others only now
-//     and then, and a member that is cut off from it may still answer pings and reads.
-//   - Disconnected: trust is suspended at once. ZooKeeper tells of expiry only after reconnecting,
-//   so
-//     waiting for that word would mean to trust a lock that another one has had for long.
-//   - Reconnected in time: the same session, and its nodes are still there.
-//   - Expired: the handle is closed, a new one opened, and the generation counts up.
-//   - Not reconnected for longer than the session's timeout: a handle never reconnects to servers
-//   that
-//     have lost their data, because it has seen later transactions than they have. So it is opened
-//     anew with the old session's id: whichever is true then, the session goes on or has expired.
-//   - Connected, and never welcomed: the servers may hear us although we do not hear them. Each try
-//     would keep the old session alive, and its nodes in front of everybody else's, for as long as
-//     the network stays so. So its id is given up, and the session ends by itself.
+//   - Connected. The library pings the server, but does not say when the last ping was answered. A
+//     process that was stopped would trust the session until the library's thread had run. So the
+//     session records when each acknowledged write was sent. If there was none for a third of the
+//     timeout, the thread sends a heartbeat: a write that changes nothing. Trust ends two thirds of
+//     the timeout after the last acknowledged write was sent; by then the library, too, gives up a
+//     silent connection. The last third is a margin for the leader. It learns of this session from
+//     the other members only now and then, and a member that is cut off from the leader may still
+//     answer pings and reads.
+//   - Disconnected. Trust is suspended at once. ZooKeeper reports expiry only after a reconnect.
+//     Until that report, another process may have held the lock for long.
+//   - Reconnected in time. It is the same session, and its nodes still exist.
+//   - Expired. The thread closes the handle, opens a new one, and increments the generation.
+//   - Disconnected for longer than the session's timeout. The thread opens a new handle with the
+//     old session's id, and the session either continues or has expired. The old handle might never
+//     reconnect: it refuses servers that have lost their data, because it has seen later
+//     transactions than theirs.
+//   - Connecting without an answer (ASSOCIATING). The servers may receive the requests although
+//     their answers do not arrive. Each attempt would then keep the old session alive, and its
+//     nodes in front of all others, for as long as the network fault lasts. So the new handle does
+//     not use the old id, and the old session expires.
 #include "guard/zookeeper/session.h"
 
 #include "base/clock.h"
@@ -27,16 +29,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_NS (200 * NS_PER_MS)
-#define IDLE_NS NS_PER_S
-#define SETTLE_NS NS_PER_S
+#define RETRY_NS                                                                                   \
+    (200 * NS_PER_MS) // the pause between checks while disconnected; limit to drain an old handle
+#define IDLE_NS NS_PER_S  // the longest sleep of the thread
+#define DRAIN_NS NS_PER_S // for requests in flight when the session is freed
 
-// ZooKeeper's own chatter would go to standard error as it likes.
+// Without this the library writes its log to standard error.
 static void on_log(const char *message)
 {
     LOG_DEBUG("zookeeper: %s", message);
 }
 
+// Wakes the waiters for a path; NULL: all.
 static void wake(struct zookeeper_session *session, const char *path)
 {
     for (struct zookeeper_waiter *at = session->waiters; at != NULL; at = at->next)
@@ -46,7 +50,7 @@ static void wake(struct zookeeper_session *session, const char *path)
         }
 }
 
-// On ZooKeeper's event thread: never blocks, never asks.
+// Called on ZooKeeper's event thread; sends no request, and takes only the mutex.
 static void on_event(zhandle_t *handle, int type, int state, const char *path, void *context)
 {
     struct zookeeper_session *session = context;
@@ -62,22 +66,22 @@ static void on_event(zhandle_t *handle, int type, int state, const char *path, v
         session->timeout_ms = zoo_recv_timeout(handle);
     if (session->connected && !was_connected) {
         session->connections++;
-        session->heartbeat_ns = 0; // what was under way is lost
+        session->heartbeat_ns = 0; // one in flight was lost with the old connection
     }
     if (was_connected && !session->connected)
         session->disconnected_ns = clock_now_ns();
     if (state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE)
         session->ended = true;
-    bool lost = !session->connected && !session->logged_lost;
-    bool found = session->connected && session->logged_lost;
+    bool log_lost = !session->connected && !session->logged_lost;
+    bool log_connected = session->connected && session->logged_lost;
     session->logged_lost = !session->connected;
     wake(session, NULL);
     pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
-    if (lost)
-        LOG_WARNING("zookeeper: not connected, its locks are suspended");
-    if (found)
-        LOG_INFO("zookeeper: connected again");
+    if (log_lost)
+        LOG_WARNING("zookeeper: not connected; its locks are not trusted until it is");
+    if (log_connected)
+        LOG_INFO("zookeeper: connected");
 }
 
 // ---- the session's thread -----------------------------------------------------------------------
@@ -103,28 +107,29 @@ static int64_t heartbeat_due(const struct zookeeper_session *session)
     return last_ns + third_of_timeout(session);
 }
 
-// Called with the mutex held, and lets go of it meanwhile. Nobody waits for the answer.
+// Called with the mutex held; releases it meanwhile. Does not wait for the answer, which sets
+// acked_ns.
 static void send_heartbeat(struct zookeeper_session *session, int64_t now_ns)
 {
-    static const struct zookeeper_op nothing = {.type = ZOOKEEPER_CHECK, .path = "/"};
     struct zookeeper_batch *batch;
     session->heartbeat_ns = now_ns;
     pthread_mutex_unlock(&session->mutex);
     if (zookeeper_batch_new(session, 1, &batch) == RC_OK) {
-        zookeeper_batch_multi(batch, &nothing, 1);
+        zookeeper_batch_noop(batch);
         zookeeper_batch_detach(batch, NULL, NULL);
     }
     pthread_mutex_lock(&session->mutex);
 }
 
-static void close_handle(struct zookeeper_session *session, zhandle_t *handle, int64_t settle_ns)
+static void close_handle(struct zookeeper_session *session, zhandle_t *handle, int64_t limit_ns)
 {
-    zookeeper_batch_drain(session, settle_ns);
+    zookeeper_batch_drain(session, limit_ns);
     zookeeper_close(handle);
     zookeeper_batch_fail_all(session);
 }
 
-// Called with the mutex held, and lets go of it meanwhile: closing waits for threads that need it.
+// Called with the mutex held; releases it meanwhile, because closing a handle waits for threads that
+// need the mutex.
 static void replace_handle(struct zookeeper_session *session)
 {
     bool resume = session->open && !session->ended;
@@ -141,13 +146,13 @@ static void replace_handle(struct zookeeper_session *session)
     clientid_t id = {0};
     if (old != NULL) {
         id = *zoo_client_id(old);
-        bool unwelcome = zoo_state(old) == ZOO_ASSOCIATING_STATE;
-        resume = resume && !unwelcome && id.client_id != 0;
+        bool unanswered = zoo_state(old) == ZOO_ASSOCIATING_STATE;
+        resume = resume && !unanswered && id.client_id != 0;
         close_handle(session, old, clock_now_ns() + RETRY_NS);
     }
     pthread_mutex_lock(&session->mutex);
     session->ended = false;
-    session->connected = false; // the old handle's last word may have been another
+    session->connected = false; // the old handle's last event may have set it
     if (!resume) {
         session->generation++;
         session->acked_ns = 0;
@@ -195,7 +200,7 @@ static void *session_main(void *arg)
     return NULL;
 }
 
-// ---- making and ending --------------------------------------------------------------------------
+// ---- new and free -------------------------------------------------------------------------------
 
 enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
                               struct zookeeper_session **ret_session)
@@ -232,7 +237,7 @@ void zookeeper_session_free(struct zookeeper_session *session)
         pthread_join(session->thread, NULL);
     }
     if (session->handle != NULL)
-        close_handle(session, session->handle, clock_now_ns() + SETTLE_NS);
+        close_handle(session, session->handle, clock_now_ns() + DRAIN_NS);
     chores_free(&session->chores);
     pthread_rwlock_destroy(&session->handle_lock);
     pthread_mutex_destroy(&session->mutex);
@@ -241,7 +246,7 @@ void zookeeper_session_free(struct zookeeper_session *session)
     free(session);
 }
 
-// ---- what others ask ----------------------------------------------------------------------------
+// ---- state, chores, waiters ---------------------------------------------------------------------
 
 enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit_ns,
                                 uint64_t *ret_generation)
@@ -277,9 +282,9 @@ bool zookeeper_session_trusted(struct zookeeper_session *session, uint64_t gener
 bool zookeeper_session_unexpired(struct zookeeper_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
-    bool is = unexpired(session, generation);
+    bool result = unexpired(session, generation);
     pthread_mutex_unlock(&session->mutex);
-    return is;
+    return result;
 }
 
 bool zookeeper_session_alive(struct zookeeper_session *session, uint64_t generation)
@@ -302,7 +307,7 @@ void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore
 {
     pthread_mutex_lock(&session->mutex);
     chores_add(&session->chores, chore);
-    if (chore->due_ns < session->wake_ns) // else it wakes early enough
+    if (chore->due_ns < session->wake_ns) // else it wakes in time by itself
         pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
 }
