@@ -29,10 +29,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_NS                                                                                   \
-    (200 * NS_PER_MS) // the pause between checks while disconnected; limit to drain an old handle
-#define IDLE_NS NS_PER_S  // the longest sleep of the thread
-#define DRAIN_NS NS_PER_S // for requests in flight when the session is freed
+#define RETRY_NS (200 * NS_PER_MS) // between checks while disconnected; to drain an old handle
+#define IDLE_NS NS_PER_S           // the longest sleep of the thread
+#define DRAIN_NS NS_PER_S          // for requests in flight when the session is freed
 
 // Without this the library writes its log to standard error.
 static void on_log(const char *message)
@@ -128,8 +127,8 @@ static void close_handle(struct zookeeper_session *session, zhandle_t *handle, i
     zookeeper_batch_fail_all(session);
 }
 
-// Called with the mutex held; releases it meanwhile, because closing a handle waits for threads that
-// need the mutex.
+// Called with the mutex held; releases it meanwhile, because closing a handle waits for threads
+// that need the mutex.
 static void replace_handle(struct zookeeper_session *session)
 {
     bool resume = session->open && !session->ended;

@@ -27,9 +27,9 @@ struct zookeeper_waiter {
     pthread_cond_t wake;
 };
 
-// Private to this room. The mutex guards all that changes, except `handle`. The handle is used under
-// the read lock of handle_lock, so that it is not closed meanwhile, and is replaced under the write
-// lock. A thread that needs both locks takes handle_lock first.
+// Private to this room. The mutex guards all that changes, except `handle`. The handle is used
+// under the read lock of handle_lock, so that it is not closed meanwhile, and is replaced under the
+// write lock. A thread that needs both locks takes handle_lock first.
 struct zookeeper_session {
     char *servers;
     int timeout_ms; // requested; after connecting, as the server granted it
@@ -62,8 +62,8 @@ struct zookeeper_session {
 // copied. RC_NO_MEMORY.
 MUST_CHECK enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
                                          struct zookeeper_session **ret_session);
-// Waits a second at most for requests in flight, closes the session, and frees the remaining chores.
-// The server deletes the session's ephemeral nodes. No thread may be using it; NULL is fine.
+// Waits a second at most for requests in flight, closes the session, and frees pending chores. The
+// server deletes the session's ephemeral nodes. No thread may be using it; NULL is fine.
 void zookeeper_session_free(struct zookeeper_session *session);
 
 // Waits until it is connected. RC_BACKEND_UNAVAILABLE: not by the limit (monotonic). Any thread but
@@ -84,8 +84,8 @@ uint64_t zookeeper_session_reconnects(struct zookeeper_session *session);
 
 // Takes ownership of the chore until its run returns true. Any thread, also ZooKeeper's own.
 void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore *chore);
-// Cancels a chore; waits while it runs. True: cancelled, and the caller owns it again. False: it was
-// done already. Any thread but ZooKeeper's own.
+// Cancels a chore; waits while it runs. True: cancelled, and the caller owns it again. False: it
+// was done already. Any thread but ZooKeeper's own.
 MUST_CHECK bool zookeeper_session_cancel_chore(struct zookeeper_session *session,
                                                struct chore *chore);
 
