@@ -80,39 +80,39 @@ static enum rc make_queues(struct zookeeper_claim *claim, int64_t limit_ns)
     return zookeeper_batch_wait(batch, limit_ns) ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }
 
-// Adds the creation of the nodes to the batch, as one request.
-static enum rc send_create(struct zookeeper_claim *claim, struct zookeeper_batch *batch,
-                           const char *label)
+// Adds one request that creates or deletes the nodes of the claim, all or none. RC_NO_MEMORY: it
+// was not sent.
+static enum rc add_all(const struct zookeeper_claim *claim, struct zookeeper_batch *batch,
+                       enum zookeeper_op_type type, const char *label)
 {
+    bool create = type == ZOOKEEPER_CREATE;
     char(*paths)[ZOOKEEPER_PATH_MAX] = calloc(claim->n, sizeof *paths);
     struct zookeeper_op *ops = calloc(claim->n, sizeof *ops);
     enum rc rc = paths == NULL || ops == NULL ? RC_NO_MEMORY : RC_OK;
     for (size_t i = 0; rc == RC_OK && i < claim->n; i++) {
-        text_format(paths[i], sizeof *paths, "%s/%s-", claim->places[i].parent, claim->tag);
-        ops[i] = (struct zookeeper_op){.type = ZOOKEEPER_CREATE,
-                                       .path = paths[i],
-                                       .data = label,
-                                       .mode = ZOO_EPHEMERAL_SEQUENTIAL};
+        const struct zookeeper_place *place = &claim->places[i];
+        text_format(paths[i], sizeof *paths, "%s/%s%s", place->parent,
+                    create ? claim->tag : place->own, create ? "-" : "");
+        ops[i] = (struct zookeeper_op){
+            .type = type, .path = paths[i], .data = label, .mode = ZOO_EPHEMERAL_SEQUENTIAL};
     }
-    if (rc == RC_OK) {
-        claim->may_exist = true;
-        if (claim->n == 1)
-            zookeeper_batch_create(batch, paths[0], label, ZOO_EPHEMERAL_SEQUENTIAL);
-        else
-            zookeeper_batch_multi(batch, ops, claim->n);
-    }
+    if (rc == RC_OK && claim->n > 1)
+        zookeeper_batch_multi(batch, ops, claim->n);
+    else if (rc == RC_OK && create)
+        zookeeper_batch_create(batch, paths[0], label, ZOO_EPHEMERAL_SEQUENTIAL);
+    else if (rc == RC_OK)
+        zookeeper_batch_delete(batch, paths[0]);
     free(paths);
     free(ops);
     return rc;
 }
 
-// Stores what the lists say. False if a node of the claim is missing.
-static bool read_places(struct zookeeper_claim *claim, const struct zookeeper_batch *batch,
-                        size_t first_reply)
+// Stores the answers to the lists, which follow the create. False if a node of the claim is missing.
+static bool read_places(struct zookeeper_claim *claim, const struct zookeeper_batch *batch)
 {
     bool all = true;
     for (size_t i = 0; i < claim->n; i++) {
-        const struct zookeeper_reply *reply = zookeeper_batch_reply(batch, first_reply + i);
+        const struct zookeeper_reply *reply = zookeeper_batch_reply(batch, i + 1);
         struct zookeeper_place *place = &claim->places[i];
         all = all && reply->rc == ZOK && reply->own[0] != '\0';
         memcpy(place->own, reply->own, sizeof place->own);
@@ -129,7 +129,8 @@ static enum rc create_and_list(struct zookeeper_claim *claim, const char *label,
     if (rc != RC_OK)
         return rc;
     zookeeper_batch_bind(batch, claim->generation);
-    rc = send_create(claim, batch, label);
+    rc = add_all(claim, batch, ZOOKEEPER_CREATE, label);
+    claim->may_exist = rc == RC_OK;
     for (size_t i = 0; rc == RC_OK && i < claim->n; i++)
         zookeeper_batch_list(batch, claim->places[i].parent, claim->tag);
     if (!zookeeper_batch_wait(batch, limit_ns))
@@ -140,7 +141,7 @@ static enum rc create_and_list(struct zookeeper_claim *claim, const char *label,
     switch (created->rc) {
     case ZOK:
         claim->czxid = created->czxid;
-        return read_places(claim, batch, 1) ? RC_OK : RC_LOCK_LOST;
+        return read_places(claim, batch) ? RC_OK : RC_LOCK_LOST;
     case ZNONODE:
         claim->may_exist = false;
         return RC_NOT_FOUND;
@@ -262,18 +263,6 @@ enum rc zookeeper_claim_acquire(struct zookeeper_claim *claim, const char *label
 
 // ---- withdraw -----------------------------------------------------------------------------------
 
-// Adds one deletion for each known node.
-static void delete_each(const struct zookeeper_claim *claim, struct zookeeper_batch *batch)
-{
-    char path[ZOOKEEPER_PATH_MAX];
-    for (size_t i = 0; i < claim->n; i++) {
-        const struct zookeeper_place *place = &claim->places[i];
-        zookeeper_node_path(path, place, place->own);
-        if (place->own[0] != '\0')
-            zookeeper_batch_delete(batch, path);
-    }
-}
-
 static bool is_answer(int rc)
 {
     return rc == ZOK || rc == ZNONODE;
@@ -305,7 +294,8 @@ static bool find_own(struct zookeeper_claim *claim, bool *ret_found)
     return known;
 }
 
-// One search. True when two in a row, a second apart, have found nothing.
+// One search; deletes what it finds. True when two searches in a row, a second apart, have found
+// nothing.
 static bool delete_leftovers(struct zookeeper_claim *claim)
 {
     struct zookeeper_batch *deletes CLEANUP(zookeeper_batch_cleanup) = NULL;
@@ -314,7 +304,13 @@ static bool delete_leftovers(struct zookeeper_claim *claim)
         return false;
     claim->clean = found ? 0 : claim->clean + 1;
     if (found && zookeeper_batch_new(claim->session, claim->n, &deletes) == RC_OK) {
-        delete_each(claim, deletes);
+        char path[ZOOKEEPER_PATH_MAX];
+        for (size_t i = 0; i < claim->n; i++) {
+            const struct zookeeper_place *place = &claim->places[i];
+            zookeeper_node_path(path, place, place->own);
+            if (place->own[0] != '\0')
+                zookeeper_batch_delete(deletes, path);
+        }
         (void)zookeeper_batch_wait(deletes, clock_now_ns() + CHORE_NS);
     }
     return claim->clean >= 2;
@@ -339,24 +335,15 @@ static void clean_up_later(struct zookeeper_claim *claim)
 }
 
 // Sends the deletion of all nodes, all or none. NULL: no memory, nothing was sent.
-static struct zookeeper_batch *send_delete(struct zookeeper_claim *claim)
+static struct zookeeper_batch *send_delete(const struct zookeeper_claim *claim)
 {
-    struct zookeeper_batch *batch = NULL;
-    char(*paths)[ZOOKEEPER_PATH_MAX] = calloc(claim->n, sizeof *paths);
-    struct zookeeper_op *ops = calloc(claim->n, sizeof *ops);
-    if (paths != NULL && ops != NULL && zookeeper_batch_new(claim->session, 1, &batch) == RC_OK) {
-        for (size_t i = 0; i < claim->n; i++) {
-            zookeeper_node_path(paths[i], &claim->places[i], claim->places[i].own);
-            ops[i] = (struct zookeeper_op){.type = ZOOKEEPER_DELETE, .path = paths[i]};
-        }
-        if (claim->n == 1)
-            zookeeper_batch_delete(batch, paths[0]);
-        else
-            zookeeper_batch_multi(batch, ops, claim->n);
-    }
-    free(paths);
-    free(ops);
-    return batch;
+    struct zookeeper_batch *batch;
+    if (zookeeper_batch_new(claim->session, 1, &batch) != RC_OK)
+        return NULL;
+    if (add_all(claim, batch, ZOOKEEPER_DELETE, NULL) == RC_OK)
+        return batch;
+    zookeeper_batch_detach(batch, NULL, NULL);
+    return NULL;
 }
 
 // Called on ZooKeeper's event thread. For a set, ZNONODE means that one node was missing, and that
