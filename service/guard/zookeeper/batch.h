@@ -22,8 +22,9 @@ struct zookeeper_session;
 #define ZOOKEEPER_NODE_MAX 56   // tag, a dash, and a sequence number
 
 struct zookeeper_reply {
-    // ZOK, the server's error, or ZINVALIDSTATE: not sent. After ZCONNECTIONLOSS, ZOPERATIONTIMEOUT
-    // and ZCLOSING the outcome is unknown: the server may have executed the request.
+    // ZOK or the server's error. ZINVALIDSTATE, and ZSYSTEMERROR (no memory): not sent. After
+    // ZCONNECTIONLOSS, ZOPERATIONTIMEOUT and ZCLOSING the outcome is unknown: the server may have
+    // executed the request.
     int rc;
     int64_t czxid;                  // of a create (but not of a multi) and a get: made the node
     int32_t version;                // of a get

@@ -107,7 +107,8 @@ static enum rc add_all(const struct zookeeper_claim *claim, struct zookeeper_bat
     return rc;
 }
 
-// Stores the answers to the lists, which follow the create. False if a node of the claim is missing.
+// Stores the answers to the lists, which follow the create's. False if a node of the claim is
+// missing.
 static bool read_places(struct zookeeper_claim *claim, const struct zookeeper_batch *batch)
 {
     bool all = true;

@@ -9,7 +9,7 @@
 //     the other members only now and then, and a member that is cut off from the leader may still
 //     answer pings and reads.
 //   - Disconnected. Trust is suspended at once. ZooKeeper reports expiry only after a reconnect.
-//     Until that report, another process may have held the lock for long.
+//     By then another process may have held the lock for long.
 //   - Reconnected in time. It is the same session, and its nodes still exist.
 //   - Expired. The thread closes the handle, opens a new one, and increments the generation.
 //   - Disconnected for longer than the session's timeout. The thread opens a new handle with the
