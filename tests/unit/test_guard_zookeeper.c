@@ -1,7 +1,7 @@
 // Lost answers and requests, and holders that are stuck: what zookeeper-lock does about them.
 #include "base/clock.h"
 #include "guard/zookeeper/api.h"
-#include "guard/zookeeper/place.h"
+#include "guard/zookeeper/batch.h"
 #include "guards.h"
 #include "proxy.h"
 

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "guard/zookeeper/batch.h"
-#include "guard/zookeeper/queue.h"
+#include "guard/zookeeper/claim.h"
 #include "guards.h"
 #include "proxy.h"
 
@@ -17,7 +17,7 @@ static const struct subject zookeeper = {.strategy = "zookeeper-lock",
 
 static struct zookeeper_session *session_of(const struct guard_hold *hold)
 {
-    return ((const struct zookeeper_stay *)hold->state)->session;
+    return ((const struct zookeeper_claim *)hold->state)->session;
 }
 
 static void ignore_event(zhandle_t *handle, int type, int state, const char *path, void *context)
@@ -100,12 +100,12 @@ START_TEST(zookeeper_session_expires_while_waiting)
 }
 END_TEST
 
-static const char *own_node(struct zookeeper_session *session, const struct zookeeper_stay *stay,
+static const char *own_node(struct zookeeper_session *session, const struct zookeeper_claim *claim,
                             char *ret_own)
 {
     struct zookeeper_batch *batch;
     ck_assert_int_eq(zookeeper_batch_new(session, 1, &batch), RC_OK);
-    zookeeper_batch_list(batch, stay->places[0].parent, stay->tag);
+    zookeeper_batch_list(batch, claim->places[0].parent, claim->tag);
     ck_assert(zookeeper_batch_wait(batch, clock_now_ns() + 5 * NS_PER_S));
     ck_assert_int_eq(zookeeper_batch_reply(batch, 0)->rc, ZOK);
     text_copy(ret_own, ZOOKEEPER_NODE_MAX, zookeeper_batch_reply(batch, 0)->own);
@@ -135,12 +135,13 @@ START_TEST(zookeeper_session_expires_before_the_line)
         clock_sleep_ns(10 * NS_PER_MS);
         ck_assert_int_eq(zookeeper_session_ready(session, limit_ns, &generation), RC_OK);
     } while (generation == old);
-    struct zookeeper_stay *stay;
+    struct zookeeper_claim *claim;
     char own[ZOOKEEPER_NODE_MAX];
-    ck_assert_int_eq(zookeeper_stay_new(session, old, rig.keys, n, hold.owner, 'z', &stay), RC_OK);
-    ck_assert_int_eq(zookeeper_stand_in_line(stay, "late", true, limit_ns), RC_LOCK_LOST);
-    ck_assert_str_eq(own_node(session, stay, own), "");
-    zookeeper_withdraw(stay);
+    ck_assert_int_eq(zookeeper_claim_new(session, old, rig.keys, n, hold.owner, 'z', &claim),
+                     RC_OK);
+    ck_assert_int_eq(zookeeper_claim_acquire(claim, "late", true, limit_ns), RC_LOCK_LOST);
+    ck_assert_str_eq(own_node(session, claim, own), "");
+    zookeeper_claim_withdraw(claim);
     check_works(&rig, rig.guard);
     rig_close(&rig);
 }
@@ -214,7 +215,7 @@ START_TEST(zookeeper_silence_ends_trust)
     proxy_swallow_requests(proxy, true);
     pthread_mutex_lock(&session->mutex); // as if the process had been stopped for that long
     ck_assert(session->connected);
-    session->heard_ns -= session->timeout_ms * NS_PER_MS;
+    session->acked_ns -= session->timeout_ms * NS_PER_MS;
     pthread_mutex_unlock(&session->mutex);
     ck_assert(!guard_held(rig.guard, &hold));
     ck_assert_int_eq(guard_lift(rig.guard, NULL, &hold, 0), RC_LOCK_LOST);
@@ -240,23 +241,23 @@ START_TEST(zookeeper_looks_behind_what_is_under_way)
     struct zookeeper_session *session = session_of(&hold);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     clock_sleep_ns(500 * NS_PER_MS); // the delete has its answer
-    struct zookeeper_stay *stay;
-    int64_t from_ns = clock_now_ns(), heard_ns = 0;
+    struct zookeeper_claim *claim;
+    int64_t from_ns = clock_now_ns(), acked_ns = 0;
     pthread_mutex_lock(&session->mutex);
-    session->beat_ns = from_ns + 60 * NS_PER_S;
+    session->heartbeat_ns = from_ns + 60 * NS_PER_S;
     uint64_t generation = session->generation;
     pthread_mutex_unlock(&session->mutex);
-    ck_assert_int_eq(zookeeper_stay_new(session, generation, rig.keys, 1, hold.owner, 'z', &stay),
+    ck_assert_int_eq(zookeeper_claim_new(session, generation, rig.keys, 1, hold.owner, 'z', &claim),
                      RC_OK);
-    stay->may_exist = true;
-    zookeeper_withdraw(stay);
-    while (heard_ns < from_ns && clock_now_ns() < from_ns + 5 * NS_PER_S) {
+    claim->may_exist = true;
+    zookeeper_claim_withdraw(claim);
+    while (acked_ns < from_ns && clock_now_ns() < from_ns + 5 * NS_PER_S) {
         clock_sleep_ns(10 * NS_PER_MS);
         pthread_mutex_lock(&session->mutex);
-        heard_ns = session->heard_ns;
+        acked_ns = session->acked_ns;
         pthread_mutex_unlock(&session->mutex);
     }
-    ck_assert_int_ge(heard_ns, from_ns);
+    ck_assert_int_ge(acked_ns, from_ns);
     rig_close(&rig);
 }
 END_TEST
@@ -287,11 +288,11 @@ START_TEST(zookeeper_closes_when_all_is_answered)
     proxy_hold_requests(proxy);
     struct zookeeper_batch *batch;
     int answer = ZAPIERROR;
-    const struct zookeeper_part parts[] = {{.type = ZOOKEEPER_CHECK, .path = "/"},
-                                           {.type = ZOOKEEPER_CHECK, .path = "/zookeeper"}};
+    const struct zookeeper_op parts[] = {{.type = ZOOKEEPER_CHECK, .path = "/"},
+                                         {.type = ZOOKEEPER_CHECK, .path = "/zookeeper"}};
     ck_assert_int_eq(zookeeper_batch_new(session, 1, &batch), RC_OK);
-    zookeeper_batch_all(batch, parts, 2);
-    zookeeper_batch_send(batch, note_answer, &answer);
+    zookeeper_batch_multi(batch, parts, 2);
+    zookeeper_batch_detach(batch, note_answer, &answer);
     pthread_t thread;
     ck_assert_int_eq(pthread_create(&thread, NULL, release_later, proxy), 0);
     zookeeper_session_free(session);

@@ -1,37 +1,48 @@
-// zookeeper-lock: a queue of ephemeral nodes in ZooKeeper.
+// zookeeper-lock: a queue of ephemeral nodes in ZooKeeper with fencing tokens, and a save that
+// demands the token and the version.
 //
 // Idea
-//   Each key is a queue: enter adds an ephemeral sequential node, and who has the lowest number
-//   holds the key. Everybody else watches the node right ahead of their own. All nodes of a set are
-//   made in one transaction. Leaving deletes one's own nodes, known by a random owner in their
-//   names; they carry the instance's name for people who look.
+//   Each key has a queue. Enter adds an ephemeral sequential node to it, and the node with the
+//   lowest number holds the key. Each waiter watches only the node right before its own. One
+//   transaction makes all nodes of a set. Leave deletes the hold's own nodes, known by the random
+//   owner in their names; their content is the instance's name, for people who look. The token is
+//   the number of the transaction that made the nodes (czxid), plus a floor: a number kept in a
+//   node beside the queues. The save:
+//
+//     UPDATE counter SET remaining = :remaining, version = :version, fence = :token
+//      WHERE name = :name AND version = :read AND fence <= :token
 //
 // Guarantees
-//   Across the cluster, while the session lives: one holder a key, first come, first served, sets
-//   without deadlock. The fencing token is the number of the transaction that made the nodes
-//   (czxid) above a floor kept beside them: later holders have higher ones. The save demands `fence
-//   <= :token` and the version in the same statement; that, not the lock, makes the numbers right.
+//   Across the cluster, while the session lives: one holder per key, first come, first served, and
+//   sets without deadlock. Later holders have higher tokens. The save demands token and version
+//   together; that demand, not the lock, keeps the numbers right.
 //
 // Fails when
-//   The session ends unnoticed: the holder stopped, or was cut off, for longer than the session's
-//   timeout (lock.ttl_ms as agreed with the server). The nodes are gone then and another one is in.
-//   Trust ends earlier: as soon as the connection is lost, and by our own clock when the quorum has
-//   answered nothing that was asked within two thirds of the timeout. That relies on clocks of the
-//   same pace, and on the leader having heard of us, through the member that we talk to, at most a
-//   third of the timeout before that question. One session serves a process: its locks end
-//   together, and a holder that dies keeps the others out until it ends. lock.max_hold_ms frees a
-//   lock whose holder lives but is stuck. ZooKeeper set up anew counts from the start: tokens are
-//   lifted above the database's fence by raising the floor.
+//   A holder stops, or is cut off, for longer than the session's timeout (lock.ttl_ms, as the
+//   server grants it). The server then deletes its nodes, and the next holder enters. The stale
+//   holder's save is refused.
+//
+//   A holder stops trusting its lock earlier: as soon as the connection is lost, or when no write
+//   sent within the last two thirds of the timeout has been acknowledged by the quorum. This
+//   relies on clocks that run at the same speed. It also relies on the leader having heard of the
+//   session, through the member it is connected to, at most a third of the timeout before that
+//   write.
+//
+//   All locks of a process share one session, and end with it. A holder that dies keeps all others
+//   out until the session expires. A holder that lives but is stuck loses its lock after
+//   lock.max_hold_ms. A ZooKeeper that is set up anew counts from the start; then the floor is
+//   raised, and lifts the tokens above the database's fence.
 //
 // Cost
-//   Two writes through the quorum's logs, so milliseconds where Redis takes microseconds. Of the
-//   second, the delete, nobody waits for the answer while the session lasts: it is sent, and
-//   repeated in the background until the node is gone. A process that writes nothing for a third of
-//   the timeout asks for a change that changes nothing. Waiting costs a watch and ends at
-//   lock.wait_ms (503 `lock-busy`), at once with lock.wait = fail; `spin` and `notify` are the same
-//   here. Who gives up deletes its nodes.
+//   Two writes through the quorum's logs (enter, leave): milliseconds where Redis takes
+//   microseconds. While the session lasts, leave does not wait for its delete to be acknowledged;
+//   the delete is retried in the background until the nodes are gone. A process that has written
+//   nothing for a third of the timeout sends one write that changes nothing. Waiting costs one
+//   watch, and `spin` and `notify` are the same here. After lock.wait_ms, or at once with
+//   lock.wait = fail, the waiter deletes its nodes and the request is answered 503 `lock-busy`. If
+//   ZooKeeper does not answer, it is 503 `backend-unavailable`.
 #include "guard/guard.h"
-#include "guard/zookeeper/queue.h"
+#include "guard/zookeeper/claim.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -44,14 +55,14 @@
 extern const struct strategy strategy_zookeeper_lock;
 
 #define FLOOR "/holdfast/floor"
-#define LEAVE_NS NS_PER_S // leave and lift have no deadline of their own
+#define LEAVE_NS NS_PER_S // timeout of leave, lift and ping, which have no deadline
 #define LIFT_TRIES 8
 
 struct zookeeper_lock {
     struct guard guard;
     const struct guard_settings *settings;
     struct zookeeper_session *session;
-    _Atomic int64_t floor; // as last read; an old one only makes a token too low, which is refused
+    _Atomic int64_t floor; // as last read; a stale one makes tokens too low, which the save refuses
 };
 
 static struct zookeeper_lock *of(struct guard *guard)
@@ -87,12 +98,13 @@ static void zookeeper_lock_close(struct guard *guard)
     free(self);
 }
 
-static int64_t longest_stay(const struct guard_settings *settings)
+// lock.max_hold_ms, but at least lock.ttl_ms.
+static int64_t max_hold_ns(const struct guard_settings *settings)
 {
-    int64_t stay_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
+    int64_t hold_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
                           ? settings->lock_max_hold_ms
                           : settings->lock_ttl_ms;
-    return stay_ms * NS_PER_MS;
+    return hold_ms * NS_PER_MS;
 }
 
 static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const char *const *keys,
@@ -104,54 +116,55 @@ static enum rc zookeeper_lock_enter(struct guard *guard, struct db *db, const ch
     int64_t limit_ns = clock_now_ns() + self->settings->lock_wait_ms * NS_PER_MS;
     if (deadline_ns < limit_ns)
         limit_ns = deadline_ns;
+    // Each attempt after a broken connection or session is a new claim, with its own tag.
     for (int attempt = 'a'; attempt <= 'z'; attempt++) {
         uint64_t generation;
-        struct zookeeper_stay *stay;
+        struct zookeeper_claim *claim;
         enum rc rc = zookeeper_session_ready(self->session, limit_ns, &generation);
         if (rc == RC_OK)
-            rc = zookeeper_stay_new(self->session, generation, keys, n_keys, ret_hold->owner,
-                                    (char)attempt, &stay);
+            rc = zookeeper_claim_new(self->session, generation, keys, n_keys, ret_hold->owner,
+                                     (char)attempt, &claim);
         if (rc != RC_OK)
             return rc;
-        rc = zookeeper_stand_in_line(stay, self->settings->instance, wait, limit_ns);
+        rc = zookeeper_claim_acquire(claim, self->settings->instance, wait, limit_ns);
         if (rc == RC_OK) {
-            ret_hold->state = stay;
-            ret_hold->token = (uint64_t)(stay->czxid + self->floor);
-            ret_hold->expires_ns = clock_now_ns() + longest_stay(self->settings);
-            zookeeper_limit(stay, ret_hold->expires_ns);
+            ret_hold->state = claim;
+            ret_hold->token = (uint64_t)(claim->czxid + self->floor);
+            ret_hold->expires_ns = clock_now_ns() + max_hold_ns(self->settings);
+            zookeeper_claim_set_max_hold(claim, ret_hold->expires_ns);
             return RC_OK;
         }
-        zookeeper_withdraw(stay);
+        zookeeper_claim_withdraw(claim);
         if (rc != RC_LOCK_LOST)
             return rc;
     }
     return RC_BACKEND_UNAVAILABLE;
 }
 
-// While the session lasts by our own clock the nodes are ours and nobody needs to wait for the
-// delete. Past that only the server can say.
+// While the session cannot have expired by this process's clock, the nodes exist, and leave need
+// not wait for their deletion. After that only the server knows.
 static enum rc zookeeper_lock_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
 {
     (void)guard, (void)db;
-    struct zookeeper_stay *stay = hold->state;
+    struct zookeeper_claim *claim = hold->state;
     hold->state = NULL;
-    if (!zookeeper_limit_lifted(stay)) {
-        free(stay);
+    if (!zookeeper_claim_clear_max_hold(claim)) {
+        free(claim);
         return RC_LOCK_LOST;
     }
-    if (!zookeeper_session_lasts(stay->session, stay->generation))
-        return zookeeper_withdraw_now(stay, clock_now_ns() + LEAVE_NS);
-    zookeeper_withdraw(stay);
+    if (!zookeeper_session_unexpired(claim->session, claim->generation))
+        return zookeeper_claim_release(claim, clock_now_ns() + LEAVE_NS);
+    zookeeper_claim_withdraw(claim);
     return RC_OK;
 }
 
 static bool zookeeper_lock_held(struct guard *guard, const struct guard_hold *hold)
 {
-    const struct zookeeper_stay *stay = hold->state;
-    return zookeeper_session_trusted(of(guard)->session, stay->generation);
+    const struct zookeeper_claim *claim = hold->state;
+    return zookeeper_session_trusted(of(guard)->session, claim->generation);
 }
 
-// The floor of this moment and its version; makes the node where there is none.
+// Reads the current floor and its version. Makes the node if it is missing.
 static enum rc read_floor(struct zookeeper_lock *self, int64_t *ret_floor, int *ret_version)
 {
     struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
@@ -171,9 +184,9 @@ static enum rc read_floor(struct zookeeper_lock *self, int64_t *ret_floor, int *
     return RC_OK;
 }
 
-// Raises the floor if nobody else has and our nodes are still there, in one transaction; without a
-// new floor only asks whether they are. RC_CONFLICT: read again.
-static enum rc write_floor(struct zookeeper_lock *self, const struct zookeeper_stay *stay,
+// One transaction: checks that the hold's node still exists, and sets the floor unless it is NULL.
+// RC_LOCK_LOST: the node is gone. RC_CONFLICT: another process has changed the floor; read again.
+static enum rc write_floor(struct zookeeper_lock *self, const struct zookeeper_claim *claim,
                            const int64_t *floor, int version)
 {
     struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
@@ -181,14 +194,14 @@ static enum rc write_floor(struct zookeeper_lock *self, const struct zookeeper_s
     if (rc != RC_OK)
         return rc;
     char path[ZOOKEEPER_PATH_MAX], text[24];
-    zookeeper_node_path(path, &stay->places[0], stay->places[0].own);
-    struct zookeeper_part parts[2] = {{.type = ZOOKEEPER_CHECK, .path = path}};
+    zookeeper_node_path(path, &claim->places[0], claim->places[0].own);
+    struct zookeeper_op ops[2] = {{.type = ZOOKEEPER_CHECK, .path = path}};
     if (floor != NULL) {
         text_format(text, sizeof text, "%" PRId64, *floor);
-        parts[1] = (struct zookeeper_part){
+        ops[1] = (struct zookeeper_op){
             .type = ZOOKEEPER_SET, .path = FLOOR, .data = text, .version = version};
     }
-    zookeeper_batch_all(batch, parts, floor != NULL ? 2 : 1);
+    zookeeper_batch_multi(batch, ops, floor != NULL ? 2 : 1);
     if (!zookeeper_batch_wait(batch, clock_now_ns() + LEAVE_NS))
         return RC_BACKEND_UNAVAILABLE;
     switch (zookeeper_batch_reply(batch, 0)->rc) {
@@ -209,7 +222,7 @@ static enum rc zookeeper_lock_lift(struct guard *guard, struct db *db, struct gu
 {
     (void)db;
     struct zookeeper_lock *self = of(guard);
-    const struct zookeeper_stay *stay = hold->state;
+    const struct zookeeper_claim *claim = hold->state;
     if (floor >= INT64_MAX)
         return RC_INTERNAL;
     for (int tries = 0; tries < LIFT_TRIES; tries++) {
@@ -220,14 +233,14 @@ static enum rc zookeeper_lock_lift(struct guard *guard, struct db *db, struct gu
         enum rc rc = read_floor(self, &current, &version);
         if (rc != RC_OK)
             return rc;
-        int64_t enough = (int64_t)floor + 1 - stay->czxid;
+        int64_t enough = (int64_t)floor + 1 - claim->czxid;
         bool raise = current < enough;
         if (raise)
             current = enough;
-        rc = write_floor(self, stay, raise ? &current : NULL, version);
+        rc = write_floor(self, claim, raise ? &current : NULL, version);
         if (rc == RC_OK) {
             self->floor = current;
-            hold->token = (uint64_t)(stay->czxid + current);
+            hold->token = (uint64_t)(claim->czxid + current);
             return RC_OK;
         }
         if (rc != RC_CONFLICT)

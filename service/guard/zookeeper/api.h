@@ -1,4 +1,4 @@
-// ZooKeeper's own header, without its `struct buffer`, which is not ours.
+// The header of ZooKeeper's C client. Its `struct buffer` is renamed, because base/text.h has one.
 #pragma once
 
 #define buffer zookeeper_jute_buffer

@@ -1,6 +1,13 @@
-// A batch is held by its caller and by the requests in flight, and freed by the last of them. A
-// count of what is pending starts at one for the caller, who may still add requests while the first
-// are answered already.
+// The requests of a batch, their answers, and the place of a node in a list of children.
+//
+// A batch has two references: its caller's, and one for all its requests in flight. The last one to
+// be dropped frees it, so a caller may leave after a timeout. `pending` counts the unanswered
+// requests, plus one while the caller may still add some: the first may be answered before the last
+// is sent.
+//
+// The session's mutex guards the list of batches in flight, `refs`, `pending` and the replies. A
+// request is sent under the session's handle_lock, so the handle is not closed meanwhile. A request
+// in flight when the handle is closed gets no answer from the library; the session fails it then.
 #include "guard/zookeeper/batch.h"
 
 #include "base/clock.h"
@@ -13,19 +20,19 @@
 struct request {
     struct zookeeper_batch *batch;
     bool sent, answered;
-    bool changes;     // goes through the leader and its quorum: the answer vouches for the session
-    int64_t asked_ns; // monotonic
-    char tag[ZOOKEEPER_TAG_LENGTH + 1]; // list
-    zoo_op_result_t *parts;             // all
+    bool writes; // needs the leader and the quorum, so its answer proves that the session is alive
+    int64_t sent_ns;                    // monotonic, from before it was sent
+    char tag[ZOOKEEPER_TAG_LENGTH + 1]; // of a list
+    zoo_op_result_t *results;           // of a multi; the library writes to it
     struct zookeeper_reply reply;
 };
 
 struct zookeeper_batch {
     struct zookeeper_session *session;
-    uint64_t generation;                     // of the session that may be asked; 0: of any
-    struct zookeeper_batch *next, *previous; // in flight
+    uint64_t generation;                     // of the session it is bound to; 0: of any
+    struct zookeeper_batch *next, *previous; // in the list of batches in flight
     pthread_cond_t done;
-    unsigned holders;
+    unsigned refs;
     size_t pending;
     void (*finished)(void *arg, const struct zookeeper_batch *batch);
     void *arg;
@@ -41,7 +48,7 @@ enum rc zookeeper_batch_new(struct zookeeper_session *session, size_t n,
         return RC_NO_MEMORY;
     batch->session = session;
     batch->n = n;
-    batch->holders = 2;
+    batch->refs = 2;
     batch->pending = 1;
     pthread_cond_init(&batch->done, NULL);
     pthread_mutex_lock(&session->mutex);
@@ -64,18 +71,19 @@ void zookeeper_batch_free(struct zookeeper_batch *batch)
     if (batch == NULL)
         return;
     pthread_mutex_lock(&batch->session->mutex);
-    bool last = --batch->holders == 0;
+    bool last = --batch->refs == 0;
     pthread_mutex_unlock(&batch->session->mutex);
     if (!last)
         return;
     pthread_cond_destroy(&batch->done);
     for (size_t i = 0; i < batch->used; i++)
-        free(batch->requests[i].parts);
+        free(batch->requests[i].results);
     free(batch);
 }
 
-// With the session's mutex held. True if nothing is pending any more.
-static bool one_less(struct zookeeper_batch *batch)
+// Under the session's mutex. True for the last pending request: the caller must then call finish,
+// without the mutex.
+static bool count_answer(struct zookeeper_batch *batch)
 {
     if (--batch->pending > 0)
         return false;
@@ -85,50 +93,50 @@ static bool one_less(struct zookeeper_batch *batch)
     if (batch->next != NULL)
         batch->next->previous = batch->previous;
     pthread_cond_broadcast(&batch->done);
-    if (batch->session->settling)
+    if (batch->session->draining)
         pthread_cond_broadcast(&batch->session->changed);
     return true;
 }
 
-static void all_answered(struct zookeeper_batch *batch)
+static void finish(struct zookeeper_batch *batch)
 {
     if (batch->finished != NULL)
         batch->finished(batch->arg, batch);
     zookeeper_batch_free(batch);
 }
 
-static void answered(struct request *request, int rc)
+static void complete_request(struct request *request, int rc)
 {
     struct zookeeper_batch *batch = request->batch;
     pthread_mutex_lock(&batch->session->mutex);
-    if (request->changes && (rc == ZOK || rc == ZNONODE) &&
-        batch->session->heard_ns < request->asked_ns)
-        batch->session->heard_ns = request->asked_ns;
+    if (request->writes && (rc == ZOK || rc == ZNONODE) &&
+        batch->session->acked_ns < request->sent_ns)
+        batch->session->acked_ns = request->sent_ns;
     request->reply.rc = rc;
     request->answered = true;
-    bool last = one_less(batch);
+    bool last = count_answer(batch);
     pthread_mutex_unlock(&batch->session->mutex);
     if (last)
-        all_answered(batch);
+        finish(batch);
 }
 
-// The caller adds no more.
-static void complete(struct zookeeper_batch *batch)
+// The caller adds no more requests.
+static void seal(struct zookeeper_batch *batch)
 {
     pthread_mutex_lock(&batch->session->mutex);
-    bool last = one_less(batch);
+    bool last = count_answer(batch);
     pthread_mutex_unlock(&batch->session->mutex);
     if (last)
-        all_answered(batch);
+        finish(batch);
 }
 
-void zookeeper_batch_settle(struct zookeeper_session *session, int64_t limit_ns)
+void zookeeper_batch_drain(struct zookeeper_session *session, int64_t limit_ns)
 {
     pthread_mutex_lock(&session->mutex);
-    session->settling = true;
+    session->draining = true;
     while (session->in_flight != NULL && clock_wait(&session->changed, &session->mutex, limit_ns))
         continue;
-    session->settling = false;
+    session->draining = false;
     pthread_mutex_unlock(&session->mutex);
 }
 
@@ -145,17 +153,61 @@ void zookeeper_batch_fail_all(struct zookeeper_session *session)
                 continue;
             request->reply.rc = ZCLOSING;
             request->answered = true;
-            last = one_less(batch);
+            last = count_answer(batch);
         }
         if (last) {
             pthread_mutex_unlock(&session->mutex);
-            all_answered(batch);
+            finish(batch);
             pthread_mutex_lock(&session->mutex);
-            next = session->in_flight; // it may have changed meanwhile
+            next = session->in_flight; // the list may have changed meanwhile
         }
         batch = next;
     }
     pthread_mutex_unlock(&session->mutex);
+}
+
+// ---- the place in a queue -----------------------------------------------------------------------
+
+// Reads the sequence number of a name such as "<tag>-0000000042". False: the name has another form.
+static bool sequence_of(const char *name, uint32_t *ret_sequence)
+{
+    int64_t number;
+    if (strnlen(name, ZOOKEEPER_NODE_MAX) >= ZOOKEEPER_NODE_MAX ||
+        strlen(name) <= ZOOKEEPER_TAG_LENGTH + 1 || name[ZOOKEEPER_TAG_LENGTH] != '-' ||
+        !text_to_int64(name + ZOOKEEPER_TAG_LENGTH + 1, &number))
+        return false;
+    *ret_sequence = (uint32_t)number;
+    return true;
+}
+
+// Sequence numbers are signed 32-bit and wrap round after 2^31 - 1, on a hot key within weeks. The
+// nodes that are in a queue at one time are close together, so the sign of the difference orders
+// them.
+static bool before(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}
+
+void zookeeper_find_place(const struct String_vector *children, const char *tag, char *ret_own,
+                          char *ret_ahead)
+{
+    uint32_t own = 0, ahead = 0, sequence;
+    ret_own[0] = ret_ahead[0] = '\0';
+    for (int32_t i = 0; i < children->count; i++)
+        if (strncmp(children->data[i], tag, ZOOKEEPER_TAG_LENGTH) == 0 &&
+            sequence_of(children->data[i], &own))
+            text_copy(ret_own, ZOOKEEPER_NODE_MAX, children->data[i]);
+    if (ret_own[0] == '\0')
+        return;
+    for (int32_t i = 0; i < children->count; i++) {
+        const char *name = children->data[i];
+        if (!sequence_of(name, &sequence) || !before(sequence, own))
+            continue;
+        if (ret_ahead[0] == '\0' || before(ahead, sequence)) {
+            text_copy(ret_ahead, ZOOKEEPER_NODE_MAX, name);
+            ahead = sequence;
+        }
+    }
 }
 
 // ---- answers, on ZooKeeper's event thread -------------------------------------------------------
@@ -166,12 +218,12 @@ static void on_created(int rc, const char *path, const struct Stat *stat, const 
     struct request *request = (struct request *)data;
     if (rc == ZOK && stat != NULL)
         request->reply.czxid = stat->czxid;
-    answered(request, rc);
+    complete_request(request, rc);
 }
 
 static void on_void(int rc, const void *data)
 {
-    answered((struct request *)data, rc);
+    complete_request((struct request *)data, rc);
 }
 
 static void on_data(int rc, const char *value, int length, const struct Stat *stat,
@@ -188,7 +240,7 @@ static void on_data(int rc, const char *value, int length, const struct Stat *st
         if (size > 0)
             memcpy(reply->data, value, size);
     }
-    answered(request, rc);
+    complete_request(request, rc);
 }
 
 static void on_children(int rc, const struct String_vector *children, const void *data)
@@ -196,124 +248,126 @@ static void on_children(int rc, const struct String_vector *children, const void
     struct request *request = (struct request *)data;
     if (rc == ZOK && children != NULL)
         zookeeper_find_place(children, request->tag, request->reply.own, request->reply.ahead);
-    answered(request, rc);
+    complete_request(request, rc);
 }
 
-// ---- questions ----------------------------------------------------------------------------------
+// ---- requests -----------------------------------------------------------------------------------
 
-// The handle stays usable until submitted(). NULL: there is none, or it is not of the session that
-// is to be asked. While there is one it is the generation's, see replace_handle().
-static struct request *submit(struct zookeeper_batch *batch, bool changes, zhandle_t **ret_handle)
+// The handle stays open until end_request(). NULL: there is none, or the batch is bound to another
+// generation. A handle that is set always belongs to the current generation (replace_handle() sees
+// to that).
+static struct request *begin_request(struct zookeeper_batch *batch, bool writes,
+                                     zhandle_t **ret_handle)
 {
     struct zookeeper_session *session = batch->session;
     struct request *request = &batch->requests[batch->used];
     request->batch = batch;
     request->reply.rc = ZOPERATIONTIMEOUT;
-    request->changes = changes;
-    request->asked_ns = clock_now_ns();
-    pthread_rwlock_rdlock(&session->using);
+    request->writes = writes;
+    request->sent_ns = clock_now_ns();
+    pthread_rwlock_rdlock(&session->handle_lock);
     pthread_mutex_lock(&session->mutex);
     batch->used++;
     batch->pending++;
-    bool other = batch->generation != 0 && batch->generation != session->generation;
-    *ret_handle = other ? NULL : session->handle;
+    bool stale = batch->generation != 0 && batch->generation != session->generation;
+    *ret_handle = stale ? NULL : session->handle;
     request->sent = *ret_handle != NULL;
     pthread_mutex_unlock(&session->mutex);
     return request;
 }
 
-static void submitted(struct request *request, int rc)
+// `rc` is ZOK if the request was sent; else no answer will come, and it fails with `rc` now.
+static void end_request(struct request *request, int rc)
 {
-    pthread_rwlock_t *using = &request->batch->session->using;
-    if (rc != ZOK) // no answer will come
-        answered(request, rc);
-    pthread_rwlock_unlock(using);
+    pthread_rwlock_t *handle_lock = &request->batch->session->handle_lock;
+    if (rc != ZOK)
+        complete_request(request, rc);
+    pthread_rwlock_unlock(handle_lock);
 }
 
 void zookeeper_batch_create(struct zookeeper_batch *batch, const char *path, const char *data,
                             int mode)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, true, &handle);
-    int rc = ZINVALIDSTATE;
-    if (handle != NULL)
-        rc = zoo_acreate2(handle, path, data, (int)strlen(data), &ZOO_OPEN_ACL_UNSAFE, mode,
-                          on_created, request);
-    submitted(request, rc);
+    struct request *request = begin_request(batch, true, &handle);
+    end_request(request, handle == NULL
+                             ? ZINVALIDSTATE
+                             : zoo_acreate2(handle, path, data, (int)strlen(data),
+                                            &ZOO_OPEN_ACL_UNSAFE, mode, on_created, request));
 }
 
 void zookeeper_batch_delete(struct zookeeper_batch *batch, const char *path)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, true, &handle);
-    int rc = ZINVALIDSTATE;
-    if (handle != NULL)
-        rc = zoo_adelete(handle, path, -1, on_void, request);
-    submitted(request, rc);
+    struct request *request = begin_request(batch, true, &handle);
+    end_request(request,
+                handle == NULL ? ZINVALIDSTATE : zoo_adelete(handle, path, -1, on_void, request));
 }
 
 void zookeeper_batch_get(struct zookeeper_batch *batch, const char *path, bool watch)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, false, &handle);
-    int rc = ZINVALIDSTATE;
-    if (handle != NULL)
-        rc = zoo_aget(handle, path, watch ? 1 : 0, on_data, request);
-    submitted(request, rc);
+    struct request *request = begin_request(batch, false, &handle);
+    end_request(request, handle == NULL ? ZINVALIDSTATE
+                                        : zoo_aget(handle, path, watch ? 1 : 0, on_data, request));
 }
 
 void zookeeper_batch_list(struct zookeeper_batch *batch, const char *parent, const char *tag)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, false, &handle);
-    int rc = ZINVALIDSTATE;
+    struct request *request = begin_request(batch, false, &handle);
     text_copy(request->tag, sizeof request->tag, tag);
-    if (handle != NULL)
-        rc = zoo_aget_children(handle, parent, 0, on_children, request);
-    submitted(request, rc);
+    end_request(request, handle == NULL
+                             ? ZINVALIDSTATE
+                             : zoo_aget_children(handle, parent, 0, on_children, request));
 }
 
-static void init_part(zoo_op_t *op, const struct zookeeper_part *part)
+static void init_op(zoo_op_t *ret_op, const struct zookeeper_op *op)
 {
-    switch (part->type) {
+    switch (op->type) {
     case ZOOKEEPER_CREATE:
-        zoo_create_op_init(op, part->path, part->data, (int)strlen(part->data),
-                           &ZOO_OPEN_ACL_UNSAFE, part->mode, NULL, 0);
+        zoo_create_op_init(ret_op, op->path, op->data, (int)strlen(op->data), &ZOO_OPEN_ACL_UNSAFE,
+                           op->mode, NULL, 0);
         break;
     case ZOOKEEPER_DELETE:
-        zoo_delete_op_init(op, part->path, -1);
+        zoo_delete_op_init(ret_op, op->path, -1);
         break;
     case ZOOKEEPER_CHECK:
-        zoo_check_op_init(op, part->path, -1);
+        zoo_check_op_init(ret_op, op->path, -1);
         break;
     case ZOOKEEPER_SET:
-        zoo_set_op_init(op, part->path, part->data, (int)strlen(part->data), part->version, NULL);
+        zoo_set_op_init(ret_op, op->path, op->data, (int)strlen(op->data), op->version, NULL);
         break;
     }
 }
 
-void zookeeper_batch_all(struct zookeeper_batch *batch, const struct zookeeper_part *parts,
-                         size_t n)
+void zookeeper_batch_multi(struct zookeeper_batch *batch, const struct zookeeper_op *ops, size_t n)
 {
     zhandle_t *handle;
-    struct request *request = submit(batch, true, &handle);
+    struct request *request = begin_request(batch, true, &handle);
     int rc = ZINVALIDSTATE;
-    zoo_op_t *ops = calloc(n, sizeof *ops);
-    request->parts = calloc(n, sizeof *request->parts);
-    if (ops == NULL || request->parts == NULL) {
+    zoo_op_t *zoo_ops = calloc(n, sizeof *zoo_ops);
+    request->results = calloc(n, sizeof *request->results);
+    if (zoo_ops == NULL || request->results == NULL) {
         rc = ZSYSTEMERROR;
     } else if (handle != NULL) {
         for (size_t i = 0; i < n; i++)
-            init_part(&ops[i], &parts[i]);
-        rc = zoo_amulti(handle, (int)n, ops, request->parts, on_void, request);
+            init_op(&zoo_ops[i], &ops[i]);
+        rc = zoo_amulti(handle, (int)n, zoo_ops, request->results, on_void, request);
     }
-    free(ops);
-    submitted(request, rc);
+    free(zoo_ops);
+    end_request(request, rc);
+}
+
+void zookeeper_batch_noop(struct zookeeper_batch *batch)
+{
+    static const struct zookeeper_op noop = {.type = ZOOKEEPER_CHECK, .path = "/"};
+    zookeeper_batch_multi(batch, &noop, 1);
 }
 
 bool zookeeper_batch_wait(struct zookeeper_batch *batch, int64_t limit_ns)
 {
-    complete(batch);
+    seal(batch);
     pthread_mutex_lock(&batch->session->mutex);
     while (batch->pending > 0 && clock_wait(&batch->done, &batch->session->mutex, limit_ns))
         continue;
@@ -327,12 +381,12 @@ const struct zookeeper_reply *zookeeper_batch_reply(const struct zookeeper_batch
     return &batch->requests[i].reply;
 }
 
-void zookeeper_batch_send(struct zookeeper_batch *batch,
-                          void (*finished)(void *arg, const struct zookeeper_batch *batch),
-                          void *arg)
+void zookeeper_batch_detach(struct zookeeper_batch *batch,
+                            void (*finished)(void *arg, const struct zookeeper_batch *batch),
+                            void *arg)
 {
     batch->finished = finished;
     batch->arg = arg;
-    complete(batch);
+    seal(batch);
     zookeeper_batch_free(batch);
 }

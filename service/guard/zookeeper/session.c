@@ -1,23 +1,25 @@
-// The life of a session:
+// The session's states, and what its thread does in each:
 //
-//   - Connected: the library pings, but does not say when it was last answered, and a process that
-//     was stopped would trust it until its thread has looked. So each change that is answered is
-//     noted with the time when it was asked for; where there is none for a third of the timeout,
-//     one that changes nothing is sent. Trust ends at two thirds, when the library too gives up a
-//     silent connection. The last third is for the leader: it hears of us from the others only now
-//     and then, and a member that is cut off from it may still answer pings and reads.
-//   - Disconnected: trust is suspended at once. ZooKeeper tells of expiry only after reconnecting,
-//   so
-//     waiting for that word would mean to trust a lock that another one has had for long.
-//   - Reconnected in time: the same session, and its nodes are still there.
-//   - Expired: the handle is closed, a new one opened, and the generation counts up.
-//   - Not reconnected for longer than the session's timeout: a handle never reconnects to servers
-//   that
-//     have lost their data, because it has seen later transactions than they have. So it is opened
-//     anew with the old session's id: whichever is true then, the session goes on or has expired.
-//   - Connected, and never welcomed: the servers may hear us although we do not hear them. Each try
-//     would keep the old session alive, and its nodes in front of everybody else's, for as long as
-//     the network stays so. So its id is given up, and the session ends by itself.
+//   - Connected. The library pings the server, but does not say when the last ping was answered. A
+//     process that was stopped would trust the session until the library's thread had run. So the
+//     session records when each acknowledged write was sent. If there was none for a third of the
+//     timeout, the thread sends a heartbeat: a write that changes nothing. Trust ends two thirds of
+//     the timeout after the last acknowledged write was sent; by then the library, too, gives up a
+//     silent connection. The last third is a margin for the leader. It learns of this session from
+//     the other members only now and then, and a member that is cut off from the leader may still
+//     answer pings and reads.
+//   - Disconnected. Trust is suspended at once. ZooKeeper reports expiry only after a reconnect.
+//     By then another process may have held the lock for long.
+//   - Reconnected in time. It is the same session, and its nodes still exist.
+//   - Expired. The thread closes the handle, opens a new one, and increments the generation.
+//   - Disconnected for longer than the session's timeout. The thread opens a new handle with the
+//     old session's id, and the session either continues or has expired. The old handle might never
+//     reconnect: it refuses servers that have lost their data, because it has seen later
+//     transactions than theirs.
+//   - Connecting without an answer (ASSOCIATING). The servers may receive the requests although
+//     their answers do not arrive. Each attempt would then keep the old session alive, and its
+//     nodes in front of all others, for as long as the network fault lasts. So the new handle does
+//     not use the old id, and the old session expires.
 #include "guard/zookeeper/session.h"
 
 #include "base/clock.h"
@@ -27,16 +29,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_NS (200 * NS_PER_MS)
-#define IDLE_NS NS_PER_S
-#define SETTLE_NS NS_PER_S
+#define RETRY_NS (200 * NS_PER_MS) // between checks while disconnected; to drain an old handle
+#define IDLE_NS NS_PER_S           // the longest sleep of the thread
+#define DRAIN_NS NS_PER_S          // for requests in flight when the session is freed
 
-// ZooKeeper's own chatter would go to standard error as it likes.
+// Without this the library writes its log to standard error.
 static void on_log(const char *message)
 {
     LOG_DEBUG("zookeeper: %s", message);
 }
 
+// Wakes the waiters for a path; NULL: all.
 static void wake(struct zookeeper_session *session, const char *path)
 {
     for (struct zookeeper_waiter *at = session->waiters; at != NULL; at = at->next)
@@ -46,7 +49,7 @@ static void wake(struct zookeeper_session *session, const char *path)
         }
 }
 
-// On ZooKeeper's event thread: never blocks, never asks.
+// Called on ZooKeeper's event thread; sends no request, and takes only the mutex.
 static void on_event(zhandle_t *handle, int type, int state, const char *path, void *context)
 {
     struct zookeeper_session *session = context;
@@ -62,22 +65,22 @@ static void on_event(zhandle_t *handle, int type, int state, const char *path, v
         session->timeout_ms = zoo_recv_timeout(handle);
     if (session->connected && !was_connected) {
         session->connections++;
-        session->beat_ns = 0; // what was under way is lost
+        session->heartbeat_ns = 0; // one in flight was lost with the old connection
     }
     if (was_connected && !session->connected)
-        session->lost_ns = clock_now_ns();
+        session->disconnected_ns = clock_now_ns();
     if (state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE)
         session->ended = true;
-    bool lost = !session->connected && !session->said_lost;
-    bool found = session->connected && session->said_lost;
-    session->said_lost = !session->connected;
+    bool log_lost = !session->connected && !session->logged_lost;
+    bool log_connected = session->connected && session->logged_lost;
+    session->logged_lost = !session->connected;
     wake(session, NULL);
     pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
-    if (lost)
-        LOG_WARNING("zookeeper: not connected, its locks are suspended");
-    if (found)
-        LOG_INFO("zookeeper: connected again");
+    if (log_lost)
+        LOG_WARNING("zookeeper: not connected; its locks are not trusted until it is");
+    if (log_connected)
+        LOG_INFO("zookeeper: connected");
 }
 
 // ---- the session's thread -----------------------------------------------------------------------
@@ -88,7 +91,7 @@ static bool needs_handle(const struct zookeeper_session *session)
         return false;
     return !session->open || session->ended ||
            (!session->connected &&
-            clock_now_ns() - session->lost_ns > session->timeout_ms * NS_PER_MS);
+            clock_now_ns() - session->disconnected_ns > session->timeout_ms * NS_PER_MS);
 }
 
 static int64_t third_of_timeout(const struct zookeeper_session *session)
@@ -96,68 +99,70 @@ static int64_t third_of_timeout(const struct zookeeper_session *session)
     return session->timeout_ms * NS_PER_MS / 3;
 }
 
-static int64_t beat_due(const struct zookeeper_session *session)
+static int64_t heartbeat_due(const struct zookeeper_session *session)
 {
-    int64_t last_ns = session->heard_ns > session->beat_ns ? session->heard_ns : session->beat_ns;
+    int64_t last_ns =
+        session->acked_ns > session->heartbeat_ns ? session->acked_ns : session->heartbeat_ns;
     return last_ns + third_of_timeout(session);
 }
 
-// Called with the mutex held, and lets go of it meanwhile. Nobody waits for the answer.
-static void beat(struct zookeeper_session *session, int64_t now_ns)
+// Called with the mutex held; releases it meanwhile. Does not wait for the answer, which sets
+// acked_ns.
+static void send_heartbeat(struct zookeeper_session *session, int64_t now_ns)
 {
-    static const struct zookeeper_part nothing = {.type = ZOOKEEPER_CHECK, .path = "/"};
     struct zookeeper_batch *batch;
-    session->beat_ns = now_ns;
+    session->heartbeat_ns = now_ns;
     pthread_mutex_unlock(&session->mutex);
     if (zookeeper_batch_new(session, 1, &batch) == RC_OK) {
-        zookeeper_batch_all(batch, &nothing, 1);
-        zookeeper_batch_send(batch, NULL, NULL);
+        zookeeper_batch_noop(batch);
+        zookeeper_batch_detach(batch, NULL, NULL);
     }
     pthread_mutex_lock(&session->mutex);
 }
 
-static void close_handle(struct zookeeper_session *session, zhandle_t *handle, int64_t settle_ns)
+static void close_handle(struct zookeeper_session *session, zhandle_t *handle, int64_t limit_ns)
 {
-    zookeeper_batch_settle(session, settle_ns);
+    zookeeper_batch_drain(session, limit_ns);
     zookeeper_close(handle);
     zookeeper_batch_fail_all(session);
 }
 
-// Called with the mutex held, and lets go of it meanwhile: closing waits for threads that need it.
+// Called with the mutex held; releases it meanwhile, because closing a handle waits for threads
+// that need the mutex.
 static void replace_handle(struct zookeeper_session *session)
 {
     bool resume = session->open && !session->ended;
     int timeout_ms = session->timeout_ms;
     session->open = false;
     session->connected = false;
-    session->lost_ns = clock_now_ns();
+    session->disconnected_ns = clock_now_ns();
     pthread_mutex_unlock(&session->mutex);
 
-    pthread_rwlock_wrlock(&session->using);
+    pthread_rwlock_wrlock(&session->handle_lock);
     zhandle_t *old = session->handle;
     session->handle = NULL;
-    pthread_rwlock_unlock(&session->using);
+    pthread_rwlock_unlock(&session->handle_lock);
     clientid_t id = {0};
     if (old != NULL) {
         id = *zoo_client_id(old);
-        bool unwelcome = zoo_state(old) == ZOO_ASSOCIATING_STATE;
-        resume = resume && !unwelcome && id.client_id != 0;
+        bool unanswered = zoo_state(old) == ZOO_ASSOCIATING_STATE;
+        resume = resume && !unanswered && id.client_id != 0;
         close_handle(session, old, clock_now_ns() + RETRY_NS);
     }
     pthread_mutex_lock(&session->mutex);
     session->ended = false;
-    session->connected = false; // the old handle's last word may have been another
+    session->connected = false; // the old handle's last event may have set it
     if (!resume) {
         session->generation++;
-        session->heard_ns = 0;
+        session->acked_ns = 0;
     }
     pthread_mutex_unlock(&session->mutex);
 
     zhandle_t *handle = zookeeper_init2(session->servers, on_event, timeout_ms, resume ? &id : NULL,
                                         session, ZOO_NO_LOG_CLIENTENV, on_log);
-    pthread_rwlock_wrlock(&session->using);
+    pthread_rwlock_wrlock(&session->handle_lock);
     session->handle = handle;
-    pthread_rwlock_unlock(&session->using);
+    pthread_rwlock_unlock(&session->handle_lock);
     pthread_mutex_lock(&session->mutex);
     session->open = handle != NULL;
     wake(session, NULL);
@@ -166,12 +171,12 @@ static void replace_handle(struct zookeeper_session *session)
 
 static void sleep_until_due(struct zookeeper_session *session, int64_t now_ns)
 {
-    session->next_ns = now_ns + (session->wanted && !session->connected ? RETRY_NS : IDLE_NS);
-    if (session->connected && beat_due(session) < session->next_ns)
-        session->next_ns = beat_due(session);
-    if (session->connected && chores_due(&session->chores) < session->next_ns)
-        session->next_ns = chores_due(&session->chores);
-    clock_wait(&session->changed, &session->mutex, session->next_ns);
+    session->wake_ns = now_ns + (session->wanted && !session->connected ? RETRY_NS : IDLE_NS);
+    if (session->connected && heartbeat_due(session) < session->wake_ns)
+        session->wake_ns = heartbeat_due(session);
+    if (session->connected && chores_due(&session->chores) < session->wake_ns)
+        session->wake_ns = chores_due(&session->chores);
+    clock_wait(&session->changed, &session->mutex, session->wake_ns);
 }
 
 static void *session_main(void *arg)
@@ -183,8 +188,8 @@ static void *session_main(void *arg)
         if (needs_handle(session)) {
             replace_handle(session);
             sleep_until_due(session, clock_now_ns());
-        } else if (session->connected && now_ns >= beat_due(session)) {
-            beat(session, now_ns);
+        } else if (session->connected && now_ns >= heartbeat_due(session)) {
+            send_heartbeat(session, now_ns);
         } else if (!chores_run_one(&session->chores, now_ns, session->connected,
                                    session->generation)) {
             sleep_until_due(session, now_ns);
@@ -194,7 +199,7 @@ static void *session_main(void *arg)
     return NULL;
 }
 
-// ---- making and ending --------------------------------------------------------------------------
+// ---- new and free -------------------------------------------------------------------------------
 
 enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
                               struct zookeeper_session **ret_session)
@@ -208,7 +213,7 @@ enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
     pthread_cond_init(&session->changed, NULL);
     pthread_mutex_init(&session->mutex, NULL);
     session->chores = (struct chores){.mutex = &session->mutex, .changed = &session->changed};
-    pthread_rwlock_init(&session->using, NULL);
+    pthread_rwlock_init(&session->handle_lock, NULL);
     bool started = pthread_create(&session->thread, NULL, session_main, session) == 0;
     if (!started) {
         session->stopping = true;
@@ -231,16 +236,16 @@ void zookeeper_session_free(struct zookeeper_session *session)
         pthread_join(session->thread, NULL);
     }
     if (session->handle != NULL)
-        close_handle(session, session->handle, clock_now_ns() + SETTLE_NS);
+        close_handle(session, session->handle, clock_now_ns() + DRAIN_NS);
     chores_free(&session->chores);
-    pthread_rwlock_destroy(&session->using);
+    pthread_rwlock_destroy(&session->handle_lock);
     pthread_mutex_destroy(&session->mutex);
     pthread_cond_destroy(&session->changed);
     free(session->servers);
     free(session);
 }
 
-// ---- what others ask ----------------------------------------------------------------------------
+// ---- state, chores, waiters ---------------------------------------------------------------------
 
 enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit_ns,
                                 uint64_t *ret_generation)
@@ -259,26 +264,26 @@ enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit
     return ready ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }
 
-static bool lasts(const struct zookeeper_session *session, uint64_t generation)
+static bool unexpired(const struct zookeeper_session *session, uint64_t generation)
 {
     return !session->ended && session->generation == generation &&
-           clock_now_ns() < session->heard_ns + 2 * third_of_timeout(session);
+           clock_now_ns() < session->acked_ns + 2 * third_of_timeout(session);
 }
 
 bool zookeeper_session_trusted(struct zookeeper_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
-    bool trusted = session->open && session->connected && lasts(session, generation);
+    bool trusted = session->open && session->connected && unexpired(session, generation);
     pthread_mutex_unlock(&session->mutex);
     return trusted;
 }
 
-bool zookeeper_session_lasts(struct zookeeper_session *session, uint64_t generation)
+bool zookeeper_session_unexpired(struct zookeeper_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
-    bool is = lasts(session, generation);
+    bool result = unexpired(session, generation);
     pthread_mutex_unlock(&session->mutex);
-    return is;
+    return result;
 }
 
 bool zookeeper_session_alive(struct zookeeper_session *session, uint64_t generation)
@@ -301,12 +306,12 @@ void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore
 {
     pthread_mutex_lock(&session->mutex);
     chores_add(&session->chores, chore);
-    if (chore->due_ns < session->next_ns) // else it wakes early enough
+    if (chore->due_ns < session->wake_ns) // else it wakes in time by itself
         pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
 }
 
-bool zookeeper_session_take_back(struct zookeeper_session *session, struct chore *chore)
+bool zookeeper_session_cancel_chore(struct zookeeper_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
     bool taken = chores_take_back(&session->chores, chore);

@@ -1,8 +1,10 @@
-// One ZooKeeper session that is kept alive, or replaced when it has ended, by a thread of its own.
+// The process's session with ZooKeeper. A thread of its own keeps it alive, and replaces it when it
+// has ended.
 //
-// ZooKeeper's handle has threads that must never be blocked, a connection that comes and goes below
-// a session that stays, and a session whose end is told only after reconnecting. All of that is
-// dealt with here: only the session's thread opens and closes handles, and watchers only set flags.
+// The C client has one handle per session. Its threads must never be blocked, its connection may
+// break while the session lives on, and it reports the end of a session only after it has
+// reconnected. So only the session's thread opens and closes handles, and ZooKeeper's event thread
+// only sets flags and wakes waiters.
 #pragma once
 
 #include "base/cleanup.h"
@@ -17,7 +19,7 @@
 
 struct zookeeper_batch;
 
-// One thread that waits for a node to go.
+// A thread that waits until a node is deleted.
 struct zookeeper_waiter {
     struct zookeeper_waiter *next;
     const char *path;
@@ -25,70 +27,74 @@ struct zookeeper_waiter {
     pthread_cond_t wake;
 };
 
-// Open to the other zookeeper_*.c files only. The mutex guards all but the handle, which is used
-// under `using`, so that it is not closed meanwhile.
+// Private to this room. The mutex guards all that changes, except `handle`. The handle is used
+// under the read lock of handle_lock, so that it is not closed meanwhile, and is replaced under the
+// write lock. A thread that needs both locks takes handle_lock first.
 struct zookeeper_session {
     char *servers;
-    int timeout_ms; // asked for, then as agreed with the server
+    int timeout_ms; // requested; after connecting, as the server granted it
     pthread_t thread;
 
-    pthread_rwlock_t using;
+    pthread_rwlock_t handle_lock;
     zhandle_t *handle;
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed; // connected, ended, stopping, settled, a chore
-    uint64_t generation;    // counts sessions; ephemeral nodes of an older one are gone
-    bool wanted, stopping, settling;
-    bool open;            // the handle may be used
-    bool connected;       // as far as we know; false from CONNECTING on
-    bool ended;           // EXPIRED or AUTH_FAILED: never again with this handle
-    bool said_lost;       // in the log, once
-    int64_t lost_ns;      // monotonic: since when not connected
-    int64_t heard_ns;     // monotonic: before the last answered change was sent; 0: none
-    int64_t beat_ns;      // monotonic: when a change was last asked for only to hear the answer
-    int64_t next_ns;      // monotonic: when the thread wakes by itself
-    uint64_t connections; // made until now
+    pthread_cond_t changed; // a flag, the list of batches in flight, or a chore
+    uint64_t generation;    // counts sessions; older ones have ended, or will expire
+    bool wanted;            // a caller has needed the connection
+    bool stopping;
+    bool draining;
+    bool open;               // the handle may be used
+    bool connected;          // as the library has reported; false from CONNECTING on
+    bool ended;              // EXPIRED or AUTH_FAILED: this handle will not connect any more
+    bool logged_lost;        // so that one outage is one line in the log
+    int64_t disconnected_ns; // monotonic: when the connection was lost
+    int64_t acked_ns;        // monotonic: when the last acknowledged write was sent; 0: none yet
+    int64_t heartbeat_ns;    // monotonic: when the last heartbeat was sent
+    int64_t wake_ns;         // monotonic: until when the thread sleeps
+    uint64_t connections;    // established since the start
     struct chores chores;
     struct zookeeper_waiter *waiters;
     struct zookeeper_batch *in_flight;
 };
 
-// Starts the thread; connects when first used. The servers are copied:
-// host:port[,host:port...][/path].
+// Starts the thread; connects when first used. `servers` is host:port[,host:port...][/path], and is
+// copied. RC_NO_MEMORY.
 MUST_CHECK enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
                                          struct zookeeper_session **ret_session);
-// Waits a second at most for what is under way, closes the session, which deletes its ephemeral
-// nodes, and frees chores that are left. Nobody may be using it; NULL is fine.
+// Waits a second at most for requests in flight, closes the session, and frees pending chores. The
+// server deletes the session's ephemeral nodes. No thread may be using it; NULL is fine.
 void zookeeper_session_free(struct zookeeper_session *session);
 
-// Waits for the connection. RC_BACKEND_UNAVAILABLE if there is none by the limit. Any thread but
+// Waits until it is connected. RC_BACKEND_UNAVAILABLE: not by the limit (monotonic). Any thread but
 // ZooKeeper's own.
 MUST_CHECK enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit_ns,
                                            uint64_t *ret_generation);
 
-// Connected, still the session of this generation, and it cannot have ended by our own clock: its
-// ephemeral nodes are there. No I/O.
+// Three questions about the session of this generation, without I/O, from the strictest on.
+// Connected, and by this process's clock it cannot have expired: its ephemeral nodes exist.
 bool zookeeper_session_trusted(struct zookeeper_session *session, uint64_t generation);
-// Not known to have ended: its ephemeral nodes may be there.
+// By this process's clock it cannot have expired, whether connected or not.
+bool zookeeper_session_unexpired(struct zookeeper_session *session, uint64_t generation);
+// Not known to have ended: its ephemeral nodes may exist.
 bool zookeeper_session_alive(struct zookeeper_session *session, uint64_t generation);
 
-// By our own clock it cannot have ended, connected or not. No I/O.
-bool zookeeper_session_lasts(struct zookeeper_session *session, uint64_t generation);
-
-// How often a connection was made after the first.
+// How many connections followed the first.
 uint64_t zookeeper_session_reconnects(struct zookeeper_session *session);
 
-// Any thread, ZooKeeper's own too. The chore is the session's until its run says that it is done.
+// Takes ownership of the chore until its run returns true. Any thread, also ZooKeeper's own.
 void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore *chore);
-// Waits while it runs; not for ZooKeeper's own threads. True: taken back, it will not run any more.
-// False: it is done.
-MUST_CHECK bool zookeeper_session_take_back(struct zookeeper_session *session, struct chore *chore);
+// Cancels a chore; waits while it runs. True: cancelled, and the caller owns it again. False: it
+// was done already. Any thread but ZooKeeper's own.
+MUST_CHECK bool zookeeper_session_cancel_chore(struct zookeeper_session *session,
+                                               struct chore *chore);
 
-// Begin before setting the watch, so that no event is missed; end in any case.
+// Registers a waiter. To be called before the watch is set, so that no event is missed. The path is
+// borrowed until zookeeper_waiter_end, which must follow.
 void zookeeper_waiter_begin(struct zookeeper_session *session, struct zookeeper_waiter *waiter,
                             const char *path);
-// Returns when the node has gone, the session's state has changed, or the limit has come: look
-// again.
+// Returns when the watch has fired, the session's state has changed, or the limit has come. The
+// caller reads the queue again after that.
 void zookeeper_waiter_sleep(struct zookeeper_session *session, struct zookeeper_waiter *waiter,
                             int64_t limit_ns);
 void zookeeper_waiter_end(struct zookeeper_session *session, struct zookeeper_waiter *waiter);
