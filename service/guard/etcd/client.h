@@ -31,8 +31,8 @@ void etcd_client_free(struct etcd_client *client); // nobody may be using it; NU
 // in it, a lease, does not exist; nothing was done. RC_BACKEND_UNAVAILABLE: no usable answer.
 // ret_uncertain (may be NULL): it may have been carried out also, or only, by a try whose answer
 // was lost, or be carried out yet: questions must be safe to repeat.
-MUST_CHECK enum rc etcd_ask(struct etcd_client *client, const char *path, const char *body,
-                            int64_t limit_ns, json_t **ret_answer, bool *ret_uncertain);
+MUST_CHECK enum rc etcd_request(struct etcd_client *client, const char *path, const char *body,
+                                int64_t limit_ns, json_t **ret_answer, bool *ret_uncertain);
 
 // For a connection of the caller's own: sets it up for this question to the member that answered
 // last. The body is copied. *ret_headers is the caller's, for curl_slist_free_all after the
@@ -43,7 +43,7 @@ void etcd_client_prepare(struct etcd_client *client, CURL *curl, const char *pat
 // How often a connection was made in place of one that was lost, the pool's and that of a caller
 // who reports it. Any thread.
 uint64_t etcd_client_reconnects(const struct etcd_client *client);
-void etcd_client_reconnected(struct etcd_client *client);
+void etcd_client_count_reconnect(struct etcd_client *client);
 
 // Fits CLEANUP().
 void etcd_answer_cleanup(json_t **answer);

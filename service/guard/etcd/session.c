@@ -20,8 +20,8 @@
 #include <stdlib.h>
 
 #define RETRY_NS (200 * NS_PER_MS)
-#define ASK_MAX_NS NS_PER_S
-#define REVOKE_NS (500 * NS_PER_MS)
+#define REQUEST_TIMEOUT_NS NS_PER_S
+#define REVOKE_TIMEOUT_NS (500 * NS_PER_MS)
 #define IDLE_NS (60 * NS_PER_S)
 
 struct etcd_session {
@@ -33,19 +33,19 @@ struct etcd_session {
     pthread_mutex_t mutex;
     pthread_cond_t changed;     // a lease, its end, a chore, stopping
     bool wanted, stopping;      // wanted: somebody has entered once
-    bool answering;             // the last question was answered
-    bool heard;                 // it was whether the lease is still there
+    bool reachable;             // the last request was answered
+    bool confirmed;             // it was whether the lease is still there
     uint64_t generation;        // counts leases; keys of an older one are gone, or will be
     char lease[ETCD_LEASE_MAX]; // "" while there is none
     int64_t trusted_ns;         // monotonic: until then
-    int64_t due_ns;             // monotonic: the next question
+    int64_t due_ns;             // monotonic: the next request
     int64_t next_ns;            // monotonic: when the thread wakes by itself
     struct chores chores;
 };
 
 // ---- the lease ----------------------------------------------------------------------------------
 
-static void lose_lease(struct etcd_session *session)
+static void drop_lease(struct etcd_session *session)
 {
     session->lease[0] = '\0';
     session->trusted_ns = 0;
@@ -53,64 +53,64 @@ static void lose_lease(struct etcd_session *session)
     session->generation++;
 }
 
-enum question { GRANT, KEEP_ALIVE, IS_IT_THERE };
+enum request { GRANT, KEEP_ALIVE, TIME_TO_LIVE };
 
 // What etcd said about the lease, or the new one. With the mutex held.
-static void take_answer(struct etcd_session *session, enum question question, const json_t *answer,
-                        int64_t asked_ns)
+static void read_answer(struct etcd_session *session, enum request request, const json_t *answer,
+                        int64_t sent_ns)
 {
     int64_t ttl_ns = etcd_number(answer, "TTL") * NS_PER_S;
     if (ttl_ns <= 0) {
         LOG_WARNING("etcd: the lease is gone, and all locks on it");
-        lose_lease(session);
+        drop_lease(session);
         return;
     }
-    if (question == IS_IT_THERE) {
+    if (request == TIME_TO_LIVE) {
         session->due_ns = 0; // now it is worth extending
         return;
     }
-    if (question == GRANT) {
+    if (request == GRANT) {
         const char *id = json_string_value(json_object_get(answer, "ID"));
         text_copy(session->lease, sizeof session->lease, id != NULL ? id : "");
         session->generation++;
     }
-    session->trusted_ns = asked_ns + ttl_ns;
-    session->due_ns = asked_ns + ttl_ns / 3;
+    session->trusted_ns = sent_ns + ttl_ns;
+    session->due_ns = sent_ns + ttl_ns / 3;
 }
 
-static enum question next_question(const struct etcd_session *session)
+static enum request next_request(const struct etcd_session *session)
 {
     if (session->lease[0] == '\0')
         return GRANT;
-    return session->heard || clock_now_ns() < session->trusted_ns ? KEEP_ALIVE : IS_IT_THERE;
+    return session->confirmed || clock_now_ns() < session->trusted_ns ? KEEP_ALIVE : TIME_TO_LIVE;
 }
 
 // Called with the mutex held, and lets go of it while asking.
-static void ask_for_lease(struct etcd_session *session)
+static void send_request(struct etcd_session *session)
 {
     static const char *const paths[] = {"/v3/lease/grant", "/v3/lease/keepalive",
                                         "/v3/lease/timetolive"};
     char body[64];
-    enum question question = next_question(session);
-    if (question == GRANT)
+    enum request request = next_request(session);
+    if (request == GRANT)
         text_format(body, sizeof body, "{\"TTL\":\"%lld\"}", (long long)session->ttl_s);
     else
         text_format(body, sizeof body, "{\"ID\":\"%s\"}", session->lease);
     uint64_t generation = session->generation;
     pthread_mutex_unlock(&session->mutex);
 
-    int64_t asked_ns = clock_now_ns(), third_ns = session->ttl_s * NS_PER_S / 3;
+    int64_t sent_ns = clock_now_ns(), third_ns = session->ttl_s * NS_PER_S / 3;
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
-    enum rc rc =
-        etcd_ask(session->client, paths[question], body,
-                 asked_ns + (third_ns < ASK_MAX_NS ? third_ns : ASK_MAX_NS), &answer, NULL);
+    enum rc rc = etcd_request(
+        session->client, paths[request], body,
+        sent_ns + (third_ns < REQUEST_TIMEOUT_NS ? third_ns : REQUEST_TIMEOUT_NS), &answer, NULL);
     pthread_mutex_lock(&session->mutex);
-    session->answering = rc != RC_BACKEND_UNAVAILABLE;
-    session->heard = session->answering && question == IS_IT_THERE;
+    session->reachable = rc != RC_BACKEND_UNAVAILABLE;
+    session->confirmed = session->reachable && request == TIME_TO_LIVE;
     session->due_ns = clock_now_ns() + RETRY_NS;
-    if (session->generation == generation && session->answering)
-        take_answer(session, question,
-                    question == KEEP_ALIVE ? json_object_get(answer, "result") : answer, asked_ns);
+    if (session->generation == generation && session->reachable)
+        read_answer(session, request,
+                    request == KEEP_ALIVE ? json_object_get(answer, "result") : answer, sent_ns);
     pthread_cond_broadcast(&session->changed);
 }
 
@@ -119,7 +119,7 @@ static void ask_for_lease(struct etcd_session *session)
 static void sleep_until_due(struct etcd_session *session, int64_t now_ns)
 {
     session->next_ns = session->wanted ? session->due_ns : now_ns + IDLE_NS;
-    if (session->answering && chores_due(&session->chores) < session->next_ns)
+    if (session->reachable && chores_due(&session->chores) < session->next_ns)
         session->next_ns = chores_due(&session->chores);
     clock_wait(&session->changed, &session->mutex, session->next_ns);
 }
@@ -131,8 +131,8 @@ static void *session_main(void *arg)
     while (!session->stopping) {
         int64_t now_ns = clock_now_ns();
         if (session->wanted && now_ns >= session->due_ns)
-            ask_for_lease(session);
-        else if (!chores_run_one(&session->chores, now_ns, session->answering, session->generation))
+            send_request(session);
+        else if (!chores_run_one(&session->chores, now_ns, session->reachable, session->generation))
             sleep_until_due(session, now_ns);
     }
     pthread_mutex_unlock(&session->mutex);
@@ -166,8 +166,8 @@ static void revoke_lease(struct etcd_session *session)
     char body[64];
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     text_format(body, sizeof body, "{\"ID\":\"%s\"}", session->lease);
-    (void)!etcd_ask(session->client, "/v3/lease/revoke", body, clock_now_ns() + REVOKE_NS, &answer,
-                    NULL);
+    (void)!etcd_request(session->client, "/v3/lease/revoke", body,
+                        clock_now_ns() + REVOKE_TIMEOUT_NS, &answer, NULL);
 }
 
 void etcd_session_free(struct etcd_session *session)
@@ -230,7 +230,7 @@ bool etcd_session_alive(struct etcd_session *session, uint64_t generation)
     return alive;
 }
 
-void etcd_session_doubt(struct etcd_session *session, uint64_t generation)
+void etcd_session_recheck(struct etcd_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
     if (session->generation == generation) {
@@ -244,7 +244,7 @@ void etcd_session_ended(struct etcd_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
     if (session->generation == generation && session->lease[0] != '\0') {
-        lose_lease(session);
+        drop_lease(session);
         pthread_cond_broadcast(&session->changed);
     }
     pthread_mutex_unlock(&session->mutex);

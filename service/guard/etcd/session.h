@@ -33,7 +33,7 @@ bool etcd_session_trusted(struct etcd_session *session, uint64_t generation);
 bool etcd_session_alive(struct etcd_session *session, uint64_t generation);
 
 // Somebody met a sign that the lease of this generation is gone: asks etcd now.
-void etcd_session_doubt(struct etcd_session *session, uint64_t generation);
+void etcd_session_recheck(struct etcd_session *session, uint64_t generation);
 // etcd said so: a new lease, at once.
 void etcd_session_ended(struct etcd_session *session, uint64_t generation);
 

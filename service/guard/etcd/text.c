@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OPS_AT_ONCE 64 // with as many compares, and lists of lists, this stays below 128
+#define OPS_PER_TXN 64 // with as many compares, and lists of lists, this stays below 128
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -52,7 +52,7 @@ void etcd_name(char *ret_name64, const char *format, ...)
     encode(ret_name64, name);
 }
 
-void etcd_name_after(char *ret_name64, const char *format, ...)
+void etcd_range_end(char *ret_name64, const char *format, ...)
 {
     char name[ETCD_NAME_MAX];
     va_list arguments;
@@ -72,14 +72,14 @@ uint64_t etcd_name_hash(const char *name64)
 // ---- writing ------------------------------------------------------------------------------------
 
 static void compare(struct etcd_txn *txn, const char *target, const char *member,
-                    const char *name64, const char *after64, int64_t revision)
+                    const char *name64, const char *end64, int64_t revision)
 {
     struct buffer *out = &txn->compares;
     buffer_append_text(out, out->length > 0 ? ",{\"key\":\"" : "{\"key\":\"");
     buffer_append_text(out, name64);
-    if (after64 != NULL) {
+    if (end64 != NULL) {
         buffer_append_text(out, "\",\"range_end\":\"");
-        buffer_append_text(out, after64);
+        buffer_append_text(out, end64);
     }
     buffer_append_text(out, "\",\"target\":\""); // equal is what is meant unless told
     buffer_append_text(out, target);
@@ -100,18 +100,18 @@ void etcd_compare_modified(struct etcd_txn *txn, const char *name64, int64_t rev
     compare(txn, "MOD", "mod_revision", name64, NULL, revision);
 }
 
-void etcd_compare_empty(struct etcd_txn *txn, const char *name64, const char *after64)
+void etcd_compare_empty(struct etcd_txn *txn, const char *name64, const char *end64)
 {
-    compare(txn, "CREATE", "create_revision", name64, after64, 0);
+    compare(txn, "CREATE", "create_revision", name64, end64, 0);
 }
 
 static struct buffer *begin_op(struct etcd_ops *ops, const char *words, const char *name64)
 {
     struct buffer *out = &ops->text;
-    bool nested = ops->expected > OPS_AT_ONCE;
+    bool nested = ops->expected > OPS_PER_TXN;
     if (ops->n > 0)
-        buffer_append_text(out, nested && ops->n % OPS_AT_ONCE == 0 ? "]}}," : ",");
-    if (nested && ops->n % OPS_AT_ONCE == 0)
+        buffer_append_text(out, nested && ops->n % OPS_PER_TXN == 0 ? "]}}," : ",");
+    if (nested && ops->n % OPS_PER_TXN == 0)
         buffer_append_text(out, "{\"request_txn\":{\"success\":[");
     ops->n++;
     buffer_append_text(out, words);
@@ -141,12 +141,12 @@ void etcd_get(struct etcd_ops *ops, const char *name64)
     buffer_append_text(out, "\"}}");
 }
 
-void etcd_list(struct etcd_ops *ops, const char *name64, const char *after64, size_t limit,
+void etcd_list(struct etcd_ops *ops, const char *name64, const char *end64, size_t limit,
                int64_t revision)
 {
     struct buffer *out = begin_op(ops, "{\"request_range\":{\"key\":\"", name64);
     buffer_append_text(out, "\",\"range_end\":\"");
-    buffer_append_text(out, after64);
+    buffer_append_text(out, end64);
     buffer_append_text(out, "\",\"sort_order\":\"DESCEND\",\"sort_target\":\"CREATE\","
                             "\"keys_only\":true,\"limit\":\"");
     buffer_append_int(out, (int64_t)limit);
@@ -163,7 +163,7 @@ static void append_ops(struct buffer *out, const char *name, const struct etcd_o
     if (ops->n == 0)
         return;
     buffer_append(out, ops->text.data, ops->text.length);
-    if (ops->expected > OPS_AT_ONCE)
+    if (ops->expected > OPS_PER_TXN)
         buffer_append_text(out, "]}}");
 }
 

@@ -18,7 +18,7 @@
 // Names, ready for JSON, in buffers of ETCD_NAME64_MAX bytes.
 void etcd_name(char *ret_name64, const char *format, ...) PRINTF_LIKE(2, 3);
 // The end of the range of all names that begin with this one, which ends in a slash.
-void etcd_name_after(char *ret_name64, const char *format, ...) PRINTF_LIKE(2, 3);
+void etcd_range_end(char *ret_name64, const char *format, ...) PRINTF_LIKE(2, 3);
 uint64_t etcd_name_hash(const char *name64);
 
 // A list of operations. More than fit into a transaction (--max-txn-ops, 128 unless told) are
@@ -37,16 +37,16 @@ struct etcd_txn {
 
 void etcd_compare_created(struct etcd_txn *txn, const char *name64, int64_t revision);
 void etcd_compare_modified(struct etcd_txn *txn, const char *name64, int64_t revision);
-// Nothing exists from name64 to after64.
-void etcd_compare_empty(struct etcd_txn *txn, const char *name64, const char *after64);
+// Nothing exists from name64 to end64.
+void etcd_compare_empty(struct etcd_txn *txn, const char *name64, const char *end64);
 
 // The value is JSON text without quotes, in base64. Without a lease: "0".
 void etcd_put(struct etcd_ops *ops, const char *name64, const char *value64, const char *lease);
 void etcd_delete(struct etcd_ops *ops, const char *name64);
 void etcd_get(struct etcd_ops *ops, const char *name64);
-// The newest `limit` names from name64 to after64, not newer than a revision if that is not 0, the
+// The newest `limit` names from name64 to end64, not newer than a revision if that is not 0, the
 // newest first.
-void etcd_list(struct etcd_ops *ops, const char *name64, const char *after64, size_t limit,
+void etcd_list(struct etcd_ops *ops, const char *name64, const char *end64, size_t limit,
                int64_t revision);
 
 // The whole, for /v3/kv/txn; NULL if memory ran out. The text is the caller's, in *ret_text.

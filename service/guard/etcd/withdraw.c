@@ -20,133 +20,135 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHORE_NS (300 * NS_PER_MS) // for an answer; the keep-alive waits meanwhile
-#define AGAIN_NS (200 * NS_PER_MS)
-#define MARK_S 60
+#define CHORE_TIMEOUT_NS (300 * NS_PER_MS) // for an answer; the keep-alive waits meanwhile
+#define RETRY_NS (200 * NS_PER_MS)
+#define TOMBSTONE_S 60
 
-// `mark_lease` is of the mark that is to be made, NULL without. With it our revision may be
+// `tombstone_lease` is of the mark that is to be made, NULL without. With it our revision may be
 // unknown; the names are ours alone until we give the slot back, so that whatever has them is ours.
 // Where the mark is already there an earlier copy has done it all.
-static enum rc ask_delete(const struct etcd_stay *stay, const char *mark_lease, int64_t limit_ns,
-                          bool *ret_ours, bool *ret_uncertain)
+static enum rc delete_keys(const struct etcd_claim *claim, const char *tombstone_lease,
+                           int64_t limit_ns, bool *ret_ours, bool *ret_uncertain)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
     struct buffer text CLEANUP(buffer_release) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     char name64[ETCD_NAME64_MAX];
-    if (mark_lease == NULL)
-        etcd_own_name(name64, stay, 0);
+    if (tombstone_lease == NULL)
+        etcd_own_name(name64, claim, 0);
     else
-        etcd_gone_name(name64, stay);
-    etcd_compare_created(&txn, name64, mark_lease == NULL ? stay->revision : 0);
-    txn.success.expected = stay->n + 1;
-    for (size_t i = 0; i < stay->n; i++) {
-        etcd_own_name(name64, stay, i);
+        etcd_tombstone_name(name64, claim);
+    etcd_compare_created(&txn, name64, tombstone_lease == NULL ? claim->revision : 0);
+    txn.success.expected = claim->n + 1;
+    for (size_t i = 0; i < claim->n; i++) {
+        etcd_own_name(name64, claim, i);
         etcd_delete(&txn.success, name64);
     }
-    etcd_gone_name(name64, stay);
-    if (mark_lease != NULL)
-        etcd_put(&txn.success, name64, "", mark_lease);
+    etcd_tombstone_name(name64, claim);
+    if (tombstone_lease != NULL)
+        etcd_put(&txn.success, name64, "", tombstone_lease);
     const char *body = etcd_txn_text(&txn, &text);
     if (body == NULL)
         return RC_NO_MEMORY;
-    enum rc rc = etcd_ask(stay->line->client, "/v3/kv/txn", body, limit_ns, &answer, ret_uncertain);
+    enum rc rc =
+        etcd_request(claim->queue->client, "/v3/kv/txn", body, limit_ns, &answer, ret_uncertain);
     *ret_ours = rc == RC_OK && etcd_succeeded(answer);
     return rc;
 }
 
-static bool grant_mark(const struct etcd_stay *stay, char *ret_lease, int64_t limit_ns)
+static bool grant_tombstone_lease(const struct etcd_claim *claim, char *ret_lease, int64_t limit_ns)
 {
     char body[32];
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
-    text_format(body, sizeof body, "{\"TTL\":\"%d\"}", MARK_S);
-    if (etcd_ask(stay->line->client, "/v3/lease/grant", body, limit_ns, &answer, NULL) != RC_OK)
+    text_format(body, sizeof body, "{\"TTL\":\"%d\"}", TOMBSTONE_S);
+    if (etcd_request(claim->queue->client, "/v3/lease/grant", body, limit_ns, &answer, NULL) !=
+        RC_OK)
         return false;
     const char *id = json_string_value(json_object_get(answer, "ID"));
     return id != NULL && text_copy(ret_lease, ETCD_LEASE_MAX, id);
 }
 
 // True: none of our keys is there, nor will be.
-static bool clear_away(struct etcd_stay *stay)
+static bool delete_for_good(struct etcd_claim *claim)
 {
     char lease[ETCD_LEASE_MAX];
     bool ours, uncertain;
-    int64_t limit_ns = clock_now_ns() + CHORE_NS;
-    if (!stay->uncertain && stay->revision != 0) {
-        if (ask_delete(stay, NULL, limit_ns, &ours, &uncertain) != RC_OK)
+    int64_t limit_ns = clock_now_ns() + CHORE_TIMEOUT_NS;
+    if (!claim->uncertain && claim->revision != 0) {
+        if (delete_keys(claim, NULL, limit_ns, &ours, &uncertain) != RC_OK)
             return false;
-        if (ours || stay->n == 1)
+        if (ours || claim->n == 1)
             return true;
-        stay->uncertain = true;
+        claim->uncertain = true;
     }
-    return grant_mark(stay, lease, limit_ns) &&
-           ask_delete(stay, lease, limit_ns, &ours, &uncertain) == RC_OK;
+    return grant_tombstone_lease(claim, lease, limit_ns) &&
+           delete_keys(claim, lease, limit_ns, &ours, &uncertain) == RC_OK;
 }
 
 // ---- for those who have been inside -------------------------------------------------------------
 
-enum rc etcd_delete_own(struct etcd_stay *stay, int64_t limit_ns)
+enum rc etcd_claim_release(struct etcd_claim *claim, int64_t limit_ns)
 {
     bool ours, uncertain;
-    etcd_watch_dismiss(stay->line->watch, stay->own, stay->n);
-    enum rc rc = ask_delete(stay, NULL, limit_ns, &ours, &uncertain);
+    etcd_watch_remove(claim->queue->watch, claim->own, claim->n);
+    enum rc rc = delete_keys(claim, NULL, limit_ns, &ours, &uncertain);
     if (rc != RC_OK)
         return rc;
-    stay->uncertain = stay->uncertain || (!ours && stay->n > 1);
+    claim->uncertain = claim->uncertain || (!ours && claim->n > 1);
     // The first of two tries deleted them if nobody else can have done so.
-    bool first = uncertain && !stay->wait.lost &&
-                 etcd_session_trusted(stay->line->session, stay->generation);
+    bool first = uncertain && !claim->waiter.lost &&
+                 etcd_session_trusted(claim->queue->session, claim->generation);
     return ours || first ? RC_OK : RC_LOCK_LOST;
 }
 
-static bool take_away(struct chore *chore)
+static bool end_hold(struct chore *chore)
 {
-    struct etcd_stay *stay = CONTAINER_OF(chore, struct etcd_stay, chore);
-    chore->due_ns = clock_now_ns() + AGAIN_NS;
-    if (!etcd_session_alive(stay->line->session, stay->generation))
+    struct etcd_claim *claim = CONTAINER_OF(chore, struct etcd_claim, chore);
+    chore->due_ns = clock_now_ns() + RETRY_NS;
+    if (!etcd_session_alive(claim->queue->session, claim->generation))
         return true;
-    if (!clear_away(stay))
+    if (!delete_for_good(claim))
         return false;
     LOG_WARNING("etcd: a lock was held for longer than lock.max_hold_ms, and was taken away");
     return true;
 }
 
-void etcd_limit(struct etcd_stay *stay, int64_t until_ns)
+void etcd_claim_set_max_hold(struct etcd_claim *claim, int64_t until_ns)
 {
-    stay->chore.run = take_away;
-    stay->chore.generation = stay->generation;
-    stay->chore.due_ns = until_ns;
-    etcd_session_add(stay->line->session, &stay->chore);
+    claim->chore.run = end_hold;
+    claim->chore.generation = claim->generation;
+    claim->chore.due_ns = until_ns;
+    etcd_session_add(claim->queue->session, &claim->chore);
 }
 
-bool etcd_limit_lifted(struct etcd_stay *stay)
+bool etcd_claim_clear_max_hold(struct etcd_claim *claim)
 {
-    return etcd_session_take_back(stay->line->session, &stay->chore);
+    return etcd_session_take_back(claim->queue->session, &claim->chore);
 }
 
 // ---- for those who give up ----------------------------------------------------------------------
 
-static bool give_up(struct chore *chore)
+static bool retry_withdrawal(struct chore *chore)
 {
-    struct etcd_stay *stay = CONTAINER_OF(chore, struct etcd_stay, chore);
-    chore->due_ns = clock_now_ns() + AGAIN_NS;
-    if (etcd_session_alive(stay->line->session, stay->generation) && !clear_away(stay))
+    struct etcd_claim *claim = CONTAINER_OF(chore, struct etcd_claim, chore);
+    chore->due_ns = clock_now_ns() + RETRY_NS;
+    if (etcd_session_alive(claim->queue->session, claim->generation) && !delete_for_good(claim))
         return false;
-    etcd_slots_give(&stay->line->slots, stay->slot);
-    free(stay);
+    etcd_slots_give(&claim->queue->slots, claim->slot);
+    free(claim);
     return true;
 }
 
-void etcd_withdraw(struct etcd_stay *stay)
+void etcd_withdraw(struct etcd_claim *claim)
 {
-    etcd_stay_settle(stay);
-    if (!stay->asked || !etcd_session_alive(stay->line->session, stay->generation)) {
-        etcd_slots_give(&stay->line->slots, stay->slot);
-        free(stay);
+    etcd_claim_unwatch(claim);
+    if (!claim->requested || !etcd_session_alive(claim->queue->session, claim->generation)) {
+        etcd_slots_give(&claim->queue->slots, claim->slot);
+        free(claim);
         return;
     }
-    stay->chore.run = give_up;
-    stay->chore.generation = stay->generation;
-    stay->chore.due_ns = 0;
-    etcd_session_add(stay->line->session, &stay->chore);
+    claim->chore.run = retry_withdrawal;
+    claim->chore.generation = claim->generation;
+    claim->chore.due_ns = 0;
+    etcd_session_add(claim->queue->session, &claim->chore);
 }

@@ -51,7 +51,7 @@ extern const struct strategy strategy_etcd_lock;
 struct etcd_lock {
     struct guard guard;
     const struct guard_settings *settings;
-    struct etcd_line line;
+    struct etcd_queue queue;
     _Atomic int64_t floor; // as last read; an old one only makes a token too low, which is refused
 };
 
@@ -63,9 +63,9 @@ static struct etcd_lock *of(struct guard *guard)
 static void etcd_lock_close(struct guard *guard)
 {
     struct etcd_lock *self = of(guard);
-    etcd_session_free(self->line.session);
-    etcd_watch_free(self->line.watch);
-    etcd_client_free(self->line.client);
+    etcd_session_free(self->queue.session);
+    etcd_watch_free(self->queue.watch);
+    etcd_client_free(self->queue.client);
     free(self);
 }
 
@@ -81,15 +81,15 @@ static enum rc etcd_lock_open(const struct guard_settings *settings, struct guar
     if (self == NULL)
         return RC_NO_MEMORY;
     self->settings = settings;
-    self->line.label = settings->instance;
-    self->line.waiting = strcmp(settings->lock_wait, "fail") == 0   ? ETCD_FAIL
-                         : strcmp(settings->lock_wait, "spin") == 0 ? ETCD_SPIN
-                                                                    : ETCD_NOTIFY;
-    enum rc rc = etcd_client_new(settings->etcd, &self->line.client, ret_why, GUARD_ERROR_MAX);
+    self->queue.label = settings->instance;
+    self->queue.waiting = strcmp(settings->lock_wait, "fail") == 0   ? ETCD_FAIL
+                          : strcmp(settings->lock_wait, "spin") == 0 ? ETCD_SPIN
+                                                                     : ETCD_NOTIFY;
+    enum rc rc = etcd_client_new(settings->etcd, &self->queue.client, ret_why, GUARD_ERROR_MAX);
     if (rc == RC_OK)
-        rc = etcd_watch_new(self->line.client, ETCD_LOCKS, &self->line.watch);
+        rc = etcd_watch_new(self->queue.client, ETCD_LOCKS, &self->queue.watch);
     if (rc == RC_OK)
-        rc = etcd_session_new(self->line.client, settings->lock_ttl_ms, &self->line.session);
+        rc = etcd_session_new(self->queue.client, settings->lock_ttl_ms, &self->queue.session);
     if (rc != RC_OK) {
         etcd_lock_close(&self->guard);
         return rc;
@@ -105,26 +105,26 @@ static enum rc try_to_enter(struct etcd_lock *self, char attempt, int64_t limit_
 {
     uint64_t generation;
     char lease[ETCD_LEASE_MAX];
-    struct etcd_stay *stay;
-    enum rc rc = etcd_session_ready(self->line.session, limit_ns, &generation, lease);
+    struct etcd_claim *claim;
+    enum rc rc = etcd_session_ready(self->queue.session, limit_ns, &generation, lease);
     if (rc == RC_OK)
-        rc = etcd_stay_new(&self->line, generation, lease, ret_hold->keys, ret_hold->n_keys,
-                           ret_hold->owner, attempt, &stay);
+        rc = etcd_claim_new(&self->queue, generation, lease, ret_hold->keys, ret_hold->n_keys,
+                            ret_hold->owner, attempt, &claim);
     if (rc != RC_OK)
         return rc;
-    rc = etcd_stand_in_line(stay, limit_ns);
+    rc = etcd_claim_acquire(claim, limit_ns);
     if (rc != RC_OK) {
-        etcd_withdraw(stay);
+        etcd_withdraw(claim);
         return rc;
     }
     const struct guard_settings *settings = self->settings;
-    int64_t stay_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
+    int64_t hold_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
                           ? settings->lock_max_hold_ms
                           : settings->lock_ttl_ms;
-    ret_hold->state = stay;
-    ret_hold->token = (uint64_t)(stay->revision + self->floor);
-    ret_hold->expires_ns = clock_now_ns() + stay_ms * NS_PER_MS;
-    etcd_limit(stay, ret_hold->expires_ns);
+    ret_hold->state = claim;
+    ret_hold->token = (uint64_t)(claim->revision + self->floor);
+    ret_hold->expires_ns = clock_now_ns() + hold_ms * NS_PER_MS;
+    etcd_claim_set_max_hold(claim, ret_hold->expires_ns);
     return RC_OK;
 }
 
@@ -145,26 +145,27 @@ static enum rc etcd_lock_enter(struct guard *guard, struct db *db, const char *c
 static enum rc etcd_lock_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
 {
     (void)guard, (void)db;
-    struct etcd_stay *stay = hold->state;
+    struct etcd_claim *claim = hold->state;
     hold->state = NULL;
-    if (!etcd_limit_lifted(stay) || !etcd_session_alive(stay->line->session, stay->generation)) {
-        etcd_stay_free(stay);
+    if (!etcd_claim_clear_max_hold(claim) ||
+        !etcd_session_alive(claim->queue->session, claim->generation)) {
+        etcd_claim_free(claim);
         return RC_LOCK_LOST;
     }
-    enum rc rc = etcd_delete_own(stay, clock_now_ns() + LEAVE_NS);
+    enum rc rc = etcd_claim_release(claim, clock_now_ns() + LEAVE_NS);
     if (rc == RC_LOCK_LOST)
-        etcd_session_doubt(stay->line->session, stay->generation);
-    if (rc == RC_BACKEND_UNAVAILABLE || stay->uncertain)
-        etcd_withdraw(stay);
+        etcd_session_recheck(claim->queue->session, claim->generation);
+    if (rc == RC_BACKEND_UNAVAILABLE || claim->uncertain)
+        etcd_withdraw(claim);
     else
-        etcd_stay_free(stay);
+        etcd_claim_free(claim);
     return rc;
 }
 
 static bool etcd_lock_held(struct guard *guard, const struct guard_hold *hold)
 {
-    const struct etcd_stay *stay = hold->state;
-    return !stay->wait.lost && etcd_session_trusted(of(guard)->line.session, stay->generation);
+    const struct etcd_claim *claim = hold->state;
+    return !claim->waiter.lost && etcd_session_trusted(of(guard)->queue.session, claim->generation);
 }
 
 // ---- the floor below the tokens -----------------------------------------------------------------
@@ -181,8 +182,8 @@ static enum rc read_floor(struct etcd_lock *self, int64_t *ret_floor, int64_t *r
     const char *body = etcd_txn_text(&txn, &text);
     if (body == NULL)
         return RC_NO_MEMORY;
-    enum rc rc =
-        etcd_ask(self->line.client, "/v3/kv/txn", body, clock_now_ns() + LEAVE_NS, &answer, NULL);
+    enum rc rc = etcd_request(self->queue.client, "/v3/kv/txn", body, clock_now_ns() + LEAVE_NS,
+                              &answer, NULL);
     if (rc != RC_OK)
         return rc;
     const json_t *range = NULL;
@@ -197,7 +198,7 @@ static enum rc read_floor(struct etcd_lock *self, int64_t *ret_floor, int64_t *r
 
 // Sets the floor if nobody else has meanwhile and our key is still there, in one transaction.
 // RC_CONFLICT: read again.
-static enum rc write_floor(struct etcd_lock *self, const struct etcd_stay *stay, int64_t floor,
+static enum rc write_floor(struct etcd_lock *self, const struct etcd_claim *claim, int64_t floor,
                            int64_t revision)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
@@ -205,17 +206,17 @@ static enum rc write_floor(struct etcd_lock *self, const struct etcd_stay *stay,
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     char name64[ETCD_NAME64_MAX], own64[ETCD_NAME64_MAX], value64[ETCD_NAME64_MAX];
     etcd_name(name64, FLOOR);
-    etcd_own_name(own64, stay, 0);
+    etcd_own_name(own64, claim, 0);
     etcd_name(value64, "%lld", (long long)floor);
-    etcd_compare_created(&txn, own64, stay->revision);
+    etcd_compare_created(&txn, own64, claim->revision);
     etcd_compare_modified(&txn, name64, revision);
     etcd_put(&txn.success, name64, value64, "0");
     etcd_get(&txn.failure, own64);
     const char *body = etcd_txn_text(&txn, &text);
     if (body == NULL)
         return RC_NO_MEMORY;
-    enum rc rc =
-        etcd_ask(self->line.client, "/v3/kv/txn", body, clock_now_ns() + LEAVE_NS, &answer, NULL);
+    enum rc rc = etcd_request(self->queue.client, "/v3/kv/txn", body, clock_now_ns() + LEAVE_NS,
+                              &answer, NULL);
     if (rc != RC_OK || etcd_succeeded(answer))
         return rc;
     const json_t *range = NULL;
@@ -229,7 +230,7 @@ static enum rc etcd_lock_lift(struct guard *guard, struct db *db, struct guard_h
 {
     (void)db;
     struct etcd_lock *self = of(guard);
-    const struct etcd_stay *stay = hold->state;
+    const struct etcd_claim *claim = hold->state;
     if (floor >= INT64_MAX)
         return RC_INTERNAL;
     for (int tries = 0; tries < LIFT_TRIES; tries++) {
@@ -239,14 +240,14 @@ static enum rc etcd_lock_lift(struct guard *guard, struct db *db, struct guard_h
         enum rc rc = read_floor(self, &current, &revision);
         if (rc != RC_OK)
             return rc;
-        int64_t enough = (int64_t)floor + 1 - stay->revision;
+        int64_t enough = (int64_t)floor + 1 - claim->revision;
         // Also where it is high enough: it must be so while the key is still ours.
         if (current < enough)
             current = enough;
-        rc = write_floor(self, stay, current, revision);
+        rc = write_floor(self, claim, current, revision);
         if (rc == RC_OK) {
             self->floor = current;
-            hold->token = (uint64_t)(stay->revision + current);
+            hold->token = (uint64_t)(claim->revision + current);
             return RC_OK;
         }
         if (rc != RC_CONFLICT)
@@ -265,7 +266,7 @@ static enum rc etcd_lock_ping(struct guard *guard)
 
 static uint64_t etcd_lock_reconnects(struct guard *guard)
 {
-    return etcd_client_reconnects(of(guard)->line.client);
+    return etcd_client_reconnects(of(guard)->queue.client);
 }
 
 const struct strategy strategy_etcd_lock = {
