@@ -1,7 +1,7 @@
 // Revoked leases, stuck holders, long lines and large sets: what etcd-lock does about them.
 #include "base/clock.h"
 #include "etcd_rig.h"
-#include "guard/etcd/address.h"
+#include "guard/etcd/client.h"
 
 #include "suite.h"
 

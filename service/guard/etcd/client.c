@@ -1,12 +1,16 @@
-// etcd speaks gRPC; its gateway takes the same messages as JSON over HTTP/1.1, with bytes in base64
-// and 64-bit numbers as text. A library for gRPC would weigh more than this service.
+// Sends requests to an etcd cluster as JSON over HTTP/1.1.
 //
-// What a failure means decides what may be done next. A connection that could not be made has asked
-// nothing, so the next member is asked. One that broke, or stayed silent, may have been heard: the
-// question is repeated elsewhere, and the caller is told that it may count twice. A connection that
-// etcd had closed meanwhile is made anew by libcurl itself, and is told apart by its age.
+// etcd speaks gRPC. Its gateway takes the same messages as JSON, with bytes in base64 and 64-bit
+// numbers as text. A library for gRPC would weigh more than this service.
 //
-// What breaks it: a question that must not be repeated; an etcd without its gateway
+// The kind of failure decides what may be done next:
+//   - No connection: the request was not sent, so the client tries the next member.
+//   - The connection broke, or the timeout expired: the member may have carried out the request. The
+//     client repeats it at the next member, and reports the outcome as uncertain.
+//   - etcd had closed an idle connection: libcurl reconnects by itself and sends the request again.
+//     The client sees that a used handle has made a new connection, and reports it as uncertain.
+//
+// What breaks it: a request that is not safe to repeat; an etcd without its gateway
 // (--enable-grpc-gateway=false).
 #include "guard/etcd/client.h"
 
@@ -14,13 +18,15 @@
 #include "base/json_write.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "guard/etcd/address.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#define ADDRESSES_MAX 512
 #define TOKEN_MAX 1024
 #define MEMBER_TIMEOUT_MIN_NS (50 * NS_PER_MS)
 #define GRPC_INVALID_ARGUMENT 3 // also "auth: revision in header is old"
@@ -30,8 +36,8 @@
 struct connection {
     struct connection *next; // in the pool's idle list
     CURL *curl;
-    bool lost;      // the next connection takes the place of one that broke
-    bool connected; // if it connects anew, the first try may have gone by the old connection
+    bool connected; // the last request succeeded, so the next one may reuse its connection
+    bool lost;      // a connection that had worked broke; the next one counts as a reconnect
     struct buffer answer;
 };
 
@@ -42,12 +48,72 @@ struct etcd_client {
     pthread_cond_t returned;
     struct connection *idle;
     size_t n_connections;  // idle and in use
-    char token[TOKEN_MAX]; // from authenticating; "" before
-    bool failing;          // said once in the log, until it works again
+    char token[TOKEN_MAX]; // from the login; "" before
+    bool failing;          // a failure was logged; the next answer is logged too
     _Atomic uint64_t reconnects;
 };
 
+// NOT_SENT: the member has not seen the request. NO_ANSWER: it may have carried it out.
 enum outcome { ANSWERED, NOT_FOUND, NOT_LOGGED_IN, NOT_SENT, NO_ANSWER };
+
+// ---- the setting `etcd` -------------------------------------------------------------------------
+
+static bool parse_user(struct etcd_address *address, char *user)
+{
+    char *colon = strchr(user, ':');
+    if (colon == NULL || colon == user)
+        return false;
+    *colon = '\0';
+    return text_copy(address->user, sizeof address->user, user) &&
+           text_copy(address->password, sizeof address->password, colon + 1);
+}
+
+static bool parse_endpoint(struct etcd_address *address, char *text)
+{
+    const char *scheme = "http";
+    char *host = text + strspn(text, " ");
+    host[strcspn(host, " ")] = '\0';
+    if (strncasecmp(host, "https://", strlen("https://")) == 0)
+        scheme = "https";
+    char *slashes = strstr(host, "://");
+    if (slashes != NULL) {
+        if (strncasecmp(host, "http", strlen("http")) != 0)
+            return false;
+        host = slashes + strlen("://");
+    }
+    char *at = strrchr(host, '@');
+    if (at != NULL) {
+        *at = '\0';
+        if (!parse_user(address, host))
+            return false;
+        host = at + 1;
+    }
+    if (*host != '\0' && host[strlen(host) - 1] == '/')
+        host[strlen(host) - 1] = '\0';
+    const char *colon = strrchr(host, ':');
+    int64_t port;
+    if (colon == NULL || colon == host || strpbrk(host, "/?#\"\\") != NULL ||
+        !text_to_int64(colon + 1, &port) || port < 1 || port > UINT16_MAX)
+        return false;
+    return address->n < ETCD_MEMBERS_MAX &&
+           text_format(address->urls[address->n++], ETCD_URL_MAX, "%s://%s", scheme, host);
+}
+
+bool etcd_address_parse(const char *text, struct etcd_address *ret_address)
+{
+    char list[ADDRESSES_MAX];
+    struct etcd_address address = {0};
+    if (!text_copy(list, sizeof list, text))
+        return false;
+    char *rest = NULL;
+    for (char *one = strtok_r(list, ",", &rest); one != NULL; one = strtok_r(NULL, ",", &rest))
+        if (!parse_endpoint(&address, one))
+            return false;
+    if (address.n == 0)
+        return false;
+    *ret_address = address;
+    return true;
+}
 
 // ---- making and ending --------------------------------------------------------------------------
 
@@ -109,7 +175,7 @@ void etcd_answer_cleanup(json_t **answer)
     json_decref(*answer);
 }
 
-// ---- the pool -----------------------------------------------------------------------------------
+// ---- the pool of connections --------------------------------------------------------------------
 
 static size_t on_answer(char *data, size_t size, size_t n, void *arg)
 {
@@ -148,7 +214,7 @@ static struct connection *borrow_connection(struct etcd_client *client, int64_t 
     return connection;
 }
 
-// `member` answered, if any did.
+// `answered`: by this member.
 static void return_connection(struct etcd_client *client, struct connection *connection,
                               bool answered, size_t member)
 {
@@ -171,10 +237,10 @@ static void warn_once(struct etcd_client *client, size_t member, const char *why
     client->failing = true;
     pthread_mutex_unlock(&client->mutex);
     if (first)
-        LOG_WARNING("etcd %s does not answer: %s", client->address.urls[member], why);
+        LOG_WARNING("request to etcd %s failed: %s", client->address.urls[member], why);
 }
 
-// ---- one try ------------------------------------------------------------------------------------
+// ---- one attempt at one member ------------------------------------------------------------------
 
 static struct curl_slist *headers_new(struct etcd_client *client)
 {
@@ -182,7 +248,7 @@ static struct curl_slist *headers_new(struct etcd_client *client)
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (headers == NULL)
         return NULL;
-    curl_slist_append(headers, "Expect:"); // no round trip to ask whether a body may follow
+    curl_slist_append(headers, "Expect:"); // no "100 Continue" round trip before the body
     if (client->address.user[0] != '\0') {
         pthread_mutex_lock(&client->mutex);
         text_format(authorization, sizeof authorization, "Authorization: %s", client->token);
@@ -219,7 +285,7 @@ void etcd_client_prepare(struct etcd_client *client, CURL *curl, const char *pat
     curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, body);
 }
 
-// etcd's refusal: {"error": ..., "code": ..., "message": ...}.
+// An error of etcd: {"error": ..., "code": ..., "message": ...}.
 static enum outcome read_error(struct etcd_client *client, size_t member, const json_t *answer)
 {
     const char *message = json_string_value(json_object_get(answer, "error"));
@@ -232,7 +298,7 @@ static enum outcome read_error(struct etcd_client *client, size_t member, const 
             return NOT_LOGGED_IN;
         break;
     }
-    warn_once(client, member, message != NULL ? message : "an answer that is none");
+    warn_once(client, member, message != NULL ? message : "the answer is not valid");
     return NO_ANSWER;
 }
 
@@ -274,12 +340,12 @@ static enum outcome try_member(struct etcd_client *client, struct connection *co
         *ret_answer = answer;
     else
         json_decref(answer);
-    // "request timed out" and the like: heard, and perhaps carried out yet.
+    // "request timed out" and the like: etcd has the request and may still carry it out.
     *ret_uncertain = *ret_uncertain || outcome == NO_ANSWER;
     return outcome;
 }
 
-// ---- questions ----------------------------------------------------------------------------------
+// ---- requests -----------------------------------------------------------------------------------
 
 static bool log_in(struct etcd_client *client, struct connection *connection, size_t member,
                    int64_t limit_ns)
@@ -298,7 +364,7 @@ static bool log_in(struct etcd_client *client, struct connection *connection, si
     pthread_mutex_unlock(&client->mutex);
     if (try_member(client, connection, member, "/v3/auth/authenticate", body.data, limit_ns,
                    &answer, &uncertain) != ANSWERED) {
-        warn_once(client, member, "user and password were refused");
+        warn_once(client, member, "it rejected the user or the password");
         return false;
     }
     const char *token = json_string_value(json_object_get(answer, "token"));
@@ -341,10 +407,10 @@ enum rc etcd_request(struct etcd_client *client, const char *path, const char *b
     size_t first = client->current, n = connection != NULL ? client->address.n : 0, member = first;
     for (size_t i = 0; i < n && outcome != ANSWERED && outcome != NOT_FOUND; i++) {
         member = (first + i) % n;
-        // A silent member must leave time for the others.
-        int64_t now_ns = clock_now_ns(), share_ns = (limit_ns - now_ns) / (int64_t)(n - i);
+        // Divides the time, so that a silent member leaves some for the members after it.
+        int64_t now_ns = clock_now_ns(), part_ns = (limit_ns - now_ns) / (int64_t)(n - i);
         int64_t until_ns =
-            now_ns + (share_ns > MEMBER_TIMEOUT_MIN_NS ? share_ns : MEMBER_TIMEOUT_MIN_NS);
+            now_ns + (part_ns > MEMBER_TIMEOUT_MIN_NS ? part_ns : MEMBER_TIMEOUT_MIN_NS);
         outcome = request_member(client, connection, member, path, body,
                                  until_ns < limit_ns ? until_ns : limit_ns, ret_answer, &uncertain);
         if (outcome == ANSWERED)
