@@ -1,15 +1,21 @@
-// A lease a process, as etcd's own session does it, and not one a lock: a lock costs two round
-// trips then, not four, and there is one keep-alive to judge them all by. That is also why
-// etcd-lock has no `renew`: a hold has nothing of its own to renew. What it costs: the locks of a
-// process end together.
+// Keeps one lease in etcd alive, on a thread of its own. All lock keys of the process hang on it.
 //
-// The lease is kept alive at a third of its length. It is trusted for its length from before the
-// last answered keep-alive was sent, by our monotonic clock: etcd began to count later than that.
-// An answer without a TTL means that the lease is gone; whoever has a key on it has lost it, the
-// generation counts up, and a new lease is asked for at once. As long as nobody answers nothing is
-// concluded but that trust runs out. From then on the lease is not extended before etcd has said
-// that it is still there: it may hear us although we do not hear it, and keep-alives without an
-// answer would keep keys that are no use to us in front of everybody else's.
+// One lease per process, as in etcd's own session library, and not one per lock. Then a lock costs
+// two round trips instead of four, and one keep-alive tells whether all locks are valid. That is
+// why etcd-lock has no `renew`: a hold has nothing of its own to renew. The price: when the lease
+// ends, all locks of the process end.
+//
+//   - The thread sends a keep-alive after a third of the lease.
+//   - The lease is trusted for one TTL, counted by our monotonic clock from the moment at which the
+//     last acknowledged keep-alive, or the grant, was sent. etcd began to count later than that.
+//   - An answer without a TTL means that the lease has ended. All locks on it are lost. The
+//     generation increases, and the thread asks for a new lease at once.
+//   - No answer proves nothing. The trust just runs out.
+//   - Once the trust has run out, the thread extends the lease only after etcd has confirmed that
+//     it still exists. Our requests may arrive although no answer comes back. Such keep-alives
+//     would keep keys that are useless to us at the head of every queue.
+//
+// What breaks it: an operator who revokes the lease; a monotonic clock slower than etcd's.
 #include "guard/etcd/session.h"
 
 #include "base/clock.h"
@@ -26,20 +32,20 @@
 
 struct etcd_session {
     struct etcd_client *client;
-    int64_t ttl_s; // asked for
+    int64_t ttl_s; // as requested from etcd
     pthread_t thread;
     bool started;
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed;     // a lease, its end, a chore, stopping
-    bool wanted, stopping;      // wanted: somebody has entered once
+    pthread_cond_t changed;     // a new lease, its end, a chore, stopping
+    bool wanted, stopping;      // wanted: a caller has asked for a lease
     bool reachable;             // the last request was answered
-    bool confirmed;             // it was whether the lease is still there
-    uint64_t generation;        // counts leases; keys of an older one are gone, or will be
+    bool confirmed;             // by the last answer: the lease exists
+    uint64_t generation;        // increases when a lease begins and when it ends
     char lease[ETCD_LEASE_MAX]; // "" while there is none
-    int64_t trusted_ns;         // monotonic: until then
+    int64_t trusted_ns;         // monotonic: trust runs out
     int64_t due_ns;             // monotonic: the next request
-    int64_t next_ns;            // monotonic: when the thread wakes by itself
+    int64_t next_ns;            // monotonic: the thread wakes by itself
     struct chores chores;
 };
 
@@ -55,18 +61,18 @@ static void drop_lease(struct etcd_session *session)
 
 enum request { GRANT, KEEP_ALIVE, TIME_TO_LIVE };
 
-// What etcd said about the lease, or the new one. With the mutex held.
+// With the mutex held.
 static void read_answer(struct etcd_session *session, enum request request, const json_t *answer,
                         int64_t sent_ns)
 {
     int64_t ttl_ns = etcd_number(answer, "TTL") * NS_PER_S;
     if (ttl_ns <= 0) {
-        LOG_WARNING("etcd: the lease is gone, and all locks on it");
+        LOG_WARNING("etcd: the lease has ended; all locks on it are lost");
         drop_lease(session);
         return;
     }
     if (request == TIME_TO_LIVE) {
-        session->due_ns = 0; // now it is worth extending
+        session->due_ns = 0; // it exists: send a keep-alive now
         return;
     }
     if (request == GRANT) {
@@ -85,7 +91,7 @@ static enum request next_request(const struct etcd_session *session)
     return session->confirmed || clock_now_ns() < session->trusted_ns ? KEEP_ALIVE : TIME_TO_LIVE;
 }
 
-// Called with the mutex held, and lets go of it while asking.
+// Called with the mutex held; releases it during the request.
 static void send_request(struct etcd_session *session)
 {
     static const char *const paths[] = {"/v3/lease/grant", "/v3/lease/keepalive",
@@ -99,11 +105,12 @@ static void send_request(struct etcd_session *session)
     uint64_t generation = session->generation;
     pthread_mutex_unlock(&session->mutex);
 
-    int64_t sent_ns = clock_now_ns(), third_ns = session->ttl_s * NS_PER_S / 3;
+    int64_t sent_ns = clock_now_ns(), timeout_ns = session->ttl_s * NS_PER_S / 3;
+    if (timeout_ns > REQUEST_TIMEOUT_NS)
+        timeout_ns = REQUEST_TIMEOUT_NS;
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
-    enum rc rc = etcd_request(
-        session->client, paths[request], body,
-        sent_ns + (third_ns < REQUEST_TIMEOUT_NS ? third_ns : REQUEST_TIMEOUT_NS), &answer, NULL);
+    enum rc rc =
+        etcd_request(session->client, paths[request], body, sent_ns + timeout_ns, &answer, NULL);
     pthread_mutex_lock(&session->mutex);
     session->reachable = rc != RC_BACKEND_UNAVAILABLE;
     session->confirmed = session->reachable && request == TIME_TO_LIVE;
@@ -189,7 +196,7 @@ void etcd_session_free(struct etcd_session *session)
     free(session);
 }
 
-// ---- what others ask ----------------------------------------------------------------------------
+// ---- for other threads --------------------------------------------------------------------------
 
 static bool trusted(const struct etcd_session *session)
 {
@@ -217,9 +224,9 @@ enum rc etcd_session_ready(struct etcd_session *session, int64_t limit_ns, uint6
 bool etcd_session_trusted(struct etcd_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
-    bool is = session->generation == generation && trusted(session);
+    bool is_trusted = session->generation == generation && trusted(session);
     pthread_mutex_unlock(&session->mutex);
-    return is;
+    return is_trusted;
 }
 
 bool etcd_session_alive(struct etcd_session *session, uint64_t generation)
@@ -254,7 +261,7 @@ void etcd_session_add(struct etcd_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
     chores_add(&session->chores, chore);
-    if (chore->due_ns < session->next_ns) // else it wakes early enough
+    if (chore->due_ns < session->next_ns) // else the thread wakes early enough
         pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
 }

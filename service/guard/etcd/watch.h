@@ -29,7 +29,7 @@ struct etcd_waiter {
 // A watched key. Its name is kept as a hash. A collision would cost one more read of the queue, and
 // only if both keys were watched at the same moment.
 struct etcd_watched_key {
-    struct etcd_watched_key *next, **pointer; // in the watch's table; pointer: what points here, or NULL
+    struct etcd_watched_key *next, **pointer; // in the watch's table; pointer: to this key
     struct etcd_waiter *waiter;
     uint64_t name;    // etcd_name_hash
     int64_t revision; // of the store when the key was read; only later deletions count
