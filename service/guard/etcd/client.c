@@ -5,8 +5,8 @@
 //
 // The kind of failure decides what may be done next:
 //   - No connection: the request was not sent, so the client tries the next member.
-//   - The connection broke, or the timeout expired: the member may have carried out the request. The
-//     client repeats it at the next member, and reports the outcome as uncertain.
+//   - The connection broke, or the timeout expired: the member may have carried out the request.
+//     The client repeats it at the next member, and reports the outcome as uncertain.
 //   - etcd had closed an idle connection: libcurl reconnects by itself and sends the request again.
 //     The client sees that a used handle has made a new connection, and reports it as uncertain.
 //
