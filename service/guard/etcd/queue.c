@@ -1,41 +1,68 @@
-// The recipe, and what goes wrong with it:
+// The lock recipe of etcd: a queue ordered by create revision. What makes it correct and fast:
 //
-//   - One transaction makes the keys and lists who is ahead: one round trip tells whether we are
-//   in.
-//   - All keys of a set are made in one transaction and share its revision. So any two sets stand
-//   in
-//     the same order in all lines that they share, and cannot wait for each other, sorted or not.
-//   - The values carry a tag of their own and the transaction asks first whether the keys are
-//   there,
-//     so it may be repeated until it is answered. It also asks whether this tag was given up: then
-//     a request that arrives late makes nothing (etcd_withdraw.c).
-//   - The names are used again (etcd_slots.h), but only when it is certain that the last keys with
-//     them are gone. So whatever is deleted is asked for its create revision first, and a deletion
-//     that is told counts only if it is younger than what one knew (etcd_watch.c).
-//   - A waiter hears of all whom it saw ahead (etcd_watch.c) and looks again only where it was
-//     blind, or saw not all: nobody can come in ahead later. In a long line it sees the nearest,
-//     and looks once more when few of these are left: when it is its turn already would be too
-//     late. Looking again also reads our own key's revision again: the lease may have gone
-//     meanwhile.
-//   - With lock.wait = fail the keys are made only in empty lines. Those who made theirs and took
-//     them back would be taken for holders by the next ones, and all could fail for ever.
+//   - One transaction makes the claim's names and lists the names ahead. So one round trip tells
+//     whether the claim holds the lock.
+//   - All names of a set are made in one transaction and share its revision. So any two sets stand
+//     in the same order in all queues that they share, and cannot wait for each other, with sorted
+//     keys or without.
+//   - The values carry a tag of the claim, and the transaction checks first whether its names
+//     exist. So it can be repeated until it is acknowledged. It also checks for a tombstone of this
+//     tag: then a request that arrives late makes nothing (withdraw.c).
+//   - Names are used again (slots, below), but only when the old ones are certain to be deleted. So
+//     every delete demands the create revision. The watch counts a reported deletion only if it is
+//     later than the revision at which the waiter read the name (watch.c).
+//   - A waiter watches all names that it saw ahead. No name can come in ahead later. So it reads
+//     the queue again only if the watch has a gap or is silent, or the queue was too long to list.
+//     In a long queue it watches the nearest names, and reads again when few of them are left: at
+//     its turn would be too late. Each read also checks the revision of its own name, because the
+//     lease may have ended meanwhile.
+//   - With lock.wait = fail the names are made only in empty queues. A claim that made its names
+//     and then deleted them would look like a holder to the next claims, and all could fail for
+//     ever.
+//
+// What breaks it: a lease that ends (session.c); names deleted by another program.
 #include "guard/etcd/queue.h"
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "guard/backoff.h"
-#include "guard/etcd/pace.h"
 #include "guard/guard.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define AHEAD_MAX 8       // listed in each line
-#define AHEAD_MAX_SPIN 64 // who only asks must know how long to sleep
-#define REREAD_AT 3 // when so few of them are left the rest is looked for, before it is our turn
-#define EMPTY_KEYS_MAX (ETCD_COMPARES_MAX - 2) // keys of which one transaction can ask all that
-#define ATTEMPT_NS NS_PER_S                    // then the question is asked again
-#define REREAD_NS NS_PER_S                     // between two looks, were a watch to fall silent
+#define AHEAD_MAX 8       // names listed of each queue
+#define AHEAD_MAX_SPIN 64 // a spinning waiter needs the length to know how long to sleep
+#define REREAD_AT 3       // names left ahead when the rest of a long queue is read, before our turn
+#define EMPTY_KEYS_MAX (ETCD_COMPARES_MAX - 2) // keys that one transaction can check for emptiness
+#define ATTEMPT_NS NS_PER_S                    // timeout of a request, which is then repeated
+#define REREAD_NS NS_PER_S                     // between two reads while the watch is silent
 #define SHORT_TIMEOUT_NS (50 * NS_PER_MS)
+#define PACE_MIN_NS NS_PER_MS
+#define PACE_MAX_NS (50 * NS_PER_MS)
+
+// ---- slots --------------------------------------------------------------------------------------
+
+// A claim's names contain its slot: the lowest number that no other claim of the process has. So
+// names are used again. etcd remembers every name until it is compacted, and listing a queue walks
+// over all of them. With new names for each claim a hot queue would soon be slow to list.
+
+// -1: all slots are taken.
+static int take_slot(struct etcd_queue *queue)
+{
+    for (int i = 0; i < ETCD_SLOT_WORDS; i++) {
+        uint64_t used = atomic_load(&queue->slots_used[i]);
+        while (~used != 0) {
+            int bit = __builtin_ctzll(~used);
+            if (atomic_compare_exchange_weak(&queue->slots_used[i], &used,
+                                             used | UINT64_C(1) << bit))
+                return i * 64 + bit;
+        }
+    }
+    return -1;
+}
+
+// ---- claims -------------------------------------------------------------------------------------
 
 void etcd_own_name(char *ret_name64, const struct etcd_claim *claim, size_t i)
 {
@@ -49,11 +76,11 @@ void etcd_tombstone_name(char *ret_name64, const struct etcd_claim *claim)
 
 enum rc etcd_claim_new(struct etcd_queue *queue, uint64_t generation, const char *lease,
                        const char *const *keys, size_t n, const char *owner, char attempt,
-                       struct etcd_claim **ret_stay)
+                       struct etcd_claim **ret_claim)
 {
     struct etcd_claim *claim = calloc(1, sizeof *claim + n * sizeof claim->keys[0]);
     struct etcd_watched_key *own = calloc(n, sizeof *own);
-    int slot = claim != NULL && own != NULL ? etcd_slots_take(&queue->slots) : -1;
+    int slot = claim != NULL && own != NULL ? take_slot(queue) : -1;
     if (slot < 0) {
         enum rc rc = claim != NULL && own != NULL ? RC_BACKEND_UNAVAILABLE : RC_NO_MEMORY;
         free(claim);
@@ -72,7 +99,7 @@ enum rc etcd_claim_new(struct etcd_queue *queue, uint64_t generation, const char
             .waiter = &claim->waiter, .name = etcd_name_hash(name64), .own = true};
     }
     etcd_waiter_init(queue->watch, &claim->waiter);
-    *ret_stay = claim;
+    *ret_claim = claim;
     return RC_OK;
 }
 
@@ -92,14 +119,20 @@ void etcd_claim_unwatch(struct etcd_claim *claim)
     claim->ahead = claim->own = NULL;
 }
 
-void etcd_claim_free(struct etcd_claim *claim)
+void etcd_claim_discard(struct etcd_claim *claim)
 {
-    etcd_claim_unwatch(claim);
-    etcd_slots_give(&claim->queue->slots, claim->slot);
+    atomic_fetch_and(&claim->queue->slots_used[claim->slot / 64],
+                     ~(UINT64_C(1) << (claim->slot % 64)));
     free(claim);
 }
 
-// ---- asking -------------------------------------------------------------------------------------
+void etcd_claim_free(struct etcd_claim *claim)
+{
+    etcd_claim_unwatch(claim);
+    etcd_claim_discard(claim);
+}
+
+// ---- requests -----------------------------------------------------------------------------------
 
 static bool joins_empty_only(const struct etcd_claim *claim)
 {
@@ -160,7 +193,7 @@ static void write_reread(const struct etcd_claim *claim, struct etcd_txn *txn)
         write_key(claim, &txn->success, i, NULL);
 }
 
-// One question, again until it is answered.
+// Repeats the request until it is acknowledged or the limit comes.
 static enum rc send_until_answered(struct etcd_claim *claim, struct etcd_txn *txn, int64_t limit_ns,
                                    json_t **ret_answer)
 {
@@ -176,7 +209,7 @@ static enum rc send_until_answered(struct etcd_claim *claim, struct etcd_txn *tx
             etcd_request(claim->queue->client, "/v3/kv/txn", body,
                          until_ns < limit_ns ? until_ns : limit_ns, ret_answer, &uncertain);
         claim->uncertain = claim->uncertain || (uncertain && claim->revision == 0);
-        if (rc == RC_NOT_FOUND) { // our lease
+        if (rc == RC_NOT_FOUND) { // the lease has ended
             claim->requested = false;
             etcd_session_ended(claim->queue->session, claim->generation);
             return RC_LOCK_LOST;
@@ -190,9 +223,9 @@ static enum rc send_until_answered(struct etcd_claim *claim, struct etcd_txn *tx
     }
 }
 
-// ---- reading ------------------------------------------------------------------------------------
+// ---- answers ------------------------------------------------------------------------------------
 
-// Adds those ahead of us in one line. False if we are not in it ourselves.
+// Adds the names ahead in one queue. False if the claim's own name is missing.
 static bool read_queue(struct etcd_claim *claim, size_t i, const json_t *range)
 {
     const json_t *kvs = json_object_get(range, "kvs"), *kv;
@@ -205,7 +238,7 @@ static bool read_queue(struct etcd_claim *claim, size_t i, const json_t *range)
         if (name == claim->own[i].name) {
             there = true;
             claim->revision = etcd_number(kv, "create_revision");
-        } else if (there) { // the newest come first: these are older
+        } else if (there) { // the newest come first, so these are older
             claim->ahead[claim->n_ahead++] =
                 (struct etcd_watched_key){.waiter = &claim->waiter, .name = name};
         }
@@ -214,7 +247,7 @@ static bool read_queue(struct etcd_claim *claim, size_t i, const json_t *range)
     return there;
 }
 
-// False if one of our keys is missing.
+// False if one of the claim's names is missing.
 static bool read_queues(struct etcd_claim *claim, const json_t *answer)
 {
     const json_t *ranges[GUARD_KEYS_MAX];
@@ -224,6 +257,44 @@ static bool read_queues(struct etcd_claim *claim, const json_t *answer)
     for (size_t i = 0; i < n && i < claim->n; i++)
         all = read_queue(claim, i, ranges[i]) && all;
     return all;
+}
+
+// ---- pace ---------------------------------------------------------------------------------------
+
+// How long a waiter sleeps before it reads the queue again, with lock.wait = spin or when the watch
+// has a gap. It sleeps longer if more names are ahead, and if the queue moves more slowly. Frequent
+// reads help only the next in the queue, and all reads together slow the server down.
+struct pace {
+    int64_t limit_ns; // monotonic: give up at this time
+    int64_t each_ns;  // estimate: how long one name ahead takes; 0 before the first sleep
+    int64_t moved_ns; // monotonic: when the queue last moved, or the first sleep began
+    size_t ahead;     // how many names were ahead then
+};
+
+// Sleeps for a quarter of the estimated wait, with jitter. Not longer, because a waiter that
+// oversleeps its turn slows down the queue, and all others base their estimate on that. `more`: the
+// queue is longer than `ahead`, by an unknown number. False, at once, if the limit has passed.
+static bool pace_sleep(struct pace *pace, size_t ahead, bool more)
+{
+    int64_t now_ns = clock_now_ns();
+    if (now_ns >= pace->limit_ns)
+        return false;
+    if (pace->ahead > ahead)
+        pace->each_ns = (now_ns - pace->moved_ns) / (int64_t)(pace->ahead - ahead);
+    else if (pace->ahead > 0 && !more && now_ns - pace->moved_ns > pace->each_ns)
+        pace->each_ns = now_ns - pace->moved_ns; // it has not moved in this time
+    if (pace->ahead != ahead)
+        pace->moved_ns = now_ns;
+    if (pace->each_ns < PACE_MIN_NS)
+        pace->each_ns = PACE_MIN_NS;
+    if (pace->each_ns > PACE_MAX_NS)
+        pace->each_ns = PACE_MAX_NS;
+    pace->ahead = ahead;
+    int64_t part_ns = (int64_t)ahead * pace->each_ns / 4;
+    int64_t sleep_ns = part_ns / 2 + (int64_t)random_below((uint64_t)part_ns);
+    int64_t left_ns = pace->limit_ns - now_ns;
+    clock_sleep_ns(sleep_ns < left_ns ? sleep_ns : left_ns);
+    return true;
 }
 
 // ---- waiting ------------------------------------------------------------------------------------
@@ -242,8 +313,8 @@ static void watch_keys(struct etcd_claim *claim, bool own, int64_t revision)
     etcd_watch_add(claim->queue->watch, claim->ahead, claim->n_ahead, revision);
 }
 
-// `own`: for the first time. RC_LOCK_BUSY: there was no time left for an answer, which says nothing
-// about etcd.
+// Reads the queues again. `own`: its own names are not watched yet. RC_LOCK_BUSY: the time left was
+// too short for an answer, so the timeout does not mean that etcd is unavailable.
 static enum rc reread(struct etcd_claim *claim, bool own, int64_t limit_ns)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
@@ -262,8 +333,9 @@ static enum rc reread(struct etcd_claim *claim, bool own, int64_t limit_ns)
     return RC_OK;
 }
 
-// Nothing was made: our keys are there already, by an earlier try, or they may not be made.
-static enum rc resume(struct etcd_claim *claim, const json_t *answer, int64_t limit_ns)
+// The transaction made nothing. An earlier copy of the request has made the names, or a queue is not
+// empty, or the names belong to a claim that cannot be ours.
+static enum rc read_refusal(struct etcd_claim *claim, const json_t *answer, int64_t limit_ns)
 {
     const json_t *range = NULL;
     (void)etcd_ranges(answer, &range, 1);
@@ -293,16 +365,16 @@ static enum rc join(struct etcd_claim *claim, int64_t limit_ns)
     if (rc != RC_OK)
         return rc;
     if (!etcd_succeeded(answer))
-        return resume(claim, answer, limit_ns);
+        return read_refusal(claim, answer, limit_ns);
     if (!read_queues(claim, answer))
         return RC_LOCK_LOST;
     watch_keys(claim, true, etcd_revision(answer));
     return RC_OK;
 }
 
-// Of those who were ahead at the last look, whom we do not see any more.
-static void report_missed_by_watch(struct etcd_claim *claim, const struct etcd_watched_key *before,
-                                   size_t n_before)
+// Reports the names that were ahead at the last read and are deleted now.
+static void report_missed(struct etcd_claim *claim, const struct etcd_watched_key *before,
+                          size_t n_before)
 {
     for (size_t i = 0; i < n_before; i++) {
         size_t at = 0;
@@ -313,9 +385,9 @@ static void report_missed_by_watch(struct etcd_claim *claim, const struct etcd_w
     }
 }
 
-// The watch was silent for so long that we look for ourselves, and tell it what it ought to have
-// told us.
-static enum rc reread_past_watch(struct etcd_claim *claim, int64_t limit_ns)
+// The watch was silent for a whole interval. Reads the queues, and reports to the watch what it
+// missed.
+static enum rc reread_after_silence(struct etcd_claim *claim, int64_t limit_ns)
 {
     size_t n_before = claim->n_ahead;
     struct etcd_watched_key *before CLEANUP(free_memory) = calloc(n_before, sizeof *before);
@@ -324,14 +396,14 @@ static enum rc reread_past_watch(struct etcd_claim *claim, int64_t limit_ns)
     memcpy(before, claim->ahead, n_before * sizeof *before);
     enum rc rc = reread(claim, false, limit_ns);
     if (rc == RC_OK)
-        report_missed_by_watch(claim, before, n_before);
+        report_missed(claim, before, n_before);
     return rc;
 }
 
 static enum rc await_turn(struct etcd_claim *claim, int64_t limit_ns)
 {
     struct pace pace = {.limit_ns = limit_ns};
-    int64_t interval_ns = (limit_ns - clock_now_ns()) / 2; // once at least
+    int64_t interval_ns = (limit_ns - clock_now_ns()) / 2; // at least one read before the limit
     if (interval_ns > REREAD_NS)
         interval_ns = REREAD_NS;
     while (claim->n_ahead > 0) {
@@ -345,12 +417,12 @@ static enum rc await_turn(struct etcd_claim *claim, int64_t limit_ns)
         if (few && !claim->more)
             return RC_OK;
         bool silent = notify && !few && clock_now_ns() >= reread_ns;
-        // Where the watch is blind it returns at once.
+        // With a gap the watch returns at once, so this sleep sets the pace of the reads.
         if (!few && !silent && !claim->waiter.lost &&
             !pace_sleep(&pace, (claim->n_ahead + claim->n - 1) / claim->n, claim->more))
             return RC_LOCK_BUSY;
         enum rc rc = claim->waiter.lost ? RC_LOCK_LOST
-                     : silent           ? reread_past_watch(claim, limit_ns)
+                     : silent           ? reread_after_silence(claim, limit_ns)
                                         : reread(claim, false, limit_ns);
         if (rc != RC_OK)
             return rc;

@@ -134,8 +134,7 @@ static bool retry_withdrawal(struct chore *chore)
     chore->due_ns = clock_now_ns() + RETRY_NS;
     if (etcd_session_alive(claim->queue->session, claim->generation) && !delete_for_good(claim))
         return false;
-    etcd_slots_give(&claim->queue->slots, claim->slot);
-    free(claim);
+    etcd_claim_discard(claim);
     return true;
 }
 
@@ -143,8 +142,7 @@ void etcd_withdraw(struct etcd_claim *claim)
 {
     etcd_claim_unwatch(claim);
     if (!claim->requested || !etcd_session_alive(claim->queue->session, claim->generation)) {
-        etcd_slots_give(&claim->queue->slots, claim->slot);
-        free(claim);
+        etcd_claim_discard(claim);
         return;
     }
     claim->chore.run = retry_withdrawal;
