@@ -333,8 +333,8 @@ static enum rc reread(struct etcd_claim *claim, bool own, int64_t limit_ns)
     return RC_OK;
 }
 
-// The transaction made nothing. An earlier copy of the request has made the names, or a queue is not
-// empty, or the names belong to a claim that cannot be ours.
+// The transaction made nothing, because the names exist, made by an earlier copy of the request or
+// by another claim; or there is a tombstone; or a queue is not empty (lock.wait = fail).
 static enum rc read_refusal(struct etcd_claim *claim, const json_t *answer, int64_t limit_ns)
 {
     const json_t *range = NULL;

@@ -1,34 +1,35 @@
-// Leaving the line. A key that nobody knows of would live as long as our session, and nobody behind
-// it would ever get in. So whatever is not certain becomes a chore of the session's thread, until
-// it is.
+// Deletes the names of a claim: at its release, at lock.max_hold_ms, and when it gives up.
 //
-// Deleting what is there is not enough where the request that makes it was not answered, or was
-// repeated: a copy may arrive yet. Such a tag is marked as given up in the same step, and that
-// request asks for the mark. So does the deletion itself: a copy of it may arrive when the names
-// are somebody else's. The mark has a lease of its own and goes when no copy can be under way any
-// more.
+// A name that no thread knows of would live as long as the session, and block every claim behind
+// it. So a deletion that is not certain becomes a chore of the session's thread, which retries it.
 //
-// The first key speaks for the set: while it is the one that we made, so are the others. Where it
-// is gone and the lease is not, somebody deleted it, and the others are still in everybody's way.
-// They are deleted by their names then, whatever their revision, with the mark.
+// To delete the names is not enough if the request that makes them was repeated or not
+// acknowledged, because a copy of it may still be in flight. So the same transaction makes a
+// tombstone, a name for this claim's tag. Both requests check for it: the one that makes the names,
+// and the deletion itself, because a copy of the deletion may arrive when the names belong to a
+// later claim. The tombstone has a lease of its own, TOMBSTONE_S long. No copy can be in flight
+// after that.
+//
+// The first name stands for the set: while it is the one that the claim made, so are the others. If
+// it is deleted although the lease lives, another program deleted it, and the other names still
+// block their queues. They are then deleted by name, whatever their revision, with the tombstone.
+//
+// What breaks it: a request that is in flight for longer than TOMBSTONE_S.
 #include "guard/etcd/queue.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define CHORE_TIMEOUT_NS (300 * NS_PER_MS) // for an answer; the keep-alive waits meanwhile
+#define CHORE_TIMEOUT_NS (300 * NS_PER_MS) // short, because the keep-alive waits meanwhile
 #define RETRY_NS (200 * NS_PER_MS)
 #define TOMBSTONE_S 60
 
-// `tombstone_lease` is of the mark that is to be made, NULL without. With it our revision may be
-// unknown; the names are ours alone until we give the slot back, so that whatever has them is ours.
-// Where the mark is already there an earlier copy has done it all.
-static enum rc delete_keys(const struct etcd_claim *claim, const char *tombstone_lease,
-                           int64_t limit_ns, bool *ret_ours, bool *ret_uncertain)
+// Without a tombstone_lease (NULL): deletes the names if the first one has the claim's revision.
+// With it: deletes them whatever their revision, and makes the tombstone on that lease. That is
+// safe, because no other claim uses these names until the slot is returned. If the tombstone exists
+// already, an earlier copy has done everything.
+static enum rc delete_names(const struct etcd_claim *claim, const char *tombstone_lease,
+                            int64_t limit_ns, bool *ret_ours, bool *ret_uncertain)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
     struct buffer text CLEANUP(buffer_release) = {0};
@@ -68,37 +69,37 @@ static bool grant_tombstone_lease(const struct etcd_claim *claim, char *ret_leas
     return id != NULL && text_copy(ret_lease, ETCD_LEASE_MAX, id);
 }
 
-// True: none of our keys is there, nor will be.
+// One attempt. True: none of the names exists, and none can come back.
 static bool delete_for_good(struct etcd_claim *claim)
 {
     char lease[ETCD_LEASE_MAX];
     bool ours, uncertain;
     int64_t limit_ns = clock_now_ns() + CHORE_TIMEOUT_NS;
     if (!claim->uncertain && claim->revision != 0) {
-        if (delete_keys(claim, NULL, limit_ns, &ours, &uncertain) != RC_OK)
+        if (delete_names(claim, NULL, limit_ns, &ours, &uncertain) != RC_OK)
             return false;
         if (ours || claim->n == 1)
             return true;
         claim->uncertain = true;
     }
     return grant_tombstone_lease(claim, lease, limit_ns) &&
-           delete_keys(claim, lease, limit_ns, &ours, &uncertain) == RC_OK;
+           delete_names(claim, lease, limit_ns, &ours, &uncertain) == RC_OK;
 }
 
-// ---- for those who have been inside -------------------------------------------------------------
+// ---- a hold ends --------------------------------------------------------------------------------
 
 enum rc etcd_claim_release(struct etcd_claim *claim, int64_t limit_ns)
 {
     bool ours, uncertain;
     etcd_watch_remove(claim->queue->watch, claim->own, claim->n);
-    enum rc rc = delete_keys(claim, NULL, limit_ns, &ours, &uncertain);
+    enum rc rc = delete_names(claim, NULL, limit_ns, &ours, &uncertain);
     if (rc != RC_OK)
         return rc;
     claim->uncertain = claim->uncertain || (!ours && claim->n > 1);
-    // The first of two tries deleted them if nobody else can have done so.
-    bool first = uncertain && !claim->waiter.lost &&
-                 etcd_session_trusted(claim->queue->session, claim->generation);
-    return ours || first ? RC_OK : RC_LOCK_LOST;
+    // A repeated request: its first copy deleted the names, if nothing else can have done so.
+    bool first_copy = uncertain && !claim->waiter.lost &&
+                      etcd_session_trusted(claim->queue->session, claim->generation);
+    return ours || first_copy ? RC_OK : RC_LOCK_LOST;
 }
 
 static bool end_hold(struct chore *chore)
@@ -109,7 +110,7 @@ static bool end_hold(struct chore *chore)
         return true;
     if (!delete_for_good(claim))
         return false;
-    LOG_WARNING("etcd: a lock was held for longer than lock.max_hold_ms, and was taken away");
+    LOG_WARNING("etcd: a lock was held for longer than lock.max_hold_ms, and was deleted");
     return true;
 }
 
@@ -126,7 +127,7 @@ bool etcd_claim_clear_max_hold(struct etcd_claim *claim)
     return etcd_session_take_back(claim->queue->session, &claim->chore);
 }
 
-// ---- for those who give up ----------------------------------------------------------------------
+// ---- a claim gives up ---------------------------------------------------------------------------
 
 static bool retry_withdrawal(struct chore *chore)
 {
