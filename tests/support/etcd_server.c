@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "guard/etcd/client.h"
-#include "guard/etcd/text.h"
+#include "guard/etcd/messages.h"
 
 #include <arpa/inet.h>
 #include <check.h>

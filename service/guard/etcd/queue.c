@@ -337,9 +337,7 @@ static enum rc reread(struct etcd_claim *claim, bool own, int64_t limit_ns)
 // by another claim; or there is a tombstone; or a queue is not empty (lock.wait = fail).
 static enum rc read_refusal(struct etcd_claim *claim, const json_t *answer, int64_t limit_ns)
 {
-    const json_t *range = NULL;
-    (void)etcd_ranges(answer, &range, 1);
-    const json_t *kv = json_array_get(json_object_get(range, "kvs"), 0);
+    const json_t *kv = etcd_first_kv(answer);
     const char *found64 = json_string_value(json_object_get(kv, "value"));
     char value64[ETCD_NAME64_MAX];
     write_value(claim, value64);

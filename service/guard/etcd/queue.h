@@ -7,8 +7,8 @@
 #include "base/cleanup.h"
 #include "base/rc.h"
 #include "domain/ids.h"
+#include "guard/etcd/messages.h"
 #include "guard/etcd/session.h"
-#include "guard/etcd/text.h"
 #include "guard/etcd/watch.h"
 
 #include <stdatomic.h>

@@ -8,7 +8,7 @@
 #include "base/rc.h"
 #include "guard/chores.h"
 #include "guard/etcd/client.h"
-#include "guard/etcd/text.h"
+#include "guard/etcd/messages.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "guard/etcd/text.h"
+#include "guard/etcd/messages.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -32,7 +32,6 @@ static enum rc delete_names(const struct etcd_claim *claim, const char *tombston
                             int64_t limit_ns, bool *ret_ours, bool *ret_uncertain)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
-    struct buffer text CLEANUP(buffer_release) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     char name64[ETCD_NAME64_MAX];
     if (tombstone_lease == NULL)
@@ -48,11 +47,7 @@ static enum rc delete_names(const struct etcd_claim *claim, const char *tombston
     etcd_tombstone_name(name64, claim);
     if (tombstone_lease != NULL)
         etcd_put(&txn.success, name64, "", tombstone_lease);
-    const char *body = etcd_txn_text(&txn, &text);
-    if (body == NULL)
-        return RC_NO_MEMORY;
-    enum rc rc =
-        etcd_request(claim->queue->client, "/v3/kv/txn", body, limit_ns, &answer, ret_uncertain);
+    enum rc rc = etcd_txn_send(claim->queue->client, &txn, limit_ns, &answer, ret_uncertain);
     *ret_ours = rc == RC_OK && etcd_succeeded(answer);
     return rc;
 }
