@@ -1,37 +1,44 @@
-// etcd-lock: a line of keys with a lease in etcd.
+// etcd-lock: a queue of keys in etcd that hang on a lease, and a save that demands the fencing
+// token and the version.
 //
 // Idea
-//   Each key has a line: enter makes a key of its own below it, bound to this process's lease, if
-//   it is not there yet, and whoever has the lowest create revision holds the key. All keys of a
-//   set are made in one transaction, which also lists who is ahead. The others wait until those
-//   ahead have been deleted. Leaving deletes one's own keys if their create revision is still ours;
-//   their values name the instance, for people who look, and a random owner.
+//   Each lock key has a queue. Enter makes a key of its own in the queue, bound to this process's
+//   lease, unless it exists already; the lowest create revision holds the lock. All keys of a set
+//   are made in one transaction, which also lists the keys ahead, and the other claims wait until
+//   those ahead are deleted. Leave deletes the own keys if their create revision is still the
+//   hold's, so only the holder frees the lock. The keys' values name the instance, for people who
+//   look, and a random owner. The save:
+//
+//     UPDATE counter SET remaining = :remaining, version = :version, fence = :token
+//      WHERE name = :name AND version = :read AND fence <= :token
 //
 // Guarantees
-//   Across the cluster, while the lease lasts: one holder a key, first come, first served, sets
-//   without deadlock. The fencing token is the create revision, which grows with every change in
-//   the whole cluster, above a floor kept beside the locks: later holders have higher ones. The
-//   save demands `fence <= :token` and the version in the same statement; that, not the lock, makes
+//   Across the cluster, while the lease lasts: one holder per key, first come, first served, and
+//   sets of keys without deadlock. The fencing token is the create revision, which grows with every
+//   change in the whole etcd cluster, plus a floor stored beside the locks. So later holders have
+//   higher tokens. The save demands token and version together; that demand, not the lock, keeps
 //   the numbers right.
 //
 // Fails when
-//   The lease ends unnoticed: the holder stopped, or was cut off, for longer than lock.ttl_ms
-//   (whole seconds, at least two), or somebody revoked it. The keys are gone then and another one
-//   is in. Trust ends earlier: when our own clock says that the lease may have run out, when a
-//   keep-alive is told that it has, or when the watch reports that our key was deleted. One lease
-//   serves a process: its locks end together, and a holder that dies keeps the others out until it
-//   ends. lock.max_hold_ms frees a lock whose holder lives but is stuck. An etcd restored from a
-//   backup counts from an older revision: tokens are lifted above the database's fence by raising
-//   the floor.
+//   The lease ends unnoticed, because the holder stopped or was cut off for longer than lock.ttl_ms
+//   (whole seconds, at least two), or because an operator revoked it. Then the keys are deleted,
+//   the next holder enters, and the stale holder's save is refused. A holder stops trusting its
+//   lock earlier: when its own clock says that the lease may have expired, when the answer to a
+//   keep-alive says that it has ended, or when the watch reports that its key was deleted. One
+//   lease serves the process, so all its locks end together. A holder that dies keeps all others
+//   out until the lease ends. lock.max_hold_ms frees a lock whose holder lives but is stuck. An
+//   etcd restored from a backup counts from an older revision; then raising the floor lifts the
+//   tokens above the database's fence.
 //
 // Cost
-//   Two writes through the cluster's logs, each one round trip; the lease costs none, it is kept
-//   alive for all locks at a third of its length. `notify` waits for a watch that the process keeps
-//   open for all its waiters, at no question more; `spin` asks again, in the same order, and the
-//   less often the more are ahead and the slower they go; both end at lock.wait_ms (503
-//   `lock-busy`), `fail` at once. Who gives up deletes its keys. JSON over HTTP instead of gRPC
-//   costs etcd and us more than the lock itself does. etcd must be compacted now and then
-//   (--auto-compaction-retention): it keeps all that was ever written until it is.
+//   Two writes through the cluster's logs (enter, leave), each one round trip. The lease costs none
+//   per lock: one keep-alive at a third of its length serves all locks. notify uses one watch that
+//   the process keeps open for all its waiters, and costs no further request. spin reads the queue
+//   again, in the same order of waiters, and less often the more keys are ahead and the slower the
+//   queue moves. After lock.wait_ms, or at once with lock.wait = fail, the request is answered 503
+//   `lock-busy`. A waiter that gives up deletes its keys. JSON over HTTP instead of gRPC costs etcd
+//   and this service more than the lock itself does. etcd keeps all that was ever written, so it
+//   must be compacted now and then (--auto-compaction-retention).
 #include "guard/etcd/queue.h"
 #include "guard/guard.h"
 
@@ -45,14 +52,16 @@
 extern const struct strategy strategy_etcd_lock;
 
 #define FLOOR "holdfast/floor"
-#define LEAVE_NS NS_PER_S // leave, lift and ping have no deadline of their own
-#define LIFT_TRIES 8
+#define RELEASE_NS NS_PER_S // timeout of leave, lift and ping, which have no deadline
+#define LIFT_ATTEMPTS 8
 
 struct etcd_lock {
     struct guard guard;
     const struct guard_settings *settings;
     struct etcd_queue queue;
-    _Atomic int64_t floor; // as last read; an old one only makes a token too low, which is refused
+    // As last written by this process. A stale one only makes a token too low: the save is refused
+    // and the token lifted.
+    _Atomic int64_t floor;
 };
 
 static struct etcd_lock *of(struct guard *guard)
@@ -98,10 +107,10 @@ static enum rc etcd_lock_open(const struct guard_settings *settings, struct guar
     return RC_OK;
 }
 
-// ---- in and out ---------------------------------------------------------------------------------
+// ---- enter and leave ----------------------------------------------------------------------------
 
-static enum rc try_to_enter(struct etcd_lock *self, char attempt, int64_t limit_ns,
-                            struct guard_hold *ret_hold)
+static enum rc enter_once(struct etcd_lock *self, char attempt, int64_t limit_ns,
+                          struct guard_hold *ret_hold)
 {
     uint64_t generation;
     char lease[ETCD_LEASE_MAX];
@@ -138,7 +147,7 @@ static enum rc etcd_lock_enter(struct guard *guard, struct db *db, const char *c
         limit_ns = deadline_ns;
     enum rc rc = RC_LOCK_LOST;
     for (int attempt = 'a'; attempt <= 'z' && rc == RC_LOCK_LOST; attempt++)
-        rc = try_to_enter(self, (char)attempt, limit_ns, ret_hold);
+        rc = enter_once(self, (char)attempt, limit_ns, ret_hold);
     return rc == RC_LOCK_LOST ? RC_BACKEND_UNAVAILABLE : rc;
 }
 
@@ -152,7 +161,7 @@ static enum rc etcd_lock_leave(struct guard *guard, struct db *db, struct guard_
         etcd_claim_free(claim);
         return RC_LOCK_LOST;
     }
-    enum rc rc = etcd_claim_release(claim, clock_now_ns() + LEAVE_NS);
+    enum rc rc = etcd_claim_release(claim, clock_now_ns() + RELEASE_NS);
     if (rc == RC_LOCK_LOST)
         etcd_session_recheck(claim->queue->session, claim->generation);
     if (rc == RC_BACKEND_UNAVAILABLE || claim->uncertain)
@@ -170,25 +179,19 @@ static bool etcd_lock_held(struct guard *guard, const struct guard_hold *hold)
 
 // ---- the floor below the tokens -----------------------------------------------------------------
 
-// The floor of this moment and the revision that set it; both 0 where there is none.
+// The current floor and the revision that set it; both 0 if there is none.
 static enum rc read_floor(struct etcd_lock *self, int64_t *ret_floor, int64_t *ret_revision)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
-    struct buffer text CLEANUP(buffer_release) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     char name64[ETCD_NAME64_MAX];
     etcd_name(name64, FLOOR);
     etcd_get(&txn.success, name64);
-    const char *body = etcd_txn_text(&txn, &text);
-    if (body == NULL)
-        return RC_NO_MEMORY;
-    enum rc rc = etcd_request(self->queue.client, "/v3/kv/txn", body, clock_now_ns() + LEAVE_NS,
-                              &answer, NULL);
+    enum rc rc =
+        etcd_txn_send(self->queue.client, &txn, clock_now_ns() + RELEASE_NS, &answer, NULL);
     if (rc != RC_OK)
         return rc;
-    const json_t *range = NULL;
-    (void)etcd_ranges(answer, &range, 1);
-    const json_t *kv = json_array_get(json_object_get(range, "kvs"), 0);
+    const json_t *kv = etcd_first_kv(answer);
     *ret_floor = 0;
     *ret_revision = etcd_number(kv, "mod_revision");
     if (kv != NULL && (!etcd_value(kv, ret_floor) || *ret_floor < 0))
@@ -196,13 +199,12 @@ static enum rc read_floor(struct etcd_lock *self, int64_t *ret_floor, int64_t *r
     return RC_OK;
 }
 
-// Sets the floor if nobody else has meanwhile and our key is still there, in one transaction.
-// RC_CONFLICT: read again.
+// Sets the floor in one transaction, if no other process has set it meanwhile and the hold's first
+// key still exists. RC_CONFLICT: read again.
 static enum rc write_floor(struct etcd_lock *self, const struct etcd_claim *claim, int64_t floor,
                            int64_t revision)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
-    struct buffer text CLEANUP(buffer_release) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     char name64[ETCD_NAME64_MAX], own64[ETCD_NAME64_MAX], value64[ETCD_NAME64_MAX];
     etcd_name(name64, FLOOR);
@@ -212,17 +214,11 @@ static enum rc write_floor(struct etcd_lock *self, const struct etcd_claim *clai
     etcd_compare_modified(&txn, name64, revision);
     etcd_put(&txn.success, name64, value64, "0");
     etcd_get(&txn.failure, own64);
-    const char *body = etcd_txn_text(&txn, &text);
-    if (body == NULL)
-        return RC_NO_MEMORY;
-    enum rc rc = etcd_request(self->queue.client, "/v3/kv/txn", body, clock_now_ns() + LEAVE_NS,
-                              &answer, NULL);
+    enum rc rc =
+        etcd_txn_send(self->queue.client, &txn, clock_now_ns() + RELEASE_NS, &answer, NULL);
     if (rc != RC_OK || etcd_succeeded(answer))
         return rc;
-    const json_t *range = NULL;
-    (void)etcd_ranges(answer, &range, 1);
-    bool ours = json_array_size(json_object_get(range, "kvs")) > 0;
-    return ours ? RC_CONFLICT : RC_LOCK_LOST;
+    return etcd_first_kv(answer) != NULL ? RC_CONFLICT : RC_LOCK_LOST;
 }
 
 static enum rc etcd_lock_lift(struct guard *guard, struct db *db, struct guard_hold *hold,
@@ -233,17 +229,17 @@ static enum rc etcd_lock_lift(struct guard *guard, struct db *db, struct guard_h
     const struct etcd_claim *claim = hold->state;
     if (floor >= INT64_MAX)
         return RC_INTERNAL;
-    for (int tries = 0; tries < LIFT_TRIES; tries++) {
+    for (int i = 0; i < LIFT_ATTEMPTS; i++) {
         int64_t current, revision;
         if (!guard_held(guard, hold))
             return RC_LOCK_LOST;
         enum rc rc = read_floor(self, &current, &revision);
         if (rc != RC_OK)
             return rc;
-        int64_t enough = (int64_t)floor + 1 - claim->revision;
-        // Also where it is high enough: it must be so while the key is still ours.
-        if (current < enough)
-            current = enough;
+        int64_t needed = (int64_t)floor + 1 - claim->revision;
+        // Writes a floor that is high enough as well: that proves that the key is still ours.
+        if (current < needed)
+            current = needed;
         rc = write_floor(self, claim, current, revision);
         if (rc == RC_OK) {
             self->floor = current;
@@ -256,7 +252,7 @@ static enum rc etcd_lock_lift(struct guard *guard, struct db *db, struct guard_h
     return RC_BACKEND_UNAVAILABLE;
 }
 
-// Reading goes through the quorum, so that a member without one does not pass for etcd.
+// The read needs a quorum, so a member that is cut off from the majority fails it.
 static enum rc etcd_lock_ping(struct guard *guard)
 {
     int64_t floor, revision;
@@ -272,7 +268,7 @@ static uint64_t etcd_lock_reconnects(struct guard *guard)
 const struct strategy strategy_etcd_lock = {
     .name = "etcd-lock",
     .summary =
-        "A fair line of keys with a lease in etcd; the create revision is the fencing token.",
+        "A fair queue of keys with a lease in etcd; the create revision is the fencing token.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_FENCED,
     .open = etcd_lock_open,
