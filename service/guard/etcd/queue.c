@@ -31,7 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AHEAD_MAX 8       // names listed of each queue
+#define AHEAD_MAX 8       // names ahead that are listed, per queue
 #define AHEAD_MAX_SPIN 64 // a spinning waiter needs the length to know how long to sleep
 #define REREAD_AT 3       // names left ahead when the rest of a long queue is read, before our turn
 #define EMPTY_KEYS_MAX (ETCD_COMPARES_MAX - 2) // keys that one transaction can check for emptiness

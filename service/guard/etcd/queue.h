@@ -1,7 +1,7 @@
-// The queues for lock keys in etcd. A claim makes one key of its own in the queue of each lock key,
-// all in one transaction. The claim with the lowest create revision in a queue holds that lock.
+// The queues for locks in etcd. A claim makes one name of its own in the queue of each of its keys,
+// all in one transaction. The name with the lowest create revision in a queue holds that lock.
 //
-// "Key" is a lock's key. A key in etcd is called a name.
+// In this file and in withdraw.c a "key" is a lock's key, and a "name" is a key in etcd.
 #pragma once
 
 #include "base/cleanup.h"
@@ -16,8 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ETCD_LOCKS "holdfast/lock/"
-
 enum etcd_waiting { ETCD_FAIL, ETCD_SPIN, ETCD_NOTIFY };
 
 #define ETCD_SLOT_WORDS 64 // of 64 slots each, more than the claims that a process ever has at once
@@ -29,7 +27,7 @@ struct etcd_queue {
     struct etcd_watch *watch;
     enum etcd_waiting waiting;
     _Atomic uint64_t slots_used[ETCD_SLOT_WORDS]; // a bit per slot, see etcd_claim.slot
-    const char *label;                            // the instance, in the keys' values for people
+    const char *label;                            // the instance, in the names' values for people
 };
 
 // One attempt to get a lock or a set of them, and then the hold.
@@ -38,7 +36,7 @@ struct etcd_claim {
     struct etcd_queue *queue;
     uint64_t generation; // of the session
     char lease[ETCD_LEASE_MAX];
-    char tag[ETCD_TAG_LENGTH + 1]; // in the values of this claim's keys and no others
+    char tag[ETCD_TAG_LENGTH + 1]; // in the values of this claim's names and no others
     int slot;       // its names are made of lease and slot, as long as they may exist
     bool requested; // its names may exist
     // A request that makes the names was repeated or not acknowledged, so a copy may be in flight;

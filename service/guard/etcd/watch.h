@@ -1,5 +1,5 @@
-// One watch per process for the deletions of lock keys. A waiter adds the keys that it waits for,
-// and its own. The watch wakes it when they are deleted.
+// One watch per process for the deletions of keys in etcd. A waiter adds the keys that it waits
+// for, and its own. The watch wakes it when they are deleted.
 #pragma once
 
 #include "base/cleanup.h"
