@@ -115,7 +115,7 @@ bool etcd_address_parse(const char *text, struct etcd_address *ret_address)
     return true;
 }
 
-// ---- making and ending --------------------------------------------------------------------------
+// ---- new and free -------------------------------------------------------------------------------
 
 enum rc etcd_client_new(const char *addresses, struct etcd_client **ret_client, char *ret_why,
                         size_t size)

@@ -38,7 +38,7 @@ struct etcd_session {
 
     pthread_mutex_t mutex;
     pthread_cond_t changed;     // a new lease, its end, a chore, stopping
-    bool wanted, stopping;      // wanted: a caller has asked for a lease
+    bool wanted, stopping;      // wanted: a caller needs a lease
     bool reachable;             // the last request was answered
     bool confirmed;             // by the last answer: the lease exists
     uint64_t generation;        // increases when a lease begins and when it ends
@@ -146,7 +146,7 @@ static void *session_main(void *arg)
     return NULL;
 }
 
-// ---- making and ending --------------------------------------------------------------------------
+// ---- new and free -------------------------------------------------------------------------------
 
 enum rc etcd_session_new(struct etcd_client *client, int64_t ttl_ms,
                          struct etcd_session **ret_session)

@@ -250,7 +250,7 @@ static void *watch_main(void *arg)
     return NULL;
 }
 
-// ---- making and ending --------------------------------------------------------------------------
+// ---- new and free -------------------------------------------------------------------------------
 
 enum rc etcd_watch_new(struct etcd_client *client, const char *prefix,
                        struct etcd_watch **ret_watch)
