@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "guard/etcd/client.h"
-#include "guard/etcd/text.h"
+#include "guard/etcd/messages.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -63,7 +63,7 @@ static bool answers(const char *address)
     ck_assert_int_eq(etcd_client_new(address, &client, why, sizeof why), RC_OK);
     // Any request that needs the quorum will do; with users configured it would be refused.
     enum rc rc =
-        etcd_ask(client, "/v3/lease/leases", "{}", clock_now_ns() + NS_PER_S, &answer, NULL);
+        etcd_request(client, "/v3/lease/leases", "{}", clock_now_ns() + NS_PER_S, &answer, NULL);
     etcd_client_free(client);
     return rc == RC_OK;
 }
@@ -165,7 +165,7 @@ json_t *etcd_tell(const char *address, const char *path, const char *body)
     char why[128];
     json_t *answer = NULL;
     ck_assert_int_eq(etcd_client_new(address, &client, why, sizeof why), RC_OK);
-    ck_assert_msg(etcd_ask(client, path, body, clock_now_ns() + 5 * NS_PER_S, &answer, NULL) ==
+    ck_assert_msg(etcd_request(client, path, body, clock_now_ns() + 5 * NS_PER_S, &answer, NULL) ==
                       RC_OK,
                   "%s %s", path, body);
     etcd_client_free(client);
@@ -174,10 +174,10 @@ json_t *etcd_tell(const char *address, const char *path, const char *body)
 
 static json_t *request_on_prefix(const char *address, const char *path, const char *prefix)
 {
-    char from64[ETCD_NAME64_MAX], after64[ETCD_NAME64_MAX], body[2 * ETCD_NAME64_MAX + 64];
+    char from64[ETCD_NAME64_MAX], end64[ETCD_NAME64_MAX], body[2 * ETCD_NAME64_MAX + 64];
     etcd_name(from64, "%s", prefix);
-    etcd_name_after(after64, "%s", prefix);
-    snprintf(body, sizeof body, "{\"key\":\"%s\",\"range_end\":\"%s\"}", from64, after64);
+    etcd_range_end(end64, "%s", prefix);
+    snprintf(body, sizeof body, "{\"key\":\"%s\",\"range_end\":\"%s\"}", from64, end64);
     return etcd_tell(address, path, body);
 }
 

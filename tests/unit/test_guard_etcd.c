@@ -1,7 +1,7 @@
 // Revoked leases, stuck holders, long lines and large sets: what etcd-lock does about them.
 #include "base/clock.h"
 #include "etcd_rig.h"
-#include "guard/etcd/address.h"
+#include "guard/etcd/client.h"
 
 #include "suite.h"
 
@@ -13,7 +13,7 @@
 static void revoke_lease(const struct guard_hold *hold)
 {
     char body[64];
-    snprintf(body, sizeof body, "{\"ID\":\"%s\"}", ((const struct etcd_stay *)hold->state)->lease);
+    snprintf(body, sizeof body, "{\"ID\":\"%s\"}", ((const struct etcd_claim *)hold->state)->lease);
     json_decref(etcd_tell(etcd_test_server(), "/v3/lease/revoke", body));
 }
 

@@ -85,7 +85,7 @@ END_TEST
 
 static int slot_of(const struct guard_hold *hold)
 {
-    return ((const struct etcd_stay *)hold->state)->slot;
+    return ((const struct etcd_claim *)hold->state)->slot;
 }
 
 // Who gave up deletes whatever has its names, for it knows no revision. That request, too, may be

@@ -1,12 +1,16 @@
-// etcd speaks gRPC; its gateway takes the same messages as JSON over HTTP/1.1, with bytes in base64
-// and 64-bit numbers as text. A library for gRPC would weigh more than this service.
+// Sends requests to an etcd cluster as JSON over HTTP/1.1.
 //
-// What a failure means decides what may be done next. A connection that could not be made has asked
-// nothing, so the next member is asked. One that broke, or stayed silent, may have been heard: the
-// question is repeated elsewhere, and the caller is told that it may count twice. A connection that
-// etcd had closed meanwhile is made anew by libcurl itself, and is told apart by its age.
+// etcd speaks gRPC. Its gateway takes the same messages as JSON, with bytes in base64 and 64-bit
+// numbers as text. A library for gRPC would weigh more than this service.
 //
-// What breaks it: a question that must not be repeated; an etcd without its gateway
+// The kind of failure decides what may be done next:
+//   - No connection: the request was not sent, so the client tries the next member.
+//   - The connection broke, or the timeout expired: the member may have carried out the request.
+//     The client repeats it at the next member, and reports the outcome as uncertain.
+//   - etcd had closed an idle connection: libcurl reconnects by itself and sends the request again.
+//     The client sees that a used handle has made a new connection, and reports it as uncertain.
+//
+// What breaks it: a request that is not safe to repeat; an etcd without its gateway
 // (--enable-grpc-gateway=false).
 #include "guard/etcd/client.h"
 
@@ -14,24 +18,26 @@
 #include "base/json_write.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "guard/etcd/address.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#define ADDRESSES_MAX 512
 #define TOKEN_MAX 1024
-#define SHARE_MIN_NS (50 * NS_PER_MS)
+#define MEMBER_TIMEOUT_MIN_NS (50 * NS_PER_MS)
 #define GRPC_INVALID_ARGUMENT 3 // also "auth: revision in header is old"
 #define GRPC_NOT_FOUND 5
 #define GRPC_UNAUTHENTICATED 16
 
-struct link {
-    struct link *next; // in the pool's idle list
+struct connection {
+    struct connection *next; // in the pool's idle list
     CURL *curl;
-    bool lost;      // the next connection takes the place of one that broke
-    bool connected; // if it connects anew, the first try may have gone by the old connection
+    bool connected; // the last request succeeded, so the next one may reuse its connection
+    bool lost;      // a connection that had worked broke; the next one counts as a reconnect
     struct buffer answer;
 };
 
@@ -40,16 +46,76 @@ struct etcd_client {
     _Atomic size_t current; // the member that answered last
     pthread_mutex_t mutex;
     pthread_cond_t returned;
-    struct link *idle;
-    size_t n_links;        // idle and in use
-    char token[TOKEN_MAX]; // from authenticating; "" before
-    bool failing;          // said once in the log, until it works again
+    struct connection *idle;
+    size_t n_connections;  // idle and in use
+    char token[TOKEN_MAX]; // from the login; "" before
+    bool failing;          // a failure was logged; the next answer is logged too
     _Atomic uint64_t reconnects;
 };
 
-enum verdict { ANSWERED, NOT_THERE, NOT_LOGGED_IN, NOT_ASKED, NOT_ANSWERED };
+// NOT_SENT: the member has not seen the request. NO_ANSWER: it may have carried it out.
+enum outcome { ANSWERED, NOT_FOUND, NOT_LOGGED_IN, NOT_SENT, NO_ANSWER };
 
-// ---- making and ending --------------------------------------------------------------------------
+// ---- the setting `etcd` -------------------------------------------------------------------------
+
+static bool parse_user(struct etcd_address *address, char *user)
+{
+    char *colon = strchr(user, ':');
+    if (colon == NULL || colon == user)
+        return false;
+    *colon = '\0';
+    return text_copy(address->user, sizeof address->user, user) &&
+           text_copy(address->password, sizeof address->password, colon + 1);
+}
+
+static bool parse_endpoint(struct etcd_address *address, char *text)
+{
+    const char *scheme = "http";
+    char *host = text + strspn(text, " ");
+    host[strcspn(host, " ")] = '\0';
+    if (strncasecmp(host, "https://", strlen("https://")) == 0)
+        scheme = "https";
+    char *slashes = strstr(host, "://");
+    if (slashes != NULL) {
+        if (strncasecmp(host, "http", strlen("http")) != 0)
+            return false;
+        host = slashes + strlen("://");
+    }
+    char *at = strrchr(host, '@');
+    if (at != NULL) {
+        *at = '\0';
+        if (!parse_user(address, host))
+            return false;
+        host = at + 1;
+    }
+    if (*host != '\0' && host[strlen(host) - 1] == '/')
+        host[strlen(host) - 1] = '\0';
+    const char *colon = strrchr(host, ':');
+    int64_t port;
+    if (colon == NULL || colon == host || strpbrk(host, "/?#\"\\") != NULL ||
+        !text_to_int64(colon + 1, &port) || port < 1 || port > UINT16_MAX)
+        return false;
+    return address->n < ETCD_MEMBERS_MAX &&
+           text_format(address->urls[address->n++], ETCD_URL_MAX, "%s://%s", scheme, host);
+}
+
+bool etcd_address_parse(const char *text, struct etcd_address *ret_address)
+{
+    char list[ADDRESSES_MAX];
+    struct etcd_address address = {0};
+    if (!text_copy(list, sizeof list, text))
+        return false;
+    char *rest = NULL;
+    for (char *one = strtok_r(list, ",", &rest); one != NULL; one = strtok_r(NULL, ",", &rest))
+        if (!parse_endpoint(&address, one))
+            return false;
+    if (address.n == 0)
+        return false;
+    *ret_address = address;
+    return true;
+}
+
+// ---- new and free -------------------------------------------------------------------------------
 
 enum rc etcd_client_new(const char *addresses, struct etcd_client **ret_client, char *ret_why,
                         size_t size)
@@ -72,11 +138,11 @@ enum rc etcd_client_new(const char *addresses, struct etcd_client **ret_client, 
     return RC_OK;
 }
 
-static void link_free(struct link *link)
+static void connection_free(struct connection *connection)
 {
-    curl_easy_cleanup(link->curl);
-    buffer_release(&link->answer);
-    free(link);
+    curl_easy_cleanup(connection->curl);
+    buffer_release(&connection->answer);
+    free(connection);
 }
 
 void etcd_client_free(struct etcd_client *client)
@@ -84,9 +150,9 @@ void etcd_client_free(struct etcd_client *client)
     if (client == NULL)
         return;
     while (client->idle != NULL) {
-        struct link *link = client->idle;
-        client->idle = link->next;
-        link_free(link);
+        struct connection *connection = client->idle;
+        client->idle = connection->next;
+        connection_free(connection);
     }
     pthread_cond_destroy(&client->returned);
     pthread_mutex_destroy(&client->mutex);
@@ -99,7 +165,7 @@ uint64_t etcd_client_reconnects(const struct etcd_client *client)
     return client->reconnects;
 }
 
-void etcd_client_reconnected(struct etcd_client *client)
+void etcd_client_count_reconnect(struct etcd_client *client)
 {
     client->reconnects++;
 }
@@ -109,7 +175,7 @@ void etcd_answer_cleanup(json_t **answer)
     json_decref(*answer);
 }
 
-// ---- the pool -----------------------------------------------------------------------------------
+// ---- the pool of connections --------------------------------------------------------------------
 
 static size_t on_answer(char *data, size_t size, size_t n, void *arg)
 {
@@ -117,62 +183,64 @@ static size_t on_answer(char *data, size_t size, size_t n, void *arg)
     return size * n;
 }
 
-static struct link *link_new(void)
+static struct connection *connection_new(void)
 {
-    struct link *link = calloc(1, sizeof *link);
-    if (link == NULL)
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (connection == NULL)
         return NULL;
-    link->curl = curl_easy_init();
-    if (link->curl == NULL) {
-        free(link);
+    connection->curl = curl_easy_init();
+    if (connection->curl == NULL) {
+        free(connection);
         return NULL;
     }
-    curl_easy_setopt(link->curl, CURLOPT_WRITEFUNCTION, on_answer);
-    curl_easy_setopt(link->curl, CURLOPT_WRITEDATA, &link->answer);
-    return link;
+    curl_easy_setopt(connection->curl, CURLOPT_WRITEFUNCTION, on_answer);
+    curl_easy_setopt(connection->curl, CURLOPT_WRITEDATA, &connection->answer);
+    return connection;
 }
 
-static struct link *borrow(struct etcd_client *client, int64_t limit_ns)
+static struct connection *borrow_connection(struct etcd_client *client, int64_t limit_ns)
 {
     pthread_mutex_lock(&client->mutex);
-    while (client->idle == NULL && client->n_links >= ETCD_CONNECTIONS_MAX)
+    while (client->idle == NULL && client->n_connections >= ETCD_CONNECTIONS_MAX)
         if (!clock_wait(&client->returned, &client->mutex, limit_ns))
             break;
-    struct link *link = client->idle;
-    if (link != NULL)
-        client->idle = link->next;
-    else if (client->n_links < ETCD_CONNECTIONS_MAX && (link = link_new()) != NULL)
-        client->n_links++;
+    struct connection *connection = client->idle;
+    if (connection != NULL)
+        client->idle = connection->next;
+    else if (client->n_connections < ETCD_CONNECTIONS_MAX &&
+             (connection = connection_new()) != NULL)
+        client->n_connections++;
     pthread_mutex_unlock(&client->mutex);
-    return link;
+    return connection;
 }
 
-// `member` answered, if any did.
-static void give_back(struct etcd_client *client, struct link *link, bool answered, size_t member)
+// `answered`: by this member.
+static void return_connection(struct etcd_client *client, struct connection *connection,
+                              bool answered, size_t member)
 {
     pthread_mutex_lock(&client->mutex);
     bool recovered = answered && client->failing;
     if (answered)
         client->failing = false;
-    link->next = client->idle;
-    client->idle = link;
+    connection->next = client->idle;
+    client->idle = connection;
     pthread_cond_signal(&client->returned);
     pthread_mutex_unlock(&client->mutex);
     if (recovered)
         LOG_INFO("etcd %s answers again", client->address.urls[member]);
 }
 
-static void say_failing(struct etcd_client *client, size_t member, const char *why)
+static void warn_once(struct etcd_client *client, size_t member, const char *why)
 {
     pthread_mutex_lock(&client->mutex);
-    bool news = !client->failing;
+    bool first = !client->failing;
     client->failing = true;
     pthread_mutex_unlock(&client->mutex);
-    if (news)
-        LOG_WARNING("etcd %s does not answer: %s", client->address.urls[member], why);
+    if (first)
+        LOG_WARNING("request to etcd %s failed: %s", client->address.urls[member], why);
 }
 
-// ---- one try ------------------------------------------------------------------------------------
+// ---- one attempt at one member ------------------------------------------------------------------
 
 static struct curl_slist *headers_new(struct etcd_client *client)
 {
@@ -180,7 +248,7 @@ static struct curl_slist *headers_new(struct etcd_client *client)
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (headers == NULL)
         return NULL;
-    curl_slist_append(headers, "Expect:"); // no round trip to ask whether a body may follow
+    curl_slist_append(headers, "Expect:"); // no "100 Continue" round trip before the body
     if (client->address.user[0] != '\0') {
         pthread_mutex_lock(&client->mutex);
         text_format(authorization, sizeof authorization, "Authorization: %s", client->token);
@@ -217,69 +285,70 @@ void etcd_client_prepare(struct etcd_client *client, CURL *curl, const char *pat
     curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, body);
 }
 
-// etcd's refusal: {"error": ..., "code": ..., "message": ...}.
-static enum verdict judge_refusal(struct etcd_client *client, size_t member, const json_t *answer)
+// An error of etcd: {"error": ..., "code": ..., "message": ...}.
+static enum outcome read_error(struct etcd_client *client, size_t member, const json_t *answer)
 {
     const char *message = json_string_value(json_object_get(answer, "error"));
     switch (json_integer_value(json_object_get(answer, "code"))) {
     case GRPC_NOT_FOUND:
-        return NOT_THERE;
+        return NOT_FOUND;
     case GRPC_INVALID_ARGUMENT:
     case GRPC_UNAUTHENTICATED:
         if (client->address.user[0] != '\0')
             return NOT_LOGGED_IN;
         break;
     }
-    say_failing(client, member, message != NULL ? message : "an answer that is none");
-    return NOT_ANSWERED;
+    warn_once(client, member, message != NULL ? message : "the answer is not valid");
+    return NO_ANSWER;
 }
 
-static enum verdict try_member(struct etcd_client *client, struct link *link, size_t member,
-                               const char *path, const char *body, int64_t limit_ns,
+static enum outcome try_member(struct etcd_client *client, struct connection *connection,
+                               size_t member, const char *path, const char *body, int64_t limit_ns,
                                json_t **ret_answer, bool *ret_uncertain)
 {
     int64_t left_ms = clock_left_ms(limit_ns);
     if (left_ms <= 0)
-        return NOT_ASKED;
-    struct curl_slist *headers = prepare(client, link->curl, member, path);
-    curl_easy_setopt(link->curl, CURLOPT_POSTFIELDS, body);
-    curl_easy_setopt(link->curl, CURLOPT_TIMEOUT_MS, (long)left_ms);
-    buffer_clear(&link->answer);
-    CURLcode code = curl_easy_perform(link->curl);
+        return NOT_SENT;
+    struct curl_slist *headers = prepare(client, connection->curl, member, path);
+    curl_easy_setopt(connection->curl, CURLOPT_POSTFIELDS, body);
+    curl_easy_setopt(connection->curl, CURLOPT_TIMEOUT_MS, (long)left_ms);
+    buffer_clear(&connection->answer);
+    CURLcode code = curl_easy_perform(connection->curl);
     long connects = 0, status = 0;
-    curl_easy_getinfo(link->curl, CURLINFO_NUM_CONNECTS, &connects);
-    curl_easy_getinfo(link->curl, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_setopt(link->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_getinfo(connection->curl, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(connection->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_setopt(connection->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
-    if (connects > 0 && link->connected)
+    if (connects > 0 && connection->connected)
         *ret_uncertain = true;
-    if (connects > 0 && code == CURLE_OK && (link->connected || link->lost))
-        etcd_client_reconnected(client);
-    link->lost = code != CURLE_OK && (link->connected || link->lost);
-    link->connected = code == CURLE_OK;
+    if (connects > 0 && code == CURLE_OK && (connection->connected || connection->lost))
+        etcd_client_count_reconnect(client);
+    connection->lost = code != CURLE_OK && (connection->connected || connection->lost);
+    connection->connected = code == CURLE_OK;
     if (code != CURLE_OK) {
-        say_failing(client, member, curl_easy_strerror(code));
-        bool unheard = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
-        *ret_uncertain = *ret_uncertain || !unheard;
-        return unheard ? NOT_ASKED : NOT_ANSWERED;
+        warn_once(client, member, curl_easy_strerror(code));
+        bool not_sent = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+        *ret_uncertain = *ret_uncertain || !not_sent;
+        return not_sent ? NOT_SENT : NO_ANSWER;
     }
-    json_t *answer = json_loadb(link->answer.data != NULL ? link->answer.data : "",
-                                link->answer.length, 0, NULL);
-    enum verdict verdict = ANSWERED;
+    json_t *answer = json_loadb(connection->answer.data != NULL ? connection->answer.data : "",
+                                connection->answer.length, 0, NULL);
+    enum outcome outcome = ANSWERED;
     if (status != 200 || answer == NULL)
-        verdict = judge_refusal(client, member, answer);
-    if (verdict == ANSWERED)
+        outcome = read_error(client, member, answer);
+    if (outcome == ANSWERED)
         *ret_answer = answer;
     else
         json_decref(answer);
-    // "request timed out" and the like: heard, and perhaps carried out yet.
-    *ret_uncertain = *ret_uncertain || verdict == NOT_ANSWERED;
-    return verdict;
+    // "request timed out" and the like: etcd has the request and may still carry it out.
+    *ret_uncertain = *ret_uncertain || outcome == NO_ANSWER;
+    return outcome;
 }
 
-// ---- questions ----------------------------------------------------------------------------------
+// ---- requests -----------------------------------------------------------------------------------
 
-static bool log_in(struct etcd_client *client, struct link *link, size_t member, int64_t limit_ns)
+static bool log_in(struct etcd_client *client, struct connection *connection, size_t member,
+                   int64_t limit_ns)
 {
     struct buffer body CLEANUP(buffer_release) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
@@ -293,9 +362,9 @@ static bool log_in(struct etcd_client *client, struct link *link, size_t member,
     pthread_mutex_lock(&client->mutex);
     client->token[0] = '\0';
     pthread_mutex_unlock(&client->mutex);
-    if (try_member(client, link, member, "/v3/auth/authenticate", body.data, limit_ns, &answer,
-                   &uncertain) != ANSWERED) {
-        say_failing(client, member, "user and password were refused");
+    if (try_member(client, connection, member, "/v3/auth/authenticate", body.data, limit_ns,
+                   &answer, &uncertain) != ANSWERED) {
+        warn_once(client, member, "it rejected the user or the password");
         return false;
     }
     const char *token = json_string_value(json_object_get(answer, "token"));
@@ -315,41 +384,43 @@ static bool needs_login(struct etcd_client *client)
     return unknown;
 }
 
-static enum verdict ask_member(struct etcd_client *client, struct link *link, size_t member,
-                               const char *path, const char *body, int64_t limit_ns,
-                               json_t **ret_answer, bool *ret_uncertain)
+static enum outcome request_member(struct etcd_client *client, struct connection *connection,
+                                   size_t member, const char *path, const char *body,
+                                   int64_t limit_ns, json_t **ret_answer, bool *ret_uncertain)
 {
-    if (needs_login(client) && !log_in(client, link, member, limit_ns))
-        return NOT_ASKED;
-    enum verdict verdict =
-        try_member(client, link, member, path, body, limit_ns, ret_answer, ret_uncertain);
-    if (verdict == NOT_LOGGED_IN && log_in(client, link, member, limit_ns))
-        verdict = try_member(client, link, member, path, body, limit_ns, ret_answer, ret_uncertain);
-    return verdict;
+    if (needs_login(client) && !log_in(client, connection, member, limit_ns))
+        return NOT_SENT;
+    enum outcome outcome =
+        try_member(client, connection, member, path, body, limit_ns, ret_answer, ret_uncertain);
+    if (outcome == NOT_LOGGED_IN && log_in(client, connection, member, limit_ns))
+        outcome =
+            try_member(client, connection, member, path, body, limit_ns, ret_answer, ret_uncertain);
+    return outcome;
 }
 
-enum rc etcd_ask(struct etcd_client *client, const char *path, const char *body, int64_t limit_ns,
-                 json_t **ret_answer, bool *ret_uncertain)
+enum rc etcd_request(struct etcd_client *client, const char *path, const char *body,
+                     int64_t limit_ns, json_t **ret_answer, bool *ret_uncertain)
 {
     bool uncertain = false;
-    enum verdict verdict = NOT_ASKED;
-    struct link *link = borrow(client, limit_ns);
-    size_t first = client->current, n = link != NULL ? client->address.n : 0, member = first;
-    for (size_t i = 0; i < n && verdict != ANSWERED && verdict != NOT_THERE; i++) {
+    enum outcome outcome = NOT_SENT;
+    struct connection *connection = borrow_connection(client, limit_ns);
+    size_t first = client->current, n = connection != NULL ? client->address.n : 0, member = first;
+    for (size_t i = 0; i < n && outcome != ANSWERED && outcome != NOT_FOUND; i++) {
         member = (first + i) % n;
-        // A silent member must leave time for the others.
-        int64_t now_ns = clock_now_ns(), share_ns = (limit_ns - now_ns) / (int64_t)(n - i);
-        int64_t until_ns = now_ns + (share_ns > SHARE_MIN_NS ? share_ns : SHARE_MIN_NS);
-        verdict = ask_member(client, link, member, path, body,
-                             until_ns < limit_ns ? until_ns : limit_ns, ret_answer, &uncertain);
-        if (verdict == ANSWERED)
+        // Divides the time, so that a silent member leaves some for the members after it.
+        int64_t now_ns = clock_now_ns(), part_ns = (limit_ns - now_ns) / (int64_t)(n - i);
+        int64_t until_ns =
+            now_ns + (part_ns > MEMBER_TIMEOUT_MIN_NS ? part_ns : MEMBER_TIMEOUT_MIN_NS);
+        outcome = request_member(client, connection, member, path, body,
+                                 until_ns < limit_ns ? until_ns : limit_ns, ret_answer, &uncertain);
+        if (outcome == ANSWERED)
             client->current = member;
     }
-    if (link != NULL)
-        give_back(client, link, verdict == ANSWERED, member);
+    if (connection != NULL)
+        return_connection(client, connection, outcome == ANSWERED, member);
     if (ret_uncertain != NULL)
         *ret_uncertain = uncertain;
-    return verdict == ANSWERED    ? RC_OK
-           : verdict == NOT_THERE ? RC_NOT_FOUND
+    return outcome == ANSWERED    ? RC_OK
+           : outcome == NOT_FOUND ? RC_NOT_FOUND
                                   : RC_BACKEND_UNAVAILABLE;
 }

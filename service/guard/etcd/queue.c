@@ -1,168 +1,201 @@
-// The recipe, and what goes wrong with it:
+// The lock recipe of etcd: a queue ordered by create revision. What makes it correct and fast:
 //
-//   - One transaction makes the keys and lists who is ahead: one round trip tells whether we are
-//   in.
-//   - All keys of a set are made in one transaction and share its revision. So any two sets stand
-//   in
-//     the same order in all lines that they share, and cannot wait for each other, sorted or not.
-//   - The values carry a tag of their own and the transaction asks first whether the keys are
-//   there,
-//     so it may be repeated until it is answered. It also asks whether this tag was given up: then
-//     a request that arrives late makes nothing (etcd_withdraw.c).
-//   - The names are used again (etcd_slots.h), but only when it is certain that the last keys with
-//     them are gone. So whatever is deleted is asked for its create revision first, and a deletion
-//     that is told counts only if it is younger than what one knew (etcd_watch.c).
-//   - A waiter hears of all whom it saw ahead (etcd_watch.c) and looks again only where it was
-//     blind, or saw not all: nobody can come in ahead later. In a long line it sees the nearest,
-//     and looks once more when few of these are left: when it is its turn already would be too
-//     late. Looking again also reads our own key's revision again: the lease may have gone
-//     meanwhile.
-//   - With lock.wait = fail the keys are made only in empty lines. Those who made theirs and took
-//     them back would be taken for holders by the next ones, and all could fail for ever.
+//   - One transaction makes the claim's names and lists the names ahead. So one round trip tells
+//     whether the claim holds the lock.
+//   - All names of a set are made in one transaction and share its revision. So any two sets stand
+//     in the same order in all queues that they share, and cannot wait for each other, with sorted
+//     keys or without.
+//   - The values carry a tag of the claim, and the transaction checks first whether its names
+//     exist. So it can be repeated until it is acknowledged. It also checks for a tombstone of this
+//     tag: then a request that arrives late makes nothing (withdraw.c).
+//   - Names are used again (slots, below), but only when the old ones are certain to be deleted. So
+//     every delete demands the create revision. The watch counts a reported deletion only if it is
+//     later than the revision at which the waiter read the name (watch.c).
+//   - A waiter watches all names that it saw ahead. No name can come in ahead later. So it reads
+//     the queue again only if the watch has a gap or is silent, or the queue was too long to list.
+//     In a long queue it watches the nearest names, and reads again when few of them are left: at
+//     its turn would be too late. Each read also checks the revision of its own name, because the
+//     lease may have ended meanwhile.
+//   - With lock.wait = fail the names are made only in empty queues. A claim that made its names
+//     and then deleted them would look like a holder to the next claims, and all could fail for
+//     ever.
+//
+// What breaks it: a lease that ends (session.c); names deleted by another program.
 #include "guard/etcd/queue.h"
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "guard/backoff.h"
-#include "guard/etcd/pace.h"
 #include "guard/guard.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define AHEAD_MAX 8       // listed in each line
-#define AHEAD_SPIN_MAX 64 // who only asks must know how long to sleep
-#define FEW 3 // when so few of them are left the rest is looked for, before it is our turn
-#define EMPTY_MAX (ETCD_COMPARES_MAX - 2) // keys of which one transaction can ask all that
-#define TRY_NS NS_PER_S                   // then the question is asked again
-#define LOOK_NS NS_PER_S                  // between two looks, were a watch to fall silent
-#define SHORT_NS (50 * NS_PER_MS)
+#define AHEAD_MAX 8       // names ahead that are listed, per queue
+#define AHEAD_MAX_SPIN 64 // a spinning waiter needs the length to know how long to sleep
+#define REREAD_AT 3       // names left ahead when the rest of a long queue is read, before our turn
+#define EMPTY_KEYS_MAX (ETCD_COMPARES_MAX - 2) // keys that one transaction can check for emptiness
+#define ATTEMPT_NS NS_PER_S                    // timeout of a request, which is then repeated
+#define REREAD_NS NS_PER_S                     // between two reads while the watch is silent
+#define SHORT_TIMEOUT_NS (50 * NS_PER_MS)
+#define PACE_MIN_NS NS_PER_MS
+#define PACE_MAX_NS (50 * NS_PER_MS)
 
-void etcd_own_name(char *ret_name64, const struct etcd_stay *stay, size_t i)
+// ---- slots --------------------------------------------------------------------------------------
+
+// A claim's names contain its slot: the lowest number that no other claim of the process has. So
+// names are used again. etcd remembers every name until it is compacted, and listing a queue walks
+// over all of them. With new names for each claim a hot queue would soon be slow to list.
+
+// -1: all slots are taken.
+static int take_slot(struct etcd_queue *queue)
 {
-    etcd_name(ret_name64, ETCD_LOCKS "%s/%s.%d", stay->keys[i], stay->lease, stay->slot);
+    for (int i = 0; i < ETCD_SLOT_WORDS; i++) {
+        uint64_t used = atomic_load(&queue->slots_used[i]);
+        while (~used != 0) {
+            int bit = __builtin_ctzll(~used);
+            if (atomic_compare_exchange_weak(&queue->slots_used[i], &used,
+                                             used | UINT64_C(1) << bit))
+                return i * 64 + bit;
+        }
+    }
+    return -1;
 }
 
-void etcd_gone_name(char *ret_name64, const struct etcd_stay *stay)
+// ---- claims -------------------------------------------------------------------------------------
+
+void etcd_own_name(char *ret_name64, const struct etcd_claim *claim, size_t i)
 {
-    etcd_name(ret_name64, "holdfast/gone/%s", stay->tag);
+    etcd_name(ret_name64, ETCD_LOCKS "%s/%s.%d", claim->keys[i], claim->lease, claim->slot);
 }
 
-enum rc etcd_stay_new(struct etcd_line *line, uint64_t generation, const char *lease,
-                      const char *const *keys, size_t n, const char *owner, char attempt,
-                      struct etcd_stay **ret_stay)
+void etcd_tombstone_name(char *ret_name64, const struct etcd_claim *claim)
 {
-    struct etcd_stay *stay = calloc(1, sizeof *stay + n * sizeof stay->keys[0]);
-    struct etcd_mark *own = calloc(n, sizeof *own);
-    int slot = stay != NULL && own != NULL ? etcd_slots_take(&line->slots) : -1;
+    etcd_name(ret_name64, "holdfast/gone/%s", claim->tag);
+}
+
+enum rc etcd_claim_new(struct etcd_queue *queue, uint64_t generation, const char *lease,
+                       const char *const *keys, size_t n, const char *owner, char attempt,
+                       struct etcd_claim **ret_claim)
+{
+    struct etcd_claim *claim = calloc(1, sizeof *claim + n * sizeof claim->keys[0]);
+    struct etcd_watched_key *own = calloc(n, sizeof *own);
+    int slot = claim != NULL && own != NULL ? take_slot(queue) : -1;
     if (slot < 0) {
-        enum rc rc = stay != NULL && own != NULL ? RC_BACKEND_UNAVAILABLE : RC_NO_MEMORY;
-        free(stay);
+        enum rc rc = claim != NULL && own != NULL ? RC_BACKEND_UNAVAILABLE : RC_NO_MEMORY;
+        free(claim);
         free(own);
         return rc;
     }
-    *stay = (struct etcd_stay){
-        .line = line, .generation = generation, .slot = slot, .n = n, .own = own};
-    text_copy(stay->lease, sizeof stay->lease, lease);
-    text_format(stay->tag, sizeof stay->tag, "%s%c", owner, attempt);
+    *claim = (struct etcd_claim){
+        .queue = queue, .generation = generation, .slot = slot, .n = n, .own = own};
+    text_copy(claim->lease, sizeof claim->lease, lease);
+    text_format(claim->tag, sizeof claim->tag, "%s%c", owner, attempt);
     for (size_t i = 0; i < n; i++) {
         char name64[ETCD_NAME64_MAX];
-        text_copy(stay->keys[i], sizeof stay->keys[i], keys[i]);
-        etcd_own_name(name64, stay, i);
-        own[i] =
-            (struct etcd_mark){.wait = &stay->wait, .name = etcd_name_hash(name64), .own = true};
+        text_copy(claim->keys[i], sizeof claim->keys[i], keys[i]);
+        etcd_own_name(name64, claim, i);
+        own[i] = (struct etcd_watched_key){
+            .waiter = &claim->waiter, .name = etcd_name_hash(name64), .own = true};
     }
-    etcd_watch_begin(line->watch, &stay->wait);
-    *ret_stay = stay;
+    etcd_waiter_init(queue->watch, &claim->waiter);
+    *ret_claim = claim;
     return RC_OK;
 }
 
-static void forget_ahead(struct etcd_stay *stay)
+static void unwatch_ahead(struct etcd_claim *claim)
 {
-    etcd_watch_dismiss(stay->line->watch, stay->ahead, stay->n_ahead);
-    stay->n_ahead = 0;
+    etcd_watch_remove(claim->queue->watch, claim->ahead, claim->n_ahead);
+    claim->n_ahead = 0;
 }
 
-void etcd_stay_settle(struct etcd_stay *stay)
+void etcd_claim_unwatch(struct etcd_claim *claim)
 {
-    forget_ahead(stay);
-    etcd_watch_dismiss(stay->line->watch, stay->own, stay->n);
-    etcd_watch_end(&stay->wait);
-    free(stay->ahead);
-    free(stay->own);
-    stay->ahead = stay->own = NULL;
+    unwatch_ahead(claim);
+    etcd_watch_remove(claim->queue->watch, claim->own, claim->n);
+    etcd_waiter_destroy(&claim->waiter);
+    free(claim->ahead);
+    free(claim->own);
+    claim->ahead = claim->own = NULL;
 }
 
-void etcd_stay_free(struct etcd_stay *stay)
+void etcd_claim_discard(struct etcd_claim *claim)
 {
-    etcd_stay_settle(stay);
-    etcd_slots_give(&stay->line->slots, stay->slot);
-    free(stay);
+    atomic_fetch_and(&claim->queue->slots_used[claim->slot / 64],
+                     ~(UINT64_C(1) << (claim->slot % 64)));
+    free(claim);
 }
 
-// ---- asking -------------------------------------------------------------------------------------
-
-static bool asks_for_emptiness(const struct etcd_stay *stay)
+void etcd_claim_free(struct etcd_claim *claim)
 {
-    return stay->line->waiting == ETCD_FAIL && stay->n <= EMPTY_MAX;
+    etcd_claim_unwatch(claim);
+    etcd_claim_discard(claim);
 }
 
-static size_t ahead_max(const struct etcd_stay *stay)
+// ---- requests -----------------------------------------------------------------------------------
+
+static bool joins_empty_only(const struct etcd_claim *claim)
 {
-    return stay->line->waiting == ETCD_SPIN && stay->n == 1 ? AHEAD_SPIN_MAX : AHEAD_MAX;
+    return claim->queue->waiting == ETCD_FAIL && claim->n <= EMPTY_KEYS_MAX;
 }
 
-static void write_value(const struct etcd_stay *stay, char *ret_value64)
+static size_t ahead_max(const struct etcd_claim *claim)
 {
-    etcd_name(ret_value64, "%.64s/%s", stay->line->label, stay->tag);
+    return claim->queue->waiting == ETCD_SPIN && claim->n == 1 ? AHEAD_MAX_SPIN : AHEAD_MAX;
 }
 
-static void write_lists(const struct etcd_stay *stay, struct etcd_ops *ops, size_t i,
-                        const char *name64)
+static void write_value(const struct etcd_claim *claim, char *ret_value64)
 {
-    char from64[ETCD_NAME64_MAX], after64[ETCD_NAME64_MAX], value64[ETCD_NAME64_MAX];
-    etcd_name(from64, ETCD_LOCKS "%s/", stay->keys[i]);
-    etcd_name_after(after64, ETCD_LOCKS "%s/", stay->keys[i]);
+    etcd_name(ret_value64, "%.64s/%s", claim->queue->label, claim->tag);
+}
+
+static void write_key(const struct etcd_claim *claim, struct etcd_ops *ops, size_t i,
+                      const char *name64)
+{
+    char from64[ETCD_NAME64_MAX], end64[ETCD_NAME64_MAX], value64[ETCD_NAME64_MAX];
+    etcd_name(from64, ETCD_LOCKS "%s/", claim->keys[i]);
+    etcd_range_end(end64, ETCD_LOCKS "%s/", claim->keys[i]);
     if (name64 != NULL) {
-        write_value(stay, value64);
-        etcd_put(ops, name64, value64, stay->lease);
+        write_value(claim, value64);
+        etcd_put(ops, name64, value64, claim->lease);
     }
-    etcd_list(ops, from64, after64, ahead_max(stay) + 1, stay->revision);
+    etcd_list(ops, from64, end64, ahead_max(claim) + 1, claim->revision);
 }
 
-static void write_join(const struct etcd_stay *stay, struct etcd_txn *txn)
+static void write_join(const struct etcd_claim *claim, struct etcd_txn *txn)
 {
-    char name64[ETCD_NAME64_MAX], after64[ETCD_NAME64_MAX];
-    etcd_own_name(name64, stay, 0);
+    char name64[ETCD_NAME64_MAX], end64[ETCD_NAME64_MAX];
+    etcd_own_name(name64, claim, 0);
     etcd_compare_created(txn, name64, 0);
-    etcd_gone_name(name64, stay);
+    etcd_tombstone_name(name64, claim);
     etcd_compare_created(txn, name64, 0);
-    txn->success.expected = 2 * stay->n;
-    for (size_t i = 0; i < stay->n; i++) {
-        if (asks_for_emptiness(stay)) {
-            etcd_name(name64, ETCD_LOCKS "%s/", stay->keys[i]);
-            etcd_name_after(after64, ETCD_LOCKS "%s/", stay->keys[i]);
-            etcd_compare_empty(txn, name64, after64);
+    txn->success.expected = 2 * claim->n;
+    for (size_t i = 0; i < claim->n; i++) {
+        if (joins_empty_only(claim)) {
+            etcd_name(name64, ETCD_LOCKS "%s/", claim->keys[i]);
+            etcd_range_end(end64, ETCD_LOCKS "%s/", claim->keys[i]);
+            etcd_compare_empty(txn, name64, end64);
         }
-        etcd_own_name(name64, stay, i);
-        write_lists(stay, &txn->success, i, name64);
+        etcd_own_name(name64, claim, i);
+        write_key(claim, &txn->success, i, name64);
     }
-    etcd_own_name(name64, stay, 0);
+    etcd_own_name(name64, claim, 0);
     etcd_get(&txn->failure, name64);
 }
 
-static void write_look(const struct etcd_stay *stay, struct etcd_txn *txn)
+static void write_reread(const struct etcd_claim *claim, struct etcd_txn *txn)
 {
     char name64[ETCD_NAME64_MAX];
-    etcd_own_name(name64, stay, 0);
-    etcd_compare_created(txn, name64, stay->revision);
-    txn->success.expected = stay->n;
-    for (size_t i = 0; i < stay->n; i++)
-        write_lists(stay, &txn->success, i, NULL);
+    etcd_own_name(name64, claim, 0);
+    etcd_compare_created(txn, name64, claim->revision);
+    txn->success.expected = claim->n;
+    for (size_t i = 0; i < claim->n; i++)
+        write_key(claim, &txn->success, i, NULL);
 }
 
-// One question, again until it is answered.
-static enum rc ask(struct etcd_stay *stay, struct etcd_txn *txn, int64_t limit_ns,
-                   json_t **ret_answer)
+// Repeats the request until it is acknowledged or the limit comes.
+static enum rc send_until_answered(struct etcd_claim *claim, struct etcd_txn *txn, int64_t limit_ns,
+                                   json_t **ret_answer)
 {
     struct buffer text CLEANUP(buffer_release) = {0};
     struct backoff backoff = {limit_ns, 0};
@@ -171,28 +204,29 @@ static enum rc ask(struct etcd_stay *stay, struct etcd_txn *txn, int64_t limit_n
         return RC_NO_MEMORY;
     for (;;) {
         bool uncertain = false;
-        int64_t until_ns = clock_now_ns() + TRY_NS;
-        enum rc rc = etcd_ask(stay->line->client, "/v3/kv/txn", body,
-                              until_ns < limit_ns ? until_ns : limit_ns, ret_answer, &uncertain);
-        stay->uncertain = stay->uncertain || (uncertain && stay->revision == 0);
-        if (rc == RC_NOT_FOUND) { // our lease
-            stay->asked = false;
-            etcd_session_ended(stay->line->session, stay->generation);
+        int64_t until_ns = clock_now_ns() + ATTEMPT_NS;
+        enum rc rc =
+            etcd_request(claim->queue->client, "/v3/kv/txn", body,
+                         until_ns < limit_ns ? until_ns : limit_ns, ret_answer, &uncertain);
+        claim->uncertain = claim->uncertain || (uncertain && claim->revision == 0);
+        if (rc == RC_NOT_FOUND) { // the lease has ended
+            claim->requested = false;
+            etcd_session_ended(claim->queue->session, claim->generation);
             return RC_LOCK_LOST;
         }
         if (rc != RC_BACKEND_UNAVAILABLE)
             return rc;
         if (!backoff_sleep(&backoff))
             return rc;
-        if (!etcd_session_alive(stay->line->session, stay->generation))
+        if (!etcd_session_alive(claim->queue->session, claim->generation))
             return RC_LOCK_LOST;
     }
 }
 
-// ---- reading ------------------------------------------------------------------------------------
+// ---- answers ------------------------------------------------------------------------------------
 
-// Adds those ahead of us in one line. False if we are not in it ourselves.
-static bool read_line(struct etcd_stay *stay, size_t i, const json_t *range)
+// Adds the names ahead in one queue. False if the claim's own name is missing.
+static bool read_queue(struct etcd_claim *claim, size_t i, const json_t *range)
 {
     const json_t *kvs = json_object_get(range, "kvs"), *kv;
     bool there = false;
@@ -201,168 +235,208 @@ static bool read_line(struct etcd_stay *stay, size_t i, const json_t *range)
     {
         const char *name64 = json_string_value(json_object_get(kv, "key"));
         uint64_t name = name64 != NULL ? etcd_name_hash(name64) : 0;
-        if (name == stay->own[i].name) {
+        if (name == claim->own[i].name) {
             there = true;
-            stay->revision = etcd_number(kv, "create_revision");
-        } else if (there) { // the newest come first: these are older
-            stay->ahead[stay->n_ahead++] = (struct etcd_mark){.wait = &stay->wait, .name = name};
+            claim->revision = etcd_number(kv, "create_revision");
+        } else if (there) { // the newest come first, so these are older
+            claim->ahead[claim->n_ahead++] =
+                (struct etcd_watched_key){.waiter = &claim->waiter, .name = name};
         }
     }
-    stay->more = stay->more || json_is_true(json_object_get(range, "more"));
+    claim->more = claim->more || json_is_true(json_object_get(range, "more"));
     return there;
 }
 
-// False if one of our keys is missing.
-static bool read_lines(struct etcd_stay *stay, const json_t *answer)
+// False if one of the claim's names is missing.
+static bool read_queues(struct etcd_claim *claim, const json_t *answer)
 {
     const json_t *ranges[GUARD_KEYS_MAX];
     size_t n = etcd_ranges(answer, ranges, ARRAY_LENGTH(ranges));
-    bool all = n == stay->n;
-    stay->more = false;
-    for (size_t i = 0; i < n && i < stay->n; i++)
-        all = read_line(stay, i, ranges[i]) && all;
+    bool all = n == claim->n;
+    claim->more = false;
+    for (size_t i = 0; i < n && i < claim->n; i++)
+        all = read_queue(claim, i, ranges[i]) && all;
     return all;
+}
+
+// ---- pace ---------------------------------------------------------------------------------------
+
+// How long a waiter sleeps before it reads the queue again, with lock.wait = spin or when the watch
+// has a gap. It sleeps longer if more names are ahead, and if the queue moves more slowly. Frequent
+// reads help only the next in the queue, and all reads together slow the server down.
+struct pace {
+    int64_t limit_ns; // monotonic: give up at this time
+    int64_t each_ns;  // estimate: how long one name ahead takes; 0 before the first sleep
+    int64_t moved_ns; // monotonic: when the queue last moved, or the first sleep began
+    size_t ahead;     // how many names were ahead then
+};
+
+// Sleeps for a quarter of the estimated wait, with jitter. Not longer, because a waiter that
+// oversleeps its turn slows down the queue, and all others base their estimate on that. `more`: the
+// queue is longer than `ahead`, by an unknown number. False, at once, if the limit has passed.
+static bool pace_sleep(struct pace *pace, size_t ahead, bool more)
+{
+    int64_t now_ns = clock_now_ns();
+    if (now_ns >= pace->limit_ns)
+        return false;
+    if (pace->ahead > ahead)
+        pace->each_ns = (now_ns - pace->moved_ns) / (int64_t)(pace->ahead - ahead);
+    else if (pace->ahead > 0 && !more && now_ns - pace->moved_ns > pace->each_ns)
+        pace->each_ns = now_ns - pace->moved_ns; // it has not moved in this time
+    if (pace->ahead != ahead)
+        pace->moved_ns = now_ns;
+    if (pace->each_ns < PACE_MIN_NS)
+        pace->each_ns = PACE_MIN_NS;
+    if (pace->each_ns > PACE_MAX_NS)
+        pace->each_ns = PACE_MAX_NS;
+    pace->ahead = ahead;
+    int64_t part_ns = (int64_t)ahead * pace->each_ns / 4;
+    int64_t sleep_ns = part_ns / 2 + (int64_t)random_below((uint64_t)part_ns);
+    int64_t left_ns = pace->limit_ns - now_ns;
+    clock_sleep_ns(sleep_ns < left_ns ? sleep_ns : left_ns);
+    return true;
 }
 
 // ---- waiting ------------------------------------------------------------------------------------
 
-static bool make_room(struct etcd_stay *stay)
+static bool allocate_ahead(struct etcd_claim *claim)
 {
-    if (stay->ahead == NULL)
-        stay->ahead = calloc(stay->n * (ahead_max(stay) + 1), sizeof *stay->ahead);
-    return stay->ahead != NULL;
+    if (claim->ahead == NULL)
+        claim->ahead = calloc(claim->n * (ahead_max(claim) + 1), sizeof *claim->ahead);
+    return claim->ahead != NULL;
 }
 
-static void enlist(struct etcd_stay *stay, bool own, int64_t revision)
+static void watch_keys(struct etcd_claim *claim, bool own, int64_t revision)
 {
     if (own)
-        etcd_watch_enlist(stay->line->watch, stay->own, stay->n, revision);
-    etcd_watch_enlist(stay->line->watch, stay->ahead, stay->n_ahead, revision);
+        etcd_watch_add(claim->queue->watch, claim->own, claim->n, revision);
+    etcd_watch_add(claim->queue->watch, claim->ahead, claim->n_ahead, revision);
 }
 
-// `own`: for the first time. RC_LOCK_BUSY: there was no time left for an answer, which says nothing
-// about etcd.
-static enum rc look(struct etcd_stay *stay, bool own, int64_t limit_ns)
+// Reads the queues again. `own`: its own names are not watched yet. RC_LOCK_BUSY: the time left was
+// too short for an answer, so the timeout does not mean that etcd is unavailable.
+static enum rc reread(struct etcd_claim *claim, bool own, int64_t limit_ns)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
-    forget_ahead(stay);
-    write_look(stay, &txn);
+    unwatch_ahead(claim);
+    write_reread(claim, &txn);
     int64_t now_ns = clock_now_ns();
-    enum rc rc = ask(stay, &txn, limit_ns, &answer);
-    if (rc == RC_BACKEND_UNAVAILABLE && limit_ns - now_ns < SHORT_NS)
+    enum rc rc = send_until_answered(claim, &txn, limit_ns, &answer);
+    if (rc == RC_BACKEND_UNAVAILABLE && limit_ns - now_ns < SHORT_TIMEOUT_NS)
         return RC_LOCK_BUSY;
     if (rc != RC_OK)
         return rc;
-    if (!etcd_succeeded(answer) || !read_lines(stay, answer))
+    if (!etcd_succeeded(answer) || !read_queues(claim, answer))
         return RC_LOCK_LOST;
-    enlist(stay, own, etcd_revision(answer));
+    watch_keys(claim, own, etcd_revision(answer));
     return RC_OK;
 }
 
-// Nothing was made: our keys are there already, by an earlier try, or they may not be made.
-static enum rc find_own(struct etcd_stay *stay, const json_t *answer, int64_t limit_ns)
+// The transaction made nothing, because the names exist, made by an earlier copy of the request or
+// by another claim; or there is a tombstone; or a queue is not empty (lock.wait = fail).
+static enum rc read_refusal(struct etcd_claim *claim, const json_t *answer, int64_t limit_ns)
 {
-    const json_t *range = NULL;
-    (void)etcd_ranges(answer, &range, 1);
-    const json_t *kv = json_array_get(json_object_get(range, "kvs"), 0);
+    const json_t *kv = etcd_first_kv(answer);
     const char *found64 = json_string_value(json_object_get(kv, "value"));
     char value64[ETCD_NAME64_MAX];
-    write_value(stay, value64);
+    write_value(claim, value64);
     if (found64 != NULL && strcmp(found64, value64) == 0) {
-        stay->revision = etcd_number(kv, "create_revision");
-        return look(stay, true, limit_ns);
+        claim->revision = etcd_number(kv, "create_revision");
+        return reread(claim, true, limit_ns);
     }
-    if (!asks_for_emptiness(stay))
+    if (!joins_empty_only(claim))
         return RC_LOCK_LOST;
-    stay->asked = stay->uncertain;
+    claim->requested = claim->uncertain;
     return RC_LOCK_BUSY;
 }
 
-static enum rc join(struct etcd_stay *stay, int64_t limit_ns)
+static enum rc join(struct etcd_claim *claim, int64_t limit_ns)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
-    if (!make_room(stay))
+    if (!allocate_ahead(claim))
         return RC_NO_MEMORY;
-    write_join(stay, &txn);
-    stay->asked = true;
-    enum rc rc = ask(stay, &txn, limit_ns, &answer);
+    write_join(claim, &txn);
+    claim->requested = true;
+    enum rc rc = send_until_answered(claim, &txn, limit_ns, &answer);
     if (rc != RC_OK)
         return rc;
     if (!etcd_succeeded(answer))
-        return find_own(stay, answer, limit_ns);
-    if (!read_lines(stay, answer))
+        return read_refusal(claim, answer, limit_ns);
+    if (!read_queues(claim, answer))
         return RC_LOCK_LOST;
-    enlist(stay, true, etcd_revision(answer));
+    watch_keys(claim, true, etcd_revision(answer));
     return RC_OK;
 }
 
-// Of those who were ahead at the last look, whom we do not see any more.
-static void report_missed(struct etcd_stay *stay, const struct etcd_mark *before, size_t n_before)
+// Reports the names that were ahead at the last read and are deleted now.
+static void report_missed(struct etcd_claim *claim, const struct etcd_watched_key *before,
+                          size_t n_before)
 {
     for (size_t i = 0; i < n_before; i++) {
         size_t at = 0;
-        while (at < stay->n_ahead && stay->ahead[at].name != before[i].name)
+        while (at < claim->n_ahead && claim->ahead[at].name != before[i].name)
             at++;
-        if (at == stay->n_ahead)
-            etcd_watch_missed(stay->line->watch, before[i].name, before[i].revision);
+        if (at == claim->n_ahead)
+            etcd_watch_report_missed(claim->queue->watch, before[i].name, before[i].revision);
     }
 }
 
-// The watch was silent for so long that we look for ourselves, and tell it what it ought to have
-// told us.
-static enum rc look_past_watch(struct etcd_stay *stay, int64_t limit_ns)
+// The watch was silent for a whole interval. Reads the queues, and reports to the watch what it
+// missed.
+static enum rc reread_after_silence(struct etcd_claim *claim, int64_t limit_ns)
 {
-    size_t n_before = stay->n_ahead;
-    struct etcd_mark *before CLEANUP(free_memory) = calloc(n_before, sizeof *before);
+    size_t n_before = claim->n_ahead;
+    struct etcd_watched_key *before CLEANUP(free_memory) = calloc(n_before, sizeof *before);
     if (before == NULL)
         return RC_NO_MEMORY;
-    memcpy(before, stay->ahead, n_before * sizeof *before);
-    enum rc rc = look(stay, false, limit_ns);
+    memcpy(before, claim->ahead, n_before * sizeof *before);
+    enum rc rc = reread(claim, false, limit_ns);
     if (rc == RC_OK)
-        report_missed(stay, before, n_before);
+        report_missed(claim, before, n_before);
     return rc;
 }
 
-static enum rc await_turn(struct etcd_stay *stay, int64_t limit_ns)
+static enum rc await_turn(struct etcd_claim *claim, int64_t limit_ns)
 {
     struct pace pace = {.limit_ns = limit_ns};
-    int64_t apart_ns = (limit_ns - clock_now_ns()) / 2; // once at least
-    if (apart_ns > LOOK_NS)
-        apart_ns = LOOK_NS;
-    while (stay->n_ahead > 0) {
-        int64_t now_ns = clock_now_ns(), look_ns = now_ns + apart_ns;
-        if (stay->line->waiting == ETCD_FAIL || now_ns >= limit_ns)
+    int64_t interval_ns = (limit_ns - clock_now_ns()) / 2; // at least one read before the limit
+    if (interval_ns > REREAD_NS)
+        interval_ns = REREAD_NS;
+    while (claim->n_ahead > 0) {
+        int64_t now_ns = clock_now_ns(), reread_ns = now_ns + interval_ns;
+        if (claim->queue->waiting == ETCD_FAIL || now_ns >= limit_ns)
             return RC_LOCK_BUSY;
-        bool notify = stay->line->waiting == ETCD_NOTIFY;
-        bool few = notify && etcd_watch_sleep(stay->line->watch, &stay->wait, stay->more ? FEW : 0,
-                                              look_ns < limit_ns ? look_ns : limit_ns);
-        if (few && !stay->more)
+        bool notify = claim->queue->waiting == ETCD_NOTIFY;
+        bool few = notify &&
+                   etcd_watch_wait(claim->queue->watch, &claim->waiter, claim->more ? REREAD_AT : 0,
+                                   reread_ns < limit_ns ? reread_ns : limit_ns);
+        if (few && !claim->more)
             return RC_OK;
-        bool silent = notify && !few && clock_now_ns() >= look_ns;
-        // Where the watch is blind it returns at once.
-        if (!few && !silent && !stay->wait.lost &&
-            !pace_sleep(&pace, (stay->n_ahead + stay->n - 1) / stay->n, stay->more))
+        bool silent = notify && !few && clock_now_ns() >= reread_ns;
+        // With a gap the watch returns at once, so this sleep sets the pace of the reads.
+        if (!few && !silent && !claim->waiter.lost &&
+            !pace_sleep(&pace, (claim->n_ahead + claim->n - 1) / claim->n, claim->more))
             return RC_LOCK_BUSY;
-        enum rc rc = stay->wait.lost ? RC_LOCK_LOST
-                     : silent        ? look_past_watch(stay, limit_ns)
-                                     : look(stay, false, limit_ns);
+        enum rc rc = claim->waiter.lost ? RC_LOCK_LOST
+                     : silent           ? reread_after_silence(claim, limit_ns)
+                                        : reread(claim, false, limit_ns);
         if (rc != RC_OK)
             return rc;
     }
     return RC_OK;
 }
 
-enum rc etcd_stand_in_line(struct etcd_stay *stay, int64_t limit_ns)
+enum rc etcd_claim_acquire(struct etcd_claim *claim, int64_t limit_ns)
 {
-    enum rc rc = join(stay, limit_ns);
+    enum rc rc = join(claim, limit_ns);
     if (rc == RC_OK)
-        rc = await_turn(stay, limit_ns);
+        rc = await_turn(claim, limit_ns);
     if (rc == RC_LOCK_LOST)
-        etcd_session_doubt(stay->line->session, stay->generation);
-    bool trusted = etcd_session_trusted(stay->line->session, stay->generation);
-    if (rc == RC_OK && (stay->wait.lost || !trusted))
+        etcd_session_recheck(claim->queue->session, claim->generation);
+    bool trusted = etcd_session_trusted(claim->queue->session, claim->generation);
+    if (rc == RC_OK && (claim->waiter.lost || !trusted))
         return RC_LOCK_LOST;
     return rc == RC_LOCK_BUSY && !trusted ? RC_BACKEND_UNAVAILABLE : rc;
 }

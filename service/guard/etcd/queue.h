@@ -1,87 +1,96 @@
-// Standing in line for a set of keys in etcd: one key of our own below each, all made in one step,
-// and whoever has the lowest create revision below a key holds it.
+// The queues for locks in etcd. A claim makes one name of its own in the queue of each of its keys,
+// all in one transaction. The name with the lowest create revision in a queue holds that lock.
+//
+// In this file and in withdraw.c a "key" is a lock's key, and a "name" is a key in etcd.
 #pragma once
 
 #include "base/cleanup.h"
 #include "base/rc.h"
 #include "domain/ids.h"
+#include "guard/etcd/messages.h"
 #include "guard/etcd/session.h"
-#include "guard/etcd/slots.h"
-#include "guard/etcd/text.h"
 #include "guard/etcd/watch.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define ETCD_LOCKS "holdfast/lock/"
-
 enum etcd_waiting { ETCD_FAIL, ETCD_SPIN, ETCD_NOTIFY };
 
-// What all stays of a process share. All pointers are borrowed.
-struct etcd_line {
+#define ETCD_SLOT_WORDS 64 // of 64 slots each, more than the claims that a process ever has at once
+
+// What all claims of a process share. The pointers are borrowed.
+struct etcd_queue {
     struct etcd_client *client;
     struct etcd_session *session;
     struct etcd_watch *watch;
     enum etcd_waiting waiting;
-    struct etcd_slots slots;
-    const char *label; // in the keys' values, for people who look
+    _Atomic uint64_t slots_used[ETCD_SLOT_WORDS]; // a bit per slot, see etcd_claim.slot
+    const char *label;                            // the instance, in the names' values for people
 };
 
-// One attempt to get in, and then the stay inside.
-struct etcd_stay {
-    struct chore chore; // first: what is left to clean up becomes the session's chore
-    struct etcd_line *line;
-    uint64_t generation;
+// One attempt to get a lock or a set of them, and then the hold.
+struct etcd_claim {
+    struct chore chore; // first in memory: a withdrawal becomes a chore of the session
+    struct etcd_queue *queue;
+    uint64_t generation; // of the session
     char lease[ETCD_LEASE_MAX];
-    char tag[ETCD_TAG_LENGTH + 1]; // in the values of all our keys and no others
-    int slot;                      // with the lease: their names, as long as they may exist
-    bool asked;                    // our keys may exist
-    bool uncertain;   // a request that makes them was repeated, or not answered: they may come yet;
-                      // or the first is gone, and the others may be there
-    int64_t revision; // of the transaction that made them; 0 while unknown
-    bool more;        // others are ahead that were not listed
-    struct etcd_wait wait;
-    struct etcd_mark *ahead; // n_ahead of them, room for more
+    char tag[ETCD_TAG_LENGTH + 1]; // in the values of this claim's names and no others
+    int slot;       // its names are made of lease and slot, as long as they may exist
+    bool requested; // its names may exist
+    // A request that makes the names was repeated or not acknowledged, so a copy may be in flight;
+    // or the first name was deleted, and the other names may still exist.
+    bool uncertain;
+    int64_t revision; // of the transaction that made the names; 0 while unknown
+    bool more;        // there are names ahead that the last read did not list
+    struct etcd_waiter waiter;
+    struct etcd_watched_key *ahead; // n_ahead in use; owned
     size_t n_ahead;
     size_t n;
-    struct etcd_mark *own;
+    struct etcd_watched_key *own; // n; owned
     char keys[][COUNTER_NAME_MAX];
 };
 
-// The attempt makes the tag unique where the same owner tries again. RC_NO_MEMORY;
-// RC_BACKEND_UNAVAILABLE if too many stays are waiting for etcd to clean up after them.
-MUST_CHECK enum rc etcd_stay_new(struct etcd_line *line, uint64_t generation, const char *lease,
-                                 const char *const *keys, size_t n, const char *owner, char attempt,
-                                 struct etcd_stay **ret_stay);
-// Nobody waits any more: what is left is plain memory, one piece of it, and the slot.
-void etcd_stay_settle(struct etcd_stay *stay);
-// Settles too. None of its keys may be in etcd any more, or on the way there, while the lease
-// lives.
-void etcd_stay_free(struct etcd_stay *stay);
+// `attempt` makes the tag unique when the same owner tries again. RC_NO_MEMORY.
+// RC_BACKEND_UNAVAILABLE if all slots are taken, because too many withdrawals are in progress.
+MUST_CHECK enum rc etcd_claim_new(struct etcd_queue *queue, uint64_t generation, const char *lease,
+                                  const char *const *keys, size_t n, const char *owner,
+                                  char attempt, struct etcd_claim **ret_claim);
+// Takes the claim out of the watch, for etcd_withdraw. What remains is one block of memory and the
+// slot, and discard frees these. While the lease lives, discard must wait until none of the claim's
+// names exists and no request that makes them is in flight.
+void etcd_claim_unwatch(struct etcd_claim *claim);
+void etcd_claim_discard(struct etcd_claim *claim);
+// Both: unwatch and discard.
+void etcd_claim_free(struct etcd_claim *claim);
 
-// Makes our keys, all or none, and waits until they are the first in every line. In all cases but
-// RC_OK the stay must be withdrawn:
-//   RC_LOCK_BUSY            somebody was ahead until the limit
-//   RC_LOCK_LOST            our keys or the lease went on the way: try again with a new stay
+// Joins the queues, all or none, and waits until the claim is the head of each, until limit_ns
+// (monotonic) at most. Unless it returns RC_OK, the caller must withdraw the claim:
+//   RC_LOCK_BUSY            another claim was ahead until the limit
+//   RC_LOCK_LOST            the names or the lease were deleted meanwhile: retry with a new claim
 //   RC_BACKEND_UNAVAILABLE  no answer by the limit
-MUST_CHECK enum rc etcd_stand_in_line(struct etcd_stay *stay, int64_t limit_ns);
+//   RC_NO_MEMORY
+MUST_CHECK enum rc etcd_claim_acquire(struct etcd_claim *claim, int64_t limit_ns);
 
-// ---- etcd_withdraw.c ----------------------------------------------------------------------------
+// The names in etcd, in buffers of ETCD_NAME64_MAX bytes: of the claim in the queue of keys[i], and
+// of its tombstone.
+#define ETCD_LOCKS "holdfast/lock/"
+void etcd_own_name(char *ret_name64, const struct etcd_claim *claim, size_t i);
+void etcd_tombstone_name(char *ret_name64, const struct etcd_claim *claim);
 
-// Deletes our keys if they are still those that we made. RC_LOCK_LOST: they were not.
-// RC_BACKEND_UNAVAILABLE: no answer by the limit. After that, and where the stay has become
-// uncertain, it must be withdrawn.
-MUST_CHECK enum rc etcd_delete_own(struct etcd_stay *stay, int64_t limit_ns);
+// ---- withdraw.c ---------------------------------------------------------------------------------
 
-// Takes ownership and returns at once. Our keys are deleted in the background, again and again
-// until it is certain that they are gone and will not come, or that their lease has ended.
-void etcd_withdraw(struct etcd_stay *stay);
+// Deletes the claim's names if they are still the ones that it made. RC_LOCK_LOST: they were not.
+// RC_BACKEND_UNAVAILABLE: no answer by the limit. Then, and if the claim has become uncertain, the
+// caller must withdraw it.
+MUST_CHECK enum rc etcd_claim_release(struct etcd_claim *claim, int64_t limit_ns);
 
-// A worker that is stuck does not keep its lock for ever: at this time it is deleted under it.
-void etcd_limit(struct etcd_stay *stay, int64_t until_ns);
-// Before anything else that ends the stay. False: it was deleted.
-MUST_CHECK bool etcd_limit_lifted(struct etcd_stay *stay);
+// Takes ownership and returns at once. The session's thread retries in the background until the
+// names are certain to be deleted and not to come back, or their lease has ended.
+void etcd_withdraw(struct etcd_claim *claim);
 
-void etcd_own_name(char *ret_name64, const struct etcd_stay *stay, size_t i);
-void etcd_gone_name(char *ret_name64, const struct etcd_stay *stay);
+// Deletes the names at until_ns (monotonic), so that a worker that is stuck loses its lock.
+void etcd_claim_set_max_hold(struct etcd_claim *claim, int64_t until_ns);
+// Cancels that; before release, withdraw and free. False: the names were deleted already.
+MUST_CHECK bool etcd_claim_clear_max_hold(struct etcd_claim *claim);

@@ -1,15 +1,21 @@
-// A lease a process, as etcd's own session does it, and not one a lock: a lock costs two round
-// trips then, not four, and there is one keep-alive to judge them all by. That is also why
-// etcd-lock has no `renew`: a hold has nothing of its own to renew. What it costs: the locks of a
-// process end together.
+// Keeps one lease in etcd alive, on a thread of its own. All lock keys of the process hang on it.
 //
-// The lease is kept alive at a third of its length. It is trusted for its length from before the
-// last answered keep-alive was sent, by our monotonic clock: etcd began to count later than that.
-// An answer without a TTL means that the lease is gone; whoever has a key on it has lost it, the
-// generation counts up, and a new lease is asked for at once. As long as nobody answers nothing is
-// concluded but that trust runs out. From then on the lease is not extended before etcd has said
-// that it is still there: it may hear us although we do not hear it, and keep-alives without an
-// answer would keep keys that are no use to us in front of everybody else's.
+// One lease per process, as in etcd's own session library, and not one per lock. Then a lock costs
+// two round trips instead of four, and one keep-alive tells whether all locks are valid. That is
+// why etcd-lock has no `renew`: a hold has nothing of its own to renew. The price: when the lease
+// ends, all locks of the process end.
+//
+//   - The thread sends a keep-alive after a third of the lease.
+//   - The lease is trusted for one TTL, counted by our monotonic clock from the moment at which the
+//     last acknowledged keep-alive, or the grant, was sent. etcd began to count later than that.
+//   - An answer without a TTL means that the lease has ended. All locks on it are lost. The
+//     generation increases, and the thread asks for a new lease at once.
+//   - No answer proves nothing. The trust just runs out.
+//   - Once the trust has run out, the thread extends the lease only after etcd has confirmed that
+//     it still exists. Our requests may arrive although no answer comes back. Such keep-alives
+//     would keep keys that are useless to us at the head of every queue.
+//
+// What breaks it: an operator who revokes the lease; a monotonic clock slower than etcd's.
 #include "guard/etcd/session.h"
 
 #include "base/clock.h"
@@ -20,32 +26,32 @@
 #include <stdlib.h>
 
 #define RETRY_NS (200 * NS_PER_MS)
-#define ASK_MAX_NS NS_PER_S
-#define REVOKE_NS (500 * NS_PER_MS)
+#define REQUEST_TIMEOUT_NS NS_PER_S
+#define REVOKE_TIMEOUT_NS (500 * NS_PER_MS)
 #define IDLE_NS (60 * NS_PER_S)
 
 struct etcd_session {
     struct etcd_client *client;
-    int64_t ttl_s; // asked for
+    int64_t ttl_s; // as requested from etcd
     pthread_t thread;
     bool started;
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed;     // a lease, its end, a chore, stopping
-    bool wanted, stopping;      // wanted: somebody has entered once
-    bool answering;             // the last question was answered
-    bool heard;                 // it was whether the lease is still there
-    uint64_t generation;        // counts leases; keys of an older one are gone, or will be
+    pthread_cond_t changed;     // a new lease, its end, a chore, stopping
+    bool wanted, stopping;      // wanted: a caller needs a lease
+    bool reachable;             // the last request was answered
+    bool confirmed;             // by the last answer: the lease exists
+    uint64_t generation;        // increases when a lease begins and when it ends
     char lease[ETCD_LEASE_MAX]; // "" while there is none
-    int64_t trusted_ns;         // monotonic: until then
-    int64_t due_ns;             // monotonic: the next question
-    int64_t next_ns;            // monotonic: when the thread wakes by itself
+    int64_t trusted_ns;         // monotonic: trust runs out
+    int64_t due_ns;             // monotonic: the next request
+    int64_t next_ns;            // monotonic: the thread wakes by itself
     struct chores chores;
 };
 
 // ---- the lease ----------------------------------------------------------------------------------
 
-static void lose_lease(struct etcd_session *session)
+static void drop_lease(struct etcd_session *session)
 {
     session->lease[0] = '\0';
     session->trusted_ns = 0;
@@ -53,64 +59,65 @@ static void lose_lease(struct etcd_session *session)
     session->generation++;
 }
 
-enum question { GRANT, KEEP_ALIVE, IS_IT_THERE };
+enum request { GRANT, KEEP_ALIVE, TIME_TO_LIVE };
 
-// What etcd said about the lease, or the new one. With the mutex held.
-static void take_answer(struct etcd_session *session, enum question question, const json_t *answer,
-                        int64_t asked_ns)
+// With the mutex held.
+static void read_answer(struct etcd_session *session, enum request request, const json_t *answer,
+                        int64_t sent_ns)
 {
     int64_t ttl_ns = etcd_number(answer, "TTL") * NS_PER_S;
     if (ttl_ns <= 0) {
-        LOG_WARNING("etcd: the lease is gone, and all locks on it");
-        lose_lease(session);
+        LOG_WARNING("etcd: the lease has ended; all locks on it are lost");
+        drop_lease(session);
         return;
     }
-    if (question == IS_IT_THERE) {
-        session->due_ns = 0; // now it is worth extending
+    if (request == TIME_TO_LIVE) {
+        session->due_ns = 0; // it exists: send a keep-alive now
         return;
     }
-    if (question == GRANT) {
+    if (request == GRANT) {
         const char *id = json_string_value(json_object_get(answer, "ID"));
         text_copy(session->lease, sizeof session->lease, id != NULL ? id : "");
         session->generation++;
     }
-    session->trusted_ns = asked_ns + ttl_ns;
-    session->due_ns = asked_ns + ttl_ns / 3;
+    session->trusted_ns = sent_ns + ttl_ns;
+    session->due_ns = sent_ns + ttl_ns / 3;
 }
 
-static enum question next_question(const struct etcd_session *session)
+static enum request next_request(const struct etcd_session *session)
 {
     if (session->lease[0] == '\0')
         return GRANT;
-    return session->heard || clock_now_ns() < session->trusted_ns ? KEEP_ALIVE : IS_IT_THERE;
+    return session->confirmed || clock_now_ns() < session->trusted_ns ? KEEP_ALIVE : TIME_TO_LIVE;
 }
 
-// Called with the mutex held, and lets go of it while asking.
-static void ask_for_lease(struct etcd_session *session)
+// Called with the mutex held; releases it during the request.
+static void send_request(struct etcd_session *session)
 {
     static const char *const paths[] = {"/v3/lease/grant", "/v3/lease/keepalive",
                                         "/v3/lease/timetolive"};
     char body[64];
-    enum question question = next_question(session);
-    if (question == GRANT)
+    enum request request = next_request(session);
+    if (request == GRANT)
         text_format(body, sizeof body, "{\"TTL\":\"%lld\"}", (long long)session->ttl_s);
     else
         text_format(body, sizeof body, "{\"ID\":\"%s\"}", session->lease);
     uint64_t generation = session->generation;
     pthread_mutex_unlock(&session->mutex);
 
-    int64_t asked_ns = clock_now_ns(), third_ns = session->ttl_s * NS_PER_S / 3;
+    int64_t sent_ns = clock_now_ns(), timeout_ns = session->ttl_s * NS_PER_S / 3;
+    if (timeout_ns > REQUEST_TIMEOUT_NS)
+        timeout_ns = REQUEST_TIMEOUT_NS;
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     enum rc rc =
-        etcd_ask(session->client, paths[question], body,
-                 asked_ns + (third_ns < ASK_MAX_NS ? third_ns : ASK_MAX_NS), &answer, NULL);
+        etcd_request(session->client, paths[request], body, sent_ns + timeout_ns, &answer, NULL);
     pthread_mutex_lock(&session->mutex);
-    session->answering = rc != RC_BACKEND_UNAVAILABLE;
-    session->heard = session->answering && question == IS_IT_THERE;
+    session->reachable = rc != RC_BACKEND_UNAVAILABLE;
+    session->confirmed = session->reachable && request == TIME_TO_LIVE;
     session->due_ns = clock_now_ns() + RETRY_NS;
-    if (session->generation == generation && session->answering)
-        take_answer(session, question,
-                    question == KEEP_ALIVE ? json_object_get(answer, "result") : answer, asked_ns);
+    if (session->generation == generation && session->reachable)
+        read_answer(session, request,
+                    request == KEEP_ALIVE ? json_object_get(answer, "result") : answer, sent_ns);
     pthread_cond_broadcast(&session->changed);
 }
 
@@ -119,7 +126,7 @@ static void ask_for_lease(struct etcd_session *session)
 static void sleep_until_due(struct etcd_session *session, int64_t now_ns)
 {
     session->next_ns = session->wanted ? session->due_ns : now_ns + IDLE_NS;
-    if (session->answering && chores_due(&session->chores) < session->next_ns)
+    if (session->reachable && chores_due(&session->chores) < session->next_ns)
         session->next_ns = chores_due(&session->chores);
     clock_wait(&session->changed, &session->mutex, session->next_ns);
 }
@@ -131,15 +138,15 @@ static void *session_main(void *arg)
     while (!session->stopping) {
         int64_t now_ns = clock_now_ns();
         if (session->wanted && now_ns >= session->due_ns)
-            ask_for_lease(session);
-        else if (!chores_run_one(&session->chores, now_ns, session->answering, session->generation))
+            send_request(session);
+        else if (!chores_run_one(&session->chores, now_ns, session->reachable, session->generation))
             sleep_until_due(session, now_ns);
     }
     pthread_mutex_unlock(&session->mutex);
     return NULL;
 }
 
-// ---- making and ending --------------------------------------------------------------------------
+// ---- new and free -------------------------------------------------------------------------------
 
 enum rc etcd_session_new(struct etcd_client *client, int64_t ttl_ms,
                          struct etcd_session **ret_session)
@@ -166,8 +173,8 @@ static void revoke_lease(struct etcd_session *session)
     char body[64];
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     text_format(body, sizeof body, "{\"ID\":\"%s\"}", session->lease);
-    (void)!etcd_ask(session->client, "/v3/lease/revoke", body, clock_now_ns() + REVOKE_NS, &answer,
-                    NULL);
+    (void)!etcd_request(session->client, "/v3/lease/revoke", body,
+                        clock_now_ns() + REVOKE_TIMEOUT_NS, &answer, NULL);
 }
 
 void etcd_session_free(struct etcd_session *session)
@@ -189,7 +196,7 @@ void etcd_session_free(struct etcd_session *session)
     free(session);
 }
 
-// ---- what others ask ----------------------------------------------------------------------------
+// ---- for other threads --------------------------------------------------------------------------
 
 static bool trusted(const struct etcd_session *session)
 {
@@ -217,9 +224,9 @@ enum rc etcd_session_ready(struct etcd_session *session, int64_t limit_ns, uint6
 bool etcd_session_trusted(struct etcd_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
-    bool is = session->generation == generation && trusted(session);
+    bool is_trusted = session->generation == generation && trusted(session);
     pthread_mutex_unlock(&session->mutex);
-    return is;
+    return is_trusted;
 }
 
 bool etcd_session_alive(struct etcd_session *session, uint64_t generation)
@@ -230,7 +237,7 @@ bool etcd_session_alive(struct etcd_session *session, uint64_t generation)
     return alive;
 }
 
-void etcd_session_doubt(struct etcd_session *session, uint64_t generation)
+void etcd_session_recheck(struct etcd_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
     if (session->generation == generation) {
@@ -244,7 +251,7 @@ void etcd_session_ended(struct etcd_session *session, uint64_t generation)
 {
     pthread_mutex_lock(&session->mutex);
     if (session->generation == generation && session->lease[0] != '\0') {
-        lose_lease(session);
+        drop_lease(session);
         pthread_cond_broadcast(&session->changed);
     }
     pthread_mutex_unlock(&session->mutex);
@@ -254,7 +261,7 @@ void etcd_session_add(struct etcd_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
     chores_add(&session->chores, chore);
-    if (chore->due_ns < session->next_ns) // else it wakes early enough
+    if (chore->due_ns < session->next_ns) // else the thread wakes early enough
         pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
 }

@@ -1,44 +1,49 @@
-// One lease in etcd that is kept alive, or replaced when it has ended, by a thread of its own. All
-// keys of this process hang on it: they go when it goes.
+// The session: one lease in etcd for all lock keys of this process, kept alive by a thread of its
+// own, and replaced when it has ended. etcd deletes the keys when their lease ends.
+//
+// A generation is the life of one lease. A claim remembers the generation of its keys.
 #pragma once
 
 #include "base/cleanup.h"
 #include "base/rc.h"
 #include "guard/chores.h"
 #include "guard/etcd/client.h"
-#include "guard/etcd/text.h"
+#include "guard/etcd/messages.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct etcd_session;
 
-// Starts the thread; asks for a lease when first used. The client is borrowed until the session is
-// freed. RC_NO_MEMORY.
+// Starts the thread; it requests a lease when the first caller needs one. The client is borrowed
+// until the session is freed. etcd counts whole seconds, so ttl_ms is rounded up. RC_NO_MEMORY.
 MUST_CHECK enum rc etcd_session_new(struct etcd_client *client, int64_t ttl_ms,
                                     struct etcd_session **ret_session);
-// Revokes the lease, which deletes its keys, and frees chores that are left. Nobody may be using
-// it; NULL is fine.
+// Revokes the lease, which deletes its keys, and frees the remaining chores. No other thread may
+// still use the session. NULL is fine.
 void etcd_session_free(struct etcd_session *session);
 
-// Waits for a lease that can be trusted. RC_BACKEND_UNAVAILABLE if there is none by the limit.
+// The functions below: any thread.
+
+// Waits for a trusted lease. RC_BACKEND_UNAVAILABLE if there is none by limit_ns (monotonic).
 // ret_lease has ETCD_LEASE_MAX bytes.
 MUST_CHECK enum rc etcd_session_ready(struct etcd_session *session, int64_t limit_ns,
                                       uint64_t *ret_generation, char *ret_lease);
 
-// Still the lease of this generation, and it cannot have run out by our own clock: its keys are
-// there. No I/O.
+// The lease of this generation cannot have expired, by our own clock. No I/O.
 bool etcd_session_trusted(struct etcd_session *session, uint64_t generation);
-// Not known to have ended: its keys may be there.
+// The lease of this generation is not known to have ended, so its keys may still exist. No I/O.
 bool etcd_session_alive(struct etcd_session *session, uint64_t generation);
 
-// Somebody met a sign that the lease of this generation is gone: asks etcd now.
-void etcd_session_doubt(struct etcd_session *session, uint64_t generation);
-// etcd said so: a new lease, at once.
+// There is a sign that the lease of this generation has ended: checks it with etcd now, in the
+// background.
+void etcd_session_recheck(struct etcd_session *session, uint64_t generation);
+// etcd has answered that the lease of this generation does not exist: requests a new one now, in
+// the background.
 void etcd_session_ended(struct etcd_session *session, uint64_t generation);
 
-// Any thread. The chore is the session's until its run says that it is done.
+// Takes ownership of the chore until its run returns true.
 void etcd_session_add(struct etcd_session *session, struct chore *chore);
-// Waits while it runs, which takes a bounded time. True: taken back, it will not run any more.
-// False: it is done.
+// Cancels a chore; waits while it runs, which takes a bounded time. True: cancelled, and the caller
+// owns it again. False: it was done already.
 MUST_CHECK bool etcd_session_take_back(struct etcd_session *session, struct chore *chore);

@@ -1,29 +1,37 @@
-// No lost wake-ups, without asking twice: a waiter learns at revision R who is ahead, and hears of
-// every deletion after R. The stream brings deletions in the order of their revisions, but it may
-// bring one before the waiter has enlisted; so the last ones are kept, and from which revision on
-// they are complete. Where that is later than R (the stream is new, or too much has happened) the
-// waiter is told that it is blind, and looks again.
+// One watch per process for the deletions of all lock keys: an HTTP answer that does not end, one
+// line of JSON per message, on a connection and a thread of its own. libcurl's multi interface runs
+// it, because its easy calls cannot be interrupted while nothing arrives.
 //
-// A member that is stopped, or cut off from the others, keeps the connection alive and says
-// nothing. Those who look now and then see what it ought to have told; if nothing has come a while
-// later, the connection is dropped.
+// It has to wake each waiter in time and lose no wake-up, without a request per wake-up. A waiter
+// learns at revision R which keys are ahead, and the watch reports every deletion after R.
+// Deletions arrive in the order of their revisions, perhaps before the waiter has added its keys.
+// So the watch remembers the last RECENT_MAX deletions, and the revision after which these are
+// complete. If that is later than R, because the watch is new or too much has happened, there is a
+// gap: the waiter has to read the queue again.
 //
-// Order does the rest: a waiter whose own key has gone hears of it before it hears of what went
-// later. So "nobody is ahead" also means that its own keys were there at that moment.
+// The order proves one more thing. A waiter whose own key was deleted learns it before any later
+// deletion. So "no key is ahead" also means that its own keys existed at that moment.
+//
+// What breaks it: a member that is stopped, or cut off from the other members, keeps the connection
+// open and sends nothing. TCP's keep-alive finds only a peer that has vanished. So the waiters read
+// the queue now and then, and report deletions that they missed here. If no event comes for
+// SILENCE_MAX_NS after such a report, the watch drops the connection and reconnects.
 #include "guard/etcd/watch.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "guard/etcd/stream.h"
-#include "guard/etcd/text.h"
+#include "guard/etcd/messages.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define BUCKETS 4096
-#define RECENT 2048
+#define RECENT_MAX 2048
+#define POLL_MS 10000
+#define CONNECT_MS 1000L
 #define RETRY_NS (100 * NS_PER_MS)
-#define OWED_NS (500 * NS_PER_MS) // longer than a deletion takes from etcd to here
+#define SILENCE_MAX_NS (500 * NS_PER_MS) // longer than a deletion takes to arrive
 
 struct deletion {
     uint64_t name;
@@ -32,75 +40,77 @@ struct deletion {
 
 struct etcd_watch {
     struct etcd_client *client;
-    struct etcd_stream *stream;
-    char question[4 * ETCD_NAME64_MAX];
+    char request[4 * ETCD_NAME64_MAX];
     pthread_t thread;
     bool started;
+    CURLM *multi;
+    struct buffer rest;               // an incomplete line
+    atomic_bool dropped, interrupted; // end this connection; end for good
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed; // wanted, stopping
-    bool wanted, stopping;
-    bool connected, was_connected; // now, and ever
-    int64_t complete_from;         // no deletion after this revision is missing below
-    struct deletion recent[RECENT];
-    size_t n_recent; // ever; the newest is at (n_recent - 1) % RECENT
-    int64_t owed_ns; // since when it has not told what somebody else has seen; 0: it has
-    struct etcd_mark *buckets[BUCKETS];
+    pthread_cond_t changed;        // wanted, stopping
+    bool wanted, stopping;         // wanted: a waiter has come
+    bool connected, was_connected; // now; ever
+    int64_t complete_from;         // `recent` lacks no deletion after this revision
+    struct deletion recent[RECENT_MAX];
+    size_t n_recent;   // since connecting; the newest is at (n_recent - 1) % RECENT_MAX
+    int64_t missed_ns; // monotonic: a missed deletion was reported, and no event came since; or 0
+    struct etcd_watched_key *buckets[BUCKETS];
 };
 
-// ---- marks, with the mutex held -----------------------------------------------------------------
+// ---- the table of watched keys, with the mutex held ---------------------------------------------
 
-static struct etcd_mark **bucket_of(struct etcd_watch *watch, uint64_t name)
+static struct etcd_watched_key **bucket_of(struct etcd_watch *watch, uint64_t name)
 {
     return &watch->buckets[name % BUCKETS];
 }
 
-static void insert(struct etcd_watch *watch, struct etcd_mark *mark)
+static void link_key(struct etcd_watch *watch, struct etcd_watched_key *key)
 {
-    mark->link = bucket_of(watch, mark->name);
-    mark->next = *mark->link;
-    if (mark->next != NULL)
-        mark->next->link = &mark->next;
-    *mark->link = mark;
-    if (!mark->own)
-        mark->wait->ahead++;
+    key->pointer = bucket_of(watch, key->name);
+    key->next = *key->pointer;
+    if (key->next != NULL)
+        key->next->pointer = &key->next;
+    *key->pointer = key;
+    if (!key->own)
+        key->waiter->ahead++;
 }
 
-static void take_out(struct etcd_mark *mark)
+static void unlink_key(struct etcd_watched_key *key)
 {
-    if (mark->link == NULL)
+    if (key->pointer == NULL)
         return;
-    *mark->link = mark->next;
-    if (mark->next != NULL)
-        mark->next->link = mark->link;
-    mark->link = NULL;
-    if (!mark->own)
-        mark->wait->ahead--;
+    *key->pointer = key->next;
+    if (key->next != NULL)
+        key->next->pointer = key->pointer;
+    key->pointer = NULL;
+    if (!key->own)
+        key->waiter->ahead--;
 }
 
-static void gone(struct etcd_mark *mark)
+static void on_deleted(struct etcd_watched_key *key)
 {
-    struct etcd_wait *wait = mark->wait;
-    take_out(mark);
-    if (mark->own)
-        wait->lost = true;
-    if (mark->own || wait->ahead <= wait->enough)
-        pthread_cond_signal(&wait->wake);
+    struct etcd_waiter *waiter = key->waiter;
+    unlink_key(key);
+    if (key->own)
+        waiter->lost = true;
+    if (key->own || waiter->ahead <= waiter->wake_at)
+        pthread_cond_signal(&waiter->cond);
 }
 
 static void remember(struct etcd_watch *watch, uint64_t name, int64_t revision)
 {
-    struct deletion *place = &watch->recent[watch->n_recent % RECENT];
-    if (watch->n_recent >= RECENT && place->revision > watch->complete_from)
-        watch->complete_from = place->revision;
-    *place = (struct deletion){name, revision};
+    struct deletion *slot = &watch->recent[watch->n_recent % RECENT_MAX];
+    if (watch->n_recent >= RECENT_MAX && slot->revision > watch->complete_from)
+        watch->complete_from = slot->revision;
+    *slot = (struct deletion){name, revision};
     watch->n_recent++;
 }
 
-static bool went_since(const struct etcd_watch *watch, uint64_t name, int64_t revision)
+static bool deleted_since(const struct etcd_watch *watch, uint64_t name, int64_t revision)
 {
-    for (size_t i = watch->n_recent; i > 0 && i + RECENT > watch->n_recent; i--) {
-        const struct deletion *deletion = &watch->recent[(i - 1) % RECENT];
+    for (size_t i = watch->n_recent; i > 0 && i + RECENT_MAX > watch->n_recent; i--) {
+        const struct deletion *deletion = &watch->recent[(i - 1) % RECENT_MAX];
         if (deletion->revision <= revision)
             return false;
         if (deletion->name == name)
@@ -109,14 +119,14 @@ static bool went_since(const struct etcd_watch *watch, uint64_t name, int64_t re
     return false;
 }
 
-// ---- the stream, on the watch's thread ----------------------------------------------------------
+// ---- messages, on the watch's thread ------------------------------------------------------------
 
-static void take_events(struct etcd_watch *watch, const json_t *events)
+static void read_events(struct etcd_watch *watch, const json_t *events)
 {
     size_t i;
     const json_t *event;
     if (json_array_size(events) > 0)
-        watch->owed_ns = 0; // late, but not silent
+        watch->missed_ns = 0; // the watch may lag, but is not silent
     json_array_foreach(events, i, event)
     {
         const json_t *kv = json_object_get(event, "kv");
@@ -126,17 +136,18 @@ static void take_events(struct etcd_watch *watch, const json_t *events)
         uint64_t name = etcd_name_hash(name64);
         int64_t revision = etcd_number(kv, "mod_revision");
         remember(watch, name, revision);
-        for (struct etcd_mark *mark = *bucket_of(watch, name), *next; mark != NULL; mark = next) {
-            next = mark->next;
-            if (mark->name == name && revision > mark->revision)
-                gone(mark);
+        for (struct etcd_watched_key *key = *bucket_of(watch, name), *next; key != NULL;
+             key = next) {
+            next = key->next;
+            if (key->name == name && revision > key->revision)
+                on_deleted(key);
         }
     }
 }
 
-static bool on_line(void *arg, const char *line, size_t length)
+// False ends the connection.
+static bool on_line(struct etcd_watch *watch, const char *line, size_t length)
 {
-    struct etcd_watch *watch = arg;
     json_t *answer CLEANUP(etcd_answer_cleanup) = json_loadb(line, length, 0, NULL);
     const json_t *result = json_object_get(answer, "result");
     if (result == NULL || json_is_true(json_object_get(result, "canceled")))
@@ -144,24 +155,76 @@ static bool on_line(void *arg, const char *line, size_t length)
     pthread_mutex_lock(&watch->mutex);
     if (json_is_true(json_object_get(result, "created"))) {
         if (watch->was_connected)
-            etcd_client_reconnected(watch->client);
+            etcd_client_count_reconnect(watch->client);
         watch->connected = watch->was_connected = true;
         watch->complete_from = etcd_revision(result);
     }
-    take_events(watch, json_object_get(result, "events"));
+    read_events(watch, json_object_get(result, "events"));
     pthread_mutex_unlock(&watch->mutex);
     return true;
 }
 
-static void blind_all(struct etcd_watch *watch)
+static size_t on_data(char *data, size_t size, size_t n, void *arg)
+{
+    struct etcd_watch *watch = arg;
+    struct buffer *rest = &watch->rest;
+    buffer_append(rest, data, size * n);
+    if (rest->failed)
+        return 0;
+    char *line = rest->data, *end;
+    while ((end = memchr(line, '\n', rest->length - (size_t)(line - rest->data))) != NULL) {
+        if (!on_line(watch, line, (size_t)(end - line)))
+            return 0;
+        line = end + 1;
+    }
+    size_t used = (size_t)(line - rest->data);
+    memmove(rest->data, line, rest->length - used);
+    rest->length -= used;
+    return size * n;
+}
+
+// ---- the connection, on the watch's thread ------------------------------------------------------
+
+// Connects, sends the request and reads until the connection breaks, on_line returns false, or a
+// thread drops or interrupts it. Without the mutex.
+static void run_connection(struct etcd_watch *watch)
+{
+    CURL *curl = curl_easy_init();
+    if (curl == NULL)
+        return;
+    struct curl_slist *headers = NULL;
+    etcd_client_prepare(watch->client, curl, "/v3/watch", watch->request, &headers);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, watch);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    buffer_release(&watch->rest);
+    watch->dropped = false;
+    curl_multi_add_handle(watch->multi, curl);
+    int running = 1;
+    while (!watch->interrupted && !watch->dropped &&
+           curl_multi_perform(watch->multi, &running) == CURLM_OK && running > 0)
+        if (curl_multi_poll(watch->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK)
+            break;
+    curl_multi_remove_handle(watch->multi, curl);
+    curl_easy_cleanup(curl);
+    curl_slist_free_all(headers);
+}
+
+static void end_connection(struct etcd_watch *watch, atomic_bool *flag)
+{
+    *flag = true;
+    curl_multi_wakeup(watch->multi);
+}
+
+static void report_gap(struct etcd_watch *watch)
 {
     watch->connected = false;
     watch->n_recent = 0;
-    watch->owed_ns = 0;
+    watch->missed_ns = 0;
     for (size_t i = 0; i < BUCKETS; i++)
-        for (struct etcd_mark *mark = watch->buckets[i]; mark != NULL; mark = mark->next) {
-            mark->wait->blind = true;
-            pthread_cond_signal(&mark->wait->wake);
+        for (struct etcd_watched_key *key = watch->buckets[i]; key != NULL; key = key->next) {
+            key->waiter->gap = true;
+            pthread_cond_signal(&key->waiter->cond);
         }
 }
 
@@ -175,11 +238,11 @@ static void *watch_main(void *arg)
             continue;
         }
         pthread_mutex_unlock(&watch->mutex);
-        etcd_stream_run(watch->stream);
+        run_connection(watch);
         pthread_mutex_lock(&watch->mutex);
         if (watch->connected && !watch->stopping)
-            LOG_DEBUG("etcd: the watch broke");
-        blind_all(watch);
+            LOG_DEBUG("etcd: the watch was disconnected");
+        report_gap(watch);
         if (!watch->stopping)
             clock_wait(&watch->changed, &watch->mutex, clock_now_ns() + RETRY_NS);
     }
@@ -187,7 +250,7 @@ static void *watch_main(void *arg)
     return NULL;
 }
 
-// ---- making and ending --------------------------------------------------------------------------
+// ---- new and free -------------------------------------------------------------------------------
 
 enum rc etcd_watch_new(struct etcd_client *client, const char *prefix,
                        struct etcd_watch **ret_watch)
@@ -195,25 +258,22 @@ enum rc etcd_watch_new(struct etcd_client *client, const char *prefix,
     struct etcd_watch *watch = calloc(1, sizeof *watch);
     if (watch == NULL)
         return RC_NO_MEMORY;
-    char from64[ETCD_NAME64_MAX], after64[ETCD_NAME64_MAX];
+    char from64[ETCD_NAME64_MAX], end64[ETCD_NAME64_MAX];
     etcd_name(from64, "%s", prefix);
-    etcd_name_after(after64, "%s", prefix);
+    etcd_range_end(end64, "%s", prefix);
     text_format(
-        watch->question, sizeof watch->question,
+        watch->request, sizeof watch->request,
         "{\"create_request\":{\"key\":\"%s\",\"range_end\":\"%s\",\"filters\":[\"NOPUT\"]}}",
-        from64, after64);
+        from64, end64);
     watch->client = client;
     pthread_cond_init(&watch->changed, NULL);
     pthread_mutex_init(&watch->mutex, NULL);
-    enum rc rc =
-        etcd_stream_new(client, "/v3/watch", watch->question, on_line, watch, &watch->stream);
-    if (rc == RC_OK) {
-        watch->started = pthread_create(&watch->thread, NULL, watch_main, watch) == 0;
-        rc = watch->started ? RC_OK : RC_NO_MEMORY;
-    }
-    if (rc != RC_OK) {
+    watch->multi = curl_multi_init();
+    watch->started =
+        watch->multi != NULL && pthread_create(&watch->thread, NULL, watch_main, watch) == 0;
+    if (!watch->started) {
         etcd_watch_free(watch);
-        return rc;
+        return RC_NO_MEMORY;
     }
     *ret_watch = watch;
     return RC_OK;
@@ -228,20 +288,21 @@ void etcd_watch_free(struct etcd_watch *watch)
         watch->stopping = true;
         pthread_cond_broadcast(&watch->changed);
         pthread_mutex_unlock(&watch->mutex);
-        etcd_stream_interrupt(watch->stream);
+        end_connection(watch, &watch->interrupted);
         pthread_join(watch->thread, NULL);
     }
-    etcd_stream_free(watch->stream);
+    curl_multi_cleanup(watch->multi);
+    buffer_release(&watch->rest);
     pthread_cond_destroy(&watch->changed);
     pthread_mutex_destroy(&watch->mutex);
     free(watch);
 }
 
-// ---- what others ask ----------------------------------------------------------------------------
+// ---- for the waiters ----------------------------------------------------------------------------
 
-void etcd_watch_begin(struct etcd_watch *watch, struct etcd_wait *wait)
+void etcd_waiter_init(struct etcd_watch *watch, struct etcd_waiter *waiter)
 {
-    pthread_cond_init(&wait->wake, NULL);
+    pthread_cond_init(&waiter->cond, NULL);
     pthread_mutex_lock(&watch->mutex);
     if (!watch->wanted) {
         watch->wanted = true;
@@ -250,57 +311,57 @@ void etcd_watch_begin(struct etcd_watch *watch, struct etcd_wait *wait)
     pthread_mutex_unlock(&watch->mutex);
 }
 
-void etcd_watch_end(struct etcd_wait *wait)
+void etcd_waiter_destroy(struct etcd_waiter *waiter)
 {
-    pthread_cond_destroy(&wait->wake);
+    pthread_cond_destroy(&waiter->cond);
 }
 
-void etcd_watch_enlist(struct etcd_watch *watch, struct etcd_mark *marks, size_t n,
-                       int64_t revision)
+void etcd_watch_add(struct etcd_watch *watch, struct etcd_watched_key *keys, size_t n,
+                    int64_t revision)
 {
     pthread_mutex_lock(&watch->mutex);
-    bool blind = !watch->connected || revision < watch->complete_from;
+    bool gap = !watch->connected || revision < watch->complete_from;
     for (size_t i = 0; i < n; i++) {
-        marks[i].revision = revision;
-        insert(watch, &marks[i]);
-        marks[i].wait->blind = marks[i].wait->blind || blind;
-        if (went_since(watch, marks[i].name, revision))
-            gone(&marks[i]);
+        keys[i].revision = revision;
+        link_key(watch, &keys[i]);
+        keys[i].waiter->gap = keys[i].waiter->gap || gap;
+        if (deleted_since(watch, keys[i].name, revision))
+            on_deleted(&keys[i]);
     }
     pthread_mutex_unlock(&watch->mutex);
 }
 
-void etcd_watch_dismiss(struct etcd_watch *watch, struct etcd_mark *marks, size_t n)
+void etcd_watch_remove(struct etcd_watch *watch, struct etcd_watched_key *keys, size_t n)
 {
     pthread_mutex_lock(&watch->mutex);
     for (size_t i = 0; i < n; i++)
-        take_out(&marks[i]);
+        unlink_key(&keys[i]);
     pthread_mutex_unlock(&watch->mutex);
 }
 
-void etcd_watch_missed(struct etcd_watch *watch, uint64_t name, int64_t revision)
+void etcd_watch_report_missed(struct etcd_watch *watch, uint64_t name, int64_t revision)
 {
     int64_t now_ns = clock_now_ns();
     pthread_mutex_lock(&watch->mutex);
-    bool owed =
-        watch->connected && revision >= watch->complete_from && !went_since(watch, name, revision);
-    if (owed && watch->owed_ns == 0)
-        watch->owed_ns = now_ns;
-    else if (owed && now_ns - watch->owed_ns > OWED_NS)
-        etcd_stream_drop(watch->stream);
+    bool missed = watch->connected && revision >= watch->complete_from &&
+                  !deleted_since(watch, name, revision);
+    if (missed && watch->missed_ns == 0)
+        watch->missed_ns = now_ns;
+    else if (missed && now_ns - watch->missed_ns > SILENCE_MAX_NS)
+        end_connection(watch, &watch->dropped);
     pthread_mutex_unlock(&watch->mutex);
 }
 
-bool etcd_watch_sleep(struct etcd_watch *watch, struct etcd_wait *wait, size_t enough,
-                      int64_t limit_ns)
+bool etcd_watch_wait(struct etcd_watch *watch, struct etcd_waiter *waiter, size_t wake_at,
+                     int64_t limit_ns)
 {
     pthread_mutex_lock(&watch->mutex);
-    wait->enough = enough;
-    while (wait->ahead > enough && !wait->lost && !wait->blind)
-        if (!clock_wait(&wait->wake, &watch->mutex, limit_ns))
+    waiter->wake_at = wake_at;
+    while (waiter->ahead > wake_at && !waiter->lost && !waiter->gap)
+        if (!clock_wait(&waiter->cond, &watch->mutex, limit_ns))
             break;
-    bool few = wait->ahead <= enough && !wait->lost && !wait->blind;
-    wait->blind = false;
+    bool few = waiter->ahead <= wake_at && !waiter->lost && !waiter->gap;
+    waiter->gap = false;
     pthread_mutex_unlock(&watch->mutex);
     return few;
 }

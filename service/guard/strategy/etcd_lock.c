@@ -1,37 +1,44 @@
-// etcd-lock: a line of keys with a lease in etcd.
+// etcd-lock: a queue of keys in etcd that hang on a lease, and a save that demands the fencing
+// token and the version.
 //
 // Idea
-//   Each key has a line: enter makes a key of its own below it, bound to this process's lease, if
-//   it is not there yet, and whoever has the lowest create revision holds the key. All keys of a
-//   set are made in one transaction, which also lists who is ahead. The others wait until those
-//   ahead have been deleted. Leaving deletes one's own keys if their create revision is still ours;
-//   their values name the instance, for people who look, and a random owner.
+//   Each lock key has a queue. Enter makes a key of its own in the queue, bound to this process's
+//   lease, unless it exists already; the lowest create revision holds the lock. All keys of a set
+//   are made in one transaction, which also lists the keys ahead, and the other claims wait until
+//   those ahead are deleted. Leave deletes the own keys if their create revision is still the
+//   hold's, so only the holder frees the lock. The keys' values name the instance, for people who
+//   look, and a random owner. The save:
+//
+//     UPDATE counter SET remaining = :remaining, version = :version, fence = :token
+//      WHERE name = :name AND version = :read AND fence <= :token
 //
 // Guarantees
-//   Across the cluster, while the lease lasts: one holder a key, first come, first served, sets
-//   without deadlock. The fencing token is the create revision, which grows with every change in
-//   the whole cluster, above a floor kept beside the locks: later holders have higher ones. The
-//   save demands `fence <= :token` and the version in the same statement; that, not the lock, makes
+//   Across the cluster, while the lease lasts: one holder per key, first come, first served, and
+//   sets of keys without deadlock. The fencing token is the create revision, which grows with every
+//   change in the whole etcd cluster, plus a floor stored beside the locks. So later holders have
+//   higher tokens. The save demands token and version together; that demand, not the lock, keeps
 //   the numbers right.
 //
 // Fails when
-//   The lease ends unnoticed: the holder stopped, or was cut off, for longer than lock.ttl_ms
-//   (whole seconds, at least two), or somebody revoked it. The keys are gone then and another one
-//   is in. Trust ends earlier: when our own clock says that the lease may have run out, when a
-//   keep-alive is told that it has, or when the watch reports that our key was deleted. One lease
-//   serves a process: its locks end together, and a holder that dies keeps the others out until it
-//   ends. lock.max_hold_ms frees a lock whose holder lives but is stuck. An etcd restored from a
-//   backup counts from an older revision: tokens are lifted above the database's fence by raising
-//   the floor.
+//   The lease ends unnoticed, because the holder stopped or was cut off for longer than lock.ttl_ms
+//   (whole seconds, at least two), or because an operator revoked it. Then the keys are deleted,
+//   the next holder enters, and the stale holder's save is refused. A holder stops trusting its
+//   lock earlier: when its own clock says that the lease may have expired, when the answer to a
+//   keep-alive says that it has ended, or when the watch reports that its key was deleted. One
+//   lease serves the process, so all its locks end together. A holder that dies keeps all others
+//   out until the lease ends. lock.max_hold_ms frees a lock whose holder lives but is stuck. An
+//   etcd restored from a backup counts from an older revision; then raising the floor lifts the
+//   tokens above the database's fence.
 //
 // Cost
-//   Two writes through the cluster's logs, each one round trip; the lease costs none, it is kept
-//   alive for all locks at a third of its length. `notify` waits for a watch that the process keeps
-//   open for all its waiters, at no question more; `spin` asks again, in the same order, and the
-//   less often the more are ahead and the slower they go; both end at lock.wait_ms (503
-//   `lock-busy`), `fail` at once. Who gives up deletes its keys. JSON over HTTP instead of gRPC
-//   costs etcd and us more than the lock itself does. etcd must be compacted now and then
-//   (--auto-compaction-retention): it keeps all that was ever written until it is.
+//   Two writes through the cluster's logs (enter, leave), each one round trip. The lease costs none
+//   per lock: one keep-alive at a third of its length serves all locks. notify uses one watch that
+//   the process keeps open for all its waiters, and costs no further request. spin reads the queue
+//   again, in the same order of waiters, and less often the more keys are ahead and the slower the
+//   queue moves. After lock.wait_ms, or at once with lock.wait = fail, the request is answered 503
+//   `lock-busy`. A waiter that gives up deletes its keys. JSON over HTTP instead of gRPC costs etcd
+//   and this service more than the lock itself does. etcd keeps all that was ever written, so it
+//   must be compacted now and then (--auto-compaction-retention).
 #include "guard/etcd/queue.h"
 #include "guard/guard.h"
 
@@ -45,14 +52,16 @@
 extern const struct strategy strategy_etcd_lock;
 
 #define FLOOR "holdfast/floor"
-#define LEAVE_NS NS_PER_S // leave, lift and ping have no deadline of their own
-#define LIFT_TRIES 8
+#define RELEASE_NS NS_PER_S // timeout of leave, lift and ping, which have no deadline
+#define LIFT_ATTEMPTS 8
 
 struct etcd_lock {
     struct guard guard;
     const struct guard_settings *settings;
-    struct etcd_line line;
-    _Atomic int64_t floor; // as last read; an old one only makes a token too low, which is refused
+    struct etcd_queue queue;
+    // As last written by this process. A stale one only makes a token too low: the save is refused
+    // and the token lifted.
+    _Atomic int64_t floor;
 };
 
 static struct etcd_lock *of(struct guard *guard)
@@ -63,9 +72,9 @@ static struct etcd_lock *of(struct guard *guard)
 static void etcd_lock_close(struct guard *guard)
 {
     struct etcd_lock *self = of(guard);
-    etcd_session_free(self->line.session);
-    etcd_watch_free(self->line.watch);
-    etcd_client_free(self->line.client);
+    etcd_session_free(self->queue.session);
+    etcd_watch_free(self->queue.watch);
+    etcd_client_free(self->queue.client);
     free(self);
 }
 
@@ -81,15 +90,15 @@ static enum rc etcd_lock_open(const struct guard_settings *settings, struct guar
     if (self == NULL)
         return RC_NO_MEMORY;
     self->settings = settings;
-    self->line.label = settings->instance;
-    self->line.waiting = strcmp(settings->lock_wait, "fail") == 0   ? ETCD_FAIL
-                         : strcmp(settings->lock_wait, "spin") == 0 ? ETCD_SPIN
-                                                                    : ETCD_NOTIFY;
-    enum rc rc = etcd_client_new(settings->etcd, &self->line.client, ret_why, GUARD_ERROR_MAX);
+    self->queue.label = settings->instance;
+    self->queue.waiting = strcmp(settings->lock_wait, "fail") == 0   ? ETCD_FAIL
+                          : strcmp(settings->lock_wait, "spin") == 0 ? ETCD_SPIN
+                                                                     : ETCD_NOTIFY;
+    enum rc rc = etcd_client_new(settings->etcd, &self->queue.client, ret_why, GUARD_ERROR_MAX);
     if (rc == RC_OK)
-        rc = etcd_watch_new(self->line.client, ETCD_LOCKS, &self->line.watch);
+        rc = etcd_watch_new(self->queue.client, ETCD_LOCKS, &self->queue.watch);
     if (rc == RC_OK)
-        rc = etcd_session_new(self->line.client, settings->lock_ttl_ms, &self->line.session);
+        rc = etcd_session_new(self->queue.client, settings->lock_ttl_ms, &self->queue.session);
     if (rc != RC_OK) {
         etcd_lock_close(&self->guard);
         return rc;
@@ -98,33 +107,33 @@ static enum rc etcd_lock_open(const struct guard_settings *settings, struct guar
     return RC_OK;
 }
 
-// ---- in and out ---------------------------------------------------------------------------------
+// ---- enter and leave ----------------------------------------------------------------------------
 
-static enum rc try_to_enter(struct etcd_lock *self, char attempt, int64_t limit_ns,
-                            struct guard_hold *ret_hold)
+static enum rc enter_once(struct etcd_lock *self, char attempt, int64_t limit_ns,
+                          struct guard_hold *ret_hold)
 {
     uint64_t generation;
     char lease[ETCD_LEASE_MAX];
-    struct etcd_stay *stay;
-    enum rc rc = etcd_session_ready(self->line.session, limit_ns, &generation, lease);
+    struct etcd_claim *claim;
+    enum rc rc = etcd_session_ready(self->queue.session, limit_ns, &generation, lease);
     if (rc == RC_OK)
-        rc = etcd_stay_new(&self->line, generation, lease, ret_hold->keys, ret_hold->n_keys,
-                           ret_hold->owner, attempt, &stay);
+        rc = etcd_claim_new(&self->queue, generation, lease, ret_hold->keys, ret_hold->n_keys,
+                            ret_hold->owner, attempt, &claim);
     if (rc != RC_OK)
         return rc;
-    rc = etcd_stand_in_line(stay, limit_ns);
+    rc = etcd_claim_acquire(claim, limit_ns);
     if (rc != RC_OK) {
-        etcd_withdraw(stay);
+        etcd_withdraw(claim);
         return rc;
     }
     const struct guard_settings *settings = self->settings;
-    int64_t stay_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
+    int64_t hold_ms = settings->lock_max_hold_ms > settings->lock_ttl_ms
                           ? settings->lock_max_hold_ms
                           : settings->lock_ttl_ms;
-    ret_hold->state = stay;
-    ret_hold->token = (uint64_t)(stay->revision + self->floor);
-    ret_hold->expires_ns = clock_now_ns() + stay_ms * NS_PER_MS;
-    etcd_limit(stay, ret_hold->expires_ns);
+    ret_hold->state = claim;
+    ret_hold->token = (uint64_t)(claim->revision + self->floor);
+    ret_hold->expires_ns = clock_now_ns() + hold_ms * NS_PER_MS;
+    etcd_claim_set_max_hold(claim, ret_hold->expires_ns);
     return RC_OK;
 }
 
@@ -138,56 +147,51 @@ static enum rc etcd_lock_enter(struct guard *guard, struct db *db, const char *c
         limit_ns = deadline_ns;
     enum rc rc = RC_LOCK_LOST;
     for (int attempt = 'a'; attempt <= 'z' && rc == RC_LOCK_LOST; attempt++)
-        rc = try_to_enter(self, (char)attempt, limit_ns, ret_hold);
+        rc = enter_once(self, (char)attempt, limit_ns, ret_hold);
     return rc == RC_LOCK_LOST ? RC_BACKEND_UNAVAILABLE : rc;
 }
 
 static enum rc etcd_lock_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
 {
     (void)guard, (void)db;
-    struct etcd_stay *stay = hold->state;
+    struct etcd_claim *claim = hold->state;
     hold->state = NULL;
-    if (!etcd_limit_lifted(stay) || !etcd_session_alive(stay->line->session, stay->generation)) {
-        etcd_stay_free(stay);
+    if (!etcd_claim_clear_max_hold(claim) ||
+        !etcd_session_alive(claim->queue->session, claim->generation)) {
+        etcd_claim_free(claim);
         return RC_LOCK_LOST;
     }
-    enum rc rc = etcd_delete_own(stay, clock_now_ns() + LEAVE_NS);
+    enum rc rc = etcd_claim_release(claim, clock_now_ns() + RELEASE_NS);
     if (rc == RC_LOCK_LOST)
-        etcd_session_doubt(stay->line->session, stay->generation);
-    if (rc == RC_BACKEND_UNAVAILABLE || stay->uncertain)
-        etcd_withdraw(stay);
+        etcd_session_recheck(claim->queue->session, claim->generation);
+    if (rc == RC_BACKEND_UNAVAILABLE || claim->uncertain)
+        etcd_withdraw(claim);
     else
-        etcd_stay_free(stay);
+        etcd_claim_free(claim);
     return rc;
 }
 
 static bool etcd_lock_held(struct guard *guard, const struct guard_hold *hold)
 {
-    const struct etcd_stay *stay = hold->state;
-    return !stay->wait.lost && etcd_session_trusted(of(guard)->line.session, stay->generation);
+    const struct etcd_claim *claim = hold->state;
+    return !claim->waiter.lost && etcd_session_trusted(of(guard)->queue.session, claim->generation);
 }
 
 // ---- the floor below the tokens -----------------------------------------------------------------
 
-// The floor of this moment and the revision that set it; both 0 where there is none.
+// The current floor and the revision that set it; both 0 if there is none.
 static enum rc read_floor(struct etcd_lock *self, int64_t *ret_floor, int64_t *ret_revision)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
-    struct buffer text CLEANUP(buffer_release) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     char name64[ETCD_NAME64_MAX];
     etcd_name(name64, FLOOR);
     etcd_get(&txn.success, name64);
-    const char *body = etcd_txn_text(&txn, &text);
-    if (body == NULL)
-        return RC_NO_MEMORY;
     enum rc rc =
-        etcd_ask(self->line.client, "/v3/kv/txn", body, clock_now_ns() + LEAVE_NS, &answer, NULL);
+        etcd_txn_send(self->queue.client, &txn, clock_now_ns() + RELEASE_NS, &answer, NULL);
     if (rc != RC_OK)
         return rc;
-    const json_t *range = NULL;
-    (void)etcd_ranges(answer, &range, 1);
-    const json_t *kv = json_array_get(json_object_get(range, "kvs"), 0);
+    const json_t *kv = etcd_first_kv(answer);
     *ret_floor = 0;
     *ret_revision = etcd_number(kv, "mod_revision");
     if (kv != NULL && (!etcd_value(kv, ret_floor) || *ret_floor < 0))
@@ -195,33 +199,26 @@ static enum rc read_floor(struct etcd_lock *self, int64_t *ret_floor, int64_t *r
     return RC_OK;
 }
 
-// Sets the floor if nobody else has meanwhile and our key is still there, in one transaction.
-// RC_CONFLICT: read again.
-static enum rc write_floor(struct etcd_lock *self, const struct etcd_stay *stay, int64_t floor,
+// Sets the floor in one transaction, if no other process has set it meanwhile and the hold's first
+// key still exists. RC_CONFLICT: read again.
+static enum rc write_floor(struct etcd_lock *self, const struct etcd_claim *claim, int64_t floor,
                            int64_t revision)
 {
     struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
-    struct buffer text CLEANUP(buffer_release) = {0};
     json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
     char name64[ETCD_NAME64_MAX], own64[ETCD_NAME64_MAX], value64[ETCD_NAME64_MAX];
     etcd_name(name64, FLOOR);
-    etcd_own_name(own64, stay, 0);
+    etcd_own_name(own64, claim, 0);
     etcd_name(value64, "%lld", (long long)floor);
-    etcd_compare_created(&txn, own64, stay->revision);
+    etcd_compare_created(&txn, own64, claim->revision);
     etcd_compare_modified(&txn, name64, revision);
     etcd_put(&txn.success, name64, value64, "0");
     etcd_get(&txn.failure, own64);
-    const char *body = etcd_txn_text(&txn, &text);
-    if (body == NULL)
-        return RC_NO_MEMORY;
     enum rc rc =
-        etcd_ask(self->line.client, "/v3/kv/txn", body, clock_now_ns() + LEAVE_NS, &answer, NULL);
+        etcd_txn_send(self->queue.client, &txn, clock_now_ns() + RELEASE_NS, &answer, NULL);
     if (rc != RC_OK || etcd_succeeded(answer))
         return rc;
-    const json_t *range = NULL;
-    (void)etcd_ranges(answer, &range, 1);
-    bool ours = json_array_size(json_object_get(range, "kvs")) > 0;
-    return ours ? RC_CONFLICT : RC_LOCK_LOST;
+    return etcd_first_kv(answer) != NULL ? RC_CONFLICT : RC_LOCK_LOST;
 }
 
 static enum rc etcd_lock_lift(struct guard *guard, struct db *db, struct guard_hold *hold,
@@ -229,24 +226,24 @@ static enum rc etcd_lock_lift(struct guard *guard, struct db *db, struct guard_h
 {
     (void)db;
     struct etcd_lock *self = of(guard);
-    const struct etcd_stay *stay = hold->state;
+    const struct etcd_claim *claim = hold->state;
     if (floor >= INT64_MAX)
         return RC_INTERNAL;
-    for (int tries = 0; tries < LIFT_TRIES; tries++) {
+    for (int i = 0; i < LIFT_ATTEMPTS; i++) {
         int64_t current, revision;
         if (!guard_held(guard, hold))
             return RC_LOCK_LOST;
         enum rc rc = read_floor(self, &current, &revision);
         if (rc != RC_OK)
             return rc;
-        int64_t enough = (int64_t)floor + 1 - stay->revision;
-        // Also where it is high enough: it must be so while the key is still ours.
-        if (current < enough)
-            current = enough;
-        rc = write_floor(self, stay, current, revision);
+        int64_t needed = (int64_t)floor + 1 - claim->revision;
+        // Writes a floor that is high enough as well: that proves that the key is still ours.
+        if (current < needed)
+            current = needed;
+        rc = write_floor(self, claim, current, revision);
         if (rc == RC_OK) {
             self->floor = current;
-            hold->token = (uint64_t)(stay->revision + current);
+            hold->token = (uint64_t)(claim->revision + current);
             return RC_OK;
         }
         if (rc != RC_CONFLICT)
@@ -255,7 +252,7 @@ static enum rc etcd_lock_lift(struct guard *guard, struct db *db, struct guard_h
     return RC_BACKEND_UNAVAILABLE;
 }
 
-// Reading goes through the quorum, so that a member without one does not pass for etcd.
+// The read needs a quorum, so a member that is cut off from the majority fails it.
 static enum rc etcd_lock_ping(struct guard *guard)
 {
     int64_t floor, revision;
@@ -265,13 +262,13 @@ static enum rc etcd_lock_ping(struct guard *guard)
 
 static uint64_t etcd_lock_reconnects(struct guard *guard)
 {
-    return etcd_client_reconnects(of(guard)->line.client);
+    return etcd_client_reconnects(of(guard)->queue.client);
 }
 
 const struct strategy strategy_etcd_lock = {
     .name = "etcd-lock",
     .summary =
-        "A fair line of keys with a lease in etcd; the create revision is the fencing token.",
+        "A fair queue of keys with a lease in etcd; the create revision is the fencing token.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_FENCED,
     .open = etcd_lock_open,

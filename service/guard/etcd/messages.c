@@ -1,14 +1,19 @@
-// Bytes travel in base64 and numbers of 64 bits as text. Names are made of ids, which JSON need not
-// escape, and so is base64; a name in base64 is compared as it came and never decoded.
-#include "guard/etcd/text.h"
+// Writes the JSON of the gateway's requests, and reads its answers.
+//
+// Bytes travel in base64, and 64-bit numbers as text. A name consists of ids and slashes, and
+// base64 of letters, digits and a few signs; neither needs to be escaped in JSON. Names in answers
+// are compared in base64 and never decoded.
+//
+// What breaks it: an etcd with a --max-txn-ops below its default of 128.
+#include "guard/etcd/messages.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define OPS_AT_ONCE 64 // with as many compares, and lists of lists, this stays below 128
+#define OPS_PER_TXN 64 // with ETCD_COMPARES_MAX compares, below --max-txn-ops
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static void encode(char *target, const char *text)
 {
@@ -18,10 +23,10 @@ static void encode(char *target, const char *text)
         uint32_t three = (uint32_t)bytes[0] << 16;
         three |= left > 1 ? (uint32_t)bytes[1] << 8 : 0;
         three |= left > 2 ? (uint32_t)bytes[2] : 0;
-        *target++ = digits[three >> 18];
-        *target++ = digits[three >> 12 & 63];
-        *target++ = left > 1 ? digits[three >> 6 & 63] : '=';
-        *target++ = left > 2 ? digits[three & 63] : '=';
+        *target++ = base64[three >> 18];
+        *target++ = base64[three >> 12 & 63];
+        *target++ = left > 1 ? base64[three >> 6 & 63] : '=';
+        *target++ = left > 2 ? base64[three & 63] : '=';
     }
     *target = '\0';
 }
@@ -31,10 +36,10 @@ static bool decode(char *target, size_t size, const char *text64)
     uint32_t bits = 0;
     size_t used = 0, n = 0;
     for (; *text64 != '\0' && *text64 != '='; text64++) {
-        const char *digit = strchr(digits, *text64);
+        const char *digit = strchr(base64, *text64);
         if (digit == NULL || used + 2 > size)
             return false;
-        bits = bits << 6 | (uint32_t)(digit - digits);
+        bits = bits << 6 | (uint32_t)(digit - base64);
         if (++n % 4 != 1)
             target[used++] = (char)(bits >> (6 - 2 * ((n - 1) % 4)) & 0xff);
     }
@@ -52,7 +57,7 @@ void etcd_name(char *ret_name64, const char *format, ...)
     encode(ret_name64, name);
 }
 
-void etcd_name_after(char *ret_name64, const char *format, ...)
+void etcd_range_end(char *ret_name64, const char *format, ...)
 {
     char name[ETCD_NAME_MAX];
     va_list arguments;
@@ -69,19 +74,19 @@ uint64_t etcd_name_hash(const char *name64)
     return text_hash(TEXT_HASH_START, name64, strlen(name64));
 }
 
-// ---- writing ------------------------------------------------------------------------------------
+// ---- requests -----------------------------------------------------------------------------------
 
 static void compare(struct etcd_txn *txn, const char *target, const char *member,
-                    const char *name64, const char *after64, int64_t revision)
+                    const char *name64, const char *end64, int64_t revision)
 {
     struct buffer *out = &txn->compares;
     buffer_append_text(out, out->length > 0 ? ",{\"key\":\"" : "{\"key\":\"");
     buffer_append_text(out, name64);
-    if (after64 != NULL) {
+    if (end64 != NULL) {
         buffer_append_text(out, "\",\"range_end\":\"");
-        buffer_append_text(out, after64);
+        buffer_append_text(out, end64);
     }
-    buffer_append_text(out, "\",\"target\":\""); // equal is what is meant unless told
+    buffer_append_text(out, "\",\"target\":\""); // the comparison is EQUAL by default
     buffer_append_text(out, target);
     buffer_append_text(out, "\",\"");
     buffer_append_text(out, member);
@@ -100,18 +105,18 @@ void etcd_compare_modified(struct etcd_txn *txn, const char *name64, int64_t rev
     compare(txn, "MOD", "mod_revision", name64, NULL, revision);
 }
 
-void etcd_compare_empty(struct etcd_txn *txn, const char *name64, const char *after64)
+void etcd_compare_empty(struct etcd_txn *txn, const char *name64, const char *end64)
 {
-    compare(txn, "CREATE", "create_revision", name64, after64, 0);
+    compare(txn, "CREATE", "create_revision", name64, end64, 0);
 }
 
 static struct buffer *begin_op(struct etcd_ops *ops, const char *words, const char *name64)
 {
     struct buffer *out = &ops->text;
-    bool nested = ops->expected > OPS_AT_ONCE;
+    bool nested = ops->expected > OPS_PER_TXN;
     if (ops->n > 0)
-        buffer_append_text(out, nested && ops->n % OPS_AT_ONCE == 0 ? "]}}," : ",");
-    if (nested && ops->n % OPS_AT_ONCE == 0)
+        buffer_append_text(out, nested && ops->n % OPS_PER_TXN == 0 ? "]}}," : ",");
+    if (nested && ops->n % OPS_PER_TXN == 0)
         buffer_append_text(out, "{\"request_txn\":{\"success\":[");
     ops->n++;
     buffer_append_text(out, words);
@@ -141,12 +146,12 @@ void etcd_get(struct etcd_ops *ops, const char *name64)
     buffer_append_text(out, "\"}}");
 }
 
-void etcd_list(struct etcd_ops *ops, const char *name64, const char *after64, size_t limit,
+void etcd_list(struct etcd_ops *ops, const char *name64, const char *end64, size_t limit,
                int64_t revision)
 {
     struct buffer *out = begin_op(ops, "{\"request_range\":{\"key\":\"", name64);
     buffer_append_text(out, "\",\"range_end\":\"");
-    buffer_append_text(out, after64);
+    buffer_append_text(out, end64);
     buffer_append_text(out, "\",\"sort_order\":\"DESCEND\",\"sort_target\":\"CREATE\","
                             "\"keys_only\":true,\"limit\":\"");
     buffer_append_int(out, (int64_t)limit);
@@ -163,11 +168,11 @@ static void append_ops(struct buffer *out, const char *name, const struct etcd_o
     if (ops->n == 0)
         return;
     buffer_append(out, ops->text.data, ops->text.length);
-    if (ops->expected > OPS_AT_ONCE)
+    if (ops->expected > OPS_PER_TXN)
         buffer_append_text(out, "]}}");
 }
 
-const char *etcd_txn_text(struct etcd_txn *txn, struct buffer *ret_text)
+const char *etcd_txn_text(const struct etcd_txn *txn, struct buffer *ret_text)
 {
     if (txn->compares.failed || txn->success.text.failed || txn->failure.text.failed)
         return NULL;
@@ -180,6 +185,16 @@ const char *etcd_txn_text(struct etcd_txn *txn, struct buffer *ret_text)
     return ret_text->failed ? NULL : ret_text->data;
 }
 
+enum rc etcd_txn_send(struct etcd_client *client, const struct etcd_txn *txn, int64_t limit_ns,
+                      json_t **ret_answer, bool *ret_uncertain)
+{
+    struct buffer text CLEANUP(buffer_release) = {0};
+    const char *body = etcd_txn_text(txn, &text);
+    if (body == NULL)
+        return RC_NO_MEMORY;
+    return etcd_request(client, "/v3/kv/txn", body, limit_ns, ret_answer, ret_uncertain);
+}
+
 void etcd_txn_cleanup(struct etcd_txn *txn)
 {
     buffer_release(&txn->compares);
@@ -187,7 +202,7 @@ void etcd_txn_cleanup(struct etcd_txn *txn)
     buffer_release(&txn->failure.text);
 }
 
-// ---- reading ------------------------------------------------------------------------------------
+// ---- answers ------------------------------------------------------------------------------------
 
 int64_t etcd_number(const json_t *object, const char *key)
 {
@@ -215,12 +230,19 @@ size_t etcd_ranges(const json_t *answer, const json_t **ret_ranges, size_t n)
         const json_t *range = json_object_get(response, "response_range");
         const json_t *nested = json_object_get(response, "response_txn");
         if (nested != NULL)
-            // NOLINTNEXTLINE(misc-no-recursion): one level deep, as it was asked
+            // NOLINTNEXTLINE(misc-no-recursion): the requests nest one level deep
             found += etcd_ranges(nested, ret_ranges + found, n - found);
         else if (range != NULL && found < n)
             ret_ranges[found++] = range;
     }
     return found;
+}
+
+const json_t *etcd_first_kv(const json_t *answer)
+{
+    const json_t *range = NULL;
+    (void)etcd_ranges(answer, &range, 1);
+    return json_array_get(json_object_get(range, "kvs"), 0);
 }
 
 bool etcd_value(const json_t *kv, int64_t *ret_number)
