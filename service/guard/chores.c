@@ -47,7 +47,7 @@ int64_t chores_due(const struct chores *chores)
     return due_ns;
 }
 
-bool chores_take_back(struct chores *chores, struct chore *chore)
+bool chores_cancel(struct chores *chores, struct chore *chore)
 {
     while (chores->running == chore)
         pthread_cond_wait(chores->changed, chores->mutex);

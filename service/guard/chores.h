@@ -34,6 +34,6 @@ bool chores_run_one(struct chores *chores, int64_t now_ns, bool reachable, uint6
 int64_t chores_due(const struct chores *chores);
 // Cancels a chore; waits while it runs. True: cancelled, and the caller owns it again. False: it
 // was done already.
-MUST_CHECK bool chores_take_back(struct chores *chores, struct chore *chore);
+MUST_CHECK bool chores_cancel(struct chores *chores, struct chore *chore);
 // Frees the remaining chores. Without the mutex, after the last chores_add.
 void chores_free(struct chores *chores);

@@ -7,7 +7,7 @@
 // serves the hold that is due first. A renewal times out after a sixth of the lease. When a server
 // does not answer, all holds of its guard back off, so that every other guard has its turn between
 // two timeouts. A lease is due at a third; two silent servers cost a sixth each; so a third is left
-// for a server that answers. After lock.max_hold_ms a hold is renewed no more: a stuck worker
+// for a server that answers. After lock.max_hold_ms a hold is no longer renewed: a stuck worker
 // loses its lock although its process is alive.
 //
 // What breaks it: correct numbers do not depend on it; a lease that expires too soon only costs a
@@ -143,7 +143,7 @@ static void renew(struct renewal *renewal, struct guard_hold *hold)
     }
     if (now_ns >= hold->renewal.until_ns) {
         report(renewal, hold, RENEWAL_ENDED);
-        LOG_WARNING("%s of %s is renewed no more: held for longer than lock.max_hold_ms",
+        LOG_WARNING("%s of %s is no longer renewed: held for longer than lock.max_hold_ms",
                     guard->strategy->name, hold->keys[0]);
         unlink_hold(hold);
         return;

@@ -94,10 +94,10 @@ START_TEST(taken_back_it_does_not_run)
     pthread_mutex_lock(&mutex);
     chores_add(&chores, &first.chore);
     chores_add(&chores, &second.chore);
-    ck_assert(chores_take_back(&chores, &first.chore));
-    ck_assert(!chores_take_back(&chores, &first.chore));
+    ck_assert(chores_cancel(&chores, &first.chore));
+    ck_assert(!chores_cancel(&chores, &first.chore));
     ck_assert(chores_run_one(&chores, 0, true, 0));
-    ck_assert(!chores_take_back(&chores, &second.chore));
+    ck_assert(!chores_cancel(&chores, &second.chore));
     ck_assert_int_eq(first.runs, 0);
     ck_assert_int_eq(second.runs, 1);
     pthread_mutex_unlock(&mutex);
@@ -148,7 +148,7 @@ START_TEST(taking_back_waits_for_one_that_runs)
     pthread_barrier_wait(&slow.begun);
     pthread_mutex_lock(&mutex);
     ck_assert_int_eq(pthread_create(&helper, NULL, let_it_end, &slow), 0);
-    ck_assert(!chores_take_back(&chores, &slow.chore));
+    ck_assert(!chores_cancel(&chores, &slow.chore));
     ck_assert_ptr_null(chores.running);
     pthread_mutex_unlock(&mutex);
     pthread_join(helper, NULL);

@@ -266,10 +266,10 @@ void etcd_session_add(struct etcd_session *session, struct chore *chore)
     pthread_mutex_unlock(&session->mutex);
 }
 
-bool etcd_session_take_back(struct etcd_session *session, struct chore *chore)
+bool etcd_session_cancel_chore(struct etcd_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
-    bool taken = chores_take_back(&session->chores, chore);
+    bool taken = chores_cancel(&session->chores, chore);
     pthread_mutex_unlock(&session->mutex);
     return taken;
 }

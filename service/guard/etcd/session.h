@@ -46,4 +46,4 @@ void etcd_session_ended(struct etcd_session *session, uint64_t generation);
 void etcd_session_add(struct etcd_session *session, struct chore *chore);
 // Cancels a chore; waits while it runs, which takes a bounded time. True: cancelled, and the caller
 // owns it again. False: it was done already.
-MUST_CHECK bool etcd_session_take_back(struct etcd_session *session, struct chore *chore);
+MUST_CHECK bool etcd_session_cancel_chore(struct etcd_session *session, struct chore *chore);

@@ -105,7 +105,7 @@ static bool end_hold(struct chore *chore)
         return true;
     if (!delete_for_good(claim))
         return false;
-    LOG_WARNING("etcd: a lock was held for longer than lock.max_hold_ms, and was deleted");
+    LOG_WARNING("etcd: released a lock that was held for longer than lock.max_hold_ms");
     return true;
 }
 
@@ -119,7 +119,7 @@ void etcd_claim_set_max_hold(struct etcd_claim *claim, int64_t until_ns)
 
 bool etcd_claim_clear_max_hold(struct etcd_claim *claim)
 {
-    return etcd_session_take_back(claim->queue->session, &claim->chore);
+    return etcd_session_cancel_chore(claim->queue->session, &claim->chore);
 }
 
 // ---- a claim gives up ---------------------------------------------------------------------------

@@ -36,9 +36,10 @@
 //   the process keeps open for all its waiters, and costs no further request. spin reads the queue
 //   again, in the same order of waiters, and less often the more keys are ahead and the slower the
 //   queue moves. After lock.wait_ms, or at once with lock.wait = fail, the request is answered 503
-//   `lock-busy`. A waiter that gives up deletes its keys. JSON over HTTP instead of gRPC costs etcd
-//   and this service more than the lock itself does. etcd keeps all that was ever written, so it
-//   must be compacted now and then (--auto-compaction-retention).
+//   `lock-busy`. If etcd does not answer, it is 503 `backend-unavailable`. A waiter that gives up
+//   deletes its keys. JSON over HTTP instead of gRPC costs etcd and this service more than the lock
+//   itself does. etcd keeps all that was ever written, so it must be compacted now and then
+//   (--auto-compaction-retention).
 #include "guard/etcd/queue.h"
 #include "guard/guard.h"
 

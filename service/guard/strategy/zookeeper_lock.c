@@ -55,8 +55,8 @@
 extern const struct strategy strategy_zookeeper_lock;
 
 #define FLOOR "/holdfast/floor"
-#define LEAVE_NS NS_PER_S // timeout of leave, lift and ping, which have no deadline
-#define LIFT_TRIES 8
+#define RELEASE_NS NS_PER_S // timeout of leave, lift and ping, which have no deadline
+#define LIFT_ATTEMPTS 8
 
 struct zookeeper_lock {
     struct guard guard;
@@ -153,7 +153,7 @@ static enum rc zookeeper_lock_leave(struct guard *guard, struct db *db, struct g
         return RC_LOCK_LOST;
     }
     if (!zookeeper_session_unexpired(claim->session, claim->generation))
-        return zookeeper_claim_release(claim, clock_now_ns() + LEAVE_NS);
+        return zookeeper_claim_release(claim, clock_now_ns() + RELEASE_NS);
     zookeeper_claim_withdraw(claim);
     return RC_OK;
 }
@@ -173,7 +173,7 @@ static enum rc read_floor(struct zookeeper_lock *self, int64_t *ret_floor, int *
         return rc;
     zookeeper_batch_create(batch, FLOOR, "0", ZOO_PERSISTENT);
     zookeeper_batch_get(batch, FLOOR, false);
-    if (!zookeeper_batch_wait(batch, clock_now_ns() + LEAVE_NS))
+    if (!zookeeper_batch_wait(batch, clock_now_ns() + RELEASE_NS))
         return RC_BACKEND_UNAVAILABLE;
     const struct zookeeper_reply *reply = zookeeper_batch_reply(batch, 1);
     if (reply->rc != ZOK)
@@ -202,7 +202,7 @@ static enum rc write_floor(struct zookeeper_lock *self, const struct zookeeper_c
             .type = ZOOKEEPER_SET, .path = FLOOR, .data = text, .version = version};
     }
     zookeeper_batch_multi(batch, ops, floor != NULL ? 2 : 1);
-    if (!zookeeper_batch_wait(batch, clock_now_ns() + LEAVE_NS))
+    if (!zookeeper_batch_wait(batch, clock_now_ns() + RELEASE_NS))
         return RC_BACKEND_UNAVAILABLE;
     switch (zookeeper_batch_reply(batch, 0)->rc) {
     case ZOK:
@@ -225,7 +225,7 @@ static enum rc zookeeper_lock_lift(struct guard *guard, struct db *db, struct gu
     const struct zookeeper_claim *claim = hold->state;
     if (floor >= INT64_MAX)
         return RC_INTERNAL;
-    for (int tries = 0; tries < LIFT_TRIES; tries++) {
+    for (int tries = 0; tries < LIFT_ATTEMPTS; tries++) {
         int64_t current;
         int version;
         if (!guard_held(guard, hold))
@@ -257,7 +257,7 @@ static uint64_t zookeeper_lock_reconnects(struct guard *guard)
 static enum rc zookeeper_lock_ping(struct guard *guard)
 {
     struct zookeeper_lock *self = of(guard);
-    int64_t limit_ns = clock_now_ns() + LEAVE_NS;
+    int64_t limit_ns = clock_now_ns() + RELEASE_NS;
     uint64_t generation;
     enum rc rc = zookeeper_session_ready(self->session, limit_ns, &generation);
     if (rc != RC_OK)

@@ -314,7 +314,7 @@ void zookeeper_session_add_chore(struct zookeeper_session *session, struct chore
 bool zookeeper_session_cancel_chore(struct zookeeper_session *session, struct chore *chore)
 {
     pthread_mutex_lock(&session->mutex);
-    bool taken = chores_take_back(&session->chores, chore);
+    bool taken = chores_cancel(&session->chores, chore);
     pthread_mutex_unlock(&session->mutex);
     return taken;
 }
