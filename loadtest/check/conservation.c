@@ -1,10 +1,10 @@
 // The rules `no-oversell` and `conservation`: no more was taken than there was, and remaining
 // before plus change gives remaining after, at every version and at the end.
 //
-// A step is checked only where the version before it exists exactly once. Where versions exist
-// twice, the sum of all changes must still lead to the counter's remaining. A missing version is
-// reported by versions-without-gap, and no step is checked across the gap. Missing rows can hide an
-// oversell, but cannot fake one.
+// A row is checked against the version before it only if that version exists exactly once. Where
+// versions exist twice, the sum of all changes must still lead to the counter's remaining.
+// versions-without-gap reports a missing version, and no row is checked across the gap. A missing
+// sale can hide an oversell, and a missing restock can fake one.
 #include "check/finding.h"
 #include "check/rules.h"
 

@@ -2,11 +2,11 @@
 // the clients and the rows of the ledger describe the same operations.
 //
 // - Every operation that was answered with success has a row, with the same numbers.
-// - Every row belongs to a request, which was answered with success or got no definite answer.
+// - Every row belongs to a request. If that request got no definite answer, the row matches it.
 // - An operation that was refused each time has no row.
 //
-// A history that was cut short cannot prove that a request was never sent. There the last two rules
-// do not judge this run's own keys.
+// A history that was cut short cannot prove that a request was never sent. So a row with a key of
+// this run may then lack its request, and the last rule is not checked.
 #include "check/check.h"
 #include "check/finding.h"
 #include "check/rules.h"
@@ -140,9 +140,9 @@ static void check_nowhere(struct check *check)
         for (uint32_t at = range.from; at < range.end; at++)
             check_origin(check, evidence->rows[at]);
     }
-    finding_close(
-        check, effects, "Every change belongs to a request that was not refused%s: changes %s.",
-        check->options->allow_foreign ? ", or to another client" : "", number(effects).text);
+    finding_close(check, effects, "Every change belongs to a request of this run%s: changes %s.",
+                  check->options->allow_foreign ? ", or to another client" : "",
+                  number(effects).text);
 }
 
 static void check_refused(struct check *check)

@@ -138,6 +138,6 @@ void verdict_write_text(const struct verdict *verdict, struct buffer *out)
     for (size_t i = 0; i < verdict->n_shown; i++)
         write_violation(&verdict->shown[i], out);
     if (verdict->violations > (int64_t)verdict->n_shown)
-        buffer_format(out, "\n%s violations in all; the first of each invariant are shown.\n",
+        buffer_format(out, "\n%s violations in all; the first few of each invariant are shown.\n",
                       number(verdict->violations).text);
 }

@@ -36,7 +36,7 @@ struct verdict {
     bool done; // false: the check failed, and why_not gives the reason
     char why_not[512];
     int64_t violations;      // all, including those not shown
-    struct violation *shown; // the first of each invariant, at most a few dozen
+    struct violation *shown; // the first few of each invariant, a few dozen at most
     size_t n_shown;
     struct invariant invariants[VERDICT_INVARIANTS_MAX];
     size_t n_invariants;
@@ -47,7 +47,8 @@ struct verdict {
 
 void verdict_release(struct verdict *verdict); // a zeroed one is fine
 
+struct buffer;
+
 // Appends the verdict as text: a line for each invariant, and each shown violation with its
 // timeline.
-struct buffer;
 void verdict_write_text(const struct verdict *verdict, struct buffer *out);

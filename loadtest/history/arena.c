@@ -1,6 +1,6 @@
-// An arena of texts: blocks of 256 KiB, filled from the front. A small table remembers the text
-// last seen at each hash, so that frequent texts ("deduct", "redis-lock", a busy user) are stored
-// once.
+// An arena of texts: blocks of 256 KiB, filled from the front. A table of 1,024 slots, chosen by
+// hash, holds the text last stored for each slot. So frequent texts ("deduct", "redis-lock", a busy
+// user) are rarely stored twice.
 #include "history/arena.h"
 
 #include "base/text.h"
@@ -18,7 +18,7 @@ struct block {
 
 struct history_arena {
     struct block *blocks;
-    size_t used, size; // of the first block
+    size_t used, size; // of the newest block, the first in the list
     const char *recent[RECENT];
 };
 

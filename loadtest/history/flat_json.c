@@ -1,9 +1,9 @@
-// A scanner for one flat JSON object: one pass from left to right, a few nanoseconds a member,
-// because every answer of a load test and every line of a history goes through it.
+// A scanner for one flat JSON object. It parses every answer of a load test and every line of a
+// history, so it makes one pass from left to right and needs only a few nanoseconds a member.
 //
 // Between members it skips any mixture of commas and white space. The first character of a value
-// gives its kind. Resolving a text's escapes is the second half: an unknown escape is copied as it
-// stands, and half a surrogate pair becomes U+FFFD.
+// gives its kind. The second half of this file copies a string and resolves its escapes: an unknown
+// escape loses its backslash, and a lone surrogate becomes U+FFFD.
 #include "history/flat_json.h"
 
 #include <string.h>

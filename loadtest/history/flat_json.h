@@ -1,6 +1,6 @@
 // A scanner for one flat JSON object that allocates nothing. The load tester's hot path reads
 // answers with it, and the checker reads the lines of a history. Nested values are skipped. It is
-// not a validator: it accepts some invalid JSON, but refuses no valid JSON.
+// not a validator: it accepts some invalid JSON, but rejects no valid object.
 //
 //     struct flat_json json = flat_json_open(text, length);
 //     while ((kind = flat_json_next(&json, &member)) != FLAT_END && kind != FLAT_ERROR)
@@ -12,14 +12,14 @@
 #include <stdint.h>
 
 enum flat_kind {
-    FLAT_END, // the end of the object
-    FLAT_INT, // a whole number that fits into 64 bits
-    FLAT_TEXT,
+    FLAT_END,  // the end of the object
+    FLAT_INT,  // a whole number that fits into 64 bits
+    FLAT_TEXT, // a string
     FLAT_TRUE,
     FLAT_FALSE,
     FLAT_NULL,
     FLAT_OTHER, // an object, an array, any other number: skipped
-    FLAT_ERROR, // not an object, or cut off
+    FLAT_ERROR, // not an object, malformed, or cut off
 };
 
 struct flat_json {
@@ -39,5 +39,6 @@ struct flat_json flat_json_open(const char *text, size_t length);
 enum flat_kind flat_json_next(struct flat_json *json, struct flat_member *ret_member);
 bool flat_member_is(const struct flat_member *member, const char *name);
 
-// Copies a text, resolving escapes, always terminated. False if it did not fit whole.
+// Copies the string of a FLAT_TEXT member and resolves its escapes. The copy is always terminated.
+// False if the string did not fit and was truncated.
 bool flat_text_copy(char *target, size_t size, const struct flat_member *member);

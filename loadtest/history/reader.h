@@ -7,7 +7,7 @@ struct history {
     struct history_head head;
     struct attempt *attempts; // in the order of the file
     size_t n_attempts;
-    bool whole; // has its closing line; if not, the run was killed and requests may be missing
+    bool whole; // has its closing line; if not, the history was cut short: requests may be missing
     struct history_arena *arena; // owns the texts
 };
 

@@ -1,5 +1,5 @@
-// The progress line of a running test. Parts that do not fit are left out, from the right. The
-// widths are fixed, so the figures do not jump.
+// The progress line of a running test. Parts that do not fit are left out, from the right. All
+// widths but that of the error count are fixed, so the figures do not jump.
 #include "report/report.h"
 
 #include "base/clock.h"

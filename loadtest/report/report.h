@@ -1,5 +1,5 @@
 // The reports of a run: a table for the terminal, JSON for machines, a web page with charts, and
-// the progress line. All functions append to `out`; out->failed is set if memory ran out.
+// the progress line. Functions with an `out` append to it; out->failed is set if memory ran out.
 #pragma once
 
 #include "base/cleanup.h"
@@ -19,6 +19,6 @@ void report_html(const struct summary *summary, struct buffer *out);
 void report_live(const struct measure *recent, double recent_s, const struct measure *total,
                  double elapsed_s, double progress, size_t columns, struct buffer *out);
 
-// Writes the buffer to a new file beside `path` and renames it, so that a full disk leaves no half
-// report. False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).
+// Writes the file atomically, so a full disk leaves no half report; a path that is not a regular
+// file is written to directly. False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).
 MUST_CHECK bool report_save(const char *path, const struct buffer *text, char *ret_error);

@@ -60,7 +60,7 @@ bool report_save(const char *path, const struct buffer *text, char *ret_error)
     if (exists && !S_ISREG(status.st_mode))
         return write_file(path, 0, false, text) || failed(ret_error, path);
 
-    // A symbolic link stays: its target is replaced.
+    // A symbolic link to a file stays: the file that it names is replaced.
     char *real CLEANUP(free_memory) = exists ? realpath(path, NULL) : NULL;
     const char *place = real != NULL ? real : path;
     char beside[PATH_MAX];
