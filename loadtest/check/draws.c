@@ -91,7 +91,8 @@ void draws_check(struct check *check)
     for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
         enum counter_kind kind = evidence->history->head.counters[i].kind;
         struct range range = evidence_rows_above(evidence, i);
-        // An administrator may have added a prize that is not in the history.
+        // Skips a lottery whose prizes are unknown: the head has none, or an administrator may have
+        // added one.
         if (kind == COUNTER_LOTTERY && (!has_prizes(check, i) || evidence->administrated[i]))
             continue;
         for (uint32_t at = range.from; at < range.end; at++) {

@@ -24,11 +24,11 @@ struct check {
 // Allocates the violations that the verdict can show. False: out of memory.
 MUST_CHECK bool finding_init(struct check *check);
 
-// Begins an invariant's line. The slug is kept as a pointer.
+// Begins an invariant's line. The slug is borrowed and must outlive the verdict.
 void finding_open(struct check *check, const char *slug);
 
-// Counts one more violation. NULL if enough are shown already; finding_attempt and finding_row
-// accept that.
+// Counts one more violation. Returns NULL if enough of this invariant are shown already;
+// finding_attempt and finding_row accept NULL.
 struct violation *finding_add(struct check *check, const char *format, ...) PRINTF_LIKE(2, 3);
 
 // Adds the proof: an attempt or a ledger row, by index (NOTHING adds nothing). Attempts are kept in

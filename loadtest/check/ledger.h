@@ -12,7 +12,7 @@ struct http;
 
 struct ledger_row {
     size_t counter;                                // index into the head's counters
-    int64_t version, delta, remaining, leg, token; // leg is 0 or 1
+    int64_t version, delta, remaining, leg, token; // leg: 1 is a won draw's prize, else 0
     const char *key, *user, *reason, *strategy;    // "" for null; owned by the ledger
 };
 
@@ -21,9 +21,9 @@ struct ledger_final {
 };
 
 struct ledger {
-    struct ledger_row *rows; // by counter; within one in the order in which the service gave them
+    struct ledger_row *rows; // by counter; each counter's rows in the order received
     size_t n_rows;
-    struct ledger_final *finals; // one a counter of the head
+    struct ledger_final *finals; // one for each counter of the head
     struct history_arena *arena;
 };
 
@@ -31,7 +31,8 @@ struct ledger {
 MUST_CHECK bool ledger_fetch(struct http *http, const struct history_head *head,
                              struct ledger *ret_ledger, char *ret_error);
 
-// JSON lines, for checking later and elsewhere.
+// Write and read a file of JSON lines, so that a check can be repeated later, on any machine. False
+// with a sentence in ret_error, as above.
 MUST_CHECK bool ledger_save(const struct ledger *ledger, const struct history_head *head,
                             FILE *file, char *ret_error);
 MUST_CHECK bool ledger_load(FILE *file, const struct history_head *head, struct ledger *ret_ledger,
@@ -39,7 +40,7 @@ MUST_CHECK bool ledger_load(FILE *file, const struct history_head *head, struct 
 
 void ledger_release(struct ledger *ledger); // a zeroed one is fine
 
-// Builds a ledger row by row, wherever the rows come from.
+// Builds a ledger row by row, from an HTTP answer or a file.
 struct ledger_builder {
     struct ledger *ledger;
     size_t capacity;

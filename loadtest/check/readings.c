@@ -69,7 +69,7 @@ static void check_shares(struct check *check, const struct reading *reading)
     if (had >= limit)
         return;
     struct violation *violation = finding_add(
-        check, "User %s was refused (%s) with %s of %s at version %s.", attempt->user,
+        check, "User %s was refused (%s), but had only %s of %s at version %s.", attempt->user,
         attempt->detail, number(had).text, number(limit).text, number(reading->version).text);
     finding_attempt(check, violation, reading->attempt);
 }

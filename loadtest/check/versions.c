@@ -44,7 +44,7 @@ static int64_t check_run(struct check *check, size_t counter, struct range range
     return before;
 }
 
-// A stale writer of this run that wrote a version from before the run.
+// Reports this run's rows at or below the baseline: a stale writer wrote them.
 static void check_stale_writers(struct check *check, size_t counter, uint32_t above)
 {
     for (uint32_t at = evidence_rows(check->evidence, counter).from; at < above; at++) {
@@ -53,7 +53,7 @@ static void check_stale_writers(struct check *check, size_t counter, uint32_t ab
             continue;
         struct violation *violation = finding_add(
             check,
-            "%s: a change of this run has version %s, but the counter was at version %s before it.",
+            "%s: a change of this run has version %s, but before the run the counter was at %s.",
             finding_counter(check, counter), number(row->version).text,
             number(check->evidence->baselines[counter]).text);
         finding_row(check, violation, check->evidence->rows[at]);

@@ -1,4 +1,4 @@
-// The words of a history's lines.
+// The names of kinds and outcomes, as the lines of a history spell them.
 #include "history/history.h"
 
 static const char *const counter_kinds[] = {[COUNTER_STOCK] = "stock",

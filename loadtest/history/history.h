@@ -12,7 +12,7 @@
 #define HISTORY_TEXT_MAX 64     // bytes of a key, user or detail
 #define HISTORY_COUNTER_MAX 144 // bytes of a counter's name
 #define HISTORY_RUN_MAX 16      // bytes of a run's name, with which its keys begin
-#define HISTORY_ERROR_MAX 512   // bytes of an error's sentence
+#define HISTORY_ERROR_MAX 512   // bytes of an error message
 #define HISTORY_TARGETS_MAX 32
 #define HISTORY_NEVER INT64_MAX  // the completion of an attempt whose outcome is unknown
 #define HISTORY_NONE INT64_C(-1) // a number that the answer did not carry
@@ -58,7 +58,7 @@ struct attempt {
     int64_t complete_ns;        // after the answer was read; HISTORY_NEVER for OUTCOME_INFO
     int64_t quantity;           // deduct; else HISTORY_NONE
     int64_t version, remaining; // from the answer, or HISTORY_NONE
-    // Borrowed; "" if there is none. detail: a coupon's code, a draw's prize ("" is the blank), a
+    // Borrowed; "" if there is none. detail: a coupon's code, a draw's prize ("" for a blank), a
     // problem's slug, or what went wrong ("timeout").
     const char *key, *user, *detail;
 };

@@ -1,4 +1,4 @@
-// The lines of an open file, one after the other, of any length.
+// Reads an open file line by line. A line may have any length.
 #pragma once
 
 #include "base/cleanup.h"

@@ -16,8 +16,9 @@ MUST_CHECK bool history_create(const char *path, const struct history_head *head
 void history_line(struct buffer *buffer, const struct history_head *head,
                   const struct attempt *attempt);
 
-// Writes whole lines and clears the buffer. Any thread. After a failure (a full disk) it writes
-// nothing more, and history_finish reports it: the run continues, and what was written stays.
+// Writes the buffer, which holds whole lines, and clears it. Any thread. A failed write (a full
+// disk) does not stop the run. Later calls write nothing, what was written stays, and
+// history_finish reports the error.
 void history_flush(struct history_writer *writer, struct buffer *buffer);
 
 // Writes the closing line, which marks the history as complete, and syncs. False with a sentence if

@@ -3,7 +3,7 @@
 
 #include "measure/measure.h"
 
-#define FIGURE_TEXT_MAX 32 // bytes of a number in words
+#define FIGURE_TEXT_MAX 32 // bytes of a formatted figure
 
 struct figure_quantile {
     const char *name; // "p99.9"
@@ -15,7 +15,7 @@ extern const struct figure_quantile figure_quantiles[FIGURE_QUANTILES]; // p50 t
 
 int64_t figures_answered(const struct measure *measure); // requests with an HTTP status
 int64_t figures_ended(const struct measure *measure);    // ok, refused and errors
-double figures_rate(int64_t count, double seconds);      // a second; 0 if no time passed
+double figures_rate(int64_t count, double seconds);      // per second; 0 if no time passed
 
 // "1,234,567"
 const char *figures_count(char text[FIGURE_TEXT_MAX], int64_t count);
