@@ -7,9 +7,11 @@
 #include "history/reader.h"
 #include "history/writer.h"
 #include "report/report.h"
+#include "run/arrival.h"
 #include "run/options.h"
 #include "run/run.h"
 #include "run/scenario.h"
+#include "run/setup.h"
 
 #include "base/clock.h"
 
@@ -51,6 +53,7 @@ static void session_release(struct session *session)
     history_free(session->writer);
     scenario_free(session->scenario);
     http_free(session->http);
+    free(session->head.counters);
 }
 
 // ---- before ------------------------------------------------------------------------------------
@@ -95,7 +98,8 @@ static bool set_up(struct session *session, char *ret_error)
         (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
         return false;
     }
-    return scenario_set_up(session->scenario, session->http, head, ret_error);
+    return setup_resources(plan, scenario_resources(session->scenario), session->http, head,
+                           ret_error);
 }
 
 static bool begin_history(struct session *session, char *ret_error)
@@ -152,15 +156,6 @@ static void add_fact(struct session *session, const char *name, const char *form
     va_end(arguments);
 }
 
-static const char *arrival_name(enum arrival_kind kind)
-{
-    static const char *const names[] = {[ARRIVAL_LATCH] = "latch",
-                                        [ARRIVAL_CLOSED] = "closed",
-                                        [ARRIVAL_OPEN] = "open",
-                                        [ARRIVAL_RAMP] = "ramp"};
-    return names[kind];
-}
-
 static void gather_facts(struct session *session)
 {
     const struct plan *plan = &session->plan;
@@ -204,7 +199,7 @@ static void summarise(struct session *session, struct summary *ret_summary)
         .started_at_ms = session->head.started_at_ms,
         .duration_s = session->result.duration_s,
         .interrupted = session->result.interrupted,
-        .open_loop = plan->arrival == ARRIVAL_OPEN || plan->arrival == ARRIVAL_RAMP,
+        .open_loop = arrival_is_scheduled(plan),
         .measure = &session->measure,
         .verdict = plan->check ? &session->verdict : NULL,
         .history_path = plan->history_path,

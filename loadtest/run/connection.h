@@ -4,21 +4,8 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "run/plan.h"
 #include "run/response.h"
-
-#include <sys/socket.h>
-
-// Where a target is.
-struct address {
-    struct sockaddr_storage socket;
-    socklen_t length;
-};
-
-// Resolves the target's host: may ask a name server. False with a sentence in ret_error
-// (HISTORY_ERROR_MAX bytes).
-MUST_CHECK bool address_resolve(const struct target *target, struct address *ret_address,
-                                char *ret_error);
+#include "run/target.h"
 
 enum connection_state { CONNECTION_DOWN, CONNECTION_OPENING, CONNECTION_UP };
 

@@ -210,13 +210,13 @@ START_TEST(a_bad_command_line_is_refused_with_the_remedy)
         {"--duration 0", "--duration", "from 1ms"},
         {"--duration 10days", "--duration", "unit"},
         {"--timeout 2h", "--timeout", "to 1h"},
-        {"--rate 0", "--rate", "as 500"},
-        {"--rate nan", "--rate", "as 500"},
-        {"--rate 1e999", "--rate", "as 500"},
-        {"--rate 0x10", "--rate", "as 500"},
+        {"--rate 0", "--rate", "such as 500"},
+        {"--rate nan", "--rate", "such as 500"},
+        {"--rate 1e999", "--rate", "such as 500"},
+        {"--rate 0x10", "--rate", "such as 500"},
         {"--rate 1..2..3", "--rate", "100..2000"},
         {"--rate 100000000", "--rate", "10000000"},
-        {"--duplicate 2", "--duplicate: '2'", "as 5%"},
+        {"--duplicate 2", "--duplicate: '2'", "such as 5%"},
         {"--duplicate 101%", "--duplicate", "0 to 1"},
         {"--skus 9 --zipf 11", "--zipf", "0 to 10"},
         {"--scenario checkout", "--scenario: 'checkout'",
@@ -229,13 +229,13 @@ START_TEST(a_bad_command_line_is_refused_with_the_remedy)
         {"--strategy x\ty", "--strategy", "A-Z a-z 0-9"},
         {"--scenario draw --prizes gold", "--prizes: 'gold'", "NAME:QUANTITY:WEIGHT"},
         {"--scenario draw --prizes ,gold:1:1", "--prizes: ''", "NAME:QUANTITY:WEIGHT"},
-        {"--scenario draw --prizes a:1:1,a:2:2", "--prizes: 'a:2:2'", "another name"},
+        {"--scenario draw --prizes a:1:1,a:2:2", "--prizes: 'a:2:2'", "a different name"},
         {"--scenario draw --prizes a:1000001:1", "--prizes", "NAME:QUANTITY:WEIGHT"},
-        {"--scenario draw --prizes=", "--prizes", "as gold:1:1"},
+        {"--scenario draw --prizes=", "--prizes", "such as gold:1:1"},
         {"--scenario mixed --mix buy=1", "--mix: 'buy=1'", "deduct, read, issue, draw"},
         {"--scenario mixed --mix read=1,read=2", "--mix: 'read=2'", "once"},
         {"--scenario mixed --mix read=0", "--mix", "all 0"},
-        {"--json=", "--json", "a file's path"},
+        {"--json=", "--json", "a file path"},
         {"--require p42<1", "--require", "p99"},
         // Contradictions.
         {"--rate 5 --arrival closed", "--rate", "say --arrival open"},
@@ -307,8 +307,8 @@ START_TEST(help_is_asked_for_and_lists_everything)
     FILE *out = open_memstream(&text, &length);
     options_help(out);
     (void)fclose(out);
-    static const char *const words[] = {"--allow-foreign", "--zipf S",     "  mixed ",
-                                        "  latch ",        "What is made", "p99.9"};
+    static const char *const words[] = {"--allow-foreign", "--zipf S", "  mixed ",
+                                        "  latch ",        "Results",  "p99.9"};
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         ck_assert_msg(strstr(text, words[i]), "no %s in\n%s", words[i], text);
     for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1)

@@ -6,6 +6,7 @@
 #include "run/arrival.h"
 #include "run/options.h"
 #include "run/scenario.h"
+#include "run/setup.h"
 #include "run/template.h"
 
 #include "suite.h"
@@ -86,7 +87,7 @@ START_TEST(deduct_spreads_evenly)
     }
     for (size_t i = 0; i < 10; i++)
         ck_assert_int_le(llabs(counts[i] - 10000), 400); // more than 4 standard deviations
-    ck_assert_str_eq(scenario_request(scenario, task.request),
+    ck_assert_str_eq(scenario_template(scenario, task.template),
                      "POST /v1/stock/{{resource}}/deduct\nContent-Type: application/json\n"
                      "Idempotency-Key: {{key}}\n\n"
                      "{\"quantity\":{{quantity}},\"user_id\":\"{{user}}\"}");
@@ -153,7 +154,7 @@ START_TEST(mixed_follows_its_weights)
         counts[task.kind]++;
         wrong += task.kind == KIND_DRAW ? task.counter != 4 : task.counter >= 3;
         wrong += task.quantity != (task.kind == KIND_DEDUCT ? 1 : HISTORY_NONE);
-        const char *text = scenario_request(scenario, task.request);
+        const char *text = scenario_template(scenario, task.template);
         wrong += strncmp(text, task.kind == KIND_READ ? "GET /v1/stock/" : "POST ", 5) != 0;
     }
     ck_assert_int_eq(wrong, 0);
@@ -169,10 +170,10 @@ START_TEST(every_request_of_every_scenario_compiles)
 {
     struct plan plan = parse("--scenario mixed --skus 3");
     struct scenario *scenario = new_scenario(&plan);
-    for (size_t i = 0; i < scenario_requests(scenario); i++) {
+    for (size_t i = 0; i < scenario_templates(scenario); i++) {
         struct template *template = NULL;
         char error[HISTORY_ERROR_MAX];
-        ck_assert(template_compile(scenario_request(scenario, i), "a", "/p", "A: b\r\n", &template,
+        ck_assert(template_compile(scenario_template(scenario, i), "a", "/p", "A: b\r\n", &template,
                                    error));
         template_free(template);
     }
@@ -203,11 +204,12 @@ START_TEST(a_template_is_read_from_its_file)
     ck_assert_str_eq(task.resource, "R");
     ck_assert_int_eq(task.user, 234);
     ck_assert_int_eq(task.quantity, 4);
-    ck_assert_uint_eq(scenario_requests(scenario), 1);
-    ck_assert_str_eq(scenario_request(scenario, task.request), "GET /x/{{resource}}\n");
+    ck_assert_uint_eq(scenario_templates(scenario), 1);
+    ck_assert_str_eq(scenario_template(scenario, task.template), "GET /x/{{resource}}\n");
     struct history_head head = {.n_counters = 9};
-    ck_assert(scenario_set_up(scenario, NULL, &head, error));
+    ck_assert(setup_resources(&plan, scenario_resources(scenario), NULL, &head, error));
     ck_assert_uint_eq(head.n_counters, 0);
+    free(head.counters);
     scenario_free(scenario);
 }
 END_TEST
@@ -266,11 +268,11 @@ bool http_call(struct http *http, const char *method, const char *path, const js
     return *ret_json != NULL;
 }
 
-static bool set_up(struct scenario *scenario, const char *script, struct history_head *head,
-                   char *error)
+static bool set_up(const struct plan *plan, const struct scenario *scenario, const char *script,
+                   struct history_head *head, char *error)
 {
     struct http http = {.script = script};
-    if (!scenario_set_up(scenario, &http, head, error))
+    if (!setup_resources(plan, scenario_resources(scenario), &http, head, error))
         return false;
     ck_assert_str_eq(http.script, ""); // nothing left out
     return true;
@@ -296,7 +298,7 @@ START_TEST(resources_are_created_and_noted)
     struct history_head head = {0};
     char error[HISTORY_ERROR_MAX] = "";
     ck_assert_msg(
-        set_up(scenario,
+        set_up(&plan, scenario,
                "PUT /v1/stock/load-r-1 {\"quantity\":5} => {\"remaining\":5,\"version\":1}\n"
                "PUT /v1/stock/load-r-2 {\"quantity\":5} => {\"remaining\":5,\"version\":6}\n"
                "PUT /v1/coupons/load-r-1 {\"total\":4,\"per_user_limit\":3} => "
@@ -328,6 +330,7 @@ START_TEST(resources_are_created_and_noted)
         ck_assert_int_eq(head.counters[task.counter].kind, of[task.kind]);
         ck_assert_str_eq(strchr(head.counters[task.counter].name, '/') + 1, task.resource);
     }
+    free(head.counters);
     scenario_free(scenario);
 }
 END_TEST
@@ -363,12 +366,13 @@ START_TEST(what_exists_is_only_read)
         "GET /v1/ledger?counter=prize/W/a&after_version=2000&limit=1000 - => {\"rows\":[]}\n"
         "GET /v1/ledger?counter=prize/W/b&after_version=0&limit=1000 - => "
         "{\"rows\":[{\"version\":1,\"remaining\":3},{\"version\":2,\"remaining\":2}]}\n");
-    ck_assert_msg(set_up(scenario, script.data, &head, error), "%s", error);
+    ck_assert_msg(set_up(&plan, scenario, script.data, &head, error), "%s", error);
     ck_assert_uint_eq(head.n_counters, 3);
     check_counter(&head.counters[0], "lottery/W", COUNTER_LOTTERY, 2500, 8, -1, 2);
     check_counter(&head.counters[1], "prize/W/a", COUNTER_PRIZE, 2000, 7, 2000, -1);
     check_counter(&head.counters[2], "prize/W/b", COUNTER_PRIZE, 2, 2, 3, -1);
     buffer_release(&script);
+    free(head.counters);
     scenario_free(scenario);
 }
 END_TEST
@@ -379,13 +383,13 @@ START_TEST(a_set_up_that_fails_says_why)
     struct scenario *scenario = new_scenario(&plan);
     struct history_head head = {0};
     char error[HISTORY_ERROR_MAX] = "";
-    ck_assert(!set_up(scenario, "GET /v1/stock/S - => no\n", &head, error));
+    ck_assert(!set_up(&plan, scenario, "GET /v1/stock/S - => no\n", &head, error));
     ck_assert_str_eq(error, "the service said no");
     ck_assert_ptr_null(head.counters);
     scenario_free(scenario);
     scenario = new_scenario(&plan);
-    ck_assert(!set_up(scenario, "GET /v1/stock/S - => {\"remaining\":1}\n", &head, error));
-    ck_assert_ptr_nonnull(strstr(error, "/v1/stock/S has no whole number 'version'"));
+    ck_assert(!set_up(&plan, scenario, "GET /v1/stock/S - => {\"remaining\":1}\n", &head, error));
+    ck_assert_ptr_nonnull(strstr(error, "/v1/stock/S has no integer 'version'"));
     scenario_free(scenario);
 }
 END_TEST
