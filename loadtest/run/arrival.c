@@ -1,7 +1,7 @@
 // Computes the schedules of open loops and ramps.
 //
-// Problem: operations must start at a given rate, evenly spaced or as a Poisson process. The rate may
-// grow, and several threads share it without communicating.
+// Problem: operations must start at a given rate, evenly spaced or as a Poisson process. The rate
+// may grow, and several threads share it without communicating.
 //
 // Approach: let L(t) be how many operations the plan wants to have begun by time t, which is the
 // integral of its rate. Even spacing begins the n-th operation at L(t) = n, so thread k of T takes

@@ -1,6 +1,6 @@
-// Arrivals: when operations are meant to begin. A closed loop and a latch have no schedule: the next
-// operation begins when a user is free. An open loop and a ramp follow a schedule that does not
-// depend on whether the server keeps up.
+// Arrivals: when operations are meant to begin. A closed loop and a latch have no schedule: the
+// next operation begins when a user is free. An open loop and a ramp follow a schedule that does
+// not depend on whether the server keeps up.
 #pragma once
 
 #include "run/plan.h"

@@ -1,5 +1,5 @@
-// The event loop of a client thread. It moves requests from the operations, which decide what is sent
-// and when, to the connection pool, which sends it, and back:
+// The event loop of a client thread. It moves requests from the operations, which decide what is
+// sent and when, to the connection pool, which sends it, and back:
 //
 //     arrivals, users, retries  -> operations  -- ready -->  pool  -> the server
 //                                  operations  <- finished --  pool  <-
@@ -47,8 +47,8 @@ static void move_requests(struct client *client)
     } while (pool_send(&client->pool));
 }
 
-// Begins every operation whose intended start lies within the run's duration, however late the thread
-// is; begins no others.
+// Begins every operation whose intended start lies within the run's duration, however late the
+// thread is; begins no others.
 static void begin_scheduled(struct client *client)
 {
     const struct context *context = &client->context;

@@ -16,8 +16,9 @@ MUST_CHECK bool client_new(struct run *run, int64_t number, struct client **ret_
                            char *ret_error);
 void client_free(struct client *client); // after client_join; NULL is fine
 
-// Starts the thread. It opens the connections and passes run->opened. If nothing failed, it passes the
-// other two barriers, and then works until the run is over. False: the thread cannot be created.
+// Starts the thread. It opens the connections and passes run->opened. If nothing failed, it passes
+// the other two barriers, and then works until the run is over. False: the thread cannot be
+// created.
 MUST_CHECK bool client_start(struct client *client);
 void client_join(struct client *client);
 

@@ -1,8 +1,10 @@
-// Sockets and buffers. A request is written at once wherever the socket takes it, and EPOLLOUT is
-// only asked for where it does not, so that a request costs one write, one read and its share of an
-// epoll_wait.
+// Sockets and buffers of one connection.
 //
-// One answer is awaited at a time: bytes behind it belong to nobody, and break the connection.
+// A request is written at once. EPOLLOUT is registered only if the socket does not accept all of
+// it, so a request costs one write, one read and its share of an epoll_wait.
+//
+// Only one request is in flight at a time. Bytes after its answer belong to no request, so the
+// connection is closed.
 #include "run/connection.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-// What client threads share: `struct run` among all threads of a run, `struct context` among the parts
-// of one thread (client, operations, pool, recorder).
+// What client threads share: `struct run` among all threads of a run, `struct context` among the
+// parts of one thread (client, operations, pool, recorder).
 #pragma once
 
 #include "run/plan.h"

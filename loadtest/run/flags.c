@@ -1,8 +1,8 @@
 // The table of flags, and the functions that read their values.
 //
-// To add a flag: an id in flags.h, a row in the table below, and in options.c whatever it contradicts.
-// Each value is checked here once and trusted afterwards. A value that is not accepted is rejected with
-// the flag's name, the value, and what was expected.
+// To add a flag: an id in flags.h, a row in the table below, and in options.c whatever it
+// contradicts. Each value is checked here once and trusted afterwards. A value that is not accepted
+// is rejected with the flag's name, the value, and what was expected.
 #include "run/flags.h"
 
 #include "base/text.h"
@@ -55,8 +55,8 @@ static bool value_integer(const struct flag *flag, const char *text, struct plan
     return true;
 }
 
-// Reads a decimal number at the beginning of the text; *ret_rest is what follows it. A number that is
-// too large becomes infinite, and the callers' bounds reject it.
+// Reads a decimal number at the beginning of the text; *ret_rest is what follows it. A number that
+// is too large becomes infinite, and the callers' bounds reject it.
 static bool read_number(const char *text, double *ret_value, const char **ret_rest)
 {
     size_t digits = strspn(text, "0123456789");

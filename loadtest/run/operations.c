@@ -2,8 +2,8 @@
 //
 // An operation begins with one request, or with two under the same key if a duplicate is wanted. A
 // request without success is retried, at most --retry times, after the server's Retry-After or a
-// backoff. The operation ends when none of its requests is left. In a closed loop its user then goes on
-// to the next operation.
+// backoff. The operation ends when none of its requests is left. In a closed loop its user then
+// goes on to the next operation.
 //
 // A user is not a connection: while a user thinks or waits for a retry, the connection is free for
 // other users.

@@ -3,10 +3,10 @@
 // Problem: a load test with a mistyped or ineffective flag measures something other than its author
 // believes.
 //
-// Approach: each value is checked as it is read (flags.c). The parser records which flags were given,
-// so that check_options can reject flags that contradict each other or have no effect; each message
-// says what to do instead. Last come the defaults, some of which depend on each other. No flag is
-// ignored silently.
+// Approach: each value is checked as it is read (flags.c). The parser records which flags were
+// given, so that check_options can reject flags that contradict each other or have no effect; each
+// message says what to do instead. Last come the defaults, some of which depend on each other. No
+// flag is ignored silently.
 //
 // What breaks it: a value that begins with two dashes must be written --name=VALUE.
 #include "run/options.h"
@@ -446,8 +446,8 @@ static void complete_stock(struct plan *plan)
 }
 
 // The defaults that depend on one another. They make a run without flags worth watching: a run of N
-// requests has half as many units, so that the stock sells out on the way, and a run by the clock has
-// more units than it can sell.
+// requests has half as many units, so that the stock sells out on the way, and a run by the clock
+// has more units than it can sell.
 static bool complete(struct plan *plan, char *ret_error)
 {
     complete_length(plan);

@@ -1,13 +1,13 @@
 // Keeps a client thread's connections open, and carries requests over them.
 //
-// A request takes the connection that has been idle longest, so that the targets share the load evenly.
-// A broken connection is reopened at once, and then after ever longer pauses. While none is up, each
-// failed attempt to connect also fails one ready request, so that a dead server shows up as errors and
-// not as silence.
+// A request takes the connection that has been idle longest, so that the targets share the load
+// evenly. A broken connection is reopened at once, and then after ever longer pauses. While none is
+// up, each failed attempt to connect also fails one ready request, so that a dead server shows up
+// as errors and not as silence.
 //
-// The latch: every connection gets a request, and all but its last byte is sent. Then all threads meet,
-// and write the last bytes one after the other. The server has received everything else by then, so the
-// requests become complete within the time of that many one-byte writes.
+// The latch: every connection gets a request, and all but its last byte is sent. Then all threads
+// meet, and write the last bytes one after the other. The server has received everything else by
+// then, so the requests become complete within the time of that many one-byte writes.
 #include "run/pool.h"
 
 #include "base/clock.h"
@@ -118,8 +118,8 @@ static void push_idle(struct pool *pool, struct pool_slot *slot)
     pool->idle.last = slot;
 }
 
-// The slot that has been idle longest and is up; NULL if there is none. Slots whose connection broke
-// while it was idle are skipped.
+// The slot that has been idle longest and is up; NULL if there is none. Slots whose connection
+// broke while it was idle are skipped.
 static struct pool_slot *pop_idle(struct pool *pool)
 {
     struct pool_slot *slot;

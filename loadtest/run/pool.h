@@ -1,7 +1,8 @@
-// The connection pool of a client thread: keeps its connections open, and sends ready requests on them.
+// The connection pool of a client thread: keeps its connections open, and sends ready requests on
+// them.
 //
-// A slot is a place for one connection, with the request in flight on it. A connection that breaks is
-// reopened in its slot.
+// A slot is a place for one connection, with the request in flight on it. A connection that breaks
+// is reopened in its slot.
 #pragma once
 
 #include "run/connection.h"
@@ -46,8 +47,8 @@ void pool_release(struct pool *pool);
 
 // ---- before the run -----------------------------------------------------------------------------
 
-// Opens all connections. False if one failed, with a sentence in ret_error (HISTORY_ERROR_MAX bytes),
-// or, with "", if another thread failed.
+// Opens all connections. False if one failed, with a sentence in ret_error (HISTORY_ERROR_MAX
+// bytes), or, with "", if another thread failed.
 MUST_CHECK bool pool_open(struct pool *pool, char *ret_error);
 
 // Latch: sends the next ready request except for its last byte. False if no connection is idle.

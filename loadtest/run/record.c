@@ -1,7 +1,7 @@
 // Counts what a client thread does, and writes the history's lines.
 //
-// Each thread has its own counts under its own mutex. Only the live line's sampling ever contends for
-// it, so taking it costs next to nothing.
+// Each thread has its own counts under its own mutex. Only the live line's sampling ever contends
+// for it, so taking it costs next to nothing.
 #include "run/record.h"
 
 #include "base/clock.h"

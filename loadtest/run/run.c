@@ -1,6 +1,6 @@
-// Starts the client threads together, watches them, and stops the run: when its time is over, when no
-// operation is left, or at Ctrl-C. Requests in flight are then awaited as long as a request may take,
-// and abandoned after that, so that a server that hangs cannot prevent the reports.
+// Starts the client threads together, watches them, and stops the run: when its time is over, when
+// no operation is left, or at Ctrl-C. Requests in flight are then awaited as long as a request may
+// take, and abandoned after that, so that a server that hangs cannot prevent the reports.
 #include "run/run.h"
 
 #include "base/clock.h"
@@ -136,7 +136,8 @@ static void watch(struct threads *threads, struct live *live, struct stopper *st
 
 // ---- starting -----------------------------------------------------------------------------------
 
-// A barrier has no timeout, so this thread does not look for signals before all threads have passed.
+// A barrier has no timeout, so this thread does not look for signals before all threads have
+// passed.
 static bool begin_together(struct run *run)
 {
     pthread_barrier_wait(&run->opened);

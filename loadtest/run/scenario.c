@@ -1,12 +1,12 @@
 // The table of scenarios, and what the n-th operation of each is.
 //
-// Problem: many threads must request different things without coordination, a run must be repeatable,
-// and hot keys must be as hot as they are in a shop.
+// Problem: many threads must request different things without coordination, a run must be
+// repeatable, and hot keys must be as hot as they are in a shop.
 //
-// Approach: the n-th operation is computed from the seed and n alone. Users take turns (user = n mod
-// users), so a user's operations are spread over the run. A product is drawn evenly, or by Zipf's law:
-// the k-th product has a share of 1 / k^s, found by bisecting the cumulative shares. Everything that
-// can fail is done in scenario_new, before the run begins.
+// Approach: the n-th operation is computed from the seed and n alone. Users take turns (user = n
+// mod users), so a user's operations are spread over the run. A product is drawn evenly, or by
+// Zipf's law: the k-th product has a share of 1 / k^s, found by bisecting the cumulative shares.
+// Everything that can fail is done in scenario_new, before the run begins.
 //
 // What breaks it: scenarios whose next step depends on the previous answer.
 #include "run/scenario.h"

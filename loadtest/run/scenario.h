@@ -1,8 +1,10 @@
-// A scenario: what the operations of a run are. For the n-th operation it says which request, on which
-// resource, for which user. It is a pure function of plan, seed and n, so a run can be repeated.
+// A scenario: what the operations of a run are. For the n-th operation it says which request, on
+// which resource, for which user. It is a pure function of plan, seed and n, so a run can be
+// repeated.
 //
-// To add a scenario: a row in the table of scenario.c (its name, summary, resources, and what the n-th
-// operation is), and, if it sends a new kind of request, a row in the table of request templates.
+// To add a scenario: a row in the table of scenario.c (its name, summary, resources, and what the
+// n-th operation is), and, if it sends a new kind of request, a row in the table of request
+// templates.
 #pragma once
 
 #include "run/plan.h"
@@ -53,8 +55,8 @@ struct resources {
     char named[RESOURCE_MAX + 1]; // the campaign and lottery, or a template's {{resource}}
 };
 
-// Names the resources. With --template, reads the file and checks that it compiles. Borrows the plan.
-// False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).
+// Names the resources. With --template, reads the file and checks that it compiles. Borrows the
+// plan. False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).
 MUST_CHECK bool scenario_new(const struct plan *plan, struct scenario **ret_scenario,
                              char *ret_error);
 void scenario_free(struct scenario *scenario); // NULL is fine

@@ -1,12 +1,12 @@
 // Creates what a scenario needs, and notes the state of each counter before the first request.
 //
-// The service's answers to PUT and GET carry a counter's version and remaining, read together. For a
-// prize they carry what remains but no version. The version is 1 if the lottery is new (its own version
-// is 1, and every draw and every change increases that). Otherwise both come from the last row of the
-// prize's ledger, so that they belong together.
+// The service's answers to PUT and GET carry a counter's version and remaining, read together. For
+// a prize they carry what remains but no version. The version is 1 if the lottery is new (its own
+// version is 1, and every draw and every change increases that). Otherwise both come from the last
+// row of the prize's ledger, so that they belong together.
 //
-// What breaks it: other clients that change the same counters at the same time. The checker then finds
-// rows that are not of this run.
+// What breaks it: other clients that change the same counters at the same time. The checker then
+// finds rows that are not of this run.
 #include "run/setup.h"
 
 #include "base/text.h"

@@ -1,5 +1,5 @@
-// Parses target URLs and resolves their hosts. It rejects what the load tester cannot do, such as TLS
-// and credentials in the URL, with a sentence that says what to do instead.
+// Parses target URLs and resolves their hosts. It rejects what the load tester cannot do, such as
+// TLS and credentials in the URL, with a sentence that says what to do instead.
 #include "run/target.h"
 
 #include "base/text.h"

@@ -1,13 +1,13 @@
 // Compiles request templates, and renders a request from a compiled one.
 //
 // Problem: the load tester sends hundreds of thousands of requests a second, each with another key
-// and user. Users may write the request's shape themselves, and a mistake in it must be found before
-// the run, not in the server's 400s.
+// and user. Users may write the request's shape themselves, and a mistake in it must be found
+// before the run, not in the server's 400s.
 //
 // Approach: the compiler reads the text once, line by line, into pieces: literal bytes (neighbours
 // merged) and placeholders. It rejects, with the line number, whatever servers could parse in two
-// ways. Rendering walks over the pieces once. It computes the body's length from the pieces, so that
-// Content-Length is written before the body and nothing has to be moved.
+// ways. Rendering walks over the pieces once. It computes the body's length from the pieces, so
+// that Content-Length is written before the body and nothing has to be moved.
 //
 // What breaks it: servers that need anything but HTTP/1.1 with Content-Length, and values that need
 // escaping, because they are inserted as they are.

@@ -7,9 +7,9 @@
 //     {"quantity": {{quantity}}, "user_id": "{{user}}"}
 //
 // Placeholders: {{resource}} {{key}} {{user}} {{quantity}} {{n}} (the operation's number) and
-// {{random N}} (0 to N-1, the same for every request of an operation). The load tester adds Host and
-// Content-Length itself. Lines end with LF or CRLF, and " HTTP/1.1" after the path is optional. The
-// body is everything after the empty line, except the line feed that ends the file.
+// {{random N}} (0 to N-1, the same for every request of an operation). The load tester adds Host
+// and Content-Length itself. Lines end with LF or CRLF, and " HTTP/1.1" after the path is optional.
+// The body is everything after the empty line, except the line feed that ends the file.
 #pragma once
 
 #include "base/cleanup.h"
