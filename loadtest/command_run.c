@@ -1,5 +1,5 @@
-// holdfast-load run: set up, load, check, report. Whatever goes wrong behind the load, the history
-// that was asked for stays, and every report that can be written is written.
+// The command `holdfast-load run`: sets up, applies the load, checks, and reports. An error after
+// the load neither removes the history nor prevents the reports that can still be written.
 #include "commands.h"
 
 #include "check/check.h"
@@ -24,7 +24,7 @@
 
 #define FACTS_MAX 16
 
-// All that a run has; freed as one.
+// Everything that belongs to one run.
 struct session {
     struct plan plan;
     struct scenario *scenario;
@@ -43,7 +43,7 @@ struct session {
 static int complain(const char *error)
 {
     (void)fprintf(stderr, "holdfast-load run: %s\n", error);
-    return EXIT_COULD_NOT;
+    return EXIT_ERROR;
 }
 
 static void session_release(struct session *session)
@@ -56,9 +56,9 @@ static void session_release(struct session *session)
     free(session->head.counters);
 }
 
-// ---- before ------------------------------------------------------------------------------------
+// ---- before the load ----------------------------------------------------------------------------
 
-// A connection is a file; the soft limit is often 1,024.
+// Raises the soft limit of open files, which is often 1,024, because each connection is a file.
 static bool raise_file_limit(int64_t connections, char *ret_error)
 {
     struct rlimit files;
@@ -70,8 +70,8 @@ static bool raise_file_limit(int64_t connections, char *ret_error)
         return true;
     (void)text_format(ret_error, HISTORY_ERROR_MAX,
                       "--connections: %" PRId64
-                      " are more than the %llu files that this process may "
-                      "open; raise it with ulimit -n",
+                      " is more than this process may open (%llu files); raise the limit with "
+                      "ulimit -n",
                       connections, (unsigned long long)files.rlim_max);
     return false;
 }
@@ -111,7 +111,7 @@ static bool begin_history(struct session *session, char *ret_error)
     return history_create(plan->history_path, &session->head, &session->writer, ret_error);
 }
 
-// ---- after -------------------------------------------------------------------------------------
+// ---- after the load -----------------------------------------------------------------------------
 
 static void end_history(struct session *session)
 {
@@ -156,7 +156,7 @@ static void add_fact(struct session *session, const char *name, const char *form
     va_end(arguments);
 }
 
-static void gather_facts(struct session *session)
+static void add_facts(struct session *session)
 {
     const struct plan *plan = &session->plan;
     if (plan->arrival == ARRIVAL_OPEN)
@@ -183,10 +183,10 @@ static void gather_facts(struct session *session)
     add_fact(session, "resources", "%zu counters", session->head.n_counters);
 }
 
-static void summarise(struct session *session, struct summary *ret_summary)
+static void summarize(struct session *session, struct summary *ret_summary)
 {
     const struct plan *plan = &session->plan;
-    gather_facts(session);
+    add_facts(session);
     *ret_summary = (struct summary){
         .run = plan->run,
         .scenario = scenario_kind_name(plan->scenario),
@@ -244,13 +244,13 @@ static int judge(const struct session *session, const struct summary *summary)
         met = met && summary->requirements[i].holds;
     int64_t answered = (int64_t)session->measure.latency.count - session->measure.statuses[0];
     if (session->verdict.done && session->verdict.violations > 0)
-        return EXIT_NOT_FINE;
+        return EXIT_VIOLATION;
     if (session->history_failed || session->report_failed || answered == 0 ||
         (session->plan.check && !session->verdict.done))
-        return EXIT_COULD_NOT;
+        return EXIT_ERROR;
     if (!met)
-        return EXIT_NOT_FINE;
-    return session->result.interrupted ? EXIT_INTERRUPTED : EXIT_FINE;
+        return EXIT_VIOLATION;
+    return session->result.interrupted ? EXIT_INTERRUPTED : EXIT_OK;
 }
 
 static int run(struct session *session)
@@ -267,7 +267,7 @@ static int run(struct session *session)
     if (session->plan.check)
         check_session(session);
     struct summary summary;
-    summarise(session, &summary);
+    summarize(session, &summary);
     report(session, &summary);
     return judge(session, &summary);
 }
@@ -278,7 +278,7 @@ int command_run(int argc, char **argv)
     if (session == NULL)
         return complain("out of memory");
     char error[HISTORY_ERROR_MAX];
-    int code = EXIT_FINE;
+    int code = EXIT_OK;
     switch (options_parse(argc, argv, &session->plan, error)) {
     case OPTIONS_HELP:
         options_help(stdout);

@@ -1,5 +1,5 @@
-// The command line of a load run: values, defaults that follow each other, and that what cannot
-// mean what it says is refused with what to do instead.
+// Tests the command line of a load run: values, defaults that depend on each other, and that a bad
+// command line is rejected with a remedy.
 #include "base/clock.h"
 #include "base/text.h"
 #include "run/options.h"
@@ -36,7 +36,7 @@ static struct plan parse(const char *words)
     return plan;
 }
 
-START_TEST(no_flag_at_all_is_a_run)
+START_TEST(a_run_needs_no_flags)
 {
     struct plan plan = parse("");
     ck_assert_uint_eq(plan.n_targets, 1);
@@ -62,7 +62,7 @@ START_TEST(no_flag_at_all_is_a_run)
 }
 END_TEST
 
-START_TEST(defaults_follow_the_scenario_and_the_arrival)
+START_TEST(defaults_depend_on_scenario_and_arrival)
 {
     struct plan plan = parse("--arrival latch");
     ck_assert_int_eq(plan.requests, 1000);
@@ -146,7 +146,7 @@ START_TEST(values_are_read)
 }
 END_TEST
 
-START_TEST(targets_are_taken_apart)
+START_TEST(targets_are_parsed)
 {
     static const struct {
         const char *url, *host, *authority, *prefix;
@@ -168,7 +168,7 @@ START_TEST(targets_are_taken_apart)
 }
 END_TEST
 
-START_TEST(tokens_come_from_the_environment_too)
+START_TEST(tokens_may_come_from_the_environment)
 {
     ck_assert_int_eq(setenv("HOLDFAST_AUTH_ADMIN_TOKEN", "secret", 1), 0);
     ck_assert_int_eq(setenv("HOLDFAST_AUTH_CLIENT_TOKEN", "", 1), 0);
@@ -187,8 +187,8 @@ START_TEST(tokens_come_from_the_environment_too)
 }
 END_TEST
 
-// Each sentence names the flag and what to do.
-START_TEST(a_bad_command_line_is_refused_with_the_remedy)
+// Each message names the flag and the remedy.
+START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
 {
     static const struct {
         const char *words, *flag, *remedy;
@@ -297,7 +297,7 @@ START_TEST(a_bad_command_line_is_refused_with_the_remedy)
 }
 END_TEST
 
-START_TEST(help_is_asked_for_and_lists_everything)
+START_TEST(help_lists_everything)
 {
     struct plan plan;
     char error[HISTORY_ERROR_MAX];
@@ -321,13 +321,13 @@ int main(void)
 {
     Suite *suite = suite_create("load options");
     TCase *tests = tcase_create("load options");
-    tcase_add_test(tests, no_flag_at_all_is_a_run);
-    tcase_add_test(tests, defaults_follow_the_scenario_and_the_arrival);
+    tcase_add_test(tests, a_run_needs_no_flags);
+    tcase_add_test(tests, defaults_depend_on_scenario_and_arrival);
     tcase_add_test(tests, values_are_read);
-    tcase_add_test(tests, targets_are_taken_apart);
-    tcase_add_test(tests, tokens_come_from_the_environment_too);
-    tcase_add_test(tests, a_bad_command_line_is_refused_with_the_remedy);
-    tcase_add_test(tests, help_is_asked_for_and_lists_everything);
+    tcase_add_test(tests, targets_are_parsed);
+    tcase_add_test(tests, tokens_may_come_from_the_environment);
+    tcase_add_test(tests, a_bad_command_line_is_rejected_with_a_remedy);
+    tcase_add_test(tests, help_lists_everything);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

@@ -1,5 +1,5 @@
-// What a load run is to do: the n-th operation is the same every time and spread as asked,
-// resources are created and noted as they are, and starts follow their rate.
+// Tests what a load run does: the n-th operation is repeatable and follows its distribution,
+// resources are created and their state is recorded, and starts follow the rate.
 #include "base/clock.h"
 #include "base/text.h"
 #include "control/http.h"
@@ -47,7 +47,7 @@ static struct scenario *new_scenario(const struct plan *plan)
     return scenario;
 }
 
-START_TEST(an_operation_is_the_same_every_time)
+START_TEST(an_operation_is_repeatable)
 {
     struct plan plan = parse("--scenario mixed --skus 50 --zipf 1 --seed 9 --run r --requests 100");
     struct plan other_plan =
@@ -118,7 +118,7 @@ START_TEST(deduct_follows_zipf)
 }
 END_TEST
 
-START_TEST(coupons_and_draws_take_users_in_turn)
+START_TEST(users_take_turns_at_coupons_and_draws)
 {
     static const struct {
         const char *words, *resource;
@@ -148,7 +148,7 @@ START_TEST(mixed_follows_its_weights)
         parse("--scenario mixed --skus 3 --seed 4 --run r --mix deduct=50,read=30,draw=20");
     struct scenario *scenario = new_scenario(&plan);
     int64_t counts[KIND_COUNT] = {0}, wrong = 0;
-    for (int64_t n = 0; n < 100000; n++) { // a check that is met costs a write
+    for (int64_t n = 0; n < 100000; n++) { // counted, because each ck_assert costs a write
         struct task task;
         scenario_task(scenario, n, &task);
         counts[task.kind]++;
@@ -214,7 +214,7 @@ START_TEST(a_template_is_read_from_its_file)
 }
 END_TEST
 
-START_TEST(a_bad_template_file_is_refused)
+START_TEST(a_bad_template_file_is_rejected)
 {
     static const struct {
         const char *text;
@@ -243,7 +243,7 @@ START_TEST(a_bad_template_file_is_refused)
 }
 END_TEST
 
-// ---- setting up, against answers that stand here; control/http.c is not linked
+// ---- setting up, with scripted answers in place of control/http.c
 
 struct http {
     const char *script; // "METHOD PATH BODY => ANSWER\n" for each call, in order
@@ -264,7 +264,7 @@ bool http_call(struct http *http, const char *method, const char *path, const js
     http->script = answer + strcspn(answer, "\n") + 1;
     *ret_json = json_loads(answer, JSON_DISABLE_EOF_CHECK, NULL);
     if (*ret_json == NULL)
-        text_copy(ret_error, HISTORY_ERROR_MAX, "the service said no");
+        text_copy(ret_error, HISTORY_ERROR_MAX, "the service refused");
     return *ret_json != NULL;
 }
 
@@ -274,7 +274,7 @@ static bool set_up(const struct plan *plan, const struct scenario *scenario, con
     struct http http = {.script = script};
     if (!setup_resources(plan, scenario_resources(scenario), &http, head, error))
         return false;
-    ck_assert_str_eq(http.script, ""); // nothing left out
+    ck_assert_str_eq(http.script, ""); // every scripted call was made
     return true;
 }
 
@@ -290,7 +290,7 @@ static void check_counter(const struct history_counter *counter, const char *nam
     ck_assert_int_eq(counter->per_user_limit, limit);
 }
 
-START_TEST(resources_are_created_and_noted)
+START_TEST(resources_are_created_and_recorded)
 {
     struct plan plan = parse("--scenario mixed --skus 2 --stock 5 --total 4 --per-user 3 --run r "
                              "--prizes gold:1:2,dust:9:8 --blank 7");
@@ -335,7 +335,7 @@ START_TEST(resources_are_created_and_noted)
 }
 END_TEST
 
-// A page of a thousand rows that ends at version `last`, and says that 7 remain.
+// A page of a thousand rows, of which the last has version `last` and remaining 7.
 static void append_page(struct buffer *script, int64_t last)
 {
     buffer_append_text(script, "{\"rows\":[");
@@ -344,7 +344,7 @@ static void append_page(struct buffer *script, int64_t last)
     buffer_format(script, "{\"version\":%lld,\"remaining\":7}]}\n", (long long)last);
 }
 
-START_TEST(what_exists_is_only_read)
+START_TEST(existing_resources_are_only_read)
 {
     struct plan plan = parse("--scenario draw --resource W --no-setup");
     struct scenario *scenario = new_scenario(&plan);
@@ -377,14 +377,14 @@ START_TEST(what_exists_is_only_read)
 }
 END_TEST
 
-START_TEST(a_set_up_that_fails_says_why)
+START_TEST(a_failed_set_up_says_why)
 {
     struct plan plan = parse("--resource S --no-setup");
     struct scenario *scenario = new_scenario(&plan);
     struct history_head head = {0};
     char error[HISTORY_ERROR_MAX] = "";
     ck_assert(!set_up(&plan, scenario, "GET /v1/stock/S - => no\n", &head, error));
-    ck_assert_str_eq(error, "the service said no");
+    ck_assert_str_eq(error, "the service refused");
     ck_assert_ptr_null(head.counters);
     scenario_free(scenario);
     scenario = new_scenario(&plan);
@@ -407,15 +407,15 @@ START_TEST(even_starts_are_evenly_spaced_over_all_threads)
 }
 END_TEST
 
-// How many of a thread's starts are before the end.
+// The number of a thread's starts before the end.
 static int64_t count_starts(const struct plan *plan, int64_t thread, int64_t end_ns)
 {
     struct arrival arrival;
     int64_t count = 0, last = 0;
     arrival_init(&arrival, plan, thread);
     for (int64_t at; (at = arrival_next(&arrival)) < end_ns; last = at) {
-        if (at < last) // a check that is met costs a write
-            ck_abort_msg("it goes back");
+        if (at < last) // not ck_assert, which costs a write
+            ck_abort_msg("the schedule goes back in time");
         count++;
     }
     return count;
@@ -429,7 +429,7 @@ static int64_t count_all(const struct plan *plan, int64_t end_ns)
     return count;
 }
 
-START_TEST(poisson_starts_have_their_rate_and_their_spread)
+START_TEST(poisson_starts_have_their_rate_and_deviation)
 {
     struct plan plan = parse("--rate 1000 --threads 3 --seed 3");
     ck_assert_int_le(llabs(count_all(&plan, 100 * NS_PER_S) - 100000), 1500); // sigma 316
@@ -474,7 +474,7 @@ START_TEST(a_schedule_can_be_repeated)
 }
 END_TEST
 
-START_TEST(a_ramp_begins_as_many_as_the_integral_of_its_rate)
+START_TEST(a_ramp_follows_the_integral_of_its_rate)
 {
     static const struct {
         const char *words;
@@ -520,23 +520,23 @@ int main(void)
 {
     Suite *suite = suite_create("load plan");
     TCase *tests = tcase_create("scenario");
-    tcase_add_test(tests, an_operation_is_the_same_every_time);
+    tcase_add_test(tests, an_operation_is_repeatable);
     tcase_add_test(tests, deduct_spreads_evenly);
     tcase_add_test(tests, deduct_follows_zipf);
-    tcase_add_test(tests, coupons_and_draws_take_users_in_turn);
+    tcase_add_test(tests, users_take_turns_at_coupons_and_draws);
     tcase_add_test(tests, mixed_follows_its_weights);
     tcase_add_test(tests, every_request_of_every_scenario_compiles);
     tcase_add_test(tests, a_template_is_read_from_its_file);
-    tcase_add_test(tests, a_bad_template_file_is_refused);
-    tcase_add_test(tests, resources_are_created_and_noted);
-    tcase_add_test(tests, what_exists_is_only_read);
-    tcase_add_test(tests, a_set_up_that_fails_says_why);
+    tcase_add_test(tests, a_bad_template_file_is_rejected);
+    tcase_add_test(tests, resources_are_created_and_recorded);
+    tcase_add_test(tests, existing_resources_are_only_read);
+    tcase_add_test(tests, a_failed_set_up_says_why);
     suite_add_tcase(suite, tests);
     tests = tcase_create("arrival");
     tcase_add_test(tests, even_starts_are_evenly_spaced_over_all_threads);
-    tcase_add_test(tests, poisson_starts_have_their_rate_and_their_spread);
+    tcase_add_test(tests, poisson_starts_have_their_rate_and_deviation);
     tcase_add_test(tests, a_schedule_can_be_repeated);
-    tcase_add_test(tests, a_ramp_begins_as_many_as_the_integral_of_its_rate);
+    tcase_add_test(tests, a_ramp_follows_the_integral_of_its_rate);
     tcase_add_test(tests, a_ramp_stays_at_its_last_rate);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
