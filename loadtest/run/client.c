@@ -1,10 +1,10 @@
 // The event loop of a client thread. It moves requests from the operations, which decide what is
 // sent and when, to the connection pool, which sends it, and back:
 //
-//     arrivals, users, retries  -> operations  -- ready -->  pool  -> the server
-//                                  operations  <- finished --  pool  <-
+//     schedule, users, retries --> operations --- ready ---> pool --> server
+//                                  operations <- finished -- pool <--
 //
-// Operations and pool do not know each other. Both change the two queues only; see run/request.h.
+// Operations and pool do not call each other; they share only the two queues (run/request.h).
 #include "run/client.h"
 
 #include "base/clock.h"
