@@ -223,7 +223,7 @@ bool operations_begin(struct operations *operations, int64_t intended_ns, bool t
         make_ready_after(operations, request, delay_ns);
     }
     if (copies == 2)
-        record_duplicate(operations->recorder);
+        record_one(operations->recorder, &operations->recorder->measure.duplicates);
     return true;
 }
 
@@ -256,7 +256,7 @@ static void retry(struct operations *operations, struct operation *operation,
     if (request == NULL)
         return;
     operation->retries_left--;
-    record_retry(operations->recorder);
+    record_one(operations->recorder, &operations->recorder->measure.retries);
     make_ready_after(operations, request, delay_ns);
 }
 
@@ -266,7 +266,7 @@ void operations_finish(struct operations *operations, struct request *request)
     const struct plan *plan = operations->context->plan;
     const struct answer *answer = &request->answer;
     if (request->target == REQUEST_NOT_SENT && request_begins_operation(request))
-        record_begin(operations->recorder);
+        record_one(operations->recorder, &operations->recorder->measure.operations_begun);
     record_finished(operations->recorder, request);
     operation->ok = operation->ok || answer->outcome == OUTCOME_OK;
     if (!operation->ok && answer->retryable && operation->retries_left > 0 &&

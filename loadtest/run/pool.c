@@ -223,7 +223,7 @@ void pool_expire(struct pool *pool)
     struct pool_slot *slot;
     while ((slot = pool->deadlines.first) != NULL && slot->deadline_ns <= context->now_ns) {
         if (slot->request != NULL)
-            record_timeout(pool->recorder);
+            record_one(pool->recorder, &pool->recorder->measure.timeouts);
         break_connection(pool, slot, "timeout");
     }
     struct request *request;

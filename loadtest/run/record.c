@@ -26,10 +26,10 @@ void recorder_release(struct recorder *recorder)
 
 // ---- by the client thread -----------------------------------------------------------------------
 
-void record_begin(struct recorder *recorder)
+void record_one(struct recorder *recorder, int64_t *counter)
 {
     pthread_mutex_lock(&recorder->mutex);
-    recorder->measure.operations_begun++;
+    ++*counter;
     pthread_mutex_unlock(&recorder->mutex);
 }
 
@@ -108,27 +108,6 @@ void record_operation_end(struct recorder *recorder, const struct operation *ope
     recorder->measure.operations_done++;
     histogram_add(&recorder->measure.operations,
                   context->now_ns - context->run->start_ns - operation->begun_ns);
-    pthread_mutex_unlock(&recorder->mutex);
-}
-
-void record_duplicate(struct recorder *recorder)
-{
-    pthread_mutex_lock(&recorder->mutex);
-    recorder->measure.duplicates++;
-    pthread_mutex_unlock(&recorder->mutex);
-}
-
-void record_retry(struct recorder *recorder)
-{
-    pthread_mutex_lock(&recorder->mutex);
-    recorder->measure.retries++;
-    pthread_mutex_unlock(&recorder->mutex);
-}
-
-void record_timeout(struct recorder *recorder)
-{
-    pthread_mutex_lock(&recorder->mutex);
-    recorder->measure.timeouts++;
     pthread_mutex_unlock(&recorder->mutex);
 }
 

@@ -21,15 +21,13 @@ void recorder_release(struct recorder *recorder);
 
 // ---- by the client thread -----------------------------------------------------------------------
 
-void record_begin(struct recorder *recorder); // an operation, whose first request is never sent
+// Adds one to a counter of recorder->measure.
+void record_one(struct recorder *recorder, int64_t *counter);
 // A request is about to be sent; `begins`: the first one of its operation.
 void record_sent(struct recorder *recorder, size_t bytes, bool begins);
 // The request has its answer, or the reason why there is none. Writes its line if it was sent.
 void record_finished(struct recorder *recorder, const struct request *request);
 void record_operation_end(struct recorder *recorder, const struct operation *operation);
-void record_duplicate(struct recorder *recorder);
-void record_retry(struct recorder *recorder);
-void record_timeout(struct recorder *recorder);
 void record_connect_failure(struct recorder *recorder, const char *why);
 // Hands the remaining lines to the history's writer.
 void record_flush(struct recorder *recorder);
