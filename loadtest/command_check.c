@@ -1,4 +1,5 @@
-// holdfast-load check: the history against the ledger, again or elsewhere.
+// The command `holdfast-load check`: checks a recorded history against the ledger, which it fetches
+// from the service or reads from a file.
 #include "commands.h"
 
 #include "check/check.h"
@@ -13,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-struct check_plan {
+struct check_command {
     const char *history_path, *ledger_path, *save_path;
-    const char *urls[HISTORY_TARGETS_MAX]; // none: those of the history
+    const char *urls[HISTORY_TARGETS_MAX]; // none: the history's targets
     size_t n_urls;
     const char *token;
     bool allow_foreign;
@@ -25,17 +26,17 @@ static void usage(FILE *out)
 {
     fputs("Usage: holdfast-load check HISTORY [FLAGS]\n"
           "\n"
-          "Proves from a history that `holdfast-load run --history HISTORY` wrote, and from the\n"
-          "service's ledger, that nothing was lost, doubled, oversold or out of order.\n"
+          "Checks the history that `holdfast-load run --history HISTORY` wrote against the\n"
+          "service's ledger: nothing may be lost, applied twice, oversold or out of order.\n"
           "\n"
-          "  --url URL            where to ask for the ledger (default: the history's targets); "
-          "may be\n"
-          "                       given several times: the first that answers is asked\n"
-          "  --admin-token TOKEN  for the ledger (or HOLDFAST_AUTH_ADMIN_TOKEN)\n"
+          "  --url URL            fetch the ledger from here (the history's targets); may be\n"
+          "                       repeated: the first one that answers is used\n"
+          "  --admin-token TOKEN  to read the ledger (HOLDFAST_AUTH_ADMIN_TOKEN)\n"
           "  --ledger FILE        read the ledger from a file instead\n"
-          "  --save-ledger FILE   keep what was fetched, for checking again later\n"
-          "  --allow-foreign      rows of other clients are no violation\n"
+          "  --save-ledger FILE   save the ledger to a file, to check again later\n"
+          "  --allow-foreign      do not report ledger rows of other clients\n"
           "\n"
+          "Defaults are in parentheses.\n"
           "Exit codes: 0 no violation, 1 violations, 2 it could not be checked.\n",
           out);
 }
@@ -43,13 +44,13 @@ static void usage(FILE *out)
 static int complain(const char *error)
 {
     (void)fprintf(stderr, "holdfast-load check: %s\n", error);
-    return EXIT_COULD_NOT;
+    return EXIT_ERROR;
 }
 
 static int complain_of_file(const char *path)
 {
     (void)fprintf(stderr, "holdfast-load check: %s: %s\n", path, strerror(errno));
-    return EXIT_COULD_NOT;
+    return EXIT_ERROR;
 }
 
 static void close_file(FILE **file)
@@ -69,8 +70,8 @@ static void free_http(struct http **http)
     http_free(*http);
 }
 
-static bool fetch(struct check_plan *plan, const struct history_head *head, struct ledger *ledger,
-                  char *ret_error)
+static bool fetch(struct check_command *plan, const struct history_head *head,
+                  struct ledger *ledger, char *ret_error)
 {
     for (size_t i = 0; plan->n_urls == 0 && i < head->n_targets; i++)
         plan->urls[i] = head->targets[i];
@@ -83,16 +84,16 @@ static bool fetch(struct check_plan *plan, const struct history_head *head, stru
     return ledger_fetch(http, head, ledger, ret_error);
 }
 
-static int get_ledger(struct check_plan *plan, const struct history_head *head,
+static int get_ledger(struct check_command *plan, const struct history_head *head,
                       struct ledger *ledger)
 {
     char error[HISTORY_ERROR_MAX];
     if (plan->ledger_path == NULL)
-        return fetch(plan, head, ledger, error) ? EXIT_FINE : complain(error);
+        return fetch(plan, head, ledger, error) ? EXIT_OK : complain(error);
     FILE *file CLEANUP(close_file) = fopen(plan->ledger_path, "re");
     if (file == NULL)
         return complain_of_file(plan->ledger_path);
-    return ledger_load(file, head, ledger, error) ? EXIT_FINE : complain(error);
+    return ledger_load(file, head, ledger, error) ? EXIT_OK : complain(error);
 }
 
 static int save_ledger(const char *path, const struct history_head *head,
@@ -102,10 +103,10 @@ static int save_ledger(const char *path, const struct history_head *head,
     FILE *file CLEANUP(close_file) = fopen(path, "we");
     if (file == NULL)
         return complain_of_file(path);
-    return ledger_save(ledger, head, file, error) ? EXIT_FINE : complain(error);
+    return ledger_save(ledger, head, file, error) ? EXIT_OK : complain(error);
 }
 
-static int check(struct check_plan *plan)
+static int check(struct check_command *plan)
 {
     int descriptor CLEANUP(close_descriptor) = open(plan->history_path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
@@ -117,12 +118,12 @@ static int check(struct check_plan *plan)
     char error[HISTORY_ERROR_MAX];
     if (!history_read_file(descriptor, &history, error)) {
         (void)fprintf(stderr, "holdfast-load check: %s: %s\n", plan->history_path, error);
-        return EXIT_COULD_NOT;
+        return EXIT_ERROR;
     }
     int code = get_ledger(plan, &history.head, &ledger);
-    if (code == EXIT_FINE && plan->save_path != NULL)
+    if (code == EXIT_OK && plan->save_path != NULL)
         code = save_ledger(plan->save_path, &history.head, &ledger);
-    if (code != EXIT_FINE)
+    if (code != EXIT_OK)
         return code;
     const struct check_options options = {.allow_foreign = plan->allow_foreign};
     check_history(&history, &ledger, &options, &verdict);
@@ -130,8 +131,8 @@ static int check(struct check_plan *plan)
     if (text.data != NULL)
         (void)fwrite(text.data, 1, text.length, stdout);
     if (!verdict.done)
-        return EXIT_COULD_NOT;
-    return verdict.violations > 0 ? EXIT_NOT_FINE : EXIT_FINE;
+        return EXIT_ERROR;
+    return verdict.violations > 0 ? EXIT_VIOLATION : EXIT_OK;
 }
 
 enum flag { FLAG_URL = 1, FLAG_TOKEN, FLAG_LEDGER, FLAG_SAVE, FLAG_FOREIGN, FLAG_HELP };
@@ -146,8 +147,8 @@ static const struct option flags[] = {
     {NULL, 0, NULL, 0},
 };
 
-// False where the flag cannot be taken.
-static bool take_flag(struct check_plan *plan, int flag, const char *value)
+// False if the flag is unknown or given too often.
+static bool apply_flag(struct check_command *plan, int flag, const char *value)
 {
     switch (flag) {
     case FLAG_URL:
@@ -174,23 +175,23 @@ static bool take_flag(struct check_plan *plan, int flag, const char *value)
 
 int command_check(int argc, char **argv)
 {
-    struct check_plan plan = {.token = getenv("HOLDFAST_AUTH_ADMIN_TOKEN")};
+    struct check_command plan = {.token = getenv("HOLDFAST_AUTH_ADMIN_TOKEN")};
     int flag;
-    argv[0] = "holdfast-load check"; // getopt's complaints begin with it
+    argv[0] = "holdfast-load check"; // getopt's messages begin with it
     while ((flag = getopt_long(argc, argv, "h", flags, NULL)) != -1) {
         if (flag == FLAG_HELP || flag == 'h') {
             usage(stdout);
-            return EXIT_FINE;
+            return EXIT_OK;
         }
-        if (!take_flag(&plan, flag, optarg)) {
+        if (!apply_flag(&plan, flag, optarg)) {
             (void)fputs("See `holdfast-load check --help`.\n", stderr);
-            return EXIT_COULD_NOT;
+            return EXIT_ERROR;
         }
     }
     if (optind + 1 != argc)
-        return complain("which history? Give one file; see `holdfast-load check --help`.");
+        return complain("expected one history file; see `holdfast-load check --help`");
     plan.history_path = argv[optind];
     if (plan.ledger_path != NULL && plan.n_urls > 0)
-        return complain("--ledger and --url: the ledger comes from one or the other");
+        return complain("--ledger and --url contradict each other: leave out one of them");
     return check(&plan);
 }

@@ -1,5 +1,5 @@
-// holdfast-load run: set up, load, check, report. Whatever goes wrong behind the load, the history
-// that was asked for stays, and every report that can be written is written.
+// The command `holdfast-load run`: sets up, applies the load, checks, and reports. An error after
+// the load neither removes the history nor prevents the reports that can still be written.
 #include "commands.h"
 
 #include "check/check.h"
@@ -7,9 +7,11 @@
 #include "history/reader.h"
 #include "history/writer.h"
 #include "report/report.h"
+#include "run/arrival.h"
 #include "run/options.h"
 #include "run/run.h"
 #include "run/scenario.h"
+#include "run/setup.h"
 
 #include "base/clock.h"
 
@@ -22,7 +24,7 @@
 
 #define FACTS_MAX 16
 
-// All that a run has; freed as one.
+// Everything that belongs to one run.
 struct session {
     struct plan plan;
     struct scenario *scenario;
@@ -41,7 +43,7 @@ struct session {
 static int complain(const char *error)
 {
     (void)fprintf(stderr, "holdfast-load run: %s\n", error);
-    return EXIT_COULD_NOT;
+    return EXIT_ERROR;
 }
 
 static void session_release(struct session *session)
@@ -51,11 +53,12 @@ static void session_release(struct session *session)
     history_free(session->writer);
     scenario_free(session->scenario);
     http_free(session->http);
+    free(session->head.counters);
 }
 
-// ---- before ------------------------------------------------------------------------------------
+// ---- before the load ----------------------------------------------------------------------------
 
-// A connection is a file; the soft limit is often 1,024.
+// Raises the soft limit of open files, which is often 1,024, because each connection is a file.
 static bool raise_file_limit(int64_t connections, char *ret_error)
 {
     struct rlimit files;
@@ -67,8 +70,8 @@ static bool raise_file_limit(int64_t connections, char *ret_error)
         return true;
     (void)text_format(ret_error, HISTORY_ERROR_MAX,
                       "--connections: %" PRId64
-                      " are more than the %llu files that this process may "
-                      "open; raise it with ulimit -n",
+                      " is more than this process may open (%llu files); raise the limit with "
+                      "ulimit -n",
                       connections, (unsigned long long)files.rlim_max);
     return false;
 }
@@ -95,7 +98,8 @@ static bool set_up(struct session *session, char *ret_error)
         (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
         return false;
     }
-    return scenario_set_up(session->scenario, session->http, head, ret_error);
+    return setup_resources(plan, scenario_resources(session->scenario), session->http, head,
+                           ret_error);
 }
 
 static bool begin_history(struct session *session, char *ret_error)
@@ -107,7 +111,7 @@ static bool begin_history(struct session *session, char *ret_error)
     return history_create(plan->history_path, &session->head, &session->writer, ret_error);
 }
 
-// ---- after -------------------------------------------------------------------------------------
+// ---- after the load -----------------------------------------------------------------------------
 
 static void end_history(struct session *session)
 {
@@ -152,16 +156,7 @@ static void add_fact(struct session *session, const char *name, const char *form
     va_end(arguments);
 }
 
-static const char *arrival_name(enum arrival_kind kind)
-{
-    static const char *const names[] = {[ARRIVAL_LATCH] = "latch",
-                                        [ARRIVAL_CLOSED] = "closed",
-                                        [ARRIVAL_OPEN] = "open",
-                                        [ARRIVAL_RAMP] = "ramp"};
-    return names[kind];
-}
-
-static void gather_facts(struct session *session)
+static void add_facts(struct session *session)
 {
     const struct plan *plan = &session->plan;
     if (plan->arrival == ARRIVAL_OPEN)
@@ -188,10 +183,10 @@ static void gather_facts(struct session *session)
     add_fact(session, "resources", "%zu counters", session->head.n_counters);
 }
 
-static void summarise(struct session *session, struct summary *ret_summary)
+static void summarize(struct session *session, struct summary *ret_summary)
 {
     const struct plan *plan = &session->plan;
-    gather_facts(session);
+    add_facts(session);
     *ret_summary = (struct summary){
         .run = plan->run,
         .scenario = scenario_kind_name(plan->scenario),
@@ -204,7 +199,7 @@ static void summarise(struct session *session, struct summary *ret_summary)
         .started_at_ms = session->head.started_at_ms,
         .duration_s = session->result.duration_s,
         .interrupted = session->result.interrupted,
-        .open_loop = plan->arrival == ARRIVAL_OPEN || plan->arrival == ARRIVAL_RAMP,
+        .open_loop = arrival_is_scheduled(plan),
         .measure = &session->measure,
         .verdict = plan->check ? &session->verdict : NULL,
         .history_path = plan->history_path,
@@ -249,13 +244,13 @@ static int judge(const struct session *session, const struct summary *summary)
         met = met && summary->requirements[i].holds;
     int64_t answered = (int64_t)session->measure.latency.count - session->measure.statuses[0];
     if (session->verdict.done && session->verdict.violations > 0)
-        return EXIT_NOT_FINE;
+        return EXIT_VIOLATION;
     if (session->history_failed || session->report_failed || answered == 0 ||
         (session->plan.check && !session->verdict.done))
-        return EXIT_COULD_NOT;
+        return EXIT_ERROR;
     if (!met)
-        return EXIT_NOT_FINE;
-    return session->result.interrupted ? EXIT_INTERRUPTED : EXIT_FINE;
+        return EXIT_VIOLATION;
+    return session->result.interrupted ? EXIT_INTERRUPTED : EXIT_OK;
 }
 
 static int run(struct session *session)
@@ -272,7 +267,7 @@ static int run(struct session *session)
     if (session->plan.check)
         check_session(session);
     struct summary summary;
-    summarise(session, &summary);
+    summarize(session, &summary);
     report(session, &summary);
     return judge(session, &summary);
 }
@@ -283,7 +278,7 @@ int command_run(int argc, char **argv)
     if (session == NULL)
         return complain("out of memory");
     char error[HISTORY_ERROR_MAX];
-    int code = EXIT_FINE;
+    int code = EXIT_OK;
     switch (options_parse(argc, argv, &session->plan, error)) {
     case OPTIONS_HELP:
         options_help(stdout);

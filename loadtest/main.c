@@ -1,4 +1,4 @@
-// The load tester's program: one command or the other.
+// The program holdfast-load: runs one of its two commands.
 #include "base/version.h"
 #include "commands.h"
 #include "run/options.h"
@@ -9,16 +9,16 @@
 
 static void usage(FILE *out)
 {
-    fputs("Usage: holdfast-load run [URL ...] [FLAGS]     load the service, prove that it kept its "
-          "word\n"
-          "       holdfast-load check HISTORY [FLAGS]     prove it again from a history\n"
-          "       holdfast-load --version\n"
-          "\n"
-          "`holdfast-load run --help` and `holdfast-load check --help` list the flags.\n"
-          "Exit codes: 0 all is well, 1 a violation or an unmet requirement, 2 wrong usage or it "
-          "could\n"
-          "not be done, 130 ended by Ctrl-C.\n",
-          out);
+    fputs(
+        "Usage: holdfast-load run [URL ...] [FLAGS]     put load on a service, measure and check "
+        "it\n"
+        "       holdfast-load check HISTORY [FLAGS]     check a recorded history again\n"
+        "       holdfast-load --version\n"
+        "\n"
+        "`holdfast-load run --help` and `holdfast-load check --help` list the flags.\n"
+        "Exit codes: 0 success, 1 a violation or an unmet requirement, 2 wrong usage or an error,\n"
+        "130 interrupted by Ctrl-C.\n",
+        out);
 }
 
 int main(int argc, char **argv)
@@ -32,12 +32,12 @@ int main(int argc, char **argv)
         return command_check(argc - 1, argv + 1);
     if (strcmp(command, "--version") == 0) {
         puts("holdfast-load " HOLDFAST_VERSION);
-        return EXIT_FINE;
+        return EXIT_OK;
     }
     bool help = strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
                 strcmp(command, "help") == 0;
     if (!help && argc > 1)
-        (void)fprintf(stderr, "holdfast-load: '%s' is not a command\n", command);
+        (void)fprintf(stderr, "holdfast-load: unknown command '%s'\n", command);
     usage(help ? stdout : stderr);
-    return help ? EXIT_FINE : EXIT_COULD_NOT;
+    return help ? EXIT_OK : EXIT_ERROR;
 }

@@ -1,6 +1,6 @@
-// Control requests go to one target for as long as it answers, and then to the next: after a fault
-// was injected the first of several instances may be gone. A POST that may have arrived is not sent
-// again. Proxies of the environment are ignored, as the load itself ignores them.
+// Sends control requests to one target for as long as it answers, and then to the next, because a
+// fault test may have killed the first instance. A POST that may have arrived is not sent again.
+// Proxies in the environment are ignored, because the load itself ignores them too.
 #include "control/http.h"
 
 #include "base/clock.h"
@@ -13,7 +13,7 @@
 
 #define CONNECT_TIMEOUT_MS 2000L
 #define REQUEST_TIMEOUT_MS 30000L
-#define BUSY_PATIENCE_NS (10 * NS_PER_S)
+#define BUSY_RETRY_NS (10 * NS_PER_S)
 #define BUSY_PAUSE_NS (250 * NS_PER_MS)
 #define ANSWER_MAX (64u * 1024 * 1024)
 
@@ -50,7 +50,7 @@ static bool add_headers(struct http *http, const char *token)
         buffer_format(&authorization, "Authorization: Bearer %s", token);
     if (authorization.failed || (token != NULL && !add_header(http, authorization.data)))
         return false;
-    // Expect: without it libcurl would wait for a 100 before a large body.
+    // An empty Expect keeps libcurl from waiting for a 100 before a large body.
     return add_header(http, "Content-Type: application/json") && add_header(http, "Expect:");
 }
 
@@ -90,7 +90,7 @@ void http_free(struct http *http)
 
 struct request {
     const char *method, *path, *body; // body NULL: none
-    bool repeatable;                  // sending it twice does no more than once
+    bool repeatable;                  // sending it twice has the same effect as sending it once
     char *ret_error;
 };
 
@@ -115,7 +115,7 @@ static CURLcode send_once(struct http *http, const struct request *request, cons
     return curl_easy_perform(http->curl);
 }
 
-// "Connection refused" says more than "Couldn't connect to server".
+// Prefers "Connection refused" to "Couldn't connect to server".
 static const char *reason(const struct http *http, CURLcode code)
 {
     long number = 0;
@@ -124,8 +124,8 @@ static const char *reason(const struct http *http, CURLcode code)
                                                         : curl_easy_strerror(code);
 }
 
-// Asks one target after the other, beginning with the one that answered last. The status, or 0 with
-// a sentence.
+// Tries one target after the other, beginning with the one that answered last. Returns the status,
+// or 0 with a sentence.
 static long send_to_any(struct http *http, const struct request *request)
 {
     CURLcode code = CURLE_COULDNT_CONNECT;
@@ -154,9 +154,8 @@ static void describe(const struct http *http, const struct request *request, lon
     const char *detail = json_string_value(json_object_get(answer, "detail"));
     const char *slash = type != NULL ? strrchr(type, '/') : NULL;
     text_format(
-        request->ret_error, HISTORY_ERROR_MAX,
-        "%s %.100s at %.150s was answered with %ld%s%.40s%s%.150s%s", request->method,
-        request->path, http->urls[http->current], status, slash != NULL ? " " : "",
+        request->ret_error, HISTORY_ERROR_MAX, "%s %.100s at %.150s returned %ld%s%.40s%s%.150s%s",
+        request->method, request->path, http->urls[http->current], status, slash != NULL ? " " : "",
         slash != NULL ? slash + 1 : "", detail != NULL ? ": " : ".", detail != NULL ? detail : "",
         status == 401 || status == 403 ? " Give --admin-token, or set HOLDFAST_AUTH_ADMIN_TOKEN."
                                        : "");
@@ -173,8 +172,8 @@ static bool read_answer(const struct http *http, const struct request *request, 
     }
     if (status >= 200 && status < 300)
         text_format(request->ret_error, HISTORY_ERROR_MAX,
-                    "%s %.100s at %.200s was answered with %ld and something that is no JSON.",
-                    request->method, request->path, http->urls[http->current], status);
+                    "%s %.100s at %.200s returned %ld, but the body is not JSON.", request->method,
+                    request->path, http->urls[http->current], status);
     else
         describe(http, request, status, answer);
     json_decref(answer);
@@ -194,9 +193,9 @@ bool http_call(struct http *http, const char *method, const char *path, const js
                               .body = text,
                               .repeatable = strcmp(method, "POST") != 0,
                               .ret_error = ret_error};
-    int64_t patience_ends_ns = clock_now_ns() + BUSY_PATIENCE_NS;
+    int64_t retry_until_ns = clock_now_ns() + BUSY_RETRY_NS;
     long status = send_to_any(http, &request);
-    while (status == 503 && request.repeatable && clock_now_ns() < patience_ends_ns) {
+    while (status == 503 && request.repeatable && clock_now_ns() < retry_until_ns) {
         clock_sleep_ns(BUSY_PAUSE_NS);
         http->current = (http->current + 1) % http->n_urls;
         status = send_to_any(http, &request);

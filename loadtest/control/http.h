@@ -1,5 +1,5 @@
-// The few requests that are no load: creating what a scenario needs, reading counters and the
-// ledger. By libcurl, one at a time, kept alive.
+// Control requests: those that are not load, such as creating resources and reading the ledger.
+// Sent one at a time by libcurl, over a keep-alive connection.
 #pragma once
 
 #include "base/cleanup.h"
@@ -10,14 +10,15 @@
 
 struct http;
 
-// `urls` (borrowed) are the targets; each request goes to the first that answers. `token` NULL:
-// none. NULL: out of memory.
+// `urls` (borrowed) are the targets; each request goes to the first one that answers. `token` NULL:
+// no token. Returns NULL if out of memory.
 MUST_CHECK struct http *http_new(const char *const *urls, size_t n_urls, const char *token);
 void http_free(struct http *http); // NULL is fine
 
-// Sends a request to `path` and reads its JSON. `body` NULL: none. True for a 2xx; else a sentence
-// in ret_error (HISTORY_ERROR_MAX bytes) that names the request, and what the server said. The
-// caller owns ret_json. A 503 to anything but a POST is asked again for up to ten seconds, because
-// right after a load test a queue may still be full. Takes at most about 40 s a target.
+// Sends a request to `path` and parses the JSON answer, which the caller owns. `body` NULL: no
+// body. True for a 2xx; otherwise ret_error (HISTORY_ERROR_MAX bytes) has a sentence with the
+// request and the server's answer. After a 503 every request but a POST is retried for up to ten
+// seconds, because right after a load test a queue may still be full. Takes at most about 40 s per
+// target.
 MUST_CHECK bool http_call(struct http *http, const char *method, const char *path,
                           const json_t *body, json_t **ret_json, char *ret_error);

@@ -1,13 +1,16 @@
-// Problem: quantiles up to p99.99 of any number of latencies, from microseconds to hours, in a
-// fixed amount of memory and a few nanoseconds each. A mean hides everything of interest, a sample
-// loses the tail, and fixed buckets are exact only where somebody expected the values to be.
+// Computes quantiles up to p99.99 of any number of latencies.
 //
-// Approach: log-linear buckets. Below 2^(p+1) each value has its own; above, a value is shifted
-// right until p+1 bits are left, and shift and bits together are the bucket's number. A bucket is
-// then at most 1/2^p of its values wide. With p = 10 that is 38,912 buckets up to 24 hours, 304
-// KiB.
+// Problem: latencies reach from microseconds to hours. Memory must be fixed, and adding one may
+// cost a few nanoseconds. A mean hides the slow requests, a sample loses the tail, and buckets of
+// fixed width are exact only in the range they were chosen for.
 //
-// What breaks it: two threads that add to one histogram; each has its own, and they are merged.
+// Approach: log-linear buckets. Below 2^(p+1) each value has a bucket of its own. Above, a value is
+// shifted right until p+1 bits are left, and shift and bits together are the bucket's number. A
+// bucket is then at most 1/2^p of its values wide. With p = 10 there are 38,912 buckets up to 24
+// hours, which take 304 KiB.
+//
+// What breaks it: two threads that add to one histogram. Each thread has its own, and they are
+// merged.
 #include "measure/histogram.h"
 
 #include "base/clock.h"
@@ -96,7 +99,7 @@ int64_t histogram_quantile(const struct histogram *histogram, double quantile)
 {
     if (histogram->count == 0)
         return 0;
-    // A little less than asked for: 0.07 * 100 is 7.000000000000001 and must not become the 8th.
+    // The next smaller double, because 0.07 * 100 is 7.000000000000001 and must not select the 8th.
     double rank = ceil(nextafter(quantile, 0) * (double)histogram->count);
     uint64_t wanted = rank < 1 ? 1 : (uint64_t)rank, seen = 0;
     for (size_t i = bucket_of(histogram, histogram->min); i < histogram->n_counts; i++) {

@@ -1,4 +1,4 @@
-// Everything that is counted during a run, and how the counts of several threads become one.
+// Initialises, merges and clears the counts of a run.
 #include "measure/measure.h"
 
 #include "base/text.h"
@@ -28,12 +28,12 @@ void measure_release(struct measure *measure)
 static void add_problem(struct measure *measure, const char *slug, int64_t count)
 {
     size_t i = 0;
-    // Slugs that are cut off are equal as far as they are kept.
+    // Long slugs are truncated, so only their beginning is compared.
     while (i < measure->n_problems &&
            strncmp(measure->problems[i].slug, slug, sizeof measure->problems[i].slug - 1) != 0)
         i++;
     if (i >= MEASURE_PROBLEMS_MAX - 1) {
-        // A merge may have brought the others already, in a place before the last.
+        // After a merge "all others" may stand in a place before the last.
         if (strcmp(slug, OTHERS) != 0) {
             add_problem(measure, OTHERS, count);
             return;

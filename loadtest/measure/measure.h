@@ -1,7 +1,7 @@
-// Everything that is counted during a run. Each client thread has one; they are merged at the end,
-// and for the live line. None of it is safe for two threads at once.
+// The counts of a run. Each client thread has a measure of its own; they are merged at the end and
+// for the live line. Not thread-safe.
 //
-// refused: the shop said no (409), or another 4xx. error: a 5xx, a timeout, a broken connection.
+// refused: a 4xx, such as 409 for sold out. error: a 5xx, a timeout, a broken connection.
 #pragma once
 
 #include "measure/histogram.h"
@@ -16,22 +16,22 @@ struct measure_problem {
 
 struct measure {
     struct histogram latency;    // every request, from its intended start
-    struct histogram operations; // every operation, until its last answer
+    struct histogram operations; // every operation, from its intended start to its last answer
     struct timeline timeline;
     int64_t statuses[600]; // by HTTP status; [0]: no answer
     int64_t classes[ANSWER_CLASSES];
-    struct measure_problem problems[MEASURE_PROBLEMS_MAX]; // the last one takes what does not fit
+    struct measure_problem problems[MEASURE_PROBLEMS_MAX]; // the last one: "all others"
     size_t n_problems;
     int64_t requests_sent, operations_begun, operations_done;
     int64_t retries, duplicates, replays, unknown, timeouts;
     int64_t bytes_read, bytes_written;
 };
 
-// False: out of memory. About 4 MB, most of it taken only as it is used.
+// False: out of memory. Takes about 4 MB, most of it only when it is used.
 MUST_CHECK bool measure_init(struct measure *measure);
-void measure_release(struct measure *measure); // a zeroed one is fine
+void measure_release(struct measure *measure); // a zeroed measure is fine
 
-// Counts one problem of this name.
+// Counts one problem with this slug.
 void measure_problem(struct measure *measure, const char *slug);
 
 void measure_merge(struct measure *into, const struct measure *other);

@@ -1,12 +1,13 @@
-// Problem: rate and latency over time, of a run whose length nobody knows beforehand, in a fixed
-// amount of memory.
+// Records rate and latency over time.
+//
+// Problem: the length of a run is not known beforehand, and memory must be fixed.
 //
 // Approach: a table of slots of equal width. When a time lies beyond the last slot, each two
-// neighbours become one and all widths double. Widths are therefore powers of two of the first one,
-// and a slot of one timeline always lies whole within one of another that is as wide or wider.
+// neighbours are merged and all widths double. Every width is therefore the first one times a power
+// of two, and a slot of one timeline lies completely within one slot of any wider timeline.
 //
-// What breaks it: a single time far in the future makes all slots wide; nothing makes them narrow
-// again but timeline_clear.
+// What breaks it: a single time far in the future makes all slots wide. Only timeline_clear makes
+// them narrow again.
 #include "measure/timeline.h"
 
 #include <stdlib.h>
@@ -45,8 +46,8 @@ void timeline_release(struct timeline *timeline)
     *timeline = (struct timeline){0};
 }
 
-// Slots change places instead of being copied: behind the slots that are done there are only empty
-// ones, and each goes where a full one came from.
+// Swaps slots instead of copying them: each merged slot takes the place of an empty one, which
+// moves to where the full one was.
 static void widen(struct timeline *timeline)
 {
     struct slot *slots = timeline->slots;
@@ -83,7 +84,7 @@ void timeline_add(struct timeline *timeline, int64_t at_ns, enum answer_class an
 
 void timeline_merge(struct timeline *into, const struct timeline *other)
 {
-    // The last first, which makes the slots as wide as they must be.
+    // Begins with the last slot, so that `into` gets its final width at once.
     for (size_t i = other->n_slots; i-- > 0;)
         slot_merge(slot_at(into, (int64_t)i * other->slot_ns), &other->slots[i]);
 }

@@ -1,6 +1,6 @@
-// What happened in each slot of time. A slot begins at a tenth of a millisecond and doubles
-// whenever the run outgrows the table, so a burst of 50 ms and a run of a day both get a few
-// hundred points.
+// A timeline: what happened in each slot of time. A slot is a tenth of a millisecond wide at first
+// and doubles whenever the run outgrows the table, so a burst of 50 ms and a run of a day both have
+// a few hundred points.
 #pragma once
 
 #include "measure/histogram.h"
@@ -23,11 +23,11 @@ struct timeline {
     struct slot *slots; // TIMELINE_SLOTS
 };
 
-// False: out of memory. About 3 MB, of which a page is taken when its slot is first used.
+// False: out of memory. Takes about 3 MB, of which each page is used only when its slot is.
 MUST_CHECK bool timeline_init(struct timeline *timeline);
-void timeline_release(struct timeline *timeline); // a zeroed one is fine
+void timeline_release(struct timeline *timeline); // a zeroed timeline is fine
 
-// At a time since the run began; times need not come in order.
+// `at_ns` is since the run began. Times may come in any order.
 void timeline_add(struct timeline *timeline, int64_t at_ns, enum answer_class answer,
                   int64_t latency_ns);
 void timeline_merge(struct timeline *into, const struct timeline *other);

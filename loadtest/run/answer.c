@@ -1,7 +1,9 @@
-// Of the outcomes only `fail` is a promise: the checker takes it for a violation if the ledger has
-// a row of a request that failed. So it is given only where the API promises that nothing was
-// changed (api/openapi.yaml: every 4xx but 408, and the 503s listed below). Everything else without
-// a 2xx is `info`: it may have happened.
+// Classifies answers, and reads the members of their JSON bodies that matter.
+//
+// Only the outcome `fail` is a promise: the checker reports a violation if the ledger has a row for
+// a request that failed. So an answer is `fail` only where the API promises that nothing was
+// changed (api/openapi.yaml: every 4xx except 408, and the 503s listed below). Every other answer
+// without a 2xx is `info`: the request may have taken effect.
 #include "run/answer.h"
 
 #include "base/text.h"

@@ -1,20 +1,30 @@
-// Problem: starts with a given rate, evenly spaced or as a Poisson process, at a rate that may
-// grow, for several threads that do not talk to each other.
+// Computes the schedules of open loops and ramps.
 //
-// Approach: all of them are one thing in another time. Let L(t) be how many operations the plan
-// wants to have begun by t: the integral of its rate. Even spacing begins the n-th at L(t) = n, so
-// thread k of T takes k, k + T, k + 2T, ... A Poisson process of a changing rate is one of rate 1
-// seen through L, and a thread with a share of 1/T has exponential gaps of mean T there. So both
-// are steps along L, and the start is L turned around: t = u / rate, or for a ramp the root of a
-// quadratic.
+// Problem: operations must start at a given rate, evenly spaced or as a Poisson process. The rate
+// may grow, and several threads share it without communicating.
 //
-// What breaks it: positions beyond 2^53, where a double no longer counts by one.
+// Approach: let L(t) be how many operations the plan wants to have begun by time t, which is the
+// integral of its rate. Even spacing begins the n-th operation at L(t) = n, so thread k of T takes
+// k, k + T, k + 2T, ... A Poisson process with a changing rate is one with rate 1 when time is
+// measured by L; a thread with a share of 1/T has exponential gaps of mean T there. Both are steps
+// along L, and the start is the inverse of L: t = u / rate, or for a ramp the root of a quadratic.
+//
+// What breaks it: positions beyond 2^53, where a double can no longer count by one.
 #include "run/arrival.h"
 
 #include "base/clock.h"
 #include "run/seeded.h"
 
 #include <math.h>
+
+const char *arrival_name(enum arrival_kind kind)
+{
+    static const char *const names[] = {[ARRIVAL_LATCH] = "latch",
+                                        [ARRIVAL_CLOSED] = "closed",
+                                        [ARRIVAL_OPEN] = "open",
+                                        [ARRIVAL_RAMP] = "ramp"};
+    return names[kind];
+}
 
 static double next_gap(struct arrival *arrival)
 {
@@ -38,12 +48,12 @@ void arrival_init(struct arrival *arrival, const struct plan *plan, int64_t thre
 static double ramp_time(const struct plan *plan, double position)
 {
     double duration_s = (double)plan->duration_ns / (double)NS_PER_S;
-    double whole = (plan->rate + plan->rate_to) / 2 * duration_s;
+    double total = (plan->rate + plan->rate_to) / 2 * duration_s;
     if (position <= 0)
         return 0;
-    if (position >= whole)
-        return duration_s + (position - whole) / plan->rate_to; // infinite at rate 0
-    // L(t) = rate t + slope t^2 / 2. In this form of the root no two close numbers are subtracted.
+    if (position >= total)
+        return duration_s + (position - total) / plan->rate_to; // infinite at rate 0
+    // L(t) = rate t + slope t^2 / 2. This form of the root subtracts no two close numbers.
     double slope = (plan->rate_to - plan->rate) / duration_s;
     double square = plan->rate * plan->rate + 2 * slope * position;
     return 2 * position / (plan->rate + sqrt(square > 0 ? square : 0));

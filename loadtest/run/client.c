@@ -1,143 +1,221 @@
-// The event loop of a client thread: shots become ready (by a schedule, by a user who goes on, by a
-// retry), take an idle connection, and are answered, or not.
-#include "run/client_internal.h"
+// The event loop of a client thread. It moves requests from the operations, which decide what is
+// sent and when, to the connection pool, which sends it, and back:
+//
+//     schedule, users, retries --> operations --- ready ---> pool --> server
+//                                  operations <- finished -- pool <--
+//
+// Operations and pool do not call each other; they share only the two queues (run/request.h).
+#include "run/client.h"
 
 #include "base/clock.h"
+#include "base/text.h"
+#include "run/arrival.h"
+#include "run/operations.h"
+#include "run/pool.h"
 
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 
 #define EVENTS_MAX 256
-#define LOOK_AT_LEAST_NS (100 * NS_PER_MS) // how soon a stop is noticed
+#define WAIT_MAX_NS (100 * NS_PER_MS) // how soon the thread notices that the run is stopped
 
-static void expire(struct client *client)
+struct client {
+    struct context context;
+    struct recorder recorder;
+    struct operations operations;
+    struct pool pool;
+    struct arrival arrival;
+    int64_t next_arrival_ns; // since the run began; ARRIVAL_NEVER: none
+    pthread_t thread;
+};
+
+// ---- the loop -----------------------------------------------------------------------------------
+
+static void finish_requests(struct client *client)
 {
-    struct line *line;
-    while ((line = client->oldest) != NULL && line->deadline_ns <= client->now_ns) {
-        if (line->shot != NULL) {
-            pthread_mutex_lock(&client->mutex);
-            client->measure.timeouts++;
-            pthread_mutex_unlock(&client->mutex);
-        }
-        line_broken(client, line, "timeout");
-    }
-    struct shot *shot;
-    while ((shot = client->ready_first) != NULL &&
-           shot->queued_ns + client->plan->timeout_ns <= client->now_ns) {
-        (void)ready_pop(client);
-        shot_never_sent(client, shot, "no connection in time");
-    }
+    struct request *request;
+    while ((request = request_pop(&client->context.finished)) != NULL)
+        operations_finish(&client->operations, request);
 }
 
-static void reopen_due(struct client *client)
+// Finishes what is finished and sends what is ready, until nothing can be sent.
+static void move_requests(struct client *client)
 {
-    struct timer *timer;
-    while ((timer = timers_pop(&client->reopening, client->now_ns)) != NULL)
-        line_open(client, CONTAINER_OF(timer, struct line, reopen));
+    do {
+        finish_requests(client);
+    } while (pool_send(&client->pool));
 }
 
-// What was to begin within the duration begins, however late we are; nothing else does.
-static void arrive(struct client *client)
+// Begins every operation whose intended start lies within the run's duration, however late the
+// thread is; begins no others.
+static void begin_scheduled(struct client *client)
 {
-    int64_t now_ns = client->now_ns - client->run->start_ns;
-    int64_t end_ns = client->plan->duration_ns > 0 ? client->plan->duration_ns : INT64_MAX;
-    if (client->next_arrival_ns == INT64_MAX)
+    const struct context *context = &client->context;
+    int64_t now_ns = context->now_ns - context->run->start_ns;
+    int64_t end_ns = context->plan->duration_ns > 0 ? context->plan->duration_ns : INT64_MAX;
+    if (client->next_arrival_ns == ARRIVAL_NEVER)
         return;
     while (client->next_arrival_ns <= now_ns && client->next_arrival_ns < end_ns) {
-        if (!operation_begin(client, client->next_arrival_ns, false)) {
-            client->next_arrival_ns = INT64_MAX;
+        if (!operations_begin(&client->operations, client->next_arrival_ns, false)) {
+            client->next_arrival_ns = ARRIVAL_NEVER;
             return;
         }
         client->next_arrival_ns = arrival_next(&client->arrival);
     }
     if (now_ns >= end_ns) {
-        client->next_arrival_ns = INT64_MAX;
-        client->exhausted = true;
+        client->next_arrival_ns = ARRIVAL_NEVER;
+        client->operations.exhausted = true;
     }
 }
 
 static void wait_for_events(struct client *client)
 {
-    int64_t until_ns = client->now_ns + LOOK_AT_LEAST_NS;
-    int64_t candidates[] = {timers_next(&client->due), timers_next(&client->reopening),
-                            client->next_arrival_ns == INT64_MAX
+    struct context *context = &client->context;
+    int64_t until_ns = context->now_ns + WAIT_MAX_NS;
+    int64_t candidates[] = {operations_next_ns(&client->operations), pool_next_ns(&client->pool),
+                            client->next_arrival_ns == ARRIVAL_NEVER
                                 ? INT64_MAX
-                                : client->next_arrival_ns + client->run->start_ns,
-                            client->oldest != NULL ? client->oldest->deadline_ns : INT64_MAX};
+                                : client->next_arrival_ns + context->run->start_ns};
     for (size_t i = 0; i < ARRAY_LENGTH(candidates); i++) {
         if (candidates[i] < until_ns)
             until_ns = candidates[i];
     }
-    client->now_ns = clock_now_ns();
-    int64_t wait_ns = until_ns > client->now_ns ? until_ns - client->now_ns : 0;
+    context->now_ns = clock_now_ns();
+    int64_t wait_ns = until_ns > context->now_ns ? until_ns - context->now_ns : 0;
     struct timespec timeout = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
     struct epoll_event events[EVENTS_MAX];
-    int n = epoll_pwait2(client->epoll, events, EVENTS_MAX, &timeout, NULL);
-    client->now_ns = clock_now_ns();
-    for (int i = 0; i < n; i++)
-        line_event(client, events[i].data.ptr, events[i].events);
-}
-
-static bool is_over(struct client *client)
-{
-    int stop = client_stop(client);
-    bool may_begin = stop == STOP_NOT && !client->exhausted && !client->failed_to_allocate;
-    return stop == STOP_AT_ONCE || (client->alive == 0 && !may_begin);
-}
-
-static void give_up(struct client *client)
-{
-    struct answer answer;
-    answer_missing("given up", &answer);
-    for (size_t i = 0; i < client->n_lines; i++) {
-        struct shot *shot = client->lines[i].shot;
-        client->lines[i].shot = NULL;
-        if (shot != NULL)
-            shot_finish(client, shot, &answer, client->lines[i].target);
+    int n = epoll_pwait2(client->pool.epoll, events, EVENTS_MAX, &timeout, NULL);
+    context->now_ns = clock_now_ns();
+    for (int i = 0; i < n; i++) {
+        pool_event(&client->pool, events[i].data.ptr, events[i].events);
+        move_requests(client);
     }
-    shots_drop(client);
+}
+
+static bool is_over(const struct client *client)
+{
+    int stop = run_stop(client->context.run);
+    bool may_begin =
+        stop == STOP_NOT && !client->operations.exhausted && !client->context.out_of_memory;
+    return stop == STOP_AT_ONCE || (client->operations.unfinished == 0 && !may_begin);
 }
 
 static void work(struct client *client)
 {
+    struct context *context = &client->context;
     while (!is_over(client)) {
-        arrive(client);
-        reopen_due(client);
-        if (client_stop(client) >= STOP_NO_RETRY)
-            shots_drop(client);
-        shots_due(client);
-        expire(client);
-        lines_pump(client);
+        begin_scheduled(client);
+        pool_reopen(&client->pool);
+        if (run_stop(context->run) >= STOP_NO_RETRY)
+            operations_drop(&client->operations);
+        operations_resume(&client->operations);
+        pool_expire(&client->pool);
+        move_requests(client);
         if (!is_over(client))
             wait_for_events(client);
     }
-    client->now_ns = clock_now_ns();
-    give_up(client);
-    record_flush(client, true);
-    long long last_ns = atomic_load(&client->run->last_answer_ns);
-    while (last_ns < client->last_answer_ns &&
-           !atomic_compare_exchange_weak(&client->run->last_answer_ns, &last_ns,
-                                         client->last_answer_ns))
+    context->now_ns = clock_now_ns();
+    pool_abandon(&client->pool);
+    finish_requests(client);
+    operations_drop(&client->operations);
+    record_flush(&client->recorder);
+    int64_t last_ns = client->recorder.last_answer_ns;
+    long long known_ns = atomic_load(&context->run->last_answer_ns);
+    while (known_ns < last_ns &&
+           !atomic_compare_exchange_weak(&context->run->last_answer_ns, &known_ns, last_ns))
         ;
+}
+
+// ---- the thread ---------------------------------------------------------------------------------
+
+// Fails the run, unless another thread did so already.
+static void fail_run(struct run *run, const char *why)
+{
+    pthread_mutex_lock(&run->mutex);
+    if (run->failed[0] == '\0')
+        (void)text_copy(run->failed, sizeof run->failed, why);
+    pthread_mutex_unlock(&run->mutex);
+}
+
+static void preload_latch(struct client *client)
+{
+    client->context.now_ns = clock_now_ns();
+    while (client->pool.idle.first != NULL) {
+        if (client->context.ready.first == NULL &&
+            !operations_begin(&client->operations, -1, false))
+            return;
+        if (!pool_preload(&client->pool))
+            return;
+    }
+}
+
+static void begin(struct client *client)
+{
+    const struct plan *plan = client->context.plan;
+    client->context.now_ns = clock_now_ns();
+    client->next_arrival_ns = ARRIVAL_NEVER;
+    if (plan->arrival == ARRIVAL_LATCH) {
+        pool_release_latch(&client->pool);
+    } else if (plan->arrival == ARRIVAL_CLOSED) {
+        for (size_t i = 0; i < client->pool.n_slots; i++)
+            (void)operations_begin(&client->operations, -1, true);
+    } else {
+        arrival_init(&client->arrival, plan, client->context.number);
+        client->next_arrival_ns = arrival_next(&client->arrival);
+    }
 }
 
 static void *client_main(void *arg)
 {
     struct client *client = arg;
-    struct run *run = client->run;
-    (void)prctl(PR_SET_TIMERSLACK, 1000UL); // a schedule of microseconds must not be rounded away
-    client_open_all(client);
+    struct run *run = client->context.run;
+    char error[HISTORY_ERROR_MAX];
+    (void)prctl(PR_SET_TIMERSLACK, 1000UL); // the default of 50 us would blur the schedule
+    if (!pool_open(&client->pool, error) && error[0] != '\0')
+        fail_run(run, error);
     pthread_barrier_wait(&run->opened);
-    if (!client_run_failed(client)) {
-        if (client->plan->arrival == ARRIVAL_LATCH)
-            client_load_latch(client);
+    if (!run_failed(run)) {
+        if (client->context.plan->arrival == ARRIVAL_LATCH)
+            preload_latch(client);
         pthread_barrier_wait(&run->loaded);
         pthread_barrier_wait(&run->go);
-        client_begin(client);
+        begin(client);
         work(client);
     }
     atomic_fetch_add(&run->finished, 1);
     return NULL;
+}
+
+bool client_new(struct run *run, int64_t number, struct client **ret_client, char *ret_error)
+{
+    struct client *client = calloc(1, sizeof *client);
+    if (client == NULL) {
+        (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
+        return false;
+    }
+    client->context = (struct context){.run = run, .plan = run->plan, .number = number};
+    operations_init(&client->operations, &client->context, &client->recorder);
+    bool has_memory = recorder_init(&client->recorder, &client->context);
+    bool prepared = pool_init(&client->pool, &client->context, &client->recorder, ret_error);
+    if (!has_memory)
+        (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
+    if (!has_memory || !prepared) {
+        client_free(client);
+        return false;
+    }
+    *ret_client = client;
+    return true;
+}
+
+void client_free(struct client *client)
+{
+    if (client == NULL)
+        return;
+    pool_release(&client->pool);
+    operations_release(&client->operations);
+    recorder_release(&client->recorder);
+    free(client);
 }
 
 bool client_start(struct client *client)
@@ -152,12 +230,5 @@ void client_join(struct client *client)
 
 void client_sample(struct client *client, struct measure *total, struct measure *recent)
 {
-    pthread_mutex_lock(&client->mutex);
-    if (total != NULL)
-        measure_merge(total, &client->measure);
-    if (recent != NULL) {
-        measure_merge(recent, &client->recent);
-        measure_clear(&client->recent);
-    }
-    pthread_mutex_unlock(&client->mutex);
+    recorder_sample(&client->recorder, total, recent);
 }

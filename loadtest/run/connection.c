@@ -1,12 +1,13 @@
-// Sockets and buffers. A request is written at once wherever the socket takes it, and EPOLLOUT is
-// only asked for where it does not, so that a request costs one write, one read and its share of an
-// epoll_wait.
+// Sockets and buffers of one connection.
 //
-// One answer is awaited at a time: bytes behind it belong to nobody, and break the connection.
+// A request is written at once. EPOLLOUT is registered only if the socket does not accept all of
+// it, so a request costs one write, one read and its share of an epoll_wait.
+//
+// Only one request is in flight at a time. Bytes after its answer belong to no request, so the
+// connection is closed.
 #include "run/connection.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -15,24 +16,6 @@
 #include <unistd.h>
 
 #define IN_CAPACITY ((size_t)4096)
-
-bool address_resolve(const struct target *target, struct address *ret_address, char *ret_error)
-{
-    char port[8];
-    text_format(port, sizeof port, "%d", target->port);
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    int code = getaddrinfo(target->host, port, &hints, &found);
-    if (code != 0) {
-        text_format(ret_error, HISTORY_ERROR_MAX, "%s: no such host: %s", target->url,
-                    gai_strerror(code));
-        return false;
-    }
-    memcpy(&ret_address->socket, found->ai_addr, found->ai_addrlen);
-    ret_address->length = found->ai_addrlen;
-    freeaddrinfo(found);
-    return true;
-}
 
 void connection_init(struct connection *connection, int epoll)
 {

@@ -1,24 +1,11 @@
-// One keep-alive connection that never blocks: opening it, sending a request, gathering the answer.
-// One thread.
+// One non-blocking keep-alive connection: opens it, sends a request, receives the answer. Used by
+// one thread.
 #pragma once
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "run/plan.h"
 #include "run/response.h"
-
-#include <sys/socket.h>
-
-// Where a target is.
-struct address {
-    struct sockaddr_storage socket;
-    socklen_t length;
-};
-
-// Resolves the target's host: may ask a name server. False with a sentence in ret_error
-// (HISTORY_ERROR_MAX bytes).
-MUST_CHECK bool address_resolve(const struct target *target, struct address *ret_address,
-                                char *ret_error);
+#include "run/target.h"
 
 enum connection_state { CONNECTION_DOWN, CONNECTION_OPENING, CONNECTION_UP };
 
@@ -26,10 +13,10 @@ struct connection {
     int fd;
     int epoll; // borrowed; events carry a pointer to the connection
     enum connection_state state;
-    bool wants_write; // EPOLLOUT is asked for
+    bool wants_write; // registered for EPOLLOUT
     struct buffer out;
     size_t sent;
-    size_t held; // bytes at the end of `out` that are not to be sent yet
+    size_t held; // bytes at the end of `out` that must not be sent yet
     char *in;
     size_t in_length, in_capacity;
     struct response_parser parser;
@@ -38,16 +25,16 @@ struct connection {
 void connection_init(struct connection *connection, int epoll);
 void connection_release(struct connection *connection);
 
-// Begins to open it; an event tells when connection_opened may be asked. An errno, or 0.
+// Begins to open it; connection_opened may be called after the next event. Returns an errno, or 0.
 int connection_open(struct connection *connection, const struct address *address);
-int connection_opened(struct connection *connection); // 0: it is up; else an errno
-void connection_close(struct connection *connection); // one that is down is fine
+int connection_opened(struct connection *connection); // 0: it is up; otherwise an errno
+void connection_close(struct connection *connection); // does nothing if it is down
 
-// Sends what stands in `out` but for the held bytes, as far as the socket takes it; an event tells
-// when connection_send may go on. An errno, or 0.
+// Sends `out` except for the held bytes, as much as the socket accepts; an event says when
+// connection_send may continue. Returns an errno, or 0.
 int connection_send(struct connection *connection);
 
-// Reads what has arrived. RESPONSE_DONE: the answer is in parser.response until connection_next.
-// RESPONSE_BAD: it is broken, with an errno in ret_errno (0: no HTTP, or closed too early).
+// Receives what has arrived. RESPONSE_DONE: the answer is in parser.response until connection_next.
+// RESPONSE_BAD: ret_errno says why (0: the bytes are not HTTP, or the server closed too early).
 enum response_state connection_receive(struct connection *connection, int *ret_errno);
-void connection_next(struct connection *connection); // ready for another request
+void connection_next(struct connection *connection); // prepares for another request

@@ -1,13 +1,17 @@
-// Operations and their shots. An operation begins with one shot, or with two of the same key where
-// a duplicate is wanted; a shot that came to nothing is sent again, as often as --retry allows, and
-// when the server wished it to be. The operation is over when none of its shots is left; then, in a
-// closed loop, the user who waited for it goes on to the next.
+// Decides which requests an operation has, and when.
 //
-// A user is not a connection: a user who thinks or waits for a retry leaves the connection to
-// others.
-#include "run/client_internal.h"
+// An operation begins with one request, or with two under the same key if a duplicate is wanted. A
+// request without success is retried, at most --retry times, after the server's Retry-After or a
+// backoff. The operation ends when none of its requests is left. In a closed loop its user then
+// goes on to the next operation.
+//
+// A user is not a connection: while a user thinks or waits for a retry, the connection is free for
+// other users.
+#include "run/operations.h"
 
 #include "base/clock.h"
+#include "base/text.h"
+#include "run/arrival.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +19,146 @@
 #define BACKOFF_FIRST_NS (50 * NS_PER_MS)
 #define BACKOFF_MAX_NS (2 * NS_PER_S)
 
-static uint64_t next_random(struct client *client)
+static uint64_t next_random(struct operations *operations)
 {
-    // xorshift64* (Vigna 2016): jitter needs no more.
-    uint64_t x = client->random;
+    // xorshift64* (Vigna 2016) is good enough for jitter.
+    uint64_t x = operations->random;
     x ^= x >> 12;
     x ^= x << 25;
     x ^= x >> 27;
-    client->random = x;
+    operations->random = x;
     return x * UINT64_C(0x2545f4914f6cdd1d);
 }
+
+void operations_init(struct operations *operations, struct context *context,
+                     struct recorder *recorder)
+{
+    *operations = (struct operations){.context = context, .recorder = recorder};
+    operations->random =
+        (context->plan->seed ^ ((uint64_t)context->number + 1) * UINT64_C(0x9e3779b97f4a7c15)) | 1;
+}
+
+void operations_release(struct operations *operations)
+{
+    for (struct request *next; operations->spare_requests != NULL;
+         operations->spare_requests = next) {
+        next = operations->spare_requests->next;
+        free(operations->spare_requests);
+    }
+    for (struct operation *next; operations->spare_operations != NULL;
+         operations->spare_operations = next) {
+        next = operations->spare_operations->next;
+        free(operations->spare_operations);
+    }
+    timers_release(&operations->delayed);
+}
+
+// ---- requests and operations --------------------------------------------------------------------
+
+static struct request *new_request(struct operations *operations, struct operation *operation,
+                                   int64_t intended_ns)
+{
+    struct request *request = operations->spare_requests;
+    if (request != NULL)
+        operations->spare_requests = request->next;
+    else
+        request = malloc(sizeof *request);
+    if (request == NULL) {
+        operations->context->out_of_memory = true;
+        return NULL;
+    }
+    // Member by member, so that the answer is not cleared for nothing.
+    request->timer = (struct timer){0};
+    request->operation = operation;
+    request->number = operation->requests++;
+    request->intended_ns = intended_ns;
+    request->invoke_ns = 0;
+    request->target = REQUEST_NOT_SENT;
+    operation->unfinished++;
+    operations->unfinished++;
+    return request;
+}
+
+static void free_request(struct operations *operations, struct request *request)
+{
+    request->operation->unfinished--;
+    operations->unfinished--;
+    request->next = operations->spare_requests;
+    operations->spare_requests = request;
+}
+
+static struct operation *new_operation(struct operations *operations)
+{
+    struct operation *operation = operations->spare_operations;
+    if (operation != NULL)
+        operations->spare_operations = operation->next;
+    else
+        operation = malloc(sizeof *operation);
+    if (operation == NULL)
+        operations->context->out_of_memory = true;
+    return operation;
+}
+
+static void free_operation(struct operations *operations, struct operation *operation)
+{
+    operation->next = operations->spare_operations;
+    operations->spare_operations = operation;
+}
+
+// Frees the request as if it had never been wanted.
+static void drop_request(struct operations *operations, struct request *request)
+{
+    struct operation *operation = request->operation;
+    free_request(operations, request);
+    if (operation->unfinished == 0)
+        free_operation(operations, operation);
+}
+
+static void make_ready(struct operations *operations, struct request *request)
+{
+    request->ready_ns = operations->context->now_ns;
+    request_push(&operations->context->ready, request);
+}
+
+static void make_ready_after(struct operations *operations, struct request *request,
+                             int64_t delay_ns)
+{
+    struct context *context = operations->context;
+    if (delay_ns <= 0)
+        make_ready(operations, request);
+    else if (!timers_set(&operations->delayed, &request->timer, context->now_ns + delay_ns))
+        context_fail_unsent(context, request, "out of memory");
+}
+
+void operations_resume(struct operations *operations)
+{
+    int stop = run_stop(operations->context->run);
+    struct timer *timer;
+    while ((timer = timers_pop(&operations->delayed, operations->context->now_ns)) != NULL) {
+        struct request *request = CONTAINER_OF(timer, struct request, timer);
+        if (stop != STOP_NOT && request->operation->begun_ns < 0)
+            drop_request(operations, request); // the user was still thinking when the run ended
+        else
+            make_ready(operations, request);
+    }
+}
+
+int64_t operations_next_ns(const struct operations *operations)
+{
+    return timers_next(&operations->delayed);
+}
+
+void operations_drop(struct operations *operations)
+{
+    struct request *request;
+    while ((request = request_pop(&operations->context->ready)) != NULL)
+        drop_request(operations, request);
+    struct timer *timer;
+    while ((timer = timers_pop(&operations->delayed, INT64_MAX)) != NULL)
+        drop_request(operations, CONTAINER_OF(timer, struct request, timer));
+}
+
+// ---- beginning ----------------------------------------------------------------------------------
 
 // Whether the n-th operation is sent twice: the same for every run with this seed.
 static bool is_duplicated(const struct plan *plan, int64_t n)
@@ -37,47 +171,8 @@ static bool is_duplicated(const struct plan *plan, int64_t n)
     return (double)(hash >> 11) * 0x1p-53 < plan->duplicate;
 }
 
-static bool takes_new(const struct client *client)
-{
-    return !client->exhausted && client_stop(client) == STOP_NOT;
-}
-
-static bool is_closed(const struct plan *plan)
-{
-    return plan->arrival == ARRIVAL_CLOSED || plan->arrival == ARRIVAL_LATCH;
-}
-
-static struct shot *new_shot(struct client *client, struct operation *operation)
-{
-    struct shot *shot = client->spare_shots;
-    if (shot != NULL)
-        client->spare_shots = shot->next;
-    else
-        shot = malloc(sizeof *shot);
-    if (shot == NULL) {
-        client->failed_to_allocate = true;
-        return NULL;
-    }
-    *shot = (struct shot){.operation = operation, .number = operation->shots++, .intended_ns = -1};
-    operation->alive++;
-    client->alive++;
-    return shot;
-}
-
-static struct operation *new_operation(struct client *client)
-{
-    struct operation *operation = client->spare_operations;
-    if (operation != NULL)
-        client->spare_operations = operation->next;
-    else
-        operation = malloc(sizeof *operation);
-    if (operation == NULL)
-        client->failed_to_allocate = true;
-    return operation;
-}
-
-// "k3x9-" and 17 as "k3x9-17"; a printf for each key would cost more than the request's rendering.
-static void name(char *target, size_t size, const char *before, int64_t number)
+// "k3x9-" and 17 as "k3x9-17". A printf for each key would cost more than rendering the request.
+static void write_name(char *target, size_t size, const char *prefix, int64_t number)
 {
     char digits[24];
     char *at = digits + sizeof digits - 1;
@@ -86,205 +181,102 @@ static void name(char *target, size_t size, const char *before, int64_t number)
         *--at = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    size_t length = strlen(before);
-    if (text_copy(target, size, before))
+    size_t length = strlen(prefix);
+    if (text_copy(target, size, prefix))
         (void)text_copy(target + length, size - length, at);
 }
 
-// Into the ready queue now, or after a while to think.
-static void schedule(struct client *client, struct shot *shot, int64_t delay_ns)
+// Between half and one and a half of --think, so that users do not march in step.
+static int64_t think_time(struct operations *operations)
 {
-    if (delay_ns <= 0)
-        ready_push(client, shot);
-    else if (!timers_set(&client->due, &shot->timer, client->now_ns + delay_ns))
-        shot_never_sent(client, shot, "out of memory");
+    int64_t think_ns = operations->context->plan->think_ns;
+    return think_ns > 0 ? think_ns / 2 + (int64_t)(next_random(operations) % (uint64_t)think_ns)
+                        : 0;
 }
 
-static int64_t thinking_time(struct client *client)
+bool operations_begin(struct operations *operations, int64_t intended_ns, bool think)
 {
-    // Between half and one and a half of it, so that users do not march in step.
-    int64_t think_ns = client->plan->think_ns;
-    return think_ns > 0 ? think_ns / 2 + (int64_t)(next_random(client) % (uint64_t)think_ns) : 0;
-}
-
-bool operation_begin(struct client *client, int64_t intended_ns, bool think)
-{
-    const struct plan *plan = client->plan;
-    if (!takes_new(client))
+    struct context *context = operations->context;
+    const struct plan *plan = context->plan;
+    if (operations->exhausted || run_stop(context->run) != STOP_NOT)
         return false;
-    int64_t n = atomic_fetch_add_explicit(&client->run->next_operation, 1, memory_order_relaxed);
+    int64_t n = atomic_fetch_add_explicit(&context->run->next_operation, 1, memory_order_relaxed);
     if (plan->requests > 0 && n >= plan->requests) {
-        client->exhausted = true;
+        operations->exhausted = true;
         return false;
     }
-    struct operation *operation = new_operation(client);
+    struct operation *operation = new_operation(operations);
     if (operation == NULL)
         return false;
     *operation = (struct operation){.n = n, .begun_ns = -1, .retries_left = plan->retries};
-    scenario_task(client->run->scenario, n, &operation->task);
+    scenario_task(context->run->scenario, n, &operation->task);
     char prefix[HISTORY_RUN_MAX + 2];
     (void)text_format(prefix, sizeof prefix, "%s-", plan->run);
-    name(operation->key, sizeof operation->key, prefix, n);
-    name(operation->user, sizeof operation->user, "u", operation->task.user);
-    int64_t delay_ns = think ? thinking_time(client) : 0;
+    write_name(operation->key, sizeof operation->key, prefix, n);
+    write_name(operation->user, sizeof operation->user, "u", operation->task.user);
+    int64_t delay_ns = think ? think_time(operations) : 0;
     int64_t copies = is_duplicated(plan, n) ? 2 : 1;
     for (int64_t i = 0; i < copies; i++) {
-        struct shot *shot = new_shot(client, operation);
-        if (shot == NULL)
+        struct request *request = new_request(operations, operation, intended_ns);
+        if (request == NULL)
             break;
-        shot->intended_ns = intended_ns;
-        schedule(client, shot, delay_ns);
+        make_ready_after(operations, request, delay_ns);
     }
-    if (copies == 2) {
-        pthread_mutex_lock(&client->mutex);
-        client->measure.duplicates++;
-        pthread_mutex_unlock(&client->mutex);
-    }
+    if (copies == 2)
+        record_one(operations->recorder, &operations->recorder->measure.duplicates);
     return true;
 }
 
-void operation_mark_begun(struct client *client, const struct shot *shot)
-{
-    struct operation *operation = shot->operation;
-    if (operation->begun_ns >= 0)
-        return;
-    operation->begun_ns = shot->intended_ns >= 0 ? shot->intended_ns : shot->invoke_ns;
-    record_begin(client);
-}
+// ---- ending -------------------------------------------------------------------------------------
 
-static int64_t retry_delay(struct client *client, const struct operation *operation,
+// A random time of half to one and a half of the backoff, which doubles with each retry; or the
+// server's Retry-After and up to 100 ms more.
+static int64_t retry_delay(struct operations *operations, const struct operation *operation,
                            const struct answer *answer)
 {
     if (answer->retry_after_s >= 0)
         return answer->retry_after_s * NS_PER_S +
-               (int64_t)(next_random(client) % (100 * NS_PER_MS));
-    int64_t tries = client->plan->retries - operation->retries_left;
+               (int64_t)(next_random(operations) % (100 * NS_PER_MS));
+    int64_t tries = operations->context->plan->retries - operation->retries_left;
     int64_t backoff_ns = tries < 6 ? BACKOFF_FIRST_NS << tries : BACKOFF_MAX_NS;
     if (backoff_ns > BACKOFF_MAX_NS)
         backoff_ns = BACKOFF_MAX_NS;
-    return backoff_ns / 2 + (int64_t)(next_random(client) % (uint64_t)backoff_ns);
+    return backoff_ns / 2 + (int64_t)(next_random(operations) % (uint64_t)backoff_ns);
 }
 
-static void retry(struct client *client, struct operation *operation, const struct answer *answer)
+static void retry(struct operations *operations, struct operation *operation,
+                  const struct answer *answer)
 {
-    int64_t delay_ns = retry_delay(client, operation, answer);
-    struct shot *shot = new_shot(client, operation);
-    if (shot == NULL)
+    const struct context *context = operations->context;
+    int64_t delay_ns = retry_delay(operations, operation, answer);
+    int64_t intended_ns = arrival_is_scheduled(context->plan)
+                              ? context->now_ns + delay_ns - context->run->start_ns
+                              : -1;
+    struct request *request = new_request(operations, operation, intended_ns);
+    if (request == NULL)
         return;
     operation->retries_left--;
-    if (!is_closed(client->plan))
-        shot->intended_ns = client->now_ns + delay_ns - client->run->start_ns;
-    pthread_mutex_lock(&client->mutex);
-    client->measure.retries++;
-    pthread_mutex_unlock(&client->mutex);
-    schedule(client, shot, delay_ns);
+    record_one(operations->recorder, &operations->recorder->measure.retries);
+    make_ready_after(operations, request, delay_ns);
 }
 
-static void end_operation(struct client *client, struct operation *operation)
+void operations_finish(struct operations *operations, struct request *request)
 {
-    record_end(client, operation);
-    operation->next = client->spare_operations;
-    client->spare_operations = operation;
-    if (is_closed(client->plan))
-        (void)operation_begin(client, -1, true);
-}
-
-static void free_shot(struct client *client, struct shot *shot)
-{
-    shot->operation->alive--;
-    client->alive--;
-    shot->next = client->spare_shots;
-    client->spare_shots = shot;
-}
-
-void shot_finish(struct client *client, struct shot *shot, const struct answer *answer,
-                 size_t target)
-{
-    struct operation *operation = shot->operation;
-    record_shot(client, shot, answer, target);
-    free_shot(client, shot);
+    struct operation *operation = request->operation;
+    const struct plan *plan = operations->context->plan;
+    const struct answer *answer = &request->answer;
+    if (request->target == REQUEST_NOT_SENT && request_begins_operation(request))
+        record_one(operations->recorder, &operations->recorder->measure.operations_begun);
+    record_finished(operations->recorder, request);
     operation->ok = operation->ok || answer->outcome == OUTCOME_OK;
-    int stop = client_stop(client);
-    if (!operation->ok && answer->retryable && operation->retries_left > 0 && stop < STOP_NO_RETRY)
-        retry(client, operation, answer);
-    if (operation->alive == 0)
-        end_operation(client, operation);
-}
-
-void shot_never_sent(struct client *client, struct shot *shot, const char *why)
-{
-    struct answer answer;
-    answer_missing(why, &answer);
-    answer.outcome = OUTCOME_FAIL;
-    shot->invoke_ns = client->now_ns - client->run->start_ns;
-    operation_mark_begun(client, shot);
-    shot_finish(client, shot, &answer, NOT_SENT);
-}
-
-void shot_forget(struct client *client, struct shot *shot)
-{
-    struct operation *operation = shot->operation;
-    free_shot(client, shot);
-    if (operation->alive == 0) {
-        operation->next = client->spare_operations;
-        client->spare_operations = operation;
-    }
-}
-
-void ready_push(struct client *client, struct shot *shot)
-{
-    shot->queued_ns = client->now_ns;
-    shot->next = NULL;
-    if (client->ready_last != NULL)
-        client->ready_last->next = shot;
-    else
-        client->ready_first = shot;
-    client->ready_last = shot;
-}
-
-struct shot *ready_pop(struct client *client)
-{
-    struct shot *shot = client->ready_first;
-    if (shot != NULL) {
-        client->ready_first = shot->next;
-        if (client->ready_first == NULL)
-            client->ready_last = NULL;
-    }
-    return shot;
-}
-
-void shots_due(struct client *client)
-{
-    int stop = client_stop(client);
-    struct timer *timer;
-    while ((timer = timers_pop(&client->due, client->now_ns)) != NULL) {
-        struct shot *shot = CONTAINER_OF(timer, struct shot, timer);
-        if (stop != STOP_NOT && shot->operation->begun_ns < 0)
-            shot_forget(client, shot); // the user was still thinking when the run ended
-        else
-            ready_push(client, shot);
-    }
-}
-
-void shots_drop(struct client *client)
-{
-    struct shot *shot;
-    while ((shot = ready_pop(client)) != NULL)
-        shot_forget(client, shot);
-    struct timer *timer;
-    while ((timer = timers_pop(&client->due, INT64_MAX)) != NULL)
-        shot_forget(client, CONTAINER_OF(timer, struct shot, timer));
-}
-
-void pools_release(struct client *client)
-{
-    for (struct shot *next; client->spare_shots != NULL; client->spare_shots = next) {
-        next = client->spare_shots->next;
-        free(client->spare_shots);
-    }
-    for (struct operation *next; client->spare_operations != NULL;
-         client->spare_operations = next) {
-        next = client->spare_operations->next;
-        free(client->spare_operations);
-    }
+    if (!operation->ok && answer->retryable && operation->retries_left > 0 &&
+        run_stop(operations->context->run) < STOP_NO_RETRY)
+        retry(operations, operation, answer);
+    free_request(operations, request);
+    if (operation->unfinished > 0)
+        return;
+    record_operation_end(operations->recorder, operation);
+    free_operation(operations, operation);
+    if (!arrival_is_scheduled(plan))
+        (void)operations_begin(operations, -1, true);
 }

@@ -1,8 +1,12 @@
-// Problem: a load test with a mistyped flag measures something else than its author believes.
+// Parses the command line of `holdfast-load run`.
 //
-// Approach: the flags are a table (options_flags.c); each value is checked as it is read, and which
-// flags were given is remembered, so that options_check can refuse those that contradict each other
-// or have no effect. Then the defaults are filled in. Nothing is skipped in silence.
+// Problem: a load test with a mistyped or ineffective flag measures something other than its author
+// believes.
+//
+// Approach: each value is checked as it is read (flags.c). The parser records which flags were
+// given, so that check_options can reject flags that contradict each other or have no effect; each
+// message says what to do instead. Last come the defaults, some of which depend on each other. No
+// flag is ignored silently.
 //
 // What breaks it: a value that begins with two dashes must be written --name=VALUE.
 #include "run/options.h"
@@ -10,16 +14,58 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "run/options_parts.h"
+#include "run/arrival.h"
+#include "run/flags.h"
 #include "run/scenario.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_MAX_BYTES 24 // of a flag that is near another one
+#define FLAG_NAME_MAX 24 // bytes; longer names resemble no flag
 #define RUN_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789"
 #define RUN_LENGTH 6
 #define DEFAULT_URL "http://127.0.0.1:8080"
+
+#define CONNECTIONS 64
+#define DURATION_NS (10 * NS_PER_S)
+#define RAMP_DURATION_NS (10 * NS_PER_S)
+#define LATCH_REQUESTS 1000
+#define LATCH_CONNECTIONS_MAX 1000
+#define STOCK_MAX INT64_C(1000000) // the largest that the service accepts
+
+// ---- help ---------------------------------------------------------------------------------------
+
+void options_help(FILE *out)
+{
+    (void)fputs("Usage: holdfast-load run [URL ...] [flags]\n\n"
+                "Puts load on a Holdfast service, measures it, and checks that nothing was lost,\n"
+                "applied twice or oversold. Other HTTP services can be measured with --template.\n"
+                "URL: http://HOST[:PORT][/PREFIX] (http://127.0.0.1:8080). With several URLs, the\n"
+                "connections are shared out among them. Defaults are in parentheses.\n",
+                out);
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        const struct flag *flag = &run_flags[i];
+        char left[40];
+        if (flag->heading != NULL)
+            (void)fprintf(out, "\n%s:\n", flag->heading);
+        (void)text_format(left, sizeof left, "%s %s", flag->name, flag->value ? flag->value : "");
+        (void)fprintf(out, "  %-24s %s\n", left, flag->help);
+    }
+    (void)fputs("\nScenarios:\n", out);
+    scenario_help(out);
+    (void)fputs("\nArrivals:\n"
+                "  latch      opens all connections, then sends all requests at the same instant\n"
+                "  closed     one user per connection, who waits for each answer\n"
+                "  open       operations begin on schedule, even if the server cannot keep up\n"
+                "  ramp       an open loop whose rate changes evenly over the duration\n"
+                "\nRequirements:\n",
+                out);
+    requirement_help(out);
+}
+
+// ---- reading ------------------------------------------------------------------------------------
 
 struct command_line {
     int argc;
@@ -30,14 +76,14 @@ struct command_line {
     char *error;
 };
 
-// Levenshtein's distance. Longer names are cut: they are near nothing.
+// The Levenshtein distance between two names, each cut to FLAG_NAME_MAX bytes.
 static size_t distance(const char *a, const char *b)
 {
-    size_t row[NAME_MAX_BYTES + 1];
-    size_t length = strnlen(b, NAME_MAX_BYTES);
+    size_t row[FLAG_NAME_MAX + 1];
+    size_t length = strnlen(b, FLAG_NAME_MAX);
     for (size_t j = 0; j <= length; j++)
         row[j] = j;
-    for (size_t i = 0; a[i] != '\0' && i < NAME_MAX_BYTES; i++) {
+    for (size_t i = 0; a[i] != '\0' && i < FLAG_NAME_MAX; i++) {
         size_t diagonal = row[0];
         row[0] = i + 1;
         for (size_t j = 0; j < length; j++) {
@@ -55,10 +101,10 @@ static bool unknown_flag(struct command_line *line, const char *name)
     const char *nearest = NULL;
     size_t best = strlen(name) / 3 + 1;
     for (size_t i = 0; i < FLAG_COUNT; i++) {
-        size_t far = distance(name, options_flags[i].name);
+        size_t far = distance(name, run_flags[i].name);
         if (far < best) {
             best = far;
-            nearest = options_flags[i].name;
+            nearest = run_flags[i].name;
         }
     }
     if (nearest != NULL)
@@ -79,21 +125,21 @@ static bool add_target(struct command_line *line, const char *url)
                           url, HISTORY_TARGETS_MAX);
         return false;
     }
-    return options_read_target(url, &plan->targets[plan->n_targets++], line->error);
+    return target_parse(url, &plan->targets[plan->n_targets++], line->error);
 }
 
-static bool flag_complaint(struct command_line *line, const struct flag *flag, const char *what)
+static bool complain(struct command_line *line, const struct flag *flag, const char *what)
 {
     (void)text_format(line->error, HISTORY_ERROR_MAX, "%s %s", flag->name, what);
     return false;
 }
 
-// Stores the flag's value: what stands behind "=", or the next argument.
+// Stores the flag's value: the text after "=", or the next argument.
 static bool take_value(struct command_line *line, const struct flag *flag, const char *equals)
 {
     if (flag->value == NULL) {
         if (equals != NULL)
-            return flag_complaint(line, flag, "takes no value");
+            return complain(line, flag, "takes no value");
         *(bool *)((char *)&line->plan + flag->offset) = flag->min != 0;
         return true;
     }
@@ -111,21 +157,209 @@ static bool take_value(struct command_line *line, const struct flag *flag, const
 
 static bool take_flag(struct command_line *line, const char *argument)
 {
-    char name[2 * NAME_MAX_BYTES];
+    char name[2 * FLAG_NAME_MAX];
     const char *equals = strchr(argument, '=');
     size_t length = equals != NULL ? (size_t)(equals - argument) : strlen(argument);
     (void)text_format(name, sizeof name, "%.*s", (int)length, argument);
     for (size_t i = 0; i < FLAG_COUNT; i++) {
-        if (strcmp(options_flags[i].name, name) != 0)
+        if (strcmp(run_flags[i].name, name) != 0)
             continue;
         if (line->given[i] && i != FLAG_REQUIRE)
-            return flag_complaint(line, &options_flags[i],
-                                  "was given twice: leave out one of them");
+            return complain(line, &run_flags[i], "was given twice: leave out one of them");
         line->given[i] = true;
-        return i == FLAG_HELP || take_value(line, &options_flags[i], equals);
+        return i == FLAG_HELP || take_value(line, &run_flags[i], equals);
     }
     return unknown_flag(line, name);
 }
+
+// Reads the tokens from the environment, unless a flag gives them. Ignores empty variables.
+static bool take_tokens(struct command_line *line)
+{
+    static const struct {
+        enum flag_id id;
+        const char *variable;
+    } tokens[] = {{FLAG_ADMIN_TOKEN, "HOLDFAST_AUTH_ADMIN_TOKEN"},
+                  {FLAG_CLIENT_TOKEN, "HOLDFAST_AUTH_CLIENT_TOKEN"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(tokens); i++) {
+        struct flag flag = run_flags[tokens[i].id];
+        const char *text = getenv(tokens[i].variable);
+        flag.name = tokens[i].variable;
+        if (line->given[tokens[i].id] || text == NULL || *text == '\0')
+            continue;
+        if (!flag.read(&flag, text, &line->plan, line->error))
+            return false;
+    }
+    return true;
+}
+
+// ---- flags that contradict each other -----------------------------------------------------------
+
+static bool rejected(char *ret_error, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static bool rejected(char *ret_error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(ret_error, HISTORY_ERROR_MAX, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool check_scenario(struct plan *plan, const bool *given, char *ret_error)
+{
+    if (given[FLAG_TEMPLATE] && !given[FLAG_SCENARIO])
+        plan->scenario = scenario_kind_find("template");
+    unsigned uses = scenario_kind_uses(plan->scenario);
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        const struct flag *flag = &run_flags[i];
+        if (!given[i] || flag->uses == 0 || (flag->uses & uses) != 0)
+            continue;
+        char names[128];
+        scenario_kinds_list(flag->uses, names, sizeof names);
+        return rejected(
+            ret_error,
+            "%s has no effect in scenario %s: leave it out, or choose one of these with "
+            "--scenario: %s",
+            flag->name, scenario_kind_name(plan->scenario), names);
+    }
+    if ((uses & USES_TEMPLATE) && !given[FLAG_TEMPLATE])
+        return rejected(ret_error, "--scenario template needs the request: --template FILE");
+    if (given[FLAG_ZIPF] && !given[FLAG_SPREAD])
+        plan->spread = SPREAD_ZIPF;
+    if (given[FLAG_ZIPF] && plan->spread != SPREAD_ZIPF)
+        return rejected(ret_error,
+                        "--zipf has no effect with --spread even: leave out one of them");
+    if (plan->spread == SPREAD_ZIPF && plan->skus == 1)
+        return rejected(ret_error,
+                        "a Zipf spread needs several products: give --skus, such as --skus 1000");
+    return true;
+}
+
+static bool check_resources(const struct plan *plan, const bool *given, char *ret_error)
+{
+    if (!plan->set_up && plan->resource == NULL)
+        return rejected(ret_error,
+                        "--no-setup uses an existing resource: name it with --resource NAME");
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        if (given[i] && run_flags[i].creates && !plan->set_up)
+            return rejected(ret_error,
+                            "%s has no effect with --no-setup, which creates and changes nothing: "
+                            "leave out one of them",
+                            run_flags[i].name);
+    }
+    char number[24];
+    text_format(number, sizeof number, "-%lld", (long long)plan->skus);
+    if (plan->resource != NULL && plan->skus > 1 &&
+        strlen(plan->resource) + strlen(number) > ID_MAX)
+        return rejected(ret_error,
+                        "--resource: with '%s' appended the name is longer than %d bytes: "
+                        "give a shorter one",
+                        number, ID_MAX);
+    return true;
+}
+
+static bool check_rate(struct plan *plan, const bool *given, char *ret_error)
+{
+    bool ramp = plan->rate_to >= 0;
+    if (!given[FLAG_ARRIVAL])
+        plan->arrival = ramp ? ARRIVAL_RAMP : ARRIVAL_OPEN;
+    if (plan->arrival == ARRIVAL_RAMP && !ramp)
+        return rejected(ret_error, "--arrival ramp needs two rates, such as --rate 100..2000");
+    if (plan->arrival == ARRIVAL_OPEN && ramp)
+        return rejected(ret_error,
+                        "--rate FROM..TO is a ramp: say --arrival ramp, or give one rate");
+    if (!arrival_is_scheduled(plan))
+        return rejected(
+            ret_error,
+            "--rate has no effect with --arrival %s, whose rate depends on the answers: "
+            "leave out one of them, or say --arrival open",
+            arrival_name(plan->arrival));
+    if (!ramp)
+        plan->rate_to = plan->rate;
+    return true;
+}
+
+static bool check_arrival(struct plan *plan, const bool *given, char *ret_error)
+{
+    if (given[FLAG_RATE] && !check_rate(plan, given, ret_error))
+        return false;
+    bool scheduled = arrival_is_scheduled(plan);
+    const char *name = arrival_name(plan->arrival);
+    if (scheduled && !given[FLAG_RATE])
+        return rejected(ret_error, "--arrival %s needs a rate, such as --rate %s", name,
+                        plan->arrival == ARRIVAL_RAMP ? "100..2000" : "500");
+    if (given[FLAG_SPACING] && !scheduled)
+        return rejected(ret_error,
+                        "--spacing has no effect with --arrival %s: leave it out, or give --rate",
+                        name);
+    if (given[FLAG_THINK] && scheduled)
+        return rejected(ret_error,
+                        "--think has no effect with --arrival %s, which begins operations by a "
+                        "schedule: leave it out, or say --arrival closed without --rate",
+                        name);
+    if (given[FLAG_TRIES] && given[FLAG_REQUESTS])
+        return rejected(ret_error, "--tries has no effect with --requests: leave out one of them "
+                                   "(a run has --users times --tries requests)");
+    if (plan->arrival == ARRIVAL_RAMP && !given[FLAG_DURATION])
+        plan->duration_ns = RAMP_DURATION_NS;
+    return true;
+}
+
+static bool check_verdict(struct plan *plan, const bool *given, char *ret_error)
+{
+    bool checkable = scenario_kind_checkable(plan->scenario);
+    plan->check = plan->check && checkable;
+    for (size_t i = 0; i < plan->n_requirements; i++) {
+        const char *text = plan->requirements[i].text;
+        text += strspn(text, " ");
+        if (plan->check || strncmp(text, "violations", strlen("violations")) != 0)
+            continue;
+        if (!checkable)
+            return rejected(
+                ret_error,
+                "--require violations cannot be met, because scenario %s is not checked: "
+                "leave it out, or choose another --scenario",
+                scenario_kind_name(plan->scenario));
+        return rejected(ret_error,
+                        "--require violations cannot be met with --no-check: leave out one "
+                        "of them");
+    }
+    if (given[FLAG_ALLOW_FOREIGN] && !plan->check)
+        return rejected(ret_error,
+                        "--allow-foreign has no effect when nothing is checked: leave it "
+                        "out%s",
+                        given[FLAG_NO_CHECK] ? ", or leave out --no-check" : "");
+    return true;
+}
+
+// Two reports in one file: the second would overwrite the first.
+static bool check_files(const struct plan *plan, char *ret_error)
+{
+    const struct {
+        const char *flag, *path;
+    } files[] = {{"--template", plan->template_path},
+                 {"--history", plan->history_path},
+                 {"--json", plan->json_path},
+                 {"--html", plan->html_path}};
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (files[i].path != NULL && files[j].path != NULL &&
+                strcmp(files[i].path, files[j].path) == 0)
+                return rejected(ret_error, "%s and %s both name the file %.200s: give each its own",
+                                files[j].flag, files[i].flag, files[i].path);
+        }
+    }
+    return true;
+}
+
+static bool check_options(struct plan *plan, const bool *given, char *ret_error)
+{
+    return check_scenario(plan, given, ret_error) && check_resources(plan, given, ret_error) &&
+           check_arrival(plan, given, ret_error) && check_verdict(plan, given, ret_error) &&
+           check_files(plan, ret_error);
+}
+
+// ---- defaults -----------------------------------------------------------------------------------
 
 static void set_defaults(struct plan *plan)
 {
@@ -133,21 +367,21 @@ static void set_defaults(struct plan *plan)
         .scenario = scenario_kind_find("deduct"),
         .set_up = true,
         .skus = 1,
-        .stock = PLAN_OPEN,
+        .stock = PLAN_UNSET,
         .quantity = 1,
         .zipf_exponent = 0.99,
         .users = 1000,
-        .tries = PLAN_OPEN,
-        .total = PLAN_OPEN,
+        .tries = PLAN_UNSET,
+        .total = PLAN_UNSET,
         .per_user_limit = 1,
         .prizes = {{"gold", 1, 1}, {"silver", 10, 19}},
         .n_prizes = 2,
         .blank_weight = 80,
         .mix = {[KIND_DEDUCT] = 60, [KIND_READ] = 15, [KIND_ISSUE] = 15, [KIND_DRAW] = 10},
         .arrival = ARRIVAL_CLOSED,
-        .connections = PLAN_OPEN,
-        .requests = PLAN_OPEN,
-        .duration_ns = PLAN_OPEN,
+        .connections = PLAN_UNSET,
+        .requests = PLAN_UNSET,
+        .duration_ns = PLAN_UNSET,
         .poisson = true,
         .timeout_ns = 5 * NS_PER_S,
         .threads = 1,
@@ -158,25 +392,88 @@ static void set_defaults(struct plan *plan)
         plan->run[i] = RUN_LETTERS[random_below(strlen(RUN_LETTERS))];
 }
 
-// What is set in the environment and not empty, where no flag says otherwise.
-static bool take_tokens(struct command_line *line)
+static int64_t clamp(int64_t value, int64_t min, int64_t max)
 {
-    static const struct {
-        enum flag_id id;
-        const char *variable;
-    } tokens[] = {{FLAG_ADMIN_TOKEN, "HOLDFAST_AUTH_ADMIN_TOKEN"},
-                  {FLAG_CLIENT_TOKEN, "HOLDFAST_AUTH_CLIENT_TOKEN"}};
-    for (size_t i = 0; i < ARRAY_LENGTH(tokens); i++) {
-        struct flag flag = options_flags[tokens[i].id];
-        const char *text = getenv(tokens[i].variable);
-        flag.name = tokens[i].variable;
-        if (line->given[tokens[i].id] || text == NULL || *text == '\0')
-            continue;
-        if (!flag.read(&flag, text, &line->plan, line->error))
-            return false;
+    return value < min ? min : value > max ? max : value;
+}
+
+// The length of the run: --tries of all users if given, else --requests or --duration, else the
+// scenario's tries, else 1,000 requests for a latch, else ten seconds.
+static void complete_length(struct plan *plan)
+{
+    bool unset = plan->requests == PLAN_UNSET && plan->duration_ns == PLAN_UNSET;
+    if (unset && plan->tries == PLAN_UNSET)
+        plan->tries = scenario_kind_tries(plan->scenario);
+    if (plan->requests == PLAN_UNSET && plan->tries > 0)
+        plan->requests = plan->users * plan->tries;
+    else if (unset && plan->arrival == ARRIVAL_LATCH)
+        plan->requests = clamp(plan->connections, LATCH_REQUESTS, INT64_MAX);
+    else if (unset)
+        plan->duration_ns = DURATION_NS;
+    plan->tries = plan->tries == PLAN_UNSET ? 0 : plan->tries;
+    plan->requests = plan->requests == PLAN_UNSET ? 0 : plan->requests;
+    plan->duration_ns = plan->duration_ns == PLAN_UNSET ? 0 : plan->duration_ns;
+}
+
+static void complete_connections(struct plan *plan)
+{
+    if (plan->connections != PLAN_UNSET)
+        return;
+    plan->connections = CONNECTIONS;
+    if (plan->requests > 0 && plan->arrival == ARRIVAL_LATCH)
+        plan->connections = clamp(plan->requests, 1, LATCH_CONNECTIONS_MAX);
+    else if (plan->requests > 0)
+        plan->connections = clamp(plan->requests, 1, CONNECTIONS);
+}
+
+// Half of the demand: of the units that the run's deductions ask for.
+static void complete_stock(struct plan *plan)
+{
+    if (plan->stock != PLAN_UNSET)
+        return;
+    plan->stock = STOCK_MAX;
+    if (plan->requests == 0)
+        return;
+    double demand = (double)plan->requests * (double)plan->quantity;
+    if (scenario_kind_uses(plan->scenario) & USES_MIX) {
+        int64_t sum = 0;
+        for (size_t i = 0; i < KIND_COUNT; i++)
+            sum += plan->mix[i];
+        demand *= (double)plan->mix[KIND_DEDUCT] / (double)sum;
+    }
+    double half = demand / 2 / (double)plan->skus;
+    plan->stock = half < (double)STOCK_MAX ? clamp((int64_t)half, 1, STOCK_MAX) : STOCK_MAX;
+}
+
+// The defaults that depend on one another. They make a run without flags worth watching: a run of N
+// requests has half as many units, so that the stock sells out on the way, and a run by the clock
+// has more units than it can sell.
+static bool complete(struct plan *plan, char *ret_error)
+{
+    complete_length(plan);
+    complete_connections(plan);
+    complete_stock(plan);
+    if (plan->total == PLAN_UNSET)
+        plan->total = clamp(plan->users / 2, 1, INT64_MAX);
+    if (plan->arrival == ARRIVAL_LATCH && plan->requests > 0 &&
+        plan->connections > plan->requests) {
+        (void)text_format(ret_error, HISTORY_ERROR_MAX,
+                          "--connections %lld is more than the %lld requests of this latch: give "
+                          "fewer connections, or more with --requests",
+                          (long long)plan->connections, (long long)plan->requests);
+        return false;
+    }
+    if (plan->threads > plan->connections) {
+        (void)text_format(ret_error, HISTORY_ERROR_MAX,
+                          "--threads %lld is more than the %lld connections, and each thread needs "
+                          "one: give fewer threads, or more with --connections",
+                          (long long)plan->threads, (long long)plan->connections);
+        return false;
     }
     return true;
 }
+
+// ---- all of it ----------------------------------------------------------------------------------
 
 enum options_result options_parse(int argc, char **argv, struct plan *ret_plan, char *ret_error)
 {
@@ -192,8 +489,8 @@ enum options_result options_parse(int argc, char **argv, struct plan *ret_plan, 
     }
     if (line.plan.n_targets == 0 && !add_target(&line, DEFAULT_URL))
         return OPTIONS_WRONG;
-    if (!take_tokens(&line) || !options_check(&line.plan, line.given, ret_error) ||
-        !plan_complete(&line.plan, ret_error))
+    if (!take_tokens(&line) || !check_options(&line.plan, line.given, ret_error) ||
+        !complete(&line.plan, ret_error))
         return OPTIONS_WRONG;
     *ret_plan = line.plan;
     return OPTIONS_RUN;

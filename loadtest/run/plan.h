@@ -1,26 +1,21 @@
-// What a run is to do: the command line, checked and with its defaults filled in. Values only.
+// The plan of a run: the command line, checked, with its defaults filled in. Values only.
 //
-// Some defaults depend on the scenario and on each other; PLAN_OPEN stands for them until
-// options_parse calls plan_complete, and nobody else sees it.
+// Some defaults depend on the scenario and on each other. PLAN_UNSET stands for them until
+// options_parse has filled them in; no other file sees it, except in scenario_kind_tries.
 #pragma once
 
 #include "history/history.h"
 #include "report/requirement.h"
+#include "run/target.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum arrival_kind { ARRIVAL_LATCH, ARRIVAL_CLOSED, ARRIVAL_OPEN, ARRIVAL_RAMP };
-enum spread_kind { SPREAD_EVEN, SPREAD_ZIPF };
+#define PLAN_UNSET INT64_C(-1)
 
-struct target {
-    const char *url;     // as given
-    char host[200];      // for connecting: a name or an address without brackets
-    char authority[220]; // for the Host field
-    char prefix[256];    // of the path, "" or "/shop": stands before every path of the scenario
-    int port;
-};
+enum arrival_kind { ARRIVAL_LATCH, ARRIVAL_CLOSED, ARRIVAL_OPEN, ARRIVAL_RAMP, ARRIVAL_KINDS };
+enum spread_kind { SPREAD_EVEN, SPREAD_ZIPF };
 
 #define PRIZES_MAX 16
 
@@ -34,11 +29,11 @@ struct plan {
     size_t n_targets;
     const char *admin_token, *client_token; // NULL: none
 
-    // What is asked for.
+    // What the operations are.
     const struct scenario_kind *scenario;
     const char *template_path; // scenario "template"; "-": standard input
-    const char *resource; // name of the resource, or the beginning of several names; NULL: new ones
-    bool set_up;          // create the resources
+    const char *resource;      // a resource's name, or the prefix of several names; NULL: new ones
+    bool set_up;               // create the resources
     int64_t skus, stock, quantity; // stock: of each SKU
     enum spread_kind spread;
     double zipf_exponent;
@@ -51,13 +46,13 @@ struct plan {
     int64_t mix[KIND_COUNT]; // scenario "mixed": weights
     const char *strategy;    // X-Holdfast-Strategy, or NULL
 
-    // How it arrives.
+    // When they begin.
     enum arrival_kind arrival;
     int64_t connections;
     int64_t requests;     // operations in all; 0: until the duration is over
     int64_t duration_ns;  // 0: until the requests are done
-    double rate, rate_to; // a second; ramp: from rate to rate_to
-    bool poisson;         // else evenly spaced
+    double rate, rate_to; // operations a second; ramp: from rate to rate_to
+    bool poisson;         // otherwise evenly spaced
 
     // How clients behave.
     int64_t retries;  // of one operation at most; 0: none
@@ -65,9 +60,9 @@ struct plan {
     int64_t think_ns, timeout_ns;
     int64_t threads;
     uint64_t seed;
-    char run[HISTORY_RUN_MAX + 1]; // begins every key and every new resource's name
+    char run[HISTORY_RUN_MAX + 1]; // prefix of every key and of every new resource's name
 
-    // What is made of it.
+    // What is reported.
     bool check;
     bool allow_foreign;
     const char *history_path, *json_path, *html_path; // NULL: none
@@ -75,9 +70,3 @@ struct plan {
     struct requirement requirements[REQUIREMENTS_MAX];
     size_t n_requirements;
 };
-
-#define PLAN_OPEN INT64_C(-1)
-
-// Fills stock, tries, total, connections, requests and duration where they are open. False with a
-// sentence in ret_error (HISTORY_ERROR_MAX bytes) if what then stands together does not fit.
-MUST_CHECK bool plan_complete(struct plan *plan, char *ret_error);

@@ -1,13 +1,46 @@
-// What a client thread counts. The mutex is its own and only the sampling of the live line ever
-// contends for it, so taking it costs next to nothing.
-#include "run/client_internal.h"
+// Counts what a client thread does, and writes the history's lines.
+//
+// Each thread has its own counts under its own mutex. Only the live line's sampling ever contends
+// for it, so taking it costs next to nothing.
+#include "run/record.h"
 
 #include "base/clock.h"
 #include "history/writer.h"
 
-#include <inttypes.h>
-
 #define FLUSH_AT ((size_t)256 * 1024)
+
+bool recorder_init(struct recorder *recorder, const struct context *context)
+{
+    recorder->context = context;
+    pthread_mutex_init(&recorder->mutex, NULL);
+    return measure_init(&recorder->measure) && measure_init(&recorder->recent);
+}
+
+void recorder_release(struct recorder *recorder)
+{
+    measure_release(&recorder->measure);
+    measure_release(&recorder->recent);
+    buffer_release(&recorder->history);
+    pthread_mutex_destroy(&recorder->mutex);
+}
+
+// ---- by the client thread -----------------------------------------------------------------------
+
+void record_one(struct recorder *recorder, int64_t *counter)
+{
+    pthread_mutex_lock(&recorder->mutex);
+    ++*counter;
+    pthread_mutex_unlock(&recorder->mutex);
+}
+
+void record_sent(struct recorder *recorder, size_t bytes, bool begins)
+{
+    pthread_mutex_lock(&recorder->mutex);
+    recorder->measure.operations_begun += begins;
+    recorder->measure.requests_sent++;
+    recorder->measure.bytes_written += (int64_t)bytes;
+    pthread_mutex_unlock(&recorder->mutex);
+}
 
 static void count(struct measure *measure, const struct answer *answer, int64_t latency_ns)
 {
@@ -20,20 +53,22 @@ static void count(struct measure *measure, const struct answer *answer, int64_t 
     measure->unknown += answer->outcome == OUTCOME_INFO;
 }
 
-static void write_line(struct client *client, const struct shot *shot, const struct answer *answer,
-                       size_t target, int64_t complete_ns)
+static void write_line(struct recorder *recorder, const struct request *request,
+                       int64_t complete_ns)
 {
-    const struct operation *operation = shot->operation;
+    struct run *run = recorder->context->run;
+    const struct operation *operation = request->operation;
+    const struct answer *answer = &request->answer;
     const struct attempt attempt = {
         .op = operation->n,
-        .attempt = shot->number,
+        .attempt = request->number,
         .kind = operation->task.kind,
         .outcome = answer->outcome,
         .counter = operation->task.counter,
-        .target = target,
+        .target = request->target,
         .status = answer->status,
         .replayed = answer->replayed,
-        .invoke_ns = shot->invoke_ns,
+        .invoke_ns = request->invoke_ns,
         .complete_ns = answer->outcome == OUTCOME_INFO ? HISTORY_NEVER : complete_ns,
         .quantity = operation->task.quantity,
         .version = answer->version,
@@ -42,62 +77,63 @@ static void write_line(struct client *client, const struct shot *shot, const str
         .user = operation->user,
         .detail = answer->detail,
     };
-    history_line(&client->history, client->run->head, &attempt);
-    atomic_fetch_add_explicit(&client->run->attempts, 1, memory_order_relaxed);
+    history_line(&recorder->history, run->head, &attempt);
+    atomic_fetch_add_explicit(&run->attempts, 1, memory_order_relaxed);
+    if (recorder->history.length > FLUSH_AT)
+        history_flush(run->writer, &recorder->history);
 }
 
-void record_shot(struct client *client, const struct shot *shot, const struct answer *answer,
-                 size_t target)
+void record_finished(struct recorder *recorder, const struct request *request)
 {
-    int64_t now_ns = client->now_ns - client->run->start_ns;
-    int64_t from_ns = shot->intended_ns >= 0 ? shot->intended_ns : shot->invoke_ns;
+    const struct context *context = recorder->context;
+    const struct answer *answer = &request->answer;
+    int64_t now_ns = context->now_ns - context->run->start_ns;
+    int64_t from_ns = request->intended_ns >= 0 ? request->intended_ns : request->invoke_ns;
     int64_t latency_ns = now_ns - from_ns;
     if (answer->status != 0)
-        client->last_answer_ns = now_ns;
-    pthread_mutex_lock(&client->mutex);
-    count(&client->measure, answer, latency_ns);
-    count(&client->recent, answer, latency_ns);
-    timeline_add(&client->measure.timeline, now_ns, answer->answer_class, latency_ns);
-    pthread_mutex_unlock(&client->mutex);
-    if (client->run->writer != NULL && target != NOT_SENT) {
-        write_line(client, shot, answer, target, now_ns);
-        record_flush(client, false);
+        recorder->last_answer_ns = now_ns;
+    pthread_mutex_lock(&recorder->mutex);
+    count(&recorder->measure, answer, latency_ns);
+    count(&recorder->recent, answer, latency_ns);
+    timeline_add(&recorder->measure.timeline, now_ns, answer->answer_class, latency_ns);
+    pthread_mutex_unlock(&recorder->mutex);
+    if (context->run->writer != NULL && request->target != REQUEST_NOT_SENT)
+        write_line(recorder, request, now_ns);
+}
+
+void record_operation_end(struct recorder *recorder, const struct operation *operation)
+{
+    const struct context *context = recorder->context;
+    pthread_mutex_lock(&recorder->mutex);
+    recorder->measure.operations_done++;
+    histogram_add(&recorder->measure.operations,
+                  context->now_ns - context->run->start_ns - operation->begun_ns);
+    pthread_mutex_unlock(&recorder->mutex);
+}
+
+void record_connect_failure(struct recorder *recorder, const char *why)
+{
+    pthread_mutex_lock(&recorder->mutex);
+    measure_problem(&recorder->measure, why);
+    pthread_mutex_unlock(&recorder->mutex);
+}
+
+void record_flush(struct recorder *recorder)
+{
+    if (recorder->context->run->writer != NULL && recorder->history.length > 0)
+        history_flush(recorder->context->run->writer, &recorder->history);
+}
+
+// ---- by any thread ------------------------------------------------------------------------------
+
+void recorder_sample(struct recorder *recorder, struct measure *total, struct measure *recent)
+{
+    pthread_mutex_lock(&recorder->mutex);
+    if (total != NULL)
+        measure_merge(total, &recorder->measure);
+    if (recent != NULL) {
+        measure_merge(recent, &recorder->recent);
+        measure_clear(&recorder->recent);
     }
-}
-
-void record_begin(struct client *client)
-{
-    pthread_mutex_lock(&client->mutex);
-    client->measure.operations_begun++;
-    pthread_mutex_unlock(&client->mutex);
-}
-
-void record_end(struct client *client, const struct operation *operation)
-{
-    pthread_mutex_lock(&client->mutex);
-    client->measure.operations_done++;
-    histogram_add(&client->measure.operations,
-                  client->now_ns - client->run->start_ns - operation->begun_ns);
-    pthread_mutex_unlock(&client->mutex);
-}
-
-void record_sent(struct client *client, size_t bytes)
-{
-    pthread_mutex_lock(&client->mutex);
-    client->measure.requests_sent++;
-    client->measure.bytes_written += (int64_t)bytes;
-    pthread_mutex_unlock(&client->mutex);
-}
-
-void record_connect_failure(struct client *client, const char *why)
-{
-    pthread_mutex_lock(&client->mutex);
-    measure_problem(&client->measure, why);
-    pthread_mutex_unlock(&client->mutex);
-}
-
-void record_flush(struct client *client, bool all)
-{
-    if (client->run->writer != NULL && client->history.length > (all ? 0 : FLUSH_AT))
-        history_flush(client->run->writer, &client->history);
+    pthread_mutex_unlock(&recorder->mutex);
 }

@@ -1,8 +1,8 @@
-// A client's half of HTTP/1.1 (RFC 9112): status line, the few fields that matter, and a body by
-// length, in chunks, or up to the end of the connection. Chunks are moved together in place, so
-// that a body is always one piece. Interim answers (1xx) are passed over.
+// Parses HTTP/1.1 responses (RFC 9112): the status line, the few fields that matter, and a body by
+// length, in chunks, or up to the end of the connection. Chunks are joined in place, so that a body
+// is always contiguous. Interim responses (1xx) are skipped.
 //
-// What breaks it: a server that folds field lines, which nobody may do any more.
+// What breaks it: a server that folds field lines, which RFC 9112 no longer allows.
 #include "run/response.h"
 
 #include "base/text.h"
@@ -11,22 +11,22 @@
 #include <string.h>
 #include <strings.h>
 
-struct piece {
+struct span {
     const char *at;
     size_t length;
 };
 
-static bool name_is(const struct piece *name, const char *expected)
+static bool name_is(const struct span *name, const char *expected)
 {
     return name->length == strlen(expected) && strncasecmp(name->at, expected, name->length) == 0;
 }
 
-static bool value_is(const struct piece *value, const char *expected)
+static bool value_is(const struct span *value, const char *expected)
 {
     return name_is(value, expected);
 }
 
-static bool read_number(const struct piece *text, int64_t *ret_number)
+static bool read_number(const struct span *text, int64_t *ret_number)
 {
     char digits[24];
     return text->length > 0 && isdigit((unsigned char)*text->at) &&
@@ -34,8 +34,8 @@ static bool read_number(const struct piece *text, int64_t *ret_number)
            text_to_int64(digits, ret_number);
 }
 
-static bool take_field(struct response_parser *parser, const struct piece *name,
-                       const struct piece *value)
+static bool take_field(struct response_parser *parser, const struct span *name,
+                       const struct span *value)
 {
     struct response *response = &parser->response;
     int64_t number;
@@ -89,8 +89,8 @@ static bool take_line(struct response_parser *parser, const char *line, size_t l
     const char *colon = memchr(line, ':', length);
     if (colon == NULL || colon == line)
         return false;
-    struct piece name = {line, (size_t)(colon - line)};
-    struct piece value = {colon + 1, length - name.length - 1};
+    struct span name = {line, (size_t)(colon - line)};
+    struct span value = {colon + 1, length - name.length - 1};
     while (value.length > 0 && (*value.at == ' ' || *value.at == '\t')) {
         value.at++;
         value.length--;
@@ -100,7 +100,7 @@ static bool take_line(struct response_parser *parser, const char *line, size_t l
     return take_field(parser, &name, &value);
 }
 
-// The head stands between `at` and `end`, which is behind its last CRLF before the empty line.
+// Parses the head, which reaches from `at` to `end`, where the CRLF CRLF begins.
 static bool parse_head(struct response_parser *parser, const char *at, const char *end)
 {
     parser->response = (struct response){.retry_after_s = -1};
@@ -147,7 +147,7 @@ static enum response_state find_head(struct response_parser *parser, char *bytes
         parser->body_at = parser->scanned = (size_t)(end - bytes) + 4;
         if (parser->response.status >= 200)
             break;
-        parser->framing = BODY_UNKNOWN; // an interim answer: the real one follows
+        parser->framing = BODY_UNKNOWN; // an interim response: the final one follows
     }
     choose_framing(parser, head_only);
     return RESPONSE_DONE;
@@ -172,8 +172,8 @@ static size_t read_size(const char *at, size_t length, size_t *ret_size, bool *r
     return (size_t)(feed - at) + 1;
 }
 
-// Behind the last chunk: trailer lines, then an empty one.
-static enum response_state pass_trailer(struct response_parser *parser, const char *bytes,
+// Skips the trailer after the last chunk: field lines, then an empty line.
+static enum response_state skip_trailer(struct response_parser *parser, const char *bytes,
                                         size_t length, size_t at, size_t *ret_consumed)
 {
     while (at < length) {
@@ -204,7 +204,7 @@ static enum response_state parse_chunks(struct response_parser *parser, char *by
         if (line == 0)
             return RESPONSE_PARTIAL;
         if (size == 0)
-            return pass_trailer(parser, bytes, length, at + line, ret_consumed);
+            return skip_trailer(parser, bytes, length, at + line, ret_consumed);
         if (length - at < line + size + 2)
             return RESPONSE_PARTIAL;
         memmove(bytes + parser->body_at + parser->decoded, bytes + at + line, size);

@@ -1,11 +1,14 @@
-// Begins the threads together, watches them, and ends the run: when its time is over, when there is
-// nothing left to do, or at Ctrl-C. What has been sent is awaited as long as a request may take,
-// and then given up, so that a server that stands still cannot keep the reports from being written.
+// Starts the client threads together, watches them, and stops the run: when its time is over, when
+// no operation is left, or at Ctrl-C. Requests in flight are then awaited as long as a request may
+// take, and abandoned after that, so that a server that hangs cannot prevent the reports.
 #include "run/run.h"
 
 #include "base/clock.h"
+#include "measure/measure.h"
 #include "report/report.h"
+#include "run/arrival.h"
 #include "run/client.h"
+#include "run/context.h"
 
 #include <errno.h>
 #include <math.h>
@@ -15,12 +18,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define LATCH_SETTLES_NS (50 * NS_PER_MS) // for the server to read all but the last bytes
+#define LATCH_SETTLE_NS (50 * NS_PER_MS) // the server reads all but the last bytes
 #define TICK_NS (100 * NS_PER_MS)
 #define LIVE_EVERY_NS (500 * NS_PER_MS)
-#define SCHEDULE_SLACK_NS NS_PER_S // for an open loop to catch up with what is overdue
-#define GRACE_NS (2 * NS_PER_S)    // behind the timeout of the last request
-#define DRAIN_NS (1 * NS_PER_S)    // behind Ctrl-C
+#define SCHEDULE_SLACK_NS NS_PER_S // an open loop catches up with its schedule
+#define GRACE_NS (2 * NS_PER_S)    // after the timeout of the last request
+#define DRAIN_NS (1 * NS_PER_S)    // after Ctrl-C, for requests in flight
 
 struct threads {
     struct run *run;
@@ -28,7 +31,7 @@ struct threads {
     int64_t n;
 };
 
-// ---- the live line -----------------------------------------------------------------------------
+// ---- the live line ------------------------------------------------------------------------------
 
 struct live {
     bool wanted;
@@ -76,66 +79,65 @@ static void clear_live(const struct live *live)
         (void)fputs("\r\033[K", stderr);
 }
 
-// ---- the end -----------------------------------------------------------------------------------
+// ---- stopping -----------------------------------------------------------------------------------
 
-struct ending {
+struct stopper {
     sigset_t signals;
-    int64_t deadline_ns; // monotonic: when the next level begins; INT64_MAX: never
+    int64_t deadline_ns; // of the next stop level, monotonic; INT64_MAX: none
     bool interrupted;
 };
 
-static void stop(struct run *run, enum stop_level level)
+static void set_stop(struct run *run, enum stop_level level)
 {
     atomic_store(&run->stop, (int)level);
 }
 
-// Takes a signal, or lets a tick pass.
-static void await_tick(struct run *run, struct ending *ending)
+// Waits for a signal, at most for a tick.
+static void await_signal(struct run *run, struct stopper *stopper)
 {
     const struct timespec tick = {.tv_nsec = TICK_NS};
-    if (sigtimedwait(&ending->signals, NULL, &tick) < 0)
+    if (sigtimedwait(&stopper->signals, NULL, &tick) < 0)
         return;
-    stop(run, ending->interrupted ? STOP_AT_ONCE : STOP_NO_RETRY);
-    ending->interrupted = true;
-    ending->deadline_ns = clock_now_ns() + DRAIN_NS;
+    set_stop(run, stopper->interrupted ? STOP_AT_ONCE : STOP_NO_RETRY);
+    stopper->interrupted = true;
+    stopper->deadline_ns = clock_now_ns() + DRAIN_NS;
 }
 
-static void judge_time(struct run *run, struct ending *ending, int64_t now_ns)
+static void stop_if_due(struct run *run, struct stopper *stopper, int64_t now_ns)
 {
-    if (now_ns < ending->deadline_ns)
+    if (now_ns < stopper->deadline_ns)
         return;
     if (atomic_load(&run->stop) == STOP_NOT) {
-        stop(run, STOP_NO_NEW);
-        ending->deadline_ns = now_ns + run->plan->timeout_ns + GRACE_NS;
+        set_stop(run, STOP_NO_NEW);
+        stopper->deadline_ns = now_ns + run->plan->timeout_ns + GRACE_NS;
     } else {
-        stop(run, STOP_AT_ONCE);
-        ending->deadline_ns = INT64_MAX;
+        set_stop(run, STOP_AT_ONCE);
+        stopper->deadline_ns = INT64_MAX;
     }
 }
 
-static void watch(struct threads *threads, struct live *live, struct ending *ending)
+static void watch(struct threads *threads, struct live *live, struct stopper *stopper)
 {
     struct run *run = threads->run;
     const struct plan *plan = run->plan;
-    // In an open loop the clients themselves see to it that their schedule ends, and is whole.
-    bool open = plan->arrival != ARRIVAL_CLOSED && plan->arrival != ARRIVAL_LATCH;
-    ending->deadline_ns = plan->duration_ns > 0
-                              ? run->start_ns + plan->duration_ns + (open ? SCHEDULE_SLACK_NS : 0)
-                              : INT64_MAX;
+    // With a schedule the clients themselves stop at its end, and begin everything up to it.
+    int64_t slack_ns = arrival_is_scheduled(plan) ? SCHEDULE_SLACK_NS : 0;
+    stopper->deadline_ns =
+        plan->duration_ns > 0 ? run->start_ns + plan->duration_ns + slack_ns : INT64_MAX;
     live->last_ns = run->start_ns;
     while (atomic_load(&run->finished) < threads->n) {
-        await_tick(run, ending);
+        await_signal(run, stopper);
         int64_t now_ns = clock_now_ns();
-        judge_time(run, ending, now_ns);
+        stop_if_due(run, stopper, now_ns);
         show_live(live, threads, now_ns);
     }
     clear_live(live);
 }
 
-// ---- the beginning -----------------------------------------------------------------------------
+// ---- starting -----------------------------------------------------------------------------------
 
-// Barriers have no time limit, so a thread that waits for a signal here would wait for ever:
-// signals are looked at only once the threads are through.
+// A barrier has no timeout, so this thread does not look for signals before all threads have
+// passed.
 static bool begin_together(struct run *run)
 {
     pthread_barrier_wait(&run->opened);
@@ -143,7 +145,7 @@ static bool begin_together(struct run *run)
         return false;
     pthread_barrier_wait(&run->loaded);
     if (run->plan->arrival == ARRIVAL_LATCH)
-        clock_sleep_ns(LATCH_SETTLES_NS);
+        clock_sleep_ns(LATCH_SETTLE_NS);
     run->start_ns = clock_now_ns();
     pthread_barrier_wait(&run->go);
     return true;
@@ -157,8 +159,8 @@ static bool start_threads(struct threads *threads, char *ret_error)
     }
     for (int64_t i = 0; i < threads->n; i++) {
         if (!client_start(threads->clients[i])) {
-            // Those that run already wait at a barrier that will never be passed.
-            (void)fprintf(stderr, "holdfast-load: no thread could be started\n");
+            // The threads already started wait at a barrier that will never be passed.
+            (void)fprintf(stderr, "holdfast-load: cannot start a thread\n");
             abort();
         }
     }
@@ -174,7 +176,7 @@ static bool prepare(struct run *run, char *ret_error)
         return false;
     }
     for (size_t i = 0; i < plan->n_targets; i++) {
-        if (!address_resolve(&plan->targets[i], &run->addresses[i], ret_error))
+        if (!target_resolve(&plan->targets[i], &run->addresses[i], ret_error))
             return false;
     }
     unsigned parties = (unsigned)plan->threads + 1;
@@ -185,15 +187,15 @@ static bool prepare(struct run *run, char *ret_error)
     return true;
 }
 
-static bool carry_out(struct threads *threads, struct ending *ending, struct live *live,
-                      struct measure *ret_measure, char *ret_error)
+static bool execute(struct threads *threads, struct stopper *stopper, struct live *live,
+                    struct measure *ret_measure, char *ret_error)
 {
     struct run *run = threads->run;
     if (!start_threads(threads, ret_error))
         return false;
     bool begun = begin_together(run);
     if (begun)
-        watch(threads, live, ending);
+        watch(threads, live, stopper);
     for (int64_t i = 0; i < threads->n; i++) {
         client_join(threads->clients[i]);
         client_sample(threads->clients[i], ret_measure, NULL);
@@ -217,7 +219,7 @@ bool run_load(const struct plan *plan, const struct scenario *scenario,
 {
     struct run run = {.plan = plan, .scenario = scenario, .head = head, .writer = writer};
     struct threads threads CLEANUP(free_threads) = {.run = &run, .n = plan->threads};
-    struct ending ending = {.interrupted = false};
+    struct stopper stopper = {.interrupted = false};
     struct live live = {.wanted = !plan->quiet && isatty(STDERR_FILENO) == 1};
     threads.clients = calloc((size_t)threads.n, sizeof *threads.clients);
     if (threads.clients == NULL || !measure_init(&live.total) || !measure_init(&live.recent)) {
@@ -225,18 +227,18 @@ bool run_load(const struct plan *plan, const struct scenario *scenario,
         return false;
     }
     sigset_t before;
-    (void)sigemptyset(&ending.signals);
-    (void)sigaddset(&ending.signals, SIGINT);
-    (void)sigaddset(&ending.signals, SIGTERM);
-    (void)pthread_sigmask(SIG_BLOCK, &ending.signals, &before);
+    (void)sigemptyset(&stopper.signals);
+    (void)sigaddset(&stopper.signals, SIGINT);
+    (void)sigaddset(&stopper.signals, SIGTERM);
+    (void)pthread_sigmask(SIG_BLOCK, &stopper.signals, &before);
     bool done =
-        prepare(&run, ret_error) && carry_out(&threads, &ending, &live, ret_measure, ret_error);
+        prepare(&run, ret_error) && execute(&threads, &stopper, &live, ret_measure, ret_error);
     int64_t last_ns = atomic_load(&run.last_answer_ns);
     if (last_ns == 0)
         last_ns = clock_now_ns() - run.start_ns;
     ret_result->duration_s = done ? (double)last_ns / (double)NS_PER_S : 0;
     ret_result->attempts = atomic_load(&run.attempts);
-    ret_result->interrupted = ending.interrupted;
+    ret_result->interrupted = stopper.interrupted;
     measure_release(&live.total);
     measure_release(&live.recent);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -1,15 +1,15 @@
-// Random numbers that are a function of the run's seed and of what they are for, so that a run can
-// be repeated whatever the threads do meanwhile. Not for secrets.
+// Random numbers as a function of the run's seed, a stream and an index, so that a run can be
+// repeated exactly, however its threads are scheduled. Not for secrets.
 #pragma once
 
 #include <stdint.h>
 
-// What a number is for: the same seed and n give unrelated numbers in two streams.
+// What a number is used for. The same seed and n give unrelated numbers in two streams.
 enum seeded_stream {
     SEEDED_KIND,
     SEEDED_SKU,
     SEEDED_ARRIVAL,
-    SEEDED_HOLE /* and those behind it */
+    SEEDED_PLACEHOLDER, // and the numbers above it: one stream for each piece of a template
 };
 
 // The finalizer of splitmix64 (Steele, Lea, Flood 2014): every bit depends on every bit.
@@ -32,7 +32,7 @@ static inline uint64_t seeded_below(uint64_t random, uint64_t bound)
     return (uint64_t)(((unsigned __int128)random * bound) >> 64);
 }
 
-// Above 0, up to 1: its logarithm is finite.
+// Above 0, up to 1, so that its logarithm is finite.
 static inline double seeded_unit(uint64_t random)
 {
     return (double)((random >> 11) + 1) * 0x1p-53;

@@ -1,13 +1,19 @@
-// Problem: hundreds of thousands of requests a second, each with another key and user, of a shape
-// that users can write themselves; and a mistake in that shape must be found before the run, not in
-// a server's 400s.
+// Compiles request templates, and renders a request from a compiled one.
 //
-// Approach: the text is read once, line by line, into pieces: literal bytes (neighbours merged) and
-// holes. What servers could read in two ways is refused, with its line. Putting values into the
-// holes is in template_render.c.
+// Problem: the load tester sends hundreds of thousands of requests a second, each with another key
+// and user. Users may write the request's shape themselves, and a mistake in it must be found
+// before the run, not in the server's 400s.
 //
-// What breaks it: servers that want anything but HTTP/1.1 with Content-Length.
-#include "run/template_parts.h"
+// Approach: the compiler reads the text once, line by line, into pieces: literal bytes (neighbours
+// merged) and placeholders. It rejects, with the line number, whatever servers could parse in two
+// ways. Rendering walks over the pieces once. It computes the body's length from the pieces, so
+// that Content-Length is written before the body and nothing has to be moved.
+//
+// What breaks it: servers that need anything but HTTP/1.1 with Content-Length, and values that need
+// escaping, because they are inserted as they are.
+#include "run/template.h"
+
+#include "run/seeded.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,21 +21,48 @@
 #include <string.h>
 #include <strings.h>
 
-#define NAME_CHARACTERS                                                                            \
+#define FIELD_NAME_CHARACTERS                                                                      \
     "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+#define PIECES_MAX 512
+
+enum piece_kind {
+    PIECE_LITERAL,
+    PIECE_LENGTH, // the body's, in decimal digits
+    PIECE_RESOURCE,
+    PIECE_KEY,
+    PIECE_USER,
+    PIECE_QUANTITY,
+    PIECE_N,
+    PIECE_RANDOM,
+};
+
+struct piece {
+    enum piece_kind kind;
+    size_t offset, length; // PIECE_LITERAL: within the literals
+    uint64_t bound;        // PIECE_RANDOM: exclusive
+};
+
+struct template
+{
+    struct buffer literals;
+    struct piece pieces[PIECES_MAX];
+    size_t n_pieces;
+    size_t body; // first piece of the body; n_pieces: no body
+};
 
 struct compiler {
     struct template *template;
-    const char *fields; // of the load tester
-    const char *at;     // not yet read
-    int line;           // the number of the last line that was read
+    const char *fields; // that the load tester adds
+    const char *at;     // the text that is not yet read
+    int line;           // number of the last line read
     char *error;
 };
 
 static const struct {
     const char *name;
     enum piece_kind kind;
-} holes[] = {
+} placeholders[] = {
     {"resource", PIECE_RESOURCE}, {"key", PIECE_KEY}, {"user", PIECE_USER},
     {"quantity", PIECE_QUANTITY}, {"n", PIECE_N},
 };
@@ -37,10 +70,10 @@ static const struct {
 static const struct {
     const char *name, *why_not;
 } reserved_fields[] = {
-    {"Host", "the load tester adds it, one for each target"},
-    {"Content-Length", "the load tester adds it when it knows the body"},
-    {"Transfer-Encoding", "the load tester sends the body whole, with Content-Length"},
-    {"Expect", "the load tester sends the body at once"},
+    {"Host", "the load tester adds it for each target"},
+    {"Content-Length", "the load tester adds it from the body"},
+    {"Transfer-Encoding", "the load tester always sends Content-Length"},
+    {"Expect", "the load tester sends the body without waiting"},
 };
 
 static bool failed(struct compiler *compiler, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -55,13 +88,14 @@ static bool failed(struct compiler *compiler, const char *format, ...)
     return false;
 }
 
-// ---- pieces
+// ---- pieces -------------------------------------------------------------------------------------
 
 static bool add_piece(struct compiler *compiler, struct piece piece)
 {
     struct template *template = compiler->template;
     if (template->n_pieces == PIECES_MAX)
-        return failed(compiler, "a template has at most about %d holes", PIECES_MAX / 2);
+        return failed(compiler, "a template may have at most about %d placeholders",
+                      PIECES_MAX / 2);
     template->pieces[template->n_pieces++] = piece;
     return true;
 }
@@ -86,27 +120,28 @@ static bool add_text(struct compiler *compiler, const char *text)
     return add_literal(compiler, text, strlen(text));
 }
 
-// What stands between {{ and }}.
-static bool add_hole(struct compiler *compiler, const char *text, size_t length)
+// `text` is what stands between {{ and }}.
+static bool add_placeholder(struct compiler *compiler, const char *text, size_t length)
 {
     char word[32];
     if (text_format(word, sizeof word, "%.*s", (int)length, text)) {
-        for (size_t i = 0; i < ARRAY_LENGTH(holes); i++) {
-            if (strcmp(word, holes[i].name) == 0)
-                return add_piece(compiler, (struct piece){.kind = holes[i].kind});
+        for (size_t i = 0; i < ARRAY_LENGTH(placeholders); i++) {
+            if (strcmp(word, placeholders[i].name) == 0)
+                return add_piece(compiler, (struct piece){.kind = placeholders[i].kind});
         }
         int64_t bound;
         if (strncmp(word, "random ", 7) == 0 && text_to_int64(word + 7, &bound) && bound > 0)
             return add_piece(compiler,
                              (struct piece){.kind = PIECE_RANDOM, .bound = (uint64_t)bound});
     }
-    return failed(compiler,
-                  "{{%.*s}} is no hole; there are {{resource}}, {{key}}, {{user}}, {{quantity}}, "
-                  "{{n}} and {{random N}} with N from 1",
-                  length < 40 ? (int)length : 40, text);
+    return failed(
+        compiler,
+        "{{%.*s}} is not a placeholder; use {{resource}}, {{key}}, {{user}}, {{quantity}}, "
+        "{{n}} or {{random N}} with N from 1",
+        length < 40 ? (int)length : 40, text);
 }
 
-// Literal text with holes in it.
+// Literal text with placeholders in it.
 static bool add_mixed(struct compiler *compiler, const char *text, size_t length)
 {
     const char *end = text + length;
@@ -118,17 +153,18 @@ static bool add_mixed(struct compiler *compiler, const char *text, size_t length
             compiler->line += *at == '\n';
         const char *close = memmem(open + 2, (size_t)(end - open - 2), "}}", 2);
         if (close == NULL)
-            return failed(compiler, "a hole begins with {{ but no }} ends it");
+            return failed(compiler, "a placeholder begins with {{ but has no closing }}");
         if (!add_literal(compiler, text, (size_t)(open - text)) ||
-            !add_hole(compiler, open + 2, (size_t)(close - open - 2)))
+            !add_placeholder(compiler, open + 2, (size_t)(close - open - 2)))
             return false;
         text = close + 2;
     }
 }
 
-// ---- lines
+// ---- compiling, line by line --------------------------------------------------------------------
 
-// The next line of the head, without its end. False at a character that no head can have.
+// Reads the next line of the head, without its line end. False at a character that is not allowed
+// in a head.
 static bool read_line(struct compiler *compiler, const char **ret_line, size_t *ret_length)
 {
     const char *line = compiler->at;
@@ -140,16 +176,16 @@ static bool read_line(struct compiler *compiler, const char **ret_line, size_t *
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)line[i];
         if (c == '\r')
-            return failed(compiler, "a carriage return stands in the middle of the line");
+            return failed(compiler, "there is a carriage return in the middle of the line");
         if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return failed(compiler, "the control character 0x%02x cannot be sent in a head", c);
+            return failed(compiler, "the control character 0x%02x is not allowed in a head", c);
     }
     *ret_line = line;
     *ret_length = length;
     return true;
 }
 
-// The length of a path: up to a blank that is not inside a hole.
+// The length of a path: up to a space that is not inside a placeholder.
 static size_t path_length(const char *path, size_t length)
 {
     size_t at = 0;
@@ -165,12 +201,13 @@ static size_t path_length(const char *path, size_t length)
 static bool check_path(struct compiler *compiler, const char *path, size_t length)
 {
     if (length == 0 || path[0] != '/')
-        return failed(compiler, "the path behind the method must begin with /");
+        return failed(compiler, "the path after the method must begin with /");
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)path[i];
         if (c == '\t' || c == '#' || c > 0x7e)
             return failed(compiler,
-                          "the character 0x%02x cannot stand in a path; write it as %%%02X", c, c);
+                          "the character 0x%02x is not allowed in a path; write it as %%%02X", c,
+                          c);
     }
     return true;
 }
@@ -192,14 +229,15 @@ static bool compile_request_line(struct compiler *compiler, const char *prefix,
         return failed(compiler,
                       "expected a request line such as `POST /v1/stock/{{resource}}/deduct`");
     if (is_word(line, method, "HEAD"))
-        return failed(compiler,
-                      "HEAD is not possible: its answers have a length but no body; use GET");
+        return failed(
+            compiler,
+            "HEAD is not supported, because its answers have a length but no body; use GET");
     const char *path = line + method + 1;
     size_t rest = length - method - 1;
     size_t used = path_length(path, rest);
     if (rest != used && !is_word(path + used, rest - used, " HTTP/1.1"))
-        return failed(compiler, "behind the path may stand HTTP/1.1 and nothing else; a blank in a "
-                                "path is written as %%20");
+        return failed(compiler, "only HTTP/1.1 may follow the path; write a space in a path as "
+                                "%%20");
     *ret_sends_body = is_word(line, method, "POST") || is_word(line, method, "PUT") ||
                       is_word(line, method, "PATCH");
     return check_path(compiler, path, used) && add_literal(compiler, line, method + 1) &&
@@ -207,8 +245,8 @@ static bool compile_request_line(struct compiler *compiler, const char *prefix,
            add_text(compiler, " HTTP/1.1\r\n");
 }
 
-// Whether the load tester's own fields have one of this name.
-static bool is_added(const char *fields, const char *name, size_t length)
+// Whether the load tester itself adds a field of this name.
+static bool is_added_field(const char *fields, const char *name, size_t length)
 {
     while (*fields != '\0') {
         if (strncasecmp(fields, name, length) == 0 && fields[length] == ':')
@@ -221,7 +259,7 @@ static bool is_added(const char *fields, const char *name, size_t length)
 
 static bool compile_field(struct compiler *compiler, const char *line, size_t length)
 {
-    size_t name = strspn(line, NAME_CHARACTERS);
+    size_t name = strspn(line, FIELD_NAME_CHARACTERS);
     if (name == 0 || name >= length || line[name] != ':')
         return failed(compiler, "expected a field such as `Content-Type: application/json`, or an "
                                 "empty line before the body");
@@ -230,10 +268,10 @@ static bool compile_field(struct compiler *compiler, const char *line, size_t le
         if (strlen(reserved) == name && strncasecmp(line, reserved, name) == 0)
             return failed(compiler, "leave out %s: %s", reserved, reserved_fields[i].why_not);
     }
-    if (is_added(compiler->fields, line, name))
+    if (is_added_field(compiler->fields, line, name))
         return failed(compiler,
-                      "leave out %.*s: a flag or the environment of the load tester has "
-                      "one already",
+                      "leave out %.*s: the load tester already adds it, because of a flag or an "
+                      "environment variable",
                       (int)name, line);
     return add_mixed(compiler, line, length) && add_text(compiler, "\r\n");
 }
@@ -310,4 +348,90 @@ void template_free(struct template *template)
         return;
     buffer_release(&template->literals);
     free(template);
+}
+
+// ---- rendering ----------------------------------------------------------------------------------
+
+static int64_t random_value(const struct piece *piece, size_t index,
+                            const struct template_values *values)
+{
+    uint64_t random = seeded(values->seed, SEEDED_PLACEHOLDER + index, (uint64_t)values->n);
+    return (int64_t)seeded_below(random, piece->bound);
+}
+
+static size_t int_length(int64_t number)
+{
+    uint64_t magnitude = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    size_t length = 1 + (number < 0);
+    for (; magnitude >= 10; magnitude /= 10)
+        length++;
+    return length;
+}
+
+static size_t body_length(const struct template *template, const struct template_values *values)
+{
+    size_t length = 0;
+    for (size_t i = template->body; i < template->n_pieces; i++) {
+        const struct piece *piece = &template->pieces[i];
+        switch (piece->kind) {
+        case PIECE_LITERAL:
+            length += piece->length;
+            break;
+        case PIECE_RESOURCE:
+            length += strlen(values->resource);
+            break;
+        case PIECE_KEY:
+            length += strlen(values->key);
+            break;
+        case PIECE_USER:
+            length += strlen(values->user);
+            break;
+        case PIECE_QUANTITY:
+            length += int_length(values->quantity);
+            break;
+        case PIECE_N:
+            length += int_length(values->n);
+            break;
+        case PIECE_RANDOM:
+            length += int_length(random_value(piece, i, values));
+            break;
+        case PIECE_LENGTH:
+            break; // part of the head
+        }
+    }
+    return length;
+}
+
+void template_render(const struct template *template, const struct template_values *values,
+                     struct buffer *out)
+{
+    for (size_t i = 0; i < template->n_pieces; i++) {
+        const struct piece *piece = &template->pieces[i];
+        switch (piece->kind) {
+        case PIECE_LITERAL:
+            buffer_append(out, template->literals.data + piece->offset, piece->length);
+            break;
+        case PIECE_RESOURCE:
+            buffer_append_text(out, values->resource);
+            break;
+        case PIECE_KEY:
+            buffer_append_text(out, values->key);
+            break;
+        case PIECE_USER:
+            buffer_append_text(out, values->user);
+            break;
+        case PIECE_QUANTITY:
+            buffer_append_int(out, values->quantity);
+            break;
+        case PIECE_N:
+            buffer_append_int(out, values->n);
+            break;
+        case PIECE_RANDOM:
+            buffer_append_int(out, random_value(piece, i, values));
+            break;
+        case PIECE_LENGTH:
+            buffer_append_int(out, (int64_t)body_length(template, values));
+            break;
+        }
+    }
 }

@@ -1,5 +1,4 @@
-// A request with holes. The text is an HTTP request without the fields that the load tester adds
-// (Host, Content-Length):
+// A request template: an HTTP request with placeholders that get new values for each operation.
 //
 //     POST /v1/stock/{{resource}}/deduct
 //     Content-Type: application/json
@@ -7,10 +6,10 @@
 //
 //     {"quantity": {{quantity}}, "user_id": "{{user}}"}
 //
-// Holes: {{resource}} {{key}} {{user}} {{quantity}} {{n}} (the operation's number) and {{random N}}
-// (0 to N-1, the same for every attempt of an operation). Lines end with LF or CRLF; " HTTP/1.1"
-// behind the path may be left out. The body is everything behind the empty line, without the line
-// feed that ends the file.
+// Placeholders: {{resource}} {{key}} {{user}} {{quantity}} {{n}} (the operation's number) and
+// {{random N}} (0 to N-1, the same for every request of an operation). The load tester adds Host
+// and Content-Length itself. Lines end with LF or CRLF, and " HTTP/1.1" after the path is optional.
+// The body is everything after the empty line, except the line feed that ends the file.
 #pragma once
 
 #include "base/cleanup.h"
@@ -25,17 +24,18 @@ struct template;
 struct template_values {
     const char *resource, *key, *user; // plain ids: they are not escaped
     int64_t quantity, n;
-    uint64_t seed; // of the run; {{random}} is a function of it, n and the hole
+    uint64_t seed; // of the run; {{random}} is a function of seed, n and the placeholder
 };
 
-// Compiled for one target: `authority` goes into Host, `prefix` before the path, `fields` (complete
-// lines with CRLF, or "") behind the template's own; none of the three has holes, and none is kept.
-// False with a sentence that names the line in ret_error (HISTORY_ERROR_MAX bytes).
+// Compiles the text for one target: `authority` goes into Host, `prefix` before the path, `fields`
+// (complete lines with CRLF, or "") after the template's own. None of the three may contain
+// placeholders, and none is kept. False with a sentence that names the line in ret_error
+// (HISTORY_ERROR_MAX bytes).
 MUST_CHECK bool template_compile(const char *text, const char *authority, const char *prefix,
                                  const char *fields, struct template **ret_template,
                                  char *ret_error);
 void template_free(struct template *template); // NULL is fine
 
-// Appends the request's bytes. No allocation once the buffer is large enough. Any thread.
+// Appends the request's bytes. Allocates nothing once the buffer is large enough. Any thread.
 void template_render(const struct template *template, const struct template_values *values,
                      struct buffer *out);

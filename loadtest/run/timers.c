@@ -1,4 +1,4 @@
-// The usual binary heap; every timer knows its place, so that it can be moved and taken out.
+// A binary heap. Each timer knows its place, so that it can be moved and removed.
 #include "run/timers.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// A binary heap of moments: what is due next, in logarithmic time. One thread.
+// A binary heap of timers: finds the one that is due next, in logarithmic time. Used by one thread.
 #pragma once
 
 #include "base/cleanup.h"
@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Embedded in whatever waits; zero-initialise it.
+// Embedded in the object that waits. Zero-initialise it.
 struct timer {
     int64_t due_ns;
-    size_t place; // in the heap, counted from 1; 0: not set
+    size_t place; // in the heap, from 1; 0: not set
 };
 
 struct timers {
@@ -18,11 +18,11 @@ struct timers {
     size_t n, capacity;
 };
 
-// False: out of memory. A timer that is set already is moved.
+// A timer that is already set is moved. False: out of memory.
 MUST_CHECK bool timers_set(struct timers *timers, struct timer *timer, int64_t due_ns);
 void timers_cancel(struct timers *timers, struct timer *timer);
-// The first one that is due by now, taken out; NULL if none is.
+// Removes and returns the first timer that is due by now; NULL if there is none.
 struct timer *timers_pop(struct timers *timers, int64_t now_ns);
-// When the first one is due; INT64_MAX if there is none.
+// When the first timer is due; INT64_MAX if there is none.
 int64_t timers_next(const struct timers *timers);
 void timers_release(struct timers *timers);

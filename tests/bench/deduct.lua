@@ -1,4 +1,4 @@
--- wrk: POST deduct of one SKU, each with a fresh Idempotency-Key.
+-- A wrk script: deducts one unit of one SKU per request, each with a new Idempotency-Key.
 local counter, prefix = 0, ""
 local threads = 0
 

@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""What do the locks cost? Each against what it cannot beat, and waiting in turn against spinning.
+"""Measures what the locks cost: each against its upper limit, and waiting in a queue against spinning.
 
     locks.py [--seconds N] [--rounds N] [--connections N] [--workers N] [PART...]
 
-PARTs are `direct` and `waiting`; both if none is named. Everything is measured once a round, in turns,
-and the medians' ratios are what counts: a machine's noise meets all of them.
+PARTs are `direct` and `waiting`; the default is both. Each round measures everything once, in turns, so
+that the machine's noise affects all alike. The results are ratios of medians.
 
-direct   One instance, one hot SKU, one transaction an operation. T: what a section does (read, update,
-         insert, commit), by one thread alone, without a lock. Z: a cycle of creating, listing and
-         deleting, by one client of the lock server alone. A lock whose server writes each step to its
-         disk does both one after the other: 1 / (1/T + 1/Z). Redis writes nothing: T.
-waiting  One hot key, by three instances of the service, and by three processes that do nothing but
-         lock: lock.wait=notify against spin, with the processor time of Redis, and the share of the
-         time in which the lock was held. Where that is near 1, the holds are the limit, and nobody can
-         be quicker by waiting better.
+direct   One instance, one hot SKU, one transaction per operation. T is the rate of what a section does
+         (read, update, insert, commit) in a single thread without a lock. Z is the rate at which a single
+         client of the lock server can create, list and delete a node. A lock server that writes each step
+         to disk needs both in sequence, so the limit is 1 / (1/T + 1/Z). Redis writes nothing to disk, so
+         its limit is T.
+waiting  One hot key, used by three instances of the service, and by three processes that only lock. It
+         compares lock.wait=notify with spin: the rate, the processor time of Redis, and the share of the
+         time in which the lock was held. If that share is near 1, the holds are the limit, and better
+         waiting cannot raise the rate.
 
-Needs what `./dev bench` puts into the environment.
+Needs the environment of `./dev bench`.
 """
 
 import argparse
@@ -35,13 +36,13 @@ from rows import cluster, lock_settings, new_database  # noqa: E402
 SERVERS = {"redis-lock": None, "zookeeper-lock": "zookeeper", "etcd-lock": "etcd"}
 BARS = {"redis-lock": 0.55, "zookeeper-lock": 0.6, "etcd-lock": 0.6}
 WAITING_BAR = 3
-NEARLY_ALWAYS = 0.9  # of the time held: the holds are the limit
+SATURATED = 0.9  # share of the time held, above which the holds are the limit
 INSTANCES = 3
 CYCLES = re.compile(r"([\d.]+) acquisitions/s, Redis CPU ([\d.]+) %")
 
 
 def transactions(options):
-    """T."""
+    """Returns T."""
     database = new_database("mariadb")
     try:
         return ceilings.run_probe(options, "raw_commits", database.store, 1, 1, 1, options.seconds, "fenced")
@@ -50,19 +51,19 @@ def transactions(options):
 
 
 def cycles(server, options):
-    """Z."""
+    """Returns Z."""
     address = cluster.need(f"HOLDFAST_TEST_{server.upper()}")
     return ceilings.run_probe(options, f"{server}_pairs", address, 1, options.seconds, "list")
 
 
 def held_s(servers):
-    """Seconds in which the instances were inside the guard, until now."""
+    """Returns how many seconds the instances have held the guard so far."""
     return sum(value for instance in servers.instances for (name, _), value in instance.metrics()
                if name == "holdfast_guard_hold_seconds_sum")
 
 
 def service(strategy, wait, instances, options):
-    """Instances in direct mode, one hot SKU."""
+    """Measures instances in direct mode on one hot SKU."""
     def work(servers):
         report, cores = load.run_load(
             servers.ports, load.service_pids(servers), options.seconds, "--scenario", "deduct", "--skus", "1",
@@ -79,7 +80,7 @@ def service(strategy, wait, instances, options):
 
 
 def locks_alone(wait, options):
-    """redis-lock without a service and without a database."""
+    """Measures redis-lock without the service and without a database."""
     command = [os.path.join(ceilings.PROBES, "lock_cycles"), "redis-lock", str(INSTANCES), "8",
                str(options.seconds), wait]
     done = subprocess.run(command, capture_output=True, text=True, check=False,
@@ -91,7 +92,7 @@ def locks_alone(wait, options):
 
 
 def parts(options):
-    """What is measured, by part and name."""
+    """Returns the measurements to take, by name, of the selected parts."""
     table = {"direct": {"T": lambda: transactions(options)}, "waiting": {}}
     for server in filter(None, SERVERS.values()):
         table["direct"][f"Z {server}"] = lambda server=server: cycles(server, options)
@@ -104,7 +105,7 @@ def parts(options):
 
 
 def measure(options):
-    """Every name's samples, each a dictionary."""
+    """Takes all measurements. Returns a list of samples for each name; a sample is a dictionary."""
     samples = collections.defaultdict(list)
     table = parts(options)
     for number in range(options.rounds):
@@ -149,14 +150,14 @@ def show_waiting(samples):
               f" {verdict(rate['notify'] / rate['spin'], WAITING_BAR)} | {' → '.join(redis)} |"
               f" {' → '.join(held) or '–'} |")
     spin_held = median(samples, "service spin", "held")
-    if spin_held > NEARLY_ALWAYS:
-        print(f"\nThe service's lock was held for {spin_held:.2f} of the time by those who spin already: what is"
-              " done within it, the transaction, is the limit.")
+    if spin_held > SATURATED:
+        print(f"\nEven with spin, the service held the lock for {spin_held:.2f} of the time: the transaction inside"
+              " the lock is the limit.")
     print()
 
 
 def default_workers():
-    """The setting's own."""
+    """Returns the service's default."""
     return int(re.search(r"^workers\s*=?\s*(\d+)", cluster.run("config").stdout, re.M).group(1))
 
 
@@ -166,13 +167,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--workers", type=int, default=default_workers(),
-                        help="of an instance; the service's default")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="direct, waiting; both")
+                        help="per instance; default: the service's")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="direct, waiting (default: both)")
     options = parser.parse_args()
     if not set(options.parts) <= {"direct", "waiting"}:
-        parser.error(f"no such part: {' '.join(options.parts)}; there are direct and waiting")
-    options.ceiling_seconds = options.seconds  # of the probes, for how long they may take
-    print(f"{options.connections} connections, {options.workers} workers an instance, {options.seconds} s each,"
+        parser.error(f"unknown part in: {' '.join(options.parts)}; expected direct or waiting")
+    options.ceiling_seconds = options.seconds  # the probes' time limit depends on it
+    print(f"{options.connections} connections, {options.workers} workers per instance, {options.seconds} s each,"
           f" medians of {options.rounds} rounds\n", flush=True)
     samples = measure(options)
     if "T" in samples:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Resident memory at 1,024 open connections under load, and its slope over many requests.
+"""Measures the service's resident memory with 1,024 connections under load, and how it grows.
 
     memory.py [--requests N] [--connections N]
 
-Runs hot deducts on MariaDB in slices until N requests were answered, and prints the resident memory
-after each slice. The slope is a line fitted through the second half: caches and pools have filled by
-then, and what still grows is a leak. Needs wrk, and what `./dev bench` puts into the environment.
+Sends hot deducts to MariaDB in slices until N requests have been answered, and prints the resident memory
+after each slice. The slope is that of a line fitted through the second half. Caches and pools are full by
+then, so any further growth is a leak. Needs wrk and the environment of `./dev bench`.
 """
 
 import argparse
@@ -23,7 +23,7 @@ STOCK = 1000000
 
 
 def wrk(port, seconds, connections):
-    """2xx a second. More than a few other answers end the benchmark: it would not be the same work."""
+    """Returns 2xx a second. Ends the benchmark if more than 1 % are other answers: it would be other work."""
     done = subprocess.run(
         ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "-s", os.path.join(HERE, "deduct.lua"),
          f"http://127.0.0.1:{port}"],
@@ -42,7 +42,7 @@ def resident_kib(pid):
 
 
 def slope(points):
-    """Bytes a request, by least squares over (requests, KiB)."""
+    """Returns bytes per request, by least squares over (requests, KiB)."""
     n = len(points)
     x, y = (sum(p[i] for p in points) / n for i in (0, 1))
     spread = sum((p[0] - x) ** 2 for p in points)
@@ -69,7 +69,7 @@ def main():
         database.drop()
     later = points[len(points) // 2:]
     print(f"most: {max(p[1] for p in points) / 1024:.1f} MiB, slope of the second half: "
-          f"{slope(later):.4f} bytes a request")
+          f"{slope(later):.4f} bytes per request")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Is the load tester fast enough? holdfast-load against wrk, on a server that answers a constant.
+"""Compares the speed of holdfast-load with wrk, against a server with a constant answer.
 
     tester.py [--seconds N] [--connections N] [--rounds N]
 
-Both send the same POST over the same connections with one thread, in turns; the medians' ratio is
-what counts. Needs wrk, HOLDFAST_LOAD and CONSTANT_SERVER; `./dev bench tester` sees to that.
+Both send the same POST with one thread and the same number of connections, in turns. The result is the
+ratio of the medians. Needs wrk, HOLDFAST_LOAD and CONSTANT_SERVER; `./dev bench tester` sets them up.
 """
 
 import argparse

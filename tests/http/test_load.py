@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""holdfast-load from the command line: scenarios, arrivals, retries, reports and failures."""
+"""Tests holdfast-load as a program: scenarios, arrivals, retries, reports, and failures."""
 
 import http.server
 import json
@@ -58,7 +58,7 @@ class Scenarios(LoadCase):
         head, attempts, end = history(path)
         self.assertEqual((len(attempts), end["attempts"]), (300, 300))
         self.assertEqual(head["counters"][0]["remaining"], 100)
-        # All requests had arrived before the first one was answered.
+        # Many requests were in flight before the first answer came.
         self.assertLess(sorted(a["invoke_ns"] for a in attempts)[150],
                         sorted(a["complete_ns"] for a in attempts)[299])
 
@@ -86,11 +86,11 @@ class Scenarios(LoadCase):
         self.assertGreater(report["replays"], 0)
         self.assertGreater(report["check"]["reads"], 0)
 
-    def test_existing_changes(self):
+    def test_existing_resources(self):
         self.servers.call("PUT", "/v1/stock/MINE", {"quantity": 10})
         report = self.run_proven("--resource", "MINE", "--no-setup", "--requests", 25)
         self.assertEqual(report["outcomes"]["ok"], 10)
-        # The counter has earlier changes now; the check starts after them.
+        # The counter now has a history, and the check begins after it.
         report = self.run_proven("--resource", "MINE", "--no-setup", "--requests", 5)
         self.assertEqual(report["outcomes"]["refused"], 5)
 
@@ -113,8 +113,8 @@ class Scenarios(LoadCase):
         self.assertEqual(forged.returncode, 1, forged.stdout)
         self.assertIn("conservation", forged.stdout)
 
-    def test_other_buyers(self):
-        # A change that no client of this run requested is a violation, unless other writers are allowed.
+    def test_a_foreign_client_buys_too(self):
+        # A ledger row of another client is a violation, unless --allow-foreign is given.
         answer = self.servers.call("PUT", "/v1/stock/SHARED", {"quantity": 1000})
         self.assertEqual(answer.status, 201)
         for extra, code in ((), 1), (("--allow-foreign",), 0):
@@ -164,7 +164,7 @@ class Arrivals(LoadCase):
         self.assertAlmostEqual(result.report["operations"], 1000, delta=20)
 
     def stalled(self, *arguments):
-        """A second of load on a server that stalls for 500 ms in the middle."""
+        """The latencies of two seconds of load on a server that stalls for 500 ms in the middle."""
         with constant("--stall-after", 700, "--stall-for", 500) as url:
             result = measured(url, "--template", self.template(), "--duration", "2s", *arguments)
         self.assertEqual(result.code, 0, result)
@@ -179,7 +179,7 @@ class Arrivals(LoadCase):
         self.assertGreater(hidden["max"], 400, hidden)
 
 
-class Fickle(http.server.BaseHTTPRequestHandler):
+class RefuseFirst(http.server.BaseHTTPRequestHandler):
     """Refuses the first attempt of every key with 503 and Retry-After: 1."""
 
     protocol_version = "HTTP/1.1"
@@ -202,8 +202,8 @@ class Fickle(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Impatient(http.server.BaseHTTPRequestHandler):
-    """Closes a connection after a short idle time."""
+class CloseIdle(http.server.BaseHTTPRequestHandler):
+    """Closes a connection after 20 ms without a request."""
 
     protocol_version = "HTTP/1.1"
     timeout = 0.02
@@ -228,13 +228,13 @@ class Behaviour(LoadCase):
         return f"http://127.0.0.1:{server.server_port}"
 
     def test_retry_after_is_honoured(self):
-        result = measured(self.serve(Fickle), "--template", self.template(),
+        result = measured(self.serve(RefuseFirst), "--template", self.template(),
                           "--requests", 6, "--connections", 2, "--retry", 2)
         self.assertEqual(result.code, 0, result)
         self.assertEqual(result.report["statuses"], {"200": 6, "503": 6})
         self.assertEqual(result.report["retries"], 6)
-        self.assertEqual(len(Fickle.times), 6)
-        for first, second in Fickle.times.values():
+        self.assertEqual(len(RefuseFirst.times), 6)
+        for first, second in RefuseFirst.times.values():
             self.assertGreaterEqual(second - first, 0.99)
 
     def test_connections_that_the_server_closes(self):
@@ -244,14 +244,14 @@ class Behaviour(LoadCase):
         self.assertEqual(result.code, 0, result)
         self.assertEqual(result.report["statuses"], {"200": 500})
 
-    def test_idle_connections_that_break(self):
-        result = measured(self.serve(Impatient), "--template", self.template(), "--requests", 10,
+    def test_connections_that_break_while_idle(self):
+        result = measured(self.serve(CloseIdle), "--template", self.template(), "--requests", 10,
                           "--connections", 1, "--think", "80ms", "--retry", 9, "--duplicate", "100%",
                           timeout=30)
         self.assertEqual(result.code, 0, result)
         self.assertEqual(result.report["outcomes"]["ok"], 20, result)
 
-    def test_silence_is_a_timeout_with_unknown_outcome(self):
+    def test_a_missing_answer_is_a_timeout_of_unknown_outcome(self):
         path = self.path("history")
         with constant("--silent-every", 50) as url:
             result = measured(url, "--template", self.template(), "--requests", 100,
@@ -269,7 +269,7 @@ class Behaviour(LoadCase):
         self.assertEqual([r["holds"] for r in missed.report["requirements"]], [True, False])
 
 
-class Trouble(LoadCase):
+class Failures(LoadCase):
     def test_wrong_usage(self):
         for arguments, words in (
                 (["--conections", "5"], ["--conections", "--connections"]),
@@ -292,7 +292,7 @@ class Trouble(LoadCase):
             self.assertIn("127.0.0.1:1", done.stderr)
             self.assertIn("refused", done.stderr)
 
-    def test_a_server_that_dies(self):
+    def test_a_killed_server(self):
         past, page = self.path("history"), self.path("report.html")
         servers = self.cluster(self.sqlite().store, 1)
         process = start("run", *urls(servers.ports), "--duration", "2s", "--history", past, "--html",
@@ -308,7 +308,7 @@ class Trouble(LoadCase):
         self.assertGreater(len([a for a in attempts if a["outcome"] == "ok"]), 100)
         self.assertTrue(os.path.getsize(page) > 10000)
 
-    def test_an_instance_that_dies_is_no_harm(self):
+    def test_a_killed_instance_is_no_violation(self):
         servers = self.cluster(self.mysql().store, 3)
         process = start("run", *urls(servers.ports), "--duration", "3s", "--retry", 5, "--timeout",
                         "1s", "--duplicate", "10%")
@@ -333,7 +333,7 @@ class Trouble(LoadCase):
         self.assertEqual(written["check"]["attempts"], len(history(past)[1]))
 
     def limited(self, *arguments):
-        """Limits files to 64 KiB, which simulates a full disk."""
+        """Runs with files limited to 64 KiB, as on a full disk."""
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))  # noqa: E731
         return load("run", *arguments, preexec_fn=limit)
 
@@ -344,7 +344,7 @@ class Trouble(LoadCase):
             done = self.limited(*run, "--history", past)
             self.assertEqual(done.returncode, 2, done.stdout)
             self.assertIn(past, done.stderr)
-            self.assertIn("5,000", done.stdout)  # the table is printed nevertheless
+            self.assertIn("5,000", done.stdout)  # the table is still printed
             self.assertGreater(os.path.getsize(past), 60000)
             nowhere = load("run", *run, "--html", self.path("no/such/folder.html"))
             self.assertEqual(nowhere.returncode, 2)

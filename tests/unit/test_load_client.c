@@ -1,5 +1,5 @@
-// The pieces of the load tester's client: the answers' parser, fed whole and byte by byte, what an
-// answer is taken for, and the timers.
+// Tests parts of the load tester's client: the response parser, fed in pieces of every size, the
+// classification of answers, and the timers.
 #include "base/text.h"
 #include "run/answer.h"
 #include "run/response.h"
@@ -11,7 +11,7 @@
 
 // ---- response ----------------------------------------------------------------------------------
 
-// Parses `text`, giving `step` bytes more each time. The body is copied to `ret_body`.
+// Parses `text`, which grows by `step` bytes with each call. Copies the body to `ret_body`.
 static enum response_state feed(const char *text, size_t step, bool ended, struct response *ret,
                                 char *ret_body, size_t *ret_consumed)
 {
@@ -74,7 +74,7 @@ START_TEST(a_response_is_read_in_any_pieces)
 }
 END_TEST
 
-START_TEST(a_broken_response_is_refused)
+START_TEST(a_broken_response_is_rejected)
 {
     static const char *const broken[] = {
         "HTP/1.1 200 OK\r\n\r\n",
@@ -94,7 +94,7 @@ START_TEST(a_broken_response_is_refused)
 }
 END_TEST
 
-START_TEST(an_end_too_early_is_broken)
+START_TEST(a_truncated_response_is_broken)
 {
     static const char *const cut[] = {
         "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
@@ -131,7 +131,7 @@ static struct answer read_answer(int status, const char *body)
     return answer;
 }
 
-START_TEST(an_answer_is_taken_for_what_the_api_promises)
+START_TEST(an_answer_is_classified_as_the_api_promises)
 {
     static const struct {
         int status;
@@ -175,7 +175,7 @@ END_TEST
 
 // ---- timers ------------------------------------------------------------------------------------
 
-START_TEST(timers_come_in_order_and_can_be_taken_back)
+START_TEST(timers_are_due_in_order_and_can_be_cancelled)
 {
     enum { N = 1000 };
     static struct timer all[N];
@@ -205,7 +205,7 @@ START_TEST(timers_come_in_order_and_can_be_taken_back)
 }
 END_TEST
 
-START_TEST(a_timer_is_not_given_before_its_time)
+START_TEST(a_timer_is_not_due_early)
 {
     struct timer timer = {0};
     struct timers timers = {0};
@@ -222,13 +222,13 @@ int main(void)
     Suite *suite = suite_create("load client");
     TCase *tests = tcase_create("load client");
     tcase_add_test(tests, a_response_is_read_in_any_pieces);
-    tcase_add_test(tests, a_broken_response_is_refused);
-    tcase_add_test(tests, an_end_too_early_is_broken);
+    tcase_add_test(tests, a_broken_response_is_rejected);
+    tcase_add_test(tests, a_truncated_response_is_broken);
     tcase_add_test(tests, the_next_response_begins_where_this_one_ends);
-    tcase_add_test(tests, an_answer_is_taken_for_what_the_api_promises);
+    tcase_add_test(tests, an_answer_is_classified_as_the_api_promises);
     tcase_add_test(tests, an_answer_carries_what_the_checker_needs);
-    tcase_add_test(tests, timers_come_in_order_and_can_be_taken_back);
-    tcase_add_test(tests, a_timer_is_not_given_before_its_time);
+    tcase_add_test(tests, timers_are_due_in_order_and_can_be_cancelled);
+    tcase_add_test(tests, a_timer_is_not_due_early);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

@@ -1,5 +1,5 @@
-// The command line of a load run: values, defaults that follow each other, and that what cannot
-// mean what it says is refused with what to do instead.
+// Tests the command line of a load run: values, defaults that depend on each other, and that a bad
+// command line is rejected with a remedy.
 #include "base/clock.h"
 #include "base/text.h"
 #include "run/options.h"
@@ -36,7 +36,7 @@ static struct plan parse(const char *words)
     return plan;
 }
 
-START_TEST(no_flag_at_all_is_a_run)
+START_TEST(a_run_needs_no_flags)
 {
     struct plan plan = parse("");
     ck_assert_uint_eq(plan.n_targets, 1);
@@ -62,7 +62,7 @@ START_TEST(no_flag_at_all_is_a_run)
 }
 END_TEST
 
-START_TEST(defaults_follow_the_scenario_and_the_arrival)
+START_TEST(defaults_depend_on_scenario_and_arrival)
 {
     struct plan plan = parse("--arrival latch");
     ck_assert_int_eq(plan.requests, 1000);
@@ -146,7 +146,7 @@ START_TEST(values_are_read)
 }
 END_TEST
 
-START_TEST(targets_are_taken_apart)
+START_TEST(targets_are_parsed)
 {
     static const struct {
         const char *url, *host, *authority, *prefix;
@@ -168,7 +168,7 @@ START_TEST(targets_are_taken_apart)
 }
 END_TEST
 
-START_TEST(tokens_come_from_the_environment_too)
+START_TEST(tokens_may_come_from_the_environment)
 {
     ck_assert_int_eq(setenv("HOLDFAST_AUTH_ADMIN_TOKEN", "secret", 1), 0);
     ck_assert_int_eq(setenv("HOLDFAST_AUTH_CLIENT_TOKEN", "", 1), 0);
@@ -187,8 +187,8 @@ START_TEST(tokens_come_from_the_environment_too)
 }
 END_TEST
 
-// Each sentence names the flag and what to do.
-START_TEST(a_bad_command_line_is_refused_with_the_remedy)
+// Each message names the flag and the remedy.
+START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
 {
     static const struct {
         const char *words, *flag, *remedy;
@@ -210,13 +210,13 @@ START_TEST(a_bad_command_line_is_refused_with_the_remedy)
         {"--duration 0", "--duration", "from 1ms"},
         {"--duration 10days", "--duration", "unit"},
         {"--timeout 2h", "--timeout", "to 1h"},
-        {"--rate 0", "--rate", "as 500"},
-        {"--rate nan", "--rate", "as 500"},
-        {"--rate 1e999", "--rate", "as 500"},
-        {"--rate 0x10", "--rate", "as 500"},
+        {"--rate 0", "--rate", "such as 500"},
+        {"--rate nan", "--rate", "such as 500"},
+        {"--rate 1e999", "--rate", "such as 500"},
+        {"--rate 0x10", "--rate", "such as 500"},
         {"--rate 1..2..3", "--rate", "100..2000"},
         {"--rate 100000000", "--rate", "10000000"},
-        {"--duplicate 2", "--duplicate: '2'", "as 5%"},
+        {"--duplicate 2", "--duplicate: '2'", "such as 5%"},
         {"--duplicate 101%", "--duplicate", "0 to 1"},
         {"--skus 9 --zipf 11", "--zipf", "0 to 10"},
         {"--scenario checkout", "--scenario: 'checkout'",
@@ -229,13 +229,13 @@ START_TEST(a_bad_command_line_is_refused_with_the_remedy)
         {"--strategy x\ty", "--strategy", "A-Z a-z 0-9"},
         {"--scenario draw --prizes gold", "--prizes: 'gold'", "NAME:QUANTITY:WEIGHT"},
         {"--scenario draw --prizes ,gold:1:1", "--prizes: ''", "NAME:QUANTITY:WEIGHT"},
-        {"--scenario draw --prizes a:1:1,a:2:2", "--prizes: 'a:2:2'", "another name"},
+        {"--scenario draw --prizes a:1:1,a:2:2", "--prizes: 'a:2:2'", "a different name"},
         {"--scenario draw --prizes a:1000001:1", "--prizes", "NAME:QUANTITY:WEIGHT"},
-        {"--scenario draw --prizes=", "--prizes", "as gold:1:1"},
+        {"--scenario draw --prizes=", "--prizes", "such as gold:1:1"},
         {"--scenario mixed --mix buy=1", "--mix: 'buy=1'", "deduct, read, issue, draw"},
         {"--scenario mixed --mix read=1,read=2", "--mix: 'read=2'", "once"},
         {"--scenario mixed --mix read=0", "--mix", "all 0"},
-        {"--json=", "--json", "a file's path"},
+        {"--json=", "--json", "a file path"},
         {"--require p42<1", "--require", "p99"},
         // Contradictions.
         {"--rate 5 --arrival closed", "--rate", "say --arrival open"},
@@ -297,7 +297,7 @@ START_TEST(a_bad_command_line_is_refused_with_the_remedy)
 }
 END_TEST
 
-START_TEST(help_is_asked_for_and_lists_everything)
+START_TEST(help_lists_everything)
 {
     struct plan plan;
     char error[HISTORY_ERROR_MAX];
@@ -307,8 +307,8 @@ START_TEST(help_is_asked_for_and_lists_everything)
     FILE *out = open_memstream(&text, &length);
     options_help(out);
     (void)fclose(out);
-    static const char *const words[] = {"--allow-foreign", "--zipf S",     "  mixed ",
-                                        "  latch ",        "What is made", "p99.9"};
+    static const char *const words[] = {"--allow-foreign", "--zipf S", "  mixed ",
+                                        "  latch ",        "Results",  "p99.9"};
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         ck_assert_msg(strstr(text, words[i]), "no %s in\n%s", words[i], text);
     for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1)
@@ -321,13 +321,13 @@ int main(void)
 {
     Suite *suite = suite_create("load options");
     TCase *tests = tcase_create("load options");
-    tcase_add_test(tests, no_flag_at_all_is_a_run);
-    tcase_add_test(tests, defaults_follow_the_scenario_and_the_arrival);
+    tcase_add_test(tests, a_run_needs_no_flags);
+    tcase_add_test(tests, defaults_depend_on_scenario_and_arrival);
     tcase_add_test(tests, values_are_read);
-    tcase_add_test(tests, targets_are_taken_apart);
-    tcase_add_test(tests, tokens_come_from_the_environment_too);
-    tcase_add_test(tests, a_bad_command_line_is_refused_with_the_remedy);
-    tcase_add_test(tests, help_is_asked_for_and_lists_everything);
+    tcase_add_test(tests, targets_are_parsed);
+    tcase_add_test(tests, tokens_may_come_from_the_environment);
+    tcase_add_test(tests, a_bad_command_line_is_rejected_with_a_remedy);
+    tcase_add_test(tests, help_lists_everything);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

@@ -1,11 +1,12 @@
-// What a load run is to do: the n-th operation is the same every time and spread as asked,
-// resources are created and noted as they are, and starts follow their rate.
+// Tests what a load run does: the n-th operation is repeatable and follows its distribution,
+// resources are created and their state is recorded, and starts follow the rate.
 #include "base/clock.h"
 #include "base/text.h"
 #include "control/http.h"
 #include "run/arrival.h"
 #include "run/options.h"
 #include "run/scenario.h"
+#include "run/setup.h"
 #include "run/template.h"
 
 #include "suite.h"
@@ -46,7 +47,7 @@ static struct scenario *new_scenario(const struct plan *plan)
     return scenario;
 }
 
-START_TEST(an_operation_is_the_same_every_time)
+START_TEST(an_operation_is_repeatable)
 {
     struct plan plan = parse("--scenario mixed --skus 50 --zipf 1 --seed 9 --run r --requests 100");
     struct plan other_plan =
@@ -86,7 +87,7 @@ START_TEST(deduct_spreads_evenly)
     }
     for (size_t i = 0; i < 10; i++)
         ck_assert_int_le(llabs(counts[i] - 10000), 400); // more than 4 standard deviations
-    ck_assert_str_eq(scenario_request(scenario, task.request),
+    ck_assert_str_eq(scenario_template(scenario, task.template),
                      "POST /v1/stock/{{resource}}/deduct\nContent-Type: application/json\n"
                      "Idempotency-Key: {{key}}\n\n"
                      "{\"quantity\":{{quantity}},\"user_id\":\"{{user}}\"}");
@@ -117,7 +118,7 @@ START_TEST(deduct_follows_zipf)
 }
 END_TEST
 
-START_TEST(coupons_and_draws_take_users_in_turn)
+START_TEST(users_take_turns_at_coupons_and_draws)
 {
     static const struct {
         const char *words, *resource;
@@ -147,13 +148,13 @@ START_TEST(mixed_follows_its_weights)
         parse("--scenario mixed --skus 3 --seed 4 --run r --mix deduct=50,read=30,draw=20");
     struct scenario *scenario = new_scenario(&plan);
     int64_t counts[KIND_COUNT] = {0}, wrong = 0;
-    for (int64_t n = 0; n < 100000; n++) { // a check that is met costs a write
+    for (int64_t n = 0; n < 100000; n++) { // counted, because each ck_assert costs a write
         struct task task;
         scenario_task(scenario, n, &task);
         counts[task.kind]++;
         wrong += task.kind == KIND_DRAW ? task.counter != 4 : task.counter >= 3;
         wrong += task.quantity != (task.kind == KIND_DEDUCT ? 1 : HISTORY_NONE);
-        const char *text = scenario_request(scenario, task.request);
+        const char *text = scenario_template(scenario, task.template);
         wrong += strncmp(text, task.kind == KIND_READ ? "GET /v1/stock/" : "POST ", 5) != 0;
     }
     ck_assert_int_eq(wrong, 0);
@@ -169,10 +170,10 @@ START_TEST(every_request_of_every_scenario_compiles)
 {
     struct plan plan = parse("--scenario mixed --skus 3");
     struct scenario *scenario = new_scenario(&plan);
-    for (size_t i = 0; i < scenario_requests(scenario); i++) {
+    for (size_t i = 0; i < scenario_templates(scenario); i++) {
         struct template *template = NULL;
         char error[HISTORY_ERROR_MAX];
-        ck_assert(template_compile(scenario_request(scenario, i), "a", "/p", "A: b\r\n", &template,
+        ck_assert(template_compile(scenario_template(scenario, i), "a", "/p", "A: b\r\n", &template,
                                    error));
         template_free(template);
     }
@@ -203,16 +204,17 @@ START_TEST(a_template_is_read_from_its_file)
     ck_assert_str_eq(task.resource, "R");
     ck_assert_int_eq(task.user, 234);
     ck_assert_int_eq(task.quantity, 4);
-    ck_assert_uint_eq(scenario_requests(scenario), 1);
-    ck_assert_str_eq(scenario_request(scenario, task.request), "GET /x/{{resource}}\n");
+    ck_assert_uint_eq(scenario_templates(scenario), 1);
+    ck_assert_str_eq(scenario_template(scenario, task.template), "GET /x/{{resource}}\n");
     struct history_head head = {.n_counters = 9};
-    ck_assert(scenario_set_up(scenario, NULL, &head, error));
+    ck_assert(setup_resources(&plan, scenario_resources(scenario), NULL, &head, error));
     ck_assert_uint_eq(head.n_counters, 0);
+    free(head.counters);
     scenario_free(scenario);
 }
 END_TEST
 
-START_TEST(a_bad_template_file_is_refused)
+START_TEST(a_bad_template_file_is_rejected)
 {
     static const struct {
         const char *text;
@@ -241,7 +243,7 @@ START_TEST(a_bad_template_file_is_refused)
 }
 END_TEST
 
-// ---- setting up, against answers that stand here; control/http.c is not linked
+// ---- setting up, with scripted answers in place of control/http.c
 
 struct http {
     const char *script; // "METHOD PATH BODY => ANSWER\n" for each call, in order
@@ -262,17 +264,17 @@ bool http_call(struct http *http, const char *method, const char *path, const js
     http->script = answer + strcspn(answer, "\n") + 1;
     *ret_json = json_loads(answer, JSON_DISABLE_EOF_CHECK, NULL);
     if (*ret_json == NULL)
-        text_copy(ret_error, HISTORY_ERROR_MAX, "the service said no");
+        text_copy(ret_error, HISTORY_ERROR_MAX, "the service refused");
     return *ret_json != NULL;
 }
 
-static bool set_up(struct scenario *scenario, const char *script, struct history_head *head,
-                   char *error)
+static bool set_up(const struct plan *plan, const struct scenario *scenario, const char *script,
+                   struct history_head *head, char *error)
 {
     struct http http = {.script = script};
-    if (!scenario_set_up(scenario, &http, head, error))
+    if (!setup_resources(plan, scenario_resources(scenario), &http, head, error))
         return false;
-    ck_assert_str_eq(http.script, ""); // nothing left out
+    ck_assert_str_eq(http.script, ""); // every scripted call was made
     return true;
 }
 
@@ -288,7 +290,7 @@ static void check_counter(const struct history_counter *counter, const char *nam
     ck_assert_int_eq(counter->per_user_limit, limit);
 }
 
-START_TEST(resources_are_created_and_noted)
+START_TEST(resources_are_created_and_recorded)
 {
     struct plan plan = parse("--scenario mixed --skus 2 --stock 5 --total 4 --per-user 3 --run r "
                              "--prizes gold:1:2,dust:9:8 --blank 7");
@@ -296,7 +298,7 @@ START_TEST(resources_are_created_and_noted)
     struct history_head head = {0};
     char error[HISTORY_ERROR_MAX] = "";
     ck_assert_msg(
-        set_up(scenario,
+        set_up(&plan, scenario,
                "PUT /v1/stock/load-r-1 {\"quantity\":5} => {\"remaining\":5,\"version\":1}\n"
                "PUT /v1/stock/load-r-2 {\"quantity\":5} => {\"remaining\":5,\"version\":6}\n"
                "PUT /v1/coupons/load-r-1 {\"total\":4,\"per_user_limit\":3} => "
@@ -328,11 +330,12 @@ START_TEST(resources_are_created_and_noted)
         ck_assert_int_eq(head.counters[task.counter].kind, of[task.kind]);
         ck_assert_str_eq(strchr(head.counters[task.counter].name, '/') + 1, task.resource);
     }
+    free(head.counters);
     scenario_free(scenario);
 }
 END_TEST
 
-// A page of a thousand rows that ends at version `last`, and says that 7 remain.
+// A page of a thousand rows, of which the last has version `last` and remaining 7.
 static void append_page(struct buffer *script, int64_t last)
 {
     buffer_append_text(script, "{\"rows\":[");
@@ -341,7 +344,7 @@ static void append_page(struct buffer *script, int64_t last)
     buffer_format(script, "{\"version\":%lld,\"remaining\":7}]}\n", (long long)last);
 }
 
-START_TEST(what_exists_is_only_read)
+START_TEST(existing_resources_are_only_read)
 {
     struct plan plan = parse("--scenario draw --resource W --no-setup");
     struct scenario *scenario = new_scenario(&plan);
@@ -363,29 +366,30 @@ START_TEST(what_exists_is_only_read)
         "GET /v1/ledger?counter=prize/W/a&after_version=2000&limit=1000 - => {\"rows\":[]}\n"
         "GET /v1/ledger?counter=prize/W/b&after_version=0&limit=1000 - => "
         "{\"rows\":[{\"version\":1,\"remaining\":3},{\"version\":2,\"remaining\":2}]}\n");
-    ck_assert_msg(set_up(scenario, script.data, &head, error), "%s", error);
+    ck_assert_msg(set_up(&plan, scenario, script.data, &head, error), "%s", error);
     ck_assert_uint_eq(head.n_counters, 3);
     check_counter(&head.counters[0], "lottery/W", COUNTER_LOTTERY, 2500, 8, -1, 2);
     check_counter(&head.counters[1], "prize/W/a", COUNTER_PRIZE, 2000, 7, 2000, -1);
     check_counter(&head.counters[2], "prize/W/b", COUNTER_PRIZE, 2, 2, 3, -1);
     buffer_release(&script);
+    free(head.counters);
     scenario_free(scenario);
 }
 END_TEST
 
-START_TEST(a_set_up_that_fails_says_why)
+START_TEST(a_failed_set_up_says_why)
 {
     struct plan plan = parse("--resource S --no-setup");
     struct scenario *scenario = new_scenario(&plan);
     struct history_head head = {0};
     char error[HISTORY_ERROR_MAX] = "";
-    ck_assert(!set_up(scenario, "GET /v1/stock/S - => no\n", &head, error));
-    ck_assert_str_eq(error, "the service said no");
+    ck_assert(!set_up(&plan, scenario, "GET /v1/stock/S - => no\n", &head, error));
+    ck_assert_str_eq(error, "the service refused");
     ck_assert_ptr_null(head.counters);
     scenario_free(scenario);
     scenario = new_scenario(&plan);
-    ck_assert(!set_up(scenario, "GET /v1/stock/S - => {\"remaining\":1}\n", &head, error));
-    ck_assert_ptr_nonnull(strstr(error, "/v1/stock/S has no whole number 'version'"));
+    ck_assert(!set_up(&plan, scenario, "GET /v1/stock/S - => {\"remaining\":1}\n", &head, error));
+    ck_assert_ptr_nonnull(strstr(error, "/v1/stock/S has no integer 'version'"));
     scenario_free(scenario);
 }
 END_TEST
@@ -403,15 +407,15 @@ START_TEST(even_starts_are_evenly_spaced_over_all_threads)
 }
 END_TEST
 
-// How many of a thread's starts are before the end.
+// The number of a thread's starts before the end.
 static int64_t count_starts(const struct plan *plan, int64_t thread, int64_t end_ns)
 {
     struct arrival arrival;
     int64_t count = 0, last = 0;
     arrival_init(&arrival, plan, thread);
     for (int64_t at; (at = arrival_next(&arrival)) < end_ns; last = at) {
-        if (at < last) // a check that is met costs a write
-            ck_abort_msg("it goes back");
+        if (at < last) // not ck_assert, which costs a write
+            ck_abort_msg("the schedule goes back in time");
         count++;
     }
     return count;
@@ -425,7 +429,7 @@ static int64_t count_all(const struct plan *plan, int64_t end_ns)
     return count;
 }
 
-START_TEST(poisson_starts_have_their_rate_and_their_spread)
+START_TEST(poisson_starts_have_their_rate_and_deviation)
 {
     struct plan plan = parse("--rate 1000 --threads 3 --seed 3");
     ck_assert_int_le(llabs(count_all(&plan, 100 * NS_PER_S) - 100000), 1500); // sigma 316
@@ -470,7 +474,7 @@ START_TEST(a_schedule_can_be_repeated)
 }
 END_TEST
 
-START_TEST(a_ramp_begins_as_many_as_the_integral_of_its_rate)
+START_TEST(a_ramp_follows_the_integral_of_its_rate)
 {
     static const struct {
         const char *words;
@@ -516,23 +520,23 @@ int main(void)
 {
     Suite *suite = suite_create("load plan");
     TCase *tests = tcase_create("scenario");
-    tcase_add_test(tests, an_operation_is_the_same_every_time);
+    tcase_add_test(tests, an_operation_is_repeatable);
     tcase_add_test(tests, deduct_spreads_evenly);
     tcase_add_test(tests, deduct_follows_zipf);
-    tcase_add_test(tests, coupons_and_draws_take_users_in_turn);
+    tcase_add_test(tests, users_take_turns_at_coupons_and_draws);
     tcase_add_test(tests, mixed_follows_its_weights);
     tcase_add_test(tests, every_request_of_every_scenario_compiles);
     tcase_add_test(tests, a_template_is_read_from_its_file);
-    tcase_add_test(tests, a_bad_template_file_is_refused);
-    tcase_add_test(tests, resources_are_created_and_noted);
-    tcase_add_test(tests, what_exists_is_only_read);
-    tcase_add_test(tests, a_set_up_that_fails_says_why);
+    tcase_add_test(tests, a_bad_template_file_is_rejected);
+    tcase_add_test(tests, resources_are_created_and_recorded);
+    tcase_add_test(tests, existing_resources_are_only_read);
+    tcase_add_test(tests, a_failed_set_up_says_why);
     suite_add_tcase(suite, tests);
     tests = tcase_create("arrival");
     tcase_add_test(tests, even_starts_are_evenly_spaced_over_all_threads);
-    tcase_add_test(tests, poisson_starts_have_their_rate_and_their_spread);
+    tcase_add_test(tests, poisson_starts_have_their_rate_and_deviation);
     tcase_add_test(tests, a_schedule_can_be_repeated);
-    tcase_add_test(tests, a_ramp_begins_as_many_as_the_integral_of_its_rate);
+    tcase_add_test(tests, a_ramp_follows_the_integral_of_its_rate);
     tcase_add_test(tests, a_ramp_stays_at_its_last_rate);
     suite_add_tcase(suite, tests);
     return suite_run(suite);

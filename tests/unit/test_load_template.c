@@ -1,5 +1,5 @@
-// Templates: a request comes out byte for byte, and a text that would make none, or one that
-// servers read in two ways, is refused with its line.
+// Tests request templates: a request is rendered byte for byte, and a text that is no request, or
+// that servers could parse in two ways, is rejected with its line number.
 #include "run/template.h"
 
 #include "suite.h"
@@ -75,8 +75,8 @@ START_TEST(lines_may_end_with_crlf_and_bodies_keep_theirs)
 }
 END_TEST
 
-// Content-Length and the body must tell the same number, and an attempt the same as the one before.
-START_TEST(random_holes_are_functions_of_the_operation)
+// Content-Length must match the body, and a retry must render the same bytes as the first request.
+START_TEST(random_values_are_functions_of_the_operation)
 {
     struct template *template = compile("POST /x\n\n{{random 1000}} {{random 1000}}", "", "");
     struct buffer out = {0}, again = {0};
@@ -114,7 +114,7 @@ START_TEST(random_holes_are_functions_of_the_operation)
 }
 END_TEST
 
-START_TEST(a_bad_template_is_refused_with_its_line)
+START_TEST(a_bad_template_is_rejected_with_its_line)
 {
     static const struct {
         const char *text, *line, *word;
@@ -141,12 +141,12 @@ START_TEST(a_bad_template_is_refused_with_its_line)
         {"POST /x\n{\"a\":1}", "line 2:", "empty line before the body"},
         {"POST /x\nA b: c", "line 2:", "expected a field"},
         {"POST /x\n A: folded", "line 2:", "expected a field"},
-        {"GET /{{sku}}", "line 1:", "{{sku}} is no hole; there are {{resource}}"},
+        {"GET /{{sku}}", "line 1:", "{{sku}} is not a placeholder; use {{resource}}"},
         {"GET /{{random}}", "line 1:", "{{random N}}"},
         {"GET /{{random 0}}", "line 1:", "{{random N}}"},
         {"GET /{{random x}}", "line 1:", "{{random N}}"},
-        {"GET /{{key", "line 1:", "no }} ends it"},
-        {"POST /x\n\n{\n\n\"a\": {{b}}}", "line 5:", "{{b}} is no hole"},
+        {"GET /{{key", "line 1:", "no closing }}"},
+        {"POST /x\n\n{\n\n\"a\": {{b}}}", "line 5:", "{{b}} is not a placeholder"},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
         struct template *template = NULL;
@@ -161,7 +161,7 @@ START_TEST(a_bad_template_is_refused_with_its_line)
 }
 END_TEST
 
-START_TEST(too_many_holes_are_refused)
+START_TEST(too_many_placeholders_are_rejected)
 {
     struct buffer text = {0};
     struct template *template = NULL;
@@ -170,7 +170,7 @@ START_TEST(too_many_holes_are_refused)
     for (int i = 0; i < 600; i++)
         buffer_append_text(&text, "{{n}},");
     ck_assert(!template_compile(text.data, "a", "", "", &template, error));
-    ck_assert_ptr_nonnull(strstr(error, "holes"));
+    ck_assert_ptr_nonnull(strstr(error, "placeholders"));
     buffer_release(&text);
 }
 END_TEST
@@ -182,9 +182,9 @@ int main(void)
     tcase_add_test(tests, a_template_is_rendered_byte_for_byte);
     tcase_add_test(tests, only_a_body_has_a_length);
     tcase_add_test(tests, lines_may_end_with_crlf_and_bodies_keep_theirs);
-    tcase_add_test(tests, random_holes_are_functions_of_the_operation);
-    tcase_add_test(tests, a_bad_template_is_refused_with_its_line);
-    tcase_add_test(tests, too_many_holes_are_refused);
+    tcase_add_test(tests, random_values_are_functions_of_the_operation);
+    tcase_add_test(tests, a_bad_template_is_rejected_with_its_line);
+    tcase_add_test(tests, too_many_placeholders_are_rejected);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

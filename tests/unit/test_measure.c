@@ -1,5 +1,5 @@
-// Measuring: every value is kept within its relative error, quantiles are those of the sorted
-// values, and nothing is lost when slots double or threads are merged.
+// Tests histogram, timeline and counts: every value is kept within its relative error, quantiles
+// are those of the sorted values, and nothing is lost when slots double or threads are merged.
 #include "measure/measure.h"
 
 #include "base/clock.h"
@@ -21,14 +21,14 @@ static struct histogram new_histogram(unsigned digits)
     return histogram;
 }
 
-// A sequence that is the same in every run (Knuth's MMIX generator).
+// A repeatable sequence (Knuth's MMIX generator).
 static uint64_t next_random(uint64_t *state)
 {
     *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return *state >> 11;
 }
 
-// From 1 us to 1 hour, as many in each power of ten.
+// From 1 us to 1 hour, equally many in each power of ten.
 static int64_t next_duration(uint64_t *state)
 {
     double share = (double)next_random(state) / 0x1p53;
@@ -43,7 +43,7 @@ START_TEST(every_value_is_kept_within_its_error)
         for (int64_t value = 1; value < DAY; value += 1 + value / 317) {
             histogram_clear(&histogram);
             histogram_add(&histogram, value);
-            histogram_add(&histogram, DAY); // or the quantile would be the exact maximum
+            histogram_add(&histogram, DAY); // otherwise the quantile would be the exact maximum
             int64_t kept = histogram_quantile(&histogram, 0.5);
             ck_assert_int_ge(kept, value);
             ck_assert_msg((double)(kept - value) < bound * (double)value, "%lld became %lld",
@@ -128,7 +128,7 @@ static void check_same(const struct histogram *a, const struct histogram *b)
     ck_assert_int_eq(memcmp(a->counts, b->counts, a->n_counts * sizeof *a->counts), 0);
 }
 
-START_TEST(merged_is_as_if_added_to_one)
+START_TEST(merging_equals_adding_to_one_histogram)
 {
     struct histogram parts[3], whole = new_histogram(3), merged = new_histogram(3);
     uint64_t state = 11;
@@ -183,7 +183,7 @@ START_TEST(a_burst_has_many_slots)
 }
 END_TEST
 
-// Each slot has what belongs to it, whether it was added before the slots doubled or after.
+// Each slot has the right values, whether they were added before or after the slots doubled.
 START_TEST(slots_double_when_outgrown)
 {
     struct timeline timeline = new_timeline();
@@ -205,7 +205,7 @@ START_TEST(slots_double_when_outgrown)
 }
 END_TEST
 
-START_TEST(times_need_not_come_in_order)
+START_TEST(times_may_come_in_any_order)
 {
     struct timeline forward = new_timeline(), backward = new_timeline();
     for (int64_t i = 0; i < 1000; i++)
@@ -269,7 +269,7 @@ static int64_t problem_count(const struct measure *measure, const char *slug)
     return count;
 }
 
-START_TEST(problems_that_do_not_fit_are_counted_together)
+START_TEST(excess_problems_are_counted_together)
 {
     struct measure *a = new_measure(), *b = new_measure();
     char slug[80];
@@ -292,7 +292,7 @@ START_TEST(problems_that_do_not_fit_are_counted_together)
     ck_assert_int_eq(all, 180);
     ck_assert_int_eq(named, 1);
 
-    // The others come to one who has room for them, and then runs out of it.
+    // Merges "all others" into a measure that has room, and then fills it up.
     measure_clear(a);
     measure_problem(b, "one more");
     measure_merge(a, b);
@@ -357,12 +357,12 @@ int main(void)
     tcase_add_test(tests, small_values_are_exact);
     tcase_add_test(tests, quantiles_are_those_of_the_sorted_values);
     tcase_add_test(tests, values_outside_the_range_count_at_its_ends);
-    tcase_add_test(tests, merged_is_as_if_added_to_one);
+    tcase_add_test(tests, merging_equals_adding_to_one_histogram);
     tcase_add_test(tests, a_burst_has_many_slots);
     tcase_add_test(tests, slots_double_when_outgrown);
-    tcase_add_test(tests, times_need_not_come_in_order);
+    tcase_add_test(tests, times_may_come_in_any_order);
     tcase_add_test(tests, timelines_of_different_widths_merge);
-    tcase_add_test(tests, problems_that_do_not_fit_are_counted_together);
+    tcase_add_test(tests, excess_problems_are_counted_together);
     tcase_add_test(tests, measures_merge_and_clear);
     suite_add_tcase(suite, tests);
     return suite_run(suite);

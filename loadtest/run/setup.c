@@ -1,26 +1,29 @@
-// Creates what a scenario needs, and notes where each counter stands before the first request: the
-// checker starts from there.
+// Creates what a scenario needs, and notes the state of each counter before the first request.
 //
-// The service's answers to PUT and GET carry a counter's version and what remains, read together.
-// Of a prize they tell what remains but no version; that is 1 in a lottery that is new (its own
-// version is 1, and every draw and every change moves it), and else the last row's of the prize's
-// ledger, from which both are taken, so that they belong together.
+// The service's answers to PUT and GET carry a counter's version and remaining, read together. For
+// a prize they carry what remains but no version. The version is 1 if the lottery is new (its own
+// version is 1, and every draw and every change increases that). Otherwise both come from the last
+// row of the prize's ledger, so that they belong together.
 //
-// What breaks it: others who change the same counters meanwhile. The checker then finds rows that
-// are not of this run.
-#include "run/scenario_parts.h"
+// What breaks it: other clients that change the same counters at the same time. The checker then
+// finds rows that are not of this run.
+#include "run/setup.h"
 
 #include "base/text.h"
 #include "control/http.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LEDGER_PAGE 1000
 
 struct setup {
-    struct scenario *scenario;
+    const struct plan *plan;
+    const struct resources *resources;
     struct http *http;
+    struct history_counter *counters;
+    size_t n_counters;
     char *error;
 };
 
@@ -40,14 +43,14 @@ static bool failed(struct setup *setup, const char *format, ...)
     return false;
 }
 
-// Creates or sets the resource if the plan says so, else reads it. `body` is taken over; NULL: out
-// of memory.
+// Creates or sets the resource if the plan says so, else reads it. Takes ownership of `body`; NULL
+// means out of memory.
 static bool fetch(struct setup *setup, const char *path, json_t *body, json_t **ret_answer)
 {
     json_t *owned CLEANUP(json_release) = body;
     if (owned == NULL)
         return failed(setup, "out of memory");
-    bool put = setup->scenario->plan->set_up;
+    bool put = setup->plan->set_up;
     return http_call(setup->http, put ? "PUT" : "GET", path, put ? owned : NULL, ret_answer,
                      setup->error);
 }
@@ -57,29 +60,28 @@ static bool read_int(struct setup *setup, const json_t *answer, const char *path
 {
     const json_t *value = json_object_get(answer, name);
     if (!json_is_integer(value))
-        return failed(setup, "the answer for %s has no whole number '%s': is this Holdfast?", path,
-                      name);
+        return failed(setup, "the answer for %s has no integer '%s': is this a Holdfast service?",
+                      path, name);
     *ret_value = json_integer_value(value);
     return true;
 }
 
 static struct history_counter *add_counter(struct setup *setup, enum counter_kind kind)
 {
-    struct scenario *scenario = setup->scenario;
-    struct history_counter *counter = &scenario->counters[scenario->n_counters++];
+    struct history_counter *counter = &setup->counters[setup->n_counters++];
     *counter = (struct history_counter){
         .kind = kind, .total = HISTORY_NONE, .per_user_limit = HISTORY_NONE};
     return counter;
 }
 
-// ---- products and campaigns
+// ---- products and campaigns ---------------------------------------------------------------------
 
 static bool set_up_sku(struct setup *setup, const char *sku)
 {
     char path[128];
     json_t *answer CLEANUP(json_release) = NULL;
     text_format(path, sizeof path, "/v1/stock/%s", sku);
-    json_t *body = json_pack("{s:I}", "quantity", (json_int_t)setup->scenario->plan->stock);
+    json_t *body = json_pack("{s:I}", "quantity", (json_int_t)setup->plan->stock);
     if (!fetch(setup, path, body, &answer))
         return false;
     struct history_counter *counter = add_counter(setup, COUNTER_STOCK);
@@ -90,7 +92,7 @@ static bool set_up_sku(struct setup *setup, const char *sku)
 
 static bool set_up_campaign(struct setup *setup, const char *campaign)
 {
-    const struct plan *plan = setup->scenario->plan;
+    const struct plan *plan = setup->plan;
     char path[128];
     json_t *answer CLEANUP(json_release) = NULL;
     text_format(path, sizeof path, "/v1/coupons/%s", campaign);
@@ -106,9 +108,9 @@ static bool set_up_campaign(struct setup *setup, const char *campaign)
            read_int(setup, answer, path, "per_user_limit", &counter->per_user_limit);
 }
 
-// ---- lotteries
+// ---- lotteries ----------------------------------------------------------------------------------
 
-// Version and remaining of the counter's last row.
+// Reads version and remaining from the last row of the counter's ledger.
 static bool read_last_row(struct setup *setup, struct history_counter *counter)
 {
     int64_t after = 0;
@@ -138,7 +140,8 @@ static bool read_prize(struct setup *setup, const char *lottery, bool is_new, co
     struct history_counter *counter = add_counter(setup, COUNTER_PRIZE);
     const char *name = json_string_value(json_object_get(prize, "prize"));
     if (name == NULL)
-        return failed(setup, "a prize of lottery %s has no name: is this Holdfast?", lottery);
+        return failed(setup, "a prize of lottery %s has no name: is this a Holdfast service?",
+                      lottery);
     text_format(counter->name, sizeof counter->name, "prize/%s/%s", lottery, name);
     if (!read_int(setup, prize, counter->name, "quantity", &counter->total))
         return false;
@@ -151,14 +154,13 @@ static bool read_prize(struct setup *setup, const char *lottery, bool is_new, co
 static bool read_lottery(struct setup *setup, const char *lottery, const char *path,
                          const json_t *answer)
 {
-    struct scenario *scenario = setup->scenario;
     const json_t *prizes = json_object_get(answer, "prizes");
     size_t n_prizes = json_array_size(prizes);
     struct history_counter *counters =
-        realloc(scenario->counters, (scenario->n_counters + 1 + n_prizes) * sizeof *counters);
+        realloc(setup->counters, (setup->n_counters + 1 + n_prizes) * sizeof *counters);
     if (counters == NULL)
         return failed(setup, "out of memory");
-    scenario->counters = counters;
+    setup->counters = counters;
     struct history_counter *counter = add_counter(setup, COUNTER_LOTTERY);
     text_format(counter->name, sizeof counter->name, "lottery/%s", lottery);
     if (!read_int(setup, answer, path, "version", &counter->version) ||
@@ -193,28 +195,34 @@ static bool set_up_lottery(struct setup *setup, const char *lottery)
     char path[128];
     json_t *answer CLEANUP(json_release) = NULL;
     text_format(path, sizeof path, "/v1/lotteries/%s", lottery);
-    return fetch(setup, path, lottery_body(setup->scenario->plan), &answer) &&
+    return fetch(setup, path, lottery_body(setup->plan), &answer) &&
            read_lottery(setup, lottery, path, answer);
 }
 
-bool scenario_set_up(struct scenario *scenario, struct http *http, struct history_head *head,
-                     char *ret_error)
+static bool set_up_all(struct setup *setup)
 {
-    struct setup setup = {.scenario = scenario, .http = http, .error = ret_error};
-    // Room for all but the prizes, whose number the service tells.
-    scenario->counters = calloc(scenario->n_skus + 2, sizeof *scenario->counters);
-    scenario->n_counters = 0;
-    if (scenario->counters == NULL)
-        return failed(&setup, "out of memory");
-    for (size_t i = 0; i < scenario->n_skus; i++) {
-        if (!set_up_sku(&setup, scenario->skus[i]))
+    const struct resources *resources = setup->resources;
+    // Room for all but the prizes, because only the service knows how many there are.
+    setup->counters = calloc(resources->n_skus + 2, sizeof *setup->counters);
+    if (setup->counters == NULL)
+        return failed(setup, "out of memory");
+    for (size_t i = 0; i < resources->n_skus; i++) {
+        if (!set_up_sku(setup, resources->skus[i]))
             return false;
     }
-    if ((scenario->uses & USES_COUPON) && !set_up_campaign(&setup, scenario->other))
+    return ((resources->uses & USES_COUPON) == 0 || set_up_campaign(setup, resources->named)) &&
+           ((resources->uses & USES_LOTTERY) == 0 || set_up_lottery(setup, resources->named));
+}
+
+bool setup_resources(const struct plan *plan, const struct resources *resources, struct http *http,
+                     struct history_head *ret_head, char *ret_error)
+{
+    struct setup setup = {.plan = plan, .resources = resources, .http = http, .error = ret_error};
+    if (!set_up_all(&setup)) {
+        free(setup.counters);
         return false;
-    if ((scenario->uses & USES_LOTTERY) && !set_up_lottery(&setup, scenario->other))
-        return false;
-    head->counters = scenario->counters;
-    head->n_counters = scenario->n_counters;
+    }
+    ret_head->counters = setup.counters;
+    ret_head->n_counters = setup.n_counters;
     return true;
 }
