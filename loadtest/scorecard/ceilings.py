@@ -84,7 +84,7 @@ def run_probe(options, program, *arguments):
     if not os.path.exists(path):
         raise Failed(f"{path} was not built")
     code, output, errors, processes = run_watched([path, *map(str, arguments)], stack_pids(), "probe",
-                                                  options.ceiling_seconds + load.PATIENCE_S)
+                                                  options.ceiling_seconds + load.EXTRA_S)
     if code:
         raise Failed(f"{program} ended with {code}: {brief(errors)}")
     return {"rate": float(output), "cpu": processes.cores()}
@@ -137,7 +137,7 @@ class Redis:
         command = ["redis-benchmark", "-h", host, "-p", port, "-n", str(n), "-c", str(REDIS_CLIENTS),
                    "-r", "100000", "--csv", "-q", *self.command.split()]
         code, output, errors, processes = run_watched(command, stack_pids(), "probe",
-                                                      options.ceiling_seconds + load.PATIENCE_S)
+                                                      options.ceiling_seconds + load.EXTRA_S)
         lines = list(csv.reader(output.splitlines()))
         if code or not lines or len(lines[-1]) < 2:
             raise Failed(f"redis-benchmark ended with {code}: {brief(errors or output)}")

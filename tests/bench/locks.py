@@ -84,7 +84,7 @@ def locks_alone(wait, options):
     command = [os.path.join(ceilings.PROBES, "lock_cycles"), "redis-lock", str(INSTANCES), "8",
                str(options.seconds), wait]
     done = subprocess.run(command, capture_output=True, text=True, check=False,
-                          timeout=options.seconds + load.PATIENCE_S)
+                          timeout=options.seconds + load.EXTRA_S)
     found = CYCLES.search(done.stdout)
     if done.returncode or not found:
         raise load.Failed(f"lock_cycles ended with {done.returncode}: {load.brief(done.stderr)}")

@@ -18,7 +18,7 @@
     }                                                                                              \
                                                                                                    \
     const struct strategy strategy_##symbol = {                                                    \
-        .name = text,                                                                              \
+        .name = (text),                                                                            \
         .summary = lock ". Unavailable: built without " library ".",                               \
         .scope = SCOPE_CLUSTER,                                                                    \
         .rule = RULE_FENCED,                                                                       \
