@@ -12,8 +12,8 @@ direct   One instance, one hot SKU, one transaction an operation. T: what a sect
          disk does both one after the other: 1 / (1/T + 1/Z). Redis writes nothing: T.
 waiting  One hot key, by three instances of the service, and by three processes that do nothing but
          lock: lock.wait=notify against spin, with the processor time of Redis, and the share of the
-         time in which the lock was held. Where that is near 1, the holds are the limit, and nobody can
-         be quicker by waiting better.
+         time in which the lock was held. Where that is near 1, the holds are the limit, and no
+         other way of waiting can be quicker.
 
 Needs what `./dev bench` puts into the environment.
 """
