@@ -127,13 +127,13 @@ static void *run_one(void *chores)
 
 static void *let_it_end(void *slow)
 {
-    pthread_mutex_lock(&mutex); // free as soon as the test waits
+    pthread_mutex_lock(&mutex); // unlocked once chores_cancel waits
     pthread_mutex_unlock(&mutex);
     pthread_barrier_wait(&((struct slow *)slow)->may_end);
     return NULL;
 }
 
-// Taking a chore back waits while it runs, because the caller may free it afterwards.
+// chores_cancel waits while the chore runs, because the caller may free the chore afterwards.
 START_TEST(taking_back_waits_for_one_that_runs)
 {
     struct chores chores = none();

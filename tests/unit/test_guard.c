@@ -1,4 +1,4 @@
-// The contract of guard.h, asked of every strategy that locks.
+// Tests of the contract of guard.h, for every strategy that locks.
 #include "guard/strategy/registry.h"
 
 #include "base/clock.h"
@@ -33,7 +33,7 @@ struct crowd {
     struct rig *rig;
     atomic_int inside[TEST_KEYS], collisions, failures;
     atomic_int next;
-    int plain[TEST_KEYS]; // no atomics: the guard is all that protects it
+    int plain[TEST_KEYS]; // not atomic: only the guard protects it
 };
 
 static void *crowd_main(void *arg)
@@ -63,8 +63,8 @@ static void *crowd_main(void *arg)
     return NULL;
 }
 
-// Each thread takes overlapping pairs of keys, and they begin at different ones: as in opposite
-// orders of checkouts, whoever took keys one by one in the order asked would deadlock.
+// Each thread takes overlapping pairs of keys, and starts at a different key. A guard that took the
+// keys one by one in the requested order would deadlock, as checkouts in opposite orders do.
 START_TEST(excludes_and_does_not_deadlock)
 {
     struct rig rig;
@@ -87,7 +87,7 @@ START_TEST(excludes_and_does_not_deadlock)
 END_TEST
 
 // Two buyers fill their carts with the same things in opposite orders, again and again. Each enters
-// with its set sorted, as the contract asks, and that is why nobody waits for ever.
+// with its set sorted, as the contract requires, so neither buyer waits for ever.
 struct buyer {
     struct rig *rig;
     pthread_barrier_t *start;
@@ -152,7 +152,7 @@ END_TEST
 
 // ---- one after the other ------------------------------------------------------------------------
 
-// Whether somebody else gets in at once.
+// Whether another claim gets the locks at once.
 static bool is_free(struct rig *rig, struct db *db, size_t first, size_t n)
 {
     struct guard_hold hold;
@@ -212,9 +212,9 @@ START_TEST(waits_as_long_as_allowed)
     ck_assert_int_ge(by_setting, 590);
     ck_assert_int_lt(by_setting, 1200);
     ck_assert_int_ge(by_deadline, 190);
-    ck_assert_int_lt(by_deadline, 590); // not the setting's
+    ck_assert_int_lt(by_deadline, 590); // shorter than the setting
     ck_assert_int_eq(guard_leave(rig.guard, db, &hold), RC_OK);
-    ck_assert(is_free(&rig, db, 0, 1)); // who gave up left nothing behind
+    ck_assert(is_free(&rig, db, 0, 1)); // the attempts that gave up left nothing behind
     db_free(db);
     rig_close(&rig);
 }
@@ -256,7 +256,7 @@ START_TEST(an_expired_lease_lets_the_next_one_in)
     ck_assert_uint_gt(next.token, stale.token);
     ck_assert_int_eq(guard_lift(rig.guard, db, &stale, 1000000), RC_LOCK_LOST);
     ck_assert_int_eq(guard_leave(rig.guard, db, &stale), RC_LOCK_LOST);
-    ck_assert(!is_free(&rig, db, 1, 1)); // the stale one's release freed nothing of the next one's
+    ck_assert(!is_free(&rig, db, 1, 1)); // the stale release did not free the next holder's keys
     ck_assert(!is_free(&rig, db, 2, 1));
     ck_assert_int_eq(guard_leave(rig.guard, db, &next), RC_OK);
     db_free(db);

@@ -1,4 +1,4 @@
-// Revoked leases, stuck holders, long lines and large sets: what etcd-lock does about them.
+// Tests of etcd-lock with revoked leases, deleted keys, stuck holders, long queues and large sets.
 #include "base/clock.h"
 #include "etcd_rig.h"
 #include "guard/etcd/client.h"
@@ -17,8 +17,8 @@ static void revoke_lease(const struct guard_hold *hold)
     json_decref(etcd_tell(etcd_test_server(), "/v3/lease/revoke", body));
 }
 
-// The first to enter does not wait for the watch to stand; what goes before that is noticed by the
-// next keep-alive only.
+// Waits until the watch is in place, because the first claim does not wait for it. Until then only
+// the next keep-alive notices a deletion.
 static void await_watch(struct rig *rig)
 {
     struct guard_hold hold;
@@ -52,7 +52,7 @@ START_TEST(etcd_lease_is_revoked)
     ck_assert_uint_gt(next.token, stale.token);
     ck_assert_int_eq(guard_lift(rig.guard, NULL, &stale, 0), RC_LOCK_LOST);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stale), RC_LOCK_LOST);
-    ck_assert(guard_held(other, &next)); // its key is still there
+    ck_assert(guard_held(other, &next)); // its key still exists
     ck_assert_uint_eq(queued(&rig), 1);
     ck_assert_int_eq(try_enter(&rig, rig.guard, NULL, 0, 1, &stale), RC_LOCK_BUSY);
     ck_assert_int_eq(guard_leave(other, NULL, &next), RC_OK);
@@ -63,7 +63,7 @@ START_TEST(etcd_lease_is_revoked)
 }
 END_TEST
 
-// A waiter whose own lease goes comes back with a new one and gets its turn.
+// A waiter whose own lease is revoked joins the queue again with a new lease, and gets the lock.
 START_TEST(etcd_lease_is_revoked_while_waiting)
 {
     struct rig rig;
@@ -80,7 +80,7 @@ START_TEST(etcd_lease_is_revoked_while_waiting)
     ck_assert(queued_soon(&rig, 2));
     revoke_lease(&first);
     ck_assert(within(1500, not_held, rig.guard, &first));
-    ck_assert(queued_soon(&rig, 2)); // with a new one
+    ck_assert(queued_soon(&rig, 2)); // with a new lease
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
     ck_assert_int_eq(entrance_end(&entrance), RC_OK);
     ck_assert(guard_held(rig.guard, &entrance.hold));
@@ -98,7 +98,8 @@ static void remove_line(const struct rig *rig, size_t i)
     etcd_remove(etcd_test_server(), prefix);
 }
 
-// Somebody deletes our key by hand, and nothing else: the other keys of the set must go with it.
+// An operator deletes one of the holder's keys by hand, and nothing else. The other keys of the set
+// must be deleted with it.
 START_TEST(etcd_key_is_deleted)
 {
     struct rig rig;
@@ -118,7 +119,7 @@ START_TEST(etcd_key_is_deleted)
 }
 END_TEST
 
-// The same to one who is stuck: what lock.max_hold_ms takes away is the whole set.
+// The same with a stuck holder: lock.max_hold_ms releases the whole set.
 START_TEST(etcd_key_of_a_stuck_holder_is_deleted)
 {
     struct rig rig;
@@ -149,7 +150,7 @@ static void *wait_for_set(void *arg)
     return NULL;
 }
 
-// The same to one who waits: it must not end up behind what it left there itself.
+// The same with a waiter: it must not wait behind a key that it left in a queue itself.
 START_TEST(etcd_key_of_a_waiter_is_deleted)
 {
     struct rig rig;
@@ -164,7 +165,7 @@ START_TEST(etcd_key_of_a_waiter_is_deleted)
     ck_assert_int_eq(pthread_create(&waiter.thread, NULL, wait_for_set, &waiter), 0);
     ck_assert(queued_soon(&rig, 1));
     remove_line(&rig, 0);
-    ck_assert(queued_soon(&rig, 1)); // it stands in line anew
+    ck_assert(queued_soon(&rig, 1)); // it has joined the queue again
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
     pthread_join(waiter.thread, NULL);
     ck_assert_int_eq(waiter.rc, RC_OK);
@@ -209,7 +210,7 @@ START_TEST(etcd_holder_is_stuck)
     ck_assert_int_lt(clock_now_ns() - begin_ns, 2500 * NS_PER_MS);
     ck_assert(!guard_held(rig.guard, &stuck));
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 1, 1, 1000, &other_hold), RC_OK);
-    ck_assert(guard_held(rig.guard, &other_hold)); // the lease itself is well
+    ck_assert(guard_held(rig.guard, &other_hold)); // the lease itself is still valid
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &other_hold), RC_OK);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stuck), RC_LOCK_LOST);
     ck_assert_uint_eq(queued(&rig), 1);
@@ -219,7 +220,7 @@ START_TEST(etcd_holder_is_stuck)
 }
 END_TEST
 
-// ---- lines --------------------------------------------------------------------------------------
+// ---- queues -------------------------------------------------------------------------------------
 
 START_TEST(who_gives_up_leaves_nothing)
 {
@@ -232,8 +233,7 @@ START_TEST(who_gives_up_leaves_nothing)
     ck_assert_int_eq(enter_one(&rig, other, &hold), RC_OK);
     ck_assert_int_eq(try_enter(&rig, rig.guard, NULL, 0, 2, &busy), RC_LOCK_BUSY);
     if (_i == 0)
-        ck_assert_uint_eq(queued(&rig),
-                          1); // it never stood there, so that it was in nobody's way
+        ck_assert_uint_eq(queued(&rig), 1); // it never joined, so it blocked no other claim
     ck_assert(queued_soon(&rig, 1));
     ck_assert_int_eq(guard_leave(other, NULL, &hold), RC_OK);
     ck_assert_uint_eq(queued(&rig), 0);
@@ -243,7 +243,7 @@ START_TEST(who_gives_up_leaves_nothing)
 }
 END_TEST
 
-#define QUEUE 20 // more than one list shows
+#define QUEUE 20 // with lock.wait=notify, one read of the queue does not list as many
 
 struct place {
     struct rig *rig;
@@ -258,7 +258,7 @@ static void *stand(void *arg)
     struct guard_hold hold;
     if (enter_one(place->rig, place->rig->guard, &hold) != RC_OK)
         return NULL;
-    place->in_order = (*place->turn)++ == place->number; // the lock is what protects it
+    place->in_order = (*place->turn)++ == place->number; // the lock protects it
     (void)guard_leave(place->rig->guard, NULL, &hold);
     return NULL;
 }
@@ -296,7 +296,8 @@ static void *give_up(void *arg)
     return NULL;
 }
 
-// All whom the last one saw ahead of it go, but not those further ahead.
+// All waiters that the last one has read ahead of it give up. The holder, which is further ahead,
+// stays.
 START_TEST(the_nearest_ones_give_up)
 {
     struct rig rig;
@@ -372,13 +373,13 @@ START_TEST(opposite_orders_do_not_deadlock)
         pthread_join(directions[i].thread, NULL);
         ck_assert_int_eq(directions[i].entered, ROUNDS);
     }
-    ck_assert_int_lt(clock_now_ns() - begin_ns, 8 * NS_PER_S); // nobody waited for a limit
+    ck_assert_int_lt(clock_now_ns() - begin_ns, 8 * NS_PER_S); // no wait reached its deadline
     guard_close(other);
     rig_close(&rig);
 }
 END_TEST
 
-// More keys than etcd allows operations in a transaction.
+// Sets with more keys than etcd allows operations in one transaction.
 START_TEST(large_sets_are_one_step)
 {
     static char names[GUARD_KEYS_MAX][64];
@@ -386,7 +387,7 @@ START_TEST(large_sets_are_one_step)
     struct rig rig;
     if (!rig_open(&rig, &etcd, &(struct rig_options){.wait = _i == 0 ? "notify" : "fail"}))
         return;
-    size_t n = _i == 2 ? 62 : GUARD_KEYS_MAX; // 62: asks for as many empty lines as it can
+    size_t n = _i == 2 ? 62 : GUARD_KEYS_MAX; // 62: EMPTY_KEYS_MAX of queue.c
     for (size_t i = 0; i < n; i++) {
         snprintf(names[i], sizeof names[i], "%s.%03zu", rig.names[0], i);
         keys[i] = names[i];

@@ -1,5 +1,5 @@
-// Lost answers, late requests, broken watches, an etcd that stops, dies, forgets or wants a
-// password: what etcd-lock does about them.
+// Tests of etcd-lock with lost answers, late requests and broken watches, and with an etcd that
+// stops, is killed, loses its data or requires a password.
 #include "base/clock.h"
 #include "etcd_rig.h"
 #include "proxy.h"
@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// For the proxy, which knows no schemes.
+// The test server as host:port, without a scheme, for the proxy.
 static const char *host(void)
 {
     const char *slashes = strstr(etcd_test_server(), "://");
@@ -20,7 +20,8 @@ static const char *host(void)
 
 // ---- the network --------------------------------------------------------------------------------
 
-// The key was made, but nobody said so: without asking for it the waiter would wait behind itself.
+// etcd makes the key, but the answer is lost. Unless the waiter looks for its own key, it waits
+// behind itself.
 START_TEST(etcd_answer_lost)
 {
     if (etcd_test_server() == NULL)
@@ -35,7 +36,7 @@ START_TEST(etcd_answer_lost)
     struct guard_hold hold;
     proxy_swallow_answers(proxy, true);
     entrance_begin(&entrance, &rig);
-    ck_assert(queued_soon(&rig, 1)); // it bit
+    ck_assert(queued_soon(&rig, 1)); // fault took effect
     clock_sleep_ns(20 * NS_PER_MS);
     proxy_swallow_answers(proxy, false);
     proxy_cut(proxy);
@@ -51,8 +52,8 @@ START_TEST(etcd_answer_lost)
 }
 END_TEST
 
-// What a slow network was given is carried out later, in whichever order: the one who gave up must
-// not stand in the line then.
+// A slow network delivers requests late, oldest or newest first. After that, no key of the claim
+// that gave up may be in the queue.
 START_TEST(etcd_acts_later)
 {
     if (etcd_test_server() == NULL)
@@ -71,7 +72,7 @@ START_TEST(etcd_acts_later)
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_BACKEND_UNAVAILABLE);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 700 * NS_PER_MS);
     check_works(&rig, other);
-    clock_sleep_ns(500 * NS_PER_MS); // the background has asked in vain
+    clock_sleep_ns(500 * NS_PER_MS); // the session's thread has tried to withdraw, and failed
     proxy_release_requests(proxy, _i == 1);
     clock_sleep_ns(1500 * NS_PER_MS);
     ck_assert(queued_soon(&rig, 0));
@@ -88,8 +89,8 @@ static int slot_of(const struct guard_hold *hold)
     return ((const struct etcd_claim *)hold->state)->slot;
 }
 
-// Who gave up deletes whatever has its names, for it knows no revision. That request, too, may be
-// carried out late, when the names are the next holder's.
+// A claim that gives up without knowing its revision deletes its names at any revision. That
+// request, too, may be executed late, when the names belong to the next holder.
 START_TEST(etcd_deletes_later)
 {
     if (etcd_test_server() == NULL)
@@ -101,7 +102,7 @@ START_TEST(etcd_deletes_later)
         &(struct rig_options){.etcd = proxy_address(proxy), .wait_ms = 400, .ttl_ms = 20000}));
     struct guard_hold hold, kept;
     char mark64[ETCD_NAME64_MAX];
-    etcd_name(mark64, "holdfast/gon"); // the next letter is of another group of three
+    etcd_name(mark64, "holdfast/gon"); // 12 bytes: base64 encodes them apart from what follows
     size_t n = _i == 0 ? 1 : TEST_KEYS;
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &hold), RC_OK);
     int slot = slot_of(&hold);
@@ -112,9 +113,9 @@ START_TEST(etcd_deletes_later)
     proxy_freeze_at(proxy, mark64);
     proxy_swallow_answers(proxy, false);
     proxy_cut(proxy);
-    ck_assert(all_queued_soon(&rig, 0)); // by another one
+    ck_assert(all_queued_soon(&rig, 0)); // by a retry on another connection
     ck_assert(proxy_has_frozen(proxy));
-    for (int tries = 0;; tries++) { // the slot is given back soon
+    for (int tries = 0;; tries++) { // the slot is soon free again
         ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &kept), RC_OK);
         if (slot_of(&kept) == slot)
             break;
@@ -133,7 +134,7 @@ START_TEST(etcd_deletes_later)
 }
 END_TEST
 
-// The delete never arrived.
+// The delete is lost on its way to etcd.
 START_TEST(etcd_delete_lost)
 {
     if (etcd_test_server() == NULL)
@@ -144,13 +145,13 @@ START_TEST(etcd_delete_lost)
     struct guard *other = rig_second_guard(&rig);
     struct guard_hold hold;
     size_t n = _i == 0 ? 1 : TEST_KEYS;
-    check_works(&rig, other); // it has its lease: what it is asked next is answered at once
+    check_works(&rig, other); // it has its lease now, so its next attempt is quick
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 0, n, 5000, &hold), RC_OK);
     proxy_swallow_requests(proxy, true);
     int64_t begin_ns = clock_now_ns();
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_BACKEND_UNAVAILABLE);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 1500 * NS_PER_MS);
-    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, n, &hold), RC_LOCK_BUSY); // it bit
+    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, n, &hold), RC_LOCK_BUSY); // fault took effect
     proxy_swallow_requests(proxy, false);
     proxy_cut(proxy);
     ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 2000, &hold), RC_OK);
@@ -162,7 +163,8 @@ START_TEST(etcd_delete_lost)
 }
 END_TEST
 
-// The answer to the delete is lost, and the delete repeated: that is not a lost lock.
+// The answer to the delete is lost, and the delete is repeated. That must not be reported as a lost
+// lock.
 START_TEST(etcd_answer_to_delete_lost)
 {
     if (etcd_test_server() == NULL)
@@ -175,7 +177,7 @@ START_TEST(etcd_answer_to_delete_lost)
     struct guard_hold hold;
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
     proxy_swallow_answers(proxy, true);
-    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK); // by the other address
+    ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK); // through the other address
     ck_assert_uint_eq(queued(&rig), 0);
     check_works(&rig, rig.guard);
     rig_close(&rig);
@@ -183,8 +185,8 @@ START_TEST(etcd_answer_to_delete_lost)
 }
 END_TEST
 
-// It hears us, and we do not hear it: what we ask again and again must not keep the lock for us,
-// who cannot use it any more.
+// etcd receives our requests, but its answers are lost. Repeated keep-alives must not keep the lock
+// for a process that cannot use it any more.
 START_TEST(etcd_is_not_heard)
 {
     if (etcd_test_server() == NULL)
@@ -231,7 +233,7 @@ START_TEST(etcd_watch_breaks)
     entrance_begin(&entrance, &rig);
     ck_assert(queued_soon(&rig, 2));
     clock_sleep_ns(50 * NS_PER_MS);
-    if (_i == 0) // it breaks, or says nothing any more
+    if (_i == 0) // the watch breaks, or goes silent
         proxy_cut(proxy);
     else
         proxy_swallow_answers(proxy, true);
@@ -248,7 +250,7 @@ START_TEST(etcd_watch_breaks)
 }
 END_TEST
 
-// From one process to another.
+// How long a hand-off from one process to another takes.
 static int64_t hand_over_ns(struct rig *rig, struct guard *other)
 {
     struct guard_hold hold;
@@ -265,8 +267,8 @@ static int64_t hand_over_ns(struct rig *rig, struct guard *other)
     return took_ns;
 }
 
-// The watch's member stops, or is cut off: its connection stands and says nothing, for ever. The
-// waiters of the next seconds find that out, and those after them hear of their turn again.
+// The member that serves the watch stops, or is cut off: the connection stays open and silent for
+// ever. The waiters of the next seconds detect that. Later waiters are woken by the watch again.
 START_TEST(etcd_watch_is_silent)
 {
     if (etcd_test_server() == NULL)
@@ -283,7 +285,7 @@ START_TEST(etcd_watch_is_silent)
     struct guard *other = rig_second_guard(&rig);
     ck_assert_int_lt(hand_over_ns(&rig, other), 3 * NS_PER_S);
     proxy_freeze(proxy);
-    ck_assert_int_eq(guard_ping(rig.guard), RC_OK); // questions go the other way now
+    ck_assert_int_eq(guard_ping(rig.guard), RC_OK); // requests go to the other address now
     int slow = 0, quick = 0;
     while (quick < 5 && slow < 5) {
         if (hand_over_ns(&rig, other) < 250 * NS_PER_MS) {
@@ -294,7 +296,7 @@ START_TEST(etcd_watch_is_silent)
         }
     }
     ck_assert_int_eq(quick, 5);
-    ck_assert_int_gt(slow, 0); // it bit
+    ck_assert_int_gt(slow, 0); // fault took effect
     guard_close(other);
     rig_close(&rig);
     proxy_stop(proxy);
@@ -314,7 +316,7 @@ START_TEST(members_are_asked_in_turn)
     ck_assert(rig_open(&rig, &etcd, &(struct rig_options){.etcd = members}));
     check_works(&rig, rig.guard);
     int64_t begin_ns = clock_now_ns();
-    check_works(&rig, rig.guard); // who answered last is asked first
+    check_works(&rig, rig.guard); // the member that answered last is tried first
     ck_assert_int_lt(clock_now_ns() - begin_ns, 500 * NS_PER_MS);
     ck_assert_int_eq(guard_ping(rig.guard), RC_OK);
     rig_close(&rig);
@@ -330,7 +332,7 @@ END_TEST
 
 // ---- the server ---------------------------------------------------------------------------------
 
-// An etcd of our own, and a guard on it.
+// Starts an etcd for this test alone, and opens a guard on it.
 static bool open_own(struct etcd_server *own, struct rig *rig, struct rig_options options)
 {
     if (etcd_test_server() == NULL || !etcd_server_start(own))
@@ -345,7 +347,7 @@ static void close_own(struct etcd_server *own, struct rig *rig)
     etcd_server_stop(own);
 }
 
-// Both, those of questions and the watch.
+// Whether both a connection for requests and the watch have reconnected.
 static bool reconnected(struct guard *guard, const struct guard_hold *hold)
 {
     (void)hold;
@@ -361,17 +363,17 @@ START_TEST(etcd_is_killed)
         return;
     struct guard_hold hold, next;
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
-    ck_assert(etcd_server_watched(&own)); // or it would not be a watch that is made again
+    ck_assert(etcd_server_watched(&own)); // so that the watch has a connection to lose
     etcd_server_kill(&own);
     int64_t begin_ns = clock_now_ns();
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 1, 1, 5000, &next), RC_BACKEND_UNAVAILABLE);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 1500 * NS_PER_MS);
     ck_assert_int_eq(guard_ping(rig.guard), RC_BACKEND_UNAVAILABLE);
-    ck_assert(guard_held(rig.guard, &hold)); // its lease cannot have run out yet
+    ck_assert(guard_held(rig.guard, &hold)); // its lease cannot have expired yet
     etcd_server_restart(&own, false);
     begin_ns = clock_now_ns();
     struct entrance entrance;
-    entrance_begin(&entrance, &rig); // behind ourselves: the key is still there
+    entrance_begin(&entrance, &rig); // behind our own hold: its key still exists
     clock_sleep_ns(300 * NS_PER_MS);
     ck_assert(guard_held(rig.guard, &hold));
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
@@ -384,7 +386,7 @@ START_TEST(etcd_is_killed)
 }
 END_TEST
 
-// As after a restore from an old backup: leases and locks are gone, revisions begin again.
+// Leases and locks are gone, and revisions start again, as after a restore from an old backup.
 START_TEST(etcd_loses_its_data)
 {
     struct etcd_server own;
@@ -397,7 +399,7 @@ START_TEST(etcd_loses_its_data)
     ck_assert_int_eq(enter_one(&rig, rig.guard, &before), RC_OK);
     etcd_server_kill(&own);
     etcd_server_restart(&own, true);
-    ck_assert(within(4000, not_held, rig.guard, &before)); // by the next keep-alive
+    ck_assert(within(4000, not_held, rig.guard, &before)); // noticed at the next keep-alive
     int64_t begin_ns = clock_now_ns();
     ck_assert_int_eq(enter_one(&rig, rig.guard, &after), RC_OK);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
@@ -410,7 +412,8 @@ START_TEST(etcd_loses_its_data)
 }
 END_TEST
 
-// Silent for longer than the lease: nobody says that it has ended, our own clock does.
+// etcd is silent for longer than the lease. No answer tells that the lease has ended, so the
+// process ends it by its own clock.
 START_TEST(etcd_stops)
 {
     struct etcd_server own;
@@ -431,7 +434,7 @@ START_TEST(etcd_stops)
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 1, 1, 5000, &late), RC_OK);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &late), RC_OK);
-    (void)guard_leave(rig.guard, NULL, &hold); // ours or not: etcd may have kept the lease
+    (void)guard_leave(rig.guard, NULL, &hold); // either result: etcd may have kept the lease
     check_works(&rig, rig.guard);
     close_own(&own, &rig);
 }

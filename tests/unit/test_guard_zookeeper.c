@@ -1,4 +1,4 @@
-// Lost answers and requests, and holders that are stuck: what zookeeper-lock does about them.
+// Tests of zookeeper-lock with lost answers, lost requests and stuck holders.
 #include "base/clock.h"
 #include "guard/zookeeper/api.h"
 #include "guard/zookeeper/batch.h"
@@ -32,7 +32,7 @@ START_TEST(zookeeper_holder_is_stuck)
     ck_assert(!guard_held(rig.guard, &stuck));
     ck_assert_int_eq(guard_lift(rig.guard, NULL, &stuck, 0), RC_LOCK_LOST);
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, TEST_KEYS - 1, 1, 1000, &beside), RC_OK);
-    ck_assert(guard_held(rig.guard, &beside)); // the session itself is well
+    ck_assert(guard_held(rig.guard, &beside)); // the session itself is still valid
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &beside), RC_OK);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stuck), RC_LOCK_LOST);
     ck_assert(guard_held(other, &next));
@@ -43,8 +43,8 @@ START_TEST(zookeeper_holder_is_stuck)
 }
 END_TEST
 
-// The nodes were made, but nobody said so: without looking for them the waiter would wait behind
-// itself, and everybody else behind both.
+// ZooKeeper creates the nodes, but the answer is lost. Unless the waiter looks for its own nodes,
+// it waits behind itself, and all other claims wait behind both.
 START_TEST(zookeeper_answer_to_create_lost)
 {
     if (scratch_server(zookeeper.server) == NULL)
@@ -61,7 +61,7 @@ START_TEST(zookeeper_answer_to_create_lost)
     proxy_swallow_answers(proxy, true);
     entrance_begin(&entrance, &rig);
     clock_sleep_ns(300 * NS_PER_MS);
-    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, 1, &hold), RC_LOCK_BUSY); // it bit
+    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, 1, &hold), RC_LOCK_BUSY); // fault took effect
     proxy_swallow_answers(proxy, false);
     proxy_cut(proxy);
     ck_assert_int_eq(entrance_end(&entrance), RC_OK);
@@ -74,8 +74,8 @@ START_TEST(zookeeper_answer_to_create_lost)
 }
 END_TEST
 
-// It hears us, and we do not hear it: what we ask again and again must not keep the lock for us,
-// who cannot use it any more.
+// ZooKeeper receives our requests, but its answers are lost. Repeated requests must not keep the
+// lock for a process that cannot use it any more.
 START_TEST(zookeeper_is_not_heard)
 {
     if (scratch_server(zookeeper.server) == NULL)
@@ -106,7 +106,7 @@ START_TEST(zookeeper_is_not_heard)
 }
 END_TEST
 
-// The delete never arrived, and leave had not waited for it.
+// The delete is lost on its way to ZooKeeper, and guard_leave has not waited for its answer.
 START_TEST(zookeeper_delete_lost)
 {
     if (scratch_server(zookeeper.server) == NULL)
@@ -121,7 +121,7 @@ START_TEST(zookeeper_delete_lost)
     proxy_swallow_requests(proxy, true);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     clock_sleep_ns(50 * NS_PER_MS);
-    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, n, &hold), RC_LOCK_BUSY); // it bit
+    ck_assert_int_eq(try_enter(&rig, other, NULL, 0, n, &hold), RC_LOCK_BUSY); // fault took effect
     proxy_swallow_requests(proxy, false);
     proxy_cut(proxy);
     ck_assert_int_eq(rig_enter(&rig, other, NULL, 0, n, 2000, &hold), RC_OK);

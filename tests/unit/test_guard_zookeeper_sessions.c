@@ -1,5 +1,5 @@
-// The session that zookeeper-lock stands on: it expires, is cut off, is kept alive and closed; and
-// what may be asked of which.
+// Tests of the ZooKeeper session below zookeeper-lock: it expires, loses its connection, is kept
+// alive and is closed. Also: which requests may be sent in which session.
 #include "base/clock.h"
 #include "base/text.h"
 #include "guard/zookeeper/batch.h"
@@ -30,8 +30,8 @@ static void ignore_log(const char *message)
     (void)message;
 }
 
-// A second handle on the same session, closed: the server ends the session. The first handle may
-// take the session back before that, so this goes on until the server says that there is none.
+// Makes the server end the session, by closing a second handle on it. The first handle may take the
+// session back before that, so this is repeated until the server reports the session as expired.
 static void expire(struct zookeeper_session *session)
 {
     clientid_t id = *zoo_client_id(session->handle);
@@ -61,8 +61,8 @@ START_TEST(zookeeper_session_expires)
     expire(session_of(&stale));
     ck_assert_int_eq(enter_one(&rig, other, &next), RC_OK);
     ck_assert_uint_gt(next.token, stale.token);
-    ck_assert(within(6000, not_held, rig.guard, &stale)); // by the next ping
-    clock_sleep_ns(500 * NS_PER_MS); // it has found out, and has another session by now
+    ck_assert(within(6000, not_held, rig.guard, &stale)); // noticed at the next ping
+    clock_sleep_ns(500 * NS_PER_MS); // by now it has noticed, and has a new session
     ck_assert(!guard_held(rig.guard, &stale));
     ck_assert_int_eq(guard_lift(rig.guard, NULL, &stale, 0), RC_LOCK_LOST);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &stale), RC_LOCK_LOST);
@@ -74,7 +74,7 @@ START_TEST(zookeeper_session_expires)
 }
 END_TEST
 
-// A waiter whose own session expires comes back with a new one and gets its turn.
+// A waiter whose own session expires joins the queue again in a new one, and gets the lock.
 START_TEST(zookeeper_session_expires_while_waiting)
 {
     struct rig rig;
@@ -113,9 +113,9 @@ static const char *own_node(struct zookeeper_session *session, const struct zook
     return ret_own;
 }
 
-// Between looking at the session and asking it for a place there is time for it to end and for the
-// next one to begin. What the next one made would stay for as long as that lives: everybody who
-// would delete it takes it to have gone with the old one.
+// Between the check of the session and the request for a place in the queue, the session can end
+// and the next one can begin. A node created in the next one would stay for as long as that one
+// lives, because the code that would delete it assumes that it ended with the old session.
 START_TEST(zookeeper_session_expires_before_the_line)
 {
     struct rig rig;
@@ -171,8 +171,8 @@ START_TEST(zookeeper_connection_breaks)
 }
 END_TEST
 
-// Longer than the timeout of the session, first in line and then inside: it lives, by our own clock
-// too, although nobody asks for anything.
+// Waits, and then holds the lock, each for longer than the session's timeout. The session stays
+// alive, also by our own clock, although no caller sends a request.
 START_TEST(zookeeper_session_is_kept_alive)
 {
     struct rig rig;
@@ -191,7 +191,7 @@ START_TEST(zookeeper_session_is_kept_alive)
         ck_assert(guard_held(rig.guard, &entrance.hold));
         clock_sleep_ns(20 * NS_PER_MS);
     }
-    ck_assert_int_eq(guard_lift(rig.guard, NULL, &entrance.hold, 0), RC_OK); // the nodes are there
+    ck_assert_int_eq(guard_lift(rig.guard, NULL, &entrance.hold, 0), RC_OK); // the nodes exist
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &entrance.hold), RC_OK);
     ck_assert_uint_eq(rig.guard->strategy->reconnects(rig.guard), 0);
     guard_close(other);
@@ -199,7 +199,8 @@ START_TEST(zookeeper_session_is_kept_alive)
 }
 END_TEST
 
-// Changes do not arrive, and the library does not know yet: our own clock does.
+// No write reaches the server, and the library has not noticed yet. Our own clock has, and ends the
+// trust in the session.
 START_TEST(zookeeper_silence_ends_trust)
 {
     if (scratch_server(zookeeper.server) == NULL)
@@ -221,16 +222,16 @@ START_TEST(zookeeper_silence_ends_trust)
     ck_assert_int_eq(guard_lift(rig.guard, NULL, &hold, 0), RC_LOCK_LOST);
     proxy_swallow_requests(proxy, false);
     proxy_cut(proxy);
-    ck_assert(within(3000, guard_held, rig.guard, &hold)); // asked at once, and it lives
+    ck_assert(within(3000, guard_held, rig.guard, &hold)); // a heartbeat at once shows it alive
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
     rig_close(&rig);
     proxy_stop(proxy);
 }
 END_TEST
 
-// Any member answers what it knows, which may be less than the leader has taken on. So who looks
-// for a node that may yet come asks the leader first; here that is the only change that is asked
-// for.
+// A member answers reads from its own state, which may be behind the leader's. So a search for a
+// node that a create in flight may still make sends a write to the leader first. That is the only
+// write in this test, because the next heartbeat is far away.
 START_TEST(zookeeper_looks_behind_what_is_under_way)
 {
     struct rig rig;
@@ -240,7 +241,7 @@ START_TEST(zookeeper_looks_behind_what_is_under_way)
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_OK);
     struct zookeeper_session *session = session_of(&hold);
     ck_assert_int_eq(guard_leave(rig.guard, NULL, &hold), RC_OK);
-    clock_sleep_ns(500 * NS_PER_MS); // the delete has its answer
+    clock_sleep_ns(500 * NS_PER_MS); // by now the delete is acknowledged
     struct zookeeper_claim *claim;
     int64_t from_ns = clock_now_ns(), acked_ns = 0;
     pthread_mutex_lock(&session->mutex);
@@ -274,7 +275,7 @@ static void *release_later(void *proxy)
     return NULL;
 }
 
-// What nobody waits for any more is answered all the same, before the session is closed.
+// A request that no thread waits for still gets its answer before the session is closed.
 START_TEST(zookeeper_closes_when_all_is_answered)
 {
     if (scratch_server(zookeeper.server) == NULL)

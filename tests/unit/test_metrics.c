@@ -1,5 +1,5 @@
-// Metrics: what is counted is rendered, in the text format, with buckets that add up, also when
-// many threads count at once.
+// Tests of the metrics: all counts are rendered in the text format, with buckets that add up, also
+// when many threads count at once.
 #include "metrics/metrics.h"
 
 #include "base/clock.h"
@@ -97,7 +97,7 @@ START_TEST(requests_by_operation_and_status)
 }
 END_TEST
 
-// More operations and statuses than there is room for are counted as far as there is, no further.
+// Operations and statuses are counted as long as there is room for them; the rest are dropped.
 START_TEST(too_many_names_do_no_harm)
 {
     static char names[300][16];
@@ -210,7 +210,7 @@ START_TEST(process_describes_itself)
     ck_assert_ptr_nonnull(start);
     double age = (double)clock_wall_ms() / 1e3 - strtod(strchr(start + 1, ' '), NULL);
     ck_assert(age > -2 && age < 600);
-    // Who counts changes of it counts restarts: it is the same at every look.
+    // A monitor counts restarts as changes of this value, so every scrape must show the same.
     char *later = render(metrics);
     double again = strtod(strchr(strstr(later, "\nprocess_start_time_seconds ") + 1, ' '), NULL);
     ck_assert_double_eq(strtod(strchr(start + 1, ' '), NULL), again);

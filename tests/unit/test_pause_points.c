@@ -1,5 +1,5 @@
-// Pause points: what may be written in HOLDFAST_PAUSE, and that a worker stops there, once, when it
-// is told to.
+// Tests of the pause points: which values of HOLDFAST_PAUSE are accepted, and that a worker or the
+// process stops at the point, once.
 #include "engine/pause_points.h"
 
 #include "base/clock.h"
@@ -85,7 +85,7 @@ START_TEST(a_worker_waits_there_the_time_that_was_said)
     struct pause_points *points;
     folder_open(&folder, "before-save@coupon:2", ":wait");
     struct engine_hooks hooks = hooks_of(&folder, &points);
-    // Other places, another endpoint, and the first time.
+    // No pause yet: another point, another endpoint twice, and the first of two times.
     hooks.pause(hooks.arg, PAUSE_BEFORE_COMMIT, ENDPOINT_COUPON);
     hooks.pause(hooks.arg, PAUSE_BEFORE_SAVE, ENDPOINT_STOCK);
     hooks.pause(hooks.arg, PAUSE_BEFORE_SAVE, ENDPOINT_STOCK);
@@ -101,7 +101,7 @@ START_TEST(a_worker_waits_there_the_time_that_was_said)
     ck_assert_int_eq(unlink(folder.file), 0);
     pthread_join(thread, NULL);
     ck_assert(worker.past);
-    hooks.pause(hooks.arg, PAUSE_BEFORE_SAVE, ENDPOINT_COUPON); // once
+    hooks.pause(hooks.arg, PAUSE_BEFORE_SAVE, ENDPOINT_COUPON); // triggers once only
     ck_assert(!reached(&folder));
     pause_points_free(points);
     ck_assert_int_eq(rmdir(folder.path), 0);

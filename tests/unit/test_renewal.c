@@ -1,7 +1,7 @@
-// Leases: renewed while the hold is inside, up to the hard deadline; lost ones are known and
-// counted once; one silent server does not cost the others their leases. Most of it is asked of a
-// strategy made for the purpose, whose server answers as the test likes; the last tests ask real
-// ones.
+// Tests of the renewal of leases. A lease is renewed while its hold is inside, up to the hard
+// deadline. A lost lease is noticed, and counted once. A silent server does not cost the leases on
+// other servers. Most tests use a strategy made for them, whose server answers as the test sets it;
+// the last ones use real servers.
 #include "guard/renewal.h"
 
 #include "base/clock.h"
@@ -24,14 +24,14 @@
 #define TTL_MS 600
 #define NOISE_MS 300
 
-// ---- a server made of memory --------------------------------------------------------------------
+// ---- a server in memory -------------------------------------------------------------------------
 
 enum mood {
     ANSWERS,
-    SILENT,  // until the deadline
-    REFUSES, // at once: nobody listens there
-    FORGOT,  // somebody else has the lock
-    WAITS,   // until the test changes its mood
+    SILENT,  // no answer until the deadline
+    REFUSES, // fails at once, as if the port were closed
+    FORGOT,  // another holder has the lock
+    WAITS,   // no answer until the test changes the mood
 };
 
 struct server {
@@ -66,7 +66,7 @@ static enum rc memory_renew(struct guard *guard, struct db *db, const struct gua
 {
     (void)db, (void)hold;
     struct server *server = of(guard);
-    ck_assert_int_eq(atomic_fetch_add(&server->inside, 1), 0); // one thread
+    ck_assert_int_eq(atomic_fetch_add(&server->inside, 1), 0); // one thread renews
     int64_t asked_ns = clock_now_ns();
     server->asked++;
     while (server->mood == WAITS)
@@ -99,7 +99,7 @@ static const struct strategy in_memory = {
 
 struct process {
     struct guard_settings settings;
-    struct store *store; // that nobody connects to
+    struct store *store; // never connected
     struct metrics *metrics;
     struct renewal *renewal;
     struct server servers[SERVERS];
@@ -152,7 +152,7 @@ static enum rc leave(struct server *server, struct traced_hold *hold)
     return traced_leave(&server->guard, NULL, hold);
 }
 
-// What /metrics says of an event, of the coupons.
+// One event's count for the coupon endpoint, as /metrics shows it.
 static int64_t counted_of(struct metrics *metrics, const char *name, const char *strategy)
 {
     struct buffer out CLEANUP(buffer_release) = {0};
@@ -165,10 +165,11 @@ static int64_t counted_of(struct metrics *metrics, const char *name, const char 
 
 static int64_t counted(const struct process *process, const char *name)
 {
-    return counted_of(process->metrics, name, "other"); // it is not in the registry
+    return counted_of(process->metrics, name, "other"); // in_memory is not in the registry
 }
 
-// Looks every few milliseconds, for so long, and says when the hold was first found lost; 0: never.
+// Checks the hold every few milliseconds for this long. Returns when it was first found lost; 0:
+// never.
 static int64_t watch(struct guard *guard, const struct guard_hold *hold, int64_t for_ms)
 {
     int64_t begin_ns = clock_now_ns();
@@ -188,8 +189,7 @@ START_TEST(a_lease_is_extended_while_the_hold_is_inside)
     struct traced_hold hold;
     process_open(&process, 60000);
     struct server *server = &process.servers[0];
-    for (int round = 1; round <= 2;
-         round++) { // the thread wakes up again when it had nothing to do
+    for (int round = 1; round <= 2; round++) { // the thread must wake up again after it was idle
         server->answered = 0;
         enter(server, &hold);
         ck_assert_int_eq(watch(&server->guard, &hold.hold, 4 * TTL_MS), 0);
@@ -256,7 +256,7 @@ START_TEST(a_lost_lock_is_known_and_counted_once)
     ck_assert_int_lt(lost_ns - hold.hold.entered_ns, TTL_MS * NS_PER_MS * 5 / 6);
     ck_assert_int_eq(hold.hold.expires_ns, 0);
     ck_assert_int_eq(counted(&process, "holdfast_guard_lost_total"), 1);
-    traced_lost(&server->guard, &hold); // the engine notices as well
+    traced_lost(&server->guard, &hold); // the engine reports it as well
     ck_assert_int_eq(leave(server, &hold), RC_LOCK_LOST);
     ck_assert_int_eq(counted(&process, "holdfast_guard_lost_total"), 1);
     ck_assert_int_eq(server->asked, 1);
@@ -297,7 +297,8 @@ START_TEST(silent_servers_do_not_cost_the_others_their_leases)
         for (size_t j = 0; j < SERVERS; j++)
             enter(&process.servers[j], &holds[j][i]);
     }
-    // The silent ones' leases end; theirs begin anew, so that the silence goes on.
+    // The leases on the silent servers expire. New holds replace them, so that renewals on these
+    // servers stay due.
     for (int round = 0; round < 4; round++) {
         int64_t until_ns = clock_now_ns() + (TTL_MS + 50) * NS_PER_MS;
         while (clock_now_ns() < until_ns) {
@@ -313,7 +314,7 @@ START_TEST(silent_servers_do_not_cost_the_others_their_leases)
             }
         }
     }
-    // They were asked, but not for each hold.
+    // The silent servers were asked, but not for each hold.
     ck_assert_int_gt(process.servers[0].asked, 4);
     ck_assert_int_lt(process.servers[0].asked, 4 * HOLDS);
     for (size_t j = 0; j < SERVERS; j++) {
@@ -334,7 +335,7 @@ static void *leave_main(void *arg)
 {
     struct leaver *leaver = arg;
     (void)leave(leaver->server, &leaver->hold);
-    // From here on nobody else may touch it: sanitizers watch.
+    // From here on no other thread may touch it; the sanitizers check that.
     memset(&leaver->hold, 0x5a, sizeof leaver->hold);
     leaver->left = true;
     return NULL;
@@ -352,7 +353,7 @@ START_TEST(leaving_waits_for_a_renewal_under_way)
     enter(server, &leaver->hold);
     while (server->asked == 0)
         clock_sleep_ns(NS_PER_MS);
-    // Another hold enters and leaves meanwhile as if nothing were; else this would never end.
+    // Meanwhile another hold enters and leaves without waiting; otherwise the test would hang.
     enter(server, &other);
     ck_assert_int_eq(leave(server, &other), RC_OK);
     pthread_t thread;
@@ -386,7 +387,7 @@ static void *crowd_main(void *arg)
     return NULL;
 }
 
-// Everything at once, with leases so short that most are renewed; sanitizers watch.
+// Everything at once, with leases so short that most are renewed; the sanitizers check it.
 START_TEST(a_crowd_comes_and_goes)
 {
     struct process process;
@@ -441,10 +442,10 @@ START_TEST(a_renewed_lock_keeps_others_out_up_to_the_hard_deadline)
     struct db *db = rig_db(&rig), *other_db = rig_db(&rig);
     struct guard_hold hold, other;
     ck_assert_int_eq(rig_enter(&rig, rig.guard, db, 0, 3, 3000, &hold), RC_OK);
-    // Past two leases, and it is still ours for everybody.
+    // After two lease lengths, other clients are still kept out.
     ck_assert_int_eq(rig_enter(&rig, rig.guard, other_db, 2, 2, 2000, &other), RC_LOCK_BUSY);
     ck_assert(guard_held(rig.guard, &hold));
-    // Past the hard deadline it is not, although we have not left.
+    // After the hard deadline the next client gets in, although the holder has not left.
     ck_assert_int_eq(rig_enter(&rig, rig.guard, other_db, 2, 2, 5000, &other), RC_OK);
     ck_assert(!guard_held(rig.guard, &hold));
     ck_assert_int_ge(clock_now_ns() - hold.entered_ns, 2700 * NS_PER_MS);
@@ -478,7 +479,7 @@ START_TEST(only_what_is_ours_is_renewed)
                      RC_LOCK_LOST);
     ck_assert_int_eq(expires_ns, 7);
     ck_assert_int_eq(guard_leave(rig.guard, db, &stale), RC_LOCK_LOST);
-    // The next one's lease was not touched: it is still renewed as its own.
+    // The next holder's lease was not touched, and can still be renewed.
     ck_assert_int_eq(strategy->renew(rig.guard, db, &next, clock_now_ns() + NS_PER_S, &expires_ns),
                      RC_OK);
     ck_assert_int_eq(guard_leave(rig.guard, db, &next), RC_OK);
@@ -487,8 +488,8 @@ START_TEST(only_what_is_ours_is_renewed)
 }
 END_TEST
 
-// Another thread of this process sits on SQLite's only writer: the renewal waits no longer than its
-// part of the lease, and the others keep theirs.
+// Another thread of this process holds SQLite's only write lock. The renewal waits for it no longer
+// than its part of the lease, and locks on other servers keep their leases.
 START_TEST(a_stuck_writer_holds_up_only_the_lock_table)
 {
     static const struct subject on_sqlite = {

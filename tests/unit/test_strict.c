@@ -84,7 +84,7 @@ static enum rc judge(bool http_1_1, struct framing *ret_framing, const char *con
         strict_field(&fields, (struct slice){*lines, name}, (struct slice){value, strlen(value)});
     }
     enum rc rc = strict_framing(&fields, http_1_1, 65536, ret_framing, &why);
-    ck_assert_msg((rc == RC_OK) == (why == NULL), "a refusal says why");
+    ck_assert_msg((rc == RC_OK) == (why == NULL), "a refusal, and nothing else, has a reason");
     return rc;
 }
 #define JUDGE(http_1_1, framing, ...)                                                              \
