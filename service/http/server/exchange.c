@@ -276,6 +276,26 @@ static enum MHD_Result finish(struct call *call)
     return send_answer(call);
 }
 
+// libmicrohttpd (0.9.75, 1.0.1) reads from a resumed connection before it calls us again. If the
+// client has shut its sending side down, that read finds the end of the stream, and the library
+// closes the connection without the answer. Only connections that it visits for their timeouts come
+// before that read: the one that has been idle longest, and all with a timeout of their own. So a
+// suspended connection gets a timeout of its own, until finish.
+static void suspend(struct call *call)
+{
+    MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                              EXCHANGE_IDLE_TIMEOUT_S + 1);
+    MHD_suspend_connection(call->connection);
+}
+
+// The first call for a resumed connection.
+static enum MHD_Result resumed(struct call *call)
+{
+    MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                              EXCHANGE_IDLE_TIMEOUT_S);
+    return finish(call);
+}
+
 static enum MHD_Result submit(struct call *call)
 {
     const struct route *route = call->route;
@@ -294,7 +314,7 @@ static enum MHD_Result submit(struct call *call)
         return finish(call);
     }
     call->stage = CALL_WORKING;
-    MHD_suspend_connection(call->connection);
+    suspend(call);
     enum rc rc = engine_submit(call->context->engine, &call->job);
     if (rc != RC_OK)
         on_finished(&call->job, rc);
@@ -342,7 +362,7 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
         *upload_data_size = 0;
         return read_body(call, upload_data, length);
     case CALL_WORKING:
-        return finish(call);
+        return resumed(call);
     case CALL_ANSWERED:
         break;
     }

@@ -11,6 +11,9 @@
 
 struct reaper;
 
+// The library's timeout for a connection without a request, or whose client does not read.
+#define EXCHANGE_IDLE_TIMEOUT_S 60U
+
 struct exchange {
     struct http_context context;
     struct reaper *reaper;

@@ -9,6 +9,10 @@
 // the last answer, the client has begun a request and its deadline runs. An idle connection without
 // new bytes is left to the library's idle timeout.
 //
+// The library (0.9.75, 1.0.1) also misses the end of a stream that arrives together with a request:
+// it takes a short read for the last one, and epoll reports each edge once. The reaper closes such a
+// connection once it is idle, because its client cannot send another request.
+//
 // What breaks it: an exchange that does not enter a phase. The previous phase's deadline then stays
 // in force.
 #include "http/server/reaper.h"
@@ -20,11 +24,13 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define SWEEP_MAX_MS 250
 #define SWEEP_MIN_MS 10
 #define PHASE_BITS 3
+#define STATE_CLOSE_WAIT 8 // TCP_CLOSE_WAIT of netinet/tcp.h, which does not go with linux/tcp.h
 
 struct reaper {
     struct reaper_settings settings;
@@ -66,26 +72,25 @@ static void end(struct watched *watched, uint64_t state, bool send_408)
     shutdown(watched->fd, SHUT_RDWR);
 }
 
-static uint64_t bytes_received(int fd)
-{
-    struct tcp_info info = {0};
-    socklen_t size = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
-        return 0;
-    return info.tcpi_bytes_received;
-}
-
 static void check_idle(const struct reaper *reaper, struct watched *watched, uint64_t state,
                        int64_t now_ms)
 {
-    uint64_t bytes = bytes_received(watched->fd);
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    (void)!getsockopt(watched->fd, IPPROTO_TCP, TCP_INFO, &info, &size);
     if (watched->noted_state != state) {
         watched->noted_state = state;
-        watched->noted_bytes = bytes;
+        watched->noted_bytes = info.tcpi_bytes_received;
         watched->bytes_since_ms = -1;
         return;
     }
-    if (bytes == watched->noted_bytes)
+    int unread = 0;
+    if (info.tcpi_state == STATE_CLOSE_WAIT && ioctl(watched->fd, FIONREAD, &unread) == 0 &&
+        unread == 0) {
+        end(watched, state, false);
+        return;
+    }
+    if (info.tcpi_bytes_received == watched->noted_bytes)
         return;
     if (watched->bytes_since_ms < 0)
         watched->bytes_since_ms = now_ms;

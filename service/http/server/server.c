@@ -28,7 +28,6 @@
 // Per connection, for header section, parsed fields and response headers. The library touches all
 // of it, so this is the memory cost of a connection.
 #define CONNECTION_MEMORY ((size_t)8 * 1024)
-#define IDLE_TIMEOUT_S 60U // between requests, and while a client does not read its answer
 
 struct server {
     struct server_settings settings;
@@ -71,7 +70,7 @@ static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t thr
         MHD_OPTION_STRICT_FOR_CLIENT, raw_head_strictness,              //
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,             //
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,          //
-        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,                  //
+        MHD_OPTION_CONNECTION_TIMEOUT, EXCHANGE_IDLE_TIMEOUT_S,         //
         MHD_OPTION_NOTIFY_CONNECTION, exchange_on_connection, exchange, //
         MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, exchange,      //
         MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, exchange, MHD_OPTION_END);
@@ -130,7 +129,8 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     context->store = store;
     context->metrics = metrics;
 
-    const struct reaper_settings reaper = {settings->request_timeout_ms, IDLE_TIMEOUT_S * 1000};
+    const struct reaper_settings reaper = {settings->request_timeout_ms,
+                                           EXCHANGE_IDLE_TIMEOUT_S * 1000};
     if (reaper_new(&reaper, &server->exchange.reaper) != RC_OK)
         return fail(RC_NO_MEMORY, server, ret_error, "cannot start the reaper thread");
     int listen_fd;
