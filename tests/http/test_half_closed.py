@@ -4,10 +4,10 @@
 Other connections of the same HTTP thread decide whether the library reads the end of the stream before
 it sends the answer, so the tests keep some open."""
 
-import itertools
 import socket
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from cluster import TestCase, ledger
 
@@ -68,28 +68,24 @@ class HalfClosed(TestCase):
                 self.check(exchange(self.port, [get(path)]))
 
     def test_deducts_are_answered_and_counted_once(self):
-        keys = (f"key-{n}" for n in itertools.count())
-        sent = []
+        length = len(deduct("key-00000"))
+        ways = [(lambda request: [request], 0, "")] * 9000
+        ways += [(lambda request, at=at: halves(request, at), 0, "")  # two segments, cut at every byte
+                 for at in range(1, length)] * 4
+        ways += [(lambda request, at=at: halves(request, at), 0.005, "")  # the first is read alone
+                 for at in range(1, length, 7)]
+        ways += [(lambda request: [request[n:n + 1] for n in range(len(request))], 0, "")] * 20  # byte by byte
+        ways += [(lambda request: [request], 0, "Connection: close\r\n")] * 300
+        keys = [f"key-{n:05}" for n in range(len(ways))]
 
-        def send(pieces_of, pause_s=0.0, headers=""):
-            key = next(keys)
+        def send(key, way):
+            pieces_of, pause_s, headers = way
             self.check(exchange(self.port, pieces_of(deduct(key, headers)), pause_s))
-            sent.append(key)
 
-        length = len(deduct("key-0"))
-        for _ in range(9000):
-            send(lambda request: [request])
-        for at in range(1, length):  # two segments, cut at every byte
-            for _ in range(4):
-                send(lambda request, at=at: halves(request, at))
-        for at in range(1, length, 7):  # the same, and the server has read the first before the second comes
-            send(lambda request, at=at: halves(request, at), pause_s=0.005)
-        for _ in range(20):  # byte by byte
-            send(lambda request: [request[n:n + 1] for n in range(len(request))])
-        for _ in range(100):
-            send(lambda request: [request], headers="Connection: close\r\n")
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(send, keys, ways))  # raises the first failure
         rows = ledger(self.port, "stock/S")
-        self.assertEqual(sorted(row["request_key"] for row in rows if row["reason"] == "deduct"), sorted(sent))
+        self.assertEqual(sorted(row["request_key"] for row in rows if row["reason"] == "deduct"), keys)
 
     def test_two_requests_in_one_segment(self):
         for n in range(100):

@@ -11,7 +11,7 @@
 //
 // The library (0.9.75, 1.0.1) also misses the end of a stream that arrives together with a request:
 // it takes a short read for the last one, and epoll reports each edge once. The reaper closes such a
-// connection once it is idle, because its client cannot send another request.
+// connection when it is idle or in the middle of a request, because nothing more can come.
 //
 // What breaks it: an exchange that does not enter a phase. The previous phase's deadline then stays
 // in force.
@@ -73,28 +73,37 @@ static void end(struct watched *watched, uint64_t state, bool send_408)
 }
 
 static void check_idle(const struct reaper *reaper, struct watched *watched, uint64_t state,
-                       int64_t now_ms)
+                       uint64_t bytes, int64_t now_ms)
 {
-    struct tcp_info info = {0};
-    socklen_t size = sizeof info;
-    (void)!getsockopt(watched->fd, IPPROTO_TCP, TCP_INFO, &info, &size);
     if (watched->noted_state != state) {
         watched->noted_state = state;
-        watched->noted_bytes = info.tcpi_bytes_received;
+        watched->noted_bytes = bytes;
         watched->bytes_since_ms = -1;
         return;
     }
-    int unread = 0;
-    if (info.tcpi_state == STATE_CLOSE_WAIT && ioctl(watched->fd, FIONREAD, &unread) == 0 &&
-        unread == 0) {
-        end(watched, state, false);
-        return;
-    }
-    if (info.tcpi_bytes_received == watched->noted_bytes)
+    if (bytes == watched->noted_bytes)
         return;
     if (watched->bytes_since_ms < 0)
         watched->bytes_since_ms = now_ms;
     else if (now_ms - watched->bytes_since_ms > reaper->settings.receive_timeout_ms)
+        end(watched, state, true);
+}
+
+// While the client's turn lasts: idle, or in a header section or a body.
+static void check_receiving(const struct reaper *reaper, struct watched *watched, uint64_t state,
+                            int64_t lasted_ms, int64_t now_ms)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    int unread = 0;
+    (void)!getsockopt(watched->fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+    // The HTTP thread has had the time to act on what it has read.
+    if (info.tcpi_state == STATE_CLOSE_WAIT && lasted_ms > SWEEP_MAX_MS &&
+        ioctl(watched->fd, FIONREAD, &unread) == 0 && unread == 0)
+        end(watched, state, false);
+    else if (phase_of(state) == PHASE_IDLE)
+        check_idle(reaper, watched, state, info.tcpi_bytes_received, now_ms);
+    else if (lasted_ms > reaper->settings.receive_timeout_ms)
         end(watched, state, true);
 }
 
@@ -104,12 +113,9 @@ static void check(const struct reaper *reaper, struct watched *watched, int64_t 
     int64_t lasted_ms = now_ms - (int64_t)(state >> PHASE_BITS) / NS_PER_MS;
     switch (phase_of(state)) {
     case PHASE_IDLE:
-        check_idle(reaper, watched, state, now_ms);
-        break;
     case PHASE_HEAD:
     case PHASE_BODY:
-        if (lasted_ms > reaper->settings.receive_timeout_ms)
-            end(watched, state, true);
+        check_receiving(reaper, watched, state, lasted_ms, now_ms);
         break;
     case PHASE_SEND:
         if (lasted_ms > reaper->settings.send_timeout_ms)
