@@ -57,7 +57,7 @@ void options_help(FILE *out)
     scenario_help(out);
     (void)fputs("\nArrivals:\n"
                 "  latch      opens all connections, then sends all requests at the same instant\n"
-                "  closed     one user per connection, who waits for each answer\n"
+                "  closed     one user per connection, waiting for each answer\n"
                 "  open       operations begin on schedule, even if the server cannot keep up\n"
                 "  ramp       an open loop whose rate changes evenly over the duration\n"
                 "\nRequirements:\n",

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Issues a coupon to a user who has `*used` coupons so far. RC_OK, RC_LIMIT_REACHED,
+// Issues a coupon to a user with `*used` coupons so far. RC_OK, RC_LIMIT_REACHED,
 // RC_COUPON_EXHAUSTED, or RC_NOT_FOUND if the counter was not loaded (version 0). The user's limit
 // is checked before the total, because that reason will not change. Moves the counter and *used
 // only on RC_OK. Fills in the operation's outcome in every case.

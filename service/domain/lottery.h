@@ -28,7 +28,7 @@ struct lottery {
     struct prize prizes[LOTTERY_PRIZES_MAX]; // in byte order of their names
 };
 
-// Draws for a user who has `*used` draws so far. The wheel is a line of integer weights: the blank
+// Draws for a user with `*used` draws so far. The wheel is a line of integer weights: the blank
 // first, then the prizes; an exhausted prize's weight goes to the blank. The place on it is
 // uniform, taken from operation->entropy by rejection, so no weight is favoured. RC_OK,
 // RC_ALREADY_DRAWN, or RC_NOT_FOUND if the counter was not loaded (version 0). Moves the wheel, the

@@ -97,10 +97,13 @@ static void check_receiving(const struct reaper *reaper, struct watched *watched
     socklen_t size = sizeof info;
     int unread = 0;
     (void)!getsockopt(watched->fd, IPPROTO_TCP, TCP_INFO, &info, &size);
-    // The HTTP thread has had the time to act on what it has read.
-    if (info.tcpi_state == STATE_CLOSE_WAIT && lasted_ms > SWEEP_MAX_MS &&
-        ioctl(watched->fd, FIONREAD, &unread) == 0 && unread == 0)
+    bool half_closed = info.tcpi_state == STATE_CLOSE_WAIT &&
+                       ioctl(watched->fd, FIONREAD, &unread) == 0 && unread == 0;
+    // Only at the second sweep: the HTTP thread may be about to act on what it has just read.
+    if (half_closed && watched->half_closed_state == state)
         end(watched, state, false);
+    else if (half_closed)
+        watched->half_closed_state = state;
     else if (phase_of(state) == PHASE_IDLE)
         check_idle(reaper, watched, state, info.tcpi_bytes_received, now_ms);
     else if (lasted_ms > reaper->settings.receive_timeout_ms)

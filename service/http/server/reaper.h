@@ -28,7 +28,8 @@ struct watched {
     _Atomic uint64_t state; // the phase and when it began
     // For idle connections: lets the reaper notice a request line that never ends.
     uint64_t noted_state, noted_bytes;
-    int64_t bytes_since_ms; // -1: none
+    int64_t bytes_since_ms;     // -1: none
+    uint64_t half_closed_state; // in which the client was found half-closed; 0: none
 };
 
 struct reaper_settings {
