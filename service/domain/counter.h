@@ -11,3 +11,6 @@ struct counter {
     int64_t version;   // one more with every change; the first is 1, and 0 means not loaded
     int64_t fence;     // the highest fencing token that wrote here
 };
+
+// The id behind the first slash: "SKU-1" of "stock/SKU-1".
+const char *counter_id(const char *name);

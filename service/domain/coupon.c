@@ -12,25 +12,16 @@
 
 static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
 
-enum rc coupon_decide(struct counter *campaign, int64_t per_user_limit, int64_t *used,
-                      struct operation *operation, struct effect *ret_effect)
+enum rc coupon_issue(struct view *view, struct operation *operation)
 {
-    enum rc rc = RC_OK;
-    if (campaign->version == 0)
-        rc = RC_NOT_FOUND;
-    else if (*used >= per_user_limit)
-        rc = RC_LIMIT_REACHED;
-    else if (campaign->remaining < 1)
-        rc = RC_COUPON_EXHAUSTED;
-    if (rc == RC_OK) {
-        campaign->remaining--;
-        campaign->version++;
-        *ret_effect = (struct effect){.delta = -1, .slot = ++*used, .prize = NO_PRIZE};
-        coupon_code(operation->entropy, operation->outcome.code);
-    }
-    operation->outcome.remaining = campaign->remaining;
-    operation->outcome.version = campaign->version;
-    return operation->outcome.rc = rc;
+    if (*view->used >= view->limit)
+        return RC_LIMIT_REACHED;
+    if (view->counters[view->root].remaining < 1)
+        return RC_COUPON_EXHAUSTED;
+    ++*view->used;
+    view_post(view, view->root, -1);
+    coupon_code(operation->entropy, operation->outcome.code);
+    return RC_OK;
 }
 
 void coupon_code(const uint64_t entropy[ENTROPY_WORDS], char ret_code[COUPON_CODE_MAX + 1])

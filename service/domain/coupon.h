@@ -2,19 +2,16 @@
 #pragma once
 
 #include "base/rc.h"
-#include "domain/counter.h"
-#include "domain/effect.h"
 #include "domain/operation.h"
+#include "domain/view.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-// Issues a coupon to a user with `*used` coupons so far. RC_OK, RC_LIMIT_REACHED,
-// RC_COUPON_EXHAUSTED, or RC_NOT_FOUND if the counter was not loaded (version 0). The user's limit
-// is checked before the total, because that reason will not change. Moves the counter and *used
-// only on RC_OK. Fills in the operation's outcome in every case.
-enum rc coupon_decide(struct counter *campaign, int64_t per_user_limit, int64_t *used,
-                      struct operation *operation, struct effect *ret_effect);
+// The decision of issue: the view's `limit` and `used` count coupons. RC_OK, RC_LIMIT_REACHED or
+// RC_COUPON_EXHAUSTED. The user's limit is checked before the total, because that reason will not
+// change.
+enum rc coupon_issue(struct view *view, struct operation *operation);
 
 // Such as 0CSA-V6C3-ZQSG-WFAH-P: 16 characters of Crockford's base 32, 80 random bits, and a check
 // character that detects every single wrong character and every swap of two neighbours.

@@ -16,8 +16,11 @@ static uint64_t uniform(const uint64_t entropy[ENTROPY_WORDS], uint64_t bound)
     return entropy[i] % bound;
 }
 
-static size_t turn_wheel(const struct lottery *lottery, const uint64_t entropy[ENTROPY_WORDS])
+#define NO_PRIZE SIZE_MAX
+
+static size_t turn_wheel(const struct view *view, const uint64_t entropy[ENTROPY_WORDS])
 {
+    const struct lottery *lottery = view->lottery;
     uint64_t total = (uint64_t)lottery->blank_weight;
     for (size_t i = 0; i < lottery->n_prizes; i++)
         total += (uint64_t)lottery->prizes[i].weight;
@@ -30,38 +33,23 @@ static size_t turn_wheel(const struct lottery *lottery, const uint64_t entropy[E
     for (size_t i = 0; i < lottery->n_prizes; i++) {
         end += (uint64_t)lottery->prizes[i].weight;
         if (place < end)
-            return lottery->prizes[i].counter.remaining > 0 ? i : NO_PRIZE;
+            return view->counters[view->first_prize + i].remaining > 0 ? i : NO_PRIZE;
     }
     return NO_PRIZE;
 }
 
-enum rc lottery_decide(struct counter *wheel, struct lottery *lottery, int64_t *used,
-                       struct operation *operation, struct effect *ret_effect)
+enum rc lottery_draw(struct view *view, struct operation *operation)
 {
-    struct outcome *outcome = &operation->outcome;
-    enum rc rc = RC_OK;
-    if (wheel->version == 0)
-        rc = RC_NOT_FOUND;
-    else if (*used >= lottery->draws_per_user)
-        rc = RC_ALREADY_DRAWN;
-    if (rc == RC_OK) {
-        size_t won = turn_wheel(lottery, operation->entropy);
-        struct effect effect = {.delta = 0, .slot = ++*used, .prize = won};
-        outcome->prize[0] = '\0';
-        if (won != NO_PRIZE) {
-            struct prize *prize = &lottery->prizes[won];
-            prize->counter.remaining--;
-            prize->counter.version++;
-            wheel->remaining--;
-            effect.delta = -1;
-            effect.prize_remaining = prize->counter.remaining;
-            effect.prize_version = prize->counter.version;
-            text_copy(outcome->prize, sizeof outcome->prize, prize->prize);
-        }
-        wheel->version++;
-        *ret_effect = effect;
+    if (*view->used >= view->limit)
+        return RC_ALREADY_DRAWN;
+    ++*view->used;
+    size_t won = turn_wheel(view, operation->entropy);
+    view_post(view, view->root, won == NO_PRIZE ? 0 : -1);
+    operation->outcome.prize[0] = '\0';
+    if (won != NO_PRIZE) {
+        view_post(view, view->first_prize + won, -1);
+        text_copy(operation->outcome.prize, sizeof operation->outcome.prize,
+                  view->lottery->prizes[won].prize);
     }
-    outcome->remaining = wheel->remaining;
-    outcome->version = wheel->version;
-    return outcome->rc = rc;
+    return RC_OK;
 }

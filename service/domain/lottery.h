@@ -3,8 +3,8 @@
 
 #include "base/rc.h"
 #include "domain/counter.h"
-#include "domain/effect.h"
 #include "domain/operation.h"
+#include "domain/view.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,10 +28,8 @@ struct lottery {
     struct prize prizes[LOTTERY_PRIZES_MAX]; // in byte order of their names
 };
 
-// Draws for a user with `*used` draws so far. The wheel is a line of integer weights: the blank
-// first, then the prizes; an exhausted prize's weight goes to the blank. The place on it is
-// uniform, taken from operation->entropy by rejection, so no weight is favoured. RC_OK,
-// RC_ALREADY_DRAWN, or RC_NOT_FOUND if the counter was not loaded (version 0). Moves the wheel, the
-// prize's counter and *used only on RC_OK. Fills in the operation's outcome in every case.
-enum rc lottery_decide(struct counter *wheel, struct lottery *lottery, int64_t *used,
-                       struct operation *operation, struct effect *ret_effect);
+// The decision of draw: the view's `limit` and `used` count draws. The wheel is a line of integer
+// weights: the blank first, then the prizes; an exhausted prize's weight goes to the blank. The
+// place on it is uniform, taken from operation->entropy by rejection, so no weight is favoured.
+// RC_OK or RC_ALREADY_DRAWN. A draw that wins posts the lottery's counter and the prize's.
+enum rc lottery_draw(struct view *view, struct operation *operation);

@@ -1,22 +1,13 @@
-// The names of endpoints and operations, and the fingerprint of an operation.
+// The names of endpoints, and the fingerprint of an operation.
 #include "domain/operation.h"
 
 #include "base/text.h"
+#include "domain/kinds.h"
 
 #include <string.h>
 
 static const char *const endpoint_names[ENDPOINT_COUNT] = {
     [ENDPOINT_STOCK] = "stock", [ENDPOINT_COUPON] = "coupon", [ENDPOINT_LOTTERY] = "lottery"};
-
-static const struct {
-    const char *name;
-    enum endpoint endpoint;
-} kinds[] = {
-    [OPERATION_DEDUCT] = {"deduct", ENDPOINT_STOCK},
-    [OPERATION_RESTOCK] = {"restock", ENDPOINT_STOCK},
-    [OPERATION_ISSUE] = {"issue", ENDPOINT_COUPON},
-    [OPERATION_DRAW] = {"draw", ENDPOINT_LOTTERY},
-};
 
 const char *endpoint_name(enum endpoint endpoint)
 {
@@ -28,11 +19,6 @@ enum endpoint operation_endpoint(const struct operation *operation)
     return kinds[operation->kind].endpoint;
 }
 
-const char *operation_kind_name(enum operation_kind kind)
-{
-    return kinds[kind].name;
-}
-
 // Hashes the terminator too, so that "ab" + "c" and "a" + "bc" differ.
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
@@ -41,16 +27,10 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 
 int64_t operation_fingerprint(const struct operation *operation)
 {
-    uint64_t hash = hash_text(TEXT_HASH_START, operation_kind_name(operation->kind));
+    uint64_t hash = hash_text(TEXT_HASH_START, kinds[operation->kind].name);
     hash = hash_text(hash, operation->counter);
     hash = hash_text(hash, operation->user_id);
     hash = hash_text(hash, operation->order_id);
     hash = text_hash(hash, &operation->quantity, sizeof operation->quantity);
     return (int64_t)(hash >> 1);
-}
-
-const char *operation_id(const struct operation *operation)
-{
-    const char *slash = strchr(operation->counter, '/');
-    return slash != NULL ? slash + 1 : operation->counter;
 }

@@ -12,7 +12,14 @@
 // Each endpoint has its own strategy setting.
 enum endpoint { ENDPOINT_STOCK, ENDPOINT_COUPON, ENDPOINT_LOTTERY, ENDPOINT_COUNT };
 
-enum operation_kind { OPERATION_DEDUCT, OPERATION_RESTOCK, OPERATION_ISSUE, OPERATION_DRAW };
+// Each kind is a row of the table in kinds.h.
+enum operation_kind {
+    OPERATION_DEDUCT,
+    OPERATION_RESTOCK,
+    OPERATION_ISSUE,
+    OPERATION_DRAW,
+    OPERATION_KIND_COUNT
+};
 
 #define QUANTITY_MAX INT64_C(1000000)
 #define REMAINING_MAX INT64_C(1000000000000) // restock refuses to pass it
@@ -43,11 +50,7 @@ struct operation {
 
 const char *endpoint_name(enum endpoint endpoint); // "stock", "coupon", "lottery"
 enum endpoint operation_endpoint(const struct operation *operation);
-const char *operation_kind_name(enum operation_kind kind); // "deduct", ...: the ledger's reason
 
 // A hash over everything the client requested, to recognise an idempotency key that is reused for a
 // different request. Never negative, so that it fits a signed column.
 int64_t operation_fingerprint(const struct operation *operation);
-
-// The id behind the first slash: "SKU-1" of "stock/SKU-1".
-const char *operation_id(const struct operation *operation);

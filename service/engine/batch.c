@@ -4,29 +4,40 @@
 #include "engine/batch.h"
 
 #include "base/text.h"
-#include "domain/coupon.h"
-#include "domain/stock.h"
+#include "domain/kinds.h"
 #include "engine/job.h"
 #include "store/db/db.h"
-#include "store/tables/campaign.h"
-#include "store/tables/lottery.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+static enum rc grow_counters(struct batch *batch, size_t capacity)
+{
+    struct counter *loaded = realloc(batch->loaded, capacity * sizeof *loaded);
+    if (loaded == NULL)
+        return RC_NO_MEMORY;
+    batch->loaded = loaded;
+    struct counter *counters = realloc(batch->counters, capacity * sizeof *counters);
+    if (counters == NULL)
+        return RC_NO_MEMORY;
+    batch->counters = counters;
+    batch->counters_capacity = capacity;
+    return RC_OK;
+}
 
 enum rc batch_init(struct batch *batch, size_t capacity)
 {
     *batch = (struct batch){.capacity = capacity};
     batch->works = calloc(capacity, sizeof *batch->works);
     batch->groups = calloc(capacity, sizeof *batch->groups);
-    batch->loaded = calloc(capacity, sizeof *batch->loaded);
     batch->users = calloc(capacity, sizeof *batch->users);
     batch->used_loaded = calloc(capacity, sizeof *batch->used_loaded);
     batch->used = calloc(capacity, sizeof *batch->used);
-    batch->rows = calloc(2 * capacity, sizeof *batch->rows);
-    if (batch->works == NULL || batch->groups == NULL || batch->loaded == NULL ||
-        batch->users == NULL || batch->used_loaded == NULL || batch->used == NULL ||
-        batch->rows == NULL) {
+    batch->postings = calloc(POSTINGS_MAX * capacity, sizeof *batch->postings);
+    batch->rows = calloc(POSTINGS_MAX * capacity, sizeof *batch->rows);
+    if (batch->works == NULL || batch->groups == NULL || batch->users == NULL ||
+        batch->used_loaded == NULL || batch->used == NULL || batch->postings == NULL ||
+        batch->rows == NULL || grow_counters(batch, capacity) != RC_OK) {
         batch_release(batch);
         return RC_NO_MEMORY;
     }
@@ -35,16 +46,16 @@ enum rc batch_init(struct batch *batch, size_t capacity)
 
 void batch_release(struct batch *batch)
 {
-    for (size_t i = 0; batch->groups != NULL && i < batch->capacity; i++) {
-        free(batch->groups[i].loaded_lottery);
-        free(batch->groups[i].decided_lottery);
-    }
+    for (size_t i = 0; batch->groups != NULL && i < batch->capacity; i++)
+        root_facts_release(&batch->groups[i].facts);
     free(batch->works);
     free(batch->groups);
     free(batch->loaded);
+    free(batch->counters);
     free(batch->users);
     free(batch->used_loaded);
     free(batch->used);
+    free(batch->postings);
     free(batch->changes);
     free(batch->durable);
     free(batch->rows);
@@ -60,10 +71,9 @@ static void start_group(struct batch *batch, const struct operation *operation, 
     batch->n_groups++;
 }
 
-void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strategy *strategy,
-                enum update_rule rule, struct job *const *jobs, size_t n)
+void batch_fill(struct batch *batch, const struct strategy *strategy, enum update_rule rule,
+                struct job *const *jobs, size_t n)
 {
-    batch->endpoint = endpoint;
     batch->strategy = strategy;
     batch->rule = rule;
     batch->n_groups = 0;
@@ -79,6 +89,15 @@ void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strate
         batch->works[i] =
             (struct work){.job = jobs[i], .operation = operation, .group = batch->n_groups - 1};
     }
+}
+
+bool batch_is_blind(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->n_works; i++) {
+        if (!kinds[batch->works[i].operation->kind].blind)
+            return false;
+    }
+    return true;
 }
 
 size_t batch_count(const struct batch *batch, enum work_state state)
@@ -130,55 +149,55 @@ static void gather_users(struct batch *batch, struct group *group)
     batch->n_users += n;
 }
 
-static enum rc load_campaign(struct batch *batch, struct group *group, const char *id,
-                             struct db *db)
+// Puts the group's children behind the counters of the batch.
+static enum rc add_children(struct batch *batch, struct group *group)
 {
-    struct campaign campaign;
-    enum rc rc = campaign_get(db, id, &campaign);
-    if (rc != RC_OK)
-        return rc;
-    group->per_user_limit = campaign.per_user_limit;
-    return coupon_count(db, id, batch->users + group->first_user, group->n_users,
-                        batch->used_loaded + group->first_user);
+    size_t n = batch->n_counters + group->facts.n_children;
+    if (n > batch->counters_capacity && grow_counters(batch, 2 * n) != RC_OK)
+        return RC_NO_MEMORY;
+    group->first_child = batch->n_counters;
+    for (size_t i = 0; i < group->facts.n_children; i++)
+        batch->loaded[batch->n_counters++] = group->facts.children[i];
+    return RC_OK;
 }
 
-static enum rc load_lottery(struct batch *batch, struct group *group, const char *id, struct db *db)
+static enum rc load_facts(struct batch *batch, struct group *group, struct db *db)
 {
-    if (group->loaded_lottery == NULL)
-        group->loaded_lottery = malloc(sizeof *group->loaded_lottery);
-    if (group->decided_lottery == NULL)
-        group->decided_lottery = malloc(sizeof *group->decided_lottery);
-    if (group->loaded_lottery == NULL || group->decided_lottery == NULL)
-        return RC_NO_MEMORY;
-    enum rc rc = lottery_load(db, id, group->loaded_lottery);
-    if (rc != RC_OK)
-        return rc;
-    return draw_count(db, id, batch->users + group->first_user, group->n_users,
-                      batch->used_loaded + group->first_user);
+    const struct operation *first = batch->works[group->first_work].operation;
+    const struct facts *facts = kind_facts[first->kind];
+    if (facts == NULL)
+        return RC_OK;
+    gather_users(batch, group);
+    enum rc rc = facts->load(db, counter_id(first->counter), batch->users + group->first_user,
+                             group->n_users, &group->facts, batch->used_loaded + group->first_user);
+    return rc == RC_OK ? add_children(batch, group) : rc;
+}
+
+static void forget_facts(struct batch *batch)
+{
+    batch->n_counters = batch->n_groups;
+    batch->n_users = 0;
+    for (size_t i = 0; i < batch->n_groups; i++)
+        batch->groups[i].facts.n_children = 0;
+    for (size_t i = 0; i < batch->n_works; i++)
+        batch->works[i].user = SIZE_MAX;
 }
 
 enum rc batch_load(struct batch *batch, struct db *db, bool lock)
 {
+    forget_facts(batch);
     enum rc rc = counter_load(db, batch->loaded, batch->n_groups, lock, &batch->now_ms);
-    batch->n_users = 0;
-    if (rc != RC_OK || batch->endpoint == ENDPOINT_STOCK)
-        return rc;
     for (size_t i = 0; i < batch->n_groups && rc == RC_OK; i++) {
-        struct group *group = &batch->groups[i];
-        gather_users(batch, group);
-        if (batch->loaded[i].version == 0)
-            continue;
-        const char *id = operation_id(batch->works[group->first_work].operation);
-        rc = batch->endpoint == ENDPOINT_COUPON ? load_campaign(batch, group, id, db)
-                                                : load_lottery(batch, group, id, db);
+        if (batch->loaded[i].version != 0)
+            rc = load_facts(batch, &batch->groups[i], db);
     }
-    // The counter exists, so its campaign or lottery must exist too.
+    // The counter exists, so its facts must exist too.
     return rc == RC_NOT_FOUND ? RC_INTERNAL : rc;
 }
 
 void batch_assume_enough(struct batch *batch)
 {
-    batch->n_users = 0;
+    forget_facts(batch);
     for (size_t i = 0; i < batch->n_groups; i++) {
         batch->loaded[i].remaining = REMAINING_MAX / 2;
         batch->loaded[i].version = 1;
@@ -189,50 +208,42 @@ void batch_assume_enough(struct batch *batch)
 uint64_t batch_loaded_fence(const struct batch *batch)
 {
     uint64_t seen = 0;
-    for (size_t i = 0; i < batch->n_groups; i++) {
-        const struct group *group = &batch->groups[i];
+    for (size_t i = 0; i < batch->n_counters; i++) {
         if ((uint64_t)batch->loaded[i].fence > seen)
             seen = (uint64_t)batch->loaded[i].fence;
-        bool has_prizes = batch->endpoint == ENDPOINT_LOTTERY && batch->loaded[i].version != 0;
-        for (size_t j = 0; has_prizes && j < group->loaded_lottery->n_prizes; j++) {
-            if ((uint64_t)group->loaded_lottery->prizes[j].counter.fence > seen)
-                seen = (uint64_t)group->loaded_lottery->prizes[j].counter.fence;
-        }
     }
     return seen;
 }
 
 // ---- decide -------------------------------------------------------------------------------------
 
-static enum rc decide_one(struct batch *batch, struct group *group, struct work *work)
+static void decide_one(struct batch *batch, struct work *work)
 {
-    struct operation *operation = work->operation;
-    switch (batch->endpoint) {
-    case ENDPOINT_COUPON:
-        return coupon_decide(&group->counter, group->per_user_limit, &batch->used[work->user],
-                             operation, &work->effect);
-    case ENDPOINT_LOTTERY:
-        return lottery_decide(&group->counter, group->decided_lottery, &batch->used[work->user],
-                              operation, &work->effect);
-    default:
-        return stock_decide(&group->counter, operation, &work->effect);
-    }
+    const struct group *group = &batch->groups[work->group];
+    struct view view = {.counters = batch->counters,
+                        .root = work->group,
+                        .limit = group->facts.limit,
+                        .lottery = group->facts.lottery,
+                        .first_prize = group->first_child,
+                        .postings = batch->postings + batch->n_postings};
+    if (work->user != SIZE_MAX)
+        view.used = &batch->used[work->user];
+    bool accepted = operation_decide(&view, work->operation) == RC_OK;
+    work->state = accepted ? WORK_ACCEPTED : WORK_REFUSED;
+    work->slot = view.used != NULL ? *view.used : 0;
+    work->first_posting = batch->n_postings;
+    work->n_postings = view.n_postings;
+    batch->n_postings += view.n_postings;
 }
 
 void batch_decide(struct batch *batch)
 {
+    memcpy(batch->counters, batch->loaded, batch->n_counters * sizeof *batch->counters);
     memcpy(batch->used, batch->used_loaded, batch->n_users * sizeof *batch->used);
-    for (size_t i = 0; i < batch->n_groups; i++) {
-        struct group *group = &batch->groups[i];
-        group->counter = batch->loaded[i];
-        if (batch->endpoint == ENDPOINT_LOTTERY && group->counter.version != 0)
-            *group->decided_lottery = *group->loaded_lottery;
-        for (size_t j = 0; j < group->n_works; j++) {
-            struct work *work = &batch->works[group->first_work + j];
-            if (work->state == WORK_DONE)
-                continue;
-            work->state = decide_one(batch, group, work) == RC_OK ? WORK_ACCEPTED : WORK_REFUSED;
-        }
+    batch->n_postings = 0;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        if (batch->works[i].state != WORK_DONE)
+            decide_one(batch, &batch->works[i]);
     }
 }
 
@@ -266,7 +277,7 @@ static bool needs_stamp(const struct batch *batch, const struct group *group)
 
 enum rc batch_stamp_refusals(struct batch *batch, struct db *db)
 {
-    if (batch->endpoint == ENDPOINT_STOCK || batch_count(batch, WORK_REFUSED) == 0)
+    if (batch_count(batch, WORK_REFUSED) == 0)
         return RC_OK;
     struct counter *now CLEANUP(free_memory) = calloc(batch->n_groups, sizeof *now);
     if (now == NULL)

@@ -7,9 +7,9 @@
 #pragma once
 
 #include "base/cleanup.h"
-#include "domain/effect.h"
-#include "domain/lottery.h"
 #include "domain/operation.h"
+#include "domain/view.h"
+#include "engine/facts/facts.h"
 #include "guard/guard.h"
 #include "store/tables/counter.h"
 #include "store/tables/ledger.h"
@@ -35,43 +35,44 @@ struct work {
     struct job *job;
     struct operation *operation;
     size_t group;
-    size_t user; // index into the batch's users
+    size_t user; // index into the batch's users; SIZE_MAX if its kind has no facts
     enum work_state state;
     bool was_accepted; // before the decision was made again
     bool unproven;     // a replay whose row might not survive a crash of the database
     bool row_seen;     // its row was still there when it was read again
-    struct effect effect;
+    int64_t slot;      // accepted, with a user: its number among what the user has, from 1
+    size_t first_posting, n_postings;
 };
 
-// The works on one counter, and what their decisions read besides the counter.
+// The works on one root, the counter that their operations name, and the facts of their decisions.
 struct group {
-    struct counter counter; // as decided so far
-    int64_t per_user_limit; // coupon
-    struct lottery *loaded_lottery;
-    struct lottery *decided_lottery; // as decided so far
     size_t first_work, n_works;
     size_t first_user, n_users;
+    struct root_facts facts; // its memory is kept from batch to batch
+    size_t first_child;      // the facts' children are counters[first_child] and following
 };
 
 struct batch {
-    enum endpoint endpoint;
     const struct strategy *strategy;
     enum update_rule rule; // the strategy's, unless the lab has switched it off
     uint64_t token;
     int64_t now_ms; // the database's
     size_t capacity;
-    size_t n_works, n_groups, n_users, n_changes;
-    struct work *works;             // ordered by counter, then by arrival
-    struct group *groups;           // ordered by counter
-    struct counter *loaded;         // of each group, as read
+    size_t n_works, n_groups, n_counters, n_users, n_postings, n_changes;
+    struct work *works;   // ordered by root, then by arrival
+    struct group *groups; // ordered by root
+    // The roots, one for each group, and behind them the children that the facts have added.
+    struct counter *loaded, *counters; // as read, and as decided so far
+    size_t counters_capacity;
     const char **users;             // distinct within a group
-    int64_t *used_loaded, *used;    // what each user already has: as read, and as decided so far
-    struct counter_change *changes; // to be saved: at most one a group and one a prize
+    int64_t *used_loaded, *used;    // what each user has: as read, and as decided so far
+    struct posting *postings;       // of the accepted works
+    struct counter_change *changes; // to be saved: at most one a counter, sorted by name
     size_t changes_capacity;
     struct counter_change *durable; // what the last commit has changed, sorted by name
     size_t n_durable, durable_capacity;
     size_t n_unproven;
-    struct ledger_row *rows; // scratch for the save: at most two a work
+    struct ledger_row *rows; // scratch for the save: one a posting
 };
 
 // Room for this many operations. RC_NO_MEMORY.
@@ -79,8 +80,11 @@ MUST_CHECK enum rc batch_init(struct batch *batch, size_t capacity);
 void batch_release(struct batch *batch); // a zeroed struct is fine
 
 // Starts a new batch with these jobs, ordered by counter and then by arrival. At most `capacity`.
-void batch_fill(struct batch *batch, enum endpoint endpoint, const struct strategy *strategy,
-                enum update_rule rule, struct job *const *jobs, size_t n);
+void batch_fill(struct batch *batch, const struct strategy *strategy, enum update_rule rule,
+                struct job *const *jobs, size_t n);
+
+// Are all its operations of blind kinds (domain/kinds.h)?
+bool batch_is_blind(const struct batch *batch);
 
 size_t batch_count(const struct batch *batch, enum work_state state);
 
@@ -92,9 +96,9 @@ int64_t batch_first_deadline(const struct batch *batch);
 // Reads everything that the decisions of the pending works need. `lock`: locks the counters' rows.
 MUST_CHECK enum rc batch_load(struct batch *batch, struct db *db, bool lock);
 
-// Instead of reading: assumes that there is enough of everything. Only for stock under a rule that
-// `adds`, whose save finds out and decides again from the rows as they are. It saves the round trip
-// of a read. If batch_save then returns RC_CONFLICT, call batch_load and decide again.
+// Instead of reading: assumes that there is enough of everything. Only for a blind batch under a
+// rule that `adds`, whose save finds out and decides again from the rows as they are. It saves the
+// round trip of a read. If batch_save then returns RC_CONFLICT, call batch_load and decide again.
 void batch_assume_enough(struct batch *batch);
 
 // Decides every work that is not done, in order, from what was loaded. Pure.

@@ -31,8 +31,6 @@
 #include "engine/job.h"
 #include "store/db/db.h"
 #include "store/tables/barrier.h"
-#include "store/tables/campaign.h"
-#include "store/tables/lottery.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -79,29 +77,6 @@ static enum rc keep_row(void *arg, const struct ledger_row *row)
     return RC_OK;
 }
 
-// Reads what the first result held besides numbers: the coupon's code, the prize drawn.
-static enum rc recall_details(struct db *db, const struct ledger_row *row,
-                              struct operation *operation)
-{
-    struct outcome *outcome = &operation->outcome;
-    const char *id = operation_id(operation);
-    if (operation->kind == OPERATION_ISSUE) {
-        struct coupon coupon;
-        enum rc rc = coupon_find(db, id, row->user_id, row->version, &coupon);
-        if (rc == RC_OK)
-            text_copy(outcome->code, sizeof outcome->code, coupon.code);
-        return rc;
-    }
-    if (operation->kind == OPERATION_DRAW) {
-        struct draw draw;
-        enum rc rc = draw_find(db, id, row->user_id, row->version, &draw);
-        if (rc == RC_OK)
-            text_copy(outcome->prize, sizeof outcome->prize, draw.prize);
-        return rc;
-    }
-    return RC_OK;
-}
-
 static enum rc replay(struct batch *batch, struct db *db, const struct ledger_row *row,
                       struct work *work)
 {
@@ -115,7 +90,8 @@ static enum rc replay(struct batch *batch, struct db *db, const struct ledger_ro
         outcome->remaining = row->remaining;
         outcome->version = row->version;
         text_copy(outcome->strategy, sizeof outcome->strategy, row->strategy);
-        enum rc rc = recall_details(db, row, operation);
+        const struct facts *facts = kind_facts[operation->kind];
+        enum rc rc = facts != NULL ? facts->recall(db, row, outcome) : RC_OK;
         if (rc != RC_OK)
             return rc == RC_NOT_FOUND ? RC_INTERNAL : rc;
         mark_unproven(batch, db, row, work);

@@ -8,9 +8,8 @@
 #include "engine/batch.h"
 
 #include "base/text.h"
+#include "domain/kinds.h"
 #include "store/db/db.h"
-#include "store/tables/campaign.h"
-#include "store/tables/lottery.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,13 +41,8 @@ static int compare_change(const void *a, const void *b)
 static enum rc gather_changes(struct batch *batch)
 {
     batch->n_changes = 0;
-    for (size_t i = 0; i < batch->n_groups; i++) {
-        struct group *group = &batch->groups[i];
-        enum rc rc = add_change(batch, &batch->loaded[i], &group->counter);
-        bool has_prizes = batch->endpoint == ENDPOINT_LOTTERY && group->counter.version != 0;
-        for (size_t j = 0; rc == RC_OK && has_prizes && j < group->loaded_lottery->n_prizes; j++)
-            rc = add_change(batch, &group->loaded_lottery->prizes[j].counter,
-                            &group->decided_lottery->prizes[j].counter);
+    for (size_t i = 0; i < batch->n_counters; i++) {
+        enum rc rc = add_change(batch, &batch->loaded[i], &batch->counters[i]);
         if (rc != RC_OK)
             return rc;
     }
@@ -72,9 +66,9 @@ enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
     return rc;
 }
 
-// Reads the rows into `loaded`, as they were when the update locked them. RC_CONFLICT for a lottery
-// or campaign that has moved: its decisions read more than the counter. ret_moved: some row had
-// moved since the batch read it.
+// Reads the rows into `loaded`, as they were when the update locked them. RC_CONFLICT if a row has
+// moved and some decision has read more than counters. ret_moved: some row had moved since the
+// batch read it.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
     *ret_moved = false;
@@ -89,7 +83,7 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         struct counter_change *change = &batch->changes[i];
         if (now[i].version == change->version && now[i].remaining == change->remaining)
             continue;
-        if (batch->endpoint != ENDPOINT_STOCK)
+        if (!batch_is_blind(batch))
             return RC_CONFLICT;
         *ret_moved = true;
         now[i].version -= change->version - change->before.version;
@@ -128,7 +122,7 @@ static enum rc rebase(struct batch *batch, struct db *db)
         return RC_CONFLICT;
     size_t next = 0;
     for (size_t i = 0; i < batch->n_groups; i++) {
-        const struct counter *loaded = &batch->loaded[i], *decided = &batch->groups[i].counter;
+        const struct counter *loaded = &batch->loaded[i], *decided = &batch->counters[i];
         int64_t steps = 0, delta = 0;
         if (next < batch->n_changes &&
             strcmp(batch->changes[next].before.name, loaded->name) == 0) {
@@ -145,21 +139,23 @@ static enum rc rebase(struct batch *batch, struct db *db)
     return RC_OK;
 }
 
-static void fill_row(const struct batch *batch, const struct work *work, struct ledger_row *row)
+static void fill_row(const struct batch *batch, const struct work *work, size_t leg,
+                     struct ledger_row *row)
 {
     const struct operation *operation = work->operation;
-    row->version = operation->outcome.version;
-    row->delta = work->effect.delta;
-    row->remaining = operation->outcome.remaining;
-    row->leg = 0;
+    const struct posting *posting = &batch->postings[work->first_posting + leg];
+    row->version = posting->version;
+    row->delta = posting->delta;
+    row->remaining = posting->remaining;
+    row->leg = (int64_t)leg;
     row->fingerprint = operation_fingerprint(operation);
     row->token = (int64_t)batch->token;
     row->created_at_ms = batch->now_ms;
-    text_copy(row->counter, sizeof row->counter, operation->counter);
+    text_copy(row->counter, sizeof row->counter, batch->loaded[posting->counter].name);
     text_copy(row->request_key, sizeof row->request_key, operation->request_key);
     text_copy(row->user_id, sizeof row->user_id, operation->user_id);
     text_copy(row->order_id, sizeof row->order_id, operation->order_id);
-    text_copy(row->reason, sizeof row->reason, operation_kind_name(operation->kind));
+    text_copy(row->reason, sizeof row->reason, kinds[operation->kind].name);
     text_copy(row->strategy, sizeof row->strategy, batch->strategy->name);
 }
 
@@ -168,63 +164,30 @@ static enum rc insert_ledger(struct batch *batch, struct db *db)
     size_t n = 0;
     for (size_t i = 0; i < batch->n_works; i++) {
         const struct work *work = &batch->works[i];
-        if (work->state != WORK_ACCEPTED)
-            continue;
-        fill_row(batch, work, &batch->rows[n++]);
-        if (work->effect.prize == NO_PRIZE)
-            continue;
-        const struct group *group = &batch->groups[work->group];
-        struct ledger_row *leg = &batch->rows[n++];
-        fill_row(batch, work, leg);
-        leg->leg = 1;
-        leg->version = work->effect.prize_version;
-        leg->remaining = work->effect.prize_remaining;
-        text_copy(leg->counter, sizeof leg->counter,
-                  group->loaded_lottery->prizes[work->effect.prize].counter.name);
+        for (size_t leg = 0; work->state == WORK_ACCEPTED && leg < work->n_postings; leg++)
+            fill_row(batch, work, leg, &batch->rows[n++]);
     }
     return ledger_insert(db, batch->rows, n);
 }
 
-static enum rc insert_coupons(struct batch *batch, struct db *db)
+// Saves the facts of the accepted works, kind by kind.
+static enum rc save_facts(struct batch *batch, struct db *db)
 {
-    struct coupon *coupons CLEANUP(free_memory) = calloc(batch->n_works, sizeof *coupons);
-    if (coupons == NULL)
+    struct fact *facts CLEANUP(free_memory) = calloc(batch->n_works, sizeof *facts);
+    if (facts == NULL)
         return RC_NO_MEMORY;
-    size_t n = 0;
-    for (size_t i = 0; i < batch->n_works; i++) {
-        const struct work *work = &batch->works[i];
-        if (work->state != WORK_ACCEPTED)
-            continue;
-        struct coupon *coupon = &coupons[n++];
-        coupon->slot = work->effect.slot;
-        coupon->version = work->operation->outcome.version;
-        coupon->created_at_ms = batch->now_ms;
-        text_copy(coupon->code, sizeof coupon->code, work->operation->outcome.code);
-        text_copy(coupon->campaign, sizeof coupon->campaign, operation_id(work->operation));
-        text_copy(coupon->user_id, sizeof coupon->user_id, work->operation->user_id);
+    enum rc rc = RC_OK;
+    for (int kind = 0; kind < OPERATION_KIND_COUNT && rc == RC_OK; kind++) {
+        size_t n = 0;
+        for (size_t i = 0; kind_facts[kind] != NULL && i < batch->n_works; i++) {
+            const struct work *work = &batch->works[i];
+            if (work->state == WORK_ACCEPTED && (int)work->operation->kind == kind)
+                facts[n++] = (struct fact){.operation = work->operation, .slot = work->slot};
+        }
+        if (n > 0)
+            rc = kind_facts[kind]->save(db, facts, n, batch->now_ms);
     }
-    return coupon_insert(db, coupons, n);
-}
-
-static enum rc insert_draws(struct batch *batch, struct db *db)
-{
-    struct draw *draws CLEANUP(free_memory) = calloc(batch->n_works, sizeof *draws);
-    if (draws == NULL)
-        return RC_NO_MEMORY;
-    size_t n = 0;
-    for (size_t i = 0; i < batch->n_works; i++) {
-        const struct work *work = &batch->works[i];
-        if (work->state != WORK_ACCEPTED)
-            continue;
-        struct draw *draw = &draws[n++];
-        draw->slot = work->effect.slot;
-        draw->version = work->operation->outcome.version;
-        draw->created_at_ms = batch->now_ms;
-        text_copy(draw->prize, sizeof draw->prize, work->operation->outcome.prize);
-        text_copy(draw->lottery, sizeof draw->lottery, operation_id(work->operation));
-        text_copy(draw->user_id, sizeof draw->user_id, work->operation->user_id);
-    }
-    return draw_insert(db, draws, n);
+    return rc;
 }
 
 enum rc batch_seen_fence(const struct batch *batch, struct db *db, uint64_t *ret_fence)
@@ -249,9 +212,7 @@ enum rc batch_save(struct batch *batch, struct db *db)
         rc = rebase(batch, db);
     if (rc == RC_OK)
         rc = insert_ledger(batch, db);
-    if (rc == RC_OK && batch->endpoint == ENDPOINT_COUPON)
-        rc = insert_coupons(batch, db);
-    if (rc == RC_OK && batch->endpoint == ENDPOINT_LOTTERY)
-        rc = insert_draws(batch, db);
+    if (rc == RC_OK)
+        rc = save_facts(batch, db);
     return rc;
 }

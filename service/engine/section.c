@@ -221,8 +221,8 @@ static enum rc attempt(struct section *section)
     const struct update_rule_traits *rule = &update_rules[batch->rule];
     pause_at(section, PAUSE_BEFORE_LOAD);
 
-    // Skip the read where the rule does not need it and there was enough last time.
-    if (rule->adds && section->endpoint == ENDPOINT_STOCK && section->skip_read) {
+    // Skip the read where neither rule nor kinds need it and there was enough last time.
+    if (rule->adds && section->skip_read && batch_is_blind(batch)) {
         bool done;
         enum rc unread = attempt_unread(section, &done);
         if (unread != RC_OK || done)
@@ -468,7 +468,7 @@ static void run_jobs(struct section *section, struct job **jobs, size_t n, int64
     if (section->settings.undemanding ||
         (section->settings.unfenced && update_rules[rule].compares_token))
         rule = RULE_NAIVE; // the lab has switched its demand off
-    batch_fill(batch, section->endpoint, strategy, rule, jobs, n);
+    batch_fill(batch, strategy, rule, jobs, n);
     metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint, strategy, (int64_t)n);
 
     // An earlier batch of this run may have lost the lock without reacquiring it.

@@ -37,7 +37,8 @@ ROOMS = {
         ("guard/strategy", "base domain store/tables guard guard/redis guard/zookeeper guard/etcd"),
         ("config", "base guard/strategy"),
         ("metrics", "base domain guard guard/strategy"),
-        ("engine", "base domain store/db store/tables guard guard/strategy metrics"),
+        ("engine/facts", "base domain store/db store/tables"),
+        ("engine", "base domain store/db store/tables guard guard/strategy metrics engine/facts"),
         ("http/wire", "base domain"),
         ("http", "base domain engine http/wire"),
         ("http/api", "base domain store/db store/tables store/reconcile guard guard/strategy metrics"

@@ -2,8 +2,8 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "domain/coupon.h"
+#include "domain/kinds.h"
 #include "domain/lottery.h"
-#include "domain/stock.h"
 
 #include "suite.h"
 
@@ -11,6 +11,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+// Decides on counters[0], and returns the postings in the view.
+static enum rc decide(struct view *view, struct operation *operation)
+{
+    static struct posting postings[POSTINGS_MAX];
+    view->postings = postings;
+    view->n_postings = 0;
+    return operation_decide(view, operation);
+}
+
+static enum rc decide_stock(struct counter *stock, struct operation *operation)
+{
+    return decide(&(struct view){.counters = stock}, operation);
+}
 
 static struct operation deduct(int64_t quantity)
 {
@@ -20,16 +34,20 @@ static struct operation deduct(int64_t quantity)
 START_TEST(stock_is_deducted_to_zero_and_no_further)
 {
     struct counter stock = {.name = "stock/A", .remaining = 3, .version = 7};
-    struct effect effect;
+    struct view view = {.counters = &stock};
     struct operation two = deduct(2), again = deduct(2), one = deduct(1);
-    ck_assert_int_eq(stock_decide(&stock, &two, &effect), RC_OK);
-    ck_assert_int_eq(effect.delta, -2);
+    ck_assert_int_eq(decide(&view, &two), RC_OK);
+    ck_assert_uint_eq(view.n_postings, 1);
+    ck_assert_int_eq(view.postings[0].delta, -2);
+    ck_assert_int_eq(view.postings[0].remaining, 1);
+    ck_assert_int_eq(view.postings[0].version, 8);
     ck_assert_int_eq(two.outcome.remaining, 1);
     ck_assert_int_eq(two.outcome.version, 8);
-    ck_assert_int_eq(stock_decide(&stock, &again, &effect), RC_OUT_OF_STOCK);
+    ck_assert_int_eq(decide(&view, &again), RC_OUT_OF_STOCK);
+    ck_assert_uint_eq(view.n_postings, 0);
     ck_assert_int_eq(again.outcome.remaining, 1);
     ck_assert_int_eq(again.outcome.version, 8);
-    ck_assert_int_eq(stock_decide(&stock, &one, &effect), RC_OK);
+    ck_assert_int_eq(decide(&view, &one), RC_OK);
     ck_assert_int_eq(stock.remaining, 0);
     ck_assert_int_eq(stock.version, 9);
 }
@@ -38,20 +56,18 @@ END_TEST
 START_TEST(stock_that_was_not_loaded_is_not_found)
 {
     struct counter stock = {.name = "stock/A"};
-    struct effect effect;
     struct operation operation = deduct(1);
-    ck_assert_int_eq(stock_decide(&stock, &operation, &effect), RC_NOT_FOUND);
+    ck_assert_int_eq(decide_stock(&stock, &operation), RC_NOT_FOUND);
 }
 END_TEST
 
 START_TEST(a_restock_does_not_pass_the_limit)
 {
     struct counter stock = {.name = "stock/A", .remaining = REMAINING_MAX - 1, .version = 1};
-    struct effect effect;
     struct operation operation = {.kind = OPERATION_RESTOCK, .counter = "stock/A", .quantity = 2};
-    ck_assert_int_eq(stock_decide(&stock, &operation, &effect), RC_INVALID_FIELD);
+    ck_assert_int_eq(decide_stock(&stock, &operation), RC_INVALID_FIELD);
     operation.quantity = 1;
-    ck_assert_int_eq(stock_decide(&stock, &operation, &effect), RC_OK);
+    ck_assert_int_eq(decide_stock(&stock, &operation), RC_OK);
 }
 END_TEST
 
@@ -66,11 +82,11 @@ START_TEST(random_stock_sequences_add_up)
             struct operation operation = deduct(1 + (int64_t)random_below(20));
             if (random_below(3) == 0)
                 operation.kind = OPERATION_RESTOCK;
-            struct effect effect = {0};
+            struct view view = {.counters = &stock};
             int64_t before = stock.remaining;
-            enum rc rc = stock_decide(&stock, &operation, &effect);
+            enum rc rc = decide(&view, &operation);
             if (rc == RC_OK) {
-                sum += effect.delta;
+                sum += view.postings[0].delta;
                 changes++;
             } else {
                 ck_assert_int_eq(rc, RC_OUT_OF_STOCK);
@@ -95,19 +111,20 @@ static struct operation for_user(enum operation_kind kind)
 START_TEST(a_user_gets_no_more_coupons_than_the_limit)
 {
     struct counter campaign = {.name = "coupon/C", .remaining = 5, .version = 1};
-    struct effect effect;
     int64_t used = 0;
+    struct view view = {.counters = &campaign, .limit = 2, .used = &used};
     for (int i = 1; i <= 2; i++) {
         struct operation operation = for_user(OPERATION_ISSUE);
-        ck_assert_int_eq(coupon_decide(&campaign, 2, &used, &operation, &effect), RC_OK);
-        ck_assert_int_eq(effect.slot, i);
+        ck_assert_int_eq(decide(&view, &operation), RC_OK);
+        ck_assert_int_eq(used, i);
     }
     struct operation third = for_user(OPERATION_ISSUE);
-    ck_assert_int_eq(coupon_decide(&campaign, 2, &used, &third, &effect), RC_LIMIT_REACHED);
+    ck_assert_int_eq(decide(&view, &third), RC_LIMIT_REACHED);
     ck_assert_int_eq(campaign.remaining, 3);
     campaign.remaining = 0;
     int64_t none = 0;
-    ck_assert_int_eq(coupon_decide(&campaign, 2, &none, &third, &effect), RC_COUPON_EXHAUSTED);
+    view.used = &none;
+    ck_assert_int_eq(decide(&view, &third), RC_COUPON_EXHAUSTED);
     ck_assert_int_eq(none, 0);
 }
 END_TEST
@@ -160,39 +177,70 @@ START_TEST(coupon_codes_show_a_wrong_character_and_a_swap)
 }
 END_TEST
 
-static struct lottery *wheel_of(int64_t blank, int64_t gold_weight, int64_t gold,
-                                int64_t silver_weight, int64_t silver)
+enum { WHEEL, GOLD, SILVER, N_COUNTERS };
+
+struct wheel {
+    struct lottery lottery;
+    struct counter counters[N_COUNTERS];
+};
+
+static struct wheel *wheel_of(int64_t blank, int64_t gold_weight, int64_t gold,
+                              int64_t silver_weight, int64_t silver)
 {
-    static struct lottery lottery;
-    lottery = (struct lottery){.draws_per_user = 1000000, .blank_weight = blank, .n_prizes = 2};
-    lottery.prizes[0] = (struct prize){.prize = "gold", .weight = gold_weight};
-    lottery.prizes[0].counter = (struct counter){.remaining = gold, .version = 1};
-    lottery.prizes[1] = (struct prize){.prize = "silver", .weight = silver_weight};
-    lottery.prizes[1].counter = (struct counter){.remaining = silver, .version = 1};
-    return &lottery;
+    static struct wheel wheel;
+    wheel = (struct wheel){.lottery = {.blank_weight = blank, .n_prizes = 2}};
+    wheel.lottery.prizes[0] = (struct prize){.prize = "gold", .weight = gold_weight};
+    wheel.lottery.prizes[1] = (struct prize){.prize = "silver", .weight = silver_weight};
+    wheel.counters[WHEEL] = (struct counter){.remaining = gold + silver, .version = 1};
+    wheel.counters[GOLD] = (struct counter){.remaining = gold, .version = 1};
+    wheel.counters[SILVER] = (struct counter){.remaining = silver, .version = 1};
+    return &wheel;
 }
 
-static int turn(struct counter *wheel, struct lottery *lottery, const uint64_t *entropy)
+// Draws once for a user with *used draws.
+static enum rc draw(struct wheel *wheel, int64_t limit, int64_t *used, struct operation *operation,
+                    struct view *ret_view)
+{
+    *ret_view = (struct view){.counters = wheel->counters,
+                              .root = WHEEL,
+                              .limit = limit,
+                              .used = used,
+                              .lottery = &wheel->lottery,
+                              .first_prize = GOLD};
+    return decide(ret_view, operation);
+}
+
+// The prize that is won: 0 is the blank. Checks the postings.
+static int turn(struct wheel *wheel, const uint64_t *entropy)
 {
     int64_t used = 0;
-    struct effect effect;
     struct operation operation = for_user(OPERATION_DRAW);
     if (entropy != NULL)
         memcpy(operation.entropy, entropy, sizeof operation.entropy);
-    ck_assert_int_eq(lottery_decide(wheel, lottery, &used, &operation, &effect), RC_OK);
-    ck_assert_int_eq(effect.delta, operation.outcome.prize[0] == '\0' ? 0 : -1);
-    return operation.outcome.prize[0] == '\0' ? 0 : operation.outcome.prize[0] == 'g' ? 1 : 2;
+    struct view view;
+    ck_assert_int_eq(draw(wheel, 1, &used, &operation, &view), RC_OK);
+    const char *prize = operation.outcome.prize;
+    int won = prize[0] == '\0' ? 0 : prize[0] == 'g' ? GOLD : SILVER;
+    ck_assert_uint_eq(view.n_postings, won == 0 ? 1 : 2);
+    ck_assert_uint_eq(view.postings[0].counter, WHEEL);
+    ck_assert_int_eq(view.postings[0].delta, won == 0 ? 0 : -1);
+    if (won != 0) {
+        ck_assert_int_eq((int)view.postings[1].counter, won);
+        ck_assert_int_eq(view.postings[1].delta, -1);
+        ck_assert_int_eq(view.postings[1].remaining, wheel->counters[won].remaining);
+        ck_assert_int_eq(view.postings[1].version, wheel->counters[won].version);
+    }
+    return won;
 }
 
 // Draws every place of the wheel once: the shares equal the weights exactly.
 START_TEST(the_wheel_gives_each_weight_its_share)
 {
-    struct counter wheel = {.name = "lottery/W", .remaining = 1000, .version = 1};
-    struct lottery *lottery = wheel_of(5, 2, 500, 3, 500);
+    struct wheel *wheel = wheel_of(5, 2, 500, 3, 500);
     int counts[3] = {0};
     for (uint64_t place = 0; place < 10; place++) {
         uint64_t entropy[ENTROPY_WORDS] = {1000 + place};
-        counts[turn(&wheel, lottery, entropy)]++;
+        counts[turn(wheel, entropy)]++;
     }
     ck_assert_int_eq(counts[0], 5);
     ck_assert_int_eq(counts[1], 2);
@@ -203,12 +251,11 @@ END_TEST
 // 2^64 mod 10 = 6: the words 0 to 5 would favour six places, so the next word is used.
 START_TEST(the_wheel_passes_over_unfair_words)
 {
-    struct counter wheel = {.name = "lottery/W", .remaining = 1000, .version = 1};
-    struct lottery *lottery = wheel_of(5, 2, 500, 3, 500);
+    struct wheel *wheel = wheel_of(5, 2, 500, 3, 500);
     uint64_t unfair[ENTROPY_WORDS] = {0, 5, 1009, 0}; // 1009 mod 10 = 9: silver
-    ck_assert_int_eq(turn(&wheel, lottery, unfair), 2);
+    ck_assert_int_eq(turn(wheel, unfair), 2);
     uint64_t fair[ENTROPY_WORDS] = {6, 9, 9, 9}; // 6 mod 10 = 6: gold
-    ck_assert_int_eq(turn(&wheel, lottery, fair), 1);
+    ck_assert_int_eq(turn(wheel, fair), 1);
 }
 END_TEST
 
@@ -216,12 +263,11 @@ END_TEST
 START_TEST(many_draws_are_as_the_weights_say)
 {
     enum { DRAWS = 100000 };
-    struct counter wheel = {.name = "lottery/W", .remaining = 2 * DRAWS, .version = 1};
-    struct lottery *lottery = wheel_of(700, 100, DRAWS, 200, DRAWS);
+    struct wheel *wheel = wheel_of(700, 100, DRAWS, 200, DRAWS);
     const double shares[3] = {0.7, 0.1, 0.2};
     int counts[3] = {0};
     for (int i = 0; i < DRAWS; i++)
-        counts[turn(&wheel, lottery, NULL)]++;
+        counts[turn(wheel, NULL)]++;
     double chi_squared = 0;
     for (int i = 0; i < 3; i++) {
         double expected = shares[i] * (double)DRAWS, off = counts[i] - expected;
@@ -233,17 +279,16 @@ END_TEST
 
 START_TEST(an_exhausted_prize_gives_its_weight_to_the_blank)
 {
-    struct counter wheel = {.name = "lottery/W", .remaining = 500, .version = 1};
-    struct lottery *lottery = wheel_of(5, 2, 0, 3, 500);
+    struct wheel *wheel = wheel_of(5, 2, 0, 3, 500);
     int counts[3] = {0};
     for (uint64_t place = 0; place < 10; place++) {
         uint64_t entropy[ENTROPY_WORDS] = {1000 + place};
-        counts[turn(&wheel, lottery, entropy)]++;
+        counts[turn(wheel, entropy)]++;
     }
     ck_assert_int_eq(counts[0], 7);
     ck_assert_int_eq(counts[1], 0);
     ck_assert_int_eq(counts[2], 3);
-    ck_assert_int_eq(turn(&wheel, wheel_of(0, 0, 5, 0, 5), NULL), 0);
+    ck_assert_int_eq(turn(wheel_of(0, 0, 5, 0, 5), NULL), 0);
 }
 END_TEST
 
@@ -251,31 +296,29 @@ START_TEST(random_draws_keep_every_prize)
 {
     for (int round = 0; round < 50; round++) {
         int64_t gold = (int64_t)random_below(20), silver = (int64_t)random_below(20);
-        struct counter wheel = {.name = "lottery/W", .remaining = gold + silver, .version = 1};
-        struct lottery *lottery = wheel_of((int64_t)random_below(3), 1, gold, 2, silver);
+        struct wheel *wheel = wheel_of((int64_t)random_below(3), 1, gold, 2, silver);
         for (int i = 0; i < 200; i++) {
-            turn(&wheel, lottery, NULL);
-            ck_assert_int_ge(lottery->prizes[0].counter.remaining, 0);
-            ck_assert_int_ge(lottery->prizes[1].counter.remaining, 0);
-            ck_assert_int_eq(wheel.remaining, lottery->prizes[0].counter.remaining +
-                                                  lottery->prizes[1].counter.remaining);
+            turn(wheel, NULL);
+            const struct counter *counters = wheel->counters;
+            ck_assert_int_ge(counters[GOLD].remaining, 0);
+            ck_assert_int_ge(counters[SILVER].remaining, 0);
+            ck_assert_int_eq(counters[WHEEL].remaining,
+                             counters[GOLD].remaining + counters[SILVER].remaining);
         }
-        ck_assert_int_eq(wheel.version, 201);
+        ck_assert_int_eq(wheel->counters[WHEEL].version, 201);
     }
 }
 END_TEST
 
 START_TEST(nobody_draws_more_often_than_allowed)
 {
-    struct counter wheel = {.name = "lottery/W", .remaining = 10, .version = 1};
-    struct lottery *lottery = wheel_of(1, 1, 5, 1, 5);
-    lottery->draws_per_user = 1;
-    struct effect effect;
+    struct wheel *wheel = wheel_of(1, 1, 5, 1, 5);
+    struct view view;
     int64_t used = 0;
     struct operation first = for_user(OPERATION_DRAW), second = for_user(OPERATION_DRAW);
-    ck_assert_int_eq(lottery_decide(&wheel, lottery, &used, &first, &effect), RC_OK);
-    ck_assert_int_eq(lottery_decide(&wheel, lottery, &used, &second, &effect), RC_ALREADY_DRAWN);
-    ck_assert_int_eq(wheel.version, 2);
+    ck_assert_int_eq(draw(wheel, 1, &used, &first, &view), RC_OK);
+    ck_assert_int_eq(draw(wheel, 1, &used, &second, &view), RC_ALREADY_DRAWN);
+    ck_assert_int_eq(wheel->counters[WHEEL].version, 2);
 }
 END_TEST
 

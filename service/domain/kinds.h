@@ -1,0 +1,32 @@
+// The kinds of operations: one row of a table for each. What a kind reads and writes besides
+// counters stands in engine/facts.
+//
+// The contract of `decide`:
+//   - it is pure: the same view and operation give the same result;
+//   - all or nothing: it posts only if it returns RC_OK;
+//   - the root counter exists;
+//   - a refusal may be decided from numbers that are out of date. An accepted decision is saved only
+//     if what it read has not changed.
+#pragma once
+
+#include "base/rc.h"
+#include "domain/operation.h"
+#include "domain/view.h"
+
+#include <stdbool.h>
+
+struct kind {
+    const char *name; // "deduct": the ledger's reason
+    enum endpoint endpoint;
+    // "Enough left" is the whole rule. Then a save that adds a delta need not read first, and a
+    // decision stands although its counter has moved, if it comes out the same.
+    bool blind;
+    enum rc (*decide)(struct view *view, struct operation *operation);
+};
+
+// Indexed by enum operation_kind.
+extern const struct kind kinds[OPERATION_KIND_COUNT];
+
+// Decides an operation, and fills in its outcome in every case. RC_NOT_FOUND if the root counter
+// was not loaded (version 0), or the kind's own refusals.
+enum rc operation_decide(struct view *view, struct operation *operation);

@@ -1,0 +1,13 @@
+// The only place where a decision moves a counter.
+#include "domain/view.h"
+
+void view_post(struct view *view, size_t counter, int64_t delta)
+{
+    struct counter *moved = &view->counters[counter];
+    moved->remaining += delta;
+    moved->version++;
+    view->postings[view->n_postings++] = (struct posting){.counter = counter,
+                                                          .delta = delta,
+                                                          .remaining = moved->remaining,
+                                                          .version = moved->version};
+}

@@ -1,0 +1,46 @@
+// The facts of issue: the campaign's limit, the user's coupons so far, and the coupon itself.
+#include "base/text.h"
+#include "engine/facts/facts.h"
+#include "store/tables/campaign.h"
+#include "store/tables/ledger.h"
+
+#include <stdlib.h>
+
+static enum rc load(struct db *db, const char *id, const char *const *users, size_t n_users,
+                    struct root_facts *ret_facts, int64_t *ret_used)
+{
+    struct campaign campaign;
+    enum rc rc = campaign_get(db, id, &campaign);
+    if (rc != RC_OK)
+        return rc;
+    ret_facts->limit = campaign.per_user_limit;
+    return coupon_count(db, id, users, n_users, ret_used);
+}
+
+static enum rc save(struct db *db, const struct fact *facts, size_t n, int64_t now_ms)
+{
+    struct coupon *coupons CLEANUP(free_memory) = calloc(n, sizeof *coupons);
+    if (coupons == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        const struct operation *operation = facts[i].operation;
+        coupons[i].slot = facts[i].slot;
+        coupons[i].version = operation->outcome.version;
+        coupons[i].created_at_ms = now_ms;
+        text_copy(coupons[i].code, sizeof coupons->code, operation->outcome.code);
+        text_copy(coupons[i].campaign, sizeof coupons->campaign, counter_id(operation->counter));
+        text_copy(coupons[i].user_id, sizeof coupons->user_id, operation->user_id);
+    }
+    return coupon_insert(db, coupons, n);
+}
+
+static enum rc recall(struct db *db, const struct ledger_row *row, struct outcome *outcome)
+{
+    struct coupon coupon;
+    enum rc rc = coupon_find(db, counter_id(row->counter), row->user_id, row->version, &coupon);
+    if (rc == RC_OK)
+        text_copy(outcome->code, sizeof outcome->code, coupon.code);
+    return rc;
+}
+
+const struct facts coupon_facts = {.load = load, .save = save, .recall = recall};

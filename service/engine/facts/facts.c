@@ -1,0 +1,16 @@
+// Which kinds have facts.
+#include "engine/facts/facts.h"
+
+#include <stdlib.h>
+
+const struct facts *const kind_facts[OPERATION_KIND_COUNT] = {
+    [OPERATION_ISSUE] = &coupon_facts,
+    [OPERATION_DRAW] = &draw_facts,
+};
+
+void root_facts_release(struct root_facts *facts)
+{
+    free(facts->lottery);
+    free(facts->children);
+    *facts = (struct root_facts){0};
+}
