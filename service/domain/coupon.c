@@ -16,10 +16,10 @@ enum rc coupon_issue(struct view *view, struct operation *operation)
 {
     if (*view->used >= view->limit)
         return RC_LIMIT_REACHED;
-    if (view->counters[view->root].remaining < 1)
+    if (view->counters[view->legs[0]].remaining < 1)
         return RC_COUPON_EXHAUSTED;
     ++*view->used;
-    view_post(view, view->root, -1);
+    view_post_leg(view, 0, -1);
     coupon_code(operation->entropy, operation->outcome.code);
     return RC_OK;
 }

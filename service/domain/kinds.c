@@ -12,13 +12,32 @@ const struct kind kinds[OPERATION_KIND_COUNT] = {
     [OPERATION_DRAW] = {"draw", ENDPOINT_LOTTERY, .blind = false, lottery_draw},
 };
 
+static enum rc find_counters(struct view *view, struct operation *operation)
+{
+    for (size_t i = 0; i < operation_n_legs(operation); i++) {
+        bool exists = view->counters[view->legs[i]].version != 0;
+        if (!exists && !operation_leg(operation, i)->may_create) {
+            view->refusing_leg = i;
+            return RC_NOT_FOUND;
+        }
+    }
+    return RC_OK;
+}
+
 enum rc operation_decide(struct view *view, struct operation *operation)
 {
-    const struct counter *root = &view->counters[view->root];
     struct outcome *outcome = &operation->outcome;
-    outcome->rc =
-        root->version == 0 ? RC_NOT_FOUND : kinds[operation->kind].decide(view, operation);
-    outcome->remaining = root->remaining;
-    outcome->version = root->version;
+    view->n_postings = view->refusing_leg = 0;
+    outcome->rc = find_counters(view, operation);
+    if (outcome->rc == RC_OK)
+        outcome->rc = kinds[operation->kind].decide(view, operation);
+    for (size_t i = 0; i < operation_n_legs(operation); i++) {
+        const struct counter *counter = &view->counters[view->legs[i]];
+        struct leg *leg = operation_leg(operation, i);
+        leg->remaining = counter->remaining;
+        leg->version = counter->version;
+    }
+    outcome->remaining = operation_leg(operation, view->refusing_leg)->remaining;
+    outcome->version = operation_leg(operation, view->refusing_leg)->version;
     return outcome->rc;
 }

@@ -3,8 +3,9 @@
 //
 // The contract of `decide`:
 //   - it is pure: the same view and operation give the same result;
-//   - all or nothing: it posts only if it returns RC_OK;
-//   - the root counter exists;
+//   - all or nothing: if it returns RC_OK it has posted each leg once, in their order; else it has
+//     posted nothing, and view->refusing_leg tells which leg refuses;
+//   - a counter exists (version 0: it does not), unless its leg may create it;
 //   - a refusal may be decided from numbers that are out of date. An accepted decision is saved only
 //     if what it read has not changed.
 #pragma once
@@ -27,6 +28,6 @@ struct kind {
 // Indexed by enum operation_kind.
 extern const struct kind kinds[OPERATION_KIND_COUNT];
 
-// Decides an operation, and fills in its outcome in every case. RC_NOT_FOUND if the root counter
-// was not loaded (version 0), or the kind's own refusals.
+// Decides an operation, and fills in its outcome in every case, and the results of its legs.
+// RC_NOT_FOUND if a counter does not exist and may not be created, or the kind's own refusals.
 enum rc operation_decide(struct view *view, struct operation *operation);

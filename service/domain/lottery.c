@@ -44,7 +44,7 @@ enum rc lottery_draw(struct view *view, struct operation *operation)
         return RC_ALREADY_DRAWN;
     ++*view->used;
     size_t won = turn_wheel(view, operation->entropy);
-    view_post(view, view->root, won == NO_PRIZE ? 0 : -1);
+    view_post_leg(view, 0, won == NO_PRIZE ? 0 : -1);
     operation->outcome.prize[0] = '\0';
     if (won != NO_PRIZE) {
         view_post(view, view->first_prize + won, -1);

@@ -28,9 +28,13 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 int64_t operation_fingerprint(const struct operation *operation)
 {
     uint64_t hash = hash_text(TEXT_HASH_START, kinds[operation->kind].name);
-    hash = hash_text(hash, operation->counter);
+    hash = hash_text(hash, operation->leg.counter);
     hash = hash_text(hash, operation->user_id);
     hash = hash_text(hash, operation->order_id);
-    hash = text_hash(hash, &operation->quantity, sizeof operation->quantity);
+    hash = text_hash(hash, &operation->leg.amount, sizeof operation->leg.amount);
+    for (size_t i = 0; i < operation->n_more; i++) {
+        hash = hash_text(hash, operation->more[i].counter);
+        hash = text_hash(hash, &operation->more[i].amount, sizeof operation->more[i].amount);
+    }
     return (int64_t)(hash >> 1);
 }

@@ -1,4 +1,4 @@
-// An operation: what a client requests of a counter, and its outcome. The value travels from the
+// An operation: what a client requests of one counter or several, and its outcome. The value travels from the
 // HTTP handler through lane, worker and section back to the handler. Plain data, owned by the
 // handler.
 #pragma once
@@ -7,6 +7,7 @@
 #include "domain/ids.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 // Each endpoint has its own strategy setting.
@@ -26,12 +27,22 @@ enum operation_kind {
 #define COUPON_CODE_MAX 24
 #define ENTROPY_WORDS 4
 
+// One counter that an operation touches. What `amount` means, and which leg is which, is its kind's.
+struct leg {
+    char counter[COUNTER_NAME_MAX + 1]; // "stock/SKU-1", "coupon/SPRING", "lottery/WHEEL"
+    int64_t amount;                     // 1 to QUANTITY_MAX
+    bool may_create;                    // a counter that does not exist begins with this change
+    int64_t remaining, version;         // the result: after the operation; on a refusal: as read
+};
+
+#define LEGS_MAX 64
+
 // The result of an operation. A replay has the result of the first success.
 struct outcome {
     enum rc rc;
     bool replayed;     // the request key was used before: this is the first result
-    int64_t remaining; // after this operation; on a refusal: as read
-    int64_t version;   // the counter's, after this operation; on a refusal: as read
+    int64_t remaining; // of the first leg's counter, after this operation;
+    int64_t version;   // on a refusal: of the counter that refused, as read
     char strategy[STRATEGY_NAME_MAX + 1]; // it ran under; a replay: its first run
     char code[COUPON_CODE_MAX + 1];       // coupon only
     char prize[ID_MAX + 1];               // draw only; empty is the blank
@@ -39,14 +50,25 @@ struct outcome {
 
 struct operation {
     enum operation_kind kind;
-    char counter[COUNTER_NAME_MAX + 1]; // "stock/SKU-1", "coupon/SPRING", "lottery/WHEEL"
+    struct leg leg;   // the first, which most kinds have alone
+    struct leg *more; // the others, borrowed; no two legs have the same counter
+    size_t n_more;    // less than LEGS_MAX
     char request_key[REQUEST_KEY_MAX + 1];
     char user_id[ID_MAX + 1];        // empty if none
     char order_id[ID_MAX + 1];       // empty if none
-    int64_t quantity;                // deduct, restock: 1 to QUANTITY_MAX; issue, draw: 1
     uint64_t entropy[ENTROPY_WORDS]; // issue, draw: from the CSPRNG, so that deciding is pure
     struct outcome outcome;
 };
+
+static inline size_t operation_n_legs(const struct operation *operation)
+{
+    return 1 + operation->n_more;
+}
+
+static inline struct leg *operation_leg(struct operation *operation, size_t i)
+{
+    return i == 0 ? &operation->leg : &operation->more[i - 1];
+}
 
 const char *endpoint_name(enum endpoint endpoint); // "stock", "coupon", "lottery"
 enum endpoint operation_endpoint(const struct operation *operation);

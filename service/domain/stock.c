@@ -3,16 +3,16 @@
 
 enum rc stock_deduct(struct view *view, struct operation *operation)
 {
-    if (view->counters[view->root].remaining < operation->quantity)
+    if (view->counters[view->legs[0]].remaining < operation->leg.amount)
         return RC_OUT_OF_STOCK;
-    view_post(view, view->root, -operation->quantity);
+    view_post_leg(view, 0, -operation->leg.amount);
     return RC_OK;
 }
 
 enum rc stock_restock(struct view *view, struct operation *operation)
 {
-    if (view->counters[view->root].remaining > REMAINING_MAX - operation->quantity)
+    if (view->counters[view->legs[0]].remaining > REMAINING_MAX - operation->leg.amount)
         return RC_INVALID_FIELD;
-    view_post(view, view->root, operation->quantity);
+    view_post_leg(view, 0, operation->leg.amount);
     return RC_OK;
 }

@@ -11,3 +11,8 @@ void view_post(struct view *view, size_t counter, int64_t delta)
                                                           .remaining = moved->remaining,
                                                           .version = moved->version};
 }
+
+void view_post_leg(struct view *view, size_t i, int64_t delta)
+{
+    view_post(view, view->legs[i], delta);
+}

@@ -9,8 +9,6 @@
 
 struct lottery;
 
-#define POSTINGS_MAX 2 // of one operation
-
 // One change of one counter: one row of the ledger.
 struct posting {
     size_t counter; // index into the view's counters
@@ -19,16 +17,24 @@ struct posting {
 
 struct view {
     struct counter *counters; // of the whole batch, as decided so far
-    size_t root;              // the operation's own is counters[root]
+    const size_t *legs;       // counters[legs[i]] belongs to the operation's leg i
 
     // Facts: what was read besides counters. Each is there only for the kinds that read it.
     int64_t limit, *used;          // what a user may have here; what this user has so far
     const struct lottery *lottery; // the wheel
     size_t first_prize;            // counters[first_prize + i] belongs to lottery->prizes[i]
 
-    struct posting *postings; // room for POSTINGS_MAX
+    // Results: the postings of the legs, in the order of the legs, and behind them at most
+    // POSTINGS_MORE others; or the leg that refuses.
+    struct posting *postings;
     size_t n_postings;
+    size_t refusing_leg;
 };
+
+#define POSTINGS_MORE 1
 
 // Changes a counter by delta, gives it the next version, and appends the posting.
 void view_post(struct view *view, size_t counter, int64_t delta);
+
+// Posts leg i.
+void view_post_leg(struct view *view, size_t i, int64_t delta);

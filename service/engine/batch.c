@@ -25,19 +25,28 @@ static enum rc grow_counters(struct batch *batch, size_t capacity)
     return RC_OK;
 }
 
+size_t batch_legs_max(size_t capacity)
+{
+    return 4 * capacity + LEGS_MAX;
+}
+
 enum rc batch_init(struct batch *batch, size_t capacity)
 {
+    size_t legs_max = batch_legs_max(capacity);
+    size_t postings_max = legs_max + POSTINGS_MORE * capacity;
     *batch = (struct batch){.capacity = capacity};
     batch->works = calloc(capacity, sizeof *batch->works);
-    batch->groups = calloc(capacity, sizeof *batch->groups);
+    batch->legs = calloc(legs_max, sizeof *batch->legs);
+    batch->roots = calloc(GUARD_KEYS_MAX, sizeof *batch->roots);
     batch->users = calloc(capacity, sizeof *batch->users);
     batch->used_loaded = calloc(capacity, sizeof *batch->used_loaded);
     batch->used = calloc(capacity, sizeof *batch->used);
-    batch->postings = calloc(POSTINGS_MAX * capacity, sizeof *batch->postings);
-    batch->rows = calloc(POSTINGS_MAX * capacity, sizeof *batch->rows);
-    if (batch->works == NULL || batch->groups == NULL || batch->users == NULL ||
-        batch->used_loaded == NULL || batch->used == NULL || batch->postings == NULL ||
-        batch->rows == NULL || grow_counters(batch, capacity) != RC_OK) {
+    batch->postings = calloc(postings_max, sizeof *batch->postings);
+    batch->rows = calloc(postings_max, sizeof *batch->rows);
+    if (batch->works == NULL || batch->legs == NULL || batch->roots == NULL ||
+        batch->users == NULL || batch->used_loaded == NULL || batch->used == NULL ||
+        batch->postings == NULL || batch->rows == NULL ||
+        grow_counters(batch, GUARD_KEYS_MAX) != RC_OK) {
         batch_release(batch);
         return RC_NO_MEMORY;
     }
@@ -46,10 +55,11 @@ enum rc batch_init(struct batch *batch, size_t capacity)
 
 void batch_release(struct batch *batch)
 {
-    for (size_t i = 0; batch->groups != NULL && i < batch->capacity; i++)
-        root_facts_release(&batch->groups[i].facts);
+    for (size_t i = 0; batch->roots != NULL && i < GUARD_KEYS_MAX; i++)
+        root_facts_release(&batch->roots[i].facts);
     free(batch->works);
-    free(batch->groups);
+    free(batch->legs);
+    free(batch->roots);
     free(batch->loaded);
     free(batch->counters);
     free(batch->users);
@@ -62,33 +72,60 @@ void batch_release(struct batch *batch)
     *batch = (struct batch){0};
 }
 
-static void start_group(struct batch *batch, const struct operation *operation, size_t first_work)
+static int compare_text(const void *a, const void *b)
 {
-    struct group *group = &batch->groups[batch->n_groups];
-    group->first_work = first_work;
-    group->n_works = 0;
-    text_copy(batch->loaded[batch->n_groups].name, sizeof batch->loaded->name, operation->counter);
-    batch->n_groups++;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// Adds the work and its legs, each as an index into the keys.
+static void add_work(struct batch *batch, const char *const *keys, size_t n_keys, struct job *job)
+{
+    struct operation *operation = job->operation;
+    operation->outcome = (struct outcome){0};
+    text_copy(operation->outcome.strategy, sizeof operation->outcome.strategy,
+              batch->strategy->name);
+    batch->works[batch->n_works++] =
+        (struct work){.job = job, .operation = operation, .first_leg = batch->n_legs};
+    for (size_t i = 0; i < operation_n_legs(operation); i++) {
+        const char *counter = operation_leg(operation, i)->counter;
+        const char *const *key = bsearch(&counter, keys, n_keys, sizeof *keys, compare_text);
+        batch->legs[batch->n_legs++] = (size_t)(key - keys);
+    }
+}
+
+// Makes a root of each key that a leg uses, and turns the legs from keys to roots.
+static void make_roots(struct batch *batch, const char *const *keys, size_t n_keys)
+{
+    size_t root_of[GUARD_KEYS_MAX] = {0};
+    for (size_t i = 0; i < batch->n_legs; i++)
+        root_of[batch->legs[i]] = 1;
+    batch->n_roots = 0;
+    for (size_t i = 0; i < n_keys; i++) {
+        if (root_of[i] == 0)
+            continue;
+        root_of[i] = batch->n_roots;
+        batch->roots[batch->n_roots].operation = NULL;
+        text_copy(batch->loaded[batch->n_roots].name, sizeof batch->loaded->name, keys[i]);
+        batch->n_roots++;
+    }
+    for (size_t i = 0; i < batch->n_legs; i++)
+        batch->legs[i] = root_of[batch->legs[i]];
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        batch->roots[batch->legs[work->first_leg]].operation = work->operation;
+    }
 }
 
 void batch_fill(struct batch *batch, const struct strategy *strategy, enum update_rule rule,
-                struct job *const *jobs, size_t n)
+                const char *const *keys, size_t n_keys, struct job *const *jobs, size_t n)
 {
     batch->strategy = strategy;
     batch->rule = rule;
-    batch->n_groups = 0;
-    batch->n_works = n;
+    batch->n_works = batch->n_legs = 0;
     batch->n_unproven = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct operation *operation = jobs[i]->operation;
-        if (i == 0 || strcmp(operation->counter, batch->loaded[batch->n_groups - 1].name) != 0)
-            start_group(batch, operation, i);
-        batch->groups[batch->n_groups - 1].n_works++;
-        operation->outcome = (struct outcome){0};
-        text_copy(operation->outcome.strategy, sizeof operation->outcome.strategy, strategy->name);
-        batch->works[i] =
-            (struct work){.job = jobs[i], .operation = operation, .group = batch->n_groups - 1};
-    }
+    for (size_t i = 0; i < n; i++)
+        add_work(batch, keys, n_keys, jobs[i]);
+    make_roots(batch, keys, n_keys);
 }
 
 bool batch_is_blind(const struct batch *batch)
@@ -121,64 +158,66 @@ int64_t batch_first_deadline(const struct batch *batch)
 
 // ---- load ---------------------------------------------------------------------------------------
 
-static int compare_text(const void *a, const void *b)
+static size_t first_root(const struct batch *batch, const struct work *work)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    return batch->legs[work->first_leg];
 }
 
-// Lists the group's users, each once, and sets every work's index into that list.
-static void gather_users(struct batch *batch, struct group *group)
+// Lists the users of a root's works, each once, and sets every work's index into that list.
+static void gather_users(struct batch *batch, size_t root)
 {
     const char **users = batch->users + batch->n_users;
-    struct work *works = batch->works + group->first_work;
-    for (size_t i = 0; i < group->n_works; i++)
-        users[i] = works[i].operation->user_id;
-    qsort(users, group->n_works, sizeof *users, compare_text);
-    size_t n = 0;
-    for (size_t i = 0; i < group->n_works; i++) {
+    size_t n_all = 0, n = 0;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        if (first_root(batch, &batch->works[i]) == root)
+            users[n_all++] = batch->works[i].operation->user_id;
+    }
+    qsort(users, n_all, sizeof *users, compare_text);
+    for (size_t i = 0; i < n_all; i++) {
         if (n == 0 || strcmp(users[n - 1], users[i]) != 0)
             users[n++] = users[i];
     }
-    for (size_t i = 0; i < group->n_works; i++) {
-        const char *user = works[i].operation->user_id;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (first_root(batch, work) != root)
+            continue;
+        const char *user = work->operation->user_id;
         const char **found = bsearch(&user, users, n, sizeof *users, compare_text);
-        works[i].user = (size_t)(found - batch->users);
+        work->user = (size_t)(found - batch->users);
     }
-    group->first_user = batch->n_users;
-    group->n_users = n;
+    batch->roots[root].first_user = batch->n_users;
+    batch->roots[root].n_users = n;
     batch->n_users += n;
 }
 
-// Puts the group's children behind the counters of the batch.
-static enum rc add_children(struct batch *batch, struct group *group)
+// Puts the root's children behind the counters of the batch.
+static enum rc add_children(struct batch *batch, struct root *root)
 {
-    size_t n = batch->n_counters + group->facts.n_children;
+    size_t n = batch->n_counters + root->facts.n_children;
     if (n > batch->counters_capacity && grow_counters(batch, 2 * n) != RC_OK)
         return RC_NO_MEMORY;
-    group->first_child = batch->n_counters;
-    for (size_t i = 0; i < group->facts.n_children; i++)
-        batch->loaded[batch->n_counters++] = group->facts.children[i];
+    root->first_child = batch->n_counters;
+    for (size_t i = 0; i < root->facts.n_children; i++)
+        batch->loaded[batch->n_counters++] = root->facts.children[i];
     return RC_OK;
 }
 
-static enum rc load_facts(struct batch *batch, struct group *group, struct db *db)
+static enum rc load_facts(struct batch *batch, size_t i, struct db *db)
 {
-    const struct operation *first = batch->works[group->first_work].operation;
-    const struct facts *facts = kind_facts[first->kind];
-    if (facts == NULL)
+    struct root *root = &batch->roots[i];
+    const struct facts *facts = root->operation != NULL ? kind_facts[root->operation->kind] : NULL;
+    if (facts == NULL || batch->loaded[i].version == 0)
         return RC_OK;
-    gather_users(batch, group);
-    enum rc rc = facts->load(db, counter_id(first->counter), batch->users + group->first_user,
-                             group->n_users, &group->facts, batch->used_loaded + group->first_user);
-    return rc == RC_OK ? add_children(batch, group) : rc;
+    gather_users(batch, i);
+    enum rc rc = facts->load(db, counter_id(batch->loaded[i].name), batch->users + root->first_user,
+                             root->n_users, &root->facts, batch->used_loaded + root->first_user);
+    return rc == RC_OK ? add_children(batch, root) : rc;
 }
 
 static void forget_facts(struct batch *batch)
 {
-    batch->n_counters = batch->n_groups;
+    batch->n_counters = batch->n_roots;
     batch->n_users = 0;
-    for (size_t i = 0; i < batch->n_groups; i++)
-        batch->groups[i].facts.n_children = 0;
     for (size_t i = 0; i < batch->n_works; i++)
         batch->works[i].user = SIZE_MAX;
 }
@@ -186,11 +225,9 @@ static void forget_facts(struct batch *batch)
 enum rc batch_load(struct batch *batch, struct db *db, bool lock)
 {
     forget_facts(batch);
-    enum rc rc = counter_load(db, batch->loaded, batch->n_groups, lock, &batch->now_ms);
-    for (size_t i = 0; i < batch->n_groups && rc == RC_OK; i++) {
-        if (batch->loaded[i].version != 0)
-            rc = load_facts(batch, &batch->groups[i], db);
-    }
+    enum rc rc = counter_load(db, batch->loaded, batch->n_roots, lock, &batch->now_ms);
+    for (size_t i = 0; i < batch->n_roots && rc == RC_OK; i++)
+        rc = load_facts(batch, i, db);
     // The counter exists, so its facts must exist too.
     return rc == RC_NOT_FOUND ? RC_INTERNAL : rc;
 }
@@ -198,7 +235,7 @@ enum rc batch_load(struct batch *batch, struct db *db, bool lock)
 void batch_assume_enough(struct batch *batch)
 {
     forget_facts(batch);
-    for (size_t i = 0; i < batch->n_groups; i++) {
+    for (size_t i = 0; i < batch->n_roots; i++) {
         batch->loaded[i].remaining = REMAINING_MAX / 2;
         batch->loaded[i].version = 1;
         batch->loaded[i].fence = 0;
@@ -219,12 +256,12 @@ uint64_t batch_loaded_fence(const struct batch *batch)
 
 static void decide_one(struct batch *batch, struct work *work)
 {
-    const struct group *group = &batch->groups[work->group];
+    const struct root *root = &batch->roots[first_root(batch, work)];
     struct view view = {.counters = batch->counters,
-                        .root = work->group,
-                        .limit = group->facts.limit,
-                        .lottery = group->facts.lottery,
-                        .first_prize = group->first_child,
+                        .legs = batch->legs + work->first_leg,
+                        .limit = root->facts.limit,
+                        .lottery = root->facts.lottery,
+                        .first_prize = root->first_child,
                         .postings = batch->postings + batch->n_postings};
     if (work->user != SIZE_MAX)
         view.used = &batch->used[work->user];
@@ -262,46 +299,40 @@ static bool is_over_limit(const struct work *work)
     return work->state == WORK_REFUSED && (rc == RC_LIMIT_REACHED || rc == RC_ALREADY_DRAWN);
 }
 
-// The save checks the counter of a group with an accepted work.
-static bool needs_stamp(const struct batch *batch, const struct group *group)
-{
-    bool any = false;
-    for (size_t i = 0; i < group->n_works; i++) {
-        const struct work *work = &batch->works[group->first_work + i];
-        if (work->state == WORK_ACCEPTED)
-            return false;
-        any = any || is_over_limit(work);
-    }
-    return any;
-}
-
 enum rc batch_stamp_refusals(struct batch *batch, struct db *db)
 {
-    if (batch_count(batch, WORK_REFUSED) == 0)
-        return RC_OK;
-    struct counter *now CLEANUP(free_memory) = calloc(batch->n_groups, sizeof *now);
-    if (now == NULL)
-        return RC_NO_MEMORY;
-    size_t n = 0;
-    for (size_t i = 0; i < batch->n_groups; i++) {
-        if (needs_stamp(batch, &batch->groups[i]))
-            now[n++] = batch->loaded[i];
+    struct counter *now CLEANUP(free_memory) = NULL;
+    size_t place[GUARD_KEYS_MAX], n = 0; // of each root in `now`
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        size_t root = first_root(batch, work);
+        // The save checks a counter that has moved.
+        if (!is_over_limit(work) || batch->counters[root].version != batch->loaded[root].version)
+            continue;
+        if (now == NULL) {
+            now = calloc(batch->n_roots, sizeof *now);
+            memset(place, 0xff, sizeof place);
+        }
+        if (now == NULL)
+            return RC_NO_MEMORY;
+        place[root] = 0;
     }
-    if (n == 0)
+    if (now == NULL)
         return RC_OK;
+    for (size_t i = 0; i < batch->n_roots; i++) {
+        if (place[i] != SIZE_MAX) {
+            place[i] = n;
+            now[n++] = batch->loaded[i];
+        }
+    }
     int64_t now_ms;
     enum rc rc = counter_load(db, now, n, false, &now_ms);
-    for (size_t i = batch->n_groups; rc == RC_OK && i-- > 0;) {
-        const struct group *group = &batch->groups[i];
-        if (!needs_stamp(batch, group))
-            continue;
-        n--;
-        for (size_t j = 0; j < group->n_works; j++) {
-            struct work *work = &batch->works[group->first_work + j];
-            if (!is_over_limit(work))
-                continue;
-            work->operation->outcome.version = now[n].version;
-            work->operation->outcome.remaining = now[n].remaining;
+    for (size_t i = 0; rc == RC_OK && i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        size_t at = place[first_root(batch, work)];
+        if (is_over_limit(work) && at != SIZE_MAX) {
+            work->operation->outcome.version = now[at].version;
+            work->operation->outcome.remaining = now[at].remaining;
         }
     }
     return rc;

@@ -34,8 +34,8 @@ enum work_state {
 struct work {
     struct job *job;
     struct operation *operation;
-    size_t group;
-    size_t user; // index into the batch's users; SIZE_MAX if its kind has no facts
+    size_t first_leg; // of the batch's legs
+    size_t user;      // index into the batch's users; SIZE_MAX if its kind has no facts
     enum work_state state;
     bool was_accepted; // before the decision was made again
     bool unproven;     // a replay whose row might not survive a crash of the database
@@ -44,9 +44,9 @@ struct work {
     size_t first_posting, n_postings;
 };
 
-// The works on one root, the counter that their operations name, and the facts of their decisions.
-struct group {
-    size_t first_work, n_works;
+// What the decisions of the works whose first leg is this root need besides counters.
+struct root {
+    const struct operation *operation; // one of them; NULL if there is none
     size_t first_user, n_users;
     struct root_facts facts; // its memory is kept from batch to batch
     size_t first_child;      // the facts' children are counters[first_child] and following
@@ -58,13 +58,14 @@ struct batch {
     uint64_t token;
     int64_t now_ms; // the database's
     size_t capacity;
-    size_t n_works, n_groups, n_counters, n_users, n_postings, n_changes;
-    struct work *works;   // ordered by root, then by arrival
-    struct group *groups; // ordered by root
-    // The roots, one for each group, and behind them the children that the facts have added.
+    size_t n_works, n_legs, n_roots, n_counters, n_users, n_postings, n_changes;
+    struct work *works; // in order of arrival
+    size_t *legs;       // of all works: each leg's root
+    struct root *roots; // the distinct counters of the legs, ordered by name
+    // The roots' counters, and behind them the children that the facts have added.
     struct counter *loaded, *counters; // as read, and as decided so far
     size_t counters_capacity;
-    const char **users;             // distinct within a group
+    const char **users;             // distinct within a root
     int64_t *used_loaded, *used;    // what each user has: as read, and as decided so far
     struct posting *postings;       // of the accepted works
     struct counter_change *changes; // to be saved: at most one a counter, sorted by name
@@ -75,13 +76,18 @@ struct batch {
     struct ledger_row *rows; // scratch for the save: one a posting
 };
 
+// The legs that the operations of a batch of this capacity may have in all.
+size_t batch_legs_max(size_t capacity);
+
 // Room for this many operations. RC_NO_MEMORY.
 MUST_CHECK enum rc batch_init(struct batch *batch, size_t capacity);
 void batch_release(struct batch *batch); // a zeroed struct is fine
 
-// Starts a new batch with these jobs, ordered by counter and then by arrival. At most `capacity`.
+// Starts a new batch with these jobs, in order of arrival: at most `capacity`, and at most
+// batch_legs_max legs. keys: the counters of their legs, and perhaps more; sorted, distinct, at most
+// GUARD_KEYS_MAX.
 void batch_fill(struct batch *batch, const struct strategy *strategy, enum update_rule rule,
-                struct job *const *jobs, size_t n);
+                const char *const *keys, size_t n_keys, struct job *const *jobs, size_t n);
 
 // Are all its operations of blind kinds (domain/kinds.h)?
 bool batch_is_blind(const struct batch *batch);

@@ -77,25 +77,47 @@ static enum rc keep_row(void *arg, const struct ledger_row *row)
     return RC_OK;
 }
 
+// The result of one leg, from its row. False if the row belongs to another operation.
+static bool recall_leg(const struct ledger_row *row, struct leg *leg)
+{
+    leg->remaining = row->remaining;
+    leg->version = row->version;
+    return strcmp(row->counter, leg->counter) == 0;
+}
+
+// The results of the legs and of the facts; leg 0 has this row. ret_same: they are the operation's.
+static enum rc recall(struct db *db, const struct ledger_row *row, struct operation *operation,
+                      bool *ret_same)
+{
+    *ret_same =
+        row->fingerprint == operation_fingerprint(operation) && recall_leg(row, &operation->leg);
+    for (size_t i = 1; *ret_same && i < operation_n_legs(operation); i++) {
+        struct ledger_row other;
+        enum rc rc = ledger_find_leg(db, row->request_key, (int64_t)i, &other);
+        if (rc != RC_OK)
+            return rc;
+        *ret_same = recall_leg(&other, operation_leg(operation, i));
+    }
+    const struct facts *facts = kind_facts[operation->kind];
+    return *ret_same && facts != NULL ? facts->recall(db, row, &operation->outcome) : RC_OK;
+}
+
 static enum rc replay(struct batch *batch, struct db *db, const struct ledger_row *row,
                       struct work *work)
 {
     struct operation *operation = work->operation;
     struct outcome *outcome = &operation->outcome;
-    *outcome = (struct outcome){.rc = RC_IDEMPOTENCY_MISMATCH};
-    if (row->fingerprint == operation_fingerprint(operation) &&
-        strcmp(row->counter, operation->counter) == 0) {
-        outcome->rc = RC_OK;
-        outcome->replayed = true;
-        outcome->remaining = row->remaining;
-        outcome->version = row->version;
-        text_copy(outcome->strategy, sizeof outcome->strategy, row->strategy);
-        const struct facts *facts = kind_facts[operation->kind];
-        enum rc rc = facts != NULL ? facts->recall(db, row, outcome) : RC_OK;
-        if (rc != RC_OK)
-            return rc == RC_NOT_FOUND ? RC_INTERNAL : rc;
+    *outcome = (struct outcome){
+        .rc = RC_OK, .replayed = true, .remaining = row->remaining, .version = row->version};
+    text_copy(outcome->strategy, sizeof outcome->strategy, row->strategy);
+    bool same;
+    enum rc rc = recall(db, row, operation, &same);
+    if (rc != RC_OK)
+        return rc == RC_NOT_FOUND ? RC_INTERNAL : rc;
+    if (same)
         mark_unproven(batch, db, row, work);
-    }
+    else
+        *outcome = (struct outcome){.rc = RC_IDEMPOTENCY_MISMATCH};
     work->state = WORK_DONE;
     return RC_OK;
 }

@@ -78,7 +78,7 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
     enum rc rc = batch_load_changed(batch, db, false, &now, &batch->now_ms);
     if (rc != RC_OK)
         return rc;
-    size_t group = 0;
+    size_t root = 0;
     for (size_t i = 0; i < batch->n_changes; i++) {
         struct counter_change *change = &batch->changes[i];
         if (now[i].version == change->version && now[i].remaining == change->remaining)
@@ -88,9 +88,9 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         *ret_moved = true;
         now[i].version -= change->version - change->before.version;
         now[i].remaining -= change->remaining - change->before.remaining;
-        while (strcmp(batch->loaded[group].name, now[i].name) != 0)
-            group++;
-        batch->loaded[group] = now[i];
+        while (strcmp(batch->loaded[root].name, now[i].name) != 0)
+            root++;
+        batch->loaded[root] = now[i];
     }
     return RC_OK;
 }
@@ -121,7 +121,7 @@ static enum rc rebase(struct batch *batch, struct db *db)
     if (!decide_again(batch))
         return RC_CONFLICT;
     size_t next = 0;
-    for (size_t i = 0; i < batch->n_groups; i++) {
+    for (size_t i = 0; i < batch->n_roots; i++) {
         const struct counter *loaded = &batch->loaded[i], *decided = &batch->counters[i];
         int64_t steps = 0, delta = 0;
         if (next < batch->n_changes &&

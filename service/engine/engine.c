@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "engine/background.h"
+#include "engine/batch.h"
 #include "engine/guards.h"
 #include "engine/lanes.h"
 #include "engine/queue.h"
@@ -30,6 +31,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SECTIONS_AT_ONCE 2
 #define STUCK_AFTER_NS (20 * NS_PER_MS) // waiting for the guard
@@ -41,9 +43,10 @@ struct worker {
     pthread_t thread;
     struct section *section;
     struct pick pick;
-    struct job *direct; // direct mode: the job to run
-    char direct_counter[COUNTER_NAME_MAX +
-                        1];    // a copy: the job may be freed before the guard is left
+    // Direct mode: the job to run, and copies of its counters' names, because the job may be freed
+    // before the guard is left.
+    struct job *direct;
+    char direct_counters[LEGS_MAX][COUNTER_NAME_MAX + 1];
     bool in_section, entering; // entering: waiting for the guard
     int64_t since_ns;          // monotonic: start of entering, or of being inside
 };
@@ -159,7 +162,8 @@ static void wait_for_work(struct engine *engine)
 }
 
 // For section_source.
-static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, size_t max)
+static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, size_t max_jobs,
+                        size_t max_legs)
 {
     struct worker *worker = arg;
     struct engine *engine = worker->engine;
@@ -171,7 +175,8 @@ static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, siz
         ret_jobs[0] = worker->direct;
     } else {
         depth = lanes_deepest(&worker->pick);
-        n = lanes_take(&engine->lanes, &worker->pick, before_ns, ret_jobs, max);
+        struct lanes_budget budget = {.jobs = max_jobs, .legs = max_legs};
+        n = lanes_take(&engine->lanes, &worker->pick, before_ns, &budget, ret_jobs);
     }
     pthread_mutex_unlock(&engine->mutex);
     if (depth > 0)
@@ -186,7 +191,7 @@ static void give_back_jobs(void *arg, struct job *const *jobs, size_t n)
     struct worker *worker = arg;
     struct engine *engine = worker->engine;
     pthread_mutex_lock(&engine->mutex);
-    lanes_return(&engine->lanes, &worker->pick, jobs, n);
+    lanes_return(&engine->lanes, jobs, n);
     pthread_mutex_unlock(&engine->mutex);
 }
 
@@ -197,16 +202,27 @@ static struct guard *guard_for(const struct engine *engine, const struct job *jo
     return engine->current[operation_endpoint(job->operation)];
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static void pick_direct(struct engine *engine, struct worker *worker)
 {
     struct job *job = queue_pop(&engine->direct);
+    struct pick *pick = &worker->pick;
     worker->direct = job;
-    text_copy(worker->direct_counter, sizeof worker->direct_counter, job->operation->counter);
-    worker->pick = (struct pick){.guard = guard_for(engine, job),
-                                 .endpoint = operation_endpoint(job->operation),
-                                 .deadline_ns = job->deadline_ns,
-                                 .n = 1,
-                                 .keys = {worker->direct_counter}};
+    pick->n = operation_n_legs(job->operation);
+    pick->guard = guard_for(engine, job);
+    pick->endpoint = operation_endpoint(job->operation);
+    pick->deadline_ns = job->deadline_ns;
+    pick->divisible = false;
+    for (size_t i = 0; i < pick->n; i++) {
+        text_copy(worker->direct_counters[i], sizeof worker->direct_counters[i],
+                  operation_leg(job->operation, i)->counter);
+        pick->keys[i] = worker->direct_counters[i];
+    }
+    qsort(pick->keys, pick->n, sizeof pick->keys[0], compare_keys);
 }
 
 // Halves the lanes picked at once when other writers interfered, so that one conflict does not make
@@ -220,6 +236,16 @@ static void adapt(struct engine *engine, enum endpoint endpoint, enum section_en
         ++*at_once;
 }
 
+static void pick_lanes(struct engine *engine, struct worker *worker)
+{
+    size_t max_batch = engine->settings.max_batch;
+    enum endpoint endpoint = operation_endpoint(lanes_first(&engine->lanes));
+    struct lanes_budget budget = {.jobs = max_batch,
+                                  .legs = batch_legs_max(max_batch),
+                                  .lanes = engine->lanes_at_once[endpoint]};
+    lanes_pick(&engine->lanes, &budget, &worker->pick);
+}
+
 // With the mutex held; releases it while the section runs.
 static void run_section(struct engine *engine, struct worker *worker)
 {
@@ -227,9 +253,7 @@ static void run_section(struct engine *engine, struct worker *worker)
     if (is_direct(engine))
         pick_direct(engine, worker);
     else
-        lanes_pick(&engine->lanes, engine->settings.max_batch,
-                   engine->lanes_at_once[operation_endpoint(lanes_first(&engine->lanes))],
-                   &worker->pick);
+        pick_lanes(engine, worker);
     worker->in_section = true;
     worker->entering = true;
     worker->since_ns = clock_now_ns();
@@ -239,8 +263,13 @@ static void run_section(struct engine *engine, struct worker *worker)
     pthread_mutex_unlock(&engine->mutex);
 
     const struct pick *pick = &worker->pick;
-    enum section_end end = section_run(worker->section, pick->endpoint, pick->guard, pick->keys,
-                                       pick->n, pick->deadline_ns, &source);
+    struct section_scope scope = {.endpoint = pick->endpoint,
+                                  .guard = pick->guard,
+                                  .keys = pick->keys,
+                                  .n_keys = pick->n,
+                                  .divisible = pick->divisible,
+                                  .deadline_ns = pick->deadline_ns};
+    enum section_end end = section_run(worker->section, &scope, &source);
 
     pthread_mutex_lock(&engine->mutex);
     worker->in_section = false;

@@ -5,16 +5,31 @@
 #include "base/rc.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct db;
+struct lane;
 struct operation;
 struct strategy;
+
+// A job's place in the lane of one of its counters. The engine's while it has the job.
+struct job_link {
+    struct job_link *prev, *next; // in the lane
+    struct lane *lane;
+    struct job *job;
+};
 
 // The submitter owns the memory and must keep it until `finished` is called: once, by a thread of
 // the engine, as its last access to the job.
 struct job {
-    struct job *next;     // the engine's while it has the job
+    // The engine's while it has the job.
+    struct job *prev, *next; // in the queue or list where it waits
+    struct job_link link;    // of the operation's first leg
+    size_t n_links, n_heads; // in how many lanes it stands; in how many of them it is first
+    bool ready;              // it is in the list of what can run
+
+    struct job_link *more_links; // room for operation->n_more, the submitter's
     int64_t deadline_ns;  // monotonic; past it the job fails with RC_OVERLOADED without running
     int64_t submitted_ns; // set by the engine
     void (*finished)(struct job *job, enum rc rc);

@@ -1,5 +1,20 @@
-// A hash table of lanes, by guard and counter, and a list of the lanes that are ready. A lane
-// exists from its first job until a worker puts it back empty, or the expiry has emptied it.
+// A hash table of lanes, by guard and counter, and a list of the jobs that can run. A lane exists
+// from its first job until a worker puts it back empty, or the expiry has emptied it.
+//
+// A job has a link in the lane of each of its counters. All links are appended at once, under the
+// engine's mutex, so all lanes agree on one order of arrival. A job can run when it is first in all
+// its lanes and none of them is picked; it counts the lanes in which it is first, so nothing is
+// searched. (Selective queues of locks as in VLL: Ren, Thomson, Abadi, "Lightweight Locking for Main
+// Memory Database Systems", VLDB 2013.)
+//
+// No deadlock: a job waits only for jobs that arrived earlier, and for picks. The oldest job of all
+// is first in all its lanes, so it runs as soon as its lanes are put back; and a pick waits for no
+// lane, because it takes its lanes at once or not at all. What the guard waits for is entered in the
+// order of the counters' names.
+//
+// No starvation: while a job is first in a lane, no later job of that lane can run. A pick takes the
+// job that has been ready longest. Each picked lane may give what it had when it was picked before
+// any gives more.
 #include "engine/lanes.h"
 
 #include "base/text.h"
@@ -10,63 +25,106 @@
 #include <string.h>
 
 struct lane {
-    struct lane *next_in_bucket, *next_ready;
+    struct lane *next_in_bucket;
     struct guard *guard;
-    enum endpoint endpoint;
-    bool picked, alone;
+    struct job_link *head, *tail;
+    size_t n;
+    const struct pick *pick; // NULL: not picked
+    struct job_link *next;   // picked: the first that the pick has not counted on
+    size_t quota;            // picked: jobs that it may give before any lane gives more
+    bool alone;
     size_t bucket;
-    struct queue jobs;
     char counter[COUNTER_NAME_MAX + 1];
 };
 
-static size_t bucket_of(const struct guard *guard, const char *counter)
+// ---- jobs and their links -----------------------------------------------------------------------
+
+static struct job_link *link_of(struct job *job, size_t i)
 {
-    uint64_t hash = text_hash(TEXT_HASH_START, counter, strlen(counter));
-    return (size_t)text_hash(hash, &guard, sizeof guard) % LANES_BUCKETS;
+    return i == 0 ? &job->link : &job->more_links[i - 1];
 }
 
-static void append_ready(struct lanes *lanes, struct lane *lane)
+static void append_link(struct lane *lane, struct job_link *link)
 {
-    lane->next_ready = NULL;
-    if (lanes->ready_tail != NULL)
-        lanes->ready_tail->next_ready = lane;
+    link->prev = lane->tail;
+    link->next = NULL;
+    if (lane->tail != NULL)
+        lane->tail->next = link;
     else
-        lanes->ready_head = lane;
-    lanes->ready_tail = lane;
+        lane->head = link;
+    lane->tail = link;
+    link->job->n_heads += lane->head == link;
+    lane->n++;
 }
 
-static struct lane *add_lane(struct lanes *lanes, size_t bucket, struct guard *guard,
-                             const struct operation *operation)
+static void prepend_link(struct lane *lane, struct job_link *link)
 {
-    struct lane *lane = calloc(1, sizeof *lane);
-    if (lane == NULL)
-        return NULL;
-    lane->guard = guard;
-    lane->endpoint = operation_endpoint(operation);
-    lane->bucket = bucket;
-    text_copy(lane->counter, sizeof lane->counter, operation->counter);
-    lane->next_in_bucket = lanes->buckets[bucket];
-    lanes->buckets[bucket] = lane;
-    return lane;
+    link->prev = NULL;
+    link->next = lane->head;
+    if (lane->head != NULL) {
+        lane->head->job->n_heads--;
+        lane->head->prev = link;
+    } else {
+        lane->tail = link;
+    }
+    lane->head = link;
+    link->job->n_heads++;
+    lane->n++;
 }
 
-bool lanes_push(struct lanes *lanes, struct guard *guard, struct job *job, bool *ret_became_ready)
+static void remove_link(struct job_link *link)
 {
-    const char *counter = job->operation->counter;
-    size_t bucket = bucket_of(guard, counter);
-    struct lane *lane = lanes->buckets[bucket];
-    while (lane != NULL && (lane->guard != guard || strcmp(lane->counter, counter) != 0))
-        lane = lane->next_in_bucket;
-    if (lane == NULL)
-        lane = add_lane(lanes, bucket, guard, job->operation);
-    if (lane == NULL)
+    struct lane *lane = link->lane;
+    if (lane->head == link) {
+        link->job->n_heads--;
+        lane->head = link->next;
+        if (link->next != NULL)
+            link->next->job->n_heads++;
+    } else {
+        link->prev->next = link->next;
+    }
+    if (lane->tail == link)
+        lane->tail = link->prev;
+    else
+        link->next->prev = link->prev;
+    lane->n--;
+}
+
+// ---- the list of what can run -------------------------------------------------------------------
+
+// Appends the job if it can run and is not in the list yet.
+static bool list_if_ready(struct lanes *lanes, struct job *job)
+{
+    if (job->ready || job->n_heads < job->n_links)
         return false;
-    queue_push(&lane->jobs, job);
-    *ret_became_ready = lane->jobs.n == 1 && !lane->picked;
-    if (*ret_became_ready)
-        append_ready(lanes, lane);
-    lanes->n_queued++;
+    for (size_t i = 0; i < job->n_links; i++) {
+        if (link_of(job, i)->lane->pick != NULL)
+            return false;
+    }
+    job->ready = true;
+    job->next = NULL;
+    job->prev = lanes->ready_tail;
+    if (lanes->ready_tail != NULL)
+        lanes->ready_tail->next = job;
+    else
+        lanes->ready_head = job;
+    lanes->ready_tail = job;
     return true;
+}
+
+static void unlist(struct lanes *lanes, struct job *job)
+{
+    if (!job->ready)
+        return;
+    job->ready = false;
+    if (job->prev != NULL)
+        job->prev->next = job->next;
+    else
+        lanes->ready_head = job->next;
+    if (job->next != NULL)
+        job->next->prev = job->prev;
+    else
+        lanes->ready_tail = job->prev;
 }
 
 bool lanes_ready(const struct lanes *lanes)
@@ -76,7 +134,134 @@ bool lanes_ready(const struct lanes *lanes)
 
 const struct operation *lanes_first(const struct lanes *lanes)
 {
-    return lanes->ready_head->jobs.head->operation;
+    return lanes->ready_head->operation;
+}
+
+// ---- push ---------------------------------------------------------------------------------------
+
+static size_t bucket_of(const struct guard *guard, const char *counter)
+{
+    uint64_t hash = text_hash(TEXT_HASH_START, counter, strlen(counter));
+    return (size_t)text_hash(hash, &guard, sizeof guard) % LANES_BUCKETS;
+}
+
+// Finds the lane or adds it. NULL if out of memory.
+static struct lane *get_lane(struct lanes *lanes, struct guard *guard, const char *counter)
+{
+    size_t bucket = bucket_of(guard, counter);
+    struct lane *lane = lanes->buckets[bucket];
+    while (lane != NULL && (lane->guard != guard || strcmp(lane->counter, counter) != 0))
+        lane = lane->next_in_bucket;
+    if (lane != NULL)
+        return lane;
+    lane = calloc(1, sizeof *lane);
+    if (lane == NULL)
+        return NULL;
+    lane->guard = guard;
+    lane->bucket = bucket;
+    text_copy(lane->counter, sizeof lane->counter, counter);
+    lane->next_in_bucket = lanes->buckets[bucket];
+    lanes->buckets[bucket] = lane;
+    return lane;
+}
+
+static void remove_lane(struct lanes *lanes, struct lane *lane)
+{
+    struct lane **at = &lanes->buckets[lane->bucket];
+    while (*at != lane)
+        at = &(*at)->next_in_bucket;
+    *at = lane->next_in_bucket;
+    free(lane);
+}
+
+bool lanes_push(struct lanes *lanes, struct guard *guard, struct job *job, bool *ret_became_ready)
+{
+    size_t n = operation_n_legs(job->operation), found = 0;
+    job->n_links = n;
+    job->n_heads = 0;
+    job->ready = false;
+    while (found < n) {
+        struct job_link *link = link_of(job, found);
+        link->job = job;
+        link->lane = get_lane(lanes, guard, operation_leg(job->operation, found)->counter);
+        if (link->lane == NULL)
+            break;
+        found++;
+    }
+    for (size_t i = 0; i < found; i++) {
+        struct lane *lane = link_of(job, i)->lane;
+        if (found == n)
+            append_link(lane, link_of(job, i));
+        else if (lane->n == 0 && lane->pick == NULL)
+            remove_lane(lanes, lane);
+    }
+    if (found < n)
+        return false;
+    *ret_became_ready = list_if_ready(lanes, job);
+    lanes->n_queued++;
+    return true;
+}
+
+// ---- pick ---------------------------------------------------------------------------------------
+
+static void pick_lane(struct lanes *lanes, struct pick *pick, struct lane *lane)
+{
+    if (lane->head != NULL)
+        unlist(lanes, lane->head->job);
+    lane->pick = pick;
+    lane->next = lane->head;
+    pick->lanes[pick->n++] = lane;
+}
+
+// How many lanes the pick lacks for this job. SIZE_MAX if the job would not be next in all of them.
+static size_t lacks(const struct pick *pick, struct job *job)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < job->n_links; i++) {
+        struct job_link *link = link_of(job, i);
+        struct lane *lane = link->lane;
+        bool free = lane->pick == NULL && lane->head == link && !lane->alone;
+        if (!free && (lane->pick != pick || lane->next != link))
+            return SIZE_MAX;
+        n += free;
+    }
+    return n;
+}
+
+// Counts on this job: takes the lanes that it needs, and it is no longer next in any.
+static void count_on(struct lanes *lanes, struct pick *pick, struct job *job,
+                     struct lanes_budget *left)
+{
+    for (size_t i = 0; i < job->n_links; i++) {
+        struct job_link *link = link_of(job, i);
+        if (link->lane->pick == NULL) {
+            pick_lane(lanes, pick, link->lane);
+            left->lanes--;
+        }
+        link->lane->next = link->next;
+    }
+    left->jobs--;
+    left->legs -= job->n_links;
+}
+
+static bool fits(const struct job *job, size_t lacking, const struct lanes_budget *left)
+{
+    return left->jobs > 0 && job->n_links <= left->legs && lacking <= left->lanes;
+}
+
+// Follows the lanes from index `from` on, as long as their next job needs only lanes that are picked
+// or free. A hot lane brings in the cold lanes of the jobs that stand in it.
+static void follow(struct lanes *lanes, struct pick *pick, size_t from, struct lanes_budget *left)
+{
+    for (size_t i = from; i < pick->n; i++) {
+        struct lane *lane = pick->lanes[i];
+        while (lane->next != NULL) {
+            struct job *job = lane->next->job;
+            if (!fits(job, lacks(pick, job), left))
+                break;
+            count_on(lanes, pick, job, left);
+        }
+    }
 }
 
 static int compare_lanes(const void *a, const void *b)
@@ -84,44 +269,92 @@ static int compare_lanes(const void *a, const void *b)
     return strcmp((*(struct lane *const *)a)->counter, (*(struct lane *const *)b)->counter);
 }
 
-void lanes_pick(struct lanes *lanes, size_t max_jobs, size_t max_lanes, struct pick *ret_pick)
+static bool has_lane_alone(struct job *job)
 {
-    struct lane *first = lanes->ready_head;
-    *ret_pick = (struct pick){.guard = first->guard,
-                              .endpoint = first->endpoint,
-                              .deadline_ns = first->jobs.head->deadline_ns};
-    size_t n_jobs = 0;
-    if (max_lanes > GUARD_KEYS_MAX)
-        max_lanes = GUARD_KEYS_MAX;
-    if (first->alone)
-        max_lanes = 1;
-    while (lanes->ready_head != NULL && ret_pick->n < max_lanes) {
-        struct lane *lane = lanes->ready_head;
-        bool fits =
-            lane == first || (lane->guard == first->guard && lane->endpoint == first->endpoint &&
-                              !lane->alone && n_jobs + lane->jobs.n <= max_jobs);
-        if (!fits)
-            break;
-        lanes->ready_head = lane->next_ready;
-        if (lanes->ready_head == NULL)
-            lanes->ready_tail = NULL;
-        lane->picked = true;
-        n_jobs += lane->jobs.n;
-        ret_pick->lanes[ret_pick->n++] = lane;
+    for (size_t i = 0; i < job->n_links; i++) {
+        if (link_of(job, i)->lane->alone)
+            return true;
     }
-    qsort(ret_pick->lanes, ret_pick->n, sizeof ret_pick->lanes[0], compare_lanes);
-    for (size_t i = 0; i < ret_pick->n; i++)
-        ret_pick->keys[i] = ret_pick->lanes[i]->counter;
+    return false;
 }
 
-size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns, struct job **ret_jobs,
-                  size_t max)
+void lanes_pick(struct lanes *lanes, const struct lanes_budget *budget, struct pick *ret_pick)
 {
+    struct job *first = lanes->ready_head;
+    struct lanes_budget left = *budget;
+    if (left.lanes > GUARD_KEYS_MAX)
+        left.lanes = GUARD_KEYS_MAX;
+    if (left.lanes < first->n_links)
+        left.lanes = first->n_links;
+    ret_pick->n = 0;
+    ret_pick->guard = first->link.lane->guard;
+    ret_pick->endpoint = operation_endpoint(first->operation);
+    ret_pick->deadline_ns = first->deadline_ns;
+    bool alone = has_lane_alone(first);
+    count_on(lanes, ret_pick, first, &left);
+    if (!alone)
+        follow(lanes, ret_pick, 0, &left);
+    while (!alone && lanes_ready(lanes)) {
+        struct job *job = lanes->ready_head;
+        size_t n = ret_pick->n;
+        if (job->link.lane->guard != ret_pick->guard || has_lane_alone(job) ||
+            !fits(job, lacks(ret_pick, job), &left))
+            break;
+        count_on(lanes, ret_pick, job, &left);
+        follow(lanes, ret_pick, n, &left);
+    }
+    ret_pick->divisible = ret_pick->n > first->n_links;
+    qsort(ret_pick->lanes, ret_pick->n, sizeof ret_pick->lanes[0], compare_lanes);
+    for (size_t i = 0; i < ret_pick->n; i++) {
+        ret_pick->keys[i] = ret_pick->lanes[i]->counter;
+        ret_pick->lanes[i]->quota = ret_pick->lanes[i]->n;
+    }
+}
+
+// ---- take ---------------------------------------------------------------------------------------
+
+static bool can_take(const struct pick *pick, struct job *job, int64_t before_ns,
+                     const struct lanes_budget *left, bool by_quota)
+{
+    if (job->submitted_ns >= before_ns || job->n_heads < job->n_links || !fits(job, 0, left))
+        return false;
+    for (size_t i = 0; i < job->n_links; i++) {
+        const struct lane *lane = link_of(job, i)->lane;
+        if (lane->pick != pick || (by_quota && lane->quota == 0))
+            return false;
+    }
+    return true;
+}
+
+static void take(struct job *job, struct lanes_budget *left)
+{
+    for (size_t i = 0; i < job->n_links; i++) {
+        struct lane *lane = link_of(job, i)->lane;
+        lane->quota -= lane->quota > 0;
+        remove_link(link_of(job, i));
+    }
+    left->jobs--;
+    left->legs -= job->n_links;
+}
+
+size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns,
+                  const struct lanes_budget *budget, struct job **ret_jobs)
+{
+    struct lanes_budget left = *budget;
     size_t n = 0;
-    for (size_t i = 0; i < pick->n; i++) {
-        struct lane *lane = pick->lanes[i];
-        while (n < max && lane->jobs.n > 0 && lane->jobs.head->submitted_ns < before_ns)
-            ret_jobs[n++] = queue_pop(&lane->jobs);
+    bool by_quota = true, progress = true;
+    while (progress || by_quota) {
+        by_quota = by_quota && progress;
+        progress = false;
+        for (size_t i = 0; i < pick->n; i++) {
+            struct lane *lane = pick->lanes[i];
+            while (lane->head != NULL &&
+                   can_take(pick, lane->head->job, before_ns, &left, by_quota)) {
+                ret_jobs[n] = lane->head->job;
+                take(ret_jobs[n++], &left);
+                progress = true;
+            }
+        }
     }
     lanes->n_queued -= n;
     return n;
@@ -131,33 +364,38 @@ size_t lanes_deepest(const struct pick *pick)
 {
     size_t deepest = 0;
     for (size_t i = 0; i < pick->n; i++) {
-        if (pick->lanes[i]->jobs.n > deepest)
-            deepest = pick->lanes[i]->jobs.n;
+        if (pick->lanes[i]->n > deepest)
+            deepest = pick->lanes[i]->n;
     }
     return deepest;
 }
 
-static void remove_lane(struct lanes *lanes, struct lane *lane)
+// ---- expiry, return, put back -------------------------------------------------------------------
+
+// Frees an empty lane; else its first job may be able to run.
+static void settle(struct lanes *lanes, struct lane *lane)
 {
-    struct lane **link = &lanes->buckets[lane->bucket];
-    while (*link != lane)
-        link = &(*link)->next_in_bucket;
-    *link = lane->next_in_bucket;
-    free(lane);
+    if (lane->pick != NULL)
+        return;
+    if (lane->n == 0)
+        remove_lane(lanes, lane);
+    else
+        list_if_ready(lanes, lane->head->job);
 }
 
-// A lane that is ready must have a job.
-static void remove_empty(struct lanes *lanes)
+static void expire(struct lanes *lanes, struct lane *lane, int64_t now_ns, struct queue *expired)
 {
-    struct lane *lane = lanes->ready_head;
-    lanes->ready_head = lanes->ready_tail = NULL;
-    while (lane != NULL) {
-        struct lane *next = lane->next_ready;
-        if (lane->jobs.n > 0)
-            append_ready(lanes, lane);
-        else
-            remove_lane(lanes, lane);
-        lane = next;
+    struct job_link *link = lane->head;
+    while (link != NULL) {
+        struct job *job = link->job;
+        link = link->next;
+        if (job->deadline_ns > now_ns)
+            continue;
+        unlist(lanes, job);
+        for (size_t i = 0; i < job->n_links; i++)
+            remove_link(link_of(job, i));
+        queue_push(expired, job);
+        lanes->n_queued--;
     }
 }
 
@@ -166,37 +404,34 @@ void lanes_move_expired(struct lanes *lanes, int64_t now_ns, struct queue *expir
     size_t before = expired->n;
     for (size_t i = 0; i < LANES_BUCKETS && lanes->n_queued > 0; i++) {
         for (struct lane *lane = lanes->buckets[i]; lane != NULL; lane = lane->next_in_bucket)
-            queue_move_expired(&lane->jobs, now_ns, expired);
+            expire(lanes, lane, now_ns, expired);
     }
-    lanes->n_queued -= expired->n - before;
-    remove_empty(lanes);
+    for (size_t i = 0; i < LANES_BUCKETS && expired->n > before; i++) {
+        struct lane *lane = lanes->buckets[i];
+        while (lane != NULL) {
+            struct lane *next = lane->next_in_bucket;
+            settle(lanes, lane);
+            lane = next;
+        }
+    }
 }
 
-static struct lane *picked_lane(struct pick *pick, const char *counter)
+void lanes_return(struct lanes *lanes, struct job *const *jobs, size_t n)
 {
-    for (size_t i = 0; i < pick->n; i++)
-        if (strcmp(pick->lanes[i]->counter, counter) == 0)
-            return pick->lanes[i];
-    return NULL;
-}
-
-void lanes_return(struct lanes *lanes, struct pick *pick, struct job *const *jobs, size_t n)
-{
-    for (size_t i = n; i-- > 0;)
-        queue_push_front(&picked_lane(pick, jobs[i]->operation->counter)->jobs, jobs[i]);
+    for (size_t i = n; i-- > 0;) {
+        for (size_t j = 0; j < jobs[i]->n_links; j++)
+            prepend_link(link_of(jobs[i], j)->lane, link_of(jobs[i], j));
+    }
     lanes->n_queued += n;
 }
 
 void lanes_put_back(struct lanes *lanes, struct pick *pick, bool alone)
 {
     for (size_t i = 0; i < pick->n; i++) {
-        struct lane *lane = pick->lanes[i];
-        lane->picked = false;
-        lane->alone = alone;
-        if (lane->jobs.n > 0)
-            append_ready(lanes, lane);
-        else
-            remove_lane(lanes, lane);
+        pick->lanes[i]->pick = NULL;
+        pick->lanes[i]->alone = alone;
     }
+    for (size_t i = 0; i < pick->n; i++)
+        settle(lanes, pick->lanes[i]);
     pick->n = 0;
 }

@@ -12,8 +12,9 @@
 //     look the request keys up. If its end cannot be confirmed before the deadline, every caller
 //     gets `outcome-unknown`;
 //   - a lock, of the guard or of a row, cannot be acquired: with several counters we cannot tell
-//     which lock is stuck, so the requests are requeued and each counter runs in a section of its
-//     own;
+//     which lock is stuck, so the requests are requeued and each runs with no counter that it does
+//     not need; a request that needs several fails after a second, because it delays those behind it
+//     in each of its lanes;
 //   - the database does not answer: the connection is closed at the first deadline of the batch;
 //   - any other failure: run the operations one by one, so that a bad one fails alone.
 // Requests are answered after the commit and before the guard is left, because leaving may take a
@@ -60,10 +61,7 @@ struct section {
     bool skip_read; // the last batch that was read had enough for all: try the next one unread
 
     // The run in progress.
-    enum endpoint endpoint;
-    struct guard *guard;
-    const char *const *keys;
-    size_t n_keys;
+    struct section_scope scope;
     struct traced_hold hold;
     size_t n_returned;
     bool entered, disturbed, blocked;
@@ -118,14 +116,15 @@ struct db *section_db(struct section *section)
 
 static void count(struct section *section, enum metric_event event, uint64_t by)
 {
-    metrics_count(section->metrics, event, section->endpoint, section->guard->strategy, by);
+    metrics_count(section->metrics, event, section->scope.endpoint, section->scope.guard->strategy,
+                  by);
 }
 
 static void pause_at(struct section *section, enum pause_point point)
 {
     const struct engine_hooks *hooks = &section->settings.hooks;
     if (hooks->pause != NULL)
-        hooks->pause(hooks->arg, point, section->endpoint);
+        hooks->pause(hooks->arg, point, section->scope.endpoint);
 }
 
 // Sets the deadline for every database call that follows.
@@ -137,14 +136,15 @@ static void limit_db(struct section *section, int64_t deadline_ns)
 
 static bool held(const struct section *section)
 {
-    return guard_held(section->guard, &section->hold.hold);
+    return guard_held(section->scope.guard, &section->hold.hold);
 }
 
 static enum rc enter(struct section *section, int64_t deadline_ns)
 {
     limit_db(section, deadline_ns + DB_GRACE_NS);
-    enum rc rc = traced_enter(section->metrics, section->endpoint, section->guard, section->db,
-                              section->keys, section->n_keys, deadline_ns, &section->hold);
+    enum rc rc =
+        traced_enter(section->metrics, section->scope.endpoint, section->scope.guard, section->db,
+                     section->scope.keys, section->scope.n_keys, deadline_ns, &section->hold);
     section->entered = rc == RC_OK;
     return rc;
 }
@@ -156,7 +156,7 @@ static void leave(struct section *section)
     section->entered = false;
     pause_at(section, PAUSE_BEFORE_LEAVE);
     limit_db(section, clock_now_ns() + LEAVE_NS); // all requests are answered by now
-    (void)traced_leave(section->guard, section->db, &section->hold);
+    (void)traced_leave(section->scope.guard, section->db, &section->hold);
 }
 
 // ---- one attempt --------------------------------------------------------------------------------
@@ -174,8 +174,8 @@ static enum rc commit(struct section *section)
     db_set_deadline(section->db, section->db_deadline_ns - reserve_ns);
     enum rc rc = db_commit(section->db);
     db_set_deadline(section->db, section->db_deadline_ns);
-    metrics_observe(section->metrics, METRIC_COMMIT, section->endpoint, section->guard->strategy,
-                    clock_now_ns() - from_ns);
+    metrics_observe(section->metrics, METRIC_COMMIT, section->scope.endpoint,
+                    section->scope.guard->strategy, clock_now_ns() - from_ns);
     if (rc == RC_OK) {
         batch_committed(&section->batch);
         pause_at(section, PAUSE_AFTER_COMMIT);
@@ -261,7 +261,7 @@ static enum rc attempt(struct section *section)
     uint64_t seen = rule->compares_token ? batch_loaded_fence(batch) : 0;
     if (seen > hold->token) {
         count(section, METRIC_REFUSED_STALE, 1);
-        if (guard_lift(section->guard, db, hold, seen) != RC_OK)
+        if (guard_lift(section->scope.guard, db, hold, seen) != RC_OK)
             rc = RC_LOCK_LOST;
     }
     batch->token = hold->token;
@@ -390,7 +390,7 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
         if (rc == RC_LOCK_LOST) {
             // Leave what remains of the lock, and acquire it again. If that fails, the client gets
             // RC_LOCK_LOST whatever the reason, because we did hold the lock.
-            traced_lost(section->guard, &section->hold);
+            traced_lost(section->scope.guard, &section->hold);
             leave(section);
             rc = enter(section, deadline_ns) == RC_OK ? RC_OK : RC_LOCK_LOST;
         }
@@ -402,8 +402,8 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
             return fault;
         if (!prepare_retry(section, tries, fault, conflict ? took_ns : 0))
             return RC_OK;
-        if (section->blocked && section->n_keys > 1)
-            return RC_CONFLICT;
+        if (section->blocked && section->scope.n_keys > 1)
+            return section->scope.divisible ? RC_CONFLICT : RC_CONTENTION;
     }
     return RC_CONTENTION;
 }
@@ -460,7 +460,7 @@ static void give_back(struct section *section, struct job *const *jobs, size_t n
 static void run_jobs(struct section *section, struct job **jobs, size_t n, int64_t deadline_ns)
 {
     struct batch *batch = &section->batch;
-    const struct strategy *strategy = section->guard->strategy;
+    const struct strategy *strategy = section->scope.guard->strategy;
     n = fail_expired(section, jobs, n);
     if (n == 0)
         return;
@@ -468,8 +468,9 @@ static void run_jobs(struct section *section, struct job **jobs, size_t n, int64
     if (section->settings.undemanding ||
         (section->settings.unfenced && update_rules[rule].compares_token))
         rule = RULE_NAIVE; // the lab has switched its demand off
-    batch_fill(batch, strategy, rule, jobs, n);
-    metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->endpoint, strategy, (int64_t)n);
+    batch_fill(batch, strategy, rule, section->scope.keys, section->scope.n_keys, jobs, n);
+    metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->scope.endpoint, strategy,
+                    (int64_t)n);
 
     // An earlier batch of this run may have lost the lock without reacquiring it.
     enum rc rc = section->entered ? RC_OK : enter(section, deadline_ns);
@@ -515,32 +516,29 @@ static void run_rounds(struct section *section, size_t n, int64_t deadline_ns)
     }
 }
 
-enum section_end section_run(struct section *section, enum endpoint endpoint, struct guard *guard,
-                             const char *const *keys, size_t n_keys, int64_t deadline_ns,
+enum section_end section_run(struct section *section, const struct section_scope *scope,
                              const struct section_source *source)
 {
-    section->endpoint = endpoint;
-    section->guard = guard;
-    section->keys = keys;
-    section->n_keys = n_keys;
+    section->scope = *scope;
     section->disturbed = section->blocked = false;
     section->n_returned = 0;
 
     // Enter.
     int64_t from_ns = clock_now_ns();
-    int64_t limit_ns = deadline_ns;
-    if (n_keys > 1 && from_ns + SET_WAIT_NS < limit_ns)
+    int64_t limit_ns = scope->deadline_ns;
+    if (scope->n_keys > 1 && from_ns + SET_WAIT_NS < limit_ns)
         limit_ns = from_ns + SET_WAIT_NS;
     enum rc rc = enter(section, limit_ns);
     section->blocked = rc == RC_LOCK_BUSY;
-    if (section->blocked && n_keys > 1) {
+    if (section->blocked && scope->divisible) {
         db_set_deadline(section->db, INT64_MAX);
         return SECTION_BLOCKED;
     }
 
     // If the guard was not entered, fail only the requests that have waited as long as we have.
-    size_t n = source->take(source->arg, rc == RC_OK ? INT64_MAX : from_ns, section->jobs,
-                            section->settings.max_batch);
+    size_t n =
+        source->take(source->arg, rc == RC_OK ? INT64_MAX : from_ns, section->jobs,
+                     section->settings.max_batch, batch_legs_max(section->settings.max_batch));
     if (rc != RC_OK) {
         db_set_deadline(section->db, INT64_MAX);
         n = fail_expired(section, section->jobs, n);
@@ -551,7 +549,7 @@ enum section_end section_run(struct section *section, enum endpoint endpoint, st
         return section->blocked ? SECTION_BLOCKED : SECTION_UNDISTURBED;
     }
 
-    run_rounds(section, n, deadline_ns);
+    run_rounds(section, n, scope->deadline_ns);
     leave(section);
     db_set_deadline(section->db, INT64_MAX);
     if (section->n_returned > 0)

@@ -37,11 +37,12 @@ struct db *section_db(struct section *section);
 // Where the operations come from. They are taken only after the guard was entered, so that requests
 // that arrive during the wait for a lock join the batch.
 struct section_source {
-    // Fills in jobs submitted before this moment, ordered by counter and then by arrival, at most
-    // max; returns how many. Called at most once a run.
-    size_t (*take)(void *arg, int64_t before_ns, struct job **ret_jobs, size_t max);
+    // Fills in jobs submitted before this moment, each counter's in order of arrival: at most
+    // max_jobs with at most max_legs; returns how many. Called at most once a run.
+    size_t (*take)(void *arg, int64_t before_ns, struct job **ret_jobs, size_t max_jobs,
+                   size_t max_legs);
     // Requeues jobs that are not finished and may run again, in the order in which they were taken.
-    // Called at most once a run, and only with several counters.
+    // Called at most once a run, and only if the run is divisible.
     void (*give_back)(void *arg, struct job *const *jobs, size_t n);
     void *arg;
 };
@@ -52,9 +53,18 @@ enum section_end {
     SECTION_BLOCKED,   // a wait for a lock, of a guard or a row, timed out: run each counter alone
 };
 
-// Runs one section over these counters (sorted, distinct). Finishes every job it took, or gives it
-// back. The deadline bounds the wait for the guard. With several counters the wait is also bounded
-// to a second, because one stuck lock would delay the others.
-enum section_end section_run(struct section *section, enum endpoint endpoint, struct guard *guard,
-                             const char *const *keys, size_t n_keys, int64_t deadline_ns,
+// What a section runs over.
+struct section_scope {
+    enum endpoint endpoint; // the first operation's: the label of its metrics
+    struct guard *guard;
+    const char *const *keys; // the counters: sorted, distinct
+    size_t n_keys;
+    bool divisible; // its operations need not run together
+    int64_t deadline_ns;
+};
+
+// Runs one section. Finishes every job it took, or gives it back. The deadline bounds the wait for
+// the guard. With several counters the wait is also bounded to a second, because one stuck lock
+// would delay the others.
+enum section_end section_run(struct section *section, const struct section_scope *scope,
                              const struct section_source *source);

@@ -52,7 +52,7 @@ static void submit_mixed(struct fixture *fixture, struct volley *volley)
 
 static bool is_stuck(const struct operation *operation)
 {
-    return strcmp(operation->counter, "stock/K3") == 0;
+    return strcmp(operation->leg.counter, "stock/K3") == 0;
 }
 
 static void put_products(struct fixture *fixture)

@@ -74,8 +74,8 @@ static void put_lottery(struct fixture *fixture, const char *name, int64_t draws
 
 static struct operation deduct_of(const char *sku, int64_t quantity)
 {
-    struct operation operation = {.kind = OPERATION_DEDUCT, .quantity = quantity};
-    text_format(operation.counter, sizeof operation.counter, "stock/%s", sku);
+    struct operation operation = {.kind = OPERATION_DEDUCT, .leg.amount = quantity};
+    text_format(operation.leg.counter, sizeof operation.leg.counter, "stock/%s", sku);
     return operation;
 }
 
@@ -83,7 +83,7 @@ static void fill(struct operation *operation, enum operation_kind kind, const ch
                  int user)
 {
     operation->kind = kind;
-    text_copy(operation->counter, sizeof operation->counter, counter);
+    text_copy(operation->leg.counter, sizeof operation->leg.counter, counter);
     if (user >= 0)
         text_format(operation->user_id, sizeof operation->user_id, "user-%d", user);
 }
@@ -202,7 +202,7 @@ START_TEST(one_key_one_effect)
     struct operation refused = deduct_of("B", 11);
     ck_assert_int_eq(submit_and_wait(engine, &refused), RC_OUT_OF_STOCK);
     ck_assert_int_eq(refused.outcome.remaining, 10);
-    struct operation restock = {.kind = OPERATION_RESTOCK, .quantity = 5, .counter = "stock/B"};
+    struct operation restock = {.kind = OPERATION_RESTOCK, .leg = {.counter = "stock/B", .amount = 5}};
     ck_assert_int_eq(submit_and_wait(engine, &restock), RC_OK);
     ck_assert_int_eq(submit_and_wait(engine, &refused), RC_OK);
     ck_assert(!refused.outcome.replayed);
@@ -317,7 +317,7 @@ START_TEST(a_failing_request_does_not_fail_its_batch)
     for (size_t j = 0; j < N; j++) {
         struct operation *operation = volley_operation(&volley, j);
         fill(operation, OPERATION_DEDUCT, j % 5 == 1 ? "stock/NONE" : "stock/A", -1);
-        operation->quantity = j % 5 == 0 ? 5000 : 2;
+        operation->leg.amount = j % 5 == 0 ? 5000 : 2;
         volley_submit(&volley, fixture.instances[0].engine, j);
     }
     volley_settle(&volley, &fixture);

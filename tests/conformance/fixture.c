@@ -290,7 +290,7 @@ void volley_init(struct volley *volley, size_t n)
     pthread_cond_init(&volley->done, NULL);
     for (size_t i = 0; i < n; i++) {
         volley->shots[i].volley = volley;
-        volley->shots[i].operation.quantity = 1;
+        volley->shots[i].operation.leg.amount = 1;
         fresh(&volley->shots[i].operation);
     }
 }
@@ -311,7 +311,7 @@ void volley_deduct(struct volley *volley, size_t i, const char *sku)
 {
     struct operation *operation = volley_operation(volley, i);
     operation->kind = OPERATION_DEDUCT;
-    text_format(operation->counter, sizeof operation->counter, "stock/%s", sku);
+    text_format(operation->leg.counter, sizeof operation->leg.counter, "stock/%s", sku);
 }
 
 void volley_submit(struct volley *volley, struct engine *engine, size_t i)

@@ -225,7 +225,7 @@ static void add_two(struct shift *shift)
     struct operation *operation = volley_operation(&volley, 0);
     volley_deduct(&volley, 0, "A");
     operation->kind = OPERATION_RESTOCK;
-    operation->quantity = 2;
+    operation->leg.amount = 2;
     volley_submit(&volley, shift->other, 0);
     volley_wait(&volley);
     ck_assert_int_eq(operation->outcome.rc, RC_OK);
@@ -250,7 +250,7 @@ static void submit_shifted(struct volley *volley, size_t i, struct engine *engin
     volley_deduct(volley, i, "A");
     struct operation *operation = volley_operation(volley, i);
     operation->kind = kind;
-    operation->quantity = quantity;
+    operation->leg.amount = quantity;
     volley_submit(volley, engine, i);
 }
 

@@ -66,7 +66,7 @@ static void fire(struct silence *silence, struct volley *volley, size_t n)
 
 static struct operation one_unit(void)
 {
-    return (struct operation){.kind = OPERATION_DEDUCT, .quantity = 1, .counter = "stock/A"};
+    return (struct operation){.kind = OPERATION_DEDUCT, .leg = {.counter = "stock/A", .amount = 1}};
 }
 
 static void end_silence(struct silence *silence)

@@ -75,8 +75,8 @@ static void fill(struct operation *operation, enum operation_kind kind, const ch
                  int64_t quantity)
 {
     operation->kind = kind;
-    operation->quantity = quantity;
-    text_copy(operation->counter, sizeof operation->counter, counter);
+    operation->leg.amount = quantity;
+    text_copy(operation->leg.counter, sizeof operation->leg.counter, counter);
 }
 
 static void submit_opener(struct moment *moment, enum operation_kind kind, const char *counter)
@@ -272,7 +272,7 @@ static void assert_in_the_ledger(struct moment *moment, const struct operation *
                      RC_OK);
     ck_assert_int_eq(operation->outcome.version, row.version);
     ck_assert_int_eq(operation->outcome.remaining, row.remaining);
-    ck_assert_int_eq(row.delta, -operation->quantity);
+    ck_assert_int_eq(row.delta, -operation->leg.amount);
 }
 
 // Of the transaction's two operations the second instance executes the second alone, both in

@@ -15,9 +15,10 @@
 // Decides on counters[0], and returns the postings in the view.
 static enum rc decide(struct view *view, struct operation *operation)
 {
-    static struct posting postings[POSTINGS_MAX];
+    static struct posting postings[1 + POSTINGS_MORE];
+    static const size_t first[] = {0};
     view->postings = postings;
-    view->n_postings = 0;
+    view->legs = first;
     return operation_decide(view, operation);
 }
 
@@ -28,7 +29,8 @@ static enum rc decide_stock(struct counter *stock, struct operation *operation)
 
 static struct operation deduct(int64_t quantity)
 {
-    return (struct operation){.kind = OPERATION_DEDUCT, .counter = "stock/A", .quantity = quantity};
+    return (struct operation){.kind = OPERATION_DEDUCT,
+                              .leg = {.counter = "stock/A", .amount = quantity}};
 }
 
 START_TEST(stock_is_deducted_to_zero_and_no_further)
@@ -64,9 +66,10 @@ END_TEST
 START_TEST(a_restock_does_not_pass_the_limit)
 {
     struct counter stock = {.name = "stock/A", .remaining = REMAINING_MAX - 1, .version = 1};
-    struct operation operation = {.kind = OPERATION_RESTOCK, .counter = "stock/A", .quantity = 2};
+    struct operation operation = {.kind = OPERATION_RESTOCK,
+                                  .leg = {.counter = "stock/A", .amount = 2}};
     ck_assert_int_eq(decide_stock(&stock, &operation), RC_INVALID_FIELD);
-    operation.quantity = 1;
+    operation.leg.amount = 1;
     ck_assert_int_eq(decide_stock(&stock, &operation), RC_OK);
 }
 END_TEST
@@ -90,7 +93,7 @@ START_TEST(random_stock_sequences_add_up)
                 changes++;
             } else {
                 ck_assert_int_eq(rc, RC_OUT_OF_STOCK);
-                ck_assert_int_lt(before, operation.quantity);
+                ck_assert_int_lt(before, operation.leg.amount);
                 ck_assert_int_eq(stock.remaining, before);
             }
             ck_assert_int_ge(stock.remaining, 0);
@@ -103,7 +106,7 @@ END_TEST
 
 static struct operation for_user(enum operation_kind kind)
 {
-    struct operation operation = {.kind = kind, .quantity = 1, .user_id = "u"};
+    struct operation operation = {.kind = kind, .leg.amount = 1, .user_id = "u"};
     random_bytes(operation.entropy, sizeof operation.entropy);
     return operation;
 }
@@ -202,7 +205,6 @@ static enum rc draw(struct wheel *wheel, int64_t limit, int64_t *used, struct op
                     struct view *ret_view)
 {
     *ret_view = (struct view){.counters = wheel->counters,
-                              .root = WHEEL,
                               .limit = limit,
                               .used = used,
                               .lottery = &wheel->lottery,

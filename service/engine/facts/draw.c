@@ -39,7 +39,7 @@ static enum rc save(struct db *db, const struct fact *facts, size_t n, int64_t n
         draws[i].version = operation->outcome.version;
         draws[i].created_at_ms = now_ms;
         text_copy(draws[i].prize, sizeof draws->prize, operation->outcome.prize);
-        text_copy(draws[i].lottery, sizeof draws->lottery, counter_id(operation->counter));
+        text_copy(draws[i].lottery, sizeof draws->lottery, counter_id(operation->leg.counter));
         text_copy(draws[i].user_id, sizeof draws->user_id, operation->user_id);
     }
     return draw_insert(db, draws, n);

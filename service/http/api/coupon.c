@@ -13,8 +13,8 @@ enum rc coupon_issue_prepare(struct call *call)
 {
     struct operation *operation = &call->operation;
     operation->kind = OPERATION_ISSUE;
-    operation->quantity = 1;
-    text_format(operation->counter, sizeof operation->counter, "coupon/%s", call->id);
+    operation->leg.amount = 1;
+    text_format(operation->leg.counter, sizeof operation->leg.counter, "coupon/%s", call->id);
     random_bytes(operation->entropy, sizeof operation->entropy);
     const struct field fields[] = {
         {"user_id", FIELD_ID, true, 0, 0, operation->user_id},

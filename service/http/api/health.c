@@ -99,7 +99,7 @@ enum rc lab_empty_prepare(struct call *call)
 {
     struct operation *operation = &call->operation;
     const struct field fields[] = {
-        {"quantity", FIELD_INT, false, 1, QUANTITY_MAX, &operation->quantity},
+        {"quantity", FIELD_INT, false, 1, QUANTITY_MAX, &operation->leg.amount},
         {"user_id", FIELD_ID, false, 0, 0, operation->user_id},
         {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
     };

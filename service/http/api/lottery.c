@@ -14,8 +14,8 @@ enum rc lottery_draw_prepare(struct call *call)
 {
     struct operation *operation = &call->operation;
     operation->kind = OPERATION_DRAW;
-    operation->quantity = 1;
-    text_format(operation->counter, sizeof operation->counter, "lottery/%s", call->id);
+    operation->leg.amount = 1;
+    text_format(operation->leg.counter, sizeof operation->leg.counter, "lottery/%s", call->id);
     random_bytes(operation->entropy, sizeof operation->entropy);
     const struct field fields[] = {
         {"user_id", FIELD_ID, true, 0, 0, operation->user_id},

@@ -17,9 +17,9 @@ static enum rc prepare_change(struct call *call, enum operation_kind kind)
 {
     struct operation *operation = &call->operation;
     operation->kind = kind;
-    text_format(operation->counter, sizeof operation->counter, "stock/%s", call->id);
+    text_format(operation->leg.counter, sizeof operation->leg.counter, "stock/%s", call->id);
     const struct field fields[] = {
-        {"quantity", FIELD_INT, true, 1, QUANTITY_MAX, &operation->quantity},
+        {"quantity", FIELD_INT, true, 1, QUANTITY_MAX, &operation->leg.amount},
         {"user_id", FIELD_ID, false, 0, 0, operation->user_id},
         {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
     };
@@ -43,7 +43,7 @@ void stock_change_answer(struct call *call)
     call->status = 200;
     json_write_open(&call->reply, NULL, '{');
     json_write_text(&call->reply, "sku", call->id);
-    json_write_int(&call->reply, "quantity", operation->quantity);
+    json_write_int(&call->reply, "quantity", operation->leg.amount);
     json_write_int(&call->reply, "remaining", operation->outcome.remaining);
     json_write_int(&call->reply, "version", operation->outcome.version);
     json_write_text(&call->reply, "strategy", operation->outcome.strategy);

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COLUMNS "counter (name, remaining, version, fence)"
+#define N_COLUMNS 4
+
 struct load {
     struct counter *counters;
     size_t n;
@@ -86,7 +89,7 @@ static const struct update_sql {
     const char *one;
     int params[N_VALUES]; // of `one`: which value each ? takes
     size_t n_params;
-    const char *many; // completes UPDATE counter c JOIN (list) w ON
+    const char *many; // completes UPDATE (list) w STRAIGHT_JOIN counter c ON
 } update_sql[RULE_COUNT] = {
     // clang-format off
     [RULE_NAIVE] = { // demands nothing: this is the bug
@@ -149,46 +152,73 @@ static enum rc save_one(struct db *db, enum update_rule rule, uint64_t token,
     return rc == RC_OK && affected != 1 ? RC_CONFLICT : rc;
 }
 
-static enum rc save_many(struct db *db, enum update_rule rule, uint64_t token,
-                         const struct counter_change *changes, size_t n)
+// Inserts the rows that do not exist yet.
+static enum rc insert_new(struct db *db, uint64_t token, const struct counter_change *changes,
+                          size_t n, size_t n_new)
 {
-    struct buffer sql CLEANUP(buffer_release) = {0};
-    struct db_value *values CLEANUP(free_memory) = calloc(n * N_VALUES, sizeof *values);
+    struct db_value *values CLEANUP(free_memory) = calloc(n_new * N_COLUMNS, sizeof *values);
     if (values == NULL)
         return RC_NO_MEMORY;
-    buffer_append_text(&sql, "UPDATE counter c JOIN (");
+    struct db_value *at = values;
     for (size_t i = 0; i < n; i++) {
-        buffer_append_text(&sql, i == 0 ? "SELECT CAST(? AS BINARY) AS name, ? AS remaining,"
-                                          " ? AS version, ? AS version_read, ? AS token,"
-                                          " ? AS demanded"
-                                        : " UNION ALL SELECT ?,?,?,?,?,?");
-        set_values(rule, token, &changes[i], values + i * N_VALUES);
+        if (changes[i].before.version != 0)
+            continue;
+        *at++ = db_text(changes[i].before.name);
+        *at++ = db_int(changes[i].remaining);
+        *at++ = db_int(changes[i].version);
+        *at++ = db_int((int64_t)token);
     }
-    buffer_append_text(&sql, ") w ON ");
+    enum rc rc = db_insert(db, COLUMNS, N_COLUMNS, values, n_new);
+    return rc == RC_DUPLICATE ? RC_CONFLICT : rc;
+}
+
+static enum rc save_many(struct db *db, enum update_rule rule, uint64_t token,
+                         const struct counter_change *changes, size_t n, size_t n_old)
+{
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    struct db_value *values CLEANUP(free_memory) = calloc(n_old * N_VALUES, sizeof *values);
+    if (values == NULL)
+        return RC_NO_MEMORY;
+    // STRAIGHT_JOIN: rows are locked in the order of the list, whatever the optimizer thinks.
+    buffer_append_text(&sql, "UPDATE (");
+    size_t filled = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (changes[i].before.version == 0)
+            continue;
+        buffer_append_text(&sql, filled == 0 ? "SELECT CAST(? AS BINARY) AS name, ? AS remaining,"
+                                               " ? AS version, ? AS version_read, ? AS token,"
+                                               " ? AS demanded"
+                                             : " UNION ALL SELECT ?,?,?,?,?,?");
+        set_values(rule, token, &changes[i], values + filled++ * N_VALUES);
+    }
+    buffer_append_text(&sql, ") w STRAIGHT_JOIN counter c ON ");
     buffer_append_text(&sql, update_sql[rule].many);
     if (sql.failed)
         return RC_NO_MEMORY;
     int64_t affected;
-    enum rc rc = db_exec(db, sql.data, values, n * N_VALUES, &affected);
-    return rc == RC_OK && affected != (int64_t)n ? RC_CONFLICT : rc;
+    enum rc rc = db_exec(db, sql.data, values, n_old * N_VALUES, &affected);
+    return rc == RC_OK && affected != (int64_t)n_old ? RC_CONFLICT : rc;
 }
 
 enum rc counter_save(struct db *db, enum update_rule rule, uint64_t token,
                      const struct counter_change *changes, size_t n)
 {
-    if (n > 1 && !db_is_sqlite(db))
-        return save_many(db, rule, token, changes, n);
-    for (size_t i = 0; i < n; i++) {
-        enum rc rc = save_one(db, rule, token, &changes[i]);
-        if (rc != RC_OK)
-            return rc;
+    size_t n_new = 0;
+    for (size_t i = 0; i < n; i++)
+        n_new += changes[i].before.version == 0;
+    enum rc rc = n_new > 0 ? insert_new(db, token, changes, n, n_new) : RC_OK;
+    size_t n_old = n - n_new;
+    if (rc == RC_OK && n_old > 1 && !db_is_sqlite(db))
+        return save_many(db, rule, token, changes, n, n_old);
+    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+        if (changes[i].before.version != 0)
+            rc = save_one(db, rule, token, &changes[i]);
     }
-    return RC_OK;
+    return rc;
 }
 
 enum rc counter_insert(struct db *db, const char *name, int64_t remaining)
 {
     struct db_value values[] = {db_text(name), db_int(remaining), db_int(1), db_int(0)};
-    return db_insert(db, "counter (name, remaining, version, fence)", ARRAY_LENGTH(values), values,
-                     1);
+    return db_insert(db, COLUMNS, N_COLUMNS, values, 1);
 }

@@ -21,13 +21,13 @@ MUST_CHECK enum rc counter_load(struct db *db, struct counter *counters, size_t 
 
 // What a save writes, and the row as the load read it.
 struct counter_change {
-    struct counter before; // as loaded
+    struct counter before; // as loaded; version 0: there is no row yet, and the save makes it
     int64_t remaining;     // new value
     int64_t version;       // new value: before.version + the number of operations
 };
 
 // Writes all changes, distinct and sorted by name, under the demand of the rule. RC_CONFLICT if a
-// demand was not met; roll back then. A stale token is RC_CONFLICT too: to tell RC_STALE_TOKEN
+// demand was not met, or a new row exists already; roll back then. A stale token is RC_CONFLICT too: to tell RC_STALE_TOKEN
 // apart, the caller compares before.fence with the token when it loads. Inside a transaction.
 MUST_CHECK enum rc counter_save(struct db *db, enum update_rule rule, uint64_t token,
                                 const struct counter_change *changes, size_t n);
