@@ -11,6 +11,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_COUPON_EXHAUSTED] = "coupon-exhausted",
     [RC_LIMIT_REACHED] = "limit-reached",
     [RC_ALREADY_DRAWN] = "already-drawn",
+    [RC_NOT_ENOUGH_POINTS] = "not-enough-points",
     [RC_NOT_FOUND] = "not-found",
     [RC_RECONCILIATION_RUNNING] = "reconciliation-running",
 

@@ -27,10 +27,11 @@ struct config {
     char etcd[CONFIG_TEXT_MAX];
     char auth_admin_token[CONFIG_TEXT_MAX];
     char auth_client_token[CONFIG_TEXT_MAX];
-    const char *stock_strategy, *coupon_strategy, *lottery_strategy; // names from the registry
-    const char *lock_wait;                                           // "fail", "spin", "notify"
-    const char *log_level;                                           // "debug" ... "error"
-    const char *log_format;                                          // "text", "json"
+    const char *stock_strategy, *coupon_strategy, *lottery_strategy,
+        *points_strategy;   // names from the registry
+    const char *lock_wait;  // "fail", "spin", "notify"
+    const char *log_level;  // "debug" ... "error"
+    const char *log_format; // "text", "json"
     int64_t lock_ttl_ms, lock_wait_ms, lock_max_hold_ms;
     int64_t combine_max_batch, workers, queue_limit;
     int64_t http_threads, http_connections, request_timeout_ms, drain_delay_ms;

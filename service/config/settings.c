@@ -74,6 +74,8 @@ const struct setting settings[] = {
      "Least severe level that is logged."},
     {"lottery.strategy", SETTING_STRATEGY, MEMBER(lottery_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy for lottery draws."},
+    {"points.strategy", SETTING_STRATEGY, MEMBER(points_strategy), "conditional", 0, 0, NULL,
+     "Concurrency strategy for loyalty points."},
     {"queue.limit", SETTING_INTEGER, MEMBER(queue_limit), "10000", 1, 1000000, NULL,
      "How many requests may wait in the queue; further ones are answered 503 overloaded."},
     {"redis", SETTING_ADDRESS, MEMBER(redis), "", 0, 0, NULL,

@@ -3,6 +3,7 @@
 
 #include "domain/coupon.h"
 #include "domain/lottery.h"
+#include "domain/points.h"
 #include "domain/stock.h"
 
 const struct kind kinds[OPERATION_KIND_COUNT] = {
@@ -10,6 +11,9 @@ const struct kind kinds[OPERATION_KIND_COUNT] = {
     [OPERATION_RESTOCK] = {"restock", ENDPOINT_STOCK, .blind = true, stock_restock},
     [OPERATION_ISSUE] = {"issue", ENDPOINT_COUPON, .blind = false, coupon_issue},
     [OPERATION_DRAW] = {"draw", ENDPOINT_LOTTERY, .blind = false, lottery_draw},
+    [OPERATION_EARN] = {"earn", ENDPOINT_POINTS, .blind = true, points_earn},
+    [OPERATION_SPEND] = {"spend", ENDPOINT_POINTS, .blind = true, points_spend},
+    [OPERATION_TRANSFER] = {"transfer", ENDPOINT_POINTS, .blind = true, points_transfer},
 };
 
 static enum rc find_counters(struct view *view, struct operation *operation)

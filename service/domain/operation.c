@@ -6,8 +6,10 @@
 
 #include <string.h>
 
-static const char *const endpoint_names[ENDPOINT_COUNT] = {
-    [ENDPOINT_STOCK] = "stock", [ENDPOINT_COUPON] = "coupon", [ENDPOINT_LOTTERY] = "lottery"};
+static const char *const endpoint_names[ENDPOINT_COUNT] = {[ENDPOINT_STOCK] = "stock",
+                                                           [ENDPOINT_COUPON] = "coupon",
+                                                           [ENDPOINT_LOTTERY] = "lottery",
+                                                           [ENDPOINT_POINTS] = "points"};
 
 const char *endpoint_name(enum endpoint endpoint)
 {

@@ -11,7 +11,13 @@
 #include <stdint.h>
 
 // Each endpoint has its own strategy setting.
-enum endpoint { ENDPOINT_STOCK, ENDPOINT_COUPON, ENDPOINT_LOTTERY, ENDPOINT_COUNT };
+enum endpoint {
+    ENDPOINT_STOCK,
+    ENDPOINT_COUPON,
+    ENDPOINT_LOTTERY,
+    ENDPOINT_POINTS,
+    ENDPOINT_COUNT
+};
 
 // Each kind is a row of the table in kinds.h.
 enum operation_kind {
@@ -19,6 +25,9 @@ enum operation_kind {
     OPERATION_RESTOCK,
     OPERATION_ISSUE,
     OPERATION_DRAW,
+    OPERATION_EARN,
+    OPERATION_SPEND,
+    OPERATION_TRANSFER,
     OPERATION_KIND_COUNT
 };
 
@@ -70,7 +79,7 @@ static inline struct leg *operation_leg(struct operation *operation, size_t i)
     return i == 0 ? &operation->leg : &operation->more[i - 1];
 }
 
-const char *endpoint_name(enum endpoint endpoint); // "stock", "coupon", "lottery"
+const char *endpoint_name(enum endpoint endpoint); // "stock", "coupon", ...
 enum endpoint operation_endpoint(const struct operation *operation);
 
 // A hash over everything the client requested, to recognise an idempotency key that is reused for a

@@ -32,6 +32,14 @@ enum rc lottery_put_prepare(struct call *call);
 enum rc lottery_put_run(struct job *job, struct db *db);
 enum rc lottery_get_run(struct job *job, struct db *db);
 
+// points.c
+enum rc points_earn_prepare(struct call *call);
+enum rc points_spend_prepare(struct call *call);
+void points_change_answer(struct call *call);
+enum rc points_transfer_prepare(struct call *call);
+void points_transfer_answer(struct call *call);
+enum rc points_get_run(struct job *job, struct db *db);
+
 // ledger.c
 enum rc ledger_list_prepare(struct call *call);
 enum rc ledger_list_run(struct job *job, struct db *db);

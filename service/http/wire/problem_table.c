@@ -27,6 +27,8 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_ALREADY_DRAWN] = {409, false, "This user has no draws left",
         "The user has already drawn `draws_per_user` times. To get an earlier result again, send "
         "that request with its own idempotency key."},
+    [RC_NOT_ENOUGH_POINTS] = {409, true, "Not enough points",
+        "Spend at most `remaining`. Nothing was taken. The same idempotency key may be used again."},
     [RC_NOT_FOUND] = {404, false, "Not found",
         "Check the path and the identifier in it. An administrator creates products, campaigns and "
         "lotteries with PUT."},
