@@ -20,38 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENGINES 2
-#define MODES 2
-
-struct scenario {
-    const struct strategy *strategy;
-    enum db_engine engine;
-    size_t max_batch;
-};
-
-static struct scenario scenario_at(int i)
-{
-    return (struct scenario){
-        .strategy = part_strategy(i / (ENGINES * MODES)),
-        .engine = i % ENGINES == 0 ? DB_SQLITE : DB_MYSQL,
-        .max_batch = (i / ENGINES) % MODES == 0 ? 256 : 1,
-    };
-}
-
-// Opens instances for the i-th case. False if the strategy's scope is narrower than the test needs
-// (`none` protects nothing and has its own tests in races.c) or the case was skipped.
-static bool open_scenario(struct fixture *fixture, int i, enum guard_scope least, size_t instances)
-{
-    struct scenario scenario = scenario_at(i);
-    if (scenario.strategy->scope < least)
-        return false;
-    struct fixture_options options = {.strategy = scenario.strategy,
-                                      .engine = scenario.engine,
-                                      .instances = instances,
-                                      .max_batch = scenario.max_batch};
-    return fixture_open(fixture, &options);
-}
-
 static void put_campaign(struct fixture *fixture, const char *name, int64_t total, int64_t limit)
 {
     struct campaign put = {.total = total, .per_user_limit = limit}, stands;
@@ -202,7 +170,8 @@ START_TEST(one_key_one_effect)
     struct operation refused = deduct_of("B", 11);
     ck_assert_int_eq(submit_and_wait(engine, &refused), RC_OUT_OF_STOCK);
     ck_assert_int_eq(refused.outcome.remaining, 10);
-    struct operation restock = {.kind = OPERATION_RESTOCK, .leg = {.counter = "stock/B", .amount = 5}};
+    struct operation restock = {.kind = OPERATION_RESTOCK,
+                                .leg = {.counter = "stock/B", .amount = 5}};
     ck_assert_int_eq(submit_and_wait(engine, &restock), RC_OK);
     ck_assert_int_eq(submit_and_wait(engine, &refused), RC_OK);
     ck_assert(!refused.outcome.replayed);
@@ -626,7 +595,7 @@ int main(void)
 {
     Suite *suite = suite_create("conformance");
     TCase *every = suite_case(suite, "every strategy", 120);
-    int n = part_size() * ENGINES * MODES;
+    int n = scenarios();
     tcase_add_loop_test(every, one_instance_never_oversells, 0, n);
     tcase_add_loop_test(every, two_instances_never_oversell, 0, n);
     tcase_add_loop_test(every, one_key_one_effect, 0, n);

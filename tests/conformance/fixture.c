@@ -141,7 +141,7 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
                   .lock_wait_ms = wait_ms,
                   .lock_wait = "notify",
                   .instance = "conformance"},
-        .strategy = {name, name, name},
+        .strategy = {name, name, name, name},
         .hooks = options->hooks[i],
     };
     char error[GUARD_ERROR_MAX];
@@ -162,6 +162,35 @@ static void start_lock_proxy(struct fixture *fixture, const char *variable)
     fixture->lock_proxy = proxy_start(rest);
     ck_assert(text_format(fixture->lock_address, sizeof fixture->lock_address, "%.*s%s",
                           (int)(rest - address), address, proxy_address(fixture->lock_proxy)));
+}
+
+#define ENGINES 2
+#define MODES 2
+
+int scenarios(void)
+{
+    return part_size() * ENGINES * MODES;
+}
+
+struct scenario scenario_at(int i)
+{
+    return (struct scenario){
+        .strategy = part_strategy(i / (ENGINES * MODES)),
+        .engine = i % ENGINES == 0 ? DB_SQLITE : DB_MYSQL,
+        .max_batch = (i / ENGINES) % MODES == 0 ? 256 : 1,
+    };
+}
+
+bool open_scenario(struct fixture *fixture, int i, enum guard_scope least, size_t instances)
+{
+    struct scenario scenario = scenario_at(i);
+    if (scenario.strategy->scope < least)
+        return false;
+    struct fixture_options options = {.strategy = scenario.strategy,
+                                      .engine = scenario.engine,
+                                      .instances = instances,
+                                      .max_batch = scenario.max_batch};
+    return fixture_open(fixture, &options);
 }
 
 bool fixture_open(struct fixture *fixture, const struct fixture_options *options)
@@ -290,6 +319,7 @@ void volley_init(struct volley *volley, size_t n)
     pthread_cond_init(&volley->done, NULL);
     for (size_t i = 0; i < n; i++) {
         volley->shots[i].volley = volley;
+        volley->shots[i].job.more_links = &volley->shots[i].link;
         volley->shots[i].operation.leg.amount = 1;
         fresh(&volley->shots[i].operation);
     }
@@ -312,6 +342,20 @@ void volley_deduct(struct volley *volley, size_t i, const char *sku)
     struct operation *operation = volley_operation(volley, i);
     operation->kind = OPERATION_DEDUCT;
     text_format(operation->leg.counter, sizeof operation->leg.counter, "stock/%s", sku);
+}
+
+void volley_transfer(struct volley *volley, size_t i, const char *from, const char *to,
+                     int64_t points)
+{
+    struct shot *shot = &volley->shots[i];
+    struct operation *operation = &shot->operation;
+    operation->kind = OPERATION_TRANSFER;
+    operation->leg.amount = shot->other.amount = points;
+    operation->more = &shot->other;
+    operation->n_more = 1;
+    shot->other.may_create = true;
+    text_format(operation->leg.counter, sizeof operation->leg.counter, "points/%s", from);
+    text_format(shot->other.counter, sizeof shot->other.counter, "points/%s", to);
 }
 
 void volley_submit(struct volley *volley, struct engine *engine, size_t i)

@@ -20,6 +20,16 @@
 int part_size(void);
 const struct strategy *part_strategy(int i);
 
+// A case: strategy x engine x mode. There are scenarios() of them.
+struct scenario {
+    const struct strategy *strategy;
+    enum db_engine engine;
+    size_t max_batch;
+};
+
+int scenarios(void);
+struct scenario scenario_at(int i);
+
 struct instance {
     struct store *store;
     struct metrics *metrics;
@@ -57,6 +67,10 @@ struct fixture_options {
 bool fixture_open(struct fixture *fixture, const struct fixture_options *options);
 void fixture_close(struct fixture *fixture);
 
+// Opens instances for the i-th case. False if the strategy's scope is narrower than the test needs
+// (`none` protects nothing and has its own tests in races.c) or the case was skipped.
+bool open_scenario(struct fixture *fixture, int i, enum guard_scope least, size_t instances);
+
 // Cuts the first instance off from its lock server for good. Does nothing without lock_proxied or
 // where the strategy has no lock server.
 void fixture_cut_lock(struct fixture *fixture);
@@ -88,6 +102,8 @@ struct volley {
 struct shot {
     struct job job;
     struct operation operation;
+    struct leg other; // of an operation on two counters
+    struct job_link link;
     struct volley *volley;
 };
 
@@ -98,6 +114,10 @@ void volley_release(struct volley *volley);
 struct operation *volley_operation(struct volley *volley, size_t i);
 // Makes the i-th operation a deduction of one unit of a product.
 void volley_deduct(struct volley *volley, size_t i, const char *sku);
+// Makes the i-th operation a transfer of points between two users, whose second leg may create an
+// account.
+void volley_transfer(struct volley *volley, size_t i, const char *from, const char *to,
+                     int64_t points);
 void volley_submit(struct volley *volley, struct engine *engine, size_t i);
 void volley_wait(struct volley *volley); // for all submitted operations
 // volley_wait. Then retries, with its own key, each operation that was answered 503, until it gets

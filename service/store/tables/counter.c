@@ -71,7 +71,11 @@ enum rc counter_load(struct db *db, struct counter *counters, size_t n, bool loc
             return rc;
     }
     *ret_now_ms = load.now_ms;
-    return RC_OK;
+    if (load.now_ms != 0)
+        return RC_OK;
+    char sql[128];
+    text_format(sql, sizeof sql, "SELECT %s", db_now_ms_sql(db));
+    return db_query_int(db, sql, NULL, 0, ret_now_ms);
 }
 
 // ---- the five rules -----------------------------------------------------------------------------
@@ -152,23 +156,30 @@ static enum rc save_one(struct db *db, enum update_rule rule, uint64_t token,
     return rc == RC_OK && affected != 1 ? RC_CONFLICT : rc;
 }
 
-// Inserts the rows that do not exist yet.
+// Inserts the rows that do not exist yet. At once, and not with COMMIT as db_insert may do: the save
+// reads its rows again.
 static enum rc insert_new(struct db *db, uint64_t token, const struct counter_change *changes,
                           size_t n, size_t n_new)
 {
+    struct buffer sql CLEANUP(buffer_release) = {0};
     struct db_value *values CLEANUP(free_memory) = calloc(n_new * N_COLUMNS, sizeof *values);
     if (values == NULL)
         return RC_NO_MEMORY;
     struct db_value *at = values;
+    buffer_append_text(&sql, "INSERT INTO " COLUMNS " VALUES ");
     for (size_t i = 0; i < n; i++) {
         if (changes[i].before.version != 0)
             continue;
+        buffer_append_text(&sql, at == values ? "(?,?,?,?)" : ",(?,?,?,?)");
         *at++ = db_text(changes[i].before.name);
         *at++ = db_int(changes[i].remaining);
         *at++ = db_int(changes[i].version);
         *at++ = db_int((int64_t)token);
     }
-    enum rc rc = db_insert(db, COLUMNS, N_COLUMNS, values, n_new);
+    if (sql.failed)
+        return RC_NO_MEMORY;
+    int64_t affected;
+    enum rc rc = db_exec(db, sql.data, values, n_new * N_COLUMNS, &affected);
     return rc == RC_DUPLICATE ? RC_CONFLICT : rc;
 }
 
