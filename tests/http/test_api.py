@@ -206,6 +206,43 @@ class Embedded(TestCase):
         twice = dict(wheel, prizes=[wheel["prizes"][0]] * 2)
         self.assert_problem(self.call("PUT", "/v1/lotteries/W-2", twice), 422, "invalid-field")
 
+    # ---- points
+
+    def points(self, path, body, key):
+        return self.call("POST", f"/v1/points/{path}", body, key)
+
+    def test_points_are_earned_spent_and_transferred(self):
+        self.assert_problem(self.call("GET", "/v1/points/p-ann"), 404, "not-found")
+        self.assert_problem(self.points("p-ann/spend", {"points": 1}, "p-0"), 404, "not-found")
+        earned = self.points("p-ann/earn", {"points": 100, "order_id": "o-1"}, "p-1")
+        self.assertEqual((earned.status, earned.body), (200, {
+            "user_id": "p-ann", "points": 100, "remaining": 100, "version": 1, "strategy": "conditional"}))
+        self.assertEqual(self.points("p-ann/spend", {"points": 30}, "p-2").body["remaining"], 70)
+        refused = self.points("p-ann/spend", {"points": 71}, "p-3")
+        self.assert_problem(refused, 409, "not-enough-points")
+        self.assertEqual((refused.body["remaining"], refused.body["version"]), (70, 2))
+        moved = {"from": "p-ann", "to": "p-bob", "points": 20}
+        transfer = self.points("transfers", moved, "p-4")
+        self.assertEqual((transfer.status, transfer.body), (200, {
+            **moved, "strategy": "conditional",
+            "legs": [{"counter": "points/p-ann", "remaining": 50, "version": 3},
+                     {"counter": "points/p-bob", "remaining": 20, "version": 1}]}))
+        again = self.points("transfers", moved, "p-4")
+        self.assertEqual((again.body, again.headers["Idempotent-Replayed"]), (transfer.body, "true"))
+        for changed in ({"points": 21}, {"to": "p-cleo"}, {"from": "p-bob", "to": "p-ann"}):
+            self.assert_problem(self.points("transfers", {**moved, **changed}, "p-4"), 422, "idempotency-mismatch")
+        self.assert_problem(self.points("transfers", {**moved, "points": 51}, "p-5"), 409, "not-enough-points")
+        self.assert_problem(self.points("transfers", {**moved, "from": "p-nobody"}, "p-6"), 404, "not-found")
+        itself = self.points("transfers", {**moved, "to": "p-ann"}, "p-7")
+        self.assert_problem(itself, 422, "invalid-field")
+        self.assertEqual(itself.body["field"], "to")
+        self.assertEqual(self.call("GET", "/v1/points/p-bob").body,
+                         {"user_id": "p-bob", "points": 20, "version": 1})
+        legs = [(row["leg"], row["delta"], row["remaining"], row["request_key"])
+                for name in ("p-ann", "p-bob") for row in ledger(self.service.ports[0], f"points/{name}")
+                if row["reason"] == "transfer"]
+        self.assertEqual(legs, [(0, -20, 50, "p-4"), (1, 20, 20, "p-4")])
+
     # ---- other calls
 
     def test_strategies_are_listed_and_set(self):
@@ -229,7 +266,7 @@ class Embedded(TestCase):
         for name in ("none", "redis-lock", "hope"):
             refused = self.call("PUT", "/v1/strategies/stock", {"strategy": name})
             self.assert_problem(refused, 422, "invalid-field")
-        unknown = self.call("PUT", "/v1/strategies/points", {"strategy": "mutex"})
+        unknown = self.call("PUT", "/v1/strategies/hope", {"strategy": "mutex"})
         self.assert_problem(unknown, 404, "not-found")
         header = self.call("POST", "/v1/stock/STRAT/deduct", {"quantity": 1}, "strat-x",
                            X_Holdfast_Strategy="mutex")

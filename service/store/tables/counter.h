@@ -13,9 +13,9 @@
 struct db;
 
 // Reads these counters and the database's time. The caller fills in counters[i].name, distinct and
-// in byte order, so that two sets lock in the same order. A missing row has version 0; a row's
-// first version is 1. With `lock` the rows stay locked until
-// the transaction ends (SELECT ... FOR UPDATE; SQLite's write transaction has the same effect).
+// in byte order, so that two sets lock in the same order. A missing row has version 0; a row's first
+// version is 1. With `lock` the rows stay locked until the transaction ends (SELECT ... FOR UPDATE;
+// SQLite's write transaction has the same effect).
 MUST_CHECK enum rc counter_load(struct db *db, struct counter *counters, size_t n, bool lock,
                                 int64_t *ret_now_ms);
 
