@@ -75,18 +75,18 @@ static void prepend_link(struct lane *lane, struct job_link *link)
 static void remove_link(struct job_link *link)
 {
     struct lane *lane = link->lane;
-    if (lane->head == link) {
+    if (link->prev != NULL) {
+        link->prev->next = link->next;
+    } else {
         link->job->n_heads--;
         lane->head = link->next;
         if (link->next != NULL)
             link->next->job->n_heads++;
-    } else {
-        link->prev->next = link->next;
     }
-    if (lane->tail == link)
-        lane->tail = link->prev;
-    else
+    if (link->next != NULL)
         link->next->prev = link->prev;
+    else
+        lane->tail = link->prev;
     lane->n--;
 }
 

@@ -28,7 +28,8 @@ static enum rc save(struct db *db, const struct fact *facts, size_t n, int64_t n
         coupons[i].version = operation->outcome.version;
         coupons[i].created_at_ms = now_ms;
         text_copy(coupons[i].code, sizeof coupons->code, operation->outcome.code);
-        text_copy(coupons[i].campaign, sizeof coupons->campaign, counter_id(operation->leg.counter));
+        text_copy(coupons[i].campaign, sizeof coupons->campaign,
+                  counter_id(operation->leg.counter));
         text_copy(coupons[i].user_id, sizeof coupons->user_id, operation->user_id);
     }
     return coupon_insert(db, coupons, n);
