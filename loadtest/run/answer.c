@@ -4,12 +4,28 @@
 // a request that failed. So an answer is `fail` only where the API promises that nothing was
 // changed (api/openapi.yaml: every 4xx except 408, and the 503s listed below). Every other answer
 // without a 2xx is `info`: the request may have taken effect.
+//
+// A malformed answer proves nothing, whatever its status: it counts as missing. The body of an
+// answer to KIND_OTHER, a request of the user's own, may be anything.
 #include "run/answer.h"
 
 #include "base/text.h"
 #include "history/flat_json.h"
 
+#include <jansson.h>
 #include <string.h>
+
+#define PROMISED_BODY_MAX ((size_t)64 * 1024) // the API's answers are far smaller
+
+// Members of a success.
+enum { HAS_VERSION = 1, HAS_REMAINING = 2, HAS_CODE = 4, HAS_PRIZE = 8 };
+
+static const unsigned required[KIND_COUNT] = {
+    [KIND_DEDUCT] = HAS_VERSION | HAS_REMAINING,
+    [KIND_ISSUE] = HAS_VERSION | HAS_REMAINING | HAS_CODE,
+    [KIND_DRAW] = HAS_VERSION | HAS_PRIZE,
+    [KIND_READ] = HAS_VERSION | HAS_REMAINING,
+};
 
 static const char *const nothing_changed[] = {"lock-busy", "lock-lost", "contention", "overloaded",
                                               "backend-unavailable"};
@@ -32,23 +48,43 @@ static void take_slug(struct answer *answer, const struct flat_member *member)
     (void)text_copy(answer->detail, sizeof answer->detail, slash != NULL ? slash + 1 : type);
 }
 
-static void read_body(const struct response *response, struct answer *answer)
+// Returns which members of a success the body has.
+static unsigned read_body(const struct response *response, struct answer *answer)
 {
+    unsigned has = 0;
     struct flat_json json = flat_json_open(response->body, response->body_length);
     struct flat_member member;
     enum flat_kind kind;
     bool problem = response->status >= 400;
     while ((kind = flat_json_next(&json, &member)) != FLAT_END && kind != FLAT_ERROR) {
-        if (kind == FLAT_INT && flat_member_is(&member, "version"))
+        if ((kind == FLAT_TEXT || kind == FLAT_NULL) && flat_member_is(&member, "prize"))
+            has |= HAS_PRIZE;
+        if (kind == FLAT_TEXT && flat_member_is(&member, "code"))
+            has |= HAS_CODE;
+        if (kind == FLAT_INT && flat_member_is(&member, "version")) {
             answer->version = member.number;
-        else if (kind == FLAT_INT && flat_member_is(&member, "remaining"))
+            has |= HAS_VERSION;
+        } else if (kind == FLAT_INT && flat_member_is(&member, "remaining")) {
             answer->remaining = member.number;
-        else if (kind == FLAT_TEXT && problem && flat_member_is(&member, "type"))
+            has |= HAS_REMAINING;
+        } else if (kind == FLAT_TEXT && problem && flat_member_is(&member, "type")) {
             take_slug(answer, &member);
-        else if (kind == FLAT_TEXT && !problem &&
-                 (flat_member_is(&member, "code") || flat_member_is(&member, "prize")))
+        } else if (kind == FLAT_TEXT && !problem &&
+                   (flat_member_is(&member, "code") || flat_member_is(&member, "prize")))
             (void)flat_text_copy(answer->detail, sizeof answer->detail, &member);
     }
+    return has;
+}
+
+// flat_json does not validate, so Jansson does.
+static bool is_json_object(const struct response *response)
+{
+    if (response->body_length > PROMISED_BODY_MAX)
+        return false;
+    json_t *body = json_loadb(response->body, response->body_length, JSON_REJECT_DUPLICATES, NULL);
+    bool is_object = json_is_object(body);
+    json_decref(body);
+    return is_object;
 }
 
 static void classify(struct answer *answer)
@@ -69,19 +105,32 @@ static void classify(struct answer *answer)
     }
 }
 
-void answer_read(const struct response *response, bool numbers, struct answer *ret_answer)
+bool answer_read(const struct response *response, enum attempt_kind kind, bool numbers,
+                 struct answer *ret_answer)
 {
+    bool success = response->status >= 200 && response->status < 300;
+    bool promised = kind != KIND_OTHER && (success || (response->status >= 400 && response->json));
+    unsigned has = 0;
+    if (promised && !is_json_object(response)) {
+        answer_missing("malformed answer: body", ret_answer);
+        return false;
+    }
     *ret_answer = (struct answer){.status = response->status,
                                   .replayed = response->replayed,
                                   .retry_after_s = response->retry_after_s,
                                   .version = HISTORY_NONE,
                                   .remaining = HISTORY_NONE};
-    if (numbers || response->status >= 400)
-        read_body(response, ret_answer);
+    if (promised || numbers || response->status >= 400)
+        has = read_body(response, ret_answer);
+    if (success && (has & required[kind]) != required[kind]) {
+        answer_missing("malformed answer: members missing", ret_answer);
+        return false;
+    }
     if (response->status >= 300 && ret_answer->detail[0] == '\0')
         (void)text_format(ret_answer->detail, sizeof ret_answer->detail, "status-%d",
                           response->status);
     classify(ret_answer);
+    return true;
 }
 
 void answer_missing(const char *why, struct answer *ret_answer)

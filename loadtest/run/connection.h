@@ -35,6 +35,6 @@ void connection_close(struct connection *connection); // does nothing if it is d
 int connection_send(struct connection *connection);
 
 // Receives what has arrived. RESPONSE_DONE: the answer is in parser.response until connection_next.
-// RESPONSE_BAD: ret_errno says why (0: the bytes are not HTTP, or the server closed too early).
+// RESPONSE_BAD: parser.wrong says why, or, if it is NULL, ret_errno (0: the server closed too early).
 enum response_state connection_receive(struct connection *connection, int *ret_errno);
 void connection_next(struct connection *connection); // prepares for another request

@@ -300,7 +300,9 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
     struct context *context = pool->context;
     const struct response *response = &slot->connection.parser.response;
     struct request *request = slot->request;
-    answer_read(response, context->run->writer != NULL, &request->answer);
+    if (!answer_read(response, request->operation->task.kind, context->run->writer != NULL,
+                     &request->answer))
+        record_one(pool->recorder, &pool->recorder->measure.malformed);
     context->now_ns = clock_now_ns();
     clear_deadline(pool, slot);
     slot->request = NULL;
@@ -316,10 +318,13 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
     request_push(&context->finished, request);
 }
 
-static const char *describe(int code, bool got_bytes)
+// Why there is no answer.
+static const char *describe(const struct connection *connection, int code)
 {
+    if (connection->parser.wrong != NULL)
+        return connection->parser.wrong;
     if (code == 0)
-        return got_bytes ? "broken answer" : "connection closed";
+        return connection->in_length > 0 ? "broken answer" : "connection closed";
     return code == ECONNRESET ? "connection reset" : strerror(code);
 }
 
@@ -329,10 +334,13 @@ static void on_readable(struct pool *pool, struct pool_slot *slot)
     enum response_state state = connection_receive(&slot->connection, &code);
     if (state == RESPONSE_PARTIAL)
         return;
-    if (state == RESPONSE_DONE && slot->request != NULL && slot->connection.held == 0)
+    if (state == RESPONSE_DONE && slot->request != NULL && slot->connection.held == 0) {
         take_answer(pool, slot);
-    else
-        break_connection(pool, slot, describe(code, slot->connection.in_length > 0));
+        return;
+    }
+    if (slot->request != NULL && slot->connection.parser.wrong != NULL)
+        record_one(pool->recorder, &pool->recorder->measure.malformed);
+    break_connection(pool, slot, describe(&slot->connection, code));
 }
 
 static void on_open(struct pool *pool, struct pool_slot *slot)
