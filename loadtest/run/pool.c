@@ -1,9 +1,9 @@
 // Keeps a client thread's connections open, and carries requests over them.
 //
 // A request takes the connection that has been idle longest, so that the targets share the load
-// evenly. A broken connection is reopened at once, and then after ever longer pauses. While none is
-// up, each failed attempt to connect also fails one ready request, so that a dead server shows up
-// as errors and not as silence.
+// evenly. A broken connection is reopened at once, and then after ever longer pauses, until it
+// brings an answer or lasts half a second. While none is up, each failed attempt to connect also
+// fails one ready request, so that a dead server shows up as errors and not as silence.
 //
 // The latch: every connection gets a request, and all but its last byte is sent. Then all threads
 // meet, and write the last bytes one after the other. The server has received everything else by
@@ -186,8 +186,12 @@ static void break_connection(struct pool *pool, struct pool_slot *slot, const ch
     slot->request = NULL;
     clear_deadline(pool, slot);
     connection_close(&slot->connection);
-    if (was_up)
+    if (was_up) {
         pool->n_up--;
+        // A server that closes every connection at once must not be connected to all the time.
+        if (context->now_ns - slot->opened_ns >= REOPEN_MAX_NS)
+            slot->backoff_ns = 0;
+    }
     schedule_reopening(pool, slot);
     if (request != NULL) {
         answer_missing(why, &request->answer);
@@ -306,10 +310,10 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
     context->now_ns = clock_now_ns();
     clear_deadline(pool, slot);
     slot->request = NULL;
+    slot->backoff_ns = 0;
     if (response->close) {
         connection_close(&slot->connection);
         pool->n_up--;
-        slot->backoff_ns = 0;
         schedule_reopening(pool, slot);
     } else {
         connection_next(&slot->connection);
@@ -352,7 +356,7 @@ static void on_open(struct pool *pool, struct pool_slot *slot)
         return;
     }
     pool->n_up++;
-    slot->backoff_ns = 0;
+    slot->opened_ns = pool->context->now_ns;
     push_idle(pool, slot);
 }
 
