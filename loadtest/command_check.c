@@ -6,6 +6,8 @@
 #include "control/http.h"
 #include "report/report.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -43,14 +45,15 @@ static void usage(FILE *out)
 
 static int complain(const char *error)
 {
-    (void)fprintf(stderr, "holdfast-load check: %s\n", error);
+    report_error("check", error);
     return EXIT_ERROR;
 }
 
-static int complain_of_file(const char *path)
+static int complain_of_file(const char *path, const char *error)
 {
-    (void)fprintf(stderr, "holdfast-load check: %s: %s\n", path, strerror(errno));
-    return EXIT_ERROR;
+    struct buffer line CLEANUP(buffer_release) = {0};
+    buffer_format(&line, "%s: %s", path, error);
+    return complain(line.data != NULL ? line.data : error);
 }
 
 static void close_file(FILE **file)
@@ -92,7 +95,7 @@ static int get_ledger(struct check_command *plan, const struct history_head *hea
         return fetch(plan, head, ledger, error) ? EXIT_OK : complain(error);
     FILE *file CLEANUP(close_file) = fopen(plan->ledger_path, "re");
     if (file == NULL)
-        return complain_of_file(plan->ledger_path);
+        return complain_of_file(plan->ledger_path, strerror(errno));
     return ledger_load(file, head, ledger, error) ? EXIT_OK : complain(error);
 }
 
@@ -102,7 +105,7 @@ static int save_ledger(const char *path, const struct history_head *head,
     char error[HISTORY_ERROR_MAX];
     FILE *file CLEANUP(close_file) = fopen(path, "we");
     if (file == NULL)
-        return complain_of_file(path);
+        return complain_of_file(path, strerror(errno));
     return ledger_save(ledger, head, file, error) ? EXIT_OK : complain(error);
 }
 
@@ -110,16 +113,14 @@ static int check(struct check_command *plan)
 {
     int descriptor CLEANUP(close_descriptor) = open(plan->history_path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
-        return complain_of_file(plan->history_path);
+        return complain_of_file(plan->history_path, strerror(errno));
     struct history history CLEANUP(history_release) = {.whole = false};
     struct ledger ledger CLEANUP(ledger_release) = {.n_rows = 0};
     struct verdict verdict CLEANUP(verdict_release) = {.done = false};
     struct buffer text CLEANUP(buffer_release) = {0};
     char error[HISTORY_ERROR_MAX];
-    if (!history_read_file(descriptor, &history, error)) {
-        (void)fprintf(stderr, "holdfast-load check: %s: %s\n", plan->history_path, error);
-        return EXIT_ERROR;
-    }
+    if (!history_read_file(descriptor, &history, error))
+        return complain_of_file(plan->history_path, error);
     int code = get_ledger(plan, &history.head, &ledger);
     if (code == EXIT_OK && plan->save_path != NULL)
         code = save_ledger(plan->save_path, &history.head, &ledger);
@@ -128,9 +129,7 @@ static int check(struct check_command *plan)
     const struct check_options options = {.allow_foreign = plan->allow_foreign};
     check_history(&history, &ledger, &options, &verdict);
     verdict_write_text(&verdict, &text);
-    if (text.data != NULL)
-        (void)fwrite(text.data, 1, text.length, stdout);
-    if (!verdict.done)
+    if (!report_print(stdout, &text) || !verdict.done)
         return EXIT_ERROR;
     return verdict.violations > 0 ? EXIT_VIOLATION : EXIT_OK;
 }

@@ -86,6 +86,32 @@ void buffer_append_text(struct buffer *buffer, const char *text)
     buffer_append(buffer, text, strlen(text));
 }
 
+// The length of the printable UTF-8 character at `at`, or 0 if there is none. Overlong forms and
+// surrogates are not told from others: no terminal acts on them.
+static size_t printable_length(const unsigned char *at, size_t length)
+{
+    if (*at < 0x80)
+        return *at >= 0x20 && *at != 0x7f;
+    size_t n = *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : *at < 0xf5 ? 4 : 0;
+    if (n > length || (*at == 0xc2 && n == 2 && at[1] < 0xa0)) // U+0080 to U+009F: C1
+        return 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return n;
+}
+
+void buffer_append_printable(struct buffer *buffer, const char *text, size_t length)
+{
+    while (length > 0) {
+        size_t n = printable_length((const unsigned char *)text, length);
+        buffer_append(buffer, n > 0 ? text : "?", n > 0 ? n : 1);
+        text += n > 0 ? n : 1;
+        length -= n > 0 ? n : 1;
+    }
+}
+
 void buffer_append_int(struct buffer *buffer, int64_t number)
 {
     char digits[24];
