@@ -6,6 +6,7 @@
 #include "control/http.h"
 #include "report/report.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define REQUEST_TIMEOUT_NS (30 * NS_PER_S)
 
 struct check_command {
     const char *history_path, *ledger_path, *save_path;
@@ -38,7 +41,7 @@ static void usage(FILE *out)
           "  --save-ledger FILE   save the ledger to a file, to check again later\n"
           "  --allow-foreign      do not report ledger rows of other clients\n"
           "\n"
-          "Defaults are in parentheses.\n"
+          "Defaults are in parentheses. A request for the ledger takes at most 30 seconds.\n"
           "Exit codes: 0 no violation, 1 violations, 2 it could not be checked.\n",
           out);
 }
@@ -79,7 +82,8 @@ static bool fetch(struct check_command *plan, const struct history_head *head,
     for (size_t i = 0; plan->n_urls == 0 && i < head->n_targets; i++)
         plan->urls[i] = head->targets[i];
     size_t n_urls = plan->n_urls > 0 ? plan->n_urls : head->n_targets;
-    struct http *http CLEANUP(free_http) = http_new(plan->urls, n_urls, plan->token);
+    struct http *http CLEANUP(free_http) =
+        http_new(plan->urls, n_urls, plan->token, REQUEST_TIMEOUT_NS);
     if (http == NULL) {
         (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
         return false;

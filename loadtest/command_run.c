@@ -93,7 +93,7 @@ static bool set_up(struct session *session, char *ret_error)
     if (!scenario_kind_checkable(plan->scenario))
         return true;
     const char *token = plan->admin_token != NULL ? plan->admin_token : plan->client_token;
-    session->http = http_new(session->urls, plan->n_targets, token);
+    session->http = http_new(session->urls, plan->n_targets, token, plan->timeout_ns);
     if (session->http == NULL) {
         (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
         return false;
