@@ -11,20 +11,27 @@
 
 #include "base/text.h"
 #include "history/flat_json.h"
+#include "run/json_object.h"
 
-#include <jansson.h>
 #include <string.h>
 
-#define PROMISED_BODY_MAX ((size_t)64 * 1024) // the API's answers are far smaller
+enum member {
+    MEMBER_VERSION,
+    MEMBER_REMAINING,
+    MEMBER_CODE,
+    MEMBER_PRIZE,
+    MEMBER_TYPE,
+    MEMBER_OTHER
+};
 
-// Members of a success.
-enum { HAS_VERSION = 1, HAS_REMAINING = 2, HAS_CODE = 4, HAS_PRIZE = 8 };
+static const char *const names[] = {"version", "remaining", "code", "prize", "type"};
 
+// The members, as bits, that a success has.
 static const unsigned required[KIND_COUNT] = {
-    [KIND_DEDUCT] = HAS_VERSION | HAS_REMAINING,
-    [KIND_ISSUE] = HAS_VERSION | HAS_REMAINING | HAS_CODE,
-    [KIND_DRAW] = HAS_VERSION | HAS_PRIZE,
-    [KIND_READ] = HAS_VERSION | HAS_REMAINING,
+    [KIND_DEDUCT] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
+    [KIND_ISSUE] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING | 1U << MEMBER_CODE,
+    [KIND_DRAW] = 1U << MEMBER_VERSION | 1U << MEMBER_PRIZE,
+    [KIND_READ] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
 };
 
 static const char *const nothing_changed[] = {"lock-busy", "lock-lost", "contention", "overloaded",
@@ -48,43 +55,42 @@ static void take_slug(struct answer *answer, const struct flat_member *member)
     (void)text_copy(answer->detail, sizeof answer->detail, slash != NULL ? slash + 1 : type);
 }
 
-// Returns which members of a success the body has.
-static unsigned read_body(const struct response *response, struct answer *answer)
+static enum member find_member(const struct flat_member *member)
 {
-    unsigned has = 0;
-    struct flat_json json = flat_json_open(response->body, response->body_length);
-    struct flat_member member;
-    enum flat_kind kind;
-    bool problem = response->status >= 400;
-    while ((kind = flat_json_next(&json, &member)) != FLAT_END && kind != FLAT_ERROR) {
-        if ((kind == FLAT_TEXT || kind == FLAT_NULL) && flat_member_is(&member, "prize"))
-            has |= HAS_PRIZE;
-        if (kind == FLAT_TEXT && flat_member_is(&member, "code"))
-            has |= HAS_CODE;
-        if (kind == FLAT_INT && flat_member_is(&member, "version")) {
-            answer->version = member.number;
-            has |= HAS_VERSION;
-        } else if (kind == FLAT_INT && flat_member_is(&member, "remaining")) {
-            answer->remaining = member.number;
-            has |= HAS_REMAINING;
-        } else if (kind == FLAT_TEXT && problem && flat_member_is(&member, "type")) {
-            take_slug(answer, &member);
-        } else if (kind == FLAT_TEXT && !problem &&
-                   (flat_member_is(&member, "code") || flat_member_is(&member, "prize")))
-            (void)flat_text_copy(answer->detail, sizeof answer->detail, &member);
-    }
-    return has;
+    size_t i = 0;
+    while (i < MEMBER_OTHER && (*names[i] != *member->name || !flat_member_is(member, names[i])))
+        i++;
+    return (enum member)i;
 }
 
-// flat_json does not validate, so Jansson does.
-static bool is_json_object(const struct response *response)
+// Reads the members that matter. Returns what is wrong with them, or NULL.
+static const char *read_body(const struct response *response, enum attempt_kind kind,
+                             struct answer *answer)
 {
-    if (response->body_length > PROMISED_BODY_MAX)
-        return false;
-    json_t *body = json_loadb(response->body, response->body_length, JSON_REJECT_DUPLICATES, NULL);
-    bool is_object = json_is_object(body);
-    json_decref(body);
-    return is_object;
+    bool problem = response->status >= 400;
+    unsigned needed = response->status < 300 ? required[kind] : 0, has = 0, seen = 0;
+    struct flat_json json = flat_json_open(response->body, response->body_length);
+    struct flat_member value;
+    enum flat_kind type;
+    while ((type = flat_json_next(&json, &value)) != FLAT_END && type != FLAT_ERROR) {
+        enum member member = find_member(&value);
+        unsigned bit = 1U << member;
+        if ((seen & needed & bit) != 0)
+            return "malformed answer: member repeated";
+        seen |= bit;
+        if (type == FLAT_INT && member == MEMBER_VERSION)
+            answer->version = value.number;
+        else if (type == FLAT_INT && member == MEMBER_REMAINING)
+            answer->remaining = value.number;
+        else if (type == FLAT_TEXT && member == MEMBER_TYPE && problem)
+            take_slug(answer, &value);
+        else if (type == FLAT_TEXT && (member == MEMBER_CODE || member == MEMBER_PRIZE) && !problem)
+            (void)flat_text_copy(answer->detail, sizeof answer->detail, &value);
+        else if (type != FLAT_NULL || member != MEMBER_PRIZE)
+            continue;
+        has |= bit;
+    }
+    return (has & needed) == needed ? NULL : "malformed answer: members missing";
 }
 
 static void classify(struct answer *answer)
@@ -110,20 +116,18 @@ bool answer_read(const struct response *response, enum attempt_kind kind, bool n
 {
     bool success = response->status >= 200 && response->status < 300;
     bool promised = kind != KIND_OTHER && (success || (response->status >= 400 && response->json));
-    unsigned has = 0;
-    if (promised && !is_json_object(response)) {
-        answer_missing("malformed answer: body", ret_answer);
-        return false;
-    }
+    const char *wrong = NULL;
+    if (promised && !json_object_is_valid(response->body, response->body_length))
+        wrong = "malformed answer: body";
     *ret_answer = (struct answer){.status = response->status,
                                   .replayed = response->replayed,
                                   .retry_after_s = response->retry_after_s,
                                   .version = HISTORY_NONE,
                                   .remaining = HISTORY_NONE};
-    if (promised || numbers || response->status >= 400)
-        has = read_body(response, ret_answer);
-    if (success && (has & required[kind]) != required[kind]) {
-        answer_missing("malformed answer: members missing", ret_answer);
+    if (wrong == NULL && (promised || numbers || response->status >= 400))
+        wrong = read_body(response, kind, ret_answer);
+    if (wrong != NULL) {
+        answer_missing(wrong, ret_answer);
         return false;
     }
     if (response->status >= 300 && ret_answer->detail[0] == '\0')

@@ -19,6 +19,10 @@ bool text_format(char *target, size_t size, const char *format, ...) PRINTF_LIKE
 #define TEXT_HASH_START UINT64_C(0xcbf29ce484222325)
 uint64_t text_hash(uint64_t hash, const void *bytes, size_t length);
 
+// The length of the UTF-8 character that begins at `at`, where `length` bytes are left; 0 if there
+// is none.
+size_t text_utf8_length(const char *at, size_t length);
+
 // Parses a decimal integer with optional sign. False on overflow or any other text.
 bool text_to_int64(const char *text, int64_t *ret_value);
 

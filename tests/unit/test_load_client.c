@@ -2,6 +2,7 @@
 // classification of answers, and the timers.
 #include "base/text.h"
 #include "run/answer.h"
+#include "run/json_object.h"
 #include "run/response.h"
 #include "run/timers.h"
 #include "suite.h"
@@ -269,6 +270,87 @@ START_TEST(an_answer_carries_what_the_checker_needs)
 }
 END_TEST
 
+START_TEST(only_json_is_valid)
+{
+    static const char *const valid[] = {
+        "{}",
+        " \r\n\t{ } \n",
+        "{\"\":null}",
+        "{\"a\":[],\"b\":{},\"c\":[1,-0,0.5,-1.25e+10,1E9],\"d\":true , \"e\" : false}",
+        "{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00eF \xc3\xa9 \xf0\x9f\x98\x80 \x7f\"}",
+        "{\"a\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}",
+    };
+    static const char *const wrong[] = {
+        "",
+        " ",
+        "{",
+        "}",
+        "[]",
+        "null",
+        "{}{}",
+        "{}x",
+        "{,}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{\"a\":1 \"b\":2}",
+        "{a:1}",
+        "{'a':1}",
+        "{\"a\":01}",
+        "{\"a\":-}",
+        "{\"a\":+1}",
+        "{\"a\":1.}",
+        "{\"a\":.5}",
+        "{\"a\":1e}",
+        "{\"a\":- 1}",
+        "{\"a\":0x1}",
+        "{\"a\":NaN}",
+        "{\"a\":nul}",
+        "{\"a\":truey}",
+        "{\"a\":[1,]}",
+        "{\"a\":[1}",
+        "{\"a\":[1}]",
+        "{\"a\":\"b}",
+        "{\"a\":\"\\x\"}",
+        "{\"a\":\"\\u12g4\"}",
+        "{\"a\":\"\\u12\"}",
+        "{\"a\":\"\n\"}",
+        "{\"a\":\"\xc3\"}",
+        "{\"a\":\"\xc0\x80\"}",
+        "{\"a\":\"\xed\xa0\x80\"}",
+        "{\"a\":\"\xf4\x90\x80\x80\"}",
+        "{\"a\":\"\x80\"}",
+        "\xef\xbb\xbf{}",
+        "{\"a\":\"\\",
+        "{\"a\":1",
+        "{\"a\":tru",
+        "{\"a\":-",
+        "{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(valid); i++) {
+        size_t length = strlen(valid[i]);
+        ck_assert_msg(json_object_is_valid(valid[i], length), "refused: %s", valid[i]);
+        // In memory of its own, so that a sanitizer sees a read beyond the end.
+        char *copy = malloc(length);
+        ck_assert_ptr_nonnull(copy);
+        memcpy(copy, valid[i], length);
+        ck_assert(json_object_is_valid(copy, length));
+        free(copy);
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(wrong); i++) {
+        size_t length = strlen(wrong[i]);
+        char *copy = malloc(length + 1);
+        ck_assert_ptr_nonnull(copy);
+        memcpy(copy + 1, wrong[i], length);
+        ck_assert_msg(!json_object_is_valid(copy + 1, length), "accepted: %s", wrong[i]);
+        free(copy);
+    }
+    ck_assert(!json_object_is_valid("{\"a\":\0}", 7));
+    ck_assert(!json_object_is_valid("{}\0", 3));
+    ck_assert(!json_object_is_valid("{\"a\":\"\\\0\"}", 9));
+}
+END_TEST
+
 // Its outcome is unknown, whatever the status says. A user's own request may be answered by anything.
 START_TEST(a_malformed_answer_proves_nothing)
 {
@@ -293,8 +375,9 @@ START_TEST(a_malformed_answer_proves_nothing)
         {KIND_DEDUCT, 200, "{\"remaining\":3 \"version\":7}", "body"},
         {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7}}", "body"},
         {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7}{}", "body"},
-        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7,\"version\":8}", "body"},
-        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":99999999999999999999}", "body"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7,\"version\":8}", "member repeated"},
+        {KIND_DEDUCT, 200, "{\"version\":\"7\",\"remaining\":3,\"version\":7}", "member repeated"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":99999999999999999999}", "members missing"},
         {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7,\"x\":\"\xc3\"}", "body"},
         {KIND_DEDUCT, 409, "{\"type\":\"/problems/out-of-stock\"", "body"},
         {KIND_DEDUCT, 503, "{\"type\":\"/problems/lock-lost\"", "body"},
@@ -379,6 +462,7 @@ int main(void)
     tcase_add_test(tests, the_next_response_begins_where_this_one_ends);
     tcase_add_test(tests, an_answer_is_classified_as_the_api_promises);
     tcase_add_test(tests, an_answer_carries_what_the_checker_needs);
+    tcase_add_test(tests, only_json_is_valid);
     tcase_add_test(tests, a_malformed_answer_proves_nothing);
     tcase_add_test(tests, timers_are_due_in_order_and_can_be_cancelled);
     tcase_add_test(tests, a_timer_is_not_due_early);
