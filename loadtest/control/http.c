@@ -189,7 +189,7 @@ static bool read_answer(const struct http *http, const struct request *request, 
                         json_t **ret_json)
 {
     const char *text = http->answer.data != NULL ? http->answer.data : "";
-    json_t *answer = json_loadb(text, http->answer.length, JSON_DECODE_ANY, NULL);
+    json_t *answer = json_loadb(text, http->answer.length, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
     if (status >= 200 && status < 300 && answer != NULL) {
         *ret_json = answer;
         return true;

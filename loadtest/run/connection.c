@@ -110,7 +110,8 @@ static bool make_room(struct connection *connection)
     return true;
 }
 
-enum response_state connection_receive(struct connection *connection, int *ret_errno)
+enum response_state connection_receive(struct connection *connection, size_t body_max,
+                                       int *ret_errno)
 {
     *ret_errno = 0;
     for (;;) {
@@ -130,8 +131,9 @@ enum response_state connection_receive(struct connection *connection, int *ret_e
         }
         connection->in_length += (size_t)n;
         size_t consumed = 0;
-        enum response_state state = response_parse(&connection->parser, connection->in,
-                                                   connection->in_length, n == 0, false, &consumed);
+        enum response_state state =
+            response_parse(&connection->parser, connection->in, connection->in_length, n == 0,
+                           body_max, &consumed);
         if (state == RESPONSE_DONE && consumed < connection->in_length) {
             connection->parser.wrong = "malformed answer: bytes behind it";
             return RESPONSE_BAD;

@@ -21,6 +21,8 @@
 
 #define REOPEN_FIRST_NS (10 * NS_PER_MS)
 #define REOPEN_MAX_NS (500 * NS_PER_MS)
+#define BODY_MAX ((size_t)64 * 1024)            // the API's answers are far smaller
+#define OWN_BODY_MAX ((size_t)16 * 1024 * 1024) // of a user's own request
 #define OPENING_EVENTS_MAX 128
 #define OPENING_WAIT_MS 50
 #define OPENING_AT_ONCE 128 // a SYN that a full accept queue drops costs a second
@@ -335,7 +337,9 @@ static const char *describe(const struct connection *connection, int code)
 static void on_readable(struct pool *pool, struct pool_slot *slot)
 {
     int code = 0;
-    enum response_state state = connection_receive(&slot->connection, &code);
+    bool own = slot->request != NULL && slot->request->operation->task.kind == KIND_OTHER;
+    enum response_state state =
+        connection_receive(&slot->connection, own ? OWN_BODY_MAX : BODY_MAX, &code);
     if (state == RESPONSE_PARTIAL)
         return;
     if (state == RESPONSE_DONE && slot->request != NULL && slot->connection.held == 0) {

@@ -187,7 +187,7 @@ static bool parse_head(struct response_parser *parser, const char *at, const cha
 }
 
 // Decides how the body ends. False if the response may have no body, but announces one.
-static bool choose_framing(struct response_parser *parser, bool head_only)
+static bool choose_framing(struct response_parser *parser, size_t body_max)
 {
     int status = parser->response.status;
     if (status == 101)
@@ -196,18 +196,18 @@ static bool choose_framing(struct response_parser *parser, bool head_only)
         return refuse(parser, WRONG_NO_BODY);
     if (status < 200) {
         parser->framing = BODY_UNKNOWN; // an interim response: the final one follows
-    } else if (head_only || status == 204 || status == 304) {
+    } else if (status == 204 || status == 304) {
         parser->framing = BODY_LENGTH;
         parser->content_length = 0;
     } else if (parser->framing == BODY_UNKNOWN) {
         parser->framing = BODY_UNTIL_CLOSE;
         parser->response.close = true;
     }
-    return parser->content_length <= RESPONSE_BODY_MAX || refuse(parser, WRONG_BODY_SIZE);
+    return parser->content_length <= body_max || refuse(parser, WRONG_BODY_SIZE);
 }
 
 static enum response_state find_head(struct response_parser *parser, char *bytes, size_t length,
-                                     bool head_only)
+                                     size_t body_max)
 {
     do {
         size_t begin = parser->body_at;
@@ -221,7 +221,7 @@ static enum response_state find_head(struct response_parser *parser, char *bytes
             parser->scanned = length;
             return RESPONSE_PARTIAL;
         }
-        if (!parse_head(parser, bytes + begin, end) || !choose_framing(parser, head_only))
+        if (!parse_head(parser, bytes + begin, end) || !choose_framing(parser, body_max))
             return RESPONSE_BAD;
         parser->body_at = parser->scanned = (size_t)(end - bytes) + 4;
         if (parser->response.status < 200 && ++parser->interim > RESPONSE_INTERIM_MAX) {
@@ -233,7 +233,8 @@ static enum response_state find_head(struct response_parser *parser, char *bytes
 }
 
 // The size line at `at`: how long it is, or 0 if it is not complete.
-static size_t read_size(const char *at, size_t length, size_t *ret_size, bool *ret_bad)
+static size_t read_size(const char *at, size_t length, size_t body_max, size_t *ret_size,
+                        bool *ret_bad)
 {
     const char *feed = memchr(at, '\n', length);
     size_t line = feed != NULL ? (size_t)(feed - at) + 1 : 0;
@@ -242,12 +243,12 @@ static size_t read_size(const char *at, size_t length, size_t *ret_size, bool *r
         return 0;
     size_t size = 0;
     const char *digit = at;
-    for (; isxdigit((unsigned char)*digit) && size <= RESPONSE_BODY_MAX; digit++)
+    for (; isxdigit((unsigned char)*digit) && size <= body_max; digit++)
         size = size * 16 + (size_t)(isdigit((unsigned char)*digit)
                                         ? *digit - '0'
                                         : tolower((unsigned char)*digit) - 'a' + 10);
     const char *after = digit + strspn(digit, " \t"); // the line feed ends it
-    *ret_bad = digit == at || size > RESPONSE_BODY_MAX || strchr(";\r\n", *after) == NULL;
+    *ret_bad = digit == at || size > body_max || strchr(";\r\n", *after) == NULL;
     *ret_size = size;
     return line;
 }
@@ -274,13 +275,13 @@ static enum response_state skip_trailer(struct response_parser *parser, const ch
 }
 
 static enum response_state parse_chunks(struct response_parser *parser, char *bytes, size_t length,
-                                        size_t *ret_consumed)
+                                        size_t body_max, size_t *ret_consumed)
 {
     for (;;) {
         size_t at = parser->scanned, size = 0;
         bool bad = false;
-        size_t line = read_size(bytes + at, length - at, &size, &bad);
-        if (bad || parser->decoded + size > RESPONSE_BODY_MAX)
+        size_t line = read_size(bytes + at, length - at, body_max, &size, &bad);
+        if (bad || parser->decoded + size > body_max)
             return RESPONSE_BAD;
         if (line == 0)
             return RESPONSE_PARTIAL;
@@ -297,17 +298,17 @@ static enum response_state parse_chunks(struct response_parser *parser, char *by
 }
 
 enum response_state response_parse(struct response_parser *parser, char *bytes, size_t length,
-                                   bool ended, bool head_only, size_t *ret_consumed)
+                                   bool ended, size_t body_max, size_t *ret_consumed)
 {
     if (parser->framing == BODY_UNKNOWN) {
-        enum response_state state = find_head(parser, bytes, length, head_only);
+        enum response_state state = find_head(parser, bytes, length, body_max);
         if (state != RESPONSE_DONE)
             return ended && state == RESPONSE_PARTIAL ? RESPONSE_BAD : state;
     }
     enum response_state state = RESPONSE_PARTIAL;
     size_t there = length - parser->body_at;
     if (parser->framing == BODY_CHUNKED) {
-        state = parse_chunks(parser, bytes, length, ret_consumed);
+        state = parse_chunks(parser, bytes, length, body_max, ret_consumed);
         if (state == RESPONSE_BAD)
             refuse(parser, WRONG_CHUNK);
     } else if (parser->framing == BODY_LENGTH ? there >= parser->content_length : ended) {
@@ -317,7 +318,7 @@ enum response_state response_parse(struct response_parser *parser, char *bytes, 
         *ret_consumed = parser->body_at + parser->response.body_length;
         state = RESPONSE_DONE;
     }
-    if (state == RESPONSE_PARTIAL && there > RESPONSE_BODY_MAX)
+    if (state == RESPONSE_PARTIAL && there > body_max)
         refuse(parser, WRONG_BODY_SIZE);
     return state == RESPONSE_PARTIAL && (ended || parser->wrong != NULL) ? RESPONSE_BAD : state;
 }

@@ -35,12 +35,11 @@ struct response_parser {
 // Larger ones are RESPONSE_BAD. The head includes the interim responses (1xx) before it; a trailer
 // has the same limit.
 #define RESPONSE_HEAD_MAX ((size_t)64 * 1024)
-#define RESPONSE_BODY_MAX ((size_t)16 * 1024 * 1024)
 #define RESPONSE_INTERIM_MAX 16 // interim responses before an answer
 
 // Parses `length` bytes from the beginning of the answer. On RESPONSE_PARTIAL, call it again with
-// more bytes (they may have moved). `ended`: the server has closed the connection. `head_only`: the
-// answer to HEAD. RESPONSE_DONE: parser->response is filled, and ret_consumed is where the next
-// answer begins. RESPONSE_BAD: parser->wrong says why.
+// more bytes (they may have moved). `ended`: the server has closed the connection. A body of more
+// than body_max bytes, with its chunk lines, is RESPONSE_BAD. RESPONSE_DONE: parser->response is
+// filled, and ret_consumed is where the next answer begins. RESPONSE_BAD: parser->wrong says why.
 enum response_state response_parse(struct response_parser *parser, char *bytes, size_t length,
-                                   bool ended, bool head_only, size_t *ret_consumed);
+                                   bool ended, size_t body_max, size_t *ret_consumed);

@@ -54,13 +54,13 @@ class Memory(HostileCase):
     """Each test limits the address space, so that a run that buffers without end fails."""
 
     def limited(self, *arguments):
-        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))  # noqa: E731
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (384 << 20, 384 << 20))  # noqa: E731
         return measured(*arguments, "--threads", 1, preexec_fn=limit, timeout=30)
 
     def check_endless(self, head, piece, problem):
         url = self.changes(lambda: itertools.chain([head], every(piece)))
-        result = self.limited(url, "--connections", 1, "--requests", 3, "--timeout", "10s")
-        self.assertEqual(result.report["problems"], {problem: 3}, result)
+        result = self.limited(url, "--connections", 32, "--requests", 64, "--timeout", "10s")
+        self.assertEqual(result.report["problems"], {problem: 64}, result)
         self.assertNotEqual(result.code, 0, result)
 
     def test_interim_answers(self):

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BODY_MAX ((size_t)1024 * 1024)
+
 // ---- response ----------------------------------------------------------------------------------
 
 static const char *last_wrong; // of the last feed
@@ -27,7 +29,7 @@ static enum response_state feed(const char *text, size_t step, bool ended, struc
     for (size_t given = 0; state == RESPONSE_PARTIAL && given < length;) {
         given = given + step < length ? given + step : length;
         state =
-            response_parse(&parser, bytes, given, ended && given == length, false, ret_consumed);
+            response_parse(&parser, bytes, given, ended && given == length, BODY_MAX, ret_consumed);
     }
     *ret = parser.response;
     last_wrong = parser.wrong;
@@ -147,9 +149,9 @@ static size_t feed_endlessly(const char *head, const char *again, const char *wr
     struct response_parser parser = {0};
     size_t consumed;
     buffer_append_text(&bytes, head);
-    while (response_parse(&parser, bytes.data, bytes.length, false, false, &consumed) ==
+    while (response_parse(&parser, bytes.data, bytes.length, false, BODY_MAX, &consumed) ==
            RESPONSE_PARTIAL) {
-        ck_assert_msg(bytes.length < 4 * RESPONSE_BODY_MAX, "no end of '%s'", again);
+        ck_assert_msg(bytes.length < 4 * BODY_MAX, "no end of '%s'", again);
         // 64 at a time, because the head of an answer is searched at every call.
         for (int i = 0; i < 64; i++)
             buffer_append_text(&bytes, again);
@@ -175,7 +177,7 @@ START_TEST(nothing_in_a_response_is_endless)
     ck_assert_uint_le(feed_endlessly(CHUNKED "0", ";a=b", "malformed answer: chunk"), 4096);
     ck_assert_uint_le(feed_endlessly(CHUNKED "0\r\n", "X: y\r\n", "malformed answer: chunk"),
                       head_max);
-    const size_t body_max = RESPONSE_BODY_MAX + 2 * head_max;
+    const size_t body_max = BODY_MAX + 2 * head_max;
     static const char body[] = "malformed answer: body too large";
     ck_assert_uint_le(feed_endlessly(OK "\r\n", line, body), body_max);
     ck_assert_uint_le(feed_endlessly(CHUNKED, "4;extension\r\nbody\r\n", body), body_max);
