@@ -189,7 +189,8 @@ static bool read_answer(const struct http *http, const struct request *request, 
                         json_t **ret_json)
 {
     const char *text = http->answer.data != NULL ? http->answer.data : "";
-    json_t *answer = json_loadb(text, http->answer.length, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES;
+    json_t *answer = json_loadb(text, http->answer.length, flags, NULL);
     if (status >= 200 && status < 300 && answer != NULL) {
         *ret_json = answer;
         return true;

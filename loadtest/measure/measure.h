@@ -1,8 +1,8 @@
 // The counts of a run. Each client thread has a measure of its own; they are merged at the end and
 // for the live line. Not thread-safe.
 //
-// refused: a 4xx, such as 409 for sold out. error: a 5xx, a timeout, a broken connection, a malformed
-// answer (broken HTTP, or not the JSON that the API promises).
+// refused: a 4xx, such as 409 for sold out. error: a 5xx, a timeout, a broken connection, or a
+// malformed answer (broken HTTP, or not the JSON that the API promises).
 #pragma once
 
 #include "measure/histogram.h"

@@ -21,12 +21,12 @@ void report_html(const struct summary *summary, struct buffer *out);
 void report_live(const struct measure *recent, double recent_s, const struct measure *total,
                  double elapsed_s, double progress, size_t columns, struct buffer *out);
 
-// Write to the terminal, without the control characters that a server's text may contain. All output
-// of the commands passes through them.
+// Both write to the terminal, without the control characters that a server's text may contain. All
+// output of the commands passes through them.
 //
-// The lines of the text. False if they could not be written.
+// report_print: the lines of the text. False if they could not be written.
 MUST_CHECK bool report_print(FILE *out, const struct buffer *text);
-// "holdfast-load COMMAND: ERROR", a line on standard error.
+// report_error: "holdfast-load COMMAND: ERROR", a line on standard error.
 void report_error(const char *command, const char *error);
 
 // Writes the file atomically, so a full disk leaves no half report; a path that is not a regular

@@ -1,7 +1,8 @@
-// What the commands print. A hostile server could send escape sequences in any text: to move the
-// cursor, to forge a verdict, to make the terminal type. So everything is made printable here, after
-// it was put together. A text that belongs into one line is made printable before, by table.c and
-// check/verdict.c, because here its line feeds look like any other.
+// Prints for the commands. A hostile server could send escape sequences in any text, to move the
+// cursor, forge a verdict, or make the terminal type. So every output is made printable here.
+//
+// What breaks it: a line feed in such a text, which here looks like any other. So table.c and
+// check/verdict.c make texts printable before they put them into a line.
 #include "report/report.h"
 
 #include <string.h>

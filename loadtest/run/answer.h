@@ -16,9 +16,9 @@ struct answer {
     char detail[HISTORY_TEXT_MAX + 1];
 };
 
-// Reads a response to a request of this kind. `numbers`: also reads the body of a 2xx to KIND_OTHER,
-// for the history. False if the response is malformed: its body is not the JSON that the API
-// promises for this kind. Then ret_answer is that of answer_missing.
+// Reads a response to a request of this kind. `numbers`: also reads the body of a 2xx to
+// KIND_OTHER, for the history. False if the response is malformed: its body is not the JSON that
+// the API promises for this kind. Then ret_answer is that of answer_missing.
 bool answer_read(const struct response *response, enum attempt_kind kind, bool numbers,
                  struct answer *ret_answer);
 

@@ -4,6 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Whether the bytes are one JSON object in UTF-8 and nothing else, no more than 32 levels deep. Does
-// not look for members with the same name.
+// Whether the bytes are one JSON object in UTF-8 and nothing else, no more than 32 levels deep.
+// Does not look for members with the same name.
 bool json_object_is_valid(const char *bytes, size_t length);

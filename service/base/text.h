@@ -36,8 +36,8 @@ struct buffer {
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t length);
 void buffer_append_text(struct buffer *buffer, const char *text);
-// Appends UTF-8 text from outside so that a terminal only shows it: each byte of a control character
-// (C0, with tab and line feed, DEL and C1), and each that is not UTF-8, becomes a question mark.
+// Appends text from outside so that a terminal only shows it. Each byte of a control character (C0,
+// with tab and line feed, DEL, C1), and each that is not UTF-8, becomes a question mark.
 void buffer_append_printable(struct buffer *buffer, const char *text, size_t length);
 // Appends the decimal digits of a number; much faster than buffer_format.
 void buffer_append_int(struct buffer *buffer, int64_t number);

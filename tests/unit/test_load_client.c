@@ -353,7 +353,7 @@ START_TEST(only_json_is_valid)
 }
 END_TEST
 
-// Its outcome is unknown, whatever the status says. A user's own request may be answered by anything.
+// Its outcome is unknown, whatever the status says. A user's own request may get any body.
 START_TEST(a_malformed_answer_proves_nothing)
 {
     static const struct {
