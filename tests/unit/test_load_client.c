@@ -122,6 +122,7 @@ START_TEST(a_malformed_response_is_rejected)
         {CHUNKED "0x2\r\nok\r\n0\r\n\r\n", "chunk"},
         {CHUNKED "2 junk\r\nok\r\n0\r\n\r\n", "chunk"},
         {CHUNKED "2\r\nokay\r\n0\r\n\r\n", "chunk"},
+        {CHUNKED "2\r\nokay0\r\n\r\n", "chunk"},
         {CHUNKED "FFFFFFFFFFFF\r\n", "chunk"},
         {CHUNKED "10000000000000002\r\nok\r\n0\r\n\r\n", "chunk"},
         {"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok", "body not allowed"},
