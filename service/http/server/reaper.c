@@ -38,11 +38,11 @@
 
 #define SWEEP_MAX_MS 250
 #define SWEEP_MIN_MS 10
-#define ROOM_PAUSE_MS 20  // between two searches for connections that can give way
-#define ROOM_GRACE_MS 50  // a connection that has waited for less does not give way
+#define ROOM_PAUSE_MS 20 // between two searches for connections that can give way
+#define ROOM_GRACE_MS 50 // a connection that has waited for less does not give way
 #define REPORT_PAUSE_MS 60000
 #define PHASE_BITS 3
-#define STATE_BITS 60 // enough for 4 years since the machine's start
+#define STATE_BITS 60      // enough for 4 years since the machine's start
 #define STATE_CLOSE_WAIT 8 // TCP_CLOSE_WAIT of netinet/tcp.h, which does not go with linux/tcp.h
 
 // A connection that can give way. The smallest key goes first: the ending above the state.
@@ -195,7 +195,8 @@ static size_t find_candidates(struct reaper *reaper, int64_t now_ms, size_t *ret
         *ret_open += phase_of(state) != PHASE_ENDED;
         enum ending ending = may_give_way(reaper, state, now_ms);
         if (ending != ENDING_COUNT && n < reaper->settings.connection_max)
-            reaper->candidates[n++] = (struct candidate){(uint64_t)ending << STATE_BITS | state, at};
+            reaper->candidates[n++] =
+                (struct candidate){(uint64_t)ending << STATE_BITS | state, at};
     }
     return n;
 }
@@ -218,7 +219,8 @@ static void make_room(struct reaper *reaper, int64_t now_ns)
     for (size_t i = 0; i < n && open > limit; i++) {
         const struct candidate *candidate = &reaper->candidates[i];
         uint64_t state = candidate->key & ((UINT64_C(1) << STATE_BITS) - 1);
-        bool ended = end(reaper, candidate->watched, state, (enum ending)(candidate->key >> STATE_BITS));
+        bool ended =
+            end(reaper, candidate->watched, state, (enum ending)(candidate->key >> STATE_BITS));
         open -= ended;
         reaper->unreported += ended;
     }
@@ -269,8 +271,7 @@ enum rc reaper_new(const struct reaper_settings *settings, struct reaper **ret_r
     reaper->candidates = calloc(settings->connection_max, sizeof *reaper->candidates);
     pthread_cond_init(&reaper->wake, NULL);
     pthread_mutex_init(&reaper->mutex, NULL);
-    if (reaper->candidates == NULL ||
-        pthread_create(&reaper->thread, NULL, run, reaper) != 0) {
+    if (reaper->candidates == NULL || pthread_create(&reaper->thread, NULL, run, reaper) != 0) {
         pthread_cond_destroy(&reaper->wake);
         pthread_mutex_destroy(&reaper->mutex);
         free(reaper->candidates);

@@ -155,8 +155,8 @@ static size_t make_room(size_t wanted, size_t *ret_limit)
     *ret_limit = wanted;
     if (connections == wanted + CONNECTIONS_EXTRA)
         return connections;
-    size_t most = connections > 2 * CONNECTIONS_EXTRA ? connections - CONNECTIONS_EXTRA
-                                                      : connections / 2;
+    size_t most =
+        connections > 2 * CONNECTIONS_EXTRA ? connections - CONNECTIONS_EXTRA : connections / 2;
     if (most < wanted) {
         LOG_WARNING("the limit of open files allows only %zu of %zu connections (http.connections)",
                     most, wanted);
