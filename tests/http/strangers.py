@@ -3,8 +3,8 @@
     python3 strangers.py PORT COUNT [RECONNECTS] [BYTES]
 
 A connection that the service closes is opened again, at most RECONNECTS times a second in all (0: at
-once). BYTES are sent on each connection after it is opened. Prints a line when all are open. Ends
-when its standard input does."""
+once). BYTES are sent on each connection after it is opened. Prints a line when COUNT have
+been opened. Ends when its standard input does."""
 
 import errno
 import resource
@@ -64,7 +64,7 @@ def hold(port, count, reconnects, sends):
             opened += 1
             held[stranger.fileno()] = stranger
             events.register(stranger.fileno(), select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
-        if len(held) == count and not announced:
+        if opened >= count and not announced:
             announced = True
             print("open", flush=True)
         for fd, seen in events.poll(0.005 if len(held) < count else 1):

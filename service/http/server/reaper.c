@@ -1,8 +1,8 @@
 // A thread that checks all connections a few times a second and ends those whose first request,
-// header section, body or answer takes too long. It sends 408 on the socket and shuts the socket down; the HTTP
-// thread then sees the end of the connection. A request pays one atomic exchange per phase. The
-// lock is taken only when a connection opens or closes, so that a descriptor is not reused for
-// another connection while the reaper uses it.
+// header section, body or answer takes too long. It sends 408 on the socket and shuts the socket
+// down; the HTTP thread then sees the end of the connection. A request pays one atomic exchange per
+// phase. The lock is taken only when a connection opens or closes, so that a descriptor is not
+// reused for another connection while the reaper uses it.
 //
 // The library does not report a request before its first line is complete. For idle connections the
 // reaper therefore asks the kernel how many bytes were received. Once the number has grown since
