@@ -17,7 +17,7 @@ ANSWER_S = 1
 LIMIT = 4096    # the default of http.connections
 STRANGERS = 5000
 AT_ONCE = 0     # as a number of reconnects per second
-GRACE_S = 0.1   # a connection that has been idle for less does not give way
+GRACE_S = 0.15  # a connection that has been idle for less does not give way
 
 
 class Client:
@@ -37,15 +37,19 @@ class Client:
         self.connection.close()
 
 
-class SilentStrangers(TestCase):
+class Served(TestCase):
+    servers = None
+
+    def ended(self, reason):
+        return {labels: value for (name, labels), value in self.servers.instances[0].metrics()
+                if name == "holdfast_http_connections_ended_total"}[f'reason="{reason}"']
+
+
+class SilentStrangers(Served):
     def setUp(self):
         self.servers = self.cluster(self.sqlite().store)
         self.port = self.servers.ports[0]
         self.servers.call("PUT", "/v1/stock/S", {"quantity": 1000000})
-
-    def ended(self):
-        return {labels: value for (name, labels), value in self.servers.instances[0].metrics()
-                if name == "holdfast_http_connections_ended_total"}
 
     def check_served(self, times):
         for n in range(times):
@@ -57,7 +61,7 @@ class SilentStrangers(TestCase):
 
     def test_new_clients_are_served(self):
         for sends, reconnects in (
-                (b"", AT_ONCE), (b"GET /livez HTT", 500), (b"GET /livez HTTP/1.1\r\nX: y", 500),
+                (b"", AT_ONCE), (b"GET /livez HTT", 500),
                 (b"POST /v1/stock/S/deduct HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", 500)):
             with self.subTest(sends=sends), Strangers(self.port, STRANGERS, reconnects, sends):
                 self.check_served(10)
@@ -67,14 +71,14 @@ class SilentStrangers(TestCase):
         self.addCleanup(client.close)
         self.assertEqual(client.get("/livez").status, 200)
         with Strangers(self.port, STRANGERS):
-            await_true(lambda: self.ended()['reason="limit-no-request"'] > LIMIT)
+            await_true(lambda: self.ended("limit-no-request") > LIMIT)
             self.assertEqual(client.get("/livez").status, 200)
-        self.assertEqual(self.ended()['reason="limit-idle"'], 0)
+        self.assertEqual(self.ended("limit-idle"), 0)
         lines = [line for line in self.servers.instances[0].read_log().splitlines() if "gave way" in line]
         self.assertEqual(len(lines), 1, lines)
 
 
-class Limit(TestCase):
+class Limit(Served):
     """A small limit, so that few clients reach it."""
 
     LIMIT = 8
@@ -138,7 +142,7 @@ class Limit(TestCase):
     def test_more_clients_than_the_limit_are_served_in_turn(self):
         self.start()
         process = loader.start("run", f"http://127.0.0.1:{self.port}", "--connections", 300, "--timeout", "2s",
-                               "--duration", "3s", "--no-check", "--quiet")
+                               "--think", "30ms", "--duration", "2s", "--no-check", "--quiet")
         while process.poll() is None:
             for path in ("/livez", "/metrics"):
                 self.check_probe(path)
@@ -151,11 +155,23 @@ class Limit(TestCase):
         self.addCleanup(client.close)
         self.assertEqual(client.get("/livez").status, 200)
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as silent:
-            self.assertEqual(silent.recv(1), b"")  # without a word: an answer needs a question
+            self.assertEqual(silent.recv(1), b"")  # no 408: there was no request
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as slow:
             slow.sendall(b"GET /liv")
             self.assertIn(b" 408 ", slow.recv(4096))
         self.assertEqual(client.get("/livez").status, 200)
+        self.assertEqual([self.ended("no-request"), self.ended("slow-request")], [1, 1])
+
+    def test_clients_that_do_not_read_give_way(self):
+        self.start(request__timeout_ms=300)
+        for _ in range(self.LIMIT):
+            client = socket.socket()
+            self.addCleanup(client.close)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", self.port))
+            client.sendall(b"GET /openapi.yaml HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+        time.sleep(0.5)  # a connection too many would now close those that are still being answered
+        await_true(lambda: self.ended("limit-unread") == 1)  # in the place of the one that asks
 
 
 if __name__ == "__main__":

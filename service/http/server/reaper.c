@@ -38,8 +38,8 @@
 
 #define SWEEP_MAX_MS 250
 #define SWEEP_MIN_MS 10
-#define ROOM_PAUSE_MS 20 // between two searches for connections that can give way
-#define ROOM_GRACE_MS 50 // a connection that has waited for less does not give way
+#define ROOM_PAUSE_MS 20  // between two searches for connections that can give way
+#define ROOM_GRACE_MS 100 // a connection that has waited for less does not give way
 #define REPORT_PAUSE_MS 60000
 #define PHASE_BITS 3
 #define STATE_BITS 60      // enough for 4 years since the machine's start
