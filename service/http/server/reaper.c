@@ -40,6 +40,7 @@
 #define SWEEP_MIN_MS 10
 #define ROOM_PAUSE_MS 20  // between two searches for connections that can give way
 #define ROOM_GRACE_MS 100 // a connection that has waited for less does not give way
+#define SPARE_SHARE 64    // one in so many connections
 #define REPORT_PAUSE_MS 60000
 #define PHASE_BITS 3
 #define STATE_BITS 60      // enough for 4 years since the machine's start
@@ -214,13 +215,18 @@ static void make_room(struct reaper *reaper, int64_t now_ns)
     reaper->exceeded = reaper->count > limit;
     if (reaper->exceeded)
         n = find_candidates(reaper, now_ns / NS_PER_MS, &open);
-    if (open > limit)
+    bool too_many = open > limit;
+    if (too_many)
         qsort(reaper->candidates, n, sizeof *reaper->candidates, by_key);
-    for (size_t i = 0; i < n && open > limit; i++) {
+    for (size_t i = 0; too_many && i < n; i++) {
         const struct candidate *candidate = &reaper->candidates[i];
+        enum ending ending = (enum ending)(candidate->key >> STATE_BITS);
+        // Silent strangers make some room in advance, so that one newcomer is not one search.
+        size_t spare = ending == ENDING_LIMIT_NO_REQUEST ? limit / SPARE_SHARE : 0;
+        if (open + spare <= limit)
+            break;
         uint64_t state = candidate->key & ((UINT64_C(1) << STATE_BITS) - 1);
-        bool ended =
-            end(reaper, candidate->watched, state, (enum ending)(candidate->key >> STATE_BITS));
+        bool ended = end(reaper, candidate->watched, state, ending);
         open -= ended;
         reaper->unreported += ended;
     }
