@@ -39,7 +39,7 @@
 #define SWEEP_MAX_MS 250
 #define SWEEP_MIN_MS 10
 #define ROOM_PAUSE_MS 20  // between two searches for connections that can give way
-#define ROOM_GRACE_MS 100 // a connection that has waited for less does not give way
+#define ROOM_GRACE_MS 200 // a connection that has waited for less does not give way
 #define SPARE_SHARE 64    // one in so many connections
 #define REPORT_PAUSE_MS 60000
 #define PHASE_BITS 3
