@@ -18,6 +18,8 @@ struct exchange {
     struct http_context context;
     struct reaper *reaper;
     struct mailboxes mailboxes;
+    size_t connection_limit; // at most this many jobs are in the engine
+    atomic_size_t jobs;      // in the engine
 };
 
 // A connection was opened or closed: allocates or frees its call.
