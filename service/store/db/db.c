@@ -79,6 +79,11 @@ uint64_t store_reconnects(const struct store *store)
     return atomic_load(&store->reconnects);
 }
 
+uint64_t store_faults(const struct store *store, enum db_fault fault)
+{
+    return atomic_load(&store->faults[fault]);
+}
+
 enum rc db_new(struct store *store, struct db **ret_db)
 {
     return store->connect(store, ret_db);

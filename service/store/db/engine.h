@@ -10,6 +10,8 @@ struct store {
     enum db_engine engine;
     char label[DB_ERROR_MAX];
     _Atomic uint64_t reconnects;
+    _Atomic uint64_t faults[DB_FAULT_COUNT]; // failures with each fault
+    _Atomic int fault;                       // the gravest since the last db_mended
     enum rc (*connect)(struct store *store, struct db **ret_db);
     void (*close)(struct store *store);
 };
