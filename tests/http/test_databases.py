@@ -32,8 +32,8 @@ WELL = 200, {"ok": True}
 
 
 class Databases(TestCase):
-    def serve(self, store, prefix=()):
-        service = Instance(store, {}, prefix=prefix)
+    def serve(self, store, prefix=(), **settings):
+        service = Instance(store, settings, prefix=prefix)
         self.addCleanup(service.log.close)
         self.addCleanup(service.kill)
         service.await_listening()
@@ -183,7 +183,8 @@ class Mysql(Databases):
         self.assertEqual(run("migrate", "up", f"--store={self.server.store}").returncode, 0)
         self.server.sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO {self.account}")
         store = f"mysql://{name[:30]}:secret@127.0.0.1:{self.server.server.port}/{name}"
-        service = self.serve(store)
+        # One worker, so that no other one connects anew and has what an old session lacks.
+        service = self.serve(store, workers=1)
         self.stock(service)
         return service
 
