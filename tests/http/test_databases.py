@@ -141,24 +141,37 @@ class Sqlite(Databases):
     def connect(self):
         return sqlite3.connect(self.path, isolation_level=None)
 
-    def test_corrupt_file(self):
-        """One page of the ledger is overwritten. Calls that do not read it would go on."""
-        self.file = self.sqlite()
-        self.path = self.file.store.removeprefix("sqlite:")
-        service = self.serve(self.file.store)
-        self.stock(service)
-        service.stop()
+    def spoil(self, what):
+        """Overwrites the first page of a table or index of the stopped database."""
         with contextlib.closing(self.connect()) as sqlite:
-            page, = sqlite.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ledger'").fetchone()
+            page, = sqlite.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [what]).fetchone()
             size, = sqlite.execute("PRAGMA page_size").fetchone()
         with open(self.path, "r+b") as file:
             file.seek((page - 1) * size)
             file.write(b"\xa5" * size)
+
+    def assert_corrupt(self, service):
+        """Nothing is read or written any more, not even what is intact."""
+        self.assert_refused(service, "corrupt", also=[("GET", "/v1/stock/S"), ("POST", "/v1/reconciliation")])
+        done = run("reconcile", f"--store={self.file.store}")
+        self.assertEqual(done.returncode, 2, done)
+        self.assertIn("the database cannot be used (corrupt)", done.stderr)
+
+    def test_corrupt_file(self):
+        self.open().stop()
+        self.spoil("ledger")
         service = self.serve(self.file.store)
         deduct(service)
-        self.assert_refused(service, "corrupt", also=[("GET", "/v1/stock/S")])
-        done = run("reconcile", f"--store={self.file.store}")
-        self.assertEqual((done.returncode, "malformed" in done.stderr), (2, True), done)
+        self.assert_corrupt(service)
+
+    def test_corrupt_where_nothing_is_read(self):
+        """A deduct reads no coupons. Reconciliation reads the whole file."""
+        self.open().stop()
+        self.spoil("coupon")
+        service = self.serve(self.file.store)
+        self.assertEqual(deduct(service).status, 200)
+        self.assert_problem(service.call("POST", "/v1/reconciliation"), 503, "backend-unavailable")
+        self.assert_corrupt(service)
 
     def test_not_a_database(self):
         service = self.open()

@@ -212,6 +212,11 @@ enum rc db_ping(struct db *db)
     return db->ops->ping(db);
 }
 
+enum rc db_verify(struct db *db)
+{
+    return db->ops->verify != NULL ? db->ops->verify(db) : RC_OK;
+}
+
 const char *db_now_ms_sql(const struct db *db)
 {
     return db_is_sqlite(db) ? "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"

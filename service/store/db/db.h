@@ -151,5 +151,10 @@ MUST_CHECK enum rc db_script(struct db *db, const char *script);
 // Checks that the database answers. RC_OK or RC_BACKEND_UNAVAILABLE.
 MUST_CHECK enum rc db_ping(struct db *db);
 
+// Reads the whole file of an SQLite database and checks its structure: RC_BACKEND_UNAVAILABLE with
+// DB_FAULT_CORRUPT if it is damaged. About a second for a million ledger rows. On MySQL it does
+// nothing, because InnoDB checks each page that it reads.
+MUST_CHECK enum rc db_verify(struct db *db);
+
 // An SQL expression for the database's own time in milliseconds since 1970, as an integer.
 const char *db_now_ms_sql(const struct db *db);

@@ -29,6 +29,7 @@ struct db_ops {
     void (*rollback)(struct db *db);
     enum rc (*script)(struct db *db, const char *script);
     enum rc (*ping)(struct db *db);
+    enum rc (*verify)(struct db *db);             // NULL: nothing to check
     void (*allow_long_statements)(struct db *db); // NULL: no timeout to raise
     void (*limit_waits)(struct db *db, int64_t limit_ms);
     void (*set_deadline)(struct db *db, int64_t deadline_ns); // NULL, as expire: no deadlines

@@ -394,6 +394,21 @@ static enum rc sqlite_ping(struct db *db)
     return rc == RC_OK ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }
 
+static enum rc keep_complaint(void *arg, const struct db_row *row)
+{
+    struct sqlite_db *sqlite = arg;
+    const char *said = row_text(row, 0);
+    if (strcmp(said, "ok") == 0)
+        return RC_OK;
+    text_format(sqlite->db.error, sizeof sqlite->db.error, "quick_check: %.280s", said);
+    return failed_as(sqlite, SQLITE_CORRUPT);
+}
+
+static enum rc sqlite_verify(struct db *db)
+{
+    return sqlite_query(db, "PRAGMA quick_check(1)", NULL, 0, keep_complaint, db);
+}
+
 static void sqlite_limit_waits(struct db *db, int64_t limit_ms)
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
@@ -419,6 +434,7 @@ static const struct db_ops sqlite_ops = {
     .rollback = sqlite_rollback,
     .script = sqlite_script,
     .ping = sqlite_ping,
+    .verify = sqlite_verify,
     .limit_waits = sqlite_limit_waits,
     .free = sqlite_free,
 };

@@ -1,14 +1,14 @@
 // The probe behind /readyz. A database that answers may still refuse all work: its disk is full, a
 // table is gone, or the account has lost a right.
 //
-// A probe runs every few seconds on every instance, so it must cost little. While all is well it
-// touches the tables and writes nothing. Faults that only a real write meets, such as a full disk,
-// are met by the work first, and the store remembers them (db_fault). An instance that is not ready
-// gets no work, so then the probe itself must write, to notice that the database is well again.
+// Work meets such a fault first, and the store remembers it. So while there is none, a ping is
+// enough. (It must not touch the tables: if another session locks one of them, work on the others
+// goes on.) An instance that is not ready gets no work. So once there is a fault, the probe itself
+// does what work does, to notice that the database is well again.
 //
-// What breaks it: a fault in a corner that it does not touch, such as one corrupt row. The work that
-// meets the row makes the instance unready; the next probe makes it ready again (on MySQL; SQLite
-// does not forget that a file is corrupt).
+// What breaks it: a fault in a corner that the probe does not touch, such as one corrupt row. The
+// work that meets the row makes the instance unready, and the next probe makes it ready again. (On
+// SQLite a corrupt file is never forgotten.)
 #include "store/tables/probe.h"
 
 #include "base/text.h"
@@ -16,12 +16,13 @@
 #include "store/tables/barrier.h"
 
 // On MySQL a write that matches no row needs the table, the right to read it and the right to write
-// it, and is refused by a server that is read-only. On SQLite it would wait for the writer.
+// it, and is refused by a server that is read-only. On SQLite a read is enough: there are no rights,
+// and commit_a_change writes.
 static enum rc reach_tables(struct db *db)
 {
     static const char *const tables[] = {"counter", "ledger", "product", "campaign", "coupon",
                                          "lottery", "prize",  "draw",    "lock_row"};
-    enum rc rc = db_ping(db);
+    enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < ARRAY_LENGTH(tables); i++) {
         char sql[96];
         if (db_is_sqlite(db))
@@ -31,7 +32,7 @@ static enum rc reach_tables(struct db *db)
                         tables[i]);
         rc = db_query(db, sql, NULL, 0, NULL, NULL);
     }
-    if (rc == RC_OK && !db_is_sqlite(db))
+    if (rc == RC_OK)
         rc = db_exec(db, "UPDATE counter SET version = version WHERE 1 = 0", NULL, 0, NULL);
     return rc;
 }
@@ -49,11 +50,13 @@ static enum rc commit_a_change(struct db *db)
 
 enum rc probe_run(struct db *db)
 {
-    enum rc rc = reach_tables(db);
-    if (rc == RC_OK && db_fault(db) != DB_FAULT_NONE) {
+    enum rc rc = db_ping(db);
+    if (rc != RC_OK || db_fault(db) == DB_FAULT_NONE)
+        return rc;
+    rc = reach_tables(db);
+    if (rc == RC_OK)
         rc = commit_a_change(db);
-        if (rc == RC_OK)
-            db_mended(db);
-    }
+    if (rc == RC_OK)
+        db_mended(db);
     return rc == RC_OK ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }

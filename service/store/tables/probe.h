@@ -6,7 +6,7 @@
 
 struct db;
 
-// Reaches every table of the service without changing a row; on MySQL with the rights that work
-// needs. If the store has a fault (db_fault), also commits a change that undoes itself, and forgets
-// the fault if all of it succeeded. RC_OK or RC_BACKEND_UNAVAILABLE. Call outside a transaction.
+// Pings the database. If the store has a fault (db_fault), also reaches every table with the rights
+// that work needs, commits a change that undoes itself, and forgets the fault if all of it
+// succeeded. RC_OK or RC_BACKEND_UNAVAILABLE. Call outside a transaction.
 MUST_CHECK enum rc probe_run(struct db *db);
