@@ -5,6 +5,7 @@ and the instance recovers by itself as soon as the database is mended."""
 
 import contextlib
 import os
+import resource
 import sqlite3
 import subprocess
 import unittest
@@ -105,6 +106,18 @@ class Sqlite(Databases):
         self.assertEqual(service.call("GET", "/v1/stock/S").body["remaining"], STOCK - taken)
         self.assertIn("the database can be used again", service.read_log())
         self.assertNotIn("COMMIT was not acknowledged", service.read_log())
+
+    def test_size_limit(self):
+        """With SIGXFSZ ignored, write(2) fails with EFBIG instead of killing the process."""
+        self.file = self.sqlite()
+        service = self.serve(self.file.store, prefix=["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+        self.stock(service)
+        size = os.path.getsize(self.file.store.removeprefix("sqlite:") + "-wal")
+        _, hard = resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (size, hard))
+        self.assert_refused(service, "full")
+        resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        self.assert_well_again(service, self.file.store, deducts=2)
 
     def test_files_deleted(self):
         for suffix in ("", "-wal", "-shm"):

@@ -1,9 +1,9 @@
 // Probes, metrics and the benchmark's empty call.
 //
 // /livez checks no dependency, because a restart of this process does not mend a dead database.
-// /readyz probes the database (store/tables/probe.c) and pings every lock server in use. It runs on a
-// worker, so a full queue shows as well; if no worker was available, the answer says so. Of the
-// database's fault it gives one word; the log has the database's own.
+// /readyz probes the database (store/tables/probe.c) and pings every lock server in use. It runs on
+// a worker, so a full queue shows as well; if no worker was available, the answer says so. Of the
+// database's fault it gives one word; the log has the database's own words.
 #include "http/api/handlers.h"
 
 #include "base/json_write.h"

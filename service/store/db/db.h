@@ -110,7 +110,7 @@ const char *db_error(const struct db *db);
 //   RC_CONFLICT             deadlock, lock timeout or snapshot conflict (MySQL 1213, 1205, 1020;
 //                           SQLITE_BUSY)
 //   RC_BACKEND_UNAVAILABLE  no connection, or it was lost; or the database has a fault (above)
-//   RC_OUTCOME_UNKNOWN      from db_commit only: the reply was lost; or an SQLite file was moved away
+//   RC_OUTCOME_UNKNOWN      from db_commit only: the reply was lost, or an SQLite file was moved
 //   RC_INTERNAL             anything else; db_error() has the text
 //
 // After any failure inside a transaction call db_rollback and begin again.

@@ -11,7 +11,8 @@ struct store {
     char label[DB_ERROR_MAX];
     _Atomic uint64_t reconnects;
     _Atomic uint64_t faults[DB_FAULT_COUNT]; // failures with each fault
-    _Atomic int fault;                       // the gravest since the last db_mended
+    _Atomic uint64_t failed_before_probe;    // their sum at the end of the last probe
+    _Atomic int fault;                       // the gravest; see db_end_probe
     enum rc (*connect)(struct store *store, struct db **ret_db);
     void (*close)(struct store *store);
 };

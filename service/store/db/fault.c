@@ -1,6 +1,6 @@
-// The memory of a database's faults, one for each store. The engines say what an error number means;
-// this file counts it, logs the first failure, and remembers it until the database was seen to work
-// (store/tables/probe.c).
+// The memory of a database's faults, one for each store. The engines say what an error number
+// means; this file counts it, logs the first failure, and remembers it until the database was seen
+// to work (store/tables/probe.c).
 //
 // What breaks it: a fault that comes and goes between two probes is logged each time.
 #include "store/db/fault.h"
@@ -64,11 +64,18 @@ enum db_fault db_fault(const struct db *db)
     return (enum db_fault)atomic_load(&db->store->fault);
 }
 
-void db_mended(struct db *db)
+bool db_end_probe(struct db *db, bool well)
 {
+    struct store *store = db->store;
     enum db_fault fault = db_fault(db);
-    if (fault == DB_FAULT_NONE || (fault == DB_FAULT_CORRUPT && db->store->engine == DB_SQLITE))
-        return;
-    atomic_store(&db->store->fault, DB_FAULT_NONE);
+    uint64_t failed = 0;
+    for (size_t i = 0; i < DB_FAULT_COUNT; i++)
+        failed += atomic_load(&store->faults[i]);
+    bool quiet = atomic_exchange(&store->failed_before_probe, failed) == failed;
+    bool for_good = fault == DB_FAULT_CORRUPT && store->engine == DB_SQLITE;
+    if (!well || !quiet || for_good)
+        return fault == DB_FAULT_NONE;
+    atomic_store(&store->fault, DB_FAULT_NONE);
     LOG_INFO("the database can be used again (was %s)", db_fault_word(fault));
+    return true;
 }

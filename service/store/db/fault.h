@@ -3,6 +3,7 @@
 
 #include "base/rc.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct db;
@@ -22,12 +23,16 @@ enum db_fault {
 // "full", "read-only", "denied", "missing", "corrupt"; "none" for DB_FAULT_NONE.
 const char *db_fault_word(enum db_fault fault);
 
-// The gravest fault that any handle of the store has met since the last db_mended. The first failure
-// with a fault, and each graver one, is logged in the database's own words; the others are counted.
+// The gravest fault that any handle of the store has met since it was last forgotten. The first
+// failure with a fault, and each graver one, is logged in the database's own words; the others are
+// counted.
 enum db_fault db_fault(const struct db *db);
-// Forgets the fault, because everything that work needs was just tried with success. On SQLite
-// `corrupt` is never forgotten: every later call fails with RC_BACKEND_UNAVAILABLE.
-void db_mended(struct db *db);
+
+// Ends a probe of everything that work needs; `well` if all of it succeeded. Then the fault is
+// forgotten, unless a call has failed with a fault since the last probe: work may need more than
+// the probe does. On SQLite `corrupt` is never forgotten: every later call fails with
+// RC_BACKEND_UNAVAILABLE. Returns whether there is no fault now.
+bool db_end_probe(struct db *db, bool well);
 
 // ---- for the engines ----------------------------------------------------------------------------
 

@@ -96,6 +96,21 @@ static const struct db_meaning meanings[] = {
     {SQLITE_CANTOPEN, RC_BACKEND_UNAVAILABLE, DB_FAULT_NONE},
 };
 
+// The errno behind an I/O error; 0 if none is known. SQLite's own memory of it is lost when the error
+// rolls the transaction back; those of the write-ahead log and of the database's file are kept.
+static int last_errno(sqlite3 *handle)
+{
+    int number = sqlite3_system_errno(handle);
+    sqlite3_file *journal = NULL;
+    if (number == 0 &&
+        sqlite3_file_control(handle, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &journal) == SQLITE_OK &&
+        journal != NULL && journal->pMethods != NULL)
+        (void)journal->pMethods->xFileControl(journal, SQLITE_FCNTL_LAST_ERRNO, &number);
+    if (number == 0)
+        (void)sqlite3_file_control(handle, NULL, SQLITE_FCNTL_LAST_ERRNO, &number);
+    return number;
+}
+
 // Maps SQLite's code, and the operating system's error behind it, to a result. The text is in
 // db.error.
 static enum rc failed_as(struct sqlite_db *sqlite, int code)
@@ -114,7 +129,7 @@ static enum rc failed_as(struct sqlite_db *sqlite, int code)
     int primary = meaning->number & 0xff;
     if (sqlite->handle != NULL && fault == DB_FAULT_NONE &&
         (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN))
-        fault = db_errno_fault(sqlite3_system_errno(sqlite->handle));
+        fault = db_errno_fault(last_errno(sqlite->handle));
     db_note_fault(&sqlite->db, fault);
     return meaning->rc;
 }

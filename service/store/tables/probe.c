@@ -6,9 +6,10 @@
 // goes on.) An instance that is not ready gets no work. So once there is a fault, the probe itself
 // does what work does, to notice that the database is well again.
 //
-// What breaks it: a fault in a corner that the probe does not touch, such as one corrupt row. The
-// work that meets the row makes the instance unready, and the next probe makes it ready again. (On
-// SQLite a corrupt file is never forgotten.)
+// What breaks it: a fault in a corner that the probe does not touch, such as one corrupt row, or a
+// disk with room for the probe's change and no more. While work fails, the instance stays unready.
+// Without work two probes make it ready again, until work meets the fault the next time. (On SQLite
+// a corrupt file is never forgotten.)
 #include "store/tables/probe.h"
 
 #include "base/text.h"
@@ -16,8 +17,8 @@
 #include "store/tables/barrier.h"
 
 // On MySQL a write that matches no row needs the table, the right to read it and the right to write
-// it, and is refused by a server that is read-only. On SQLite a read is enough: there are no rights,
-// and commit_a_change writes.
+// it, and is refused by a server that is read-only. On SQLite a read is enough: there are no
+// rights, and commit_a_change writes.
 static enum rc reach_tables(struct db *db)
 {
     static const char *const tables[] = {"counter", "ledger", "product", "campaign", "coupon",
@@ -56,7 +57,5 @@ enum rc probe_run(struct db *db)
     rc = reach_tables(db);
     if (rc == RC_OK)
         rc = commit_a_change(db);
-    if (rc == RC_OK)
-        db_mended(db);
-    return rc == RC_OK ? RC_OK : RC_BACKEND_UNAVAILABLE;
+    return db_end_probe(db, rc == RC_OK) ? RC_OK : RC_BACKEND_UNAVAILABLE;
 }

@@ -7,6 +7,7 @@
 struct db;
 
 // Pings the database. If the store has a fault (db_fault), also reaches every table with the rights
-// that work needs, commits a change that undoes itself, and forgets the fault if all of it
-// succeeded. RC_OK or RC_BACKEND_UNAVAILABLE. Call outside a transaction.
+// that work needs and commits a change that undoes itself. If all of it succeeded, and no work has
+// met a fault since the last probe, the fault is forgotten. RC_OK if there is none, else
+// RC_BACKEND_UNAVAILABLE. Call outside a transaction.
 MUST_CHECK enum rc probe_run(struct db *db);
