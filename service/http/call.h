@@ -34,7 +34,12 @@ struct http_context {
     atomic_bool quiescing; // new connections and new jobs are refused
 };
 
+// What a request may be large in. The header section is the request line and the fields, as sent;
+// each field counts this many bytes more, about what the library needs to remember it.
 #define TARGET_MAX 767 // bytes of path and query
+#define HEAD_MAX ((size_t)8 * 1024)
+#define HEAD_FIELDS_MAX 64
+#define HEAD_FIELD_COST 64
 
 // Where a call is. The allowed moves, all made by server/exchange.c:
 //
