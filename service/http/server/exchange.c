@@ -86,6 +86,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->method = METHOD_UNKNOWN;
     call->route = NULL;
     call->id[0] = '\0';
+    call->n_parameters = 0;
     call->body_seen = 0;
     call->close = false;
     call->rc = RC_OK;

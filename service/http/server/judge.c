@@ -198,6 +198,8 @@ enum rc judge_request(struct call *call, const struct fields *fields)
         call->problem = unauthorized;
         return unauthorized.rc;
     }
+    if (rc == RC_OK)
+        rc = router_read_query(call);
     if (rc == RC_OK && (route->flags & ROUTE_BODY) != 0)
         rc = body_check_media_type(fields->content_type, &call->problem);
     if (rc != RC_OK || !route->operates)
