@@ -12,10 +12,11 @@
 // The connection is suspended before the job is submitted, because a worker may finish the job
 // before engine_submit returns. After posting the call a worker never touches it again.
 //
-// A framing error or a head that is too large is answered at once, past the library, which may have
-// no memory left. It closes the connection, because the start of the next request is unknown. Other refusals are answered after the body has passed, so that the connection
-// stays usable. A chunked body closes the connection too: old versions of the library accept chunk
-// framing that a proxy may read differently, and the bytes that follow must not run as a request.
+// A framing error, or a head that is too large, is answered at once and past the library, which may
+// have no memory left. It closes the connection, because the start of the next request is unknown.
+// Other refusals are answered after the body has passed, so that the connection stays usable. A
+// chunked body closes the connection too: old versions of the library accept chunk framing that a
+// proxy may read differently, and the bytes that follow must not run as a request.
 //
 // What breaks it: queueing a response while the body is still arriving (the library rejects it),
 // or stopping the library while a connection is suspended (the library ends the process).
