@@ -304,6 +304,13 @@ class BadInputs(unittest.TestCase):
         self.assertIn(self.answer(b"GET /livez HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 20000 +
                                   b"\r\n\r\n")[0], (400, 413, 431))
 
+    def test_a_refused_head_request_has_no_body(self):
+        with self.connect() as c:
+            c.send(b"HEAD /livez HTTP/1.1\r\n" + HOST + b"A: b\r\n" * 70 + b"\r\n")
+            status, headers, body = c.response()
+            self.assertEqual((status, body), (431, b""))
+            self.assertGreater(int(headers["content-length"]), 0)
+
     # ---- unusual but valid
 
     def test_accepted(self):

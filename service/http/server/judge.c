@@ -46,6 +46,7 @@ static enum rc judge_size(struct call *call, size_t n_fields)
 enum rc judge_framing(struct call *call, const char *method, const char *version,
                       struct fields *ret_fields, struct framing *ret_framing)
 {
+    call->method = strict_method(method); // a refusal depends on it
     int n_fields =
         MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, on_field, ret_fields);
     enum rc rc = judge_size(call, (size_t)n_fields - 1); // without ours, see save_memory
@@ -58,7 +59,6 @@ enum rc judge_framing(struct call *call, const char *method, const char *version
     why = strict_target(call->target, call->target_length);
     if (why != NULL)
         return problem_set(&call->problem, RC_MALFORMED_REQUEST, "%s", why);
-    call->method = strict_method(method);
     if (call->method == METHOD_UNKNOWN)
         return problem_set(&call->problem, RC_NOT_IMPLEMENTED, "Unknown method.");
     rc = strict_framing(ret_fields, strcmp(version, MHD_HTTP_VERSION_1_0) != 0, BODY_MAX,
