@@ -66,12 +66,17 @@ class Backend:
         """Returns when it answers."""
         def ready():
             if self.process.poll() is not None:
-                raise AssertionError(f"{self.name} ended with {self.process.returncode}; see {self.log.name}")
+                raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.last_words()}")
             return self.answers()
         await_true(ready, START_S)
 
     def answers(self):
         raise NotImplementedError
+
+    def last_words(self):
+        """The end of the server's log, for a message: its directory is deleted with the stack."""
+        with open(self.log.name, errors="replace", encoding="utf-8") as log:
+            return "".join(log.readlines()[-30:])
 
     def kill(self):
         """SIGKILL: like a power cut, nothing more is written."""
@@ -110,7 +115,9 @@ class Mysql(Backend):
         return f"mysql://root:{self.password}@{self.address}/holdfast_test"
 
     def wrapped(self):
-        command = [*self.command, "--innodb-log-file-size=32M"]
+        # Without native AIO a write ends before its thread does: after SIGKILL and wait, no write of the
+        # old process can reach a file that the new one has read.
+        command = [*self.command, "--innodb-log-file-size=32M", "--innodb-use-native-aio=OFF"]
         if self.room is None:
             return command
         data = re.escape(f"{self.directory}/mysql") + "(?=/|$)"
@@ -137,7 +144,7 @@ class Mysql(Backend):
             [*WITH_PARENT, "unshare", "--mount", "sh", "-c", script, "sh", self.small, f"{self.directory}/mysql"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
         if self.room.stdout.readline() != b"ready\n":
-            raise AssertionError(f"{self.name}: no small file system; see {self.log.name}")
+            raise AssertionError(f"{self.name}: no small file system:\n{self.last_words()}")
         self.start()
 
     def move_out(self):
@@ -149,12 +156,27 @@ class Mysql(Backend):
             self.room = None
         self.start()
 
+    def client(self, program, *words):
+        return subprocess.run(
+            [program, "--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", str(self.port), "-u", "root",
+             *words],
+            env=dict(os.environ, MYSQL_PWD=self.password), capture_output=True, text=True, check=False)
+
     def answers(self):
-        done = subprocess.run(
-            ["mariadb", "--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", str(self.port), "-u",
-             "root", "--connect-timeout=2", "-e", "USE holdfast_test"],
-            env=dict(os.environ, MYSQL_PWD=self.password), capture_output=True, check=False)
-        return done.returncode == 0
+        return self.client("mariadb", "--connect-timeout=2", "-e", "USE holdfast_test").returncode == 0
+
+    def damage(self):
+        """What the server says is wrong with its own files: it does not start, or CHECK TABLE finds an error.
+        No client can cause that. Empty if all is well, and on the small file system, which may be full."""
+        if self.room is not None:
+            return ""
+        try:
+            if self.process.poll() is not None:
+                self.start()
+        except AssertionError as error:
+            return str(error)
+        done = self.client("mariadb-check", "--all-databases", "--check", "--extended", "--silent")
+        return done.stdout + done.stderr
 
 
 class Redis(Backend):
@@ -227,6 +249,12 @@ class Stack:
         if backend.process is None or backend.process.poll() is not None:
             backend.start()
         return backend
+
+    def renew(self, name):
+        """Replaces a server, and deletes its data."""
+        self.backends[name].close()
+        shutil.rmtree(f"{self.directory}/{name}")
+        self.backends[name] = self.kinds[name](self.directory).start()
 
     def start(self, names):
         """Starts these servers in parallel."""

@@ -44,8 +44,9 @@ def outcome(scene, chosen):
         scene.judge()
 
 
-def play(stack, strategy, chosen, seed, brief):
-    """Plays one scene. True if everything held."""
+def play(stack, strategy, chosen, seed, brief, again=True):
+    """Plays one scene. True if everything held. If it fails and the database's own files are damaged, which
+    no client can do, it proves nothing about the service: it is played again, once, on a new server."""
     begin = time.monotonic()
     names = ", ".join(fault.name for fault in chosen)
     print(f"-- {names}: {strategy}, seed {seed}", flush=True)
@@ -53,8 +54,9 @@ def play(stack, strategy, chosen, seed, brief):
     for fault in chosen:
         settings.update(fault.settings)
         load.update(fault.load)
+    scene = Scene(stack, strategy, seed, settings, load, brief)
     try:
-        with Scene(stack, strategy, seed, settings, load, brief) as scene:
+        with scene:
             outcome(scene, chosen)
     except NotHere as reason:
         print(f"   SKIPPED: {reason}", flush=True)
@@ -63,7 +65,11 @@ def play(stack, strategy, chosen, seed, brief):
         traceback.print_exc(file=sys.stdout)
         print(f"   FAILED: {names}: {strategy}: {type(error).__name__}, after"
               f" {time.monotonic() - begin:.1f} s; again: ./dev test faults {chosen[0].name} --seed {seed}")
-        return False
+        if not scene.damage:
+            return False
+        print(f"   the database's own files are damaged:\n{scene.damage}", flush=True)
+        stack.renew("mysql")
+        return again and play(stack, strategy, chosen, seed, brief, again=False)
     felt = "; ".join(f"{what}: {times}" for what, times in scene.bites.items())
     slowest = f"; recovered within {scene.slowest_s:.2f} s" if scene.slowest_s else ""
     print(f"   held, {time.monotonic() - begin:.1f} s; {felt}{slowest}", flush=True)

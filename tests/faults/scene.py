@@ -61,6 +61,7 @@ class Scene:
         self.probes = 0
         self.acknowledged = {}
         self.files = 0
+        self.damage = ""  # what a failed scene left wrong with the database's own files
         self.exits = contextlib.ExitStack()
 
     # ---- set up and tear down ------------------------------------------------------------------
@@ -69,7 +70,7 @@ class Scene:
         try:
             self.begin()
         except BaseException:
-            self.exits.close()
+            self.give_up()
             raise
         return self
 
@@ -108,6 +109,14 @@ class Scene:
     def __exit__(self, *failed):
         if failed[0] is not None and not issubclass(failed[0], KeyboardInterrupt):
             self.show_logs()
+            self.give_up()
+        self.exits.close()
+
+    def give_up(self):
+        """Ends a scene that failed, and looks for damage while its tables are still there."""
+        self.kill_instances()
+        self.revive_backends()
+        self.damage = self.stack.backends["mysql"].damage()
         self.exits.close()
 
     def show_logs(self):

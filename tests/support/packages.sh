@@ -31,7 +31,7 @@ packages_bench() {
 }
 
 packages_check() {
-    printf '%s\n' clang clang-format clang-tidy shellcheck lua-check python3 python3-yaml python3-jsonschema prometheus
+    printf '%s\n' clang clang-format clang-tidy shellcheck lua-check pylint python3 python3-yaml python3-jsonschema prometheus
 }
 
 package_installed() {

@@ -51,6 +51,11 @@ static struct connection *connection_of(struct call *call)
     return CONTAINER_OF(call, struct connection, call);
 }
 
+static struct exchange *exchange_of(const struct call *call)
+{
+    return CONTAINER_OF(call->context, struct exchange, context);
+}
+
 void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
                             enum MHD_ConnectionNotificationCode code)
 {
@@ -160,7 +165,8 @@ static void add_headers(struct call *call, struct MHD_Response *response)
     const char *type = call->content_type != NULL ? call->content_type : "application/json";
     add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (call->close || atomic_load_explicit(&call->context->draining, memory_order_relaxed))
+    if (call->close || atomic_load_explicit(&call->context->draining, memory_order_relaxed) ||
+        reaper_full(exchange_of(call)->reaper))
         add(response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (call->problem.rc == RC_OK && call->route->operates && call->operation.outcome.replayed)
         add(response, "Idempotent-Replayed", "true");
@@ -334,9 +340,21 @@ static void suspend(struct call *call)
 // The first call for a resumed connection.
 static enum MHD_Result resumed(struct call *call)
 {
+    atomic_fetch_sub_explicit(&exchange_of(call)->jobs, 1, memory_order_relaxed);
     MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT,
                               EXCHANGE_IDLE_TIMEOUT_S);
     return finish(call);
+}
+
+// False if every connection within the limit has a job in the engine. The connections above the
+// limit are for clients that are answered at once, such as probes.
+static bool count_job(struct exchange *exchange)
+{
+    size_t jobs = atomic_fetch_add_explicit(&exchange->jobs, 1, memory_order_relaxed);
+    if (jobs < exchange->connection_limit)
+        return true;
+    atomic_fetch_sub_explicit(&exchange->jobs, 1, memory_order_relaxed);
+    return false;
 }
 
 static enum MHD_Result submit(struct call *call)
@@ -352,7 +370,7 @@ static enum MHD_Result submit(struct call *call)
     // Checked after PHASE_WORK was entered: either this thread sees `quiescing`, or
     // server_wait_idle sees this call and waits for it. Otherwise the library might be stopped with
     // a suspended connection, which ends the process.
-    if (atomic_load(&call->context->quiescing)) {
+    if (atomic_load(&call->context->quiescing) || !count_job(exchange_of(call))) {
         call->rc = RC_OVERLOADED;
         return finish(call);
     }

@@ -21,6 +21,8 @@ struct exchange {
     struct reaper *reaper;
     struct mailboxes mailboxes;
     bool header_lost[MAILBOXES_MAX]; // by mailbox, for its HTTP thread: see exchange_on_library_log
+    size_t connection_limit;         // at most this many jobs are in the engine
+    atomic_size_t jobs;              // in the engine
 };
 
 // A connection was opened or closed: allocates or frees its call.
