@@ -25,9 +25,10 @@
 #include <string.h>
 #include <unistd.h>
 
-// Per connection, for header section, parsed fields and response headers. The library touches all
-// of it, so this is the memory cost of a connection.
-#define CONNECTION_MEMORY ((size_t)8 * 1024)
+// Per connection, for header section, parsed fields and the answer's header. The library touches
+// all of it, so this is the memory cost of a connection. The second part holds the answer's header
+// (under 512 bytes), what the library adds, and the start of heads that are refused as too large.
+#define CONNECTION_MEMORY (HEAD_MAX + (size_t)1536)
 
 // Connections above the limit: for those that come while others are ended in their place, and for
 // probes while each connection within the limit has a request in flight.
@@ -39,17 +40,6 @@ struct server {
     struct loop *loops[MAILBOXES_MAX]; // as many as there are mailboxes
     uint16_t port;
 };
-
-static void on_library_log(void *cls, const char *format, va_list arguments)
-{
-    (void)cls;
-    if (!log_enabled(LOG_LEVEL_DEBUG))
-        return;
-    char line[240];
-    vsnprintf(line, sizeof line, format, arguments);
-    line[strcspn(line, "\r\n")] = '\0';
-    LOG_DEBUG("libmicrohttpd: %s", line);
-}
 
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t length)
 {
@@ -67,7 +57,7 @@ static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t con
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG,
         0, on_accept, server, exchange_on_request, exchange,            //
-        MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,               //
+        MHD_OPTION_EXTERNAL_LOGGER, exchange_on_library_log, exchange,  //
         MHD_OPTION_LISTEN_SOCKET, listen_fd,                            //
         MHD_OPTION_STRICT_FOR_CLIENT, raw_head_strictness,              //
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,             //
