@@ -1,27 +1,10 @@
 // Classifies answers, and reads the members of their JSON bodies that matter.
-//
-// Only the outcome `fail` is a promise: the checker reports a violation if the ledger has a row for
-// a request that failed. So an answer is `fail` only where the API promises that nothing was
-// changed (api/openapi.yaml: every 4xx except 408, and the 503s listed below). Every other answer
-// without a 2xx is `info`: the request may have taken effect.
 #include "run/answer.h"
 
 #include "base/text.h"
 #include "history/flat_json.h"
 
 #include <string.h>
-
-static const char *const nothing_changed[] = {"lock-busy", "lock-lost", "contention", "overloaded",
-                                              "backend-unavailable"};
-
-static bool promises_nothing_changed(const char *slug)
-{
-    for (size_t i = 0; i < ARRAY_LENGTH(nothing_changed); i++) {
-        if (strcmp(slug, nothing_changed[i]) == 0)
-            return true;
-    }
-    return false;
-}
 
 // "/problems/out-of-stock" -> "out-of-stock"
 static void take_slug(struct answer *answer, const struct flat_member *member)
@@ -40,9 +23,9 @@ static void read_body(const struct response *response, struct answer *answer)
     bool problem = response->status >= 400;
     while ((kind = flat_json_next(&json, &member)) != FLAT_END && kind != FLAT_ERROR) {
         if (kind == FLAT_INT && flat_member_is(&member, "version"))
-            answer->version = member.number;
+            answer->version = (struct maybe){member.number, true};
         else if (kind == FLAT_INT && flat_member_is(&member, "remaining"))
-            answer->remaining = member.number;
+            answer->remaining = (struct maybe){member.number, true};
         else if (kind == FLAT_TEXT && problem && flat_member_is(&member, "type"))
             take_slug(answer, &member);
         else if (kind == FLAT_TEXT && !problem &&
@@ -54,16 +37,13 @@ static void read_body(const struct response *response, struct answer *answer)
 static void classify(struct answer *answer)
 {
     int status = answer->status;
-    if (status >= 200 && status < 300) {
-        answer->outcome = OUTCOME_OK;
+    answer->outcome = attempt_outcome_of(status, answer->detail);
+    if (answer->outcome == OUTCOME_OK) {
         answer->answer_class = ANSWER_OK;
     } else if (status >= 400 && status < 500 && status != 408) {
-        answer->outcome = OUTCOME_FAIL;
         answer->answer_class = ANSWER_REFUSED;
         answer->retryable = status == 429;
     } else {
-        answer->outcome =
-            status == 503 && promises_nothing_changed(answer->detail) ? OUTCOME_FAIL : OUTCOME_INFO;
         answer->answer_class = ANSWER_ERROR;
         answer->retryable = status == 408 || (status >= 502 && status <= 504);
     }
@@ -73,9 +53,7 @@ void answer_read(const struct response *response, bool numbers, struct answer *r
 {
     *ret_answer = (struct answer){.status = response->status,
                                   .replayed = response->replayed,
-                                  .retry_after_s = response->retry_after_s,
-                                  .version = HISTORY_NONE,
-                                  .remaining = HISTORY_NONE};
+                                  .retry_after_s = response->retry_after_s};
     if (numbers || response->status >= 400)
         read_body(response, ret_answer);
     if (response->status >= 300 && ret_answer->detail[0] == '\0')
@@ -89,8 +67,6 @@ void answer_missing(const char *why, struct answer *ret_answer)
     *ret_answer = (struct answer){.outcome = OUTCOME_INFO,
                                   .answer_class = ANSWER_ERROR,
                                   .retryable = true,
-                                  .retry_after_s = HISTORY_NONE,
-                                  .version = HISTORY_NONE,
-                                  .remaining = HISTORY_NONE};
+                                  .retry_after_s = -1};
     (void)text_copy(ret_answer->detail, sizeof ret_answer->detail, why);
 }
