@@ -271,6 +271,8 @@ static bool find_counter(const struct line *line, struct attempt *attempt)
     attempt->counter = SIZE_MAX;
     if (line->found.kinds[MEMBER_COUNTER] == FLAT_END)
         return attempt->kind == KIND_OTHER || wrong(line, MEMBER_COUNTER, "present");
+    if (attempt->kind == KIND_OTHER)
+        return wrong(line, MEMBER_COUNTER, "absent if the kind is other");
     if (flat_text_copy(name, sizeof name, &line->found.values[MEMBER_COUNTER])) {
         uint32_t found = index_find(line->counters, name);
         if (found != INDEX_NONE) {
