@@ -1,9 +1,8 @@
-// The rule `answers-complete`: an answer that the other rules rely on says what the API promises for
-// its request. A success has its status, a version and a result; so has a GET. A refusal by the
-// counter's state (409) gives a reason that fits the request, and the state. Only a success of a
-// change can be a replay.
+// The rule `answers-complete`: each answer says what the API promises for its request. A success
+// has its status, a version, what remains and a result. A refusal by the counter's state (409)
+// gives a reason that fits the request, and the state. Only a success of a change can be a replay.
 //
-// The other rules compare only what an answer says. Without this one, an answer that says nothing
+// The other rules compare only what an answer says. Without this rule, an answer that says nothing
 // would pass all of them.
 #include "check/finding.h"
 #include "check/rules.h"

@@ -1,8 +1,8 @@
 // The rule `caps`: coupons issued and prizes won stay within their totals, and each user's coupons
 // and draws within the limit. Counted in the ledger from the counter's first row.
 //
-// A counter that was new when the run began had all of its total. If it is older, the total is only a
-// bound.
+// A counter that was new when the run began had all of its total. If it is older, the total is only
+// a bound.
 //
 // A user who was over the limit before the run (the limit may have been another one) is no
 // violation; one more share during the run is. A counter that an administrator changed during the

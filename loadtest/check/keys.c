@@ -1,6 +1,6 @@
-// The rules `one-key-one-effect`, `identical-replays` and `unique-codes`: an idempotency key stands for
-// one request and has one effect, however often it is sent. At most one answer is no replay, and
-// every other answer repeats it. No two coupons have the same code.
+// The rules `one-key-one-effect`, `identical-replays` and `unique-codes`: an idempotency key stands
+// for one request and has one effect, however often it is sent. At most one answer is no replay,
+// and every other answer repeats it. No two coupons have the same code.
 #include "check/finding.h"
 #include "check/rules.h"
 

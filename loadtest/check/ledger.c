@@ -222,7 +222,7 @@ static int64_t number_of(const struct load *load, enum ledger_member member)
 static bool read_text(const struct load *load, enum ledger_member member, char *text)
 {
     return flat_text_copy(text, TEXT_MAX + 1, &load->found.values[member]) ||
-           wrong(load, member, "a text of at most 144 bytes");
+           wrong(load, member, "a text of at most 144 bytes, without NUL");
 }
 
 static bool read_counter(const struct load *load, enum ledger_member member, size_t *ret_counter)

@@ -1,8 +1,8 @@
 // The rule `fencing-tokens`: tokens never decrease along the versions of a counter.
 //
 // Every lock holder gets a greater fencing token than the one before, and the counter rejects a
-// token smaller than the greatest it has seen. Token 0 is none. A holder that was paused and wrote after the next
-// holder had written shows here. A token comes from one lock, so from one strategy.
+// token smaller than the greatest it has seen. Token 0 is none. A holder that was paused and wrote
+// after the next holder had written shows here. A token comes from one lock, so from one strategy.
 #include "check/finding.h"
 #include "check/rules.h"
 

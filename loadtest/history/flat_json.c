@@ -1,8 +1,8 @@
 // A scanner for one flat JSON object. It parses every answer of a load test and every line of a
 // history, so it makes one pass from left to right and needs only a few nanoseconds a member.
 //
-// The first character of a value gives its kind. The second half of this file copies a string and resolves its escapes: an unknown
-// escape loses its backslash, and a lone surrogate becomes U+FFFD.
+// The first character of a value gives its kind. The second half of this file copies a string and
+// resolves its escapes: an unknown escape loses its backslash, and a lone surrogate becomes U+FFFD.
 #include "history/flat_json.h"
 
 #include <string.h>
@@ -268,5 +268,5 @@ bool flat_text_copy(char *target, size_t size, const struct flat_member *member)
             append(&copy, found != NULL ? &meanings[found - letters] : &letter, 1);
     }
     *copy.at = '\0';
-    return copy.whole;
+    return copy.whole && memchr(target, '\0', (size_t)(copy.at - target)) == NULL;
 }

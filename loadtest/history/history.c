@@ -1,4 +1,5 @@
-// The names of kinds and outcomes, as the lines of a history spell them, and what each kind implies.
+// The names of kinds and outcomes, as the lines of a history spell them, and what each kind
+// implies.
 //
 // Only the outcome `fail` is a promise: the checker reports a violation if the ledger has a row for
 // a request that failed. So an answer is `fail` only where the API promises that nothing was

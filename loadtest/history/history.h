@@ -43,8 +43,8 @@ enum attempt_kind { KIND_DEDUCT, KIND_ISSUE, KIND_DRAW, KIND_READ, KIND_OTHER, K
 // have had its effect, or may still have it later.
 enum attempt_outcome { OUTCOME_OK, OUTCOME_FAIL, OUTCOME_INFO };
 
-// A number that an answer may lack. Any number may stand in an answer, even one that makes no sense,
-// so no number can mean "absent". The value of an absent number is 0.
+// A number that an answer may lack. Any number may stand in an answer, even one that makes no
+// sense, so no number can mean "absent". The value of an absent number is 0.
 struct maybe {
     int64_t value;
     bool known;
@@ -69,8 +69,8 @@ struct attempt {
     int64_t complete_ns;             // after the answer was read; HISTORY_NEVER for OUTCOME_INFO
     int64_t quantity;                // deduct; else unused
     struct maybe version, remaining; // from the answer
-    // Borrowed; "" if there is none, because none of them may be empty. detail: a coupon's code, a draw's prize ("" for a blank), a
-    // problem's slug, or what went wrong ("timeout").
+    // Borrowed; "" if there is none, because none of them may be empty. detail: a coupon's code, a
+    // draw's prize ("" for a blank), a problem's slug, or what went wrong ("timeout").
     const char *key, *user, *detail;
 };
 

@@ -34,8 +34,8 @@ struct member_values {
 };
 
 // Finds the members of the line. The values borrow the text. False with a sentence in ret_error
-// (HISTORY_ERROR_MAX bytes) if the line is not one flat JSON object, or has a member that is unknown
-// or repeated.
+// (HISTORY_ERROR_MAX bytes) if the line is not one flat JSON object, or has a member that is
+// unknown or repeated.
 bool members_find(const struct member *table, size_t n, const char *text, size_t length,
                   struct member_values *ret_values, char *ret_error);
 

@@ -234,7 +234,7 @@ static bool keep_text(struct line *line, enum history_member member, const char 
     if (line->found.kinds[member] == FLAT_END)
         return true;
     if (!flat_text_copy(text, sizeof text, &line->found.values[member]))
-        return wrong(line, member, "at most 64 bytes long");
+        return wrong(line, member, "a text of at most 64 bytes, without NUL");
     *ret_text = arena_text(line->arena, text, strlen(text));
     return *ret_text != NULL || wrong(line, member, "short enough for the memory that is left");
 }

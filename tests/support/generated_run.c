@@ -1,6 +1,6 @@
-// A simulated shop, and clients that use it. The shop takes one request at a time, at a known moment;
-// each client's request begins before that moment and its answer arrives after it. So the run is
-// correct by construction. The load tester's own writers put it into files.
+// A simulated shop, and clients that use it. The shop takes one request at a time, at a known
+// moment; each client's request begins before that moment and its answer arrives after it. So the
+// run is correct by construction. The load tester's own writers put it into files.
 #include "generated_run.h"
 
 #include "base/text.h"

@@ -134,6 +134,7 @@ START_TEST(escapes_are_resolved)
     ck_assert(copy_text(text, 4, "abc") && strcmp(text, "abc") == 0);
     ck_assert(!copy_text(text, 4, "abcd") && strlen(text) < 4);
     ck_assert(!copy_text(text, 3, "a\\u20ac") && strlen(text) < 3);
+    ck_assert(!copy_text(text, sizeof text, "u1\\u0000x") && strcmp(text, "u1") == 0);
 }
 END_TEST
 

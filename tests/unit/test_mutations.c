@@ -727,7 +727,7 @@ START_TEST(the_page_lists_what_is_not_found)
 }
 END_TEST
 
-// ---- damage of the form, from the tables -----------------------------------------------------------
+// ---- damage of the form, from the tables --------------------------------------------------------
 
 // What is done to a member.
 enum form {
@@ -739,6 +739,7 @@ enum form {
     TOO_LARGE,
     EMPTY,
     TOO_LONG,
+    WITH_NUL,
     MISSING,
     FORMS
 };
@@ -757,6 +758,7 @@ static bool form_applies(const struct member *member, unsigned type, enum form f
     case EMPTY:
         return text && member->min > 0;
     case TOO_LONG:
+    case WITH_NUL:
         return text;
     case MISSING:
         return (member->required & type) != 0;
@@ -792,6 +794,9 @@ static void write_form(const struct member *member, enum form form, const char *
         return;
     case TOO_LONG:
         buffer_format(out, "\"%0*d\"", (int)member->max + 1, 7);
+        return;
+    case WITH_NUL: // the value, and what a C string would not show
+        buffer_format(out, "%.*s\\u0000x\"", (int)strlen(value) - 1, value);
         return;
     default:
         buffer_append_text(out, value);
