@@ -1,10 +1,33 @@
 // Classifies answers, and reads the members of their JSON bodies that matter.
+//
+// A malformed answer proves nothing, whatever its status: it counts as missing. The body of an
+// answer to KIND_OTHER, a request of the user's own, may be anything.
 #include "run/answer.h"
 
 #include "base/text.h"
 #include "history/flat_json.h"
+#include "run/json_object.h"
 
 #include <string.h>
+
+enum member {
+    MEMBER_VERSION,
+    MEMBER_REMAINING,
+    MEMBER_CODE,
+    MEMBER_PRIZE,
+    MEMBER_TYPE,
+    MEMBER_OTHER
+};
+
+static const char *const names[] = {"version", "remaining", "code", "prize", "type"};
+
+// The members, as bits, that a success has.
+static const unsigned required[KIND_COUNT] = {
+    [KIND_DEDUCT] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
+    [KIND_ISSUE] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING | 1U << MEMBER_CODE,
+    [KIND_DRAW] = 1U << MEMBER_VERSION | 1U << MEMBER_PRIZE,
+    [KIND_READ] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
+};
 
 // "/problems/out-of-stock" -> "out-of-stock"
 static void take_slug(struct answer *answer, const struct flat_member *member)
@@ -15,23 +38,42 @@ static void take_slug(struct answer *answer, const struct flat_member *member)
     (void)text_copy(answer->detail, sizeof answer->detail, slash != NULL ? slash + 1 : type);
 }
 
-static void read_body(const struct response *response, struct answer *answer)
+static enum member find_member(const struct flat_member *member)
 {
-    struct flat_json json = flat_json_open(response->body, response->body_length);
-    struct flat_member member;
-    enum flat_kind kind;
+    size_t i = 0;
+    while (i < MEMBER_OTHER && (*names[i] != *member->name || !flat_member_is(member, names[i])))
+        i++;
+    return (enum member)i;
+}
+
+// Reads the members that matter. Returns what is wrong with them, or NULL.
+static const char *read_body(const struct response *response, enum attempt_kind kind,
+                             struct answer *answer)
+{
     bool problem = response->status >= 400;
-    while ((kind = flat_json_next(&json, &member)) != FLAT_END && kind != FLAT_ERROR) {
-        if (kind == FLAT_INT && flat_member_is(&member, "version"))
-            answer->version = (struct maybe){member.number, true};
-        else if (kind == FLAT_INT && flat_member_is(&member, "remaining"))
-            answer->remaining = (struct maybe){member.number, true};
-        else if (kind == FLAT_TEXT && problem && flat_member_is(&member, "type"))
-            take_slug(answer, &member);
-        else if (kind == FLAT_TEXT && !problem &&
-                 (flat_member_is(&member, "code") || flat_member_is(&member, "prize")))
-            (void)flat_text_copy(answer->detail, sizeof answer->detail, &member);
+    unsigned needed = response->status < 300 ? required[kind] : 0, has = 0, seen = 0;
+    struct flat_json json = flat_json_open(response->body, response->body_length);
+    struct flat_member value;
+    enum flat_kind type;
+    while ((type = flat_json_next(&json, &value)) != FLAT_END && type != FLAT_ERROR) {
+        enum member member = find_member(&value);
+        unsigned bit = 1U << member;
+        if ((seen & needed & bit) != 0)
+            return "malformed answer: member repeated";
+        seen |= bit;
+        if (type == FLAT_INT && member == MEMBER_VERSION)
+            answer->version = (struct maybe){value.number, true};
+        else if (type == FLAT_INT && member == MEMBER_REMAINING)
+            answer->remaining = (struct maybe){value.number, true};
+        else if (type == FLAT_TEXT && member == MEMBER_TYPE && problem)
+            take_slug(answer, &value);
+        else if (type == FLAT_TEXT && (member == MEMBER_CODE || member == MEMBER_PRIZE) && !problem)
+            (void)flat_text_copy(answer->detail, sizeof answer->detail, &value);
+        else if (type != FLAT_NULL || member != MEMBER_PRIZE)
+            continue;
+        has |= bit;
     }
+    return (has & needed) == needed ? NULL : "malformed answer: members missing";
 }
 
 static void classify(struct answer *answer)
@@ -49,17 +91,28 @@ static void classify(struct answer *answer)
     }
 }
 
-void answer_read(const struct response *response, bool numbers, struct answer *ret_answer)
+bool answer_read(const struct response *response, enum attempt_kind kind, bool numbers,
+                 struct answer *ret_answer)
 {
+    bool success = response->status >= 200 && response->status < 300;
+    bool promised = kind != KIND_OTHER && (success || (response->status >= 400 && response->json));
+    const char *wrong = NULL;
+    if (promised && !json_object_is_valid(response->body, response->body_length))
+        wrong = "malformed answer: body";
     *ret_answer = (struct answer){.status = response->status,
                                   .replayed = response->replayed,
                                   .retry_after_s = response->retry_after_s};
-    if (numbers || response->status >= 400)
-        read_body(response, ret_answer);
+    if (wrong == NULL && (promised || numbers || response->status >= 400))
+        wrong = read_body(response, kind, ret_answer);
+    if (wrong != NULL) {
+        answer_missing(wrong, ret_answer);
+        return false;
+    }
     if (response->status >= 300 && ret_answer->detail[0] == '\0')
         (void)text_format(ret_answer->detail, sizeof ret_answer->detail, "status-%d",
                           response->status);
     classify(ret_answer);
+    return true;
 }
 
 void answer_missing(const char *why, struct answer *ret_answer)

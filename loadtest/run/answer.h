@@ -16,8 +16,11 @@ struct answer {
     char detail[HISTORY_TEXT_MAX + 1];
 };
 
-// Reads a response. `numbers`: also reads the body of a 2xx, for the history.
-void answer_read(const struct response *response, bool numbers, struct answer *ret_answer);
+// Reads a response to a request of this kind. `numbers`: also reads the body of a 2xx to
+// KIND_OTHER, for the history. False if the response is malformed: its body is not the JSON that
+// the API promises for this kind. Then ret_answer is that of answer_missing.
+bool answer_read(const struct response *response, enum attempt_kind kind, bool numbers,
+                 struct answer *ret_answer);
 
 // Describes a missing answer: a timeout, or a broken connection. The request may have taken effect.
 void answer_missing(const char *why, struct answer *ret_answer);
