@@ -333,6 +333,7 @@ struct mutation {
 #define NO_EFFECT "nothing was changed or reported that it could disagree with"
 #define SAME_PROMISE "it promises the same as before"
 #define MAY_BE_FIRST "the request without an answer may have had no effect"
+#define OWN_RETRY "the service may have found the row of its own first try"
 #define NOT_IN_LEDGER "the ledger does not have it"
 #define STILL_RIGHT "the refusal is right for a larger quantity too"
 #define BEFORE_RUN "rows from before the run are not judged"
@@ -455,9 +456,9 @@ static const struct mutation mutations[] = {
     {ATTEMPT, "remaining", issued, .how = REMOVE},
     {ATTEMPT, "remaining", state, .how = REMOVE},
     {ATTEMPT, "replayed", replay_of_first, .how = REMOVE},
-    {ATTEMPT, "replayed", first, TRUE_OR_FALSE, .number = 1},
     {ATTEMPT, "replayed", state, TRUE_OR_FALSE, .number = 1},
     {ATTEMPT, "replayed", lost, TRUE_OR_FALSE, .number = 1},
+    {ATTEMPT, "replayed", first, TRUE_OR_FALSE, .number = 1, .why = OWN_RETRY},
     {ATTEMPT, "replayed", replay_of_lost, .how = REMOVE, .why = MAY_BE_FIRST},
     {ATTEMPT, "detail", issued, .how = REMOVE},
     {ATTEMPT, "detail", issued, .how = OTHER_CODE},
