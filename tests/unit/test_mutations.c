@@ -230,6 +230,8 @@ PLACE(replay, HAS("replayed"))
 PLACE(replay_of_first, replay(world, line) && world->has_first[OP])
 PLACE(replay_of_lost, replay(world, line) && !world->has_first[OP])
 PLACE(first, sold(world, line) && !HAS("replayed") && !world->has_lost[OP])
+PLACE(sold_alone, sold(world, line) && world->requests[OP] == 1)
+PLACE(replayed_later, first(world, line) && world->successes[OP] == 2)
 PLACE(product, is(line, "counter", "stock/shirt") || is(line, "counter", "stock/mug"))
 PLACE(product_state, product(world, line) && (got(world, line) || refused(world, line)))
 PLACE(state, got(world, line) || refused(world, line))
@@ -900,7 +902,8 @@ static const struct {
 } line_mutations[] = {
     {HEAD, anywhere, false, NULL},
     {HEAD, anywhere, true, NULL},
-    {ATTEMPT, first, false, NULL},
+    {ATTEMPT, sold_alone, false, NULL},
+    {ATTEMPT, replayed_later, false, OWN_RETRY},
     {ATTEMPT, lost_kept, false, NULL},
     {ATTEMPT, change, true, NULL},
     {ATTEMPT, got, false, NO_EFFECT},
