@@ -145,25 +145,6 @@ static void check_again(struct check *check, const struct operation *operation, 
     finding_attempt(check, violation, i);
 }
 
-// An operation all of whose answers are replays repeats an effect that another of its requests had:
-// one with an unknown outcome, sent before. A history that was cut short may lack that request.
-static void check_repeated(struct check *check, const struct operation *operation)
-{
-    const struct evidence *evidence = check->evidence;
-    const struct attempt *attempts = evidence->history->attempts;
-    if (!attempts[operation->witness].replayed || !evidence->history->whole)
-        return;
-    for (uint32_t i = operation->first_attempt; i != NOTHING; i = evidence->next_attempt[i]) {
-        if (attempts[i].outcome == OUTCOME_INFO &&
-            attempts[i].invoke_ns <= attempts[operation->finish].complete_ns)
-            return;
-    }
-    struct violation *violation = finding_add(
-        check, "%s was answered with a replay, but no other request can have had the effect.",
-        operation->key);
-    finding_attempt(check, violation, operation->witness);
-}
-
 static void check_replays(struct check *check)
 {
     const struct evidence *evidence = check->evidence;
@@ -180,7 +161,6 @@ static void check_replays(struct check *check)
             answers += evidence->history->attempts[at].outcome == OUTCOME_OK;
             check_again(check, operation, at);
         }
-        check_repeated(check, operation);
     }
     finding_close(check, answers,
                   "A repeated request gets the same answer as the first: repeats %s.",

@@ -354,8 +354,10 @@ static bool parse_line(const char *text, size_t length, const struct history_hea
         return false;
     if (!closing)
         return assemble(&line, ret_attempt);
+    if (line.found.kinds[MEMBER_END] != FLAT_TRUE)
+        return wrong(&line, MEMBER_END, "true");
     *ret_closing = (struct closing){true, number_of(&line, MEMBER_ATTEMPTS)};
-    return line.found.kinds[MEMBER_END] == FLAT_TRUE || wrong(&line, MEMBER_END, "true");
+    return true;
 }
 
 // ---- the file -----------------------------------------------------------------------------------

@@ -464,6 +464,7 @@ START_TEST(the_closing_line_makes_it_whole)
     } files[] = {{HEAD LINE(OK) "{\"end\":true,\"attempts\":1}\n", true},
                  {HEAD LINE(OK) "{\"end\":true,\"attempts\":1}", true},
                  {HEAD LINE(OK) "{\"end\":true,\"att", false},
+                 {HEAD LINE(OK) "{\"end\":false,\"attempts\":1}", false},
                  {HEAD LINE(OK), false}};
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         FILE *file = tmpfile();

@@ -230,6 +230,8 @@ PLACE(replay, HAS("replayed"))
 PLACE(replay_of_first, replay(world, line) && world->has_first[OP])
 PLACE(replay_of_lost, replay(world, line) && !world->has_first[OP])
 PLACE(first, sold(world, line) && !HAS("replayed") && !world->has_lost[OP])
+PLACE(sold_alone, sold(world, line) && world->requests[OP] == 1)
+PLACE(replayed_later, first(world, line) && world->successes[OP] == 2)
 PLACE(product, is(line, "counter", "stock/shirt") || is(line, "counter", "stock/mug"))
 PLACE(product_state, product(world, line) && (got(world, line) || refused(world, line)))
 PLACE(state, got(world, line) || refused(world, line))
@@ -333,6 +335,7 @@ struct mutation {
 #define NO_EFFECT "nothing was changed or reported that it could disagree with"
 #define SAME_PROMISE "it promises the same as before"
 #define MAY_BE_FIRST "the request without an answer may have had no effect"
+#define OWN_RETRY "the service may have found the row of its own first try"
 #define NOT_IN_LEDGER "the ledger does not have it"
 #define STILL_RIGHT "the refusal is right for a larger quantity too"
 #define BEFORE_RUN "rows from before the run are not judged"
@@ -455,9 +458,9 @@ static const struct mutation mutations[] = {
     {ATTEMPT, "remaining", issued, .how = REMOVE},
     {ATTEMPT, "remaining", state, .how = REMOVE},
     {ATTEMPT, "replayed", replay_of_first, .how = REMOVE},
-    {ATTEMPT, "replayed", first, TRUE_OR_FALSE, .number = 1},
     {ATTEMPT, "replayed", state, TRUE_OR_FALSE, .number = 1},
     {ATTEMPT, "replayed", lost, TRUE_OR_FALSE, .number = 1},
+    {ATTEMPT, "replayed", first, TRUE_OR_FALSE, .number = 1, .why = OWN_RETRY},
     {ATTEMPT, "replayed", replay_of_lost, .how = REMOVE, .why = MAY_BE_FIRST},
     {ATTEMPT, "detail", issued, .how = REMOVE},
     {ATTEMPT, "detail", issued, .how = OTHER_CODE},
@@ -899,7 +902,8 @@ static const struct {
 } line_mutations[] = {
     {HEAD, anywhere, false, NULL},
     {HEAD, anywhere, true, NULL},
-    {ATTEMPT, first, false, NULL},
+    {ATTEMPT, sold_alone, false, NULL},
+    {ATTEMPT, replayed_later, false, OWN_RETRY},
     {ATTEMPT, lost_kept, false, NULL},
     {ATTEMPT, change, true, NULL},
     {ATTEMPT, got, false, NO_EFFECT},
