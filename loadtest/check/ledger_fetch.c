@@ -46,12 +46,18 @@ static bool read_int(const json_t *object, const char *name, int64_t *ret_number
     return json_is_integer(value);
 }
 
-// Null is "". False if it is missing, or neither a text nor null.
+// False if it is missing, empty, or not a text.
 static bool read_text(const json_t *object, const char *name, const char **ret_text)
 {
-    const json_t *value = json_object_get(object, name);
-    *ret_text = json_is_string(value) ? json_string_value(value) : "";
-    return json_is_string(value) || json_is_null(value);
+    const char *text = json_string_value(json_object_get(object, name));
+    *ret_text = text != NULL ? text : "";
+    return **ret_text != '\0';
+}
+
+// Null is "".
+static bool read_text_or_null(const json_t *object, const char *name, const char **ret_text)
+{
+    return read_text(object, name, ret_text) || json_is_null(json_object_get(object, name));
 }
 
 static bool read_row(const json_t *json, struct ledger_row *row)
@@ -59,7 +65,8 @@ static bool read_row(const json_t *json, struct ledger_row *row)
     return read_int(json, "version", &row->version) && read_int(json, "delta", &row->delta) &&
            read_int(json, "remaining", &row->remaining) && read_int(json, "leg", &row->leg) &&
            row->leg >= 0 && row->leg <= 1 && read_int(json, "token", &row->token) &&
-           read_text(json, "request_key", &row->key) && read_text(json, "user_id", &row->user) &&
+           read_text_or_null(json, "request_key", &row->key) &&
+           read_text_or_null(json, "user_id", &row->user) &&
            read_text(json, "reason", &row->reason) && read_text(json, "strategy", &row->strategy);
 }
 
@@ -173,7 +180,7 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
             fetched = http_call(fetch->http, "GET", path, NULL, &noun, fetch->ret_error);
         }
         const json_t *place = counter->kind == COUNTER_PRIZE ? find_prize(noun, prize) : noun;
-        finals[i].version = HISTORY_NONE;
+        finals[i] = (struct ledger_final){.known = true};
         if (fetched &&
             (!read_int(place, "remaining", &finals[i].remaining) ||
              (counter->kind != COUNTER_PRIZE && !read_int(place, "version", &finals[i].version))))

@@ -1,10 +1,5 @@
 // Classifies answers, and reads the members of their JSON bodies that matter.
 //
-// Only the outcome `fail` is a promise: the checker reports a violation if the ledger has a row for
-// a request that failed. So an answer is `fail` only where the API promises that nothing was
-// changed (api/openapi.yaml: every 4xx except 408, and the 503s listed below). Every other answer
-// without a 2xx is `info`: the request may have taken effect.
-//
 // A malformed answer proves nothing, whatever its status: it counts as missing. The body of an
 // answer to KIND_OTHER, a request of the user's own, may be anything.
 #include "run/answer.h"
@@ -33,18 +28,6 @@ static const unsigned required[KIND_COUNT] = {
     [KIND_DRAW] = 1U << MEMBER_VERSION | 1U << MEMBER_PRIZE,
     [KIND_READ] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
 };
-
-static const char *const nothing_changed[] = {"lock-busy", "lock-lost", "contention", "overloaded",
-                                              "backend-unavailable"};
-
-static bool promises_nothing_changed(const char *slug)
-{
-    for (size_t i = 0; i < ARRAY_LENGTH(nothing_changed); i++) {
-        if (strcmp(slug, nothing_changed[i]) == 0)
-            return true;
-    }
-    return false;
-}
 
 // "/problems/out-of-stock" -> "out-of-stock"
 static void take_slug(struct answer *answer, const struct flat_member *member)
@@ -79,9 +62,9 @@ static const char *read_body(const struct response *response, enum attempt_kind 
             return "malformed answer: member repeated";
         seen |= bit;
         if (type == FLAT_INT && member == MEMBER_VERSION)
-            answer->version = value.number;
+            answer->version = (struct maybe){value.number, true};
         else if (type == FLAT_INT && member == MEMBER_REMAINING)
-            answer->remaining = value.number;
+            answer->remaining = (struct maybe){value.number, true};
         else if (type == FLAT_TEXT && member == MEMBER_TYPE && problem)
             take_slug(answer, &value);
         else if (type == FLAT_TEXT && (member == MEMBER_CODE || member == MEMBER_PRIZE) && !problem)
@@ -96,16 +79,13 @@ static const char *read_body(const struct response *response, enum attempt_kind 
 static void classify(struct answer *answer)
 {
     int status = answer->status;
-    if (status >= 200 && status < 300) {
-        answer->outcome = OUTCOME_OK;
+    answer->outcome = attempt_outcome_of(status, answer->detail);
+    if (answer->outcome == OUTCOME_OK) {
         answer->answer_class = ANSWER_OK;
     } else if (status >= 400 && status < 500 && status != 408) {
-        answer->outcome = OUTCOME_FAIL;
         answer->answer_class = ANSWER_REFUSED;
         answer->retryable = status == 429;
     } else {
-        answer->outcome =
-            status == 503 && promises_nothing_changed(answer->detail) ? OUTCOME_FAIL : OUTCOME_INFO;
         answer->answer_class = ANSWER_ERROR;
         answer->retryable = status == 408 || (status >= 502 && status <= 504);
     }
@@ -121,9 +101,7 @@ bool answer_read(const struct response *response, enum attempt_kind kind, bool n
         wrong = "malformed answer: body";
     *ret_answer = (struct answer){.status = response->status,
                                   .replayed = response->replayed,
-                                  .retry_after_s = response->retry_after_s,
-                                  .version = HISTORY_NONE,
-                                  .remaining = HISTORY_NONE};
+                                  .retry_after_s = response->retry_after_s};
     if (wrong == NULL && (promised || numbers || response->status >= 400))
         wrong = read_body(response, kind, ret_answer);
     if (wrong != NULL) {
@@ -142,8 +120,6 @@ void answer_missing(const char *why, struct answer *ret_answer)
     *ret_answer = (struct answer){.outcome = OUTCOME_INFO,
                                   .answer_class = ANSWER_ERROR,
                                   .retryable = true,
-                                  .retry_after_s = HISTORY_NONE,
-                                  .version = HISTORY_NONE,
-                                  .remaining = HISTORY_NONE};
+                                  .retry_after_s = -1};
     (void)text_copy(ret_answer->detail, sizeof ret_answer->detail, why);
 }

@@ -11,8 +11,8 @@ struct answer {
     enum attempt_outcome outcome;
     enum answer_class answer_class;
     bool retryable, replayed;
-    int64_t retry_after_s;      // HISTORY_NONE: absent
-    int64_t version, remaining; // HISTORY_NONE: absent
+    int64_t retry_after_s; // -1: absent
+    struct maybe version, remaining;
     char detail[HISTORY_TEXT_MAX + 1];
 };
 

@@ -71,8 +71,7 @@ static bool read_int(struct setup *setup, const json_t *answer, const char *path
 static struct history_counter *add_counter(struct setup *setup, enum counter_kind kind)
 {
     struct history_counter *counter = &setup->counters[setup->n_counters++];
-    *counter = (struct history_counter){
-        .kind = kind, .total = HISTORY_NONE, .per_user_limit = HISTORY_NONE};
+    *counter = (struct history_counter){.kind = kind};
     return counter;
 }
 

@@ -265,11 +265,14 @@ START_TEST(an_answer_carries_what_the_checker_needs)
 {
     struct answer answer =
         read_answer(409, "{\"type\":\"/problems/out-of-stock\",\"remaining\":3,\"version\":1001}");
-    ck_assert_int_eq(answer.remaining, 3);
-    ck_assert_int_eq(answer.version, 1001);
+    ck_assert(maybe_equal(answer.remaining, (struct maybe){3, true}));
+    ck_assert(maybe_equal(answer.version, (struct maybe){1001, true}));
+    answer = read_answer(200, "{\"remaining\":-1,\"version\":-1}");
+    ck_assert(maybe_equal(answer.remaining, (struct maybe){-1, true}));
+    ck_assert(maybe_equal(answer.version, (struct maybe){-1, true}));
     answer = read_answer(200, "{}");
-    ck_assert_int_eq(answer.remaining, HISTORY_NONE);
-    ck_assert_int_eq(answer.version, HISTORY_NONE);
+    ck_assert(!answer.remaining.known);
+    ck_assert(!answer.version.known);
 }
 END_TEST
 
@@ -405,7 +408,7 @@ START_TEST(a_malformed_answer_proves_nothing)
         ck_assert_int_eq(answer.outcome, OUTCOME_INFO);
         ck_assert_int_eq(answer.answer_class, ANSWER_ERROR);
         ck_assert_int_eq(answer.status, 0);
-        ck_assert_int_eq(answer.version, HISTORY_NONE);
+        ck_assert(!answer.version.known);
     }
 }
 END_TEST
