@@ -246,8 +246,12 @@ class Linter:
     def routes(self, operations):
         """The document's operations are the router's routes, with the same callers and keys."""
         text = (ROOT / "service/http/api/router.c").read_text()
-        pattern = re.compile(r'\{METHOD_(\w+),\s*"([^"]+)",\s*"[^"]+",\s*CALLER_(\w+),\s*([^,]+),')
-        routes = {(m, p): (caller, flags) for m, p, caller, flags in pattern.findall(text)}
+        lists = re.findall(r'static const char \*const (\w+)\[\] = \{([^}]*)\}', text)
+        queries = {name: set(re.findall(r'"(\w+)"', names)) for name, names in lists}
+        pattern = re.compile(r'\{METHOD_(\w+),\s*"([^"]+)",\s*"[^"]+",\s*CALLER_(\w+),\s*([^,]+),'
+                             r'.*,\s*(\w+)\},')
+        routes = {(m, p): (caller, flags, queries.get(query, set()))
+                  for m, p, caller, flags, query in pattern.findall(text)}
         if not routes:
             self.error("router.c", "its table was not understood")
         for method, path in sorted(set(routes) - set(operations)):
@@ -255,7 +259,7 @@ class Linter:
         for method, path in sorted(set(operations) - set(routes)):
             self.error(f"{method} {path}", "is not in router.c")
         for name in set(routes) & set(operations):
-            caller, flags = routes[name]
+            caller, flags, query = routes[name]
             operation, parameters = operations[name]
             where = " ".join(name)
             security = operation.get("security", self.document["security"])
@@ -269,6 +273,8 @@ class Linter:
                 self.error(where, "Idempotency-Key: here and in router.c differ")
             if (keyed or "ROUTE_BODY" in flags) != ("requestBody" in operation):
                 self.error(where, "body: here and in router.c differ")
+            if query != {parameter for place, parameter in parameters if place == "query"}:
+                self.error(where, "query parameters: here and in router.c differ")
 
     def slugs(self):
         """Every problem that a client can meet has an example here, with the program's status and title."""

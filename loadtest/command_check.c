@@ -6,6 +6,9 @@
 #include "control/http.h"
 #include "report/report.h"
 
+#include "base/clock.h"
+#include "base/text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -13,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define REQUEST_TIMEOUT_NS (30 * NS_PER_S)
 
 struct check_command {
     const char *history_path, *ledger_path, *save_path;
@@ -36,21 +41,22 @@ static void usage(FILE *out)
           "  --save-ledger FILE   save the ledger to a file, to check again later\n"
           "  --allow-foreign      do not report ledger rows of other clients\n"
           "\n"
-          "Defaults are in parentheses.\n"
+          "Defaults are in parentheses. A request for the ledger takes at most 30 seconds.\n"
           "Exit codes: 0 no violation, 1 violations, 2 it could not be checked.\n",
           out);
 }
 
 static int complain(const char *error)
 {
-    (void)fprintf(stderr, "holdfast-load check: %s\n", error);
+    report_error("check", error);
     return EXIT_ERROR;
 }
 
-static int complain_of_file(const char *path)
+static int complain_of_file(const char *path, const char *error)
 {
-    (void)fprintf(stderr, "holdfast-load check: %s: %s\n", path, strerror(errno));
-    return EXIT_ERROR;
+    struct buffer line CLEANUP(buffer_release) = {0};
+    buffer_format(&line, "%s: %s", path, error);
+    return complain(line.data != NULL ? line.data : error);
 }
 
 static void close_file(FILE **file)
@@ -76,7 +82,8 @@ static bool fetch(struct check_command *plan, const struct history_head *head,
     for (size_t i = 0; plan->n_urls == 0 && i < head->n_targets; i++)
         plan->urls[i] = head->targets[i];
     size_t n_urls = plan->n_urls > 0 ? plan->n_urls : head->n_targets;
-    struct http *http CLEANUP(free_http) = http_new(plan->urls, n_urls, plan->token);
+    struct http *http CLEANUP(free_http) =
+        http_new(plan->urls, n_urls, plan->token, REQUEST_TIMEOUT_NS);
     if (http == NULL) {
         (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
         return false;
@@ -92,7 +99,7 @@ static int get_ledger(struct check_command *plan, const struct history_head *hea
         return fetch(plan, head, ledger, error) ? EXIT_OK : complain(error);
     FILE *file CLEANUP(close_file) = fopen(plan->ledger_path, "re");
     if (file == NULL)
-        return complain_of_file(plan->ledger_path);
+        return complain_of_file(plan->ledger_path, strerror(errno));
     return ledger_load(file, head, ledger, error) ? EXIT_OK : complain(error);
 }
 
@@ -102,7 +109,7 @@ static int save_ledger(const char *path, const struct history_head *head,
     char error[HISTORY_ERROR_MAX];
     FILE *file CLEANUP(close_file) = fopen(path, "we");
     if (file == NULL)
-        return complain_of_file(path);
+        return complain_of_file(path, strerror(errno));
     return ledger_save(ledger, head, file, error) ? EXIT_OK : complain(error);
 }
 
@@ -110,16 +117,14 @@ static int check(struct check_command *plan)
 {
     int descriptor CLEANUP(close_descriptor) = open(plan->history_path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
-        return complain_of_file(plan->history_path);
+        return complain_of_file(plan->history_path, strerror(errno));
     struct history history CLEANUP(history_release) = {.whole = false};
     struct ledger ledger CLEANUP(ledger_release) = {.n_rows = 0};
     struct verdict verdict CLEANUP(verdict_release) = {.done = false};
     struct buffer text CLEANUP(buffer_release) = {0};
     char error[HISTORY_ERROR_MAX];
-    if (!history_read_file(descriptor, &history, error)) {
-        (void)fprintf(stderr, "holdfast-load check: %s: %s\n", plan->history_path, error);
-        return EXIT_ERROR;
-    }
+    if (!history_read_file(descriptor, &history, error))
+        return complain_of_file(plan->history_path, error);
     int code = get_ledger(plan, &history.head, &ledger);
     if (code == EXIT_OK && plan->save_path != NULL)
         code = save_ledger(plan->save_path, &history.head, &ledger);
@@ -128,9 +133,7 @@ static int check(struct check_command *plan)
     const struct check_options options = {.allow_foreign = plan->allow_foreign};
     check_history(&history, &ledger, &options, &verdict);
     verdict_write_text(&verdict, &text);
-    if (text.data != NULL)
-        (void)fwrite(text.data, 1, text.length, stdout);
-    if (!verdict.done)
+    if (!report_print(stdout, &text) || !verdict.done)
         return EXIT_ERROR;
     return verdict.violations > 0 ? EXIT_VIOLATION : EXIT_OK;
 }

@@ -42,7 +42,7 @@ struct session {
 
 static int complain(const char *error)
 {
-    (void)fprintf(stderr, "holdfast-load run: %s\n", error);
+    report_error("run", error);
     return EXIT_ERROR;
 }
 
@@ -93,7 +93,7 @@ static bool set_up(struct session *session, char *ret_error)
     if (!scenario_kind_checkable(plan->scenario))
         return true;
     const char *token = plan->admin_token != NULL ? plan->admin_token : plan->client_token;
-    session->http = http_new(session->urls, plan->n_targets, token);
+    session->http = http_new(session->urls, plan->n_targets, token, plan->timeout_ns);
     if (session->http == NULL) {
         (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
         return false;
@@ -116,12 +116,13 @@ static bool begin_history(struct session *session, char *ret_error)
 static void end_history(struct session *session)
 {
     char error[HISTORY_ERROR_MAX];
+    struct buffer line CLEANUP(buffer_release) = {0};
     if (session->writer == NULL || history_finish(session->writer, session->result.attempts, error))
         return;
     session->history_failed = true;
     const char *path = session->plan.history_path;
-    (void)fprintf(stderr, "holdfast-load run: %s: %s\n", path != NULL ? path : "temporary file",
-                  error);
+    buffer_format(&line, "%s: %s", path != NULL ? path : "temporary file", error);
+    report_error("run", line.data != NULL ? line.data : error);
 }
 
 static void check_session(struct session *session)
@@ -215,15 +216,14 @@ static void save(struct session *session, const char *path, const struct buffer 
     if (report_save(path, text, error))
         return;
     session->report_failed = true;
-    (void)fprintf(stderr, "holdfast-load run: %s\n", error);
+    report_error("run", error);
 }
 
 static void report(struct session *session, const struct summary *summary)
 {
     struct buffer text CLEANUP(buffer_release) = {0};
     report_table(summary, &text);
-    if (text.data != NULL &&
-        (fwrite(text.data, 1, text.length, stdout) != text.length || fflush(stdout) != 0))
+    if (!report_print(stdout, &text))
         session->report_failed = true;
     if (session->plan.json_path != NULL) {
         buffer_clear(&text);
@@ -248,7 +248,7 @@ static int judge(const struct session *session, const struct summary *summary)
     if (session->history_failed || session->report_failed || answered == 0 ||
         (session->plan.check && !session->verdict.done))
         return EXIT_ERROR;
-    if (!met)
+    if (!met || session->measure.malformed > 0)
         return EXIT_VIOLATION;
     return session->result.interrupted ? EXIT_INTERRUPTED : EXIT_OK;
 }

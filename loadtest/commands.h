@@ -1,5 +1,6 @@
 // The program's commands. Each prints its own output and returns the exit code: 0 success, 1 a
-// violation or an unmet requirement, 2 wrong usage or an error, 130 interrupted by Ctrl-C.
+// violation, an unmet requirement or a malformed answer, 2 wrong usage or an error, 130 interrupted
+// by Ctrl-C.
 #pragma once
 
 enum { EXIT_OK = 0, EXIT_VIOLATION = 1, EXIT_ERROR = 2, EXIT_INTERRUPTED = 130 };

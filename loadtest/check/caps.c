@@ -1,6 +1,9 @@
 // The rule `caps`: coupons issued and prizes won stay within their totals, and each user's coupons
 // and draws within the limit. Counted in the ledger from the counter's first row.
 //
+// A counter that was new when the run began had all of its total. If it is older, the total is only
+// a bound.
+//
 // A user who was over the limit before the run (the limit may have been another one) is no
 // violation; one more share during the run is. A counter that an administrator changed during the
 // run is skipped, because its limits may have changed too.
@@ -31,8 +34,12 @@ static void check_total(struct check *check, size_t counter)
     bool coupon = head->kind == COUNTER_COUPON;
     uint32_t last;
     int64_t used = count_used(check->evidence, counter, coupon ? "issue" : "draw", &last);
-    if (used <= head->total)
+    if (used <= head->total) {
+        if (head->version == 1 && head->remaining != head->total)
+            finding_add(check, "%s was new, but %s of %s remained.", head->name,
+                        number(head->remaining).text, number(head->total).text);
         return;
+    }
     struct violation *violation =
         finding_add(check,
                     coupon ? "%s: %s coupons were issued, but the total is %s."
@@ -46,8 +53,7 @@ static void check_user(struct check *check, const struct share *shares, size_t n
 {
     const struct evidence *evidence = check->evidence;
     const struct history_counter *counter = &evidence->history->head.counters[shares->counter];
-    if (counter->per_user_limit == HISTORY_NONE || (int64_t)n <= counter->per_user_limit ||
-        evidence->administrated[shares->counter] ||
+    if ((int64_t)n <= counter->per_user_limit ||
         shares[n - 1].version <= evidence->baselines[shares->counter])
         return;
     struct violation *violation =
@@ -67,8 +73,7 @@ void caps_check(struct check *check)
     finding_open(check, "caps");
     for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
         const struct history_counter *counter = &evidence->history->head.counters[i];
-        if (counter->total == HISTORY_NONE || evidence->administrated[i] ||
-            (counter->kind != COUNTER_COUPON && counter->kind != COUNTER_PRIZE))
+        if (!counter_kind_has_total(counter->kind) || evidence->administrated[i])
             continue;
         totals++;
         check_total(check, i);
@@ -79,6 +84,8 @@ void caps_check(struct check *check)
         while (end < evidence->n_shares && shares[end].counter == shares[from].counter &&
                shares[end].user == shares[from].user)
             end++;
+        if (evidence->administrated[shares[from].counter])
+            continue;
         users++;
         check_user(check, shares + from, end - from);
     }

@@ -31,6 +31,7 @@ static bool check_all(struct check *check)
 {
     if (!finding_init(check))
         return false;
+    answers_check(check);
     versions_check(check);
     presence_check(check);
     conservation_check(check);

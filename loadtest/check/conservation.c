@@ -25,14 +25,15 @@ static void check_row(struct check *check, struct walk *walk, uint32_t index)
 {
     const struct ledger_row *row = &check->evidence->ledger->rows[index];
     const char *counter = finding_counter(check, walk->counter);
-    walk->sum += row->delta;
-    bool known = walk->single && walk->version + 1 == row->version;
-    if (!known || walk->remaining + row->delta == row->remaining)
+    walk->sum = wrapping_sum(walk->sum, row->delta);
+    int64_t expected = wrapping_sum(walk->remaining, row->delta);
+    bool known = walk->single && wrapping_sum(walk->version, 1) == row->version;
+    if (!known || expected == row->remaining)
         return;
     struct violation *violation =
         finding_add(check, "%s: remaining was %s, change %s, but the row says %s (expected %s).",
                     counter, number(walk->remaining).text, number(row->delta).text,
-                    number(row->remaining).text, number(walk->remaining + row->delta).text);
+                    number(row->remaining).text, number(expected).text);
     finding_row(check, violation, walk->previous);
     finding_row(check, violation, index);
 }
@@ -44,7 +45,7 @@ static void walk_rows(struct check *check, struct walk *walk)
     for (uint32_t at = range.from, end; at < range.end; at = end) {
         const struct ledger_row *row = evidence_row(evidence, at);
         end = evidence_version_end(evidence, at, range.end);
-        walk->gap |= row->version != walk->version + 1;
+        walk->gap |= row->version != wrapping_sum(walk->version, 1);
         if (end - at > 1 && !walk->duplicates) {
             walk->duplicates = true;
             walk->duplicate = at;
@@ -63,21 +64,22 @@ static void check_end(struct check *check, const struct walk *walk)
     const struct evidence *evidence = check->evidence;
     const struct ledger_final *final = &evidence->ledger->finals[walk->counter];
     const char *counter = finding_counter(check, walk->counter);
-    int64_t begun = evidence->history->head.counters[walk->counter].remaining;
-    bool same_version = final->version == HISTORY_NONE || final->version == walk->version;
+    const struct history_counter *before = &evidence->history->head.counters[walk->counter];
+    bool same_version = before->kind == COUNTER_PRIZE || final->version == walk->version;
     if (same_version && walk->single && walk->remaining != final->remaining) {
         struct violation *violation =
             finding_add(check, "%s: remaining is %s in the last ledger row, but %s in the counter.",
                         counter, number(walk->remaining).text, number(final->remaining).text);
         finding_row(check, violation, walk->previous);
     }
-    if (!walk->duplicates || walk->gap || !same_version || begun == HISTORY_NONE ||
-        begun + walk->sum == final->remaining)
+    if (!walk->duplicates || walk->gap || !same_version ||
+        wrapping_sum(before->remaining, walk->sum) == final->remaining)
         return;
     struct violation *violation = finding_add(
         check,
         "%s: remaining was %s before the run and is %s now, but the ledger's changes add up to %s.",
-        counter, number(begun).text, number(final->remaining).text, number(walk->sum).text);
+        counter, number(before->remaining).text, number(final->remaining).text,
+        number(walk->sum).text);
     finding_row(check, violation, evidence->rows[walk->duplicate]);
     finding_row(check, violation, evidence->rows[walk->duplicate + 1]);
 }
@@ -89,7 +91,7 @@ static void check_counter(struct check *check, size_t counter)
     struct walk walk = {.counter = counter,
                         .version = evidence->baselines[counter],
                         .remaining = before->remaining,
-                        .single = before->remaining != HISTORY_NONE,
+                        .single = true,
                         .previous = NOTHING};
     walk_rows(check, &walk);
     check_end(check, &walk);
@@ -128,7 +130,7 @@ static void add_oversell(struct check *check, size_t counter, int64_t taken, int
     int64_t left = evidence->history->head.counters[counter].remaining;
     for (uint32_t at = range.from; at < range.end; at++) {
         const struct ledger_row *row = evidence_row(evidence, at);
-        left += row->delta;
+        left = wrapping_sum(left, row->delta);
         if (left >= 0 && row->remaining >= 0)
             continue;
         if (at > range.from)
@@ -147,15 +149,16 @@ static void check_taken(struct check *check, size_t counter, struct totals *tota
     bool negative = evidence->ledger->finals[counter].remaining < 0;
     for (uint32_t at = range.from; at < range.end; at++) {
         const struct ledger_row *row = evidence_row(evidence, at);
-        *(row->delta < 0 ? &taken : &available) += row->delta < 0 ? -row->delta : row->delta;
+        if (row->delta < 0)
+            taken = wrapping_sum(taken, wrapping_sum(~row->delta, 1));
+        else
+            available = wrapping_sum(available, row->delta);
         negative |= row->remaining < 0;
     }
-    if (before->remaining == HISTORY_NONE)
-        return;
     if (negative || taken > available)
         add_oversell(check, counter, taken, available);
-    totals->taken[before->kind] += taken;
-    totals->available[before->kind] += available;
+    totals->taken[before->kind] = wrapping_sum(totals->taken[before->kind], taken);
+    totals->available[before->kind] = wrapping_sum(totals->available[before->kind], available);
 }
 
 static void oversell_check(struct check *check)

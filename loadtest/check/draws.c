@@ -45,8 +45,9 @@ static const char *describe_fault(const struct check *check, const struct operat
         return "took a prize from the prize's counter, but not from the lottery";
     if (name == NULL)
         return "took a prize of another lottery";
-    if (draw->delta != prize->delta || strcmp(draw->user, prize->user) != 0)
-        return "has two rows that differ in the change or the user";
+    if (draw->delta != prize->delta || strcmp(draw->user, prize->user) != 0 ||
+        strcmp(draw->reason, prize->reason) != 0 || strcmp(draw->strategy, prize->strategy) != 0)
+        return "has two rows that differ in the change, the user, the reason or the strategy";
     if (operation->witness == NOTHING)
         return NULL;
     return strcmp(evidence->history->attempts[operation->witness].detail, name) != 0
@@ -83,6 +84,21 @@ static void check_prize(struct check *check, uint32_t row)
     finding_row(check, violation, row);
 }
 
+// Leg 1 is the prize of a won draw, and nothing else. An administrator's change has no legs.
+static void check_legs(struct check *check, struct range range)
+{
+    for (uint32_t at = range.from; at < range.end; at++) {
+        const struct ledger_row *row = evidence_row(check->evidence, at);
+        enum counter_kind kind = check->evidence->history->head.counters[row->counter].kind;
+        if (row->leg == (kind == COUNTER_PRIZE && row->key[0] != '\0'))
+            continue;
+        struct violation *violation = finding_add(
+            check, "%s: version %s is leg %s of its operation.",
+            finding_counter(check, row->counter), number(row->version).text, number(row->leg).text);
+        finding_row(check, violation, check->evidence->rows[at]);
+    }
+}
+
 void draws_check(struct check *check)
 {
     const struct evidence *evidence = check->evidence;
@@ -91,6 +107,7 @@ void draws_check(struct check *check)
     for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
         enum counter_kind kind = evidence->history->head.counters[i].kind;
         struct range range = evidence_rows_above(evidence, i);
+        check_legs(check, range);
         // Skips a lottery whose prizes are unknown: the head has none, or an administrator may have
         // added one.
         if (kind == COUNTER_LOTTERY && (!has_prizes(check, i) || evidence->administrated[i]))

@@ -215,7 +215,7 @@ uint32_t evidence_version_end(const struct evidence *evidence, uint32_t place, u
 
 static bool is_reading(const struct attempt *attempt)
 {
-    if (attempt->counter == SIZE_MAX || attempt->version == HISTORY_NONE)
+    if (attempt->counter == SIZE_MAX || !attempt->version.known)
         return false;
     return attempt->kind == KIND_READ ? attempt->outcome == OUTCOME_OK
                                       : attempt->outcome == OUTCOME_FAIL && attempt->status == 409;
@@ -243,7 +243,7 @@ static bool order_readings(struct evidence *evidence)
         const struct attempt *attempt = &history->attempts[i];
         if (is_reading(attempt))
             evidence->readings[evidence->n_readings++] =
-                (struct reading){attempt->version, (uint32_t)attempt->counter, (uint32_t)i};
+                (struct reading){attempt->version.value, (uint32_t)attempt->counter, (uint32_t)i};
     }
     qsort(evidence->readings, n, sizeof *evidence->readings, compare_readings);
     size_t at = 0;
@@ -336,28 +336,11 @@ int64_t evidence_shares(const struct evidence *evidence, size_t counter, const c
 
 // ---- baselines; the whole -----------------------------------------------------------------------
 
-// The baseline of a counter whose version was unknown when the run began: the version of the last
-// row before the run's first row.
-static int64_t guess_baseline(const struct evidence *evidence, size_t counter)
-{
-    struct range range = evidence_rows(evidence, counter);
-    int64_t before = 0;
-    for (uint32_t i = range.from; i < range.end; i++) {
-        const struct ledger_row *row = evidence_row(evidence, i);
-        if (evidence_is_ours(evidence, row->key))
-            break;
-        before = row->version;
-    }
-    return before;
-}
-
 static void find_baselines(struct evidence *evidence)
 {
     const struct history_head *head = &evidence->history->head;
     for (size_t i = 0; i < head->n_counters; i++) {
-        evidence->baselines[i] = head->counters[i].version != HISTORY_NONE
-                                     ? head->counters[i].version
-                                     : guess_baseline(evidence, i);
+        evidence->baselines[i] = head->counters[i].version;
         struct range range = evidence_rows_above(evidence, i);
         for (uint32_t at = range.from; at < range.end; at++)
             evidence->administrated[i] |= evidence_row(evidence, at)->key[0] == '\0';

@@ -21,7 +21,8 @@ struct operation {
     bool has_ok, has_info;
 };
 
-// An answer that reports a counter's state without changing it: a GET, or a 409.
+// An answer that reports a counter's state without changing it: a GET, or a 409. An answer without
+// a version is none.
 struct reading {
     int64_t version;
     uint32_t counter, attempt;

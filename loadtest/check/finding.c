@@ -66,10 +66,10 @@ static void describe_request(const struct attempt *attempt, const char *counter,
                              struct buffer *what)
 {
     buffer_append_text(what, attempt_kind_name(attempt->kind));
-    if (attempt->quantity != HISTORY_NONE)
-        buffer_format(what, " %lld", (long long)attempt->quantity);
+    if (attempt->kind == KIND_DEDUCT)
+        buffer_format(what, " %lld of", (long long)attempt->quantity);
     if (counter != NULL)
-        buffer_format(what, "%s%s", attempt->quantity != HISTORY_NONE ? " of " : " ", counter);
+        buffer_format(what, " %s", counter);
     if (attempt->user[0] != '\0')
         buffer_format(what, " for %s", attempt->user);
 }
@@ -86,10 +86,10 @@ static void describe_answer(const struct attempt *attempt, struct buffer *what)
         buffer_format(what, " %s", attempt->detail[0] != '\0' ? attempt->detail : "blank");
     else if (attempt->detail[0] != '\0')
         buffer_format(what, " %s", attempt->detail);
-    if (attempt->version != HISTORY_NONE)
-        buffer_format(what, ", version %lld", (long long)attempt->version);
-    if (attempt->remaining != HISTORY_NONE)
-        buffer_format(what, ", remaining %lld", (long long)attempt->remaining);
+    if (attempt->version.known)
+        buffer_format(what, ", version %lld", (long long)attempt->version.value);
+    if (attempt->remaining.known)
+        buffer_format(what, ", remaining %lld", (long long)attempt->remaining.value);
 }
 
 void finding_attempt(const struct check *check, struct violation *violation, uint32_t index)
@@ -133,7 +133,7 @@ void finding_row(const struct check *check, struct violation *violation, uint32_
         buffer_format(&what, " for %s", row->user);
     buffer_format(&what, ": %+lld, remaining %lld", (long long)row->delta,
                   (long long)row->remaining);
-    if (row->token > 0)
+    if (row->token != 0)
         buffer_format(&what, ", token %lld", (long long)row->token);
     if (row->strategy[0] != '\0')
         buffer_format(&what, ", %s", row->strategy);

@@ -1,9 +1,10 @@
-// The rules `one-key-one-effect`, `identical-replays` and `unique-codes`: an idempotency key has
-// one effect, however often it is sent; at most one answer is no replay; every other answer repeats
-// it. No two coupons have the same code.
+// The rules `one-key-one-effect`, `identical-replays` and `unique-codes`: an idempotency key stands
+// for one request and has one effect, however often it is sent. At most one answer is no replay,
+// and every other answer repeats it. No two coupons have the same code.
 #include "check/finding.h"
 #include "check/rules.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void report_second_row(struct check *check, uint32_t row)
@@ -37,9 +38,56 @@ static void check_first_answers(struct check *check, const struct operation *ope
     }
 }
 
-static void check_effects(struct check *check)
+static int compare_numbers(const void *a, const void *b)
+{
+    int64_t one = *(const int64_t *)a, two = *(const int64_t *)b;
+    return (one > two) - (one < two);
+}
+
+// What makes the requests of an operation more than one request that is repeated, or NULL. Fills
+// numbers, which has room for all attempts.
+static const char *describe_requests(const struct evidence *evidence,
+                                     const struct operation *operation, int64_t *numbers)
+{
+    const struct attempt *attempts = evidence->history->attempts;
+    const struct attempt *first = &attempts[operation->first_attempt];
+    size_t n = 0;
+    for (uint32_t i = operation->first_attempt; i != NOTHING; i = evidence->next_attempt[i]) {
+        const struct attempt *attempt = &attempts[i];
+        numbers[n++] = attempt->attempt;
+        if (attempt->kind != first->kind || attempt->counter != first->counter ||
+            attempt->quantity != first->quantity || strcmp(attempt->user, first->user) != 0)
+            return "was sent with two different requests";
+    }
+    qsort(numbers, n, sizeof *numbers, compare_numbers);
+    for (size_t i = 1; i < n; i++) {
+        if (numbers[i] == numbers[i - 1])
+            return "has two requests with the same number";
+    }
+    return NULL;
+}
+
+static void check_requests(struct check *check, const struct operation *operation, int64_t *numbers)
+{
+    uint32_t first = operation->first_attempt;
+    if (first == NOTHING || check->evidence->next_attempt[first] == NOTHING)
+        return;
+    const char *what = describe_requests(check->evidence, operation, numbers);
+    if (what == NULL)
+        return;
+    struct violation *violation = finding_add(check, "%s %s.", operation->key, what);
+    for (uint32_t i = first; i != NOTHING; i = check->evidence->next_attempt[i])
+        finding_attempt(check, violation, i);
+}
+
+// False: out of memory.
+static bool check_effects(struct check *check)
 {
     const struct evidence *evidence = check->evidence;
+    int64_t *numbers CLEANUP(free_memory) =
+        calloc(evidence->history->n_attempts + 1, sizeof *numbers);
+    if (numbers == NULL)
+        return false;
     finding_open(check, "one-key-one-effect");
     for (size_t i = 0; i < evidence->ledger->n_rows; i++) {
         const struct ledger_row *row = &evidence->ledger->rows[i];
@@ -52,11 +100,14 @@ static void check_effects(struct check *check)
     for (size_t i = 0; i < evidence->n_operations; i++) {
         const struct operation *operation = &evidence->operations[i];
         keys += operation->first_attempt != NOTHING;
+        check_requests(check, operation, numbers);
         if (operation->has_ok)
             check_first_answers(check, operation);
     }
-    finding_close(check, keys, "A key has one effect, and one answer that is no replay: keys %s.",
+    finding_close(check, keys,
+                  "A key has one request, one effect, and one answer that is no replay: keys %s.",
                   number(keys).text);
+    return true;
 }
 
 // The member in which a later answer differs from the first, or NULL.
@@ -64,9 +115,9 @@ static const char *difference(const struct attempt *first, const struct attempt 
 {
     if (again->status != first->status)
         return "status";
-    if (again->version != first->version)
+    if (!maybe_equal(again->version, first->version))
         return "version";
-    if (again->remaining != first->remaining)
+    if (!maybe_equal(again->remaining, first->remaining))
         return "remaining";
     return strcmp(again->detail, first->detail) != 0 ? "result" : NULL;
 }
@@ -152,7 +203,7 @@ static bool check_codes(struct check *check)
 
 bool keys_check(struct check *check)
 {
-    check_effects(check);
+    bool checked = check_effects(check);
     check_replays(check);
-    return check_codes(check);
+    return checked && check_codes(check);
 }

@@ -8,7 +8,6 @@
 
 #include "base/text.h"
 #include "history/arena.h"
-#include "history/flat_json.h"
 #include "history/index.h"
 #include "history/line.h"
 
@@ -31,8 +30,6 @@ bool ledger_builder_init(struct ledger_builder *builder, struct ledger *ledger, 
         ledger_release(ledger);
         return false;
     }
-    for (size_t i = 0; i < n_counters; i++)
-        ledger->finals[i] = (struct ledger_final){HISTORY_NONE, LEDGER_UNREAD};
     return true;
 }
 
@@ -97,11 +94,12 @@ static char *put_int(char *at, const char *name, int64_t number)
     return line_int(at, number);
 }
 
-static void write_final(FILE *file, const char *counter, const struct ledger_final *final)
+static void write_final(FILE *file, const struct history_counter *counter,
+                        const struct ledger_final *final)
 {
     char line[LINE_MAX_BYTES], *at = LINE_PUT(line, "{\"final\":");
-    at = line_text(at, counter, TEXT_MAX);
-    if (final->version != HISTORY_NONE)
+    at = line_text(at, counter->name, TEXT_MAX);
+    if (counter->kind != COUNTER_PRIZE)
         at = put_int(at, "version", final->version);
     at = put_int(at, "remaining", final->remaining);
     at = LINE_PUT(at, "}\n");
@@ -130,7 +128,7 @@ bool ledger_save(const struct ledger *ledger, const struct history_head *head, F
 {
     fprintf(file, "{\"holdfast_ledger\":%d,\"run\":\"%s\"}\n", LEDGER_FORMAT, head->run);
     for (size_t i = 0; i < head->n_counters; i++)
-        write_final(file, head->counters[i].name, &ledger->finals[i]);
+        write_final(file, &head->counters[i], &ledger->finals[i]);
     for (size_t i = 0; i < ledger->n_rows; i++)
         write_row(file, head->counters[ledger->rows[i].counter].name, &ledger->rows[i]);
     fprintf(file, "{\"end\":true,\"rows\":%zu}\n", ledger->n_rows);
@@ -142,7 +140,7 @@ bool ledger_save(const struct ledger *ledger, const struct history_head *head, F
 
 // ---- loading ------------------------------------------------------------------------------------
 
-enum member {
+enum ledger_member {
     MEMBER_HEAD,
     MEMBER_RUN,
     MEMBER_FINAL,
@@ -158,33 +156,39 @@ enum member {
     MEMBER_STRATEGY,
     MEMBER_END,
     MEMBER_ROWS,
-    MEMBER_COUNT
 };
 
-static const char *const names[MEMBER_COUNT] = {
-    [MEMBER_HEAD] = "holdfast_ledger",
-    [MEMBER_RUN] = "run",
-    [MEMBER_FINAL] = "final",
-    [MEMBER_COUNTER] = "counter",
-    [MEMBER_VERSION] = "version",
-    [MEMBER_DELTA] = "delta",
-    [MEMBER_REMAINING] = "remaining",
-    [MEMBER_LEG] = "leg",
-    [MEMBER_TOKEN] = "token",
-    [MEMBER_KEY] = "key",
-    [MEMBER_USER] = "user",
-    [MEMBER_REASON] = "reason",
-    [MEMBER_STRATEGY] = "strategy",
-    [MEMBER_END] = "end",
-    [MEMBER_ROWS] = "rows",
+enum {
+    HEAD = LEDGER_LINE_HEAD,
+    FINAL = LEDGER_LINE_FINAL,
+    ROW = LEDGER_LINE_ROW,
+    CLOSING = LEDGER_LINE_CLOSING
+};
+
+// The service's numbers have no range: one that makes no sense is a violation, not damage.
+const struct member ledger_members[LEDGER_MEMBERS] = {
+    [MEMBER_HEAD] = {"holdfast_ledger", MEMBER_INT, HEAD, 0, INT64_MIN, INT64_MAX},
+    [MEMBER_RUN] = {"run", MEMBER_TEXT, HEAD, 0, 1, HISTORY_RUN_MAX},
+    [MEMBER_FINAL] = {"final", MEMBER_TEXT, FINAL, 0, 1, TEXT_MAX},
+    [MEMBER_COUNTER] = {"counter", MEMBER_TEXT, ROW, 0, 1, TEXT_MAX},
+    [MEMBER_VERSION] = {"version", MEMBER_INT, ROW, FINAL, INT64_MIN, INT64_MAX},
+    [MEMBER_DELTA] = {"delta", MEMBER_INT, ROW, 0, INT64_MIN, INT64_MAX},
+    [MEMBER_REMAINING] = {"remaining", MEMBER_INT, ROW | FINAL, 0, INT64_MIN, INT64_MAX},
+    [MEMBER_LEG] = {"leg", MEMBER_INT, ROW, 0, 0, 1},
+    [MEMBER_TOKEN] = {"token", MEMBER_INT, ROW, 0, INT64_MIN, INT64_MAX},
+    [MEMBER_KEY] = {"key", MEMBER_TEXT, ROW, 0, 0, TEXT_MAX},
+    [MEMBER_USER] = {"user", MEMBER_TEXT, ROW, 0, 0, TEXT_MAX},
+    [MEMBER_REASON] = {"reason", MEMBER_TEXT, ROW, 0, 1, TEXT_MAX},
+    [MEMBER_STRATEGY] = {"strategy", MEMBER_TEXT, ROW, 0, 1, TEXT_MAX},
+    [MEMBER_END] = {"end", MEMBER_BOOL, CLOSING, 0, 0, 0},
+    [MEMBER_ROWS] = {"rows", MEMBER_INT, CLOSING, 0, 0, INT64_MAX},
 };
 
 struct load {
     const struct history_head *head;
     struct index counters;
     struct ledger_builder builder;
-    struct flat_member values[MEMBER_COUNT];
-    enum flat_kind kinds[MEMBER_COUNT];
+    struct member_values found;
     size_t line;
     bool closed;
     char *ret_error;
@@ -196,49 +200,32 @@ static bool fail(const struct load *load, const char *what)
     return false;
 }
 
-static bool gather(struct load *load, const char *text, size_t length)
+static bool wrong(const struct load *load, enum ledger_member member, const char *expected)
 {
-    struct flat_json json = flat_json_open(text, length);
-    struct flat_member found;
-    enum flat_kind kind;
-    for (int i = 0; i < MEMBER_COUNT; i++)
-        load->kinds[i] = FLAT_END;
-    while ((kind = flat_json_next(&json, &found)) != FLAT_END) {
-        if (kind == FLAT_ERROR)
-            return fail(load, "not a JSON object");
-        size_t i = 0;
-        while (i < MEMBER_COUNT && !flat_member_is(&found, names[i]))
-            i++;
-        if (i == MEMBER_COUNT)
-            return fail(load, "unknown member");
-        load->values[i] = found;
-        load->kinds[i] = kind;
-    }
-    return true;
+    char sentence[HISTORY_ERROR_MAX - 64];
+    text_format(sentence, sizeof sentence, "`%s` must be %s", ledger_members[member].name,
+                expected);
+    return fail(load, sentence);
 }
 
-static bool read_int(const struct load *load, enum member member, int64_t *ret_number)
+// Whether the line has the member, which tells the type of the line.
+static bool has(const struct load *load, enum ledger_member member)
 {
-    *ret_number = load->values[member].number;
-    if (load->kinds[member] == FLAT_INT)
-        return true;
-    text_format(load->ret_error, HISTORY_ERROR_MAX, "line %zu: `%s` must be a whole number",
-                load->line, names[member]);
-    return false;
+    return load->found.kinds[member] != FLAT_END;
 }
 
-static bool read_text(const struct load *load, enum member member, char *text)
+static int64_t number_of(const struct load *load, enum ledger_member member)
 {
-    if (load->kinds[member] == FLAT_TEXT &&
-        flat_text_copy(text, TEXT_MAX + 1, &load->values[member]))
-        return true;
-    text_format(load->ret_error, HISTORY_ERROR_MAX,
-                "line %zu: `%s` must be a text of at most %d bytes", load->line, names[member],
-                TEXT_MAX);
-    return false;
+    return load->found.values[member].number;
 }
 
-static bool read_counter(const struct load *load, enum member member, size_t *ret_counter)
+static bool read_text(const struct load *load, enum ledger_member member, char *text)
+{
+    return flat_text_copy(text, TEXT_MAX + 1, &load->found.values[member]) ||
+           wrong(load, member, "a text of at most 144 bytes, without NUL");
+}
+
+static bool read_counter(const struct load *load, enum ledger_member member, size_t *ret_counter)
 {
     char name[TEXT_MAX + 1];
     if (!read_text(load, member, name))
@@ -251,43 +238,45 @@ static bool read_counter(const struct load *load, enum member member, size_t *re
 static bool read_head(const struct load *load)
 {
     char run[TEXT_MAX + 1];
-    int64_t format;
-    if (!read_int(load, MEMBER_HEAD, &format))
-        return false;
-    if (format != LEDGER_FORMAT)
+    if (number_of(load, MEMBER_HEAD) != LEDGER_FORMAT)
         return fail(load, "unknown format of the ledger");
-    if (!read_text(load, MEMBER_RUN, run))
-        return false;
-    return strcmp(run, load->head->run) == 0 || fail(load, "this ledger belongs to another run");
+    return read_text(load, MEMBER_RUN, run) &&
+           (strcmp(run, load->head->run) == 0 || fail(load, "this ledger belongs to another run"));
 }
 
 static bool read_final(struct load *load)
 {
-    struct ledger_final final = {HISTORY_NONE, LEDGER_UNREAD};
     size_t counter;
-    if (!read_counter(load, MEMBER_FINAL, &counter) ||
-        !read_int(load, MEMBER_REMAINING, &final.remaining))
+    if (!read_counter(load, MEMBER_FINAL, &counter))
         return false;
-    if (load->kinds[MEMBER_VERSION] != FLAT_END && !read_int(load, MEMBER_VERSION, &final.version))
-        return false;
-    load->builder.ledger->finals[counter] = final;
+    struct ledger_final *final = &load->builder.ledger->finals[counter];
+    if (final->known)
+        return fail(load, "this counter's final values were given before");
+    if (has(load, MEMBER_VERSION) == (load->head->counters[counter].kind == COUNTER_PRIZE))
+        return wrong(load, MEMBER_VERSION, "present exactly if the counter is no prize");
+    *final = (struct ledger_final){
+        .remaining = number_of(load, MEMBER_REMAINING),
+        .known = true,
+    };
+    if (has(load, MEMBER_VERSION))
+        final->version = number_of(load, MEMBER_VERSION);
     return true;
 }
 
 static bool read_row(struct load *load)
 {
-    struct ledger_row row;
+    struct ledger_row row = {
+        .version = number_of(load, MEMBER_VERSION),
+        .delta = number_of(load, MEMBER_DELTA),
+        .remaining = number_of(load, MEMBER_REMAINING),
+        .leg = number_of(load, MEMBER_LEG),
+        .token = number_of(load, MEMBER_TOKEN),
+    };
     char key[TEXT_MAX + 1], user[TEXT_MAX + 1], reason[TEXT_MAX + 1], strategy[TEXT_MAX + 1];
-    if (!read_counter(load, MEMBER_COUNTER, &row.counter) ||
-        !read_int(load, MEMBER_VERSION, &row.version) ||
-        !read_int(load, MEMBER_DELTA, &row.delta) ||
-        !read_int(load, MEMBER_REMAINING, &row.remaining) ||
-        !read_int(load, MEMBER_LEG, &row.leg) || !read_int(load, MEMBER_TOKEN, &row.token) ||
-        !read_text(load, MEMBER_KEY, key) || !read_text(load, MEMBER_USER, user) ||
-        !read_text(load, MEMBER_REASON, reason) || !read_text(load, MEMBER_STRATEGY, strategy))
+    if (!read_counter(load, MEMBER_COUNTER, &row.counter) || !read_text(load, MEMBER_KEY, key) ||
+        !read_text(load, MEMBER_USER, user) || !read_text(load, MEMBER_REASON, reason) ||
+        !read_text(load, MEMBER_STRATEGY, strategy))
         return false;
-    if (row.leg < 0 || row.leg > 1)
-        return fail(load, "`leg` must be 0 or 1");
     row.key = key;
     row.user = user;
     row.reason = reason;
@@ -297,26 +286,31 @@ static bool read_row(struct load *load)
 
 static bool read_closing(struct load *load)
 {
-    int64_t rows;
     load->closed = true;
-    if (!read_int(load, MEMBER_ROWS, &rows))
-        return false;
-    return rows == (int64_t)load->builder.ledger->n_rows ||
+    if (load->found.kinds[MEMBER_END] != FLAT_TRUE)
+        return wrong(load, MEMBER_END, "true");
+    return number_of(load, MEMBER_ROWS) == (int64_t)load->builder.ledger->n_rows ||
            fail(load, "the closing line gives another number of rows");
 }
 
 static bool read_line(struct load *load, const char *text, size_t length)
 {
+    char error[HISTORY_ERROR_MAX];
     load->line++;
-    if (!gather(load, text, length))
-        return false;
-    if (load->line == 1)
-        return read_head(load);
     if (load->closed)
         return fail(load, "there is more after the closing line");
-    if (load->kinds[MEMBER_END] == FLAT_TRUE)
-        return read_closing(load);
-    return load->kinds[MEMBER_FINAL] != FLAT_END ? read_final(load) : read_row(load);
+    if (!members_find(ledger_members, LEDGER_MEMBERS, text, length, &load->found, error))
+        return fail(load, error);
+    unsigned type = load->line == 1           ? LEDGER_LINE_HEAD
+                    : has(load, MEMBER_END)   ? LEDGER_LINE_CLOSING
+                    : has(load, MEMBER_FINAL) ? LEDGER_LINE_FINAL
+                                              : LEDGER_LINE_ROW;
+    if (!members_check(ledger_members, LEDGER_MEMBERS, type, &load->found, error))
+        return fail(load, error);
+    return type == LEDGER_LINE_HEAD      ? read_head(load)
+           : type == LEDGER_LINE_CLOSING ? read_closing(load)
+           : type == LEDGER_LINE_FINAL   ? read_final(load)
+                                         : read_row(load);
 }
 
 static bool read_file(struct load *load, FILE *file)
@@ -334,7 +328,7 @@ static bool read_file(struct load *load, FILE *file)
     if (!load->closed)
         return fail(load, "the closing line is missing: this ledger was cut short");
     for (size_t i = 0; i < load->head->n_counters; i++) {
-        if (load->builder.ledger->finals[i].remaining == LEDGER_UNREAD)
+        if (!load->builder.ledger->finals[i].known)
             return fail(load, "a counter's final values are missing");
     }
     return true;

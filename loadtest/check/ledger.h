@@ -3,6 +3,7 @@
 #pragma once
 
 #include "history/history.h"
+#include "history/members.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -10,14 +11,26 @@
 
 struct http;
 
+// The members of a saved ledger's lines.
+#define LEDGER_LINE_HEAD 1U
+#define LEDGER_LINE_FINAL 2U
+#define LEDGER_LINE_ROW 4U
+#define LEDGER_LINE_CLOSING 8U
+#define LEDGER_MEMBERS 15
+extern const struct member ledger_members[LEDGER_MEMBERS];
+
 struct ledger_row {
     size_t counter;                                // index into the head's counters
     int64_t version, delta, remaining, leg, token; // leg: 1 is a won draw's prize, else 0
-    const char *key, *user, *reason, *strategy;    // "" for null; owned by the ledger
+    // Owned by the ledger. An administrator's change has no key and no user: null, here "". No text
+    // is empty.
+    const char *key, *user, *reason, *strategy;
 };
 
 struct ledger_final {
-    int64_t version, remaining; // HISTORY_NONE where the API has none (a prize's version)
+    int64_t version; // unused for a prize: the API does not report it
+    int64_t remaining;
+    bool known; // both were filled in
 };
 
 struct ledger {
@@ -46,9 +59,7 @@ struct ledger_builder {
     size_t capacity;
 };
 
-#define LEDGER_UNREAD INT64_MIN // `remaining` of a final that was not filled in yet
-
-// An empty ledger whose finals are LEDGER_UNREAD. False: out of memory; the ledger is then empty.
+// An empty ledger whose finals are not known. False: out of memory; the ledger is then empty.
 MUST_CHECK bool ledger_builder_init(struct ledger_builder *builder, struct ledger *ledger,
                                     size_t n_counters);
 

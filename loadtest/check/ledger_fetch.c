@@ -6,6 +6,9 @@
 // Pages are requested by version. A service that loses updates may have written one version several
 // times, and a page may end in the middle of it. So the last version of a full page is left to the
 // next page.
+//
+// A broken service may send pages without end. Each page must begin after the one before, and its
+// rows must be in order, so a page that repeats is an error. The rows of all counters are bounded.
 #include "check/ledger.h"
 
 #include "base/clock.h"
@@ -17,6 +20,7 @@
 #include <string.h>
 
 #define PAGE 1000
+#define ROWS_MAX ((size_t)20 * 1000 * 1000) // about 2 GB, or 20,000 pages
 #define TRIES 10
 #define PAUSE_NS (200 * NS_PER_MS)
 
@@ -24,6 +28,7 @@ struct fetch {
     struct http *http;
     const struct history_head *head;
     struct ledger_builder builder;
+    size_t n_received; // rows, since the builder was made
     char *ret_error;
 };
 
@@ -41,12 +46,18 @@ static bool read_int(const json_t *object, const char *name, int64_t *ret_number
     return json_is_integer(value);
 }
 
-// Null is "". False if it is missing, or neither a text nor null.
+// False if it is missing, empty, or not a text.
 static bool read_text(const json_t *object, const char *name, const char **ret_text)
 {
-    const json_t *value = json_object_get(object, name);
-    *ret_text = json_is_string(value) ? json_string_value(value) : "";
-    return json_is_string(value) || json_is_null(value);
+    const char *text = json_string_value(json_object_get(object, name));
+    *ret_text = text != NULL ? text : "";
+    return **ret_text != '\0';
+}
+
+// Null is "".
+static bool read_text_or_null(const json_t *object, const char *name, const char **ret_text)
+{
+    return read_text(object, name, ret_text) || json_is_null(json_object_get(object, name));
 }
 
 static bool read_row(const json_t *json, struct ledger_row *row)
@@ -54,41 +65,52 @@ static bool read_row(const json_t *json, struct ledger_row *row)
     return read_int(json, "version", &row->version) && read_int(json, "delta", &row->delta) &&
            read_int(json, "remaining", &row->remaining) && read_int(json, "leg", &row->leg) &&
            row->leg >= 0 && row->leg <= 1 && read_int(json, "token", &row->token) &&
-           read_text(json, "request_key", &row->key) && read_text(json, "user_id", &row->user) &&
+           read_text_or_null(json, "request_key", &row->key) &&
+           read_text_or_null(json, "user_id", &row->user) &&
            read_text(json, "reason", &row->reason) && read_text(json, "strategy", &row->strategy);
 }
 
-// Keeps the rows of a page from `from` on whose version is below `end`.
-static bool keep_rows(struct fetch *fetch, size_t counter, const json_t *page, int64_t end)
+// Keeps the rows of a page whose version is below `end`. The page must begin after version `after`.
+static bool keep_rows(struct fetch *fetch, size_t counter, const json_t *page, int64_t after,
+                      int64_t end)
 {
+    int64_t before = after;
     for (size_t i = 0; i < json_array_size(page); i++) {
         struct ledger_row row = {.counter = counter};
         if (!read_row(json_array_get(page, i), &row))
             return fail(fetch, counter, "a row does not match api/openapi.yaml");
+        if (i == 0 ? row.version <= before : row.version < before)
+            return fail(fetch, counter, "the versions of a page are not in ascending order");
+        before = row.version;
         if (row.version < end && !ledger_builder_add(&fetch->builder, &row))
             return fail(fetch, counter, "out of memory");
     }
     return true;
 }
 
-// Keeps the rows of the page that are complete. ret_after: the version after which the next page
-// begins; 0: this was the last page.
-static bool take_page(struct fetch *fetch, size_t counter, const json_t *page, int64_t *ret_after)
+// Keeps the rows of the page that are complete. `after`: the version after which this page begins;
+// it becomes that of the next page, or 0 if this was the last page.
+static bool take_page(struct fetch *fetch, size_t counter, const json_t *page, int64_t *after)
 {
     size_t n = json_array_size(page);
-    int64_t first = 0, last = 0;
+    int64_t begin = *after, first = 0, last = 0;
+    if (n > PAGE)
+        return fail(fetch, counter, "a page has more rows than were asked for");
+    fetch->n_received += n;
+    if (fetch->n_received > ROWS_MAX)
+        return fail(fetch, counter, "the ledgers have more than 20 million rows");
     if (n < PAGE) {
-        *ret_after = 0;
-        return keep_rows(fetch, counter, page, INT64_MAX);
+        *after = 0;
+        return keep_rows(fetch, counter, page, begin, INT64_MAX);
     }
     if (!read_int(json_array_get(page, 0), "version", &first) ||
-        !read_int(json_array_get(page, n - 1), "version", &last) || first > last)
-        return fail(fetch, counter, "the versions of a page are not in ascending order");
+        !read_int(json_array_get(page, n - 1), "version", &last))
+        return fail(fetch, counter, "a row does not match api/openapi.yaml");
     // A whole page of one version: there may be more rows of it, but these are enough to be
     // reported.
     bool one_version = first == last;
-    *ret_after = one_version ? last : last - 1;
-    return keep_rows(fetch, counter, page, one_version ? INT64_MAX : last);
+    *after = one_version ? last : last - 1;
+    return keep_rows(fetch, counter, page, begin, one_version ? INT64_MAX : last);
 }
 
 static bool fetch_rows(struct fetch *fetch, size_t counter)
@@ -158,7 +180,7 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
             fetched = http_call(fetch->http, "GET", path, NULL, &noun, fetch->ret_error);
         }
         const json_t *place = counter->kind == COUNTER_PRIZE ? find_prize(noun, prize) : noun;
-        finals[i].version = HISTORY_NONE;
+        finals[i] = (struct ledger_final){.known = true};
         if (fetched &&
             (!read_int(place, "remaining", &finals[i].remaining) ||
              (counter->kind != COUNTER_PRIZE && !read_int(place, "version", &finals[i].version))))
@@ -198,6 +220,7 @@ static bool fetch_until_unchanged(struct fetch *fetch, struct ledger *ledger,
 {
     for (int tried = 1;; tried++) {
         size_t changed = SIZE_MAX;
+        fetch->n_received = 0;
         if (!ledger_builder_init(&fetch->builder, ledger, fetch->head->n_counters))
             return fail(fetch, 0, "out of memory");
         if (!fetch_once(fetch, before, &changed))

@@ -4,6 +4,13 @@
 
 #include <stdint.h>
 
+// The sum modulo 2^64. The numbers of a faulty service may be so large that a sum overflows; sums
+// that must be equal are equal modulo 2^64 too.
+static inline int64_t wrapping_sum(int64_t one, int64_t two)
+{
+    return (int64_t)((uint64_t)one + (uint64_t)two);
+}
+
 struct number_text {
     char text[32];
 };

@@ -13,12 +13,6 @@
 
 #include <string.h>
 
-static bool changes(const struct attempt *attempt)
-{
-    return attempt->kind == KIND_DEDUCT || attempt->kind == KIND_ISSUE ||
-           attempt->kind == KIND_DRAW;
-}
-
 static bool delta_fits(const struct attempt *attempt, int64_t delta)
 {
     if (attempt->kind == KIND_DEDUCT)
@@ -43,9 +37,9 @@ static const char *difference(const struct attempt *attempt, const struct ledger
         return "quantity";
     if (attempt->outcome != OUTCOME_OK)
         return NULL;
-    if (attempt->version != HISTORY_NONE && attempt->version != row->version)
+    if (attempt->version.known && attempt->version.value != row->version)
         return "version";
-    if (attempt->remaining != HISTORY_NONE && attempt->remaining != row->remaining)
+    if (attempt->remaining.known && attempt->remaining.value != row->remaining)
         return "remaining";
     return NULL;
 }
@@ -60,7 +54,7 @@ static void check_lost(struct check *check)
         if (!operation->has_ok)
             continue;
         const struct attempt *attempt = &evidence->history->attempts[operation->witness];
-        if (!changes(attempt))
+        if (!attempt_kind_changes(attempt->kind))
             continue;
         promises++;
         uint32_t row = operation->rows[0];
@@ -93,7 +87,9 @@ static void check_unanswered(struct check *check, const struct operation *operat
         i = evidence->next_attempt[i];
     const struct attempt *attempt = &evidence->history->attempts[i];
     const struct ledger_row *effect = &evidence->ledger->rows[row];
-    const char *what = changes(attempt) && effect->leg == 0 ? difference(attempt, effect) : NULL;
+    const char *what = attempt_kind_changes(attempt->kind) && effect->leg == 0
+                           ? difference(attempt, effect)
+                           : NULL;
     if (what == NULL)
         return;
     struct violation *violation = finding_add(

@@ -30,7 +30,8 @@ static bool row_agrees(const struct evidence *evidence, uint32_t place, uint32_t
     return false;
 }
 
-static void check_state(struct check *check, const struct reading *reading, struct range *range)
+// False if there was nothing to compare.
+static bool check_state(struct check *check, const struct reading *reading, struct range *range)
 {
     const struct evidence *evidence = check->evidence;
     const struct attempt *attempt = &evidence->history->attempts[reading->attempt];
@@ -39,80 +40,87 @@ static void check_state(struct check *check, const struct reading *reading, stru
     bool baseline = reading->version == evidence->baselines[reading->counter];
     uint32_t place = baseline ? NOTHING : find_version(evidence, range, reading->version);
     struct violation *violation = NULL;
+    // A version from before the run is stale: real-time-order reports it.
+    if (reading->version < evidence->baselines[reading->counter])
+        return false;
     if (!baseline && place == NOTHING) {
         violation = finding_add(check, "%s: version %s was read, but it does not exist.", counter,
                                 number(reading->version).text);
     } else {
-        if (attempt->remaining == HISTORY_NONE || (baseline && before == HISTORY_NONE))
-            return;
-        if (baseline ? attempt->remaining == before
-                     : row_agrees(evidence, place, range->end, attempt->remaining))
-            return;
+        if (!attempt->remaining.known)
+            return false; // answers-complete reports it
+        int64_t remaining = attempt->remaining.value;
+        if (baseline ? remaining == before : row_agrees(evidence, place, range->end, remaining))
+            return true;
         int64_t expected = baseline ? before : evidence_row(evidence, place)->remaining;
         violation = finding_add(check, "%s: at version %s remaining was %s, but %s was read.",
                                 counter, number(reading->version).text, number(expected).text,
-                                number(attempt->remaining).text);
+                                number(remaining).text);
     }
     finding_attempt(check, violation, reading->attempt);
     if (place != NOTHING)
         finding_row(check, violation, evidence->rows[place]);
+    return true;
 }
 
-static void check_shares(struct check *check, const struct reading *reading)
+static bool check_shares(struct check *check, const struct reading *reading)
 {
     const struct evidence *evidence = check->evidence;
     const struct attempt *attempt = &evidence->history->attempts[reading->attempt];
     int64_t limit = evidence->history->head.counters[reading->counter].per_user_limit;
-    if (limit == HISTORY_NONE || evidence->administrated[reading->counter])
-        return;
+    if (evidence->administrated[reading->counter])
+        return false;
     int64_t had = evidence_shares(evidence, reading->counter, attempt->user, reading->version);
     if (had >= limit)
-        return;
+        return true;
     struct violation *violation = finding_add(
         check, "User %s was refused (%s), but had only %s of %s at version %s.", attempt->user,
         attempt->detail, number(had).text, number(limit).text, number(reading->version).text);
     finding_attempt(check, violation, reading->attempt);
+    return true;
 }
 
-static void check_reason(struct check *check, const struct reading *reading)
+// False if the reason could not be judged, or is none of the known ones (answers-complete).
+static bool check_reason(struct check *check, const struct reading *reading)
 {
     const struct attempt *attempt = &check->evidence->history->attempts[reading->attempt];
-    if (attempt->outcome != OUTCOME_FAIL)
-        return;
     bool stock = strcmp(attempt->detail, "out-of-stock") == 0;
     if (strcmp(attempt->detail, "limit-reached") == 0 ||
         strcmp(attempt->detail, "already-drawn") == 0) {
-        check_shares(check, reading);
+        return check_shares(check, reading);
     } else if (stock || strcmp(attempt->detail, "coupon-exhausted") == 0) {
         int64_t wanted = stock ? attempt->quantity : 1;
-        if (attempt->remaining < wanted)
-            return;
+        if (!attempt->remaining.known)
+            return false;
+        if (attempt->remaining.value < wanted)
+            return true;
         struct violation *violation = finding_add(
             check, "%s was refused (%s), but it asked for %s and %s remained.", attempt->key,
-            attempt->detail, number(wanted).text, number(attempt->remaining).text);
+            attempt->detail, number(wanted).text, number(attempt->remaining.value).text);
         finding_attempt(check, violation, reading->attempt);
+        return true;
     }
+    return false;
 }
 
 void readings_check(struct check *check)
 {
     const struct evidence *evidence = check->evidence;
-    int64_t refusals = 0;
+    int64_t readings = 0, refusals = 0;
     finding_open(check, "readings-true");
     for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
         struct range rows = evidence_rows_above(evidence, i);
         struct range range = evidence_readings(evidence, i);
         for (uint32_t at = range.from; at < range.end; at++) {
             const struct reading *reading = &evidence->readings[at];
-            // A version from before the run is stale: real-time-order reports it.
-            if (reading->version >= evidence->baselines[i])
-                check_state(check, reading, &rows);
-            check_reason(check, reading);
-            refusals += evidence->history->attempts[reading->attempt].outcome == OUTCOME_FAIL;
+            bool refused = evidence->history->attempts[reading->attempt].outcome == OUTCOME_FAIL;
+            bool examined = check_state(check, reading, &rows);
+            examined |= refused && check_reason(check, reading);
+            *(refused ? &refusals : &readings) += examined;
         }
     }
-    finding_close(check, (int64_t)evidence->n_readings,
+    finding_close(check, readings + refusals,
                   "Every reading matches the ledger at its version, and every refusal was right:"
                   " readings %s, refusals %s.",
-                  number((int64_t)evidence->n_readings - refusals).text, number(refusals).text);
+                  number(readings).text, number(refusals).text);
 }

@@ -9,6 +9,7 @@
 
 struct check;
 
+void answers_check(struct check *check);      // answers-complete
 void versions_check(struct check *check);     // versions-without-gap
 void presence_check(struct check *check);     // nothing-lost, nothing-from-nowhere, refusals-...
 void conservation_check(struct check *check); // no-oversell, conservation

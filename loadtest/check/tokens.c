@@ -1,8 +1,8 @@
 // The rule `fencing-tokens`: tokens never decrease along the versions of a counter.
 //
 // Every lock holder gets a greater fencing token than the one before, and the counter rejects a
-// token smaller than the greatest it has seen. A holder that was paused and wrote after the next
-// holder had written shows here. A token comes from one lock, so from one strategy.
+// token smaller than the greatest it has seen. Token 0 is none. A holder that was paused and wrote
+// after the next holder had written shows here. A token comes from one lock, so from one strategy.
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -22,7 +22,10 @@ static void check_row(struct walk *walk, uint32_t index)
     const struct ledger_row *greatest = walk->greatest != NOTHING ? &rows[walk->greatest] : NULL;
     struct violation *violation = NULL;
     walk->looked_at++;
-    if (greatest != NULL && row->token < greatest->token)
+    if (row->token < 0)
+        violation = finding_add(check, "%s: version %s has token %s.", counter,
+                                number(row->version).text, number(row->token).text);
+    else if (greatest != NULL && row->token < greatest->token)
         violation = finding_add(
             check, "%s: version %s was written with token %s, but version %s already had token %s.",
             counter, number(row->version).text, number(row->token).text,
@@ -45,7 +48,7 @@ static void check_version(struct walk *walk, uint32_t from, uint32_t end, bool a
     uint32_t greatest = walk->greatest;
     for (uint32_t at = from; at < end; at++) {
         const struct ledger_row *row = evidence_row(evidence, at);
-        if (row->token <= 0)
+        if (row->token == 0)
             continue;
         if (above)
             check_row(walk, evidence->rows[at]);

@@ -1,6 +1,6 @@
 // The verdict as text: what was checked, a line for each invariant, and for each violation the
 // requests and rows that prove it, with a bar for the time each request was in flight. At most 100
-// columns.
+// columns. Sentences and events contain text of the server, so they are made printable.
 #include "check/verdict.h"
 
 #include "base/text.h"
@@ -34,7 +34,7 @@ static void write_wrapped(struct buffer *out, const char *text, size_t column, s
                 column++;
             }
         }
-        buffer_append(out, word, length);
+        buffer_append_printable(out, word, length);
         column += length;
         word += length;
         word += *word == ' ';
@@ -119,7 +119,9 @@ static void write_violation(const struct violation *violation, struct buffer *ou
     write_wrapped(out, violation->sentence, 2, 2);
     for (size_t i = 0; i < violation->n_events; i++) {
         const struct event *event = &violation->events[i];
-        buffer_format(out, "    %s\n      ", event->who);
+        buffer_append_text(out, "    ");
+        buffer_append_printable(out, event->who, strlen(event->who));
+        buffer_append_text(out, "\n      ");
         write_wrapped(out, event->what, 6, 6);
         if (event->from_ns >= 0)
             write_bar(&scale, event, out);
@@ -129,7 +131,9 @@ static void write_violation(const struct violation *violation, struct buffer *ou
 void verdict_write_text(const struct verdict *verdict, struct buffer *out)
 {
     if (!verdict->done) {
-        buffer_format(out, "Not checked. %s\n", verdict->why_not);
+        buffer_append_text(out, "Not checked. ");
+        buffer_append_printable(out, verdict->why_not, strlen(verdict->why_not));
+        buffer_append_text(out, "\n");
         return;
     }
     write_counts(verdict, out);

@@ -1,6 +1,9 @@
 // Sends control requests to one target for as long as it answers, and then to the next, because a
 // fault test may have killed the first instance. A POST that may have arrived is not sent again.
 // Proxies in the environment are ignored, because the load itself ignores them too.
+//
+// A broken or hostile server cannot hold a request beyond its timeout, however slowly it sends, nor
+// fill the memory: heads, interim responses (1xx) included, and bodies are bounded.
 #include "control/http.h"
 
 #include "base/clock.h"
@@ -12,10 +15,10 @@
 #include <string.h>
 
 #define CONNECT_TIMEOUT_MS 2000L
-#define REQUEST_TIMEOUT_MS 30000L
 #define BUSY_RETRY_NS (10 * NS_PER_S)
 #define BUSY_PAUSE_NS (250 * NS_PER_MS)
-#define ANSWER_MAX (64u * 1024 * 1024)
+#define HEAD_MAX ((size_t)64 * 1024)
+#define BODY_MAX ((size_t)4 * 1024 * 1024)
 
 struct http {
     CURL *curl;
@@ -23,15 +26,30 @@ struct http {
     size_t n_urls, current;
     struct curl_slist *headers;
     struct buffer answer;
+    size_t head_length;  // of the answer, with its interim responses and its trailer
+    const char *refusal; // why the answer was not read to its end, or NULL
 };
 
-static size_t on_bytes(char *bytes, size_t size, size_t n, void *arg)
+static size_t on_head(char *bytes, size_t size, size_t n, void *arg)
 {
-    struct buffer *answer = arg;
-    if (answer->length + size * n > ANSWER_MAX)
+    (void)bytes;
+    struct http *http = arg;
+    http->head_length += size * n;
+    if (http->head_length <= HEAD_MAX)
+        return size * n;
+    http->refusal = "the head of the answer is too large";
+    return 0;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct http *http = arg;
+    if (http->answer.length + size * n > BODY_MAX) {
+        http->refusal = "the body of the answer is too large";
         return 0;
-    buffer_append(answer, bytes, size * n);
-    return answer->failed ? 0 : size * n;
+    }
+    buffer_append(&http->answer, bytes, size * n);
+    return http->answer.failed ? 0 : size * n;
 }
 
 static bool add_header(struct http *http, const char *header)
@@ -54,7 +72,7 @@ static bool add_headers(struct http *http, const char *token)
     return add_header(http, "Content-Type: application/json") && add_header(http, "Expect:");
 }
 
-struct http *http_new(const char *const *urls, size_t n_urls, const char *token)
+struct http *http_new(const char *const *urls, size_t n_urls, const char *token, int64_t timeout_ns)
 {
     struct http *http = calloc(1, sizeof *http);
     if (http == NULL)
@@ -69,11 +87,13 @@ struct http *http_new(const char *const *urls, size_t n_urls, const char *token)
     }
     curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, http->headers);
     curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT_MS, REQUEST_TIMEOUT_MS);
+    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT_MS, (long)(timeout_ns / NS_PER_MS));
     curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(http->curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, on_bytes);
-    curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, &http->answer);
+    curl_easy_setopt(http->curl, CURLOPT_HEADERFUNCTION, on_head);
+    curl_easy_setopt(http->curl, CURLOPT_HEADERDATA, http);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, http);
     return http;
 }
 
@@ -112,12 +132,16 @@ static CURLcode send_once(struct http *http, const struct request *request, cons
     }
     curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, request->method);
     buffer_clear(&http->answer);
+    http->head_length = 0;
+    http->refusal = NULL;
     return curl_easy_perform(http->curl);
 }
 
 // Prefers "Connection refused" to "Couldn't connect to server".
 static const char *reason(const struct http *http, CURLcode code)
 {
+    if (http->refusal != NULL)
+        return http->refusal;
     long number = 0;
     (void)curl_easy_getinfo(http->curl, CURLINFO_OS_ERRNO, &number);
     return code == CURLE_COULDNT_CONNECT && number != 0 ? strerror((int)number)
@@ -165,7 +189,8 @@ static bool read_answer(const struct http *http, const struct request *request, 
                         json_t **ret_json)
 {
     const char *text = http->answer.data != NULL ? http->answer.data : "";
-    json_t *answer = json_loadb(text, http->answer.length, JSON_DECODE_ANY, NULL);
+    const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES;
+    json_t *answer = json_loadb(text, http->answer.length, flags, NULL);
     if (status >= 200 && status < 300 && answer != NULL) {
         *ret_json = answer;
         return true;

@@ -7,18 +7,22 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct http;
 
 // `urls` (borrowed) are the targets; each request goes to the first one that answers. `token` NULL:
-// no token. Returns NULL if out of memory.
-MUST_CHECK struct http *http_new(const char *const *urls, size_t n_urls, const char *token);
+// no token. `timeout_ns`: from the beginning of a request to the last byte of its answer. Returns
+// NULL if out of memory.
+MUST_CHECK struct http *http_new(const char *const *urls, size_t n_urls, const char *token,
+                                 int64_t timeout_ns);
 void http_free(struct http *http); // NULL is fine
 
 // Sends a request to `path` and parses the JSON answer, which the caller owns. `body` NULL: no
 // body. True for a 2xx; otherwise ret_error (HISTORY_ERROR_MAX bytes) has a sentence with the
 // request and the server's answer. After a 503 every request but a POST is retried for up to ten
-// seconds, because right after a load test a queue may still be full. Takes at most about 40 s per
-// target.
+// seconds, because right after a load test a queue may still be full. An answer with a head of more
+// than 64 KiB or a body of more than 4 MiB is an error. Takes at most ten seconds and twice the
+// timeout for each target.
 MUST_CHECK bool http_call(struct http *http, const char *method, const char *path,
                           const json_t *body, json_t **ret_json, char *ret_error);

@@ -1,9 +1,8 @@
 // A scanner for one flat JSON object. It parses every answer of a load test and every line of a
 // history, so it makes one pass from left to right and needs only a few nanoseconds a member.
 //
-// Between members it skips any mixture of commas and white space. The first character of a value
-// gives its kind. The second half of this file copies a string and resolves its escapes: an unknown
-// escape loses its backslash, and a lone surrogate becomes U+FFFD.
+// The first character of a value gives its kind. The second half of this file copies a string and
+// resolves its escapes: an unknown escape loses its backslash, and a lone surrogate becomes U+FFFD.
 #include "history/flat_json.h"
 
 #include <string.h>
@@ -50,6 +49,34 @@ static bool is_delimiter(char c)
     return c == ',' || c == '}' || c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+static const char *skip_digits(const char *at, const char *end)
+{
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
+    return at;
+}
+
+// The end of the fraction and the exponent that may follow the digits of a number, or NULL.
+static const char *skip_fraction(const char *at, const char *end)
+{
+    if (at < end && *at == '.') {
+        const char *digits = ++at;
+        at = skip_digits(at, end);
+        if (at == digits)
+            return NULL;
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        if (at < end && (*at == '+' || *at == '-'))
+            at++;
+        const char *digits = at;
+        at = skip_digits(at, end);
+        if (at == digits)
+            return NULL;
+    }
+    return at;
+}
+
 static enum flat_kind read_number(struct flat_json *json, int64_t *ret_number)
 {
     const char *at = json->at;
@@ -62,13 +89,13 @@ static enum flat_kind read_number(struct flat_json *json, int64_t *ret_number)
             __builtin_add_overflow(number, digit, &number))
             whole = false;
     }
-    if (at == digits)
+    if (at == digits || (*digits == '0' && at - digits > 1))
         return FLAT_ERROR;
-    for (; at < json->end && !is_delimiter(*at); at++)
-        whole = false;
-    if (at == json->end)
+    const char *after = skip_fraction(at, json->end);
+    if (after == NULL || after == json->end || !is_delimiter(*after))
         return FLAT_ERROR;
-    json->at = at;
+    whole = whole && after == at;
+    json->at = after;
     *ret_number = whole ? number : 0;
     return whole ? FLAT_INT : FLAT_OTHER;
 }
@@ -118,19 +145,21 @@ struct flat_json flat_json_open(const char *text, size_t length)
 {
     const char *end = text + length, *at = skip_space(text, end);
     if (at == end || *at != '{')
-        return (struct flat_json){end, end};
-    return (struct flat_json){at + 1, end};
+        return (struct flat_json){end, end, false};
+    return (struct flat_json){at + 1, end, false};
 }
 
 enum flat_kind flat_json_next(struct flat_json *json, struct flat_member *ret_member)
 {
     const char *end = json->end, *at = skip_space(json->at, end);
-    while (at < end && *at == ',')
-        at = skip_space(at + 1, end);
     if (at < end && *at == '}') {
         json->at = at + 1;
         return FLAT_END;
     }
+    if (json->begun && (at == end || *at++ != ','))
+        return FLAT_ERROR;
+    at = json->begun ? skip_space(at, end) : at;
+    json->begun = true;
     const char *quote = at < end && *at == '"' ? find_quote(at + 1, end) : NULL;
     if (quote == NULL)
         return FLAT_ERROR;
@@ -239,5 +268,5 @@ bool flat_text_copy(char *target, size_t size, const struct flat_member *member)
             append(&copy, found != NULL ? &meanings[found - letters] : &letter, 1);
     }
     *copy.at = '\0';
-    return copy.whole;
+    return copy.whole && memchr(target, '\0', (size_t)(copy.at - target)) == NULL;
 }

@@ -1,6 +1,7 @@
 // A scanner for one flat JSON object that allocates nothing. The load tester's hot path reads
-// answers with it, and the checker reads the lines of a history. Nested values are skipped. It is
-// not a validator: it accepts some invalid JSON, but rejects no valid object.
+// answers with it, and the checker reads the lines of a history. It rejects whatever is not JSON,
+// with two exceptions: nested values are skipped by their brackets and quotes, and the bytes of a
+// text, its escapes among them, are not validated. It does not notice repeated members.
 //
 //     struct flat_json json = flat_json_open(text, length);
 //     while ((kind = flat_json_next(&json, &member)) != FLAT_END && kind != FLAT_ERROR)
@@ -24,6 +25,7 @@ enum flat_kind {
 
 struct flat_json {
     const char *at, *end;
+    bool begun; // a member was read, so a comma comes before the next one
 };
 
 struct flat_member {
@@ -40,5 +42,5 @@ enum flat_kind flat_json_next(struct flat_json *json, struct flat_member *ret_me
 bool flat_member_is(const struct flat_member *member, const char *name);
 
 // Copies the string of a FLAT_TEXT member and resolves its escapes. The copy is always terminated.
-// False if the string did not fit and was truncated.
+// False if the string did not fit and was truncated, or contains a NUL, at which the copy ends.
 bool flat_text_copy(char *target, size_t size, const struct flat_member *member);

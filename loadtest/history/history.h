@@ -14,8 +14,7 @@
 #define HISTORY_RUN_MAX 16      // bytes of a run's name, with which its keys begin
 #define HISTORY_ERROR_MAX 512   // bytes of an error message
 #define HISTORY_TARGETS_MAX 32
-#define HISTORY_NEVER INT64_MAX  // the completion of an attempt whose outcome is unknown
-#define HISTORY_NONE INT64_C(-1) // a number that the answer did not carry
+#define HISTORY_NEVER INT64_MAX // the completion of an attempt whose outcome is unknown
 
 enum counter_kind { COUNTER_STOCK, COUNTER_COUPON, COUNTER_LOTTERY, COUNTER_PRIZE };
 
@@ -24,8 +23,8 @@ struct history_counter {
     char name[HISTORY_COUNTER_MAX + 1]; // "stock/load-k3x9-1"
     enum counter_kind kind;
     int64_t version, remaining;
-    int64_t total;          // coupon: how many there are in all; prize: its quantity; else -1
-    int64_t per_user_limit; // coupon, lottery; else -1
+    int64_t total;          // coupon: how many there are in all; prize: its quantity; else unused
+    int64_t per_user_limit; // coupon, lottery; else unused
 };
 
 struct history_head {
@@ -44,25 +43,48 @@ enum attempt_kind { KIND_DEDUCT, KIND_ISSUE, KIND_DRAW, KIND_READ, KIND_OTHER, K
 // have had its effect, or may still have it later.
 enum attempt_outcome { OUTCOME_OK, OUTCOME_FAIL, OUTCOME_INFO };
 
+// A number that an answer may lack. Any number may stand in an answer, even one that makes no
+// sense, so no number can mean "absent". The value of an absent number is 0.
+struct maybe {
+    int64_t value;
+    bool known;
+};
+
+static inline bool maybe_equal(struct maybe one, struct maybe two)
+{
+    return one.known == two.known && one.value == two.value;
+}
+
 // One request. Requests with the same key are one operation: retries and duplicates.
 struct attempt {
     int64_t op;      // the operation's number in the run
     int64_t attempt; // 0, then 1, 2, ... for retries and duplicates
     enum attempt_kind kind;
     enum attempt_outcome outcome;
-    size_t counter;             // index into the head's counters; SIZE_MAX for KIND_OTHER
-    size_t target;              // index into the head's targets
-    int status;                 // HTTP status; 0 if there was no answer
-    bool replayed;              // Idempotent-Replayed: true
-    int64_t invoke_ns;          // before the first byte that could have an effect was sent
-    int64_t complete_ns;        // after the answer was read; HISTORY_NEVER for OUTCOME_INFO
-    int64_t quantity;           // deduct; else HISTORY_NONE
-    int64_t version, remaining; // from the answer, or HISTORY_NONE
-    // Borrowed; "" if there is none. detail: a coupon's code, a draw's prize ("" for a blank), a
-    // problem's slug, or what went wrong ("timeout").
+    size_t counter;                  // index into the head's counters; SIZE_MAX for KIND_OTHER
+    size_t target;                   // index into the head's targets
+    int status;                      // HTTP status; 0 if there was no answer
+    bool replayed;                   // Idempotent-Replayed: true
+    int64_t invoke_ns;               // before the first byte that could have an effect was sent
+    int64_t complete_ns;             // after the answer was read; HISTORY_NEVER for OUTCOME_INFO
+    int64_t quantity;                // deduct; else unused
+    struct maybe version, remaining; // from the answer
+    // Borrowed; "" if there is none, because none of them may be empty. detail: a coupon's code, a
+    // draw's prize ("" for a blank), a problem's slug, or what went wrong ("timeout").
     const char *key, *user, *detail;
 };
 
+bool counter_kind_has_total(enum counter_kind kind);
+bool counter_kind_has_limit(enum counter_kind kind);
 const char *counter_kind_name(enum counter_kind kind);          // "stock"
 const char *attempt_kind_name(enum attempt_kind kind);          // "deduct"
 const char *attempt_outcome_name(enum attempt_outcome outcome); // "ok"
+
+// Whether the request changes a counter if it succeeds.
+bool attempt_kind_changes(enum attempt_kind kind);
+
+// The kind of counter that a deduct, issue or draw changes.
+enum counter_kind attempt_kind_counter(enum attempt_kind kind);
+
+// What an answer promises. `detail`: the slug of its problem type. status 0: there was no answer.
+enum attempt_outcome attempt_outcome_of(int status, const char *detail);

@@ -8,8 +8,8 @@
 
 #include "base/text.h"
 #include "history/arena.h"
-#include "history/flat_json.h"
 #include "history/index.h"
+#include "history/line.h"
 #include "history/lines.h"
 
 #include <jansson.h>
@@ -33,40 +33,51 @@ static bool head_text(const json_t *object, const char *name, char *target, size
     return true;
 }
 
-// HISTORY_NONE if the member is missing.
 static bool head_number(const json_t *object, const char *name, int64_t *ret_number,
                         char *ret_error)
 {
     const json_t *value = json_object_get(object, name);
-    *ret_number = HISTORY_NONE;
-    if (value == NULL)
-        return true;
     if (!json_is_integer(value))
         return wrong_head(ret_error, name, "a whole number");
     *ret_number = json_integer_value(value);
     return true;
 }
 
-static bool head_kind(const json_t *object, enum counter_kind *ret_kind, char *ret_error)
+// The kind, with which the counter's name must begin: "stock/...".
+static bool head_kind(const json_t *object, const char *name, enum counter_kind *ret_kind,
+                      char *ret_error)
 {
     const char *text = json_string_value(json_object_get(object, "kind"));
+    size_t length = text != NULL ? strlen(text) : 0;
     for (int kind = COUNTER_STOCK; text != NULL && kind <= COUNTER_PRIZE; kind++) {
-        if (strcmp(text, counter_kind_name((enum counter_kind)kind)) == 0) {
+        if (strcmp(text, counter_kind_name((enum counter_kind)kind)) == 0 &&
+            strncmp(name, text, length) == 0 && name[length] == '/') {
             *ret_kind = (enum counter_kind)kind;
             return true;
         }
     }
-    return wrong_head(ret_error, "kind", "stock, coupon, lottery or prize");
+    return wrong_head(ret_error, "kind", "stock, coupon, lottery or prize, as the name begins");
+}
+
+// Refuses members that were not read: such a member may be one that is misspelled.
+static bool head_size(const json_t *object, const char *name, size_t size, char *ret_error)
+{
+    return json_object_size(object) == size ||
+           wrong_head(ret_error, name, "free of unknown members");
 }
 
 static bool head_counter(const json_t *json, struct history_counter *counter, char *ret_error)
 {
-    return head_text(json, "name", counter->name, sizeof counter->name, ret_error) &&
-           head_kind(json, &counter->kind, ret_error) &&
-           head_number(json, "version", &counter->version, ret_error) &&
-           head_number(json, "remaining", &counter->remaining, ret_error) &&
-           head_number(json, "total", &counter->total, ret_error) &&
-           head_number(json, "per_user_limit", &counter->per_user_limit, ret_error);
+    if (!head_text(json, "name", counter->name, sizeof counter->name, ret_error) ||
+        !head_kind(json, counter->name, &counter->kind, ret_error) ||
+        !head_number(json, "version", &counter->version, ret_error) ||
+        !head_number(json, "remaining", &counter->remaining, ret_error))
+        return false;
+    bool total = counter_kind_has_total(counter->kind);
+    bool limit = counter_kind_has_limit(counter->kind);
+    return (!total || head_number(json, "total", &counter->total, ret_error)) &&
+           (!limit || head_number(json, "per_user_limit", &counter->per_user_limit, ret_error)) &&
+           head_size(json, "counters", 4U + total + limit, ret_error);
 }
 
 static bool head_counters(const json_t *head, struct history_head *ret_head, struct index *index,
@@ -120,7 +131,8 @@ static bool head_head(const json_t *json, struct history_head *ret_head, struct 
            head_text(json, "scenario", ret_head->scenario, sizeof ret_head->scenario, ret_error) &&
            head_number(json, "started_at_ms", &ret_head->started_at_ms, ret_error) &&
            head_targets(json, ret_head, ret_error) &&
-           head_counters(json, ret_head, ret_index, ret_error);
+           head_counters(json, ret_head, ret_index, ret_error) &&
+           head_size(json, "holdfast_history", 6, ret_error);
 }
 
 static bool parse_head(const char *text, size_t length, struct history_head *ret_head,
@@ -145,9 +157,7 @@ struct closing {
     int64_t attempts;
 };
 
-// The members of an attempt may come in any order. They are looked for in the order in which the
-// writer puts them, so that the first one tried is nearly always the right one.
-enum member {
+enum history_member {
     MEMBER_OP,
     MEMBER_ATTEMPT,
     MEMBER_KIND,
@@ -166,136 +176,72 @@ enum member {
     MEMBER_DETAIL,
     MEMBER_END,
     MEMBER_ATTEMPTS,
-    MEMBER_COUNT
 };
 
-enum {
-    INT = 1 << FLAT_INT,
-    TEXT = 1 << FLAT_TEXT,
-    BOOL = 1 << FLAT_TRUE | 1 << FLAT_FALSE,
-    INT_OR_NULL = INT | 1 << FLAT_NULL
-};
+enum { A = HISTORY_LINE_ATTEMPT, CLOSING = HISTORY_LINE_CLOSING };
 
-static const struct {
-    const char *name;
-    int kinds; // of values that are allowed
-    bool required;
-    int64_t min, max;
-} members[MEMBER_COUNT] = {
-    [MEMBER_OP] = {"op", INT, true, 0, INT64_MAX},
-    [MEMBER_ATTEMPT] = {"attempt", INT, true, 0, INT64_MAX},
-    [MEMBER_KIND] = {"kind", TEXT, true, 0, 0},
-    [MEMBER_COUNTER] = {"counter", TEXT, false, 0, 0},
-    [MEMBER_TARGET] = {"target", INT, true, 0, HISTORY_TARGETS_MAX - 1},
-    [MEMBER_KEY] = {"key", TEXT, false, 0, 0},
-    [MEMBER_USER] = {"user", TEXT, false, 0, 0},
-    [MEMBER_QUANTITY] = {"quantity", INT, false, 1, INT64_MAX},
-    [MEMBER_INVOKE] = {"invoke_ns", INT, true, INT64_MIN, INT64_MAX - 1},
-    [MEMBER_COMPLETE] = {"complete_ns", INT_OR_NULL, true, INT64_MIN, INT64_MAX - 1},
-    [MEMBER_OUTCOME] = {"outcome", TEXT, true, 0, 0},
-    [MEMBER_STATUS] = {"status", INT, true, 0, 599},
-    [MEMBER_VERSION] = {"version", INT, false, 0, INT64_MAX},
-    [MEMBER_REMAINING] = {"remaining", INT, false, INT64_MIN, INT64_MAX},
-    [MEMBER_REPLAYED] = {"replayed", BOOL, false, 0, 0},
-    [MEMBER_DETAIL] = {"detail", TEXT, false, 0, 0},
-    [MEMBER_END] = {"end", BOOL, false, 0, 0},
-    [MEMBER_ATTEMPTS] = {"attempts", INT, false, 0, INT64_MAX},
+// The version and the remaining of an answer have no range: a number that makes no sense is not
+// damage of the file, but a violation by the service.
+const struct member history_members[HISTORY_MEMBERS] = {
+    [MEMBER_OP] = {"op", MEMBER_INT, A, 0, 0, INT64_MAX},
+    [MEMBER_ATTEMPT] = {"attempt", MEMBER_INT, A, 0, 0, INT64_MAX},
+    [MEMBER_KIND] = {"kind", MEMBER_TEXT, A, 0, 1, HISTORY_TEXT_MAX},
+    [MEMBER_COUNTER] = {"counter", MEMBER_TEXT, 0, A, 1, HISTORY_COUNTER_MAX},
+    [MEMBER_TARGET] = {"target", MEMBER_INT, A, 0, 0, HISTORY_TARGETS_MAX - 1},
+    [MEMBER_KEY] = {"key", MEMBER_TEXT, 0, A, 1, HISTORY_TEXT_MAX},
+    [MEMBER_USER] = {"user", MEMBER_TEXT, 0, A, 1, HISTORY_TEXT_MAX},
+    [MEMBER_QUANTITY] = {"quantity", MEMBER_INT, 0, A, 1, INT64_MAX},
+    [MEMBER_INVOKE] = {"invoke_ns", MEMBER_INT, A, 0, 0, INT64_MAX - 1},
+    [MEMBER_COMPLETE] = {"complete_ns", MEMBER_INT_OR_NULL, A, 0, 0, INT64_MAX - 1},
+    [MEMBER_OUTCOME] = {"outcome", MEMBER_TEXT, A, 0, 1, HISTORY_TEXT_MAX},
+    [MEMBER_STATUS] = {"status", MEMBER_INT, A, 0, 0, 999},
+    [MEMBER_VERSION] = {"version", MEMBER_INT, 0, A, INT64_MIN, INT64_MAX},
+    [MEMBER_REMAINING] = {"remaining", MEMBER_INT, 0, A, INT64_MIN, INT64_MAX},
+    [MEMBER_REPLAYED] = {"replayed", MEMBER_BOOL, 0, A, 0, 0},
+    [MEMBER_DETAIL] = {"detail", MEMBER_TEXT, 0, A, 1, HISTORY_TEXT_MAX},
+    [MEMBER_END] = {"end", MEMBER_BOOL, CLOSING, 0, 0, 0},
+    [MEMBER_ATTEMPTS] = {"attempts", MEMBER_INT, CLOSING, 0, 0, INT64_MAX},
 };
 
 struct line {
-    struct flat_member values[MEMBER_COUNT];
-    enum flat_kind kinds[MEMBER_COUNT]; // FLAT_END: missing
+    struct member_values found;
     const struct history_head *head;
     const struct index *counters;
     struct history_arena *arena;
     char *ret_error;
 };
 
-static bool wrong(const struct line *line, enum member member, const char *expected)
+static bool wrong(const struct line *line, enum history_member member, const char *expected)
 {
-    text_format(line->ret_error, HISTORY_ERROR_MAX, "`%s` must be %s", members[member].name,
-                expected);
-    return false;
+    return members_wrong(&history_members[member], expected, line->ret_error);
 }
 
-static enum member find_member(const struct flat_member *found, enum member expected)
+static struct maybe maybe_number(const struct line *line, enum history_member member)
 {
-    for (size_t i = 0; i < MEMBER_COUNT; i++) {
-        enum member member = (enum member)((expected + i) % MEMBER_COUNT);
-        if (flat_member_is(found, members[member].name))
-            return member;
-    }
-    return MEMBER_COUNT;
+    bool known = line->found.kinds[member] == FLAT_INT;
+    return (struct maybe){known ? line->found.values[member].number : 0, known};
 }
 
-static bool gather(struct line *line, const char *text, size_t length)
+static int64_t number_of(const struct line *line, enum history_member member)
 {
-    struct flat_json json = flat_json_open(text, length);
-    struct flat_member found;
-    enum flat_kind kind;
-    enum member next = MEMBER_OP;
-    while ((kind = flat_json_next(&json, &found)) != FLAT_END) {
-        if (kind == FLAT_ERROR) {
-            text_format(line->ret_error, HISTORY_ERROR_MAX, "not a JSON object");
-            return false;
-        }
-        enum member member = find_member(&found, next);
-        if (member == MEMBER_COUNT) {
-            text_format(line->ret_error, HISTORY_ERROR_MAX, "unknown member `%.*s`",
-                        (int)(found.name_length < 40 ? found.name_length : 40), found.name);
-            return false;
-        }
-        if (line->kinds[member] != FLAT_END)
-            return wrong(line, member, "present only once");
-        line->values[member] = found;
-        line->kinds[member] = kind;
-        next = (enum member)(member + 1);
-    }
-    if (json.at != json.end && strspn(json.at, " \r\t") < (size_t)(json.end - json.at)) {
-        text_format(line->ret_error, HISTORY_ERROR_MAX, "there is more after the object");
-        return false;
-    }
-    return true;
+    return maybe_number(line, member).value;
 }
 
-static bool check_member(const struct line *line, enum member member)
-{
-    enum flat_kind kind = line->kinds[member];
-    int kinds = members[member].kinds;
-    if (kind == FLAT_END)
-        return !members[member].required || wrong(line, member, "present");
-    if ((kinds & 1 << kind) == 0)
-        return wrong(line, member,
-                     kinds == TEXT          ? "a text"
-                     : kinds == BOOL        ? "true or false"
-                     : kinds == INT_OR_NULL ? "a whole number or null"
-                                            : "a whole number");
-    int64_t number = line->values[member].number;
-    if (kind == FLAT_INT && (number < members[member].min || number > members[member].max))
-        return wrong(line, member, "within its range");
-    return true;
-}
-
-static int64_t number_of(const struct line *line, enum member member)
-{
-    return line->kinds[member] == FLAT_INT ? line->values[member].number : HISTORY_NONE;
-}
-
-static bool keep_text(struct line *line, enum member member, const char **ret_text)
+static bool keep_text(struct line *line, enum history_member member, const char **ret_text)
 {
     char text[HISTORY_TEXT_MAX + 1];
     *ret_text = "";
-    if (line->kinds[member] == FLAT_END)
+    if (line->found.kinds[member] == FLAT_END)
         return true;
-    if (!flat_text_copy(text, sizeof text, &line->values[member]))
-        return wrong(line, member, "at most 64 bytes long");
+    if (!flat_text_copy(text, sizeof text, &line->found.values[member]))
+        return wrong(line, member, "a text of at most 64 bytes, without NUL");
     *ret_text = arena_text(line->arena, text, strlen(text));
     return *ret_text != NULL || wrong(line, member, "short enough for the memory that is left");
 }
 
-static bool text_is(const struct line *line, enum member member, const char *word)
+static bool text_is(const struct line *line, enum history_member member, const char *word)
 {
-    const struct flat_member *value = &line->values[member];
+    const struct flat_member *value = &line->found.values[member];
     return value->text_length == strlen(word) && memcmp(value->text, word, value->text_length) == 0;
 }
 
@@ -323,9 +269,11 @@ static bool find_counter(const struct line *line, struct attempt *attempt)
 {
     char name[HISTORY_COUNTER_MAX + 1];
     attempt->counter = SIZE_MAX;
-    if (line->kinds[MEMBER_COUNTER] == FLAT_END)
+    if (line->found.kinds[MEMBER_COUNTER] == FLAT_END)
         return attempt->kind == KIND_OTHER || wrong(line, MEMBER_COUNTER, "present");
-    if (flat_text_copy(name, sizeof name, &line->values[MEMBER_COUNTER])) {
+    if (attempt->kind == KIND_OTHER)
+        return wrong(line, MEMBER_COUNTER, "absent if the kind is other");
+    if (flat_text_copy(name, sizeof name, &line->found.values[MEMBER_COUNTER])) {
         uint32_t found = index_find(line->counters, name);
         if (found != INDEX_NONE) {
             attempt->counter = found;
@@ -335,17 +283,34 @@ static bool find_counter(const struct line *line, struct attempt *attempt)
     return wrong(line, MEMBER_COUNTER, "one of the head's counters");
 }
 
+// Whether the key is the run's name, a hyphen and the operation's number.
+static bool key_fits(const struct line *line, const struct attempt *attempt)
+{
+    const char *run = line->head->run;
+    size_t length = strlen(run);
+    char number[LINE_INT_ROOM + 1];
+    *line_int(number, attempt->op) = '\0';
+    return strncmp(attempt->key, run, length) == 0 && attempt->key[length] == '-' &&
+           strcmp(attempt->key + length + 1, number) == 0;
+}
+
 // Checks the members of an attempt against each other.
 static bool check_attempt(const struct line *line, const struct attempt *attempt)
 {
-    bool changes =
-        attempt->kind == KIND_DEDUCT || attempt->kind == KIND_ISSUE || attempt->kind == KIND_DRAW;
-    if (changes && attempt->key[0] == '\0')
-        return wrong(line, MEMBER_KEY, "present");
-    if (attempt->kind == KIND_DEDUCT && attempt->quantity == HISTORY_NONE)
-        return wrong(line, MEMBER_QUANTITY, "present");
+    bool changes = attempt_kind_changes(attempt->kind);
+    if (attempt->key[0] == '\0' ? changes : !key_fits(line, attempt))
+        return wrong(line, MEMBER_KEY, "the run's name, `-` and the value of `op`");
+    if (changes && attempt->user[0] == '\0')
+        return wrong(line, MEMBER_USER, "present");
+    if (changes &&
+        line->head->counters[attempt->counter].kind != attempt_kind_counter(attempt->kind))
+        return wrong(line, MEMBER_COUNTER, "one that such a request changes");
+    if ((attempt->kind == KIND_DEDUCT) != (line->found.kinds[MEMBER_QUANTITY] != FLAT_END))
+        return wrong(line, MEMBER_QUANTITY, "present exactly if the kind is deduct");
     if (attempt->target >= line->head->n_targets)
         return wrong(line, MEMBER_TARGET, "one of the head's targets");
+    if (attempt->outcome != attempt_outcome_of(attempt->status, attempt->detail))
+        return wrong(line, MEMBER_OUTCOME, "what `status` and `detail` promise");
     if ((attempt->outcome == OUTCOME_INFO) != (attempt->complete_ns == HISTORY_NEVER))
         return wrong(line, MEMBER_COMPLETE, "null exactly if the outcome is info");
     if (attempt->complete_ns < attempt->invoke_ns)
@@ -360,13 +325,14 @@ static bool assemble(struct line *line, struct attempt *attempt)
         .attempt = number_of(line, MEMBER_ATTEMPT),
         .target = (size_t)number_of(line, MEMBER_TARGET),
         .status = (int)number_of(line, MEMBER_STATUS),
-        .replayed = line->kinds[MEMBER_REPLAYED] == FLAT_TRUE,
+        .replayed = line->found.kinds[MEMBER_REPLAYED] == FLAT_TRUE,
         .invoke_ns = number_of(line, MEMBER_INVOKE),
-        .complete_ns = line->kinds[MEMBER_COMPLETE] == FLAT_NULL ? HISTORY_NEVER
-                                                                 : number_of(line, MEMBER_COMPLETE),
+        .complete_ns = line->found.kinds[MEMBER_COMPLETE] == FLAT_NULL
+                           ? HISTORY_NEVER
+                           : number_of(line, MEMBER_COMPLETE),
         .quantity = number_of(line, MEMBER_QUANTITY),
-        .version = number_of(line, MEMBER_VERSION),
-        .remaining = number_of(line, MEMBER_REMAINING),
+        .version = maybe_number(line, MEMBER_VERSION),
+        .remaining = maybe_number(line, MEMBER_REMAINING),
     };
     return find_kind(line, attempt) && find_outcome(line, attempt) && find_counter(line, attempt) &&
            keep_text(line, MEMBER_KEY, &attempt->key) &&
@@ -379,17 +345,19 @@ static bool parse_line(const char *text, size_t length, const struct history_hea
                        struct attempt *ret_attempt, struct closing *ret_closing, char *ret_error)
 {
     struct line line = {.head = head, .counters = counters, .arena = arena, .ret_error = ret_error};
-    if (!gather(&line, text, length))
+    if (!members_find(history_members, HISTORY_MEMBERS, text, length, &line.found, ret_error))
         return false;
-    if (line.kinds[MEMBER_END] == FLAT_TRUE) {
-        *ret_closing = (struct closing){true, number_of(&line, MEMBER_ATTEMPTS)};
-        return check_member(&line, MEMBER_ATTEMPTS);
-    }
-    for (int member = 0; member < MEMBER_COUNT; member++) {
-        if (!check_member(&line, (enum member)member))
-            return false;
-    }
-    return assemble(&line, ret_attempt);
+    bool closing = line.found.kinds[MEMBER_END] != FLAT_END;
+    if (!members_check(history_members, HISTORY_MEMBERS,
+                       closing ? HISTORY_LINE_CLOSING : HISTORY_LINE_ATTEMPT, &line.found,
+                       ret_error))
+        return false;
+    if (!closing)
+        return assemble(&line, ret_attempt);
+    if (line.found.kinds[MEMBER_END] != FLAT_TRUE)
+        return wrong(&line, MEMBER_END, "true");
+    *ret_closing = (struct closing){true, number_of(&line, MEMBER_ATTEMPTS)};
+    return true;
 }
 
 // ---- the file -----------------------------------------------------------------------------------

@@ -2,6 +2,13 @@
 #pragma once
 
 #include "history/history.h"
+#include "history/members.h"
+
+// The members of the lines after the head; the head is nested and has a parser of its own.
+#define HISTORY_LINE_ATTEMPT 1U
+#define HISTORY_LINE_CLOSING 2U
+#define HISTORY_MEMBERS 18
+extern const struct member history_members[HISTORY_MEMBERS];
 
 struct history {
     struct history_head head;

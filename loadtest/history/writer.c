@@ -28,19 +28,13 @@ struct history_writer {
 
 static json_t *counter_json(const struct history_counter *counter)
 {
-    json_t *json =
-        json_pack("{s:s, s:s}", "name", counter->name, "kind", counter_kind_name(counter->kind));
-    const struct {
-        const char *name;
-        int64_t number;
-    } numbers[] = {{"version", counter->version},
-                   {"remaining", counter->remaining},
-                   {"total", counter->total},
-                   {"per_user_limit", counter->per_user_limit}};
-    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++) {
-        if (numbers[i].number != HISTORY_NONE)
-            json_object_set_new(json, numbers[i].name, json_integer(numbers[i].number));
-    }
+    json_t *json = json_pack(
+        "{s:s, s:s, s:I, s:I}", "name", counter->name, "kind", counter_kind_name(counter->kind),
+        "version", (json_int_t)counter->version, "remaining", (json_int_t)counter->remaining);
+    if (counter_kind_has_total(counter->kind))
+        json_object_set_new(json, "total", json_integer(counter->total));
+    if (counter_kind_has_limit(counter->kind))
+        json_object_set_new(json, "per_user_limit", json_integer(counter->per_user_limit));
     return json;
 }
 
@@ -150,7 +144,7 @@ static char *put_request(char *at, const struct history_head *head, const struct
         at = LINE_PUT(at, ",\"user\":");
         at = line_text(at, attempt->user, HISTORY_TEXT_MAX);
     }
-    if (attempt->quantity != HISTORY_NONE) {
+    if (attempt->kind == KIND_DEDUCT) {
         at = LINE_PUT(at, ",\"quantity\":");
         at = line_int(at, attempt->quantity);
     }
@@ -167,13 +161,13 @@ static char *put_answer(char *at, const struct attempt *attempt)
     at = line_text(at, attempt_outcome_name(attempt->outcome), HISTORY_TEXT_MAX);
     at = LINE_PUT(at, ",\"status\":");
     at = line_int(at, attempt->status);
-    if (attempt->version != HISTORY_NONE) {
+    if (attempt->version.known) {
         at = LINE_PUT(at, ",\"version\":");
-        at = line_int(at, attempt->version);
+        at = line_int(at, attempt->version.value);
     }
-    if (attempt->remaining != HISTORY_NONE) {
+    if (attempt->remaining.known) {
         at = LINE_PUT(at, ",\"remaining\":");
-        at = line_int(at, attempt->remaining);
+        at = line_int(at, attempt->remaining.value);
     }
     if (attempt->replayed)
         at = LINE_PUT(at, ",\"replayed\":true");

@@ -73,6 +73,7 @@ void measure_merge(struct measure *into, const struct measure *other)
     into->replays += other->replays;
     into->unknown += other->unknown;
     into->timeouts += other->timeouts;
+    into->malformed += other->malformed;
     into->bytes_read += other->bytes_read;
     into->bytes_written += other->bytes_written;
 }

@@ -1,7 +1,8 @@
 // The counts of a run. Each client thread has a measure of its own; they are merged at the end and
 // for the live line. Not thread-safe.
 //
-// refused: a 4xx, such as 409 for sold out. error: a 5xx, a timeout, a broken connection.
+// refused: a 4xx, such as 409 for sold out. error: a 5xx, a timeout, a broken connection, or a
+// malformed answer (broken HTTP, or not the JSON that the API promises).
 #pragma once
 
 #include "measure/histogram.h"
@@ -23,7 +24,7 @@ struct measure {
     struct measure_problem problems[MEASURE_PROBLEMS_MAX]; // the last one: "all others"
     size_t n_problems;
     int64_t requests_sent, operations_begun, operations_done;
-    int64_t retries, duplicates, replays, unknown, timeouts;
+    int64_t retries, duplicates, replays, unknown, timeouts, malformed;
     int64_t bytes_read, bytes_written;
 };
 

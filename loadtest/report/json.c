@@ -213,6 +213,7 @@ static void put_measure(json_t **object, const struct measure *measure, double d
     json_put(object, "duplicates", json_integer(measure->duplicates));
     json_put(object, "replays", json_integer(measure->replays));
     json_put(object, "timeouts", json_integer(measure->timeouts));
+    json_put(object, "malformed", json_integer(measure->malformed));
     json_put(object, "latency_ms", make_latency(&measure->latency));
     json_put(object, "operation_latency_ms", make_latency(&measure->operations));
     json_put(object, "timeline", make_timeline(measure));
@@ -342,7 +343,7 @@ void report_json(const struct summary *summary, struct buffer *out)
 {
     json_t *report = make_report(summary);
     char *text CLEANUP(free_memory) =
-        json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));
+        json_dumps(report, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(DIGITS));
     json_decref(report);
     if (text == NULL) {
         out->failed = true;

@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "report/summary.h"
 
+#include <stdio.h>
+
 void report_table(const struct summary *summary, struct buffer *out);
 
 // One object; loadtest/reports.md lists its members.
@@ -18,6 +20,14 @@ void report_html(const struct summary *summary, struct buffer *out);
 // seconds. progress: 0 to 1, or negative if unknown.
 void report_live(const struct measure *recent, double recent_s, const struct measure *total,
                  double elapsed_s, double progress, size_t columns, struct buffer *out);
+
+// Both write to the terminal, without the control characters that a server's text may contain. All
+// output of the commands passes through them.
+//
+// report_print: the lines of the text. False if they could not be written.
+MUST_CHECK bool report_print(FILE *out, const struct buffer *text);
+// report_error: "holdfast-load COMMAND: ERROR", a line on standard error.
+void report_error(const char *command, const char *error);
 
 // Writes the file atomically, so a full disk leaves no half report; a path that is not a regular
 // file is written to directly. False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).

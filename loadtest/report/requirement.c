@@ -109,6 +109,7 @@ static const struct metric metrics[] = {
     COUNT("duplicates", duplicates, "requests sent twice on purpose"),
     COUNT("replays", replays, "answers that repeat the recorded answer of an earlier request"),
     COUNT("timeouts", timeouts, "requests that timed out"),
+    COUNT("malformed", malformed, "answers that broke HTTP or the API's description"),
     {"violations", "violations of invariants that the checker found", FAMILY_COUNT, read_violations,
      0, 0},
     {"error_share", "errors among all requests, as a number or in %", FAMILY_SHARE,

@@ -32,8 +32,7 @@ static void row_add(struct row *row, const char *item)
     }
     if (row->column > INDENT)
         buffer_append_text(row->out, "   ");
-    for (const char *at = item; *at != '\0'; at++) // a server may send any bytes
-        buffer_append(row->out, (unsigned char)*at < 0x20 || *at == 0x7f ? "?" : at, 1);
+    buffer_append_printable(row->out, item, length); // a server may send any bytes
     row->column += length + (row->column > INDENT ? 3 : 0);
 }
 

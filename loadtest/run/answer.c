@@ -1,27 +1,33 @@
 // Classifies answers, and reads the members of their JSON bodies that matter.
 //
-// Only the outcome `fail` is a promise: the checker reports a violation if the ledger has a row for
-// a request that failed. So an answer is `fail` only where the API promises that nothing was
-// changed (api/openapi.yaml: every 4xx except 408, and the 503s listed below). Every other answer
-// without a 2xx is `info`: the request may have taken effect.
+// A malformed answer proves nothing, whatever its status: it counts as missing. The body of an
+// answer to KIND_OTHER, a request of the user's own, may be anything.
 #include "run/answer.h"
 
 #include "base/text.h"
 #include "history/flat_json.h"
+#include "run/json_object.h"
 
 #include <string.h>
 
-static const char *const nothing_changed[] = {"lock-busy", "lock-lost", "contention", "overloaded",
-                                              "backend-unavailable"};
+enum member {
+    MEMBER_VERSION,
+    MEMBER_REMAINING,
+    MEMBER_CODE,
+    MEMBER_PRIZE,
+    MEMBER_TYPE,
+    MEMBER_OTHER
+};
 
-static bool promises_nothing_changed(const char *slug)
-{
-    for (size_t i = 0; i < ARRAY_LENGTH(nothing_changed); i++) {
-        if (strcmp(slug, nothing_changed[i]) == 0)
-            return true;
-    }
-    return false;
-}
+static const char *const names[] = {"version", "remaining", "code", "prize", "type"};
+
+// The members, as bits, that a success has.
+static const unsigned required[KIND_COUNT] = {
+    [KIND_DEDUCT] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
+    [KIND_ISSUE] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING | 1U << MEMBER_CODE,
+    [KIND_DRAW] = 1U << MEMBER_VERSION | 1U << MEMBER_PRIZE,
+    [KIND_READ] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
+};
 
 // "/problems/out-of-stock" -> "out-of-stock"
 static void take_slug(struct answer *answer, const struct flat_member *member)
@@ -32,56 +38,81 @@ static void take_slug(struct answer *answer, const struct flat_member *member)
     (void)text_copy(answer->detail, sizeof answer->detail, slash != NULL ? slash + 1 : type);
 }
 
-static void read_body(const struct response *response, struct answer *answer)
+static enum member find_member(const struct flat_member *member)
 {
-    struct flat_json json = flat_json_open(response->body, response->body_length);
-    struct flat_member member;
-    enum flat_kind kind;
+    size_t i = 0;
+    while (i < MEMBER_OTHER && (*names[i] != *member->name || !flat_member_is(member, names[i])))
+        i++;
+    return (enum member)i;
+}
+
+// Reads the members that matter. Returns what is wrong with them, or NULL.
+static const char *read_body(const struct response *response, enum attempt_kind kind,
+                             struct answer *answer)
+{
     bool problem = response->status >= 400;
-    while ((kind = flat_json_next(&json, &member)) != FLAT_END && kind != FLAT_ERROR) {
-        if (kind == FLAT_INT && flat_member_is(&member, "version"))
-            answer->version = member.number;
-        else if (kind == FLAT_INT && flat_member_is(&member, "remaining"))
-            answer->remaining = member.number;
-        else if (kind == FLAT_TEXT && problem && flat_member_is(&member, "type"))
-            take_slug(answer, &member);
-        else if (kind == FLAT_TEXT && !problem &&
-                 (flat_member_is(&member, "code") || flat_member_is(&member, "prize")))
-            (void)flat_text_copy(answer->detail, sizeof answer->detail, &member);
+    unsigned needed = response->status < 300 ? required[kind] : 0, has = 0, seen = 0;
+    struct flat_json json = flat_json_open(response->body, response->body_length);
+    struct flat_member value;
+    enum flat_kind type;
+    while ((type = flat_json_next(&json, &value)) != FLAT_END && type != FLAT_ERROR) {
+        enum member member = find_member(&value);
+        unsigned bit = 1U << member;
+        if ((seen & needed & bit) != 0)
+            return "malformed answer: member repeated";
+        seen |= bit;
+        if (type == FLAT_INT && member == MEMBER_VERSION)
+            answer->version = (struct maybe){value.number, true};
+        else if (type == FLAT_INT && member == MEMBER_REMAINING)
+            answer->remaining = (struct maybe){value.number, true};
+        else if (type == FLAT_TEXT && member == MEMBER_TYPE && problem)
+            take_slug(answer, &value);
+        else if (type == FLAT_TEXT && (member == MEMBER_CODE || member == MEMBER_PRIZE) && !problem)
+            (void)flat_text_copy(answer->detail, sizeof answer->detail, &value);
+        else if (type != FLAT_NULL || member != MEMBER_PRIZE)
+            continue;
+        has |= bit;
     }
+    return (has & needed) == needed ? NULL : "malformed answer: members missing";
 }
 
 static void classify(struct answer *answer)
 {
     int status = answer->status;
-    if (status >= 200 && status < 300) {
-        answer->outcome = OUTCOME_OK;
+    answer->outcome = attempt_outcome_of(status, answer->detail);
+    if (answer->outcome == OUTCOME_OK) {
         answer->answer_class = ANSWER_OK;
     } else if (status >= 400 && status < 500 && status != 408) {
-        answer->outcome = OUTCOME_FAIL;
         answer->answer_class = ANSWER_REFUSED;
         answer->retryable = status == 429;
     } else {
-        answer->outcome =
-            status == 503 && promises_nothing_changed(answer->detail) ? OUTCOME_FAIL : OUTCOME_INFO;
         answer->answer_class = ANSWER_ERROR;
         answer->retryable = status == 408 || (status >= 502 && status <= 504);
     }
 }
 
-void answer_read(const struct response *response, bool numbers, struct answer *ret_answer)
+bool answer_read(const struct response *response, enum attempt_kind kind, bool numbers,
+                 struct answer *ret_answer)
 {
+    bool success = response->status >= 200 && response->status < 300;
+    bool promised = kind != KIND_OTHER && (success || (response->status >= 400 && response->json));
+    const char *wrong = NULL;
+    if (promised && !json_object_is_valid(response->body, response->body_length))
+        wrong = "malformed answer: body";
     *ret_answer = (struct answer){.status = response->status,
                                   .replayed = response->replayed,
-                                  .retry_after_s = response->retry_after_s,
-                                  .version = HISTORY_NONE,
-                                  .remaining = HISTORY_NONE};
-    if (numbers || response->status >= 400)
-        read_body(response, ret_answer);
+                                  .retry_after_s = response->retry_after_s};
+    if (wrong == NULL && (promised || numbers || response->status >= 400))
+        wrong = read_body(response, kind, ret_answer);
+    if (wrong != NULL) {
+        answer_missing(wrong, ret_answer);
+        return false;
+    }
     if (response->status >= 300 && ret_answer->detail[0] == '\0')
         (void)text_format(ret_answer->detail, sizeof ret_answer->detail, "status-%d",
                           response->status);
     classify(ret_answer);
+    return true;
 }
 
 void answer_missing(const char *why, struct answer *ret_answer)
@@ -89,8 +120,6 @@ void answer_missing(const char *why, struct answer *ret_answer)
     *ret_answer = (struct answer){.outcome = OUTCOME_INFO,
                                   .answer_class = ANSWER_ERROR,
                                   .retryable = true,
-                                  .retry_after_s = HISTORY_NONE,
-                                  .version = HISTORY_NONE,
-                                  .remaining = HISTORY_NONE};
+                                  .retry_after_s = -1};
     (void)text_copy(ret_answer->detail, sizeof ret_answer->detail, why);
 }

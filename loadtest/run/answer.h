@@ -11,13 +11,16 @@ struct answer {
     enum attempt_outcome outcome;
     enum answer_class answer_class;
     bool retryable, replayed;
-    int64_t retry_after_s;      // HISTORY_NONE: absent
-    int64_t version, remaining; // HISTORY_NONE: absent
+    int64_t retry_after_s; // -1: absent
+    struct maybe version, remaining;
     char detail[HISTORY_TEXT_MAX + 1];
 };
 
-// Reads a response. `numbers`: also reads the body of a 2xx, for the history.
-void answer_read(const struct response *response, bool numbers, struct answer *ret_answer);
+// Reads a response to a request of this kind. `numbers`: also reads the body of a 2xx to
+// KIND_OTHER, for the history. False if the response is malformed: its body is not the JSON that
+// the API promises for this kind. Then ret_answer is that of answer_missing.
+bool answer_read(const struct response *response, enum attempt_kind kind, bool numbers,
+                 struct answer *ret_answer);
 
 // Describes a missing answer: a timeout, or a broken connection. The request may have taken effect.
 void answer_missing(const char *why, struct answer *ret_answer);

@@ -3,8 +3,8 @@
 // A request is written at once. EPOLLOUT is registered only if the socket does not accept all of
 // it, so a request costs one write, one read and its share of an epoll_wait.
 //
-// Only one request is in flight at a time. Bytes after its answer belong to no request, so the
-// connection is closed.
+// Only one request is in flight at a time. Bytes behind its answer belong to no request: either the
+// answer's length is wrong, or the server sent two answers. So that answer is malformed.
 #include "run/connection.h"
 
 #include <errno.h>
@@ -110,7 +110,8 @@ static bool make_room(struct connection *connection)
     return true;
 }
 
-enum response_state connection_receive(struct connection *connection, int *ret_errno)
+enum response_state connection_receive(struct connection *connection, size_t body_max,
+                                       int *ret_errno)
 {
     *ret_errno = 0;
     for (;;) {
@@ -130,10 +131,13 @@ enum response_state connection_receive(struct connection *connection, int *ret_e
         }
         connection->in_length += (size_t)n;
         size_t consumed = 0;
-        enum response_state state = response_parse(&connection->parser, connection->in,
-                                                   connection->in_length, n == 0, false, &consumed);
-        if (state == RESPONSE_DONE && consumed < connection->in_length)
-            connection->parser.response.close = true;
+        enum response_state state =
+            response_parse(&connection->parser, connection->in, connection->in_length, n == 0,
+                           body_max, &consumed);
+        if (state == RESPONSE_DONE && consumed < connection->in_length) {
+            connection->parser.wrong = "malformed answer: bytes behind it";
+            return RESPONSE_BAD;
+        }
         if (state != RESPONSE_PARTIAL || (size_t)n < room)
             return state;
     }

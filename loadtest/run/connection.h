@@ -34,7 +34,9 @@ void connection_close(struct connection *connection); // does nothing if it is d
 // connection_send may continue. Returns an errno, or 0.
 int connection_send(struct connection *connection);
 
-// Receives what has arrived. RESPONSE_DONE: the answer is in parser.response until connection_next.
-// RESPONSE_BAD: ret_errno says why (0: the bytes are not HTTP, or the server closed too early).
-enum response_state connection_receive(struct connection *connection, int *ret_errno);
+// Receives what has arrived; body_max as in response_parse. RESPONSE_DONE: the answer is in
+// parser.response until connection_next. RESPONSE_BAD: parser.wrong says why, or, if it is NULL,
+// ret_errno (0: the server closed too early).
+enum response_state connection_receive(struct connection *connection, size_t body_max,
+                                       int *ret_errno);
 void connection_next(struct connection *connection); // prepares for another request

@@ -437,7 +437,7 @@ const struct flag run_flags[FLAG_COUNT] = {
                         .read = value_share, INTO(duplicate)},
     [FLAG_THINK] = {"--think", "TIME", "pause of a user between two operations (0)",
                     DURATION(think_ns, 0, HOUR)},
-    [FLAG_TIMEOUT] = {"--timeout", "TIME", "longest wait for an answer (5s)",
+    [FLAG_TIMEOUT] = {"--timeout", "TIME", "longest wait for a whole answer (5s)",
                       DURATION(timeout_ns, MS, HOUR)},
     [FLAG_THREADS] = {"--threads", "N", "threads of the load tester (1)", INTEGER(threads, 1, 64)},
     [FLAG_SEED] = {"--seed", "N", "the same seed makes the same choices (random)",

@@ -18,6 +18,7 @@
 
 #define BACKOFF_FIRST_NS (50 * NS_PER_MS)
 #define BACKOFF_MAX_NS (2 * NS_PER_S)
+#define RETRY_AFTER_MAX_S 60 // a server that names a longer wait could hold the run for ever
 
 static uint64_t next_random(struct operations *operations)
 {
@@ -230,12 +231,13 @@ bool operations_begin(struct operations *operations, int64_t intended_ns, bool t
 // ---- ending -------------------------------------------------------------------------------------
 
 // A random time of half to one and a half of the backoff, which doubles with each retry; or the
-// server's Retry-After and up to 100 ms more.
+// server's Retry-After, at most a minute, and up to 100 ms more.
 static int64_t retry_delay(struct operations *operations, const struct operation *operation,
                            const struct answer *answer)
 {
-    if (answer->retry_after_s >= 0)
-        return answer->retry_after_s * NS_PER_S +
+    int64_t wait_s = answer->retry_after_s;
+    if (wait_s >= 0)
+        return (wait_s < RETRY_AFTER_MAX_S ? wait_s : RETRY_AFTER_MAX_S) * NS_PER_S +
                (int64_t)(next_random(operations) % (100 * NS_PER_MS));
     int64_t tries = operations->context->plan->retries - operation->retries_left;
     int64_t backoff_ns = tries < 6 ? BACKOFF_FIRST_NS << tries : BACKOFF_MAX_NS;

@@ -1,9 +1,9 @@
 // Keeps a client thread's connections open, and carries requests over them.
 //
 // A request takes the connection that has been idle longest, so that the targets share the load
-// evenly. A broken connection is reopened at once, and then after ever longer pauses. While none is
-// up, each failed attempt to connect also fails one ready request, so that a dead server shows up
-// as errors and not as silence.
+// evenly. A broken connection is reopened at once, and then after ever longer pauses, until it
+// brings an answer or lasts half a second. While none is up, each failed attempt to connect also
+// fails one ready request, so that a dead server shows up as errors and not as silence.
 //
 // The latch: every connection gets a request, and all but its last byte is sent. Then all threads
 // meet, and write the last bytes one after the other. The server has received everything else by
@@ -21,6 +21,8 @@
 
 #define REOPEN_FIRST_NS (10 * NS_PER_MS)
 #define REOPEN_MAX_NS (500 * NS_PER_MS)
+#define BODY_MAX ((size_t)64 * 1024)            // the API's answers are far smaller
+#define OWN_BODY_MAX ((size_t)16 * 1024 * 1024) // of a user's own request
 #define OPENING_EVENTS_MAX 128
 #define OPENING_WAIT_MS 50
 #define OPENING_AT_ONCE 128 // a SYN that a full accept queue drops costs a second
@@ -186,8 +188,12 @@ static void break_connection(struct pool *pool, struct pool_slot *slot, const ch
     slot->request = NULL;
     clear_deadline(pool, slot);
     connection_close(&slot->connection);
-    if (was_up)
+    if (was_up) {
         pool->n_up--;
+        // A server that closes every connection at once must not be connected to all the time.
+        if (context->now_ns - slot->opened_ns >= REOPEN_MAX_NS)
+            slot->backoff_ns = 0;
+    }
     schedule_reopening(pool, slot);
     if (request != NULL) {
         answer_missing(why, &request->answer);
@@ -300,14 +306,16 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
     struct context *context = pool->context;
     const struct response *response = &slot->connection.parser.response;
     struct request *request = slot->request;
-    answer_read(response, context->run->writer != NULL, &request->answer);
+    if (!answer_read(response, request->operation->task.kind, context->run->writer != NULL,
+                     &request->answer))
+        record_one(pool->recorder, &pool->recorder->measure.malformed);
     context->now_ns = clock_now_ns();
     clear_deadline(pool, slot);
     slot->request = NULL;
+    slot->backoff_ns = 0;
     if (response->close) {
         connection_close(&slot->connection);
         pool->n_up--;
-        slot->backoff_ns = 0;
         schedule_reopening(pool, slot);
     } else {
         connection_next(&slot->connection);
@@ -316,23 +324,31 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
     request_push(&context->finished, request);
 }
 
-static const char *describe(int code, bool got_bytes)
+// Why there is no answer.
+static const char *describe(const struct connection *connection, int code)
 {
+    if (connection->parser.wrong != NULL)
+        return connection->parser.wrong;
     if (code == 0)
-        return got_bytes ? "broken answer" : "connection closed";
+        return connection->in_length > 0 ? "broken answer" : "connection closed";
     return code == ECONNRESET ? "connection reset" : strerror(code);
 }
 
 static void on_readable(struct pool *pool, struct pool_slot *slot)
 {
     int code = 0;
-    enum response_state state = connection_receive(&slot->connection, &code);
+    bool own = slot->request != NULL && slot->request->operation->task.kind == KIND_OTHER;
+    enum response_state state =
+        connection_receive(&slot->connection, own ? OWN_BODY_MAX : BODY_MAX, &code);
     if (state == RESPONSE_PARTIAL)
         return;
-    if (state == RESPONSE_DONE && slot->request != NULL && slot->connection.held == 0)
+    if (state == RESPONSE_DONE && slot->request != NULL && slot->connection.held == 0) {
         take_answer(pool, slot);
-    else
-        break_connection(pool, slot, describe(code, slot->connection.in_length > 0));
+        return;
+    }
+    if (slot->request != NULL && slot->connection.parser.wrong != NULL)
+        record_one(pool->recorder, &pool->recorder->measure.malformed);
+    break_connection(pool, slot, describe(&slot->connection, code));
 }
 
 static void on_open(struct pool *pool, struct pool_slot *slot)
@@ -344,7 +360,7 @@ static void on_open(struct pool *pool, struct pool_slot *slot)
         return;
     }
     pool->n_up++;
-    slot->backoff_ns = 0;
+    slot->opened_ns = pool->context->now_ns;
     push_idle(pool, slot);
 }
 

@@ -19,7 +19,8 @@ struct pool_slot {
     size_t target;
     struct request *request; // in flight; NULL: none
     struct timer reopen;
-    int64_t backoff_ns;
+    int64_t backoff_ns;              // before the next reopening
+    int64_t opened_ns;               // monotonic
     int64_t deadline_ns;             // of opening or of the answer, monotonic
     struct pool_slot *older, *newer; // in the list of slots with a deadline
     struct pool_slot *idle_next;     // in the list of idle slots

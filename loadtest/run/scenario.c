@@ -92,7 +92,7 @@ static void read_task(const struct scenario *scenario, int64_t n, struct task *t
     deduct_task(scenario, n, task);
     task->kind = KIND_READ;
     task->template = TEMPLATE_READ;
-    task->quantity = HISTORY_NONE;
+    task->quantity = 0;
 }
 
 static void issue_task(const struct scenario *scenario, int64_t n, struct task *task)
@@ -102,7 +102,7 @@ static void issue_task(const struct scenario *scenario, int64_t n, struct task *
     task->template = TEMPLATE_ISSUE;
     task->counter = scenario->resources.n_skus;
     task->resource = scenario->resources.named;
-    task->quantity = HISTORY_NONE;
+    task->quantity = 0;
 }
 
 static void draw_task(const struct scenario *scenario, int64_t n, struct task *task)
@@ -112,7 +112,7 @@ static void draw_task(const struct scenario *scenario, int64_t n, struct task *t
     task->template = TEMPLATE_DRAW;
     task->counter = scenario->resources.n_skus + ((scenario->resources.uses & USES_COUPON) != 0);
     task->resource = scenario->resources.named;
-    task->quantity = HISTORY_NONE;
+    task->quantity = 0;
 }
 
 static void mixed_task(const struct scenario *scenario, int64_t n, struct task *task)

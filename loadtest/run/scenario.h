@@ -41,7 +41,7 @@ struct task {
     size_t counter;       // index into the history's counters, or SIZE_MAX
     const char *resource; // for the template; owned by the scenario
     int64_t user;         // the user's number: "u17"
-    int64_t quantity;     // HISTORY_NONE where it has none
+    int64_t quantity;     // a deduct's; else unused
 };
 
 // What the run's operations use. The history's counters are, in this order: each SKU, then the

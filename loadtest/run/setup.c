@@ -17,6 +17,8 @@
 #include <string.h>
 
 #define LEDGER_PAGE 1000
+#define LEDGER_PAGES_MAX 20000 // a broken server may send pages without end
+#define LOTTERY_PRIZES_MAX 64  // api/openapi.yaml
 
 struct setup {
     const struct plan *plan;
@@ -69,8 +71,7 @@ static bool read_int(struct setup *setup, const json_t *answer, const char *path
 static struct history_counter *add_counter(struct setup *setup, enum counter_kind kind)
 {
     struct history_counter *counter = &setup->counters[setup->n_counters++];
-    *counter = (struct history_counter){
-        .kind = kind, .total = HISTORY_NONE, .per_user_limit = HISTORY_NONE};
+    *counter = (struct history_counter){.kind = kind};
     return counter;
 }
 
@@ -114,7 +115,7 @@ static bool set_up_campaign(struct setup *setup, const char *campaign)
 static bool read_last_row(struct setup *setup, struct history_counter *counter)
 {
     int64_t after = 0;
-    for (;;) {
+    for (int pages = 0; pages < LEDGER_PAGES_MAX; pages++) {
         char path[256];
         json_t *page CLEANUP(json_release) = NULL;
         text_format(path, sizeof path, "/v1/ledger?counter=%s&after_version=%lld&limit=%d",
@@ -131,8 +132,11 @@ static bool read_last_row(struct setup *setup, struct history_counter *counter)
             return false;
         if (n < LEDGER_PAGE)
             return true;
+        if (counter->version <= after)
+            return failed(setup, "the ledger of %s repeats a page", counter->name);
         after = counter->version;
     }
+    return failed(setup, "the ledger of %s has more than 20 million rows", counter->name);
 }
 
 static bool read_prize(struct setup *setup, const char *lottery, bool is_new, const json_t *prize)
@@ -156,6 +160,9 @@ static bool read_lottery(struct setup *setup, const char *lottery, const char *p
 {
     const json_t *prizes = json_object_get(answer, "prizes");
     size_t n_prizes = json_array_size(prizes);
+    if (n_prizes > LOTTERY_PRIZES_MAX)
+        return failed(setup, "lottery %s has %zu prizes: is this a Holdfast service?", lottery,
+                      n_prizes);
     struct history_counter *counters =
         realloc(setup->counters, (setup->n_counters + 1 + n_prizes) * sizeof *counters);
     if (counters == NULL)

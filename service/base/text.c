@@ -36,6 +36,23 @@ uint64_t text_hash(uint64_t hash, const void *bytes, size_t length)
     return hash;
 }
 
+size_t text_utf8_length(const char *at, size_t length)
+{
+    unsigned char first = (unsigned char)at[0];
+    size_t n = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (n > length || first > 0xf4)
+        return 0;
+    for (size_t i = 1; i < n; i++) {
+        if (((unsigned char)at[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    // Overlong forms, surrogates, and what is above U+10FFFF.
+    unsigned char second = n > 2 ? (unsigned char)at[1] : 0x80;
+    bool wrong = (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+                 (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f);
+    return wrong ? 0 : n;
+}
+
 bool text_to_int64(const char *text, int64_t *ret_value)
 {
     const char *digits = text + (*text == '-' || *text == '+');
@@ -84,6 +101,25 @@ void buffer_append(struct buffer *buffer, const void *bytes, size_t length)
 void buffer_append_text(struct buffer *buffer, const char *text)
 {
     buffer_append(buffer, text, strlen(text));
+}
+
+static size_t printable_length(const char *at, size_t length)
+{
+    unsigned char c = (unsigned char)*at;
+    if (c < 0x80)
+        return c >= 0x20 && c != 0x7f;
+    size_t n = text_utf8_length(at, length);
+    return n == 2 && c == 0xc2 && (unsigned char)at[1] < 0xa0 ? 0 : n; // U+0080 to U+009F: C1
+}
+
+void buffer_append_printable(struct buffer *buffer, const char *text, size_t length)
+{
+    while (length > 0) {
+        size_t n = printable_length(text, length);
+        buffer_append(buffer, n > 0 ? text : "?", n > 0 ? n : 1);
+        text += n > 0 ? n : 1;
+        length -= n > 0 ? n : 1;
+    }
 }
 
 void buffer_append_int(struct buffer *buffer, int64_t number)

@@ -19,6 +19,10 @@ bool text_format(char *target, size_t size, const char *format, ...) PRINTF_LIKE
 #define TEXT_HASH_START UINT64_C(0xcbf29ce484222325)
 uint64_t text_hash(uint64_t hash, const void *bytes, size_t length);
 
+// The length of the UTF-8 character that begins at `at`, where `length` bytes are left; 0 if there
+// is none.
+size_t text_utf8_length(const char *at, size_t length);
+
 // Parses a decimal integer with optional sign. False on overflow or any other text.
 bool text_to_int64(const char *text, int64_t *ret_value);
 
@@ -32,6 +36,9 @@ struct buffer {
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t length);
 void buffer_append_text(struct buffer *buffer, const char *text);
+// Appends text from outside so that a terminal only shows it. Each byte of a control character (C0,
+// with tab and line feed, DEL, C1), and each that is not UTF-8, becomes a question mark.
+void buffer_append_printable(struct buffer *buffer, const char *text, size_t length);
 // Appends the decimal digits of a number; much faster than buffer_format.
 void buffer_append_int(struct buffer *buffer, int64_t number);
 void buffer_format(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);

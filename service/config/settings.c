@@ -38,7 +38,8 @@ const struct setting settings[] = {
      "The members of one etcd cluster, for etcd-lock: "
      "[http://][user:password@]host:port[,host:port...]"},
     {"http.connections", SETTING_INTEGER, MEMBER(http_connections), "4096", 8, 100000, NULL,
-     "How many client connections may be open."},
+     "How many client connections may be open. Beyond it, the connection that has waited longest "
+     "for a request gives way to a new one; first those that have never sent one."},
     {"http.threads", SETTING_INTEGER, MEMBER(http_threads), "2", 1, 64, NULL,
      "Threads that read requests and write answers."},
     {"lab", SETTING_TRUTH, MEMBER(lab), "off", 0, 0, NULL,
@@ -82,7 +83,8 @@ const struct setting settings[] = {
      "Redis masters, for redis-lock: host:port or user:password@host:port/db. 3, 5, ... of them, "
      "separated by commas, are independent masters, and a majority grants the lock."},
     {"request.timeout_ms", SETTING_INTEGER, MEMBER(request_timeout_ms), "5000", 10, 600000, NULL,
-     "Deadline of a request in ms. If it has not begun to run by then, it is answered 503."},
+     "Deadline of a request in ms. If it has not begun to run by then, it is answered 503. The "
+     "first request line, each header section and each body must arrive within this time, too."},
     {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy for stock."},
     {"store", SETTING_ADDRESS, MEMBER(store), "sqlite:holdfast.db", 0, 0, NULL,

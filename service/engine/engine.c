@@ -51,11 +51,19 @@ struct worker {
     int64_t since_ns;          // monotonic: start of entering, or of being inside
 };
 
+// A series of holdfast_database_faults_total.
+struct fault_series {
+    const struct store *store;
+    enum db_fault fault;
+    char label[32];
+};
+
 struct engine {
     struct engine_settings settings;
     struct store *store;
     struct metrics *metrics;
     struct guards guards;
+    struct fault_series faults[DB_FAULT_COUNT];
     struct background *background;
     pthread_t expiry;
     bool expiry_started;
@@ -499,6 +507,26 @@ static int64_t read_reconnects(void *arg)
     return (int64_t)store_reconnects(arg);
 }
 
+static int64_t read_faults(void *arg)
+{
+    const struct fault_series *series = arg;
+    return (int64_t)store_faults(series->store, series->fault);
+}
+
+static void register_faults(struct engine *engine)
+{
+    for (int i = DB_FAULT_NONE + 1; i < DB_FAULT_COUNT; i++) {
+        struct fault_series *series = &engine->faults[i];
+        *series = (struct fault_series){.store = engine->store, .fault = (enum db_fault)i};
+        text_format(series->label, sizeof series->label, "reason=\"%s\"",
+                    db_fault_word(series->fault));
+        metrics_counter(engine->metrics, "holdfast_database_faults_total", series->label,
+                        "Calls that the database refused until it is mended, by reason as in"
+                        " /readyz",
+                        read_faults, series);
+    }
+}
+
 enum rc engine_new(const struct engine_settings *settings, struct store *store,
                    struct metrics *metrics, struct engine **ret_engine, char *ret_error)
 {
@@ -533,6 +561,7 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
                   engine);
     metrics_counter(metrics, "holdfast_reconnects_total", "backend=\"database\"",
                     GUARDS_RECONNECTS_HELP, read_reconnects, store);
+    register_faults(engine);
     *ret_engine = engine;
     return RC_OK;
 }

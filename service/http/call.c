@@ -63,18 +63,22 @@ bool call_next_parameter(struct call *call, char **ret_name, char **ret_value)
     return true;
 }
 
-enum rc call_unknown_parameter(struct call *call, const char *name)
+const char *call_parameter(const struct call *call, const char *name)
 {
-    struct slice slice = {name, strlen(name)};
-    if (!strict_is_token(slice))
-        return problem_set(&call->problem, RC_UNKNOWN_FIELD, "The query has an unknown parameter.");
-    return problem_field(&call->problem, RC_UNKNOWN_FIELD, name, "%s", "");
+    for (size_t i = 0; i < call->n_parameters; i++) {
+        if (strcmp(call->parameters[i].name, name) == 0)
+            return call->parameters[i].value;
+    }
+    return NULL;
 }
 
-enum rc call_int_parameter(struct call *call, const char *name, const char *value, int64_t min,
-                           int64_t max, int64_t *ret_number)
+enum rc call_int_parameter(struct call *call, const char *name, int64_t min, int64_t max,
+                           int64_t *ret_number)
 {
+    const char *value = call_parameter(call, name);
     int64_t number;
+    if (value == NULL)
+        return RC_OK;
     if (!text_to_int64(value, &number) || number < min || number > max)
         return problem_field(&call->problem, RC_INVALID_FIELD, name,
                              "an integer from %" PRId64 " to %" PRId64, min, max);

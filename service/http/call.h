@@ -34,11 +34,17 @@ struct http_context {
     atomic_bool quiescing; // new connections and new jobs are refused
 };
 
-#define TARGET_MAX 767 // bytes of path and query
+// What a request may be large in. The header section is the request line and the fields, as sent;
+// each field counts this many bytes more, about what the library needs to remember it.
+#define TARGET_MAX 767   // bytes of path and query
+#define PARAMETERS_MAX 3 // query parameters that one route knows
+#define HEAD_MAX ((size_t)8 * 1024)
+#define HEAD_FIELDS_MAX 64
+#define HEAD_FIELD_COST 64
 
 // Where a call is. The allowed moves, all made by server/exchange.c:
 //
-// - HEAD -> ANSWERED: a framing error; the connection is closed
+// - HEAD: stays so if the head is refused (framing, size), which closes the connection
 // - HEAD -> BODY: everything else; the body may be empty
 // - BODY -> ANSWERED: refused, or served without the engine. A client that waits for "100 Continue"
 //   is refused before it sends the body.
@@ -50,6 +56,11 @@ enum call_stage {
     CALL_BODY,     // the headers were judged; the body is being read
     CALL_WORKING,  // suspended: the engine owns the job
     CALL_ANSWERED, // a response is queued
+};
+
+// A parameter of the query, decoded.
+struct parameter {
+    const char *name, *value;
 };
 
 struct call {
@@ -64,6 +75,8 @@ struct call {
     size_t target_length;
     const char *target_raw; // the library's pointer; only for comparing addresses
     char *query;            // "" if none; consumed by call_next_parameter
+    struct parameter parameters[PARAMETERS_MAX]; // those that were sent; each once, and known
+    size_t n_parameters;
     enum method method;
     const struct route *route; // NULL if there is none
     char id[ID_MAX + 1];       // the {parameter} of the route's pattern, decoded
@@ -95,12 +108,13 @@ void *call_input(struct call *call, size_t size);
 // malformed parameter, which sets call->problem.
 bool call_next_parameter(struct call *call, char **ret_name, char **ret_value);
 
-// Refuses a query parameter that the route does not know. Returns RC_UNKNOWN_FIELD.
-enum rc call_unknown_parameter(struct call *call, const char *name);
+// The value of a query parameter; NULL if it was not sent.
+const char *call_parameter(const struct call *call, const char *name);
 
-// Parses a query parameter as an integer from min to max. RC_INVALID_FIELD with call->problem set.
-MUST_CHECK enum rc call_int_parameter(struct call *call, const char *name, const char *value,
-                                      int64_t min, int64_t max, int64_t *ret_number);
+// Parses a query parameter as an integer from min to max. RC_OK without a number if it was not
+// sent. RC_INVALID_FIELD with call->problem set.
+MUST_CHECK enum rc call_int_parameter(struct call *call, const char *name, int64_t min, int64_t max,
+                                      int64_t *ret_number);
 
 // Decodes percent escapes into the target of this size. False if the result does not fit or
 // contains a NUL.

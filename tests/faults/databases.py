@@ -123,6 +123,7 @@ def disk_full(scene):
     for i in EVERY:  # changes that fit into existing pages still succeed
         await_true(lambda i=i: scene.probe(i).status == 503, 60)
         scene.bit("requests refused")
+        scene.await_unready(i, "database")
     os.unlink(filler)
     await_true(lambda: all(works(scene, mysql, i) for i in EVERY), 30)
     scene.recover_all(time.monotonic(), 10)
@@ -144,6 +145,9 @@ def file_full(scene):
         resource.prlimit(instance.process.pid, resource.RLIMIT_FSIZE, (400000, hard))
         await_true(lambda: deduct(instance) >= 500)
         scene.bit("requests refused")
+        ready = instance.call("GET", "/readyz")
+        if (ready.status, ready.body["dependencies"]["database"].get("why")) != (503, "full"):
+            raise AssertionError(f"the file is full: {ready}")
         resource.prlimit(instance.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
         await_true(lambda: deduct(instance) == 200)
         result = load.end()

@@ -206,6 +206,19 @@ class Embedded(TestCase):
         twice = dict(wheel, prizes=[wheel["prizes"][0]] * 2)
         self.assert_problem(self.call("PUT", "/v1/lotteries/W-2", twice), 422, "invalid-field")
 
+    def test_a_lottery_has_at_most_64_prizes(self):
+        def put(first, n):
+            prizes = [{"prize": f"p{i}", "quantity": 1, "weight": 1} for i in range(first, first + n)]
+            return self.call("PUT", "/v1/lotteries/W-3",
+                             {"draws_per_user": 1, "blank_weight": 0, "prizes": prizes})
+
+        self.assert_problem(put(0, 65), 422, "invalid-field")
+        self.assertEqual(put(0, 64).status, 201)
+        answer = put(64, 1)  # the earlier ones stay, with weight 0
+        self.assert_problem(answer, 422, "invalid-field")
+        self.assertEqual(answer.body["field"], "prizes")
+        self.assertIn("at most 64", answer.body["expected"])
+
     # ---- points
 
     def points(self, path, body, key):

@@ -268,9 +268,9 @@ class BadInputs(unittest.TestCase):
                 self.assertEqual(status, 422, body)
                 self.assertEqual(json.loads(body)["field"], "sku")
         self.assertIn(self.answer(b"GET /v1/stock/" + b"A" * 10000 + b" HTTP/1.1\r\n" + HOST +
-                                  b"\r\n")[0], (414, 422, 431))
+                                  b"\r\n")[0], (414,))
         self.assertEqual(self.answer(b"GET /v1/stock/" + b"A" * 1000 + b" HTTP/1.1\r\n" + HOST +
-                                     b"\r\n")[0], 431)
+                                     b"\r\n")[0], 414)
 
     def test_methods(self):
         for method in (b"BREW", b"get", b"G(T", b"X" * 200, b"PROPFIND"):
@@ -303,6 +303,13 @@ class BadInputs(unittest.TestCase):
         self.assertEqual(self.answer(self.deduct(sku, "whole", body=whole))[0], 200)
         self.assertIn(self.answer(b"GET /livez HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 20000 +
                                   b"\r\n\r\n")[0], (400, 413, 431))
+
+    def test_a_refused_head_request_has_no_body(self):
+        with self.connect() as c:
+            c.send(b"HEAD /livez HTTP/1.1\r\n" + HOST + b"A: b\r\n" * 70 + b"\r\n")
+            status, headers, body = c.response()
+            self.assertEqual((status, body), (431, b""))
+            self.assertGreater(int(headers["content-length"]), 0)
 
     # ---- unusual but valid
 
@@ -445,11 +452,32 @@ class BadInputs(unittest.TestCase):
             with self.subTest(query):
                 answer = self.answer(b"GET /v1/stock?" + query.encode() + b" HTTP/1.1\r\n" + HOST + b"\r\n")
                 self.assertEqual(answer[0], status, answer[2])
+        for target, field in ((b"/v1/stock?limit=1&limit=2", "limit"), (b"/v1/stock?after=A&after=A", "after"),
+                              (b"/v1/ledger?counter=a/b&limit=1&counter=a/b", "counter"),
+                              (b"/v1/stock/A?limit=1", "limit"), (b"/v1/coupons/A?user_id=a", "user_id"),
+                              (b"/livez?x=1", "x"), (b"/readyz?x=", "x"), (b"/metrics?name=a", "name"),
+                              (b"/openapi.yaml?v=1", "v"), (b"/v1/strategies?a=b", "a")):
+            with self.subTest(target):
+                status, _, body = self.answer(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+                self.assertEqual((status, json.loads(body)["field"]), (422, field))
         for query in ("", "counter=x", "counter=/a", "counter=a/", "counter=a/b%00",
                       "counter=stock/A&after_version=-1"):
             with self.subTest(query):
                 answer = self.answer(b"GET /v1/ledger?" + query.encode() + b" HTTP/1.1\r\n" + HOST + b"\r\n")
                 self.assertIn(answer[0], (400, 422), answer[2])
+
+    def test_queries_of_changes(self):
+        sku = self.sku()
+        for line in (b"POST /v1/stock/%s/deduct?quantity=9", b"PUT /v1/stock/%s?quantity=9",
+                     b"POST /v1/reconciliation?quantity=9", b"PUT /v1/strategies/deduct?quantity=9"):
+            line = line.replace(b"%s", sku.encode())
+            with self.subTest(line):
+                status, _, body = self.answer(line + b" HTTP/1.1\r\n" + HOST + JSON + key("query") +
+                                              b"Content-Length: 14\r\n\r\n{\"quantity\":1}")
+                self.assertEqual((status, json.loads(body).get("field")), (422, "quantity"))
+                self.assertEqual(json.loads(body)["type"], "/problems/unknown-field")
+        self.assertEqual(self.remaining(sku), 100)
+        self.assertEqual(self.answer(self.deduct(sku, "query").replace(b"deduct ", b"deduct? "))[0], 200)
 
     # ---- timeouts
 

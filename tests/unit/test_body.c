@@ -9,6 +9,7 @@
 #include "suite.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,32 @@ START_TEST(good_bodies)
     ck_assert_int_eq(DECODE(" \r\n\t{ \"quantity\" : 1000000 } \n"), RC_OK);
     ck_assert_int_eq(DECODE("{\"qu\\u0061ntity\":1}"), RC_OK);
     ck_assert_int_eq(problem.rc, RC_OK);
+}
+END_TEST
+
+START_TEST(texts_without_control_characters)
+{
+    struct deduct deduct = {0};
+    struct problem problem;
+    // C0, DEL, C1, line and paragraph separators
+    static const char *const bad[] = {"\\u0001", "\\n",          "\\u001f",    "\x7f",
+                                      "\\u0080", "\xc2\x85",     "\\u009b",    "\xc2\x9f",
+                                      "\\u2028", "\xe2\x80\xa9", "ab\xc2\x80", "\\u2029z"};
+    // their neighbours
+    static const char *const good[] = {
+        " ",           "~", "\xc2\xa0", "\xc3\x85", "\xe2\x80\xa7", "\xe2\x80\xaa", "\xe2\x82\xa8",
+        "\xe3\x80\xa8"};
+    char body[64];
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        int length = snprintf(body, sizeof body, "{\"quantity\":1,\"title\":\"%s\"}", bad[i]);
+        ck_assert_int_eq(decode(body, (size_t)length, &deduct, &problem), RC_INVALID_FIELD);
+        ck_assert_str_eq(problem.field, "title");
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
+        int length = snprintf(body, sizeof body, "{\"quantity\":1,\"title\":\"%s\"}", good[i]);
+        ck_assert_int_eq(decode(body, (size_t)length, &deduct, &problem), RC_OK);
+        ck_assert_str_eq(deduct.title, good[i]);
+    }
 }
 END_TEST
 
@@ -221,6 +248,7 @@ int main(void)
     Suite *suite = suite_create("body");
     TCase *tcase = tcase_create("body");
     tcase_add_test(tcase, good_bodies);
+    tcase_add_test(tcase, texts_without_control_characters);
     tcase_add_test(tcase, not_json);
     tcase_add_test(tcase, nesting);
     tcase_add_test(tcase, wrong_values);

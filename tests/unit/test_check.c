@@ -13,7 +13,10 @@
 #include <string.h>
 
 #define MS INT64_C(1000000)
-#define NONE HISTORY_NONE
+#define KNOWN(number)                                                                              \
+    {                                                                                              \
+        (number), true                                                                             \
+    }
 
 enum { STOCK, COUPON, LOTTERY, GOLD, SILVER, N_COUNTERS };
 
@@ -29,7 +32,6 @@ struct shop {
 
 static struct attempt *add_attempt(struct shop *shop, struct attempt attempt)
 {
-    attempt.quantity = attempt.quantity == 0 ? NONE : attempt.quantity;
     attempt.user = attempt.user != NULL ? attempt.user : "";
     attempt.detail = attempt.detail != NULL ? attempt.detail : "";
     attempt.key = attempt.key != NULL ? attempt.key : "";
@@ -50,13 +52,11 @@ static struct ledger_row *add_row(struct shop *shop, struct ledger_row row)
 
 static void open_counters(struct shop *shop)
 {
-    shop->counters[STOCK] = (struct history_counter){"stock/s", COUNTER_STOCK, 1, 20, NONE, NONE};
+    shop->counters[STOCK] = (struct history_counter){"stock/s", COUNTER_STOCK, 1, 20, 0, 0};
     shop->counters[COUPON] = (struct history_counter){"coupon/c", COUNTER_COUPON, 1, 3, 3, 1};
-    shop->counters[LOTTERY] = (struct history_counter){"lottery/l", COUNTER_LOTTERY, 1, 3, NONE, 1};
-    shop->counters[GOLD] =
-        (struct history_counter){"prize/l/gold", COUNTER_PRIZE, NONE, 2, 2, NONE};
-    shop->counters[SILVER] =
-        (struct history_counter){"prize/l/silver", COUNTER_PRIZE, NONE, 1, 1, NONE};
+    shop->counters[LOTTERY] = (struct history_counter){"lottery/l", COUNTER_LOTTERY, 1, 3, 0, 1};
+    shop->counters[GOLD] = (struct history_counter){"prize/l/gold", COUNTER_PRIZE, 1, 2, 2, 0};
+    shop->counters[SILVER] = (struct history_counter){"prize/l/silver", COUNTER_PRIZE, 1, 1, 1, 0};
     for (size_t i = 0; i < N_COUNTERS; i++)
         add_row(shop,
                 (struct ledger_row){i, 1, shop->counters[i].remaining, shop->counters[i].remaining,
@@ -65,16 +65,14 @@ static void open_counters(struct shop *shop)
 
 #define ATTEMPT(...) add_attempt(shop, (struct attempt){__VA_ARGS__})
 #define DEDUCT .kind = KIND_DEDUCT, .counter = STOCK, .outcome = OUTCOME_OK, .status = 200
-#define ISSUE                                                                                      \
-    .kind = KIND_ISSUE, .counter = COUPON, .quantity = NONE, .outcome = OUTCOME_OK, .status = 201
-#define DRAW                                                                                       \
-    .kind = KIND_DRAW, .counter = LOTTERY, .quantity = NONE, .outcome = OUTCOME_OK, .status = 200
-#define READ .kind = KIND_READ, .outcome = OUTCOME_OK, .status = 200, .quantity = NONE
+#define ISSUE .kind = KIND_ISSUE, .counter = COUPON, .outcome = OUTCOME_OK, .status = 201
+#define DRAW .kind = KIND_DRAW, .counter = LOTTERY, .outcome = OUTCOME_OK, .status = 200
+#define READ .kind = KIND_READ, .outcome = OUTCOME_OK, .status = 200
 #define REFUSED .outcome = OUTCOME_FAIL, .status = 409
 #define UNKNOWN .outcome = OUTCOME_INFO, .status = 0, .detail = "timeout"
 #define FROM(from_ms, to_ms) .invoke_ns = (from_ms), .complete_ns = (to_ms)
-#define SAW(at_version, left) .version = (at_version), .remaining = (left)
-#define SAW_NOTHING SAW(NONE, NONE)
+#define SAW(at_version, left) SAW_VERSION(at_version), .remaining = KNOWN(left)
+#define SAW_VERSION(at_version) .version = KNOWN(at_version)
 
 // 20 units; 2 + 3 + 4 + 1 are sold.
 #pragma GCC diagnostic push
@@ -82,24 +80,24 @@ static void open_counters(struct shop *shop)
 static void sell_stock(struct shop *shop)
 {
     ATTEMPT(DEDUCT, .key = "r-1", .user = "u1", .quantity = 2, FROM(10, 20), SAW(2, 18));
-    ATTEMPT(DEDUCT, .key = "r-2", .user = "u2", .quantity = 3, UNKNOWN, FROM(15, 0), SAW_NOTHING);
+    ATTEMPT(DEDUCT, .key = "r-2", .user = "u2", .quantity = 3, UNKNOWN, FROM(15, 0));
     ATTEMPT(READ, .counter = STOCK, FROM(28, 33), SAW(3, 15));
     ATTEMPT(DEDUCT, .key = "r-4", .user = "u4", .quantity = 4, FROM(30, 38), SAW(4, 11));
     ATTEMPT(DEDUCT, .key = "r-2", .user = "u2", .quantity = 3, .attempt = 1, .replayed = true,
             FROM(40, 50), SAW(3, 15));
     ATTEMPT(DEDUCT, .key = "r-5", .user = "u5", .quantity = 12, REFUSED, .detail = "out-of-stock",
             FROM(66, 70), SAW(4, 11));
-    ATTEMPT(DEDUCT, .key = "r-6", .user = "u6", .quantity = 1, UNKNOWN, FROM(67, 0), SAW_NOTHING);
+    ATTEMPT(DEDUCT, .key = "r-6", .user = "u6", .quantity = 1, UNKNOWN, FROM(67, 0));
     ATTEMPT(DEDUCT, .key = "r-7", .user = "u7", .quantity = 1, .outcome = OUTCOME_FAIL,
-            .status = 503, .detail = "lock-busy", FROM(70, 75), SAW_NOTHING);
-    ATTEMPT(DEDUCT, .key = "r-8", .user = "u8", .quantity = 1, UNKNOWN, FROM(80, 0), SAW_NOTHING);
+            .status = 503, .detail = "lock-busy", FROM(70, 75));
+    ATTEMPT(DEDUCT, .key = "r-8", .user = "u8", .quantity = 1, UNKNOWN, FROM(80, 0));
     ATTEMPT(DEDUCT, .key = "r-1", .user = "u1", .quantity = 2, .attempt = 1, .replayed = true,
             FROM(11, 90), SAW(2, 18));
     add_row(shop, (struct ledger_row){STOCK, 2, -2, 18, 0, 5, "r-1", "u1", "deduct", NULL});
     add_row(shop, (struct ledger_row){STOCK, 3, -3, 15, 0, 5, "r-2", "u2", "deduct", NULL});
     add_row(shop, (struct ledger_row){STOCK, 4, -4, 11, 0, 6, "r-4", "u4", "deduct", NULL});
     add_row(shop, (struct ledger_row){STOCK, 5, -1, 10, 0, 6, "r-6", "u6", "deduct", NULL});
-    shop->finals[STOCK] = (struct ledger_final){5, 10};
+    shop->finals[STOCK] = (struct ledger_final){5, 10, true};
 }
 
 static void issue_coupons(struct shop *shop)
@@ -114,22 +112,22 @@ static void issue_coupons(struct shop *shop)
     add_row(shop, (struct ledger_row){COUPON, 2, -1, 2, 0, 0, "r-10", "u1", "issue", NULL});
     add_row(shop, (struct ledger_row){COUPON, 3, -1, 1, 0, 0, "r-11", "u2", "issue", NULL});
     add_row(shop, (struct ledger_row){COUPON, 4, -1, 0, 0, 0, "r-13", "u3", "issue", NULL});
-    shop->finals[COUPON] = (struct ledger_final){4, 0};
+    shop->finals[COUPON] = (struct ledger_final){4, 0, true};
 }
 
 static void draw_prizes(struct shop *shop)
 {
-    ATTEMPT(DRAW, .key = "r-20", .user = "u1", .detail = "gold", FROM(10, 20), SAW(2, NONE));
-    ATTEMPT(DRAW, .key = "r-21", .user = "u2", FROM(12, 22), SAW(3, NONE));
+    ATTEMPT(DRAW, .key = "r-20", .user = "u1", .detail = "gold", FROM(10, 20), SAW_VERSION(2));
+    ATTEMPT(DRAW, .key = "r-21", .user = "u2", FROM(12, 22), SAW_VERSION(3));
     ATTEMPT(DRAW, .key = "r-22", .user = "u2", REFUSED, .detail = "already-drawn", FROM(30, 33),
             SAW(3, 2));
-    ATTEMPT(DRAW, .key = "r-23", .user = "u3", UNKNOWN, FROM(25, 0), SAW_NOTHING);
+    ATTEMPT(DRAW, .key = "r-23", .user = "u3", UNKNOWN, FROM(25, 0));
     add_row(shop, (struct ledger_row){LOTTERY, 2, -1, 2, 0, 0, "r-20", "u1", "draw", NULL});
     add_row(shop, (struct ledger_row){LOTTERY, 3, 0, 2, 0, 0, "r-21", "u2", "draw", NULL});
     add_row(shop, (struct ledger_row){GOLD, 2, -1, 1, 1, 0, "r-20", "u1", "draw", NULL});
-    shop->finals[LOTTERY] = (struct ledger_final){3, 2};
-    shop->finals[GOLD] = (struct ledger_final){NONE, 1};
-    shop->finals[SILVER] = (struct ledger_final){NONE, 1};
+    shop->finals[LOTTERY] = (struct ledger_final){3, 2, true};
+    shop->finals[GOLD] = (struct ledger_final){0, 1, true};
+    shop->finals[SILVER] = (struct ledger_final){0, 1, true};
 }
 #pragma GCC diagnostic pop
 
@@ -249,6 +247,14 @@ static void expect_events(const struct shop *shop, size_t n, const char *const *
         ck_assert_int_eq(shop->verdict.violations, 0);                                             \
     } while (0)
 
+// Exactly these invariants are broken, whatever the violations show.
+#define EXPECT_BROKEN(slugs)                                                                       \
+    do {                                                                                           \
+        check_with(shop, false);                                                                   \
+        expect_broken(shop, slugs);                                                                \
+        free_shop(shop);                                                                           \
+    } while (0)
+
 START_TEST(a_healthy_run_is_accepted)
 {
     struct shop *shop = new_shop();
@@ -256,7 +262,7 @@ START_TEST(a_healthy_run_is_accepted)
     const struct verdict *verdict = &shop->verdict;
     for (size_t i = 0; i < verdict->n_invariants; i++)
         ck_assert_msg(verdict->invariants[i].looked_at > 0, "%s", verdict->invariants[i].slug);
-    ck_assert_uint_eq(verdict->n_invariants, 14);
+    ck_assert_uint_eq(verdict->n_invariants, 15);
     ck_assert_int_eq(verdict->attempts, 19);
     ck_assert_int_eq(verdict->operations, 17);
     ck_assert_int_eq(verdict->reads, 1);
@@ -333,8 +339,9 @@ START_TEST(a_lost_success)
     lost->outcome = OUTCOME_OK;
     lost->status = 200;
     lost->complete_ns = 90 * MS;
-    lost->version = 6;
-    lost->remaining = 9;
+    lost->detail = "";
+    lost->version = (struct maybe)KNOWN(6);
+    lost->remaining = (struct maybe)KNOWN(9);
     EXPECT("nothing-lost", "r-8 at http://127.0.0.1:8080");
 }
 END_TEST
@@ -342,10 +349,10 @@ END_TEST
 START_TEST(a_success_with_other_numbers)
 {
     struct shop *shop = new_shop();
-    attempt_of(shop, "r-4", 0)->remaining = 17;
+    attempt_of(shop, "r-4", 0)->remaining.value = 17;
     EXPECT("nothing-lost", "r-4 at", "ledger stock/s version 4");
     shop = new_shop();
-    attempt_of(shop, "r-4", 0)->version = 5;
+    attempt_of(shop, "r-4", 0)->version.value = 5;
     EXPECT("nothing-lost", "r-4 at", "ledger stock/s version 4");
     shop = new_shop();
     attempt_of(shop, "r-4", 0)->quantity = 3;
@@ -368,7 +375,7 @@ END_TEST
 START_TEST(a_change_that_nobody_asked_for)
 {
     struct shop *shop = new_shop();
-    shop->finals[STOCK] = (struct ledger_final){6, 9};
+    shop->finals[STOCK] = (struct ledger_final){6, 9, true};
     struct ledger_row *row =
         add_row(shop, (struct ledger_row){STOCK, 6, -1, 9, 0, 6, "r-99", "u9", "deduct", NULL});
     shop->history.whole = false; // the request may be missing
@@ -511,6 +518,20 @@ START_TEST(half_a_draw)
 }
 END_TEST
 
+START_TEST(two_rows_of_a_draw_that_differ)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, GOLD, 2)->reason = "adjust";
+    EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2", "ledger prize/l/gold version 2");
+    shop = new_shop();
+    row_of(shop, GOLD, 2)->strategy = "none";
+    EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2", "ledger prize/l/gold version 2");
+    shop = new_shop();
+    row_of(shop, STOCK, 5)->leg = 1;
+    EXPECT("draws-whole", "ledger stock/s version 5");
+}
+END_TEST
+
 START_TEST(another_prize_than_was_won)
 {
     struct shop *shop = new_shop();
@@ -527,22 +548,96 @@ END_TEST
 START_TEST(a_reading_that_was_not_true)
 {
     struct shop *shop = new_shop();
-    reading_of(shop)->remaining = 14;
+    reading_of(shop)->remaining.value = 14;
     EXPECT("readings-true", "operation 2 at", "ledger stock/s version 3");
     shop = new_shop();
-    reading_of(shop)->version = 9;
+    reading_of(shop)->version.value = 9;
     EXPECT("readings-true", "operation 2 at");
     shop = new_shop(); // the state before the run
     *reading_of(shop) = (struct attempt){.kind = KIND_READ,
                                          .status = 200,
-                                         .quantity = NONE,
-                                         .version = 1,
-                                         .remaining = 19,
+                                         .version = KNOWN(1),
+                                         .remaining = KNOWN(19),
                                          .complete_ns = MS,
                                          .key = "",
                                          .user = "",
                                          .detail = ""};
     EXPECT("readings-true", "operation 0 at");
+}
+END_TEST
+
+// A negative number is a number, not an absent one.
+START_TEST(a_reading_of_less_than_nothing)
+{
+    struct shop *shop = new_shop();
+    reading_of(shop)->remaining.value = -1;
+    EXPECT("readings-true", "operation 2 at", "ledger stock/s version 3");
+    shop = new_shop();
+    attempt_of(shop, "r-5", 0)->remaining.value = -1;
+    EXPECT("readings-true", "r-5 at", "ledger stock/s version 4");
+    shop = new_shop();
+    reading_of(shop)->version.value = -1;
+    EXPECT("real-time-order", "operation 2 at");
+    shop = new_shop();
+    attempt_of(shop, "r-4", 0)->remaining.value = -1;
+    EXPECT("nothing-lost", "r-4 at", "ledger stock/s version 4");
+}
+END_TEST
+
+static const struct invariant *invariant_of(const struct shop *shop, const char *slug)
+{
+    for (size_t i = 0; i < shop->verdict.n_invariants; i++) {
+        if (strcmp(shop->verdict.invariants[i].slug, slug) == 0)
+            return &shop->verdict.invariants[i];
+    }
+    ck_abort_msg("no invariant %s", slug);
+    return NULL;
+}
+
+// A reading without a number is not counted as one that is true.
+START_TEST(a_reading_that_says_nothing_is_not_counted)
+{
+    struct shop *shop = new_shop();
+    check_with(shop, false);
+    int64_t all = invariant_of(shop, "readings-true")->looked_at;
+    ck_assert_int_eq(all, 5);
+    reading_of(shop)->remaining = (struct maybe){0};
+    check_with(shop, false);
+    expect_broken(shop, "answers-complete");
+    ck_assert_int_eq(invariant_of(shop, "readings-true")->looked_at, all - 1);
+    for (size_t i = 0; i < shop->history.n_attempts; i++) {
+        if (shop->attempts[i].kind == KIND_READ || shop->attempts[i].status == 409)
+            shop->attempts[i].version = (struct maybe){0};
+    }
+    check_with(shop, false);
+    expect_broken(shop, "answers-complete");
+    ck_assert_int_eq(invariant_of(shop, "readings-true")->looked_at, 0);
+    ck_assert_ptr_nonnull(
+        strstr(invariant_of(shop, "readings-true")->sentence, "readings 0, refusals 0."));
+    free_shop(shop);
+}
+END_TEST
+
+START_TEST(an_answer_that_says_too_little)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-4", 0)->version = (struct maybe){0};
+    EXPECT("answers-complete", "r-4 at");
+    shop = new_shop();
+    attempt_of(shop, "r-4", 0)->status = 202;
+    EXPECT("answers-complete", "r-4 at");
+    shop = new_shop();
+    attempt_of(shop, "r-11", 0)->detail = "";
+    EXPECT("answers-complete", "r-11 at");
+    shop = new_shop();
+    attempt_of(shop, "r-5", 0)->detail = "already-drawn";
+    EXPECT("answers-complete", "r-5 at");
+    shop = new_shop();
+    attempt_of(shop, "r-14", 0)->status = 410;
+    EXPECT("answers-complete", "r-14 at");
+    shop = new_shop();
+    reading_of(shop)->replayed = true;
+    EXPECT("answers-complete", "operation 2 at");
 }
 END_TEST
 
@@ -558,8 +653,8 @@ START_TEST(a_refusal_without_reason)
     attempt_of(shop, "r-12", 0)->user = "u3";
     EXPECT("readings-true", "r-12 at");
     shop = new_shop();
-    attempt_of(shop, "r-14", 0)->version = 3;
-    attempt_of(shop, "r-14", 0)->remaining = 1;
+    attempt_of(shop, "r-14", 0)->version.value = 3;
+    attempt_of(shop, "r-14", 0)->remaining.value = 1;
     EXPECT("readings-true", "r-14 at");
     shop = new_shop();
     attempt_of(shop, "r-22", 0)->user = "u9";
@@ -586,11 +681,11 @@ START_TEST(a_stale_reading)
                      "deduct 4 of stock/s for u4: 200, version 4, remaining 11");
     EXPECT("real-time-order", "r-4 at", "operation 2 at", "ledger stock/s version 4");
     shop = new_shop(); // older than the run
-    reading_of(shop)->version = 0;
+    reading_of(shop)->version.value = 0;
     EXPECT("real-time-order", "operation 2 at");
     shop = new_shop(); // reads the first version after the second was answered at 20
-    reading_of(shop)->version = 1;
-    reading_of(shop)->remaining = 20;
+    reading_of(shop)->version.value = 1;
+    reading_of(shop)->remaining.value = 20;
     EXPECT("real-time-order", "r-1 at", "operation 2 at", "ledger stock/s version 2");
 }
 END_TEST
@@ -598,8 +693,8 @@ END_TEST
 START_TEST(a_reading_of_the_future)
 {
     struct shop *shop = new_shop();
-    reading_of(shop)->version = 4;
-    reading_of(shop)->remaining = 11;
+    reading_of(shop)->version.value = 4;
+    reading_of(shop)->remaining.value = 11;
     EXPECT_HEALTHY(false); // at the same time as the change
     reading_of(shop)->complete_ns = 29 * MS;
     EXPECT("real-time-order", "operation 2 at", "r-4 at", "ledger stock/s version 4");
@@ -641,14 +736,14 @@ START_TEST(readers_of_one_version_have_no_order)
     struct shop *shop = new_shop();
     add_attempt(shop, (struct attempt){.kind = KIND_READ,
                                        .status = 200,
-                                       .version = 5,
-                                       .remaining = 10,
+                                       .version = KNOWN(5),
+                                       .remaining = KNOWN(10),
                                        .invoke_ns = 200,
                                        .complete_ns = 210});
     add_attempt(shop, (struct attempt){.kind = KIND_READ,
                                        .status = 200,
-                                       .version = 5,
-                                       .remaining = 10,
+                                       .version = KNOWN(5),
+                                       .remaining = KNOWN(10),
                                        .invoke_ns = 180,
                                        .complete_ns = 190});
     EXPECT_HEALTHY(false);
@@ -669,6 +764,9 @@ START_TEST(a_token_that_falls)
     expect_broken(shop, "fencing-tokens");
     ck_assert_int_eq(shop->verdict.violations, 4);
     free_shop(shop);
+    shop = new_shop();
+    row_of(shop, COUPON, 3)->token = -1;
+    EXPECT("fencing-tokens", "ledger coupon/c version 3");
     shop = new_shop(); // changes without a token may come between
     row_of(shop, STOCK, 3)->token = 0;
     EXPECT_HEALTHY(false);
@@ -690,7 +788,7 @@ START_TEST(two_effects_of_one_key)
 {
     struct shop *shop = new_shop();
     add_row(shop, (struct ledger_row){STOCK, 6, -1, 9, 0, 6, "r-6", "u6", "deduct", NULL});
-    shop->finals[STOCK] = (struct ledger_final){6, 9};
+    shop->finals[STOCK] = (struct ledger_final){6, 9, true};
     EXPECT("one-key-one-effect", "ledger stock/s version 5", "ledger stock/s version 6");
 }
 END_TEST
@@ -703,10 +801,33 @@ static struct shop *answered_twice(void)
     first->status = 200;
     first->detail = "";
     first->complete_ns = 27 * MS;
-    first->version = 3;
-    first->remaining = 15;
+    first->version = (struct maybe)KNOWN(3);
+    first->remaining = (struct maybe)KNOWN(15);
     return shop;
 }
+
+START_TEST(two_requests_under_one_key)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-2", 1)->quantity = 4;
+    check_with(shop, false);
+    expect_broken(shop, "nothing-lost one-key-one-effect");
+    free_shop(shop);
+    shop = new_shop();
+    attempt_of(shop, "r-2", 1)->attempt = 0;
+    EXPECT("one-key-one-effect", "r-2 at", "r-2 at");
+}
+END_TEST
+
+// A COMMIT without an answer: the service looks the key up, finds its own row, and answers with it.
+START_TEST(an_only_answer_may_be_a_replay)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-4", 0)->replayed = true;
+    EXPECT_HEALTHY(false);
+    free_shop(shop);
+}
+END_TEST
 
 START_TEST(two_first_answers)
 {
@@ -720,17 +841,17 @@ END_TEST
 START_TEST(a_replay_that_differs)
 {
     struct shop *shop = answered_twice();
-    attempt_of(shop, "r-2", 1)->remaining = 14;
+    attempt_of(shop, "r-2", 1)->remaining.value = 14;
     EXPECT("identical-replays", "r-2 at", "r-2 try 2 at");
     shop = answered_twice();
-    attempt_of(shop, "r-2", 1)->version = 4;
+    attempt_of(shop, "r-2", 1)->version.value = 4;
     EXPECT("identical-replays", "r-2 at", "r-2 try 2 at");
     shop = answered_twice();
     attempt_of(shop, "r-2", 1)->status = 201;
-    EXPECT("identical-replays", "r-2 at", "r-2 try 2 at");
+    EXPECT("answers-complete identical-replays", "r-2 try 2 at");
     shop = answered_twice();
     attempt_of(shop, "r-2", 1)->detail = "X";
-    EXPECT("identical-replays", "r-2 at", "r-2 try 2 at");
+    EXPECT("answers-complete identical-replays", "r-2 try 2 at");
 }
 END_TEST
 
@@ -741,8 +862,8 @@ START_TEST(a_refusal_after_success)
     again.key = "r-13";
     again.user = "u3";
     again.attempt = 1;
-    again.version = 4;
-    again.remaining = 0;
+    again.version.value = 4;
+    again.remaining.value = 0;
     again.invoke_ns = 38; // r-13 is answered at 40: this request may have come first
     again.complete_ns = 60;
     struct attempt *refused = add_attempt(shop, again);
@@ -770,6 +891,9 @@ START_TEST(more_than_there_are)
     shop = new_shop();
     shop->counters[GOLD].total = 0;
     EXPECT("caps", "ledger prize/l/gold version 2");
+    shop = new_shop(); // a total that the counter never had
+    shop->counters[COUPON].total = 4;
+    EXPECT_BROKEN("caps");
 }
 END_TEST
 
@@ -1039,8 +1163,14 @@ START_TEST(a_wrong_ledger_is_refused_by_line)
         {"{\"holdfast_ledger\":1,\"run\":\"q\"}\n", "line 1: this ledger belongs to another run"},
         {HEAD ROW("0") END, "line 4: a counter's final values are missing"},
         {HEAD FINAL ROW("0"), "line 4: the closing line is missing: this ledger was cut short"},
-        {HEAD FINAL ROW("2") END, "line 3: `leg` must be 0 or 1"},
+        {HEAD FINAL ROW("2") END, "line 3: `leg` must be within its range"},
         {HEAD FINAL ROW("null") END, "line 3: `leg` must be a whole number"},
+        {HEAD FINAL ROW("00") END, "line 3: not a JSON object"},
+        {HEAD FINAL ROW("0,\"leg\":0") END, "line 3: `leg` must be present only once"},
+        {HEAD FINAL ROW("0,\"run\":\"r\"") END, "line 3: `run` must be absent from such a line"},
+        {HEAD FINAL FINAL ROW("0") END, "line 3: this counter's final values were given before"},
+        {HEAD "{\"final\":\"stock/s\",\"remaining\":7}\n",
+         "line 2: `version` must be present exactly if the counter is no prize"},
         {HEAD FINAL END, "line 3: the closing line gives another number of rows"},
         {HEAD FINAL ROW("0") END ROW("0"), "line 5: there is more after the closing line"},
         {HEAD "{\"final\":\"stock/x\",\"version\":1,\"remaining\":7}\n",
@@ -1086,8 +1216,12 @@ int main(void)
     tcase_add_test(tests, a_lost_update_oversells);
     tcase_add_test(tests, more_taken_than_there_was);
     tcase_add_test(tests, half_a_draw);
+    tcase_add_test(tests, two_rows_of_a_draw_that_differ);
     tcase_add_test(tests, another_prize_than_was_won);
     tcase_add_test(tests, a_reading_that_was_not_true);
+    tcase_add_test(tests, a_reading_of_less_than_nothing);
+    tcase_add_test(tests, a_reading_that_says_nothing_is_not_counted);
+    tcase_add_test(tests, an_answer_that_says_too_little);
     tcase_add_test(tests, a_refusal_without_reason);
     tcase_add_test(tests, a_stale_reading);
     tcase_add_test(tests, a_reading_of_the_future);
@@ -1097,6 +1231,8 @@ int main(void)
     tcase_add_test(tests, a_token_that_falls);
     tcase_add_test(tests, a_token_of_two_strategies);
     tcase_add_test(tests, two_effects_of_one_key);
+    tcase_add_test(tests, two_requests_under_one_key);
+    tcase_add_test(tests, an_only_answer_may_be_a_replay);
     tcase_add_test(tests, two_first_answers);
     tcase_add_test(tests, a_replay_that_differs);
     tcase_add_test(tests, a_refusal_after_success);

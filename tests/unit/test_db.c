@@ -5,6 +5,7 @@
 #include "scratch.h"
 #include "store/db/mysql_url.h"
 #include "store/tables/counter.h"
+#include "store/tables/probe.h"
 
 #include "suite.h"
 
@@ -12,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct scratch scratch;
 
@@ -222,6 +224,61 @@ START_TEST(what_a_connection_waits_for_can_be_cancelled)
 }
 END_TEST
 
+// Deletes one of the three files of an SQLite database while a transaction is open.
+START_TEST(a_commit_into_a_deleted_file_is_not_acknowledged)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    struct db *other;
+    char path[128];
+    scratch_open(&scratch, DB_SQLITE);
+    text_format(path, sizeof path, "%s/test.db%s", scratch.folder, suffixes[_i]);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 1), RC_OK);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 1), RC_OK);
+    ck_assert_int_eq(db_commit(scratch.db), RC_OUTCOME_UNKNOWN);
+    ck_assert(!db_in_transaction(scratch.db));
+    ck_assert_int_eq(db_fault(scratch.db), DB_FAULT_MISSING);
+    // Nothing is begun, read or created after that, by this handle or a new one.
+    ck_assert_int_eq(db_new(scratch.store, &other), RC_OK);
+    struct db *handles[] = {scratch.db, other};
+    for (size_t i = 0; i < ARRAY_LENGTH(handles); i++) {
+        ck_assert_int_eq(db_begin(handles[i], DB_BEGIN_WRITE), RC_BACKEND_UNAVAILABLE);
+        ck_assert_int_eq(db_query(handles[i], "SELECT 1 FROM counter", NULL, 0, NULL, NULL),
+                         RC_BACKEND_UNAVAILABLE);
+        ck_assert_int_eq(probe_run(handles[i]), RC_BACKEND_UNAVAILABLE);
+    }
+    ck_assert_int_ne(access(path, F_OK), 0);
+    db_free(other);
+    scratch_close(&scratch);
+}
+END_TEST
+
+// SQLite deletes -wal and -shm when the last connection closes, and makes new ones.
+START_TEST(files_that_sqlite_removes_itself_are_not_missing)
+{
+    scratch_open(&scratch, DB_SQLITE);
+    char path[128], away[128];
+    text_format(path, sizeof path, "%s/test.db", scratch.folder);
+    text_format(away, sizeof away, "%s/test.db-wal", scratch.folder);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(counter_insert(scratch.db, (const char *[]){"a", "b", "c"}[i], 1), RC_OK);
+        db_free(scratch.db);
+        ck_assert_int_ne(access(away, F_OK), 0);
+        ck_assert_int_eq(db_new(scratch.store, &scratch.db), RC_OK);
+    }
+    ck_assert_int_eq(number_of_counters(scratch.db), 3);
+    ck_assert_int_eq(db_fault(scratch.db), DB_FAULT_NONE);
+    // The store knows its file although no connection is open.
+    db_free(scratch.db);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(db_new(scratch.store, &scratch.db), RC_OK);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    scratch_close(&scratch);
+}
+END_TEST
+
 START_TEST(addresses)
 {
     struct mysql_url url;
@@ -260,6 +317,8 @@ int main(void)
     tcase_add_loop_test(engines, what_was_not_committed_is_not_seen, 0, 2);
     tcase_add_loop_test(engines, a_save_whose_demand_is_not_met_is_a_conflict, 0, 2);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
+    tcase_add_loop_test(engines, a_commit_into_a_deleted_file_is_not_acknowledged, 0, 3);
+    tcase_add_test(engines, files_that_sqlite_removes_itself_are_not_missing);
     tcase_add_test(engines, addresses);
     suite_add_tcase(suite, engines);
     return suite_run(suite);

@@ -2,6 +2,7 @@
 // classification of answers, and the timers.
 #include "base/text.h"
 #include "run/answer.h"
+#include "run/json_object.h"
 #include "run/response.h"
 #include "run/timers.h"
 #include "suite.h"
@@ -9,7 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BODY_MAX ((size_t)1024 * 1024)
+
 // ---- response ----------------------------------------------------------------------------------
+
+static const char *last_wrong; // of the last feed
 
 // Parses `text`, which grows by `step` bytes with each call. Copies the body to `ret_body`.
 static enum response_state feed(const char *text, size_t step, bool ended, struct response *ret,
@@ -24,9 +29,10 @@ static enum response_state feed(const char *text, size_t step, bool ended, struc
     for (size_t given = 0; state == RESPONSE_PARTIAL && given < length;) {
         given = given + step < length ? given + step : length;
         state =
-            response_parse(&parser, bytes, given, ended && given == length, false, ret_consumed);
+            response_parse(&parser, bytes, given, ended && given == length, BODY_MAX, ret_consumed);
     }
     *ret = parser.response;
+    last_wrong = parser.wrong;
     if (state == RESPONSE_DONE) {
         memcpy(ret_body, parser.response.body, parser.response.body_length);
         ret_body[parser.response.body_length] = '\0';
@@ -74,23 +80,108 @@ START_TEST(a_response_is_read_in_any_pieces)
 }
 END_TEST
 
-START_TEST(a_broken_response_is_rejected)
+#define OK "HTTP/1.1 200 OK\r\n"
+#define CHUNKED OK "Transfer-Encoding: chunked\r\n\r\n"
+
+// Each is refused, with the reason.
+START_TEST(a_malformed_response_is_rejected)
 {
-    static const char *const broken[] = {
-        "HTP/1.1 200 OK\r\n\r\n",
-        "HTTP/1.1 2x0 OK\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFF\r\n",
+    static const struct {
+        const char *text, *wrong;
+    } broken[] = {
+        {"HTP/1.1 200 OK\r\n\r\n", "status line"},
+        {"HTTP/1.1 2x0 OK\r\n\r\n", "status line"},
+        {"HTTP/1.1 2000 OK\r\n\r\n", "status line"},
+        {"HTTP/1.1 200OK\r\n\r\n", "status line"},
+        {"HTTP/1.x 200 OK\r\n\r\n", "status line"},
+        {"HTTP/1.1 099 OK\r\n\r\n", "status line"},
+        {"HTTP/1.1 600 OK\r\n\r\n", "status line"},
+        {"\r\n\r\n", "status line"},
+        {OK "no colon\r\n\r\n", "header field"},
+        {OK ": no name\r\n\r\n", "header field"},
+        {OK "Content-Length : 2\r\n\r\nok", "header field"},
+        {OK "Content-Length: 2\r\n folded: 1\r\n\r\nok", "header field"},
+        {OK "X: a\rContent-Length: 2\r\n\r\nok", "header field"},
+        {OK "X: \x1b[2J\r\n\r\n", "header field"},
+        {OK "Content-Length: -1\r\n\r\n", "Content-Length"},
+        {OK "Content-Length: +2\r\n\r\nok", "Content-Length"},
+        {OK "Content-Length: 2 2\r\n\r\nok", "Content-Length"},
+        {OK "Content-Length: 2, 2\r\n\r\nok", "Content-Length"},
+        {OK "Content-Length: 0x2\r\n\r\nok", "Content-Length"},
+        {OK "Content-Length:\r\n\r\n", "Content-Length"},
+        {OK "Content-Length: 99999999999999999999\r\n\r\n", "Content-Length"},
+        {OK "Content-Length: 99999999999\r\n\r\n", "body too large"},
+        {OK "Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", "two lengths"},
+        {OK "Content-Length: 2\r\ncontent-length: 2\r\n\r\nok", "two lengths"},
+        {OK "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "two lengths"},
+        {OK "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", "two lengths"},
+        {OK "Transfer-Encoding: gzip\r\n\r\n", "transfer coding"},
+        {CHUNKED "zz\r\n", "chunk"},
+        {CHUNKED "\r\n", "chunk"},
+        {CHUNKED "-1\r\n", "chunk"},
+        {CHUNKED "0x2\r\nok\r\n0\r\n\r\n", "chunk"},
+        {CHUNKED "2 junk\r\nok\r\n0\r\n\r\n", "chunk"},
+        {CHUNKED "2\r\nokay\r\n0\r\n\r\n", "chunk"},
+        {CHUNKED "2\r\nokay0\r\n\r\n", "chunk"},
+        {CHUNKED "FFFFFFFFFFFF\r\n", "chunk"},
+        {CHUNKED "10000000000000002\r\nok\r\n0\r\n\r\n", "chunk"},
+        {"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok", "body not allowed"},
+        {"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\nok", "body not allowed"},
+        {"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", "body not allowed"},
+        {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "101 unasked"},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(broken); i++) {
+        char wrong[64];
+        (void)text_format(wrong, sizeof wrong, "malformed answer: %s", broken[i].wrong);
         struct response response;
         char body[64];
         size_t consumed;
-        ck_assert_int_eq(feed(broken[i], 1000, false, &response, body, &consumed), RESPONSE_BAD);
+        ck_assert_msg(feed(broken[i].text, 1000, false, &response, body, &consumed) == RESPONSE_BAD,
+                      "accepted: %s", broken[i].text);
+        ck_assert_str_eq(last_wrong, wrong);
     }
+}
+END_TEST
+
+// Sends `head`, then `again` for ever. Returns how many bytes are accepted.
+static size_t feed_endlessly(const char *head, const char *again, const char *wrong)
+{
+    struct buffer bytes = {0};
+    struct response_parser parser = {0};
+    size_t consumed;
+    buffer_append_text(&bytes, head);
+    while (response_parse(&parser, bytes.data, bytes.length, false, BODY_MAX, &consumed) ==
+           RESPONSE_PARTIAL) {
+        ck_assert_msg(bytes.length < 4 * BODY_MAX, "no end of '%s'", again);
+        // 64 at a time, because the head of an answer is searched at every call.
+        for (int i = 0; i < 64; i++)
+            buffer_append_text(&bytes, again);
+    }
+    ck_assert_str_eq(parser.wrong, wrong);
+    size_t length = bytes.length;
+    buffer_release(&bytes);
+    return length;
+}
+
+START_TEST(nothing_in_a_response_is_endless)
+{
+    char line[1025];
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\0';
+    ck_assert_uint_le(
+        feed_endlessly("", "HTTP/1.1 100 Continue\r\n\r\n", "malformed answer: endless 1xx"), 4096);
+    const size_t head_max = RESPONSE_HEAD_MAX + 64 * sizeof line;
+    static const char large[] = "malformed answer: head too large";
+    ck_assert_uint_le(feed_endlessly("", line, large), head_max);
+    ck_assert_uint_le(feed_endlessly(OK, "X: y\r\n", large), head_max);
+    ck_assert_uint_le(feed_endlessly("HTTP/1.1 100 Continue\r\n", "X: y\r\n", large), head_max);
+    ck_assert_uint_le(feed_endlessly(CHUNKED "0", ";a=b", "malformed answer: chunk"), 4096);
+    ck_assert_uint_le(feed_endlessly(CHUNKED "0\r\n", "X: y\r\n", "malformed answer: chunk"),
+                      head_max);
+    const size_t body_max = BODY_MAX + 2 * head_max;
+    static const char body[] = "malformed answer: body too large";
+    ck_assert_uint_le(feed_endlessly(OK "\r\n", line, body), body_max);
+    ck_assert_uint_le(feed_endlessly(CHUNKED, "4;extension\r\nbody\r\n", body), body_max);
 }
 END_TEST
 
@@ -122,13 +213,22 @@ END_TEST
 
 // ---- answer ------------------------------------------------------------------------------------
 
+static struct answer read_kind(enum attempt_kind kind, int status, const char *body)
+{
+    const struct response response = {.status = status,
+                                      .json = body[0] != '<',
+                                      .retry_after_s = -1,
+                                      .body = body,
+                                      .body_length = strlen(body)};
+    struct answer answer;
+    bool well_formed = answer_read(&response, kind, true, &answer);
+    ck_assert_int_eq(well_formed, strncmp(answer.detail, "malformed", 9) != 0);
+    return answer;
+}
+
 static struct answer read_answer(int status, const char *body)
 {
-    const struct response response = {
-        .status = status, .retry_after_s = -1, .body = body, .body_length = strlen(body)};
-    struct answer answer;
-    answer_read(&response, true, &answer);
-    return answer;
+    return read_kind(KIND_OTHER, status, body);
 }
 
 START_TEST(an_answer_is_classified_as_the_api_promises)
@@ -165,11 +265,151 @@ START_TEST(an_answer_carries_what_the_checker_needs)
 {
     struct answer answer =
         read_answer(409, "{\"type\":\"/problems/out-of-stock\",\"remaining\":3,\"version\":1001}");
-    ck_assert_int_eq(answer.remaining, 3);
-    ck_assert_int_eq(answer.version, 1001);
+    ck_assert(maybe_equal(answer.remaining, (struct maybe){3, true}));
+    ck_assert(maybe_equal(answer.version, (struct maybe){1001, true}));
+    answer = read_answer(200, "{\"remaining\":-1,\"version\":-1}");
+    ck_assert(maybe_equal(answer.remaining, (struct maybe){-1, true}));
+    ck_assert(maybe_equal(answer.version, (struct maybe){-1, true}));
     answer = read_answer(200, "{}");
-    ck_assert_int_eq(answer.remaining, HISTORY_NONE);
-    ck_assert_int_eq(answer.version, HISTORY_NONE);
+    ck_assert(!answer.remaining.known);
+    ck_assert(!answer.version.known);
+}
+END_TEST
+
+START_TEST(only_json_is_valid)
+{
+    static const char *const valid[] = {
+        "{}",
+        " \r\n\t{ } \n",
+        "{\"\":null}",
+        "{\"a\":[],\"b\":{},\"c\":[1,-0,0.5,-1.25e+10,1E9],\"d\":true , \"e\" : false}",
+        "{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00eF \xc3\xa9 \xf0\x9f\x98\x80 \x7f\"}",
+        "{\"a\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}",
+    };
+    static const char *const wrong[] = {
+        "",
+        " ",
+        "{",
+        "}",
+        "[]",
+        "null",
+        "{}{}",
+        "{}x",
+        "{,}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{\"a\":1 \"b\":2}",
+        "{a:1}",
+        "{'a':1}",
+        "{\"a\":01}",
+        "{\"a\":-}",
+        "{\"a\":+1}",
+        "{\"a\":1.}",
+        "{\"a\":.5}",
+        "{\"a\":1e}",
+        "{\"a\":- 1}",
+        "{\"a\":0x1}",
+        "{\"a\":NaN}",
+        "{\"a\":nul}",
+        "{\"a\":truey}",
+        "{\"a\":[1,]}",
+        "{\"a\":[1}",
+        "{\"a\":[1}]",
+        "{\"a\":\"b}",
+        "{\"a\":\"\\x\"}",
+        "{\"a\":\"\\u12g4\"}",
+        "{\"a\":\"\\u12\"}",
+        "{\"a\":\"\n\"}",
+        "{\"a\":\"\xc3\"}",
+        "{\"a\":\"\xc0\x80\"}",
+        "{\"a\":\"\xed\xa0\x80\"}",
+        "{\"a\":\"\xf4\x90\x80\x80\"}",
+        "{\"a\":\"\x80\"}",
+        "\xef\xbb\xbf{}",
+        "{\"a\":\"\\",
+        "{\"a\":1",
+        "{\"a\":tru",
+        "{\"a\":-",
+        "{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}",
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(valid); i++) {
+        size_t length = strlen(valid[i]);
+        ck_assert_msg(json_object_is_valid(valid[i], length), "refused: %s", valid[i]);
+        // In memory of its own, so that a sanitizer sees a read beyond the end.
+        char *copy = malloc(length);
+        ck_assert_ptr_nonnull(copy);
+        memcpy(copy, valid[i], length);
+        ck_assert(json_object_is_valid(copy, length));
+        free(copy);
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(wrong); i++) {
+        size_t length = strlen(wrong[i]);
+        char *copy = malloc(length + 1);
+        ck_assert_ptr_nonnull(copy);
+        memcpy(copy + 1, wrong[i], length);
+        ck_assert_msg(!json_object_is_valid(copy + 1, length), "accepted: %s", wrong[i]);
+        free(copy);
+    }
+    ck_assert(!json_object_is_valid("{\"a\":\0}", 7));
+    ck_assert(!json_object_is_valid("{}\0", 3));
+    ck_assert(!json_object_is_valid("{\"a\":\"\\\0\"}", 9));
+}
+END_TEST
+
+// Its outcome is unknown, whatever the status says. A user's own request may get any body.
+START_TEST(a_malformed_answer_proves_nothing)
+{
+    static const struct {
+        enum attempt_kind kind;
+        int status;
+        const char *body, *wrong; // wrong NULL: well-formed
+    } cases[] = {
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7}", NULL},
+        {KIND_READ, 200, "{\"version\":7,\"prices\":[1,{}],\"remaining\":3}", NULL},
+        {KIND_ISSUE, 200, "{\"code\":\"A\",\"remaining\":3,\"version\":7}", NULL},
+        {KIND_DRAW, 200, "{\"prize\":null,\"version\":7}", NULL},
+        {KIND_DRAW, 200, "{\"prize\":\"gold\",\"version\":7}", NULL},
+        {KIND_DEDUCT, 409, "{\"type\":\"/problems/out-of-stock\"}", NULL},
+        {KIND_DEDUCT, 413, "<html>", NULL}, // by a proxy
+        {KIND_OTHER, 200, "{\"version\":7", NULL},
+        {KIND_OTHER, 200, "", NULL},
+        {KIND_DEDUCT, 200, "", "body"},
+        {KIND_DEDUCT, 200, "<html>", "body"},
+        {KIND_DEDUCT, 200, "[]", "body"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7", "body"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3 \"version\":7}", "body"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7}}", "body"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7}{}", "body"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7,\"version\":8}", "member repeated"},
+        {KIND_DEDUCT, 200, "{\"version\":\"7\",\"remaining\":3,\"version\":7}", "member repeated"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":99999999999999999999}", "members missing"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7,\"x\":\"\xc3\"}", "body"},
+        {KIND_DEDUCT, 409, "{\"type\":\"/problems/out-of-stock\"", "body"},
+        {KIND_DEDUCT, 503, "{\"type\":\"/problems/lock-lost\"", "body"},
+        {KIND_DEDUCT, 200, "{}", "members missing"},
+        {KIND_DEDUCT, 200, "{\"version\":7}", "members missing"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":\"7\"}", "members missing"},
+        {KIND_DEDUCT, 200, "{\"remaining\":3.5,\"version\":7}", "members missing"},
+        {KIND_READ, 200, "{\"remaining\":3}", "members missing"},
+        {KIND_ISSUE, 200, "{\"remaining\":3,\"version\":7}", "members missing"},
+        {KIND_DRAW, 200, "{\"version\":7}", "members missing"},
+        {KIND_DRAW, 200, "{\"prize\":7,\"version\":7}", "members missing"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct answer answer = read_kind(cases[i].kind, cases[i].status, cases[i].body);
+        if (cases[i].wrong == NULL) {
+            ck_assert_msg(answer.status == cases[i].status, "%s", cases[i].body);
+            continue;
+        }
+        char wrong[64];
+        (void)text_format(wrong, sizeof wrong, "malformed answer: %s", cases[i].wrong);
+        ck_assert_msg(strcmp(answer.detail, wrong) == 0, "%s: '%s'", cases[i].body, answer.detail);
+        ck_assert_int_eq(answer.outcome, OUTCOME_INFO);
+        ck_assert_int_eq(answer.answer_class, ANSWER_ERROR);
+        ck_assert_int_eq(answer.status, 0);
+        ck_assert(!answer.version.known);
+    }
 }
 END_TEST
 
@@ -222,11 +462,14 @@ int main(void)
     Suite *suite = suite_create("load client");
     TCase *tests = tcase_create("load client");
     tcase_add_test(tests, a_response_is_read_in_any_pieces);
-    tcase_add_test(tests, a_broken_response_is_rejected);
+    tcase_add_test(tests, a_malformed_response_is_rejected);
+    tcase_add_test(tests, nothing_in_a_response_is_endless);
     tcase_add_test(tests, a_truncated_response_is_broken);
     tcase_add_test(tests, the_next_response_begins_where_this_one_ends);
     tcase_add_test(tests, an_answer_is_classified_as_the_api_promises);
     tcase_add_test(tests, an_answer_carries_what_the_checker_needs);
+    tcase_add_test(tests, only_json_is_valid);
+    tcase_add_test(tests, a_malformed_answer_proves_nothing);
     tcase_add_test(tests, timers_are_due_in_order_and_can_be_cancelled);
     tcase_add_test(tests, a_timer_is_not_due_early);
     suite_add_tcase(suite, tests);

@@ -134,7 +134,7 @@ START_TEST(users_take_turns_at_coupons_and_draws)
             ck_assert_int_eq(task.kind, cases[i].kind);
             ck_assert_int_eq(task.user, n % 5);
             ck_assert_uint_eq(task.counter, 0);
-            ck_assert_int_eq(task.quantity, HISTORY_NONE);
+            ck_assert_int_eq(task.quantity, 0);
             ck_assert_str_eq(task.resource, cases[i].resource);
         }
         scenario_free(scenario);
@@ -153,7 +153,7 @@ START_TEST(mixed_follows_its_weights)
         scenario_task(scenario, n, &task);
         counts[task.kind]++;
         wrong += task.kind == KIND_DRAW ? task.counter != 4 : task.counter >= 3;
-        wrong += task.quantity != (task.kind == KIND_DEDUCT ? 1 : HISTORY_NONE);
+        wrong += task.quantity != (task.kind == KIND_DEDUCT ? 1 : 0);
         const char *text = scenario_template(scenario, task.template);
         wrong += strncmp(text, task.kind == KIND_READ ? "GET /v1/stock/" : "POST ", 5) != 0;
     }
@@ -312,12 +312,12 @@ START_TEST(resources_are_created_and_recorded)
                &head, error),
         "%s", error);
     ck_assert_uint_eq(head.n_counters, 6);
-    check_counter(&head.counters[0], "stock/load-r-1", COUNTER_STOCK, 1, 5, -1, -1);
-    check_counter(&head.counters[1], "stock/load-r-2", COUNTER_STOCK, 6, 5, -1, -1);
+    check_counter(&head.counters[0], "stock/load-r-1", COUNTER_STOCK, 1, 5, 0, 0);
+    check_counter(&head.counters[1], "stock/load-r-2", COUNTER_STOCK, 6, 5, 0, 0);
     check_counter(&head.counters[2], "coupon/load-r-1", COUNTER_COUPON, 1, 4, 4, 3);
-    check_counter(&head.counters[3], "lottery/load-r-1", COUNTER_LOTTERY, 1, 10, -1, 3);
-    check_counter(&head.counters[4], "prize/load-r-1/dust", COUNTER_PRIZE, 1, 9, 9, -1);
-    check_counter(&head.counters[5], "prize/load-r-1/gold", COUNTER_PRIZE, 1, 1, 1, -1);
+    check_counter(&head.counters[3], "lottery/load-r-1", COUNTER_LOTTERY, 1, 10, 0, 3);
+    check_counter(&head.counters[4], "prize/load-r-1/dust", COUNTER_PRIZE, 1, 9, 9, 0);
+    check_counter(&head.counters[5], "prize/load-r-1/gold", COUNTER_PRIZE, 1, 1, 1, 0);
     for (int64_t n = 0; n < 100; n++) { // operations point at their counters
         struct task task;
         scenario_task(scenario, n, &task);
@@ -368,9 +368,9 @@ START_TEST(existing_resources_are_only_read)
         "{\"rows\":[{\"version\":1,\"remaining\":3},{\"version\":2,\"remaining\":2}]}\n");
     ck_assert_msg(set_up(&plan, scenario, script.data, &head, error), "%s", error);
     ck_assert_uint_eq(head.n_counters, 3);
-    check_counter(&head.counters[0], "lottery/W", COUNTER_LOTTERY, 2500, 8, -1, 2);
-    check_counter(&head.counters[1], "prize/W/a", COUNTER_PRIZE, 2000, 7, 2000, -1);
-    check_counter(&head.counters[2], "prize/W/b", COUNTER_PRIZE, 2, 2, 3, -1);
+    check_counter(&head.counters[0], "lottery/W", COUNTER_LOTTERY, 2500, 8, 0, 2);
+    check_counter(&head.counters[1], "prize/W/a", COUNTER_PRIZE, 2000, 7, 2000, 0);
+    check_counter(&head.counters[2], "prize/W/b", COUNTER_PRIZE, 2, 2, 3, 0);
     buffer_release(&script);
     free(head.counters);
     scenario_free(scenario);

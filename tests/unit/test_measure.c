@@ -323,9 +323,9 @@ START_TEST(measures_merge_and_clear)
     struct measure *a = new_measure(), *b = new_measure();
     int64_t *const counters[] = {&b->requests_sent, &b->operations_begun, &b->operations_done,
                                  &b->retries,       &b->duplicates,       &b->replays,
-                                 &b->unknown,       &b->timeouts,         &b->bytes_read,
-                                 &b->bytes_written, &b->statuses[0],      &b->statuses[599],
-                                 &b->classes[0],    &b->classes[2]};
+                                 &b->unknown,       &b->timeouts,         &b->malformed,
+                                 &b->bytes_read,    &b->bytes_written,    &b->statuses[0],
+                                 &b->statuses[599], &b->classes[0],       &b->classes[2]};
     for (size_t i = 0; i < ARRAY_LENGTH(counters); i++)
         *counters[i] = (int64_t)i + 1;
     histogram_add(&b->latency, 5);

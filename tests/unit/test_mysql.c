@@ -6,6 +6,7 @@
 #include "store/db/mysql_connection.h"
 #include "store/db/mysql_dial.h"
 #include "store/tables/counter.h"
+#include "store/tables/probe.h"
 
 #include "suite.h"
 
@@ -125,7 +126,7 @@ START_TEST(a_connection_that_became_read_only_is_dropped)
     ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE_LATE), RC_OK); // with COMMIT
     ck_assert_int_eq(number(db, "SELECT COUNT(*) FROM counter FOR UPDATE"), 0);
     ck_assert_int_eq(counter_insert(db, "one", 1), RC_OK);
-    ck_assert_int_eq(db_commit(db), RC_OUTCOME_UNKNOWN);
+    ck_assert_int_eq(db_commit(db), RC_BACKEND_UNAVAILABLE); // certain: COMMIT was not executed
     ck_assert_uint_eq(store_reconnects(store), 2);
 
     exec(scratch.db, "DROP TRIGGER demoted");
@@ -142,6 +143,62 @@ END_TEST
 
 // The hour that is repeated when summer time ends. Only a server in a zone with summer time can
 // confuse the two; on any other server the test can only check the session's zone.
+// What the server's error numbers mean. A trigger raises each of them.
+START_TEST(error_numbers)
+{
+    static const struct {
+        unsigned number;
+        const char *text;
+        enum rc rc;
+        enum db_fault fault;
+    } cases[] = {
+        {1205, "lock wait timeout", RC_CONFLICT, DB_FAULT_NONE},
+        {1213, "deadlock", RC_CONFLICT, DB_FAULT_NONE},
+        {1644, "error 28", RC_INTERNAL, DB_FAULT_NONE}, // a number without a meaning
+        {1021, "Disk full", RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL},
+        {1114, "The table is full", RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL},
+        {3, "Error writing file (Errcode: 28 \"No space left on device\")", RC_BACKEND_UNAVAILABLE,
+         DB_FAULT_FULL},
+        {1026, "Error writing file (errno: 28)", RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL},
+        {1026, "Error writing file (errno: 5)", RC_INTERNAL, DB_FAULT_NONE},
+        {1030, "Got error 28 from storage engine", RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL},
+        {1030, "Got error 122 from storage engine", RC_INTERNAL, DB_FAULT_NONE},
+        {1030, "Got error 145 from storage engine", RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},
+        {1290, "--read-only", RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY},
+        {1142, "INSERT command denied", RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED},
+        {1146, "The table does not exist", RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING},
+        {1712, "The index is corrupted", RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},
+    };
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct store *store = scratch_second_store(&scratch);
+        struct db *db;
+        char sql[256];
+        ck_assert_int_eq(db_new(store, &db), RC_OK);
+        ck_assert(text_format(sql, sizeof sql,
+                              "CREATE TRIGGER fails BEFORE INSERT ON counter FOR EACH ROW SIGNAL"
+                              " SQLSTATE 'HY000' SET MYSQL_ERRNO = %u, MESSAGE_TEXT = '%s'",
+                              cases[i].number, cases[i].text));
+        exec(scratch.db, sql);
+        enum rc rc = counter_insert(db, "one", 1);
+        ck_assert_msg(rc == cases[i].rc && db_fault(db) == cases[i].fault, "case %zu: %s, %s", i,
+                      rc_slug(rc), db_fault_word(db_fault(db)));
+        ck_assert_uint_eq(store_faults(store, cases[i].fault), cases[i].fault != DB_FAULT_NONE);
+        exec(scratch.db, "DROP TRIGGER fails");
+        // Work has failed since the last probe: one probe is not enough.
+        if (cases[i].fault != DB_FAULT_NONE)
+            ck_assert_int_eq(probe_run(db), RC_BACKEND_UNAVAILABLE);
+        ck_assert_int_eq(probe_run(db), RC_OK);
+        ck_assert_int_eq(db_fault(db), DB_FAULT_NONE);
+        db_free(db);
+        store_close(store);
+    }
+    scratch_close(&scratch);
+}
+END_TEST
+
 START_TEST(the_clock_of_the_database_has_no_summer_time)
 {
     static const int64_t autumn_s[] = {1792888200, 1792891800}; // 02:30 in Berlin, twice
@@ -278,6 +335,7 @@ int main(void)
     tcase_add_test(connections, a_transaction_that_could_not_begin_has_not_begun);
     tcase_add_test(connections, a_commit_without_an_answer_is_unknown);
     tcase_add_loop_test(connections, a_connection_that_became_read_only_is_dropped, 0, 2);
+    tcase_add_test(connections, error_numbers);
     tcase_add_test(connections, the_clock_of_the_database_has_no_summer_time);
     tcase_add_test(connections, a_statement_without_memory_does_not_spoil_the_next);
     tcase_add_loop_test(connections, a_login_without_an_answer_times_out, 0, 2);

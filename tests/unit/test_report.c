@@ -58,6 +58,7 @@ static struct sample *new_sample(void)
     measure->replays = 5;
     measure->unknown = 2;
     measure->timeouts = 1;
+    measure->malformed = 6;
     sample->summary = (struct summary){.run = "k3x9",
                                        .scenario = "deduct",
                                        .arrival = "closed",
@@ -149,6 +150,7 @@ START_TEST(requirements_are_judged)
     check_judged(sample, "duplicates==4", 4, true);
     check_judged(sample, "replays==5", 5, true);
     check_judged(sample, "timeouts==1", 1, true);
+    check_judged(sample, "malformed==6", 6, true);
     check_judged(sample, "error_share<=5%", 5, true);
     check_judged(sample, "error_share<0.05", 0.05, false);
     free_sample(sample);
@@ -292,6 +294,7 @@ START_TEST(json_has_the_right_numbers)
     CHECK_NUMBER(report, "duplicates", NULL, 4);
     CHECK_NUMBER(report, "replays", NULL, 5);
     CHECK_NUMBER(report, "timeouts", NULL, 1);
+    CHECK_NUMBER(report, "malformed", NULL, 6);
     CHECK_NUMBER(report, "latency_ms", "min", 1);
     CHECK_NUMBER(report, "latency_ms", "mean", 50.5);
     CHECK_NUMBER(report, "latency_ms", "p50", 50);
@@ -472,6 +475,56 @@ START_TEST(table_tells_it_all_in_100_columns)
 }
 END_TEST
 
+// A server's text cannot control the terminal, nor forge a line.
+START_TEST(only_printable_text_is_printed)
+{
+    static const struct {
+        const char *text, *printed;
+    } cases[] = {
+        {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 ~",
+         "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 ~"},
+        {"\x01\x1b[2J\x1f\x7f", "??[2J??"},
+        {"a\nb\tc\rd", "a?b?c?d"},
+        {"\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0", "??????\xc2\xa0"}, // C1 ends at U+009F
+        {"\x9b"
+         "31m",
+         "?31m"},                                   // C1 as one byte
+        {"\xc0\x9b \xc1\x9b \xf5\x9b", "?? ?? ??"}, // no UTF-8
+        {"\xc3(", "?("},
+        {"\xe2\x82", "??"}, // cut off
+        {"", ""},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct buffer out = {0};
+        buffer_append_text(&out, "");
+        buffer_append_printable(&out, cases[i].text, strlen(cases[i].text));
+        ck_assert_str_eq(out.data, cases[i].printed);
+        buffer_release(&out);
+    }
+    struct buffer table = {0}, text = {0};
+    struct sample *sample = new_sample();
+    add_verdict(sample, 1);
+    measure_problem(&sample->measure, "x\nOk: 0 violations");
+    text_copy(sample->shown.sentence, sizeof sample->shown.sentence, "x\nOk: 0 violations");
+    text_copy(sample->shown.events[0].who, sizeof sample->shown.events[0].who,
+              "x\nOk: 0 violations");
+    report_table(&sample->summary, &table);
+    ck_assert_ptr_null(strstr(table.data, "\nOk: 0 violations"));
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    buffer_append_text(&text, "one\x1b\n\ntwo\xc2\x9b\n");
+    ck_assert(report_print(file, &text));
+    char printed[64] = "";
+    rewind(file);
+    ck_assert_uint_gt(fread(printed, 1, sizeof printed - 1, file), 0);
+    ck_assert_str_eq(printed, "one?\n\ntwo??\n");
+    fclose(file);
+    buffer_release(&table);
+    buffer_release(&text);
+    free_sample(sample);
+}
+END_TEST
+
 START_TEST(the_live_line_fits)
 {
     struct sample *sample = new_sample();
@@ -624,6 +677,7 @@ int main(void)
     tcase_add_test(tests, no_text_ends_the_script_of_the_page);
     tcase_add_test(tests, the_page_asks_nobody);
     tcase_add_test(tests, table_tells_it_all_in_100_columns);
+    tcase_add_test(tests, only_printable_text_is_printed);
     tcase_add_test(tests, the_live_line_fits);
     tcase_add_test(tests, a_full_disk_leaves_the_earlier_report);
     tcase_add_test(tests, what_cannot_be_written_is_said);

@@ -567,7 +567,7 @@ START_TEST(an_invalid_lottery_changes_nothing)
         snprintf(name, sizeof name, "p%d", i);
         add_prize(&bad, name, 1, 1);
     }
-    ck_assert_int_eq(lottery_put(scratch.db, &bad, &created, &got), RC_INVALID_FIELD);
+    ck_assert_int_eq(lottery_put(scratch.db, &bad, &created, &got), RC_LIMIT_REACHED);
     ck_assert_int_eq(lottery_get(scratch.db, "WHEEL", &got), RC_OK);
     ck_assert_uint_eq(got.n_prizes, 1);
     ck_assert_int_eq(got.blank_weight, 90);

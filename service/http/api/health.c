@@ -1,8 +1,9 @@
 // Probes, metrics and the benchmark's empty call.
 //
 // /livez checks no dependency, because a restart of this process does not mend a dead database.
-// /readyz pings the database and every lock server in use. It runs on a worker, so a full queue
-// shows as well; if no worker was available, the answer says so.
+// /readyz probes the database (store/tables/probe.c) and pings every lock server in use. It runs on
+// a worker, so a full queue shows as well; if no worker was available, the answer says so. Of the
+// database's fault it gives one word; the log has the database's own words.
 #include "http/api/handlers.h"
 
 #include "base/json_write.h"
@@ -11,12 +12,14 @@
 #include "http/wire/problem_table.h"
 #include "metrics/metrics.h"
 #include "store/db/db.h"
+#include "store/tables/probe.h"
 
 #define DEPENDENCIES_MAX (1 + ENDPOINT_COUNT)
 
 struct dependency {
     const char *name;
     enum rc rc;
+    const char *why; // NULL: the title of rc
 };
 
 struct readiness {
@@ -41,7 +44,16 @@ static void ping_guard(struct readiness *readiness, struct engine *engine,
             return;
     }
     readiness->dependencies[readiness->n++] =
-        (struct dependency){strategy->name, strategy->ping(guard)};
+        (struct dependency){.name = strategy->name, .rc = strategy->ping(guard)};
+}
+
+static struct dependency probe_database(struct db *db)
+{
+    struct dependency database = {.name = "database", .rc = probe_run(db)};
+    enum db_fault fault = db_fault(db);
+    if (fault != DB_FAULT_NONE)
+        database.why = db_fault_word(fault);
+    return database;
 }
 
 enum rc health_ready_run(struct job *job, struct db *db)
@@ -50,19 +62,21 @@ enum rc health_ready_run(struct job *job, struct db *db)
     struct readiness *readiness = call_input(call, sizeof *readiness);
     if (readiness == NULL)
         return RC_NO_MEMORY;
-    readiness->dependencies[readiness->n++] = (struct dependency){"database", db_ping(db)};
+    readiness->dependencies[readiness->n++] = probe_database(db);
     struct engine *engine = call->context->engine;
     for (int i = 0; i < ENDPOINT_COUNT; i++)
         ping_guard(readiness, engine, engine_strategy(engine, (enum endpoint)i));
     return RC_OK;
 }
 
-static void write_dependency(struct buffer *out, const char *name, enum rc rc)
+static void write_dependency(struct buffer *out, struct dependency dependency)
 {
-    json_write_open(out, name, '{');
+    enum rc rc = dependency.rc;
+    json_write_open(out, dependency.name, '{');
     json_write_bool(out, "ok", rc == RC_OK);
     if (rc != RC_OK)
-        json_write_text(out, "why", problem_info(rc)->title);
+        json_write_text(out, "why",
+                        dependency.why != NULL ? dependency.why : problem_info(rc)->title);
     json_write_close(out, '}');
 }
 
@@ -79,9 +93,9 @@ void health_ready_answer(struct call *call)
     json_write_bool(out, "ready", ready);
     json_write_bool(out, "draining", draining);
     json_write_open(out, "dependencies", '{');
-    write_dependency(out, "workers", call->rc);
+    write_dependency(out, (struct dependency){.name = "workers", .rc = call->rc});
     for (size_t i = 0; readiness != NULL && i < readiness->n; i++)
-        write_dependency(out, readiness->dependencies[i].name, readiness->dependencies[i].rc);
+        write_dependency(out, readiness->dependencies[i]);
     json_write_close(out, '}');
     json_write_close(out, '}');
     call->status = ready ? 200 : 503;

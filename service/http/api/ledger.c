@@ -31,37 +31,19 @@ static bool is_counter_name(const char *name)
     }
 }
 
-static enum rc read_parameter(struct call *call, struct page *page, const char *name,
-                              const char *value)
-{
-    if (strcmp(name, "limit") == 0)
-        return call_int_parameter(call, name, value, 1, PAGE_MAX, &page->limit);
-    if (strcmp(name, "after_version") == 0)
-        return call_int_parameter(call, name, value, 0, INT64_MAX, &page->after_version);
-    if (strcmp(name, "counter") != 0)
-        return call_unknown_parameter(call, name);
-    if (!is_counter_name(value))
-        return problem_field(&call->problem, RC_INVALID_FIELD, name,
-                             "a counter's name such as stock/SKU-1 or prize/WHEEL/gold");
-    text_copy(page->counter, sizeof page->counter, value);
-    return RC_OK;
-}
-
 enum rc ledger_list_prepare(struct call *call)
 {
     struct page *page = call_input(call, sizeof *page);
     if (page == NULL)
         return call->problem.rc;
     page->limit = PAGE_DEFAULT;
-    char *name, *value;
-    while (call_next_parameter(call, &name, &value)) {
-        if (read_parameter(call, page, name, value) != RC_OK)
-            break;
-    }
-    if (call->problem.rc == RC_OK && page->counter[0] == '\0')
-        problem_field(&call->problem, RC_INVALID_FIELD, "counter",
-                      "a counter's name such as stock/SKU-1 or prize/WHEEL/gold");
-    return call->problem.rc;
+    const char *counter = call_parameter(call, "counter");
+    if (counter == NULL || !is_counter_name(counter))
+        return problem_field(&call->problem, RC_INVALID_FIELD, "counter",
+                             "a counter's name such as stock/SKU-1 or prize/WHEEL/gold");
+    text_copy(page->counter, sizeof page->counter, counter);
+    enum rc rc = call_int_parameter(call, "after_version", 0, INT64_MAX, &page->after_version);
+    return rc == RC_OK ? call_int_parameter(call, "limit", 1, PAGE_MAX, &page->limit) : rc;
 }
 
 static enum rc on_row(void *arg, const struct ledger_row *row)

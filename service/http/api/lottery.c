@@ -139,6 +139,10 @@ enum rc lottery_put_run(struct job *job, struct db *db)
     if (rc == RC_INVALID_FIELD)
         return problem_field(&call->problem, rc, "prizes",
                              "a list whose quantities are at least those already won");
+    if (rc == RC_LIMIT_REACHED)
+        return problem_field(&call->problem, RC_INVALID_FIELD, "prizes",
+                             "at most %d together with those that the lottery already has",
+                             LOTTERY_PRIZES_MAX);
     if (rc != RC_OK)
         return rc;
     call->status = created ? 201 : 200;

@@ -12,33 +12,37 @@
 
 #define KEYED (ROUTE_BODY | ROUTE_KEY)
 
+// Query parameters, at most PARAMETERS_MAX for a route.
+static const char *const stock_page[] = {"after", "limit", NULL};
+static const char *const ledger_page[] = {"counter", "after_version", "limit", NULL};
+
 // clang-format off
 static const struct route routes[] = {
-    {METHOD_POST, "/v1/stock/{sku}/deduct",         "deduct",         CALLER_CLIENT, KEYED,            stock_deduct_prepare,   NULL,               stock_change_answer,     true},
-    {METHOD_POST, "/v1/coupons/{campaign}/issue",   "issue",          CALLER_CLIENT, KEYED,            coupon_issue_prepare,   NULL,               coupon_issue_answer,     true},
-    {METHOD_POST, "/v1/lotteries/{lottery}/draw",   "draw",           CALLER_CLIENT, KEYED,            lottery_draw_prepare,   NULL,               lottery_draw_answer,     true},
-    {METHOD_POST, "/v1/points/{user}/earn",         "earn",           CALLER_CLIENT, KEYED,            points_earn_prepare,    NULL,               points_change_answer,    true},
-    {METHOD_POST, "/v1/points/{user}/spend",        "spend",          CALLER_CLIENT, KEYED,            points_spend_prepare,   NULL,               points_change_answer,    true},
-    {METHOD_POST, "/v1/points/transfers",           "transfer",       CALLER_CLIENT, KEYED,            points_transfer_prepare, NULL,              points_transfer_answer,  true},
-    {METHOD_GET,  "/v1/points/{user}",              "get-points",     CALLER_CLIENT, 0,                NULL,                   points_get_run,     NULL,                    false},
-    {METHOD_POST, "/v1/stock/{sku}/restock",        "restock",        CALLER_ADMIN,  KEYED,            stock_restock_prepare,  NULL,               stock_change_answer,     true},
-    {METHOD_GET,  "/v1/stock/{sku}",                "get-stock",      CALLER_CLIENT, 0,                NULL,                   stock_get_run,      NULL,                    false},
-    {METHOD_PUT,  "/v1/stock/{sku}",                "put-stock",      CALLER_ADMIN,  ROUTE_BODY,       stock_put_prepare,      stock_put_run,      NULL,                    false},
-    {METHOD_GET,  "/v1/stock",                      "list-stock",     CALLER_CLIENT, 0,                stock_list_prepare,     stock_list_run,     NULL,                    false},
-    {METHOD_GET,  "/v1/coupons/{campaign}",         "get-coupon",     CALLER_CLIENT, 0,                NULL,                   coupon_get_run,     NULL,                    false},
-    {METHOD_PUT,  "/v1/coupons/{campaign}",         "put-coupon",     CALLER_ADMIN,  ROUTE_BODY,       coupon_put_prepare,     coupon_put_run,     NULL,                    false},
-    {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, 0,                NULL,                   lottery_get_run,    NULL,                    false},
-    {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  ROUTE_BODY,       lottery_put_prepare,    lottery_put_run,    NULL,                    false},
-    {METHOD_GET,  "/v1/ledger",                     "list-ledger",    CALLER_ADMIN,  0,                ledger_list_prepare,    ledger_list_run,    NULL,                    false},
-    {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_BACKGROUND, NULL,                   reconciliation_run, NULL,                    false},
-    {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,                NULL,                   strategies_get_run, NULL,                    false},
-    {METHOD_PUT,  "/v1/strategies/{endpoint}",      "put-strategy",   CALLER_ADMIN,  ROUTE_BODY,       strategies_put_prepare, strategies_put_run, NULL,                    false},
-    {METHOD_GET,  "/livez",                         "livez",          CALLER_OPEN,   0,                NULL,                   NULL,               health_live_answer,      false},
-    {METHOD_GET,  "/readyz",                        "readyz",         CALLER_OPEN,   ROUTE_ALWAYS,     NULL,                   health_ready_run,   health_ready_answer,     false},
-    {METHOD_GET,  "/metrics",                       "metrics",        CALLER_OPEN,   0,                NULL,                   NULL,               health_metrics_answer,   false},
-    {METHOD_GET,  "/openapi.yaml",                  "openapi",        CALLER_OPEN,   0,                NULL,                   NULL,               document_openapi_answer, false},
-    {METHOD_GET,  "/problems/{slug}",               "problem",        CALLER_OPEN,   0,                NULL,                   NULL,               document_problem_answer, false},
-    {METHOD_POST, "/v1/lab/empty",                  "empty",          CALLER_CLIENT, ROUTE_BODY | ROUTE_LAB, lab_empty_prepare, NULL,          lab_empty_answer,        false},
+    {METHOD_POST, "/v1/stock/{sku}/deduct",         "deduct",         CALLER_CLIENT, KEYED,            stock_deduct_prepare,   NULL,               stock_change_answer,     true,  NULL},
+    {METHOD_POST, "/v1/coupons/{campaign}/issue",   "issue",          CALLER_CLIENT, KEYED,            coupon_issue_prepare,   NULL,               coupon_issue_answer,     true,  NULL},
+    {METHOD_POST, "/v1/lotteries/{lottery}/draw",   "draw",           CALLER_CLIENT, KEYED,            lottery_draw_prepare,   NULL,               lottery_draw_answer,     true,  NULL},
+    {METHOD_POST, "/v1/points/{user}/earn",         "earn",           CALLER_CLIENT, KEYED,            points_earn_prepare,    NULL,               points_change_answer,    true,  NULL},
+    {METHOD_POST, "/v1/points/{user}/spend",        "spend",          CALLER_CLIENT, KEYED,            points_spend_prepare,   NULL,               points_change_answer,    true,  NULL},
+    {METHOD_POST, "/v1/points/transfers",           "transfer",       CALLER_CLIENT, KEYED,            points_transfer_prepare, NULL,              points_transfer_answer,  true,  NULL},
+    {METHOD_GET,  "/v1/points/{user}",              "get-points",     CALLER_CLIENT, 0,                NULL,                   points_get_run,     NULL,                    false, NULL},
+    {METHOD_POST, "/v1/stock/{sku}/restock",        "restock",        CALLER_ADMIN,  KEYED,            stock_restock_prepare,  NULL,               stock_change_answer,     true,  NULL},
+    {METHOD_GET,  "/v1/stock/{sku}",                "get-stock",      CALLER_CLIENT, 0,                NULL,                   stock_get_run,      NULL,                    false, NULL},
+    {METHOD_PUT,  "/v1/stock/{sku}",                "put-stock",      CALLER_ADMIN,  ROUTE_BODY,       stock_put_prepare,      stock_put_run,      NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/stock",                      "list-stock",     CALLER_CLIENT, 0,                stock_list_prepare,     stock_list_run,     NULL,                    false, stock_page},
+    {METHOD_GET,  "/v1/coupons/{campaign}",         "get-coupon",     CALLER_CLIENT, 0,                NULL,                   coupon_get_run,     NULL,                    false, NULL},
+    {METHOD_PUT,  "/v1/coupons/{campaign}",         "put-coupon",     CALLER_ADMIN,  ROUTE_BODY,       coupon_put_prepare,     coupon_put_run,     NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, 0,                NULL,                   lottery_get_run,    NULL,                    false, NULL},
+    {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  ROUTE_BODY,       lottery_put_prepare,    lottery_put_run,    NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/ledger",                     "list-ledger",    CALLER_ADMIN,  0,                ledger_list_prepare,    ledger_list_run,    NULL,                    false, ledger_page},
+    {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_BACKGROUND, NULL,                   reconciliation_run, NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,                NULL,                   strategies_get_run, NULL,                    false, NULL},
+    {METHOD_PUT,  "/v1/strategies/{endpoint}",      "put-strategy",   CALLER_ADMIN,  ROUTE_BODY,       strategies_put_prepare, strategies_put_run, NULL,                    false, NULL},
+    {METHOD_GET,  "/livez",                         "livez",          CALLER_OPEN,   0,                NULL,                   NULL,               health_live_answer,      false, NULL},
+    {METHOD_GET,  "/readyz",                        "readyz",         CALLER_OPEN,   ROUTE_ALWAYS,     NULL,                   health_ready_run,   health_ready_answer,     false, NULL},
+    {METHOD_GET,  "/metrics",                       "metrics",        CALLER_OPEN,   0,                NULL,                   NULL,               health_metrics_answer,   false, NULL},
+    {METHOD_GET,  "/openapi.yaml",                  "openapi",        CALLER_OPEN,   0,                NULL,                   NULL,               document_openapi_answer, false, NULL},
+    {METHOD_GET,  "/problems/{slug}",               "problem",        CALLER_OPEN,   0,                NULL,                   NULL,               document_problem_answer, false, NULL},
+    {METHOD_POST, "/v1/lab/empty",                  "empty",          CALLER_CLIENT, ROUTE_BODY | ROUTE_LAB, lab_empty_prepare, NULL,          lab_empty_answer,        false, NULL},
 };
 // clang-format on
 
@@ -99,4 +103,30 @@ enum rc router_find(struct call *call, bool lab)
     call->allow = (allow & METHOD_GET) != 0 ? allow | METHOD_HEAD : allow;
     return problem_set(&call->problem, RC_METHOD_NOT_ALLOWED,
                        "This path does not support the method; see the Allow header.");
+}
+
+static bool knows(const struct route *route, const char *name)
+{
+    for (size_t i = 0; route->parameters != NULL && route->parameters[i] != NULL; i++) {
+        if (strcmp(route->parameters[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+enum rc router_read_query(struct call *call)
+{
+    char *name, *value;
+    while (call_next_parameter(call, &name, &value)) {
+        struct slice slice = {name, strlen(name)};
+        if (!strict_is_token(slice))
+            return problem_set(&call->problem, RC_UNKNOWN_FIELD,
+                               "The query has an unknown parameter.");
+        if (!knows(call->route, name))
+            return problem_field(&call->problem, RC_UNKNOWN_FIELD, name, "%s", "");
+        if (call_parameter(call, name) != NULL)
+            return problem_field(&call->problem, RC_INVALID_FIELD, name, "given once");
+        call->parameters[call->n_parameters++] = (struct parameter){name, value};
+    }
+    return call->problem.rc;
 }

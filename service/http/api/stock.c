@@ -118,21 +118,13 @@ enum rc stock_list_prepare(struct call *call)
     if (page == NULL)
         return call->problem.rc;
     page->limit = PAGE_DEFAULT;
-    char *name, *value;
-    while (call_next_parameter(call, &name, &value)) {
-        if (strcmp(name, "limit") == 0) {
-            if (call_int_parameter(call, name, value, 1, PAGE_MAX, &page->limit) != RC_OK)
-                break;
-        } else if (strcmp(name, "after") != 0) {
-            call_unknown_parameter(call, name);
-        } else if (id_is_valid(value, strlen(value))) {
-            text_copy(page->after, sizeof page->after, value);
-        } else {
-            problem_field(&call->problem, RC_INVALID_FIELD, name, "1 to %d of A-Z a-z 0-9 . _ : -",
-                          ID_MAX);
-        }
-    }
-    return call->problem.rc;
+    const char *after = call_parameter(call, "after");
+    if (after != NULL && !id_is_valid(after, strlen(after)))
+        return problem_field(&call->problem, RC_INVALID_FIELD, "after",
+                             "1 to %d of A-Z a-z 0-9 . _ : -", ID_MAX);
+    if (after != NULL)
+        text_copy(page->after, sizeof page->after, after);
+    return call_int_parameter(call, "limit", 1, PAGE_MAX, &page->limit);
 }
 
 static enum rc on_product(void *arg, const struct product *product)

@@ -12,10 +12,11 @@
 // The connection is suspended before the job is submitted, because a worker may finish the job
 // before engine_submit returns. After posting the call a worker never touches it again.
 //
-// A framing error is answered at once and closes the connection, because the start of the next
-// request is unknown. Other refusals are answered after the body has passed, so that the connection
-// stays usable. A chunked body closes the connection too: old versions of the library accept chunk
-// framing that a proxy may read differently, and the bytes that follow must not run as a request.
+// A framing error, or a head that is too large, is answered at once and past the library, which may
+// have no memory left. It closes the connection, because the start of the next request is unknown.
+// Other refusals are answered after the body has passed, so that the connection stays usable. A
+// chunked body closes the connection too: old versions of the library accept chunk framing that a
+// proxy may read differently, and the bytes that follow must not run as a request.
 //
 // What breaks it: queueing a response while the body is still arriving (the library rejects it),
 // or stopping the library while a connection is suspended (the library ends the process).
@@ -30,8 +31,10 @@
 #include "http/server/server.h"
 #include "http/wire/body.h"
 #include "http/wire/problem_table.h"
+#include "http/wire/raw_answer.h"
 #include "metrics/metrics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +49,11 @@ struct connection {
 static struct connection *connection_of(struct call *call)
 {
     return CONTAINER_OF(call, struct connection, call);
+}
+
+static struct exchange *exchange_of(const struct call *call)
+{
+    return CONTAINER_OF(call->context, struct exchange, context);
 }
 
 void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
@@ -84,6 +92,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->method = METHOD_UNKNOWN;
     call->route = NULL;
     call->id[0] = '\0';
+    call->n_parameters = 0;
     call->body_seen = 0;
     call->close = false;
     call->rc = RC_OK;
@@ -93,6 +102,18 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->content_type = NULL;
     call->document = (struct slice){NULL, 0};
     call->allow = 0;
+}
+
+// Keeps the library from parsing what the server does not take from it. Each query parameter and
+// each cookie would cost memory of the connection, and if that ends there, the library (0.9.75)
+// answers twice or not at all. The query is cut off in the library's own buffer, which is writable,
+// behind the question mark. The library parses the first Cookie field that it finds.
+static void save_memory(struct MHD_Connection *mhd, const char *target)
+{
+    char *query = strchr((char *)(uintptr_t)target, '?');
+    if (query != NULL)
+        query[1] = '\0';
+    (void)!MHD_set_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_COOKIE, "");
 }
 
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd)
@@ -106,6 +127,8 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     if (connection->call.mailbox == NULL)
         connection->call.mailbox = mailbox_mine(&exchange->mailboxes);
     reset(&connection->call, target != NULL ? target : "", mhd);
+    if (target != NULL)
+        save_memory(mhd, target);
     // If the reaper has ended the connection, the next reaper_enter notices it.
     (void)!reaper_enter(&connection->watched, PHASE_HEAD, connection->call.started_ns);
     return &connection->call;
@@ -142,7 +165,8 @@ static void add_headers(struct call *call, struct MHD_Response *response)
     const char *type = call->content_type != NULL ? call->content_type : "application/json";
     add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (call->close || atomic_load_explicit(&call->context->draining, memory_order_relaxed))
+    if (call->close || atomic_load_explicit(&call->context->draining, memory_order_relaxed) ||
+        reaper_full(exchange_of(call)->reaper))
         add(response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (call->problem.rc == RC_OK && call->route->operates && call->operation.outcome.replayed)
         add(response, "Idempotent-Replayed", "true");
@@ -196,12 +220,10 @@ static void count_and_log(const struct call *call)
                   (long long)(took_ns / 1000));
 }
 
-// Renders the problem, if there is one, and queues the response. The body is not copied: it stays
-// in the call, which outlives the response. MHD_NO closes the connection.
-static enum MHD_Result send_answer(struct call *call)
+// Renders the problem, if there is one. The response does not copy the body: it stays in the call,
+// which outlives the response. NULL if there is no memory.
+static struct MHD_Response *render(struct call *call, struct slice *ret_body)
 {
-    if (!reaper_enter(&connection_of(call)->watched, PHASE_SEND, clock_now_ns()))
-        return MHD_NO;
     if (call->problem.rc != RC_OK)
         render_problem(call);
     static const char no_memory[] = "{\"type\":\"/problems/no-memory\",\"status\":500}";
@@ -215,14 +237,40 @@ static enum MHD_Result send_answer(struct call *call)
     // The library only reads from a persistent buffer, although its parameter is not const.
     struct MHD_Response *response = MHD_create_response_from_buffer(
         body.length, (void *)(uintptr_t)body.text, MHD_RESPMEM_PERSISTENT);
+    if (response != NULL)
+        add_headers(call, response);
+    *ret_body = body;
+    return response;
+}
+
+// Queues the answer. MHD_NO closes the connection.
+static enum MHD_Result send_answer(struct call *call)
+{
+    struct slice body;
+    if (!reaper_enter(&connection_of(call)->watched, PHASE_SEND, clock_now_ns()))
+        return MHD_NO;
+    struct MHD_Response *response = render(call, &body);
     if (response == NULL)
         return MHD_NO;
-    add_headers(call, response);
     count_and_log(call);
     call->stage = CALL_ANSWERED;
     enum MHD_Result queued = MHD_queue_response(call->connection, (unsigned)call->status, response);
     MHD_destroy_response(response);
     return queued;
+}
+
+// Sends the answer even if the library has no memory for its header. The caller closes the
+// connection.
+static void send_past_library(struct call *call)
+{
+    struct slice body;
+    call->close = true;
+    struct MHD_Response *response = render(call, &body);
+    if (response == NULL)
+        return;
+    raw_answer_send(connection_of(call)->watched.fd, call->status, response, body,
+                    call->method == METHOD_HEAD);
+    MHD_destroy_response(response);
 }
 
 static enum MHD_Result read_head(struct call *call, const char *method, const char *version)
@@ -232,8 +280,9 @@ static enum MHD_Result read_head(struct call *call, const char *method, const ch
     struct fields fields = {0};
     struct framing framing = {0};
     if (judge_framing(call, method, version, &fields, &framing) != RC_OK) {
-        call->close = true;
-        return send_answer(call);
+        send_past_library(call);
+        count_and_log(call);
+        return MHD_NO;
     }
     call->close = framing.chunked;
     call->stage = CALL_BODY;
@@ -291,9 +340,21 @@ static void suspend(struct call *call)
 // The first call for a resumed connection.
 static enum MHD_Result resumed(struct call *call)
 {
+    atomic_fetch_sub_explicit(&exchange_of(call)->jobs, 1, memory_order_relaxed);
     MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT,
                               EXCHANGE_IDLE_TIMEOUT_S);
     return finish(call);
+}
+
+// False if every connection within the limit has a job in the engine. The connections above the
+// limit are for clients that are answered at once, such as probes.
+static bool count_job(struct exchange *exchange)
+{
+    size_t jobs = atomic_fetch_add_explicit(&exchange->jobs, 1, memory_order_relaxed);
+    if (jobs < exchange->connection_limit)
+        return true;
+    atomic_fetch_sub_explicit(&exchange->jobs, 1, memory_order_relaxed);
+    return false;
 }
 
 static enum MHD_Result submit(struct call *call)
@@ -309,7 +370,7 @@ static enum MHD_Result submit(struct call *call)
     // Checked after PHASE_WORK was entered: either this thread sees `quiescing`, or
     // server_wait_idle sees this call and waits for it. Otherwise the library might be stopped with
     // a suspended connection, which ends the process.
-    if (atomic_load(&call->context->quiescing)) {
+    if (atomic_load(&call->context->quiescing) || !count_job(exchange_of(call))) {
         call->rc = RC_OVERLOADED;
         return finish(call);
     }
@@ -370,6 +431,34 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
     return MHD_YES;
 }
 
+static bool *header_lost(struct exchange *exchange)
+{
+    return &exchange->header_lost[mailbox_mine(&exchange->mailboxes) - exchange->mailboxes.boxes];
+}
+
+void exchange_on_library_log(void *cls, const char *format, va_list arguments)
+{
+    char line[240];
+    vsnprintf(line, sizeof line, format, arguments);
+    line[strcspn(line, "\r\n")] = '\0';
+    if (strstr(line, "failed to create response header") != NULL)
+        *header_lost(cls) = true;
+    LOG_DEBUG("libmicrohttpd: %s", line);
+}
+
+// Sends the answer that the library had no memory for, in spite of the limits: blank lines before
+// the request, trailers and requests behind it take up memory too. Nothing of it has been sent.
+static void rescue_answer(struct exchange *exchange, struct call *call)
+{
+    bool *lost = header_lost(exchange);
+    if (!*lost)
+        return;
+    *lost = false;
+    if (call->stage != CALL_ANSWERED) // a refusal by the library, which has not called us
+        problem_set(&call->problem, RC_HEADERS_TOO_LARGE, "%s", "");
+    send_past_library(call);
+}
+
 static void recycle(struct buffer *buffer)
 {
     if (buffer->failed || buffer->capacity > BUFFER_KEPT)
@@ -381,13 +470,13 @@ static void recycle(struct buffer *buffer)
 void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context,
                            enum MHD_RequestTerminationCode code)
 {
-    (void)cls;
     (void)mhd;
-    (void)code;
     struct call *call = *context;
     *context = NULL;
     if (call == NULL)
         return;
+    if (code == MHD_REQUEST_TERMINATED_WITH_ERROR)
+        rescue_answer(cls, call);
     recycle(&call->body);
     recycle(&call->reply);
     free(call->input);

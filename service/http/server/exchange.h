@@ -7,6 +7,8 @@
 #include "http/mailbox.h"
 
 #include <microhttpd.h>
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct reaper;
@@ -18,6 +20,9 @@ struct exchange {
     struct http_context context;
     struct reaper *reaper;
     struct mailboxes mailboxes;
+    bool header_lost[MAILBOXES_MAX]; // by mailbox, for its HTTP thread: see exchange_on_library_log
+    size_t connection_limit;         // at most this many jobs are in the engine
+    atomic_size_t jobs;              // in the engine
 };
 
 // A connection was opened or closed: allocates or frees its call.
@@ -32,6 +37,9 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *connection
                                     const char *method, const char *version,
                                     const char *upload_data, size_t *upload_data_size,
                                     void **context);
-// The answer was sent, or the connection broke.
+// The library reports something: logs it, and notes if it had no memory for an answer's header. It
+// then calls exchange_on_completed at once.
+void exchange_on_library_log(void *cls, const char *format, va_list arguments);
+// The answer was sent, or the connection broke. Sends an answer that the library could not send.
 void exchange_on_completed(void *cls, struct MHD_Connection *connection, void **context,
                            enum MHD_RequestTerminationCode code);

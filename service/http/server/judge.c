@@ -25,25 +25,44 @@ static enum MHD_Result on_field(void *cls, enum MHD_ValueKind kind, const char *
     return MHD_YES;
 }
 
+static enum rc judge_size(struct call *call, size_t n_fields)
+{
+    if (call->target_length > TARGET_MAX)
+        return problem_set(&call->problem, RC_TARGET_TOO_LONG, "Path and query exceed %d bytes.",
+                           TARGET_MAX);
+    if (n_fields > HEAD_FIELDS_MAX)
+        return problem_set(&call->problem, RC_HEADERS_TOO_LARGE,
+                           "The request has more than %d header fields.", HEAD_FIELDS_MAX);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    if (info == NULL || info->header_size + n_fields * HEAD_FIELD_COST > HEAD_MAX)
+        return problem_set(&call->problem, RC_HEADERS_TOO_LARGE,
+                           "The header section exceeds %zu bytes, counting %d bytes more for each "
+                           "field.",
+                           HEAD_MAX, HEAD_FIELD_COST);
+    return RC_OK;
+}
+
 enum rc judge_framing(struct call *call, const char *method, const char *version,
                       struct fields *ret_fields, struct framing *ret_framing)
 {
+    call->method = strict_method(method); // a refusal depends on it
+    int n_fields =
+        MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, on_field, ret_fields);
+    enum rc rc = judge_size(call, (size_t)n_fields - 1); // without ours, see save_memory
+    if (rc != RC_OK)
+        return rc;
     const char *why =
         raw_head_check(call->connection, method, call->target_raw, call->target_length, version);
     if (why != NULL)
         return problem_set(&call->problem, RC_MALFORMED_REQUEST, "%s", why);
-    if (call->target_length > TARGET_MAX)
-        return problem_set(&call->problem, RC_HEADERS_TOO_LARGE, "Path and query exceed %d bytes.",
-                           TARGET_MAX);
     why = strict_target(call->target, call->target_length);
     if (why != NULL)
         return problem_set(&call->problem, RC_MALFORMED_REQUEST, "%s", why);
-    call->method = strict_method(method);
     if (call->method == METHOD_UNKNOWN)
         return problem_set(&call->problem, RC_NOT_IMPLEMENTED, "Unknown method.");
-    MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, on_field, ret_fields);
-    enum rc rc = strict_framing(ret_fields, strcmp(version, MHD_HTTP_VERSION_1_0) != 0, BODY_MAX,
-                                ret_framing, &why);
+    rc = strict_framing(ret_fields, strcmp(version, MHD_HTTP_VERSION_1_0) != 0, BODY_MAX,
+                        ret_framing, &why);
     if (rc != RC_OK)
         return problem_set(&call->problem, rc, "%s", why);
     return RC_OK;
@@ -179,6 +198,8 @@ enum rc judge_request(struct call *call, const struct fields *fields)
         call->problem = unauthorized;
         return unauthorized.rc;
     }
+    if (rc == RC_OK)
+        rc = router_read_query(call);
     if (rc == RC_OK && (route->flags & ROUTE_BODY) != 0)
         rc = body_check_media_type(fields->content_type, &call->problem);
     if (rc != RC_OK || !route->operates)

@@ -25,11 +25,20 @@ struct loop {
     int epoll_fd;
     pthread_t thread;
     pthread_barrier_t started;
+    unsigned connections; // after the last round
     atomic_bool stopping;
 };
 
-static int wait_ms(struct MHD_Daemon *daemon)
+static int wait_ms(struct loop *loop)
 {
+    struct MHD_Daemon *daemon = loop->daemon;
+    // At its limit the library stops listening. It listens again in the round after the one in
+    // which it closed a connection.
+    unsigned before = loop->connections;
+    loop->connections =
+        MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+    if (loop->connections < before)
+        return 0;
     MHD_UNSIGNED_LONG_LONG timeout_ms;
     if (MHD_get_timeout(daemon, &timeout_ms) != MHD_YES || timeout_ms > WAIT_MAX_MS)
         return WAIT_MAX_MS;
@@ -45,7 +54,7 @@ static void *run(void *arg)
                            {.fd = loop->mailbox->wake_fd, .events = POLLIN}};
     while (!atomic_load(&loop->stopping)) {
         // An interrupted or failed poll only costs an idle round.
-        (void)poll(fds, ARRAY_LENGTH(fds), wait_ms(loop->daemon));
+        (void)poll(fds, ARRAY_LENGTH(fds), wait_ms(loop));
         uint64_t wakes;
         if (fds[1].revents != 0)
             (void)!read(loop->mailbox->wake_fd, &wakes, sizeof wakes);

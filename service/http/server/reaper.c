@@ -1,13 +1,21 @@
-// A thread that checks all connections a few times a second and ends those whose header section,
-// body or answer takes too long. It sends 408 on the socket and shuts the socket down; the HTTP
-// thread then sees the end of the connection. A request pays one atomic exchange per phase. The
-// lock is taken only when a connection opens or closes, so that a descriptor is not reused for
-// another connection while the reaper uses it.
+// A thread that checks all connections a few times a second and ends those whose first request,
+// header section, body or answer takes too long. It sends 408 on the socket and shuts the socket
+// down; the HTTP thread then sees the end of the connection. A request pays one atomic exchange per
+// phase. The lock is taken only when a connection opens or closes, so that a descriptor is not
+// reused for another connection while the reaper uses it.
 //
 // The library does not report a request before its first line is complete. For idle connections the
 // reaper therefore asks the kernel how many bytes were received. Once the number has grown since
 // the last answer, the client has begun a request and its deadline runs. An idle connection without
-// new bytes is left to the library's idle timeout.
+// new bytes is left to the library's idle timeout. Before the first request the deadline runs from
+// the start, because a client seldom connects without a request to send.
+//
+// Beyond the limit, the reaper ends as many connections as there are too many. First those that have
+// not sent a whole request, then those between requests, then those whose client does not read its
+// answer; of each kind the one that has waited longest. So silent strangers displace one another,
+// and never a client that uses its connection. A request in the engine is never cut off. The server
+// lets somewhat more connections in than the limit, so that the new ones need not wait for the
+// reaper.
 //
 // The library (0.9.75, 1.0.1) also misses the end of a stream that arrives together with a request:
 // it takes a short read for the last one, and epoll reports each edge once. The reaper closes such a
@@ -18,6 +26,7 @@
 #include "http/server/reaper.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "http/wire/problem.h"
 
 #include <linux/tcp.h>
@@ -29,17 +38,34 @@
 
 #define SWEEP_MAX_MS 250
 #define SWEEP_MIN_MS 10
+#define ROOM_PAUSE_MS 20  // between two searches for connections that can give way
+#define ROOM_GRACE_MS 200 // a connection that has waited for less does not give way
+#define SPARE_SHARE 64    // one in so many connections
+#define REPORT_PAUSE_MS 60000
 #define PHASE_BITS 3
+#define STATE_BITS 60      // enough for 4 years since the machine's start
 #define STATE_CLOSE_WAIT 8 // TCP_CLOSE_WAIT of netinet/tcp.h, which does not go with linux/tcp.h
+
+// A connection that can give way. The smallest key goes first: the ending above the state.
+struct candidate {
+    uint64_t key;
+    struct watched *watched;
+};
 
 struct reaper {
     struct reaper_settings settings;
     pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t stop_asked;
+    pthread_cond_t wake; // to stop, or because the limit is exceeded
     bool stopping;
+    bool exceeded; // the limit; the thread knows and will look again
     struct watched *first;
     size_t count;
+    atomic_bool full;
+    atomic_size_t ended[ENDING_COUNT];
+    struct candidate *candidates; // settings.connection_max
+    size_t unreported;            // connections that gave way since the last line in the log
+    int64_t report_ns;            // when the next line may be written
 };
 
 // The time is in nanoseconds, so no two states of a connection are equal.
@@ -62,17 +88,20 @@ bool reaper_enter(struct watched *watched, enum phase phase, int64_t now_ns)
     return false;
 }
 
-static void end(struct watched *watched, uint64_t state, bool send_408)
+// False if the connection has left the state.
+static bool end(struct reaper *reaper, struct watched *watched, uint64_t state, enum ending ending)
 {
     uint64_t ended = state_of(PHASE_ENDED, 0);
     if (!atomic_compare_exchange_strong(&watched->state, &state, ended))
-        return;
-    if (send_408)
+        return false;
+    if (ending == ENDING_SLOW_REQUEST)
         problem_send_raw(watched->fd, RC_REQUEST_TIMEOUT);
     shutdown(watched->fd, SHUT_RDWR);
+    atomic_fetch_add_explicit(&reaper->ended[ending], 1, memory_order_relaxed);
+    return true;
 }
 
-static void check_idle(const struct reaper *reaper, struct watched *watched, uint64_t state,
+static void check_idle(struct reaper *reaper, struct watched *watched, uint64_t state,
                        uint64_t bytes, int64_t now_ms)
 {
     if (watched->noted_state != state) {
@@ -86,11 +115,11 @@ static void check_idle(const struct reaper *reaper, struct watched *watched, uin
     if (watched->bytes_since_ms < 0)
         watched->bytes_since_ms = now_ms;
     else if (now_ms - watched->bytes_since_ms > reaper->settings.receive_timeout_ms)
-        end(watched, state, true);
+        (void)end(reaper, watched, state, ENDING_SLOW_REQUEST);
 }
 
 // While the client's turn lasts: idle, or in a header section or a body.
-static void check_receiving(const struct reaper *reaper, struct watched *watched, uint64_t state,
+static void check_receiving(struct reaper *reaper, struct watched *watched, uint64_t state,
                             int64_t lasted_ms, int64_t now_ms)
 {
     struct tcp_info info = {0};
@@ -101,20 +130,24 @@ static void check_receiving(const struct reaper *reaper, struct watched *watched
                        ioctl(watched->fd, FIONREAD, &unread) == 0 && unread == 0;
     // Only at the second sweep: the HTTP thread may be about to act on what it has just read.
     if (half_closed && watched->half_closed_state == state)
-        end(watched, state, false);
+        (void)end(reaper, watched, state, ENDING_HALF_CLOSED);
     else if (half_closed)
         watched->half_closed_state = state;
     else if (phase_of(state) == PHASE_IDLE)
         check_idle(reaper, watched, state, info.tcpi_bytes_received, now_ms);
     else if (lasted_ms > reaper->settings.receive_timeout_ms)
-        end(watched, state, true);
+        (void)end(reaper, watched, state,
+                  phase_of(state) == PHASE_NEW && info.tcpi_bytes_received == 0
+                      ? ENDING_NO_REQUEST
+                      : ENDING_SLOW_REQUEST);
 }
 
-static void check(const struct reaper *reaper, struct watched *watched, int64_t now_ms)
+static void check(struct reaper *reaper, struct watched *watched, int64_t now_ms)
 {
     uint64_t state = atomic_load(&watched->state);
     int64_t lasted_ms = now_ms - (int64_t)(state >> PHASE_BITS) / NS_PER_MS;
     switch (phase_of(state)) {
+    case PHASE_NEW:
     case PHASE_IDLE:
     case PHASE_HEAD:
     case PHASE_BODY:
@@ -122,12 +155,93 @@ static void check(const struct reaper *reaper, struct watched *watched, int64_t 
         break;
     case PHASE_SEND:
         if (lasted_ms > reaper->settings.send_timeout_ms)
-            end(watched, state, false);
+            (void)end(reaper, watched, state, ENDING_SLOW_READER);
         break;
     case PHASE_WORK:
     case PHASE_ENDED:
         break;
     }
+}
+
+// ENDING_COUNT if a connection in this state may not give way.
+static enum ending may_give_way(const struct reaper *reaper, uint64_t state, int64_t now_ms)
+{
+    int64_t lasted_ms = now_ms - (int64_t)(state >> PHASE_BITS) / NS_PER_MS;
+    if (lasted_ms < ROOM_GRACE_MS)
+        return ENDING_COUNT;
+    switch (phase_of(state)) {
+    case PHASE_NEW:
+    case PHASE_HEAD:
+    case PHASE_BODY:
+        return ENDING_LIMIT_NO_REQUEST;
+    case PHASE_IDLE:
+        return ENDING_LIMIT_IDLE;
+    case PHASE_SEND:
+        return lasted_ms > reaper->settings.receive_timeout_ms ? ENDING_LIMIT_UNREAD : ENDING_COUNT;
+    case PHASE_WORK:
+    case PHASE_ENDED:
+        break;
+    }
+    return ENDING_COUNT;
+}
+
+// Collects the connections that can give way. Returns how many; *ret_open is the number of those
+// that the reaper has not ended.
+static size_t find_candidates(struct reaper *reaper, int64_t now_ms, size_t *ret_open)
+{
+    size_t n = 0;
+    *ret_open = 0;
+    for (struct watched *at = reaper->first; at != NULL; at = at->next) {
+        uint64_t state = atomic_load(&at->state);
+        *ret_open += phase_of(state) != PHASE_ENDED;
+        enum ending ending = may_give_way(reaper, state, now_ms);
+        if (ending != ENDING_COUNT && n < reaper->settings.connection_max)
+            reaper->candidates[n++] =
+                (struct candidate){(uint64_t)ending << STATE_BITS | state, at};
+    }
+    return n;
+}
+
+static int by_key(const void *left, const void *right)
+{
+    const struct candidate *a = left, *b = right;
+    return (a->key > b->key) - (a->key < b->key);
+}
+
+static void make_room(struct reaper *reaper, int64_t now_ns)
+{
+    size_t limit = reaper->settings.connection_limit;
+    size_t open = 0, n = 0;
+    reaper->exceeded = reaper->count > limit;
+    if (reaper->exceeded)
+        n = find_candidates(reaper, now_ns / NS_PER_MS, &open);
+    bool too_many = open > limit;
+    if (too_many)
+        qsort(reaper->candidates, n, sizeof *reaper->candidates, by_key);
+    for (size_t i = 0; too_many && i < n; i++) {
+        const struct candidate *candidate = &reaper->candidates[i];
+        enum ending ending = (enum ending)(candidate->key >> STATE_BITS);
+        // Silent strangers make some room in advance, so that one newcomer is not one search.
+        size_t spare = ending == ENDING_LIMIT_NO_REQUEST ? limit / SPARE_SHARE : 0;
+        if (open + spare <= limit)
+            break;
+        uint64_t state = candidate->key & ((UINT64_C(1) << STATE_BITS) - 1);
+        bool ended = end(reaper, candidate->watched, state, ending);
+        open -= ended;
+        reaper->unreported += ended;
+    }
+    atomic_store_explicit(&reaper->full, open > limit, memory_order_relaxed);
+}
+
+static void report(struct reaper *reaper, int64_t now_ns)
+{
+    if (reaper->unreported == 0 || now_ns < reaper->report_ns)
+        return;
+    LOG_WARNING("%zu connections gave way to new ones, because only %zu may be open "
+                "(http.connections)",
+                reaper->unreported, reaper->settings.connection_limit);
+    reaper->unreported = 0;
+    reaper->report_ns = now_ns + REPORT_PAUSE_MS * NS_PER_MS;
 }
 
 static void *run(void *arg)
@@ -136,12 +250,19 @@ static void *run(void *arg)
     int64_t sweep_ms = reaper->settings.receive_timeout_ms / 8;
     sweep_ms = sweep_ms > SWEEP_MAX_MS ? SWEEP_MAX_MS : sweep_ms;
     sweep_ms = sweep_ms < SWEEP_MIN_MS ? SWEEP_MIN_MS : sweep_ms;
+    int64_t sweep_ns = 0;
     pthread_mutex_lock(&reaper->mutex);
     while (!reaper->stopping) {
         int64_t now_ns = clock_now_ns();
-        for (struct watched *at = reaper->first; at != NULL; at = at->next)
-            check(reaper, at, now_ns / NS_PER_MS);
-        clock_wait(&reaper->stop_asked, &reaper->mutex, now_ns + sweep_ms * NS_PER_MS);
+        if (now_ns >= sweep_ns) {
+            for (struct watched *at = reaper->first; at != NULL; at = at->next)
+                check(reaper, at, now_ns / NS_PER_MS);
+            sweep_ns = now_ns + sweep_ms * NS_PER_MS;
+        }
+        make_room(reaper, now_ns);
+        report(reaper, now_ns);
+        int64_t room_ns = reaper->exceeded ? now_ns + ROOM_PAUSE_MS * NS_PER_MS : sweep_ns;
+        clock_wait(&reaper->wake, &reaper->mutex, room_ns < sweep_ns ? room_ns : sweep_ns);
     }
     pthread_mutex_unlock(&reaper->mutex);
     return NULL;
@@ -153,11 +274,13 @@ enum rc reaper_new(const struct reaper_settings *settings, struct reaper **ret_r
     if (reaper == NULL)
         return RC_NO_MEMORY;
     reaper->settings = *settings;
-    pthread_cond_init(&reaper->stop_asked, NULL);
+    reaper->candidates = calloc(settings->connection_max, sizeof *reaper->candidates);
+    pthread_cond_init(&reaper->wake, NULL);
     pthread_mutex_init(&reaper->mutex, NULL);
-    if (pthread_create(&reaper->thread, NULL, run, reaper) != 0) {
-        pthread_cond_destroy(&reaper->stop_asked);
+    if (reaper->candidates == NULL || pthread_create(&reaper->thread, NULL, run, reaper) != 0) {
+        pthread_cond_destroy(&reaper->wake);
         pthread_mutex_destroy(&reaper->mutex);
+        free(reaper->candidates);
         free(reaper);
         return RC_NO_MEMORY;
     }
@@ -171,17 +294,18 @@ void reaper_free(struct reaper *reaper)
         return;
     pthread_mutex_lock(&reaper->mutex);
     reaper->stopping = true;
-    pthread_cond_signal(&reaper->stop_asked);
+    pthread_cond_signal(&reaper->wake);
     pthread_mutex_unlock(&reaper->mutex);
     pthread_join(reaper->thread, NULL);
-    pthread_cond_destroy(&reaper->stop_asked);
+    pthread_cond_destroy(&reaper->wake);
     pthread_mutex_destroy(&reaper->mutex);
+    free(reaper->candidates);
     free(reaper);
 }
 
 void reaper_watch(struct reaper *reaper, struct watched *watched, int fd)
 {
-    uint64_t state = state_of(PHASE_IDLE, clock_now_ns());
+    uint64_t state = state_of(PHASE_NEW, clock_now_ns());
     *watched = (struct watched){.fd = fd, .noted_state = state, .bytes_since_ms = -1};
     atomic_store(&watched->state, state);
     pthread_mutex_lock(&reaper->mutex);
@@ -190,6 +314,10 @@ void reaper_watch(struct reaper *reaper, struct watched *watched, int fd)
         watched->next->previous = watched;
     reaper->first = watched;
     reaper->count++;
+    if (reaper->count > reaper->settings.connection_limit && !reaper->exceeded) {
+        reaper->exceeded = true;
+        pthread_cond_signal(&reaper->wake);
+    }
     pthread_mutex_unlock(&reaper->mutex);
 }
 
@@ -220,8 +348,18 @@ size_t reaper_busy(struct reaper *reaper)
     pthread_mutex_lock(&reaper->mutex);
     for (const struct watched *at = reaper->first; at != NULL; at = at->next) {
         enum phase phase = phase_of(atomic_load(&at->state));
-        busy += phase != PHASE_IDLE && phase != PHASE_ENDED;
+        busy += phase != PHASE_NEW && phase != PHASE_IDLE && phase != PHASE_ENDED;
     }
     pthread_mutex_unlock(&reaper->mutex);
     return busy;
+}
+
+bool reaper_full(const struct reaper *reaper)
+{
+    return atomic_load_explicit(&reaper->full, memory_order_relaxed);
+}
+
+atomic_size_t *reaper_ended(struct reaper *reaper, enum ending ending)
+{
+    return &reaper->ended[ending];
 }

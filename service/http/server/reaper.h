@@ -1,5 +1,6 @@
-// Total deadlines against slow clients. The HTTP library's timeout covers inactivity only: a client
-// that sends one byte a second would keep its connection forever.
+// Total deadlines against slow clients, and the limit of connections. The HTTP library's timeout
+// covers inactivity only: a client that sends one byte a second would keep its connection forever.
+// At its own limit the library accepts nothing more, so silent clients would shut all others out.
 #pragma once
 
 #include "base/cleanup.h"
@@ -13,7 +14,8 @@
 struct reaper;
 
 enum phase {
-    PHASE_IDLE,  // between requests: no complete request line has arrived
+    PHASE_NEW,   // before the first request: no complete request line has arrived
+    PHASE_IDLE,  // between requests: the same
     PHASE_HEAD,  // the request line was read, the header section is incomplete
     PHASE_BODY,  // the body is being read
     PHASE_WORK,  // the server works: no deadline here
@@ -33,8 +35,22 @@ struct watched {
 };
 
 struct reaper_settings {
-    int64_t receive_timeout_ms; // for a header section, and for a body, in total
+    int64_t receive_timeout_ms; // for the first request line, a header section, a body, in total
     int64_t send_timeout_ms;    // for an answer
+    size_t connection_limit;    // beyond it, connections give way to new ones
+    size_t connection_max;      // how many are ever watched at once
+};
+
+// Why the reaper ended a connection. ENDING_LIMIT_...: it gave way to a new one.
+enum ending {
+    ENDING_NO_REQUEST,       // no request line within the timeout
+    ENDING_SLOW_REQUEST,     // answered 408
+    ENDING_SLOW_READER,      // the answer was not read within the timeout
+    ENDING_HALF_CLOSED,      // the client had shut its sending side down before a whole request
+    ENDING_LIMIT_NO_REQUEST, // nothing, or an incomplete request, had arrived
+    ENDING_LIMIT_IDLE,       // between requests
+    ENDING_LIMIT_UNREAD,     // the client did not read its answer
+    ENDING_COUNT
 };
 
 // Starts the thread.
@@ -53,3 +69,10 @@ MUST_CHECK bool reaper_enter(struct watched *watched, enum phase phase, int64_t 
 // The number of watched connections, and of those with a request in flight. Any thread.
 size_t reaper_count(struct reaper *reaper);
 size_t reaper_busy(struct reaper *reaper);
+
+// True while more connections are open than the limit allows and none can give way: each has a
+// request in flight, or has only just come. An answer should then close its connection. Any thread.
+bool reaper_full(const struct reaper *reaper);
+
+// How many connections were ended for this reason. Any thread; valid as long as the reaper.
+atomic_size_t *reaper_ended(struct reaper *reaper, enum ending ending);

@@ -25,9 +25,14 @@
 #include <string.h>
 #include <unistd.h>
 
-// Per connection, for header section, parsed fields and response headers. The library touches all
-// of it, so this is the memory cost of a connection.
-#define CONNECTION_MEMORY ((size_t)8 * 1024)
+// Per connection, for header section, parsed fields and the answer's header. The library touches
+// all of it, so this is the memory cost of a connection. The second part holds the answer's header
+// (under 512 bytes), what the library adds, and the start of heads that are refused as too large.
+#define CONNECTION_MEMORY (HEAD_MAX + (size_t)1536)
+
+// Connections above the limit: for those that come while others are ended in their place, and for
+// probes while each connection within the limit has a request in flight.
+#define CONNECTIONS_EXTRA 256
 
 struct server {
     struct server_settings settings;
@@ -35,17 +40,6 @@ struct server {
     struct loop *loops[MAILBOXES_MAX]; // as many as there are mailboxes
     uint16_t port;
 };
-
-static void on_library_log(void *cls, const char *format, va_list arguments)
-{
-    (void)cls;
-    if (!log_enabled(LOG_LEVEL_DEBUG))
-        return;
-    char line[240];
-    vsnprintf(line, sizeof line, format, arguments);
-    line[strcspn(line, "\r\n")] = '\0';
-    LOG_DEBUG("libmicrohttpd: %s", line);
-}
 
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t length)
 {
@@ -57,15 +51,13 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, sock
                : MHD_YES;
 }
 
-static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t threads)
+static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t connections)
 {
-    const struct server_settings *settings = &server->settings;
     struct exchange *exchange = &server->exchange;
-    size_t connections = listen_make_room(settings->connection_limit) / threads + 1;
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO | MHD_USE_ERROR_LOG,
         0, on_accept, server, exchange_on_request, exchange,            //
-        MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,               //
+        MHD_OPTION_EXTERNAL_LOGGER, exchange_on_library_log, exchange,  //
         MHD_OPTION_LISTEN_SOCKET, listen_fd,                            //
         MHD_OPTION_STRICT_FOR_CLIENT, raw_head_strictness,              //
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,             //
@@ -78,13 +70,13 @@ static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t thr
 
 // Starts a daemon, a thread and a mailbox for each of settings.threads. All daemons listen on one
 // socket, each through its own descriptor, which the library closes. Takes ownership of listen_fd.
-static enum rc start_loops(struct server *server, int listen_fd)
+static enum rc start_loops(struct server *server, int listen_fd, size_t connections)
 {
     struct mailboxes *mailboxes = &server->exchange.mailboxes;
     enum rc rc = mailboxes_open(mailboxes, server->settings.threads);
     for (size_t i = 0; rc == RC_OK && i < mailboxes->n; i++) {
         int fd = dup(listen_fd);
-        struct MHD_Daemon *daemon = fd >= 0 ? start(server, fd, mailboxes->n) : NULL;
+        struct MHD_Daemon *daemon = fd >= 0 ? start(server, fd, connections / mailboxes->n) : NULL;
         if (daemon == NULL && fd >= 0)
             close(fd);
         rc = daemon != NULL ? loop_new(daemon, &mailboxes->boxes[i], &server->loops[i]) : RC_IO;
@@ -100,6 +92,40 @@ static int64_t read_connections(void *arg)
     return (int64_t)reaper_count(arg);
 }
 
+static int64_t read_size(void *arg)
+{
+    return (int64_t)atomic_load((const atomic_size_t *)arg);
+}
+
+static int64_t read_limit(void *arg)
+{
+    return (int64_t)((const struct exchange *)arg)->connection_limit;
+}
+
+static void register_metrics(struct server *server, struct metrics *metrics)
+{
+    static const char *const reasons[ENDING_COUNT] = {
+        [ENDING_NO_REQUEST] = "reason=\"no-request\"",
+        [ENDING_SLOW_REQUEST] = "reason=\"slow-request\"",
+        [ENDING_SLOW_READER] = "reason=\"slow-reader\"",
+        [ENDING_HALF_CLOSED] = "reason=\"half-closed\"",
+        [ENDING_LIMIT_NO_REQUEST] = "reason=\"limit-no-request\"",
+        [ENDING_LIMIT_IDLE] = "reason=\"limit-idle\"",
+        [ENDING_LIMIT_UNREAD] = "reason=\"limit-unread\"",
+    };
+    struct reaper *reaper = server->exchange.reaper;
+    metrics_gauge(metrics, "holdfast_http_connections", "", "Open client connections.",
+                  read_connections, reaper);
+    metrics_gauge(metrics, "holdfast_http_connections_limit", "",
+                  "Client connections that may be open before some give way to new ones.",
+                  read_limit, &server->exchange);
+    for (size_t i = 0; i < ENDING_COUNT; i++)
+        metrics_counter(metrics, "holdfast_http_connections_ended_total", reasons[i],
+                        "Connections that the service ended, by reason; limit-...: they gave way "
+                        "to new ones at the limit.",
+                        read_size, reaper_ended(reaper, (enum ending)i));
+}
+
 static enum rc fail(enum rc rc, struct server *server, char *ret_error, const char *why)
 {
     text_format(ret_error, SERVER_ERROR_MAX, "%s", why);
@@ -110,6 +136,23 @@ static enum rc fail(enum rc rc, struct server *server, char *ret_error, const ch
 static bool may_listen(const struct server_settings *settings, bool loopback)
 {
     return loopback || (settings->admin_token[0] != '\0' && settings->client_token[0] != '\0');
+}
+
+// Returns how many connections the library may open, and as *ret_limit how many may stay open.
+static size_t make_room(size_t wanted, size_t *ret_limit)
+{
+    size_t connections = listen_make_room(wanted + CONNECTIONS_EXTRA);
+    *ret_limit = wanted;
+    if (connections == wanted + CONNECTIONS_EXTRA)
+        return connections;
+    size_t most =
+        connections > 2 * CONNECTIONS_EXTRA ? connections - CONNECTIONS_EXTRA : connections / 2;
+    if (most < wanted) {
+        LOG_WARNING("the limit of open files allows only %zu of %zu connections (http.connections)",
+                    most, wanted);
+        *ret_limit = most;
+    }
+    return connections;
 }
 
 enum rc server_new(const struct server_settings *settings, struct engine *engine,
@@ -129,8 +172,10 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     context->store = store;
     context->metrics = metrics;
 
+    size_t connections = make_room(settings->connection_limit, &server->exchange.connection_limit);
     const struct reaper_settings reaper = {settings->request_timeout_ms,
-                                           EXCHANGE_IDLE_TIMEOUT_S * 1000};
+                                           EXCHANGE_IDLE_TIMEOUT_S * 1000,
+                                           server->exchange.connection_limit, connections};
     if (reaper_new(&reaper, &server->exchange.reaper) != RC_OK)
         return fail(RC_NO_MEMORY, server, ret_error, "cannot start the reaper thread");
     int listen_fd;
@@ -145,10 +190,9 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
                     "listening on a non-loopback address requires auth.admin_token and "
                     "auth.client_token");
     }
-    if (start_loops(server, listen_fd) != RC_OK)
+    if (start_loops(server, listen_fd, connections) != RC_OK)
         return fail(RC_INTERNAL, server, ret_error, "cannot start the HTTP library");
-    metrics_gauge(metrics, "holdfast_http_connections", "", "Open client connections.",
-                  read_connections, server->exchange.reaper);
+    register_metrics(server, metrics);
     *ret_server = server;
     return RC_OK;
 }

@@ -147,7 +147,7 @@ static enum rc fault(const struct field *field, const char *where, struct proble
     case FIELD_TEXT:
         return problem_field(problem, RC_INVALID_FIELD, name,
                              "a string of %" PRId64 " to %" PRId64
-                             " bytes of UTF-8 without control characters",
+                             " bytes of UTF-8 without control characters and line separators",
                              field->min, field->max);
     case FIELD_LIST:
         break;
@@ -161,10 +161,14 @@ static bool is_within(const struct field *field, int64_t value)
     return value >= field->min && value <= field->max;
 }
 
+// False if the text, which is UTF-8 and ends with a NUL, has a control character (C0, DEL, C1) or
+// one of the separators U+2028 and U+2029, which end a line in many programs.
 static bool is_printable(const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+        const unsigned char *at = (const unsigned char *)text + i;
+        if (at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0) ||
+            (at[0] == 0xe2 && at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9)))
             return false;
     }
     return true;

@@ -19,8 +19,7 @@
 #error "raw_head_mhd1.c is for this version of libmicrohttpd"
 #endif
 
-#define HEAD_MAX ((size_t)64 * 1024) // more than the connection's whole memory
-#define VERSION_LENGTH 8             // "HTTP/1.1"
+#define VERSION_LENGTH 8 // "HTTP/1.1"
 
 // The library's strictness adds nothing to these checks, and its refusals are poor: it answers a
 // missing Host with two status lines, and closes silently on a space in the target.
@@ -68,7 +67,7 @@ const char *raw_head_check(struct MHD_Connection *connection, const char *method
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    if (info == NULL || info->header_size > HEAD_MAX)
+    if (info == NULL)
         return bad_line_end;
     return raw_head_scan(method, info->header_size, target, target_length, version);
 }

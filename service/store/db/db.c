@@ -79,6 +79,11 @@ uint64_t store_reconnects(const struct store *store)
     return atomic_load(&store->reconnects);
 }
 
+uint64_t store_faults(const struct store *store, enum db_fault fault)
+{
+    return atomic_load(&store->faults[fault]);
+}
+
 enum rc db_new(struct store *store, struct db **ret_db)
 {
     return store->connect(store, ret_db);
@@ -205,6 +210,11 @@ enum rc db_script(struct db *db, const char *script)
 enum rc db_ping(struct db *db)
 {
     return db->ops->ping(db);
+}
+
+enum rc db_verify(struct db *db)
+{
+    return db->ops->verify != NULL ? db->ops->verify(db) : RC_OK;
 }
 
 const char *db_now_ms_sql(const struct db *db)

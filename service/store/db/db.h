@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "store/db/fault.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,6 +63,8 @@ const struct db_traits *store_traits(const struct store *store);
 const char *store_label(const struct store *store);
 // How many connections were lost and made again, over all handles.
 uint64_t store_reconnects(const struct store *store);
+// How many calls have failed with this fault, over all handles.
+uint64_t store_faults(const struct store *store, enum db_fault fault);
 
 // ---- db: one connection, one thread -------------------------------------------------------------
 
@@ -106,8 +109,8 @@ const char *db_error(const struct db *db);
 //   RC_DUPLICATE            a unique key refused the row (MySQL 1062); the transaction stays open
 //   RC_CONFLICT             deadlock, lock timeout or snapshot conflict (MySQL 1213, 1205, 1020;
 //                           SQLITE_BUSY)
-//   RC_BACKEND_UNAVAILABLE  no connection, or it was lost
-//   RC_OUTCOME_UNKNOWN      from db_commit only: the reply was lost
+//   RC_BACKEND_UNAVAILABLE  no connection, or it was lost; or the database has a fault (above)
+//   RC_OUTCOME_UNKNOWN      from db_commit only: the reply was lost, or an SQLite file was moved
 //   RC_INTERNAL             anything else; db_error() has the text
 //
 // After any failure inside a transaction call db_rollback and begin again.
@@ -147,6 +150,11 @@ MUST_CHECK enum rc db_script(struct db *db, const char *script);
 
 // Checks that the database answers. RC_OK or RC_BACKEND_UNAVAILABLE.
 MUST_CHECK enum rc db_ping(struct db *db);
+
+// Reads the whole file of an SQLite database and checks its structure: RC_BACKEND_UNAVAILABLE with
+// DB_FAULT_CORRUPT if it is damaged. About a second for a million ledger rows. On MySQL it does
+// nothing, because InnoDB checks each page that it reads.
+MUST_CHECK enum rc db_verify(struct db *db);
 
 // An SQL expression for the database's own time in milliseconds since 1970, as an integer.
 const char *db_now_ms_sql(const struct db *db);

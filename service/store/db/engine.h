@@ -10,6 +10,9 @@ struct store {
     enum db_engine engine;
     char label[DB_ERROR_MAX];
     _Atomic uint64_t reconnects;
+    _Atomic uint64_t faults[DB_FAULT_COUNT]; // failures with each fault
+    _Atomic uint64_t failed_before_probe;    // their sum at the end of the last probe
+    _Atomic int fault;                       // the gravest; see db_end_probe
     enum rc (*connect)(struct store *store, struct db **ret_db);
     void (*close)(struct store *store);
 };
@@ -27,6 +30,7 @@ struct db_ops {
     void (*rollback)(struct db *db);
     enum rc (*script)(struct db *db, const char *script);
     enum rc (*ping)(struct db *db);
+    enum rc (*verify)(struct db *db);             // NULL: nothing to check
     void (*allow_long_statements)(struct db *db); // NULL: no timeout to raise
     void (*limit_waits)(struct db *db, int64_t limit_ms);
     void (*set_deadline)(struct db *db, int64_t deadline_ns); // NULL, as expire: no deadlines

@@ -264,7 +264,7 @@ static enum rc mysql_end(struct db *db)
     unsigned number = mysql_errno(mysql->handle);
     bool at_commit = done >= before_commit;
     enum rc rc = mysql_connection_failed(mysql);
-    if (mysql->handle == NULL)
+    if (mysql_connection_is_lost(number))
         return RC_OUTCOME_UNKNOWN;
     return at_commit && mysql_commit_is_uncertain(number) ? RC_OUTCOME_UNKNOWN : rc;
 }

@@ -4,12 +4,18 @@
 // store, because SQLite itself waits by sleeping and retrying. Between processes (`holdfast
 // reconcile` beside `serve`) SQLite's busy timeout applies.
 //
+// The first connection of a store may create the file, later ones never do. Before a transaction,
+// and again after its COMMIT, the files are compared with those that were opened first: a change to
+// a file that was deleted or replaced must not be acknowledged (sqlite_files.c). Once a statement
+// has found the file corrupt, no later one runs, because writing to it may spoil more of it.
+//
 // Each connection caches its prepared statements by their text. What breaks it: texts that vary
 // without bound, so callers run one statement a row instead of building lists.
 #include "store/db/engine.h"
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "store/db/sqlite_files.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -23,6 +29,7 @@
 struct sqlite_store {
     struct store store;
     char path[1024];
+    struct sqlite_files files;
     pthread_mutex_t writer;
 };
 
@@ -30,9 +37,11 @@ struct sqlite_db {
     struct db db;
     struct sqlite_store *owner;
     sqlite3 *handle; // NULL: not open
+    bool counted;    // by sqlite_files_opened
     bool writing;    // holds owner->writer
     bool limited;    // waits at most busy_ms for owner->writer, else without limit
     int64_t busy_ms; // how long to wait for other processes
+    int code;        // of the last failure
     size_t n_cached;
     struct {
         char *sql;
@@ -65,31 +74,81 @@ static bool row_is_null(const struct db_row *row, size_t column)
 
 static const struct db_row_ops row_ops = {row_number, row_text, row_is_null};
 
-// Copies SQLite's error text and maps its code to a result.
+// Extended codes come before the code that they extend. A number that is not here is RC_INTERNAL.
+static const struct db_meaning meanings[] = {
+    {SQLITE_BUSY, RC_CONFLICT, DB_FAULT_NONE},
+    {SQLITE_LOCKED, RC_CONFLICT, DB_FAULT_NONE},
+    {SQLITE_CONSTRAINT_UNIQUE, RC_DUPLICATE, DB_FAULT_NONE},
+    {SQLITE_CONSTRAINT_PRIMARYKEY, RC_DUPLICATE, DB_FAULT_NONE},
+    {SQLITE_CONSTRAINT_ROWID, RC_DUPLICATE, DB_FAULT_NONE},
+    {SQLITE_INTERRUPT, RC_BACKEND_UNAVAILABLE, DB_FAULT_NONE},
+    {SQLITE_NOMEM, RC_NO_MEMORY, DB_FAULT_NONE},
+    {SQLITE_FULL, RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL},
+    {SQLITE_READONLY_DBMOVED, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING},
+    {SQLITE_READONLY, RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY},
+    {SQLITE_PERM, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED},
+    {SQLITE_AUTH, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED},
+    {SQLITE_CORRUPT, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},
+    {SQLITE_NOTADB, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},
+    // The operating system's error tells why, see failed().
+    {SQLITE_IOERR_CORRUPTFS, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},
+    {SQLITE_IOERR, RC_BACKEND_UNAVAILABLE, DB_FAULT_NONE},
+    {SQLITE_CANTOPEN, RC_BACKEND_UNAVAILABLE, DB_FAULT_NONE},
+};
+
+// The errno behind an I/O error; 0 if none is known. SQLite's own memory of it is lost when the error
+// rolls the transaction back; those of the write-ahead log and of the database's file are kept.
+static int last_errno(sqlite3 *handle)
+{
+    int number = sqlite3_system_errno(handle);
+    sqlite3_file *journal = NULL;
+    if (number == 0 &&
+        sqlite3_file_control(handle, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &journal) == SQLITE_OK &&
+        journal != NULL && journal->pMethods != NULL)
+        (void)journal->pMethods->xFileControl(journal, SQLITE_FCNTL_LAST_ERRNO, &number);
+    if (number == 0)
+        (void)sqlite3_file_control(handle, NULL, SQLITE_FCNTL_LAST_ERRNO, &number);
+    return number;
+}
+
+// Maps SQLite's code, and the operating system's error behind it, to a result. The text is in
+// db.error.
+static enum rc failed_as(struct sqlite_db *sqlite, int code)
+{
+    const struct db_meaning *meaning = db_meaning_of(meanings, ARRAY_LENGTH(meanings), code);
+    if (meaning == NULL)
+        meaning = db_meaning_of(meanings, ARRAY_LENGTH(meanings), code & 0xff);
+    sqlite->code = code;
+    if (meaning == NULL) {
+        // A dropped table has no code of its own.
+        bool missing = strncmp(sqlite->db.error, "no such table", 13) == 0;
+        db_note_fault(&sqlite->db, missing ? DB_FAULT_MISSING : DB_FAULT_NONE);
+        return missing ? RC_BACKEND_UNAVAILABLE : RC_INTERNAL;
+    }
+    enum db_fault fault = meaning->fault;
+    int primary = meaning->number & 0xff;
+    if (sqlite->handle != NULL && fault == DB_FAULT_NONE &&
+        (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN))
+        fault = db_errno_fault(last_errno(sqlite->handle));
+    db_note_fault(&sqlite->db, fault);
+    return meaning->rc;
+}
+
 static enum rc failed(struct sqlite_db *sqlite, int code)
 {
     text_copy(sqlite->db.error, sizeof sqlite->db.error,
               sqlite->handle != NULL ? sqlite3_errmsg(sqlite->handle) : sqlite3_errstr(code));
-    switch (code & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return RC_CONFLICT;
-    case SQLITE_CONSTRAINT:
-        return code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY ||
-                       code == SQLITE_CONSTRAINT_ROWID
-                   ? RC_DUPLICATE
-                   : RC_INTERNAL;
-    case SQLITE_FULL:
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-    case SQLITE_READONLY:
-    case SQLITE_INTERRUPT:
-        return RC_BACKEND_UNAVAILABLE;
-    case SQLITE_NOMEM:
-        return RC_NO_MEMORY;
-    default:
-        return RC_INTERNAL;
-    }
+    return failed_as(sqlite, code);
+}
+
+// The path leads to other files than those that were opened first.
+static enum rc moved(struct sqlite_db *sqlite)
+{
+    text_format(
+        sqlite->db.error, sizeof sqlite->db.error,
+        "%.200s, or its -wal or -shm file, was deleted, renamed or replaced after the start",
+        sqlite->owner->path);
+    return failed_as(sqlite, SQLITE_READONLY_DBMOVED);
 }
 
 static void drop_statements(struct sqlite_db *sqlite)
@@ -104,6 +163,9 @@ static void drop_statements(struct sqlite_db *sqlite)
 static void close_handle(struct sqlite_db *sqlite)
 {
     drop_statements(sqlite);
+    if (sqlite->counted)
+        sqlite_files_closing(&sqlite->owner->files);
+    sqlite->counted = false;
     sqlite3_close(sqlite->handle);
     sqlite->handle = NULL;
 }
@@ -116,25 +178,48 @@ static int is_cancelled(void *arg)
 
 static enum rc open_handle(struct sqlite_db *sqlite)
 {
-    if (sqlite->handle != NULL)
-        return RC_OK;
-    int code =
-        sqlite3_open_v2(sqlite->owner->path, &sqlite->handle,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    struct sqlite_files *files = &sqlite->owner->files;
+    int create = sqlite_files_known(files) ? 0 : SQLITE_OPEN_CREATE;
+    int code = sqlite3_open_v2(sqlite->owner->path, &sqlite->handle,
+                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | create, NULL);
     if (code == SQLITE_OK) {
         sqlite3_extended_result_codes(sqlite->handle, 1);
         sqlite3_busy_timeout(sqlite->handle, (int)sqlite->busy_ms);
         sqlite3_progress_handler(sqlite->handle, STEPS_BETWEEN_CHECKS, is_cancelled, sqlite);
+        // The read makes SQLite open all three files.
         code = sqlite3_exec(sqlite->handle,
                             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                            "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
+                            "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
+                            "SELECT COUNT(*) FROM sqlite_master;",
                             NULL, NULL, NULL);
     }
-    if (code == SQLITE_OK)
-        return RC_OK;
-    enum rc rc = failed(sqlite, code);
+    enum rc rc = code == SQLITE_OK ? RC_OK : failed(sqlite, code);
+    if (rc == RC_OK) {
+        sqlite->counted = sqlite_files_opened(files);
+        if (sqlite->counted)
+            return RC_OK;
+        rc = moved(sqlite);
+    }
     close_handle(sqlite);
     return rc == RC_CONFLICT ? RC_BACKEND_UNAVAILABLE : rc;
+}
+
+// Refuses a call outside a transaction if the database must not be used, and opens it if it is not
+// open. A transaction goes on: sqlite_commit looks at the files again.
+static enum rc ensure_usable(struct sqlite_db *sqlite)
+{
+    if (is_cancelled(sqlite))
+        return failed(sqlite, SQLITE_INTERRUPT);
+    if (sqlite->db.in_transaction)
+        return RC_OK;
+    if (db_fault(&sqlite->db) == DB_FAULT_CORRUPT) {
+        text_copy(sqlite->db.error, sizeof sqlite->db.error,
+                  "the database was found corrupt; it is not used until a restart");
+        return failed_as(sqlite, SQLITE_CORRUPT);
+    }
+    if (!sqlite_files_unmoved(&sqlite->owner->files))
+        return moved(sqlite);
+    return sqlite->handle != NULL ? RC_OK : open_handle(sqlite);
 }
 
 // Acquires the process's writer mutex. SQLite's own lock comes with BEGIN IMMEDIATE or the
@@ -165,9 +250,7 @@ static void release_writer(struct sqlite_db *sqlite)
 
 static enum rc prepare(struct sqlite_db *sqlite, const char *sql, sqlite3_stmt **ret_statement)
 {
-    if (is_cancelled(sqlite))
-        return failed(sqlite, SQLITE_INTERRUPT);
-    enum rc rc = open_handle(sqlite);
+    enum rc rc = ensure_usable(sqlite);
     if (rc != RC_OK)
         return rc;
     for (size_t i = 0; i < sqlite->n_cached; i++) {
@@ -285,10 +368,16 @@ static enum rc sqlite_commit(struct db *db)
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
     enum rc rc = sqlite_query(db, "COMMIT", NULL, 0, NULL, NULL);
+    if (rc == RC_OK && !sqlite_files_unmoved(&sqlite->owner->files)) {
+        (void)moved(sqlite);
+        return RC_OUTCOME_UNKNOWN; // it was made in a file that has lost its name
+    }
     if (rc == RC_OK)
         release_writer(sqlite);
-    // The write-ahead log may hold the commit although the sync failed.
-    return rc == RC_BACKEND_UNAVAILABLE ? RC_OUTCOME_UNKNOWN : rc;
+    // The frame that commits is written last. So a write that failed has not committed, but after
+    // another failure, such as that of the sync, the write-ahead log may hold the commit.
+    bool unwritten = sqlite->code == SQLITE_FULL || sqlite->code == SQLITE_IOERR_WRITE;
+    return rc == RC_BACKEND_UNAVAILABLE && !unwritten ? RC_OUTCOME_UNKNOWN : rc;
 }
 
 static void sqlite_rollback(struct db *db)
@@ -307,7 +396,7 @@ static void sqlite_rollback(struct db *db)
 static enum rc sqlite_script(struct db *db, const char *script)
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
-    enum rc rc = open_handle(sqlite);
+    enum rc rc = ensure_usable(sqlite);
     if (rc != RC_OK)
         return rc;
     int code = sqlite3_exec(sqlite->handle, script, NULL, NULL, NULL);
@@ -318,6 +407,21 @@ static enum rc sqlite_ping(struct db *db)
 {
     enum rc rc = sqlite_query(db, "SELECT COUNT(*) FROM sqlite_master", NULL, 0, NULL, NULL);
     return rc == RC_OK ? RC_OK : RC_BACKEND_UNAVAILABLE;
+}
+
+static enum rc keep_complaint(void *arg, const struct db_row *row)
+{
+    struct sqlite_db *sqlite = arg;
+    const char *said = row_text(row, 0);
+    if (strcmp(said, "ok") == 0)
+        return RC_OK;
+    text_format(sqlite->db.error, sizeof sqlite->db.error, "quick_check: %.280s", said);
+    return failed_as(sqlite, SQLITE_CORRUPT);
+}
+
+static enum rc sqlite_verify(struct db *db)
+{
+    return sqlite_query(db, "PRAGMA quick_check(1)", NULL, 0, keep_complaint, db);
 }
 
 static void sqlite_limit_waits(struct db *db, int64_t limit_ms)
@@ -345,6 +449,7 @@ static const struct db_ops sqlite_ops = {
     .rollback = sqlite_rollback,
     .script = sqlite_script,
     .ping = sqlite_ping,
+    .verify = sqlite_verify,
     .limit_waits = sqlite_limit_waits,
     .free = sqlite_free,
 };
@@ -365,6 +470,7 @@ static void close_store(struct store *store)
 {
     struct sqlite_store *owner = (struct sqlite_store *)store;
     pthread_mutex_destroy(&owner->writer);
+    sqlite_files_release(&owner->files);
     free(owner);
 }
 
@@ -383,6 +489,7 @@ enum rc db_sqlite_open(const char *path, struct store **ret_store, char *ret_err
         (struct store){.engine = DB_SQLITE, .connect = connect_sqlite, .close = close_store};
     snprintf(owner->store.label, sizeof owner->store.label, "sqlite:%.300s", path);
     pthread_mutex_init(&owner->writer, NULL);
+    sqlite_files_init(&owner->files, owner->path);
     *ret_store = &owner->store;
     return RC_OK;
 }

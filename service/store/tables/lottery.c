@@ -114,7 +114,7 @@ static enum rc add_prizes(const struct lottery *wanted, struct lottery *now)
         if (find_prize(now->prizes, now->n_prizes, name) != NULL)
             continue;
         if (now->n_prizes == LOTTERY_PRIZES_MAX)
-            return RC_INVALID_FIELD;
+            return RC_LIMIT_REACHED;
         struct prize *prize = &now->prizes[now->n_prizes++];
         *prize = (struct prize){.quantity = 0};
         text_copy(prize->prize, sizeof prize->prize, name);

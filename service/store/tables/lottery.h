@@ -13,7 +13,8 @@ struct db;
 
 // Creates or changes the lottery. Reads from put: draws_per_user, blank_weight, and the name,
 // quantity and weight of each prize, in any order. RC_INVALID_FIELD if a quantity is below the
-// number already won, a prize is named twice, or old and new prizes exceed LOTTERY_PRIZES_MAX.
+// number already won or a prize is named twice. RC_LIMIT_REACHED if old and new prizes together
+// exceed LOTTERY_PRIZES_MAX.
 //
 // A prize that put no longer names keeps the quantity already won, with weight 0 and none left. Any
 // change raises the version of lottery/LOTTERY with a ledger row; so does each prize whose
