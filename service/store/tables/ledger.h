@@ -17,12 +17,12 @@ struct ledger_row {
     char counter[COUNTER_NAME_MAX + 1];
     int64_t version, delta, remaining;
     char request_key[REQUEST_KEY_MAX + 1]; // empty: an administrator's change without a key
-    // 0: the counter the request names; 1: the prize a draw won. UNIQUE (request_key, leg), so a
-    // key stands for one operation in the whole shop.
+    // The operation's legs in their order from 0, and behind them its other postings: 1 is the prize
+    // a draw won. UNIQUE (request_key, leg), so a key stands for one operation in the whole shop.
     int64_t leg;
     int64_t fingerprint;
     char user_id[ID_MAX + 1], order_id[ID_MAX + 1]; // empty if none
-    char reason[LEDGER_REASON_MAX + 1];             // opening, adjust, restock, deduct, issue, draw
+    char reason[LEDGER_REASON_MAX + 1];             // opening, adjust, or the name of a kind
     char strategy[STRATEGY_NAME_MAX + 1];
     int64_t token; // fencing token, 0 if none
     int64_t created_at_ms;
@@ -37,8 +37,8 @@ typedef enum rc (*ledger_row_fn)(void *arg, const struct ledger_row *row);
 MUST_CHECK enum rc ledger_find(struct db *db, const char *const *request_keys, size_t n,
                                ledger_row_fn on_row, void *arg);
 
-// One leg of an operation. Leg 1 of a draw that won has the prize's counter; a blank has none:
-// RC_NOT_FOUND.
+// One leg of an operation, or RC_NOT_FOUND: leg 1 of a draw that won has the prize's counter, a
+// blank has none.
 MUST_CHECK enum rc ledger_find_leg(struct db *db, const char *request_key, int64_t leg,
                                    struct ledger_row *ret_row);
 
