@@ -278,6 +278,14 @@ static bool has_lane_alone(struct job *job)
     return false;
 }
 
+// Whether a job that shares no lane with the pick may join it. Not one of another endpoint: where
+// one decision has read more than counters, a conflict makes the whole batch start again.
+static bool belongs(const struct pick *pick, struct job *job)
+{
+    return job->link.lane->guard == pick->guard &&
+           operation_endpoint(job->operation) == pick->endpoint && !has_lane_alone(job);
+}
+
 void lanes_pick(struct lanes *lanes, const struct lanes_budget *budget, struct pick *ret_pick)
 {
     struct job *first = lanes->ready_head;
@@ -297,8 +305,7 @@ void lanes_pick(struct lanes *lanes, const struct lanes_budget *budget, struct p
     while (!alone && lanes_ready(lanes)) {
         struct job *job = lanes->ready_head;
         size_t n = ret_pick->n;
-        if (job->link.lane->guard != ret_pick->guard || has_lane_alone(job) ||
-            !fits(job, lacks(ret_pick, job), &left))
+        if (!belongs(ret_pick, job) || !fits(job, lacks(ret_pick, job), &left))
             break;
         count_on(lanes, ret_pick, job, &left);
         follow(lanes, ret_pick, n, &left);
