@@ -1,10 +1,12 @@
 // Conformance of operations on several counters: transfers of points, for every strategy on every
 // database engine, combined and direct.
 #include "fixture.h"
+#include "gate.h"
 
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "proxy.h"
 #include "store/tables/counter.h"
 #include "store/tables/ledger.h"
 
@@ -177,6 +179,73 @@ START_TEST(a_repeated_transfer_gets_the_results_of_all_legs)
 }
 END_TEST
 
+// COMMIT is executed, and its answer is lost: all legs are found, and answered.
+struct loss {
+    struct fixture *fixture;
+    struct gate gate; // never closed; signals that a COMMIT is about to be sent
+    bool armed;
+};
+
+static void lose_answer(void *arg, enum pause_point point, enum endpoint endpoint)
+{
+    (void)endpoint;
+    struct loss *loss = arg;
+    if (point != PAUSE_BEFORE_COMMIT)
+        return;
+    pthread_mutex_lock(&loss->gate.mutex);
+    if (loss->armed && loss->gate.arrived++ == 0)
+        proxy_swallow_answers(loss->fixture->proxy, true);
+    pthread_cond_broadcast(&loss->gate.changed);
+    pthread_mutex_unlock(&loss->gate.mutex);
+}
+
+START_TEST(a_transfer_whose_answer_was_lost_counts_once)
+{
+    struct scenario scenario = scenario_at(_i);
+    if (scenario.engine != DB_MYSQL || scenario.strategy->scope < SCOPE_PROCESS)
+        return;
+    struct fixture fixture;
+    struct loss loss = {.fixture = &fixture};
+    gate_init(&loss.gate, PAUSE_BEFORE_COMMIT, SIZE_MAX);
+    struct fixture_options options = {.strategy = scenario.strategy,
+                                      .engine = scenario.engine,
+                                      .instances = 1,
+                                      .max_batch = scenario.max_batch,
+                                      .through_proxy = true,
+                                      .hooks = {{lose_answer, &loss}}};
+    if (!fixture_open(&fixture, &options))
+        return;
+    earn(&fixture, "anna", 10);
+    pthread_mutex_lock(&loss.gate.mutex);
+    loss.armed = true;
+    pthread_mutex_unlock(&loss.gate.mutex);
+    struct volley volley;
+    volley_init(&volley, 1);
+    volley_transfer(&volley, 0, "anna", "bob", 4);
+    volley_submit(&volley, fixture.instances[0].engine, 0);
+    gate_wait_for_arrival(&loss.gate);
+    for (int i = 0; i < 500 && account(&fixture, "anna").version != 2; i++)
+        clock_sleep_ns(10 * NS_PER_MS);
+    ck_assert_int_eq(account(&fixture, "anna").version, 2); // committed, and not yet answered
+    ck_assert(!volley_wait_for(&volley, 1, 0));
+    proxy_freeze(fixture.proxy); // the rest of the answer is lost too
+    proxy_swallow_answers(fixture.proxy, false);
+    proxy_cut(fixture.proxy);
+    volley_wait(&volley);
+    struct operation *operation = volley_operation(&volley, 0);
+    ck_assert_int_eq(operation->outcome.rc, RC_OK);
+    ck_assert(operation->outcome.replayed);
+    ck_assert_int_eq(operation->more->remaining, 4);
+    ck_assert_int_eq(operation->more->version, 1);
+    assert_whole(&fixture, operation);
+    ck_assert_int_eq(account(&fixture, "anna").remaining, 6);
+    ck_assert_int_eq(account(&fixture, "bob").remaining, 4);
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("transfers");
@@ -185,5 +254,6 @@ int main(void)
     tcase_add_loop_test(every, two_instances_keep_the_sum, 0, scenarios());
     tcase_add_loop_test(every, a_refused_leg_moves_no_other, 0, scenarios());
     tcase_add_loop_test(every, a_repeated_transfer_gets_the_results_of_all_legs, 0, scenarios());
+    tcase_add_loop_test(every, a_transfer_whose_answer_was_lost_counts_once, 0, scenarios());
     return suite_run(suite);
 }
