@@ -252,11 +252,11 @@ static void push_random(uint64_t arrival)
         if (all[i].state != FREE)
             continue;
         char counters[LEGS + 1] = "";
-        size_t n = 1 + random_below(LEGS);
-        while (strlen(counters) < n) {
-            char letter[] = {(char)('A' + random_below(COUNTERS)), '\0'};
-            if (strstr(counters, letter) == NULL)
-                strcat(counters, letter);
+        size_t n = 1 + random_below(LEGS), have = 0;
+        while (have < n) {
+            char letter = (char)('A' + random_below(COUNTERS));
+            if (strchr(counters, letter) == NULL)
+                counters[have++] = letter;
         }
         request(&all[i].request, counters);
         all[i].guard = (int)random_below(2);
