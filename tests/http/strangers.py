@@ -1,6 +1,6 @@
 """Strangers: a process that holds many connections to a service without ever sending a whole request.
 
-    python3 strangers.py PORT COUNT [RECONNECTS] [BYTES]
+    python3 strangers.py PORT COUNT RECONNECTS BYTES
 
 A connection that the service closes is opened again, at most RECONNECTS times a second in all (0: at
 once). BYTES are sent on each connection after it is opened. Prints a line when COUNT have
@@ -79,11 +79,12 @@ def hold(port, count, reconnects, sends):
                     pass  # its end is reported as an event
 
 
-def main(port, count, reconnects="0", sends=""):
+def main():
+    port, count, reconnects, sends = sys.argv[1:]
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     hold(int(port), int(count), int(reconnects), sends.encode())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
