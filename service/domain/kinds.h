@@ -6,8 +6,8 @@
 //   - all or nothing: if it returns RC_OK it has posted each leg once, in their order; else it has
 //     posted nothing, and view->refusing_leg tells which leg refuses;
 //   - a counter exists (version 0: it does not), unless its leg may create it;
-//   - a refusal may be decided from numbers that are out of date. An accepted decision is saved only
-//     if what it read has not changed.
+//   - a refusal may be decided from numbers that are out of date. An accepted decision is saved
+//     only if what it read has not changed.
 #pragma once
 
 #include "base/rc.h"

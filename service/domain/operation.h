@@ -1,6 +1,6 @@
-// An operation: what a client requests of one counter or several, and its outcome. The value travels from the
-// HTTP handler through lane, worker and section back to the handler. Plain data, owned by the
-// handler.
+// An operation: what a client requests of one counter or several, and its outcome. The value
+// travels from the HTTP handler through lane, worker and section back to the handler. Plain data,
+// owned by the handler.
 #pragma once
 
 #include "base/rc.h"
@@ -36,7 +36,8 @@ enum operation_kind {
 #define COUPON_CODE_MAX 24
 #define ENTROPY_WORDS 4
 
-// One counter that an operation touches. What `amount` means, and which leg is which, is its kind's.
+// One counter that an operation touches. What `amount` means, and which leg is which, is its
+// kind's.
 struct leg {
     char counter[COUNTER_NAME_MAX + 1]; // "stock/SKU-1", "coupon/SPRING", "lottery/WHEEL"
     int64_t amount;                     // 1 to QUANTITY_MAX

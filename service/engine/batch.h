@@ -84,8 +84,8 @@ MUST_CHECK enum rc batch_init(struct batch *batch, size_t capacity);
 void batch_release(struct batch *batch); // a zeroed struct is fine
 
 // Starts a new batch with these jobs, in order of arrival: at most `capacity`, and at most
-// batch_legs_max legs. keys: the counters of their legs, and perhaps more; sorted, distinct, at most
-// GUARD_KEYS_MAX.
+// batch_legs_max legs. keys: the counters of their legs, and perhaps more; sorted, distinct, at
+// most GUARD_KEYS_MAX.
 void batch_fill(struct batch *batch, const struct strategy *strategy, enum update_rule rule,
                 const char *const *keys, size_t n_keys, struct job *const *jobs, size_t n);
 

@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "engine/background.h"
 #include "engine/batch.h"
+#include "engine/database_series.h"
 #include "engine/guards.h"
 #include "engine/lanes.h"
 #include "engine/queue.h"
@@ -51,19 +52,12 @@ struct worker {
     int64_t since_ns;          // monotonic: start of entering, or of being inside
 };
 
-// A series of holdfast_database_faults_total.
-struct fault_series {
-    const struct store *store;
-    enum db_fault fault;
-    char label[32];
-};
-
 struct engine {
     struct engine_settings settings;
     struct store *store;
     struct metrics *metrics;
     struct guards guards;
-    struct fault_series faults[DB_FAULT_COUNT];
+    struct database_series database_series;
     struct background *background;
     pthread_t expiry;
     bool expiry_started;
@@ -502,31 +496,6 @@ static int64_t read_depth(void *arg)
     return (int64_t)engine_depth(arg);
 }
 
-static int64_t read_reconnects(void *arg)
-{
-    return (int64_t)store_reconnects(arg);
-}
-
-static int64_t read_faults(void *arg)
-{
-    const struct fault_series *series = arg;
-    return (int64_t)store_faults(series->store, series->fault);
-}
-
-static void register_faults(struct engine *engine)
-{
-    for (int i = DB_FAULT_NONE + 1; i < DB_FAULT_COUNT; i++) {
-        struct fault_series *series = &engine->faults[i];
-        *series = (struct fault_series){.store = engine->store, .fault = (enum db_fault)i};
-        text_format(series->label, sizeof series->label, "reason=\"%s\"",
-                    db_fault_word(series->fault));
-        metrics_counter(engine->metrics, "holdfast_database_faults_total", series->label,
-                        "Calls that the database refused until it is mended, by reason as in"
-                        " /readyz",
-                        read_faults, series);
-    }
-}
-
 enum rc engine_new(const struct engine_settings *settings, struct store *store,
                    struct metrics *metrics, struct engine **ret_engine, char *ret_error)
 {
@@ -559,9 +528,7 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     }
     metrics_gauge(metrics, "holdfast_queue_depth", "", "Queued jobs plus busy workers.", read_depth,
                   engine);
-    metrics_counter(metrics, "holdfast_reconnects_total", "backend=\"database\"",
-                    GUARDS_RECONNECTS_HELP, read_reconnects, store);
-    register_faults(engine);
+    database_series_register(&engine->database_series, store, metrics);
     *ret_engine = engine;
     return RC_OK;
 }

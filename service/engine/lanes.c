@@ -4,17 +4,17 @@
 // A job has a link in the lane of each of its counters. All links are appended at once, under the
 // engine's mutex, so all lanes agree on one order of arrival. A job can run when it is first in all
 // its lanes and none of them is picked; it counts the lanes in which it is first, so nothing is
-// searched. (Selective queues of locks as in VLL: Ren, Thomson, Abadi, "Lightweight Locking for Main
-// Memory Database Systems", VLDB 2013.)
+// searched. (Selective queues of locks as in VLL: Ren, Thomson, Abadi, "Lightweight Locking for
+// Main Memory Database Systems", VLDB 2013.)
 //
 // No deadlock: a job waits only for jobs that arrived earlier, and for picks. The oldest job of all
 // is first in all its lanes, so it runs as soon as its lanes are put back; and a pick waits for no
-// lane, because it takes its lanes at once or not at all. What the guard waits for is entered in the
-// order of the counters' names.
+// lane, because it takes its lanes at once or not at all. What the guard waits for is entered in
+// the order of the counters' names.
 //
-// No starvation: while a job is first in a lane, no later job of that lane can run. A pick takes the
-// job that has been ready longest. Each picked lane may give what it had when it was picked before
-// any gives more.
+// No starvation: while a job is first in a lane, no later job of that lane can run. A pick takes
+// the job that has been ready longest. Each picked lane may give what it had when it was picked
+// before any gives more.
 #include "engine/lanes.h"
 
 #include "base/text.h"
@@ -249,8 +249,8 @@ static bool fits(const struct job *job, size_t lacking, const struct lanes_budge
     return left->jobs > 0 && job->n_links <= left->legs && lacking <= left->lanes;
 }
 
-// Follows the lanes from index `from` on, as long as their next job needs only lanes that are picked
-// or free. A hot lane brings in the cold lanes of the jobs that stand in it.
+// Follows the lanes from index `from` on, as long as their next job needs only lanes that are
+// picked or free. A hot lane brings in the cold lanes of the jobs that stand in it.
 static void follow(struct lanes *lanes, struct pick *pick, size_t from, struct lanes_budget *left)
 {
     for (size_t i = from; i < pick->n; i++) {

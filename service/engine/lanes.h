@@ -53,9 +53,9 @@ bool lanes_ready(const struct lanes *lanes);
 // The operation that has been ready longest. Only when lanes_ready().
 const struct operation *lanes_first(const struct lanes *lanes);
 
-// Picks the lanes of the job that has been ready longest, those that the next jobs in them need, and
-// those of other ready jobs of the same strategy and endpoint, within the budget. A lane marked `alone` is picked with nothing that its first job does not need. Only
-// when lanes_ready().
+// Picks the lanes of the job that has been ready longest, those that the next jobs in them need,
+// and those of other ready jobs of the same strategy and endpoint, within the budget. A lane marked
+// `alone` is picked with nothing that its first job does not need. Only when lanes_ready().
 void lanes_pick(struct lanes *lanes, const struct lanes_budget *budget, struct pick *ret_pick);
 
 // Takes the jobs with submitted_ns < before_ns from the picked lanes, within the budget of jobs and

@@ -13,8 +13,8 @@
 //     gets `outcome-unknown`;
 //   - a lock, of the guard or of a row, cannot be acquired: with several counters we cannot tell
 //     which lock is stuck, so the requests are requeued and each runs with no counter that it does
-//     not need; a request that needs several fails after a second, because it delays those behind it
-//     in each of its lanes;
+//     not need; a request that needs several fails after a second, because it delays those behind
+//     it in each of its lanes;
 //   - the database does not answer: the connection is closed at the first deadline of the batch;
 //   - any other failure: run the operations one by one, so that a bad one fails alone.
 // Requests are answered after the commit and before the guard is left, because leaving may take a

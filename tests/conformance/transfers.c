@@ -127,7 +127,7 @@ START_TEST(a_refused_leg_moves_no_other)
     volley_init(&volley, 3);
     volley_transfer(&volley, 0, "anna", "bob", 11);
     volley_transfer(&volley, 1, "anna", "bob", 10);
-    volley_transfer(&volley, 2, "nobody", "bob", 1);
+    volley_transfer(&volley, 2, "unknown", "bob", 1);
     for (size_t j = 0; j < 3; j++)
         volley_submit(&volley, fixture.instances[0].engine, j);
     volley_settle(&volley, &fixture);
@@ -138,7 +138,7 @@ START_TEST(a_refused_leg_moves_no_other)
     ck_assert_int_eq(account(&fixture, "anna").remaining, 0);
     ck_assert_int_eq(account(&fixture, "bob").remaining, 20);
     ck_assert_int_eq(account(&fixture, "bob").version, 2);
-    ck_assert_int_eq(account(&fixture, "nobody").version, 0);
+    ck_assert_int_eq(account(&fixture, "unknown").version, 0);
     for (size_t j = 0; j < 3; j++)
         assert_whole(&fixture, volley_operation(&volley, j));
     fixture_assert_reconciled(&fixture);

@@ -245,7 +245,7 @@ class Embedded(TestCase):
         for changed in ({"points": 21}, {"to": "p-cleo"}, {"from": "p-bob", "to": "p-ann"}):
             self.assert_problem(self.points("transfers", {**moved, **changed}, "p-4"), 422, "idempotency-mismatch")
         self.assert_problem(self.points("transfers", {**moved, "points": 51}, "p-5"), 409, "not-enough-points")
-        self.assert_problem(self.points("transfers", {**moved, "from": "p-nobody"}, "p-6"), 404, "not-found")
+        self.assert_problem(self.points("transfers", {**moved, "from": "p-unknown"}, "p-6"), 404, "not-found")
         itself = self.points("transfers", {**moved, "to": "p-ann"}, "p-7")
         self.assert_problem(itself, 422, "invalid-field")
         self.assertEqual(itself.body["field"], "to")

@@ -254,7 +254,7 @@ class Mysql(Databases):
         self.assert_well_again(service, self.server.store, deducts=2)
 
     def test_read_only(self):
-        """Administrators, as whom all other tests connect, are exempt."""
+        """A user with administrative rights is exempt, and all other tests connect as one."""
         service = self.open()
         self.addCleanup(self.server.sql, "SET GLOBAL read_only = 0", database="")
         self.server.sql("SET GLOBAL read_only = 1")

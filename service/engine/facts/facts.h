@@ -1,6 +1,6 @@
-// Facts: what operations of a kind read and write besides counters, such as a user's coupons and the
-// wheel of a lottery. The kinds themselves are a table in domain/kinds.c; this is the half of it that
-// needs the database.
+// Facts: what operations of a kind read and write besides counters, such as a user's coupons and
+// the wheel of a lottery. The kinds themselves are a table in domain/kinds.c; this is the half of
+// it that needs the database.
 #pragma once
 
 #include "base/cleanup.h"
@@ -41,8 +41,8 @@ struct facts {
     enum rc (*recall)(struct db *db, const struct ledger_row *row, struct outcome *outcome);
 };
 
-// Indexed by enum operation_kind. NULL: the kind reads and writes counters only. Kinds with the same
-// root have the same load.
+// Indexed by enum operation_kind. NULL: the kind reads and writes counters only. Kinds with the
+// same root have the same load.
 extern const struct facts *const kind_facts[OPERATION_KIND_COUNT];
 
 extern const struct facts coupon_facts, draw_facts;
