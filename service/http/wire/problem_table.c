@@ -31,7 +31,7 @@ static const struct problem_info table[RC_COUNT] = {
         "Spend at most `remaining`. Nothing was taken. The same idempotency key may be used again."},
     [RC_NOT_FOUND] = {404, false, "Not found",
         "Check the path and the identifier in it. An administrator creates products, campaigns and "
-        "lotteries with PUT."},
+        "lotteries with PUT; an account of points begins with its first points."},
     [RC_RECONCILIATION_RUNNING] = {409, true, "A reconciliation is already running",
         "An instance runs one reconciliation at a time. Try again after Retry-After."},
 
