@@ -112,6 +112,17 @@ class Limit(Served):
         for client in clients[4:]:
             self.assertEqual(client.get("/livez").status, 200)
 
+    def test_young_strangers_do_not_displace_an_idle_client(self):
+        self.start()
+        client = Client(self.port)
+        self.addCleanup(client.close)
+        self.assertEqual(client.get("/livez").status, 200)
+        time.sleep(GRACE_S)
+        with Strangers(self.port, 2 * self.LIMIT):  # all within the grace
+            await_true(lambda: self.ended("limit-no-request") > 0)
+            self.assertEqual(client.get("/livez").status, 200)
+        self.assertEqual(self.ended("limit-idle"), 0)
+
     def test_probes_are_answered_while_all_requests_wait(self):
         self.start(request__timeout_ms=20000)
         answers = []

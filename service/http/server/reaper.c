@@ -185,16 +185,24 @@ static enum ending may_give_way(const struct reaper *reaper, uint64_t state, int
     return ENDING_COUNT;
 }
 
-// Collects the connections that can give way. Returns how many; *ret_open is the number of those
-// that the reaper has not ended.
-static size_t find_candidates(struct reaper *reaper, int64_t now_ms, size_t *ret_open)
+// The connections that the reaper has not ended.
+struct population {
+    size_t open;
+    size_t young; // of these, without a whole request and too young to give way
+};
+
+// Collects the connections that can give way. Returns how many.
+static size_t find_candidates(struct reaper *reaper, int64_t now_ms, struct population *ret)
 {
     size_t n = 0;
-    *ret_open = 0;
+    *ret = (struct population){0};
     for (struct watched *at = reaper->first; at != NULL; at = at->next) {
         uint64_t state = atomic_load(&at->state);
-        *ret_open += phase_of(state) != PHASE_ENDED;
+        enum phase phase = phase_of(state);
         enum ending ending = may_give_way(reaper, state, now_ms);
+        ret->open += phase != PHASE_ENDED;
+        ret->young += ending == ENDING_COUNT &&
+                      (phase == PHASE_NEW || phase == PHASE_HEAD || phase == PHASE_BODY);
         if (ending != ENDING_COUNT && n < reaper->settings.connection_max)
             reaper->candidates[n++] =
                 (struct candidate){(uint64_t)ending << STATE_BITS | state, at};
@@ -211,26 +219,28 @@ static int by_key(const void *left, const void *right)
 static void make_room(struct reaper *reaper, int64_t now_ns)
 {
     size_t limit = reaper->settings.connection_limit;
-    size_t open = 0, n = 0;
+    struct population now = {0};
+    size_t n = 0;
     reaper->exceeded = reaper->count > limit;
     if (reaper->exceeded)
-        n = find_candidates(reaper, now_ns / NS_PER_MS, &open);
-    bool too_many = open > limit;
+        n = find_candidates(reaper, now_ns / NS_PER_MS, &now);
+    bool too_many = now.open > limit;
     if (too_many)
         qsort(reaper->candidates, n, sizeof *reaper->candidates, by_key);
     for (size_t i = 0; too_many && i < n; i++) {
         const struct candidate *candidate = &reaper->candidates[i];
         enum ending ending = (enum ending)(candidate->key >> STATE_BITS);
-        // Silent strangers make some room in advance, so that one newcomer is not one search.
-        size_t spare = ending == ENDING_LIMIT_NO_REQUEST ? limit / SPARE_SHARE : 0;
-        if (open + spare <= limit)
+        // Silent strangers make some room in advance, so that one newcomer is not one search. Whoever
+        // uses its connection stays while young ones may still turn out to be silent.
+        bool silent = ending == ENDING_LIMIT_NO_REQUEST;
+        if (silent ? now.open + limit / SPARE_SHARE <= limit : now.open <= limit + now.young)
             break;
         uint64_t state = candidate->key & ((UINT64_C(1) << STATE_BITS) - 1);
         bool ended = end(reaper, candidate->watched, state, ending);
-        open -= ended;
+        now.open -= ended;
         reaper->unreported += ended;
     }
-    atomic_store_explicit(&reaper->full, open > limit, memory_order_relaxed);
+    atomic_store_explicit(&reaper->full, now.open > limit, memory_order_relaxed);
 }
 
 static void report(struct reaper *reaper, int64_t now_ns)
