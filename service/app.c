@@ -124,7 +124,8 @@ static enum rc start_engine(struct app *app, char *ret_error)
         .strategy = {[ENDPOINT_STOCK] = config->stock_strategy,
                      [ENDPOINT_COUPON] = config->coupon_strategy,
                      [ENDPOINT_LOTTERY] = config->lottery_strategy,
-                     [ENDPOINT_POINTS] = config->points_strategy},
+                     [ENDPOINT_POINTS] = config->points_strategy,
+                     [ENDPOINT_RESERVATION] = config->reservation_strategy},
         .hooks = pause_points_hooks(app->pauses),
     };
     return engine_new(&settings, app->store, app->metrics, &app->engine, ret_error);

@@ -13,6 +13,8 @@ static const char *const slugs[RC_COUNT] = {
     [RC_ALREADY_DRAWN] = "already-drawn",
     [RC_NOT_ENOUGH_POINTS] = "not-enough-points",
     [RC_ALREADY_EARNED] = "already-earned",
+    [RC_RESERVATION_EXPIRED] = "reservation-expired",
+    [RC_RESERVATION_RESOLVED] = "reservation-resolved",
     [RC_NOT_FOUND] = "not-found",
     [RC_RECONCILIATION_RUNNING] = "reconciliation-running",
 

@@ -28,7 +28,8 @@ struct config {
     char auth_admin_token[CONFIG_TEXT_MAX];
     char auth_client_token[CONFIG_TEXT_MAX];
     // Names from the registry.
-    const char *stock_strategy, *coupon_strategy, *lottery_strategy, *points_strategy;
+    const char *stock_strategy, *coupon_strategy, *lottery_strategy, *points_strategy,
+        *reservation_strategy;
     const char *lock_wait;  // "fail", "spin", "notify"
     const char *log_level;  // "debug" ... "error"
     const char *log_format; // "text", "json"

@@ -85,6 +85,8 @@ const struct setting settings[] = {
     {"request.timeout_ms", SETTING_INTEGER, MEMBER(request_timeout_ms), "5000", 10, 600000, NULL,
      "Deadline of a request in ms. If it has not begun to run by then, it is answered 503. The "
      "first request line, each header section and each body must arrive within this time, too."},
+    {"reservation.strategy", SETTING_STRATEGY, MEMBER(reservation_strategy), "conditional", 0, 0,
+     NULL, "Concurrency strategy for reservations."},
     {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy for stock."},
     {"store", SETTING_ADDRESS, MEMBER(store), "sqlite:holdfast.db", 0, 0, NULL,

@@ -4,17 +4,29 @@
 #include "domain/coupon.h"
 #include "domain/lottery.h"
 #include "domain/points.h"
+#include "domain/reservation.h"
 #include "domain/stock.h"
 
 const struct kind kinds[OPERATION_KIND_COUNT] = {
-    [OPERATION_DEDUCT] = {"deduct", ENDPOINT_STOCK, .blind = true, stock_deduct},
-    [OPERATION_RESTOCK] = {"restock", ENDPOINT_STOCK, .blind = true, stock_restock},
-    [OPERATION_ISSUE] = {"issue", ENDPOINT_COUPON, .blind = false, coupon_issue},
-    [OPERATION_DRAW] = {"draw", ENDPOINT_LOTTERY, .blind = false, lottery_draw},
-    [OPERATION_EARN] = {"earn", ENDPOINT_POINTS, .blind = true, points_earn},
-    [OPERATION_EARN_FOR_ORDER] = {"earn", ENDPOINT_POINTS, .blind = false, points_earn_for_order},
-    [OPERATION_SPEND] = {"spend", ENDPOINT_POINTS, .blind = true, points_spend},
-    [OPERATION_TRANSFER] = {"transfer", ENDPOINT_POINTS, .blind = true, points_transfer},
+    [OPERATION_DEDUCT] = {"deduct", ENDPOINT_STOCK, .blind = true, .decide = stock_deduct},
+    [OPERATION_RESTOCK] = {"restock", ENDPOINT_STOCK, .blind = true, .decide = stock_restock},
+    [OPERATION_ISSUE] = {"issue", ENDPOINT_COUPON, .blind = false, .decide = coupon_issue},
+    [OPERATION_DRAW] = {"draw", ENDPOINT_LOTTERY, .blind = false, .decide = lottery_draw},
+    [OPERATION_EARN] = {"earn", ENDPOINT_POINTS, .blind = true, .decide = points_earn},
+    [OPERATION_EARN_FOR_ORDER] = {"earn", ENDPOINT_POINTS, .blind = false,
+                                  .decide = points_earn_for_order},
+    [OPERATION_SPEND] = {"spend", ENDPOINT_POINTS, .blind = true, .decide = points_spend},
+    [OPERATION_TRANSFER] = {"transfer", ENDPOINT_POINTS, .blind = true, .decide = points_transfer},
+    [OPERATION_RESERVE] = {"reserve", ENDPOINT_RESERVATION, .blind = true, .opens = true,
+                           .decide = reservation_reserve},
+    [OPERATION_CONFIRM] = {"confirm", ENDPOINT_RESERVATION, .blind = false,
+                           .decide = reservation_resolve},
+    [OPERATION_RELEASE] = {"release", ENDPOINT_RESERVATION, .blind = false,
+                           .decide = reservation_resolve},
+    [OPERATION_EXTEND] = {"extend", ENDPOINT_RESERVATION, .blind = false,
+                          .decide = reservation_extend},
+    [OPERATION_EXPIRE] = {"expire", ENDPOINT_RESERVATION, .blind = false,
+                          .decide = reservation_expire},
 };
 
 static enum rc find_counters(struct view *view, struct operation *operation)
@@ -23,6 +35,7 @@ static enum rc find_counters(struct view *view, struct operation *operation)
         bool exists = view->counters[view->legs[i]].version != 0;
         if (!exists && !operation_leg(operation, i)->may_create) {
             view->refusing_leg = i;
+            operation_leg(operation, i)->refused = true;
             return RC_NOT_FOUND;
         }
     }
@@ -33,6 +46,9 @@ enum rc operation_decide(struct view *view, struct operation *operation)
 {
     struct outcome *outcome = &operation->outcome;
     view->n_postings = view->refusing_leg = 0;
+    view->used_up = view->expire_first = false;
+    for (size_t i = 0; i < operation_n_legs(operation); i++)
+        operation_leg(operation, i)->refused = false;
     outcome->rc = find_counters(view, operation);
     if (outcome->rc == RC_OK)
         outcome->rc = kinds[operation->kind].decide(view, operation);

@@ -4,7 +4,7 @@
 // The contract of `decide`:
 //   - it is pure: the same view and operation give the same result;
 //   - all or nothing: if it returns RC_OK it has posted each leg once, in their order; else it has
-//     posted nothing, and view->refusing_leg tells which leg refuses;
+//     posted nothing, and view->refusing_leg tells which leg refuses first;
 //   - a counter exists (version 0: it does not), unless its leg may create it;
 //   - a refusal may be decided from numbers that are out of date. An accepted decision is saved
 //     only if what it read has not changed.
@@ -22,6 +22,7 @@ struct kind {
     // "Enough left" is the whole rule. Then a save that adds a delta need not read first, and a
     // decision stands although its counter has moved, if it comes out the same.
     bool blind;
+    bool opens; // the reservation that the operation names: its id is not the client's
     enum rc (*decide)(struct view *view, struct operation *operation);
 };
 

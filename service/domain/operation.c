@@ -9,7 +9,8 @@
 static const char *const endpoint_names[ENDPOINT_COUNT] = {[ENDPOINT_STOCK] = "stock",
                                                            [ENDPOINT_COUPON] = "coupon",
                                                            [ENDPOINT_LOTTERY] = "lottery",
-                                                           [ENDPOINT_POINTS] = "points"};
+                                                           [ENDPOINT_POINTS] = "points",
+                                                           [ENDPOINT_RESERVATION] = "reservation"};
 
 const char *endpoint_name(enum endpoint endpoint)
 {
@@ -38,5 +39,12 @@ int64_t operation_fingerprint(const struct operation *operation)
         hash = hash_text(hash, operation->more[i].counter);
         hash = text_hash(hash, &operation->more[i].amount, sizeof operation->more[i].amount);
     }
+    // Members that not every kind has are hashed only where they are, so that the fingerprints of the
+    // others stay as they are in the ledger. The id of a reservation that the operation opens is
+    // not the client's.
+    if (operation->reservation != NULL && !kinds[operation->kind].opens)
+        hash = hash_text(hash, operation->reservation);
+    if (operation->ttl_ms != 0)
+        hash = text_hash(hash, &operation->ttl_ms, sizeof operation->ttl_ms);
     return (int64_t)(hash >> 1);
 }

@@ -16,6 +16,7 @@ enum endpoint {
     ENDPOINT_COUPON,
     ENDPOINT_LOTTERY,
     ENDPOINT_POINTS,
+    ENDPOINT_RESERVATION,
     ENDPOINT_COUNT
 };
 
@@ -29,6 +30,11 @@ enum operation_kind {
     OPERATION_EARN_FOR_ORDER,
     OPERATION_SPEND,
     OPERATION_TRANSFER,
+    OPERATION_RESERVE,
+    OPERATION_CONFIRM,
+    OPERATION_RELEASE,
+    OPERATION_EXTEND,
+    OPERATION_EXPIRE,
     OPERATION_KIND_COUNT
 };
 
@@ -36,14 +42,18 @@ enum operation_kind {
 #define REMAINING_MAX INT64_C(1000000000000) // restock refuses to pass it
 #define COUPON_CODE_MAX 24
 #define ENTROPY_WORDS 4
+#define RESERVATION_ID_MAX 20
 
 // One counter that an operation touches. What `amount` means, and which leg is which, is its
 // kind's.
 struct leg {
     char counter[COUNTER_NAME_MAX + 1]; // "stock/SKU-1", "coupon/SPRING", "lottery/WHEEL"
-    int64_t amount;                     // 1 to QUANTITY_MAX
-    bool may_create;                    // a counter that does not exist begins with this change
-    int64_t remaining, version;         // the result: after the operation; on a refusal: as read
+    const char *child; // a counter that this one guards, and that changes with it; NULL if none
+    int64_t amount;    // 1 to QUANTITY_MAX; of a confirmation: what is sold, and may be 0
+    bool may_create;   // a counter that does not exist begins with this change
+    // The result: after the operation; on a refusal: as read.
+    int64_t remaining, version;
+    bool refused; // this leg is a reason of the refusal
 };
 
 #define LEGS_MAX 64
@@ -54,9 +64,11 @@ struct outcome {
     bool replayed;     // the request key was used before: this is the first result
     int64_t remaining; // of the first leg's counter, after this operation;
     int64_t version;   // on a refusal: of the counter that refused, as read
-    char strategy[STRATEGY_NAME_MAX + 1]; // it ran under; a replay: its first run
-    char code[COUPON_CODE_MAX + 1];       // coupon only
-    char prize[ID_MAX + 1];               // draw only; empty is the blank
+    char strategy[STRATEGY_NAME_MAX + 1];     // it ran under; a replay: its first run
+    char code[COUPON_CODE_MAX + 1];           // coupon only
+    char prize[ID_MAX + 1];                   // draw only; empty is the blank
+    int64_t expires_at_ms;                    // reserve and extend only
+    char reservation[RESERVATION_ID_MAX + 1]; // reserve only: a replay's
 };
 
 struct operation {
@@ -67,6 +79,8 @@ struct operation {
     char request_key[REQUEST_KEY_MAX + 1];
     char user_id[ID_MAX + 1];        // empty if none
     char order_id[ID_MAX + 1];       // empty if none
+    const char *reservation;         // its id, borrowed; NULL if none
+    int64_t ttl_ms;                  // reserve, extend: how long the goods are held from now on
     uint64_t entropy[ENTROPY_WORDS]; // issue, draw: from the CSPRNG, so that deciding is pure
     struct outcome outcome;
 };

@@ -22,3 +22,8 @@ void view_post_leg(struct view *view, size_t i, int64_t delta)
 {
     view_post(view, view->legs[i], delta);
 }
+
+void view_post_child(struct view *view, size_t i, int64_t delta)
+{
+    view_post(view, view->children[i], delta);
+}

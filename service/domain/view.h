@@ -19,18 +19,24 @@ struct posting {
 struct view {
     struct counter *counters; // of the whole batch, as decided so far
     const size_t *legs;       // counters[legs[i]] belongs to the operation's leg i
+    const size_t *children;   // counters[children[i]] belongs to its child, if it has one
+    int64_t now_ms;           // the database's time at which the counters were read
 
     // Facts: what was read besides counters. Each is there only for the kinds that read it.
     int64_t limit, *used;          // what a subject may have here; what this one has so far
+    int64_t expires_at_ms;         // of the reservation; 0: it is confirmed or released
     const struct lottery *lottery; // the wheel
     size_t first_prize;            // counters[first_prize + i] belongs to lottery->prizes[i]
 
-    // Results: the postings of the legs, in the order of the legs, and behind them at most
-    // POSTINGS_MORE others; or the leg that refuses.
+    // Results: the postings of the legs, in the order of the legs, and behind them those of their
+    // children, or at most POSTINGS_MORE others; or the leg that refuses.
     struct posting *postings;
     size_t n_postings;
     size_t refusing_leg;
     bool used_up; // refused because of the subject's limit
+    // Refused, but holds that are due on the refusing legs must expire first: the refusal stands if
+    // it comes out again.
+    bool expire_first;
 };
 
 #define POSTINGS_MORE 1
@@ -43,3 +49,6 @@ void view_post(struct view *view, size_t counter, int64_t delta);
 
 // Posts leg i.
 void view_post_leg(struct view *view, size_t i, int64_t delta);
+
+// Posts the child of leg i. The legs come first.
+void view_post_child(struct view *view, size_t i, int64_t delta);

@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum rc grow_counters(struct batch *batch, size_t capacity)
+enum rc batch_grow_counters(struct batch *batch, size_t n)
 {
+    size_t capacity = 2 * n;
+    if (n <= batch->counters_capacity)
+        return RC_OK;
     struct counter *loaded = realloc(batch->loaded, capacity * sizeof *loaded);
     if (loaded == NULL)
         return RC_NO_MEMORY;
@@ -32,21 +35,23 @@ size_t batch_legs_max(size_t capacity)
 
 enum rc batch_init(struct batch *batch, size_t capacity)
 {
-    size_t legs_max = batch_legs_max(capacity);
-    size_t postings_max = legs_max + POSTINGS_MORE * capacity;
+    size_t works_max = capacity + BATCH_EXPIRIES_MAX;
+    size_t legs_max = batch_legs_max(capacity) + BATCH_EXPIRIES_MAX;
+    size_t postings_max = 2 * legs_max + POSTINGS_MORE * capacity;
     *batch = (struct batch){.capacity = capacity};
-    batch->works = calloc(capacity, sizeof *batch->works);
+    batch->works = calloc(works_max, sizeof *batch->works);
     batch->legs = calloc(legs_max, sizeof *batch->legs);
+    batch->children = calloc(legs_max, sizeof *batch->children);
     batch->roots = calloc(GUARD_KEYS_MAX, sizeof *batch->roots);
-    batch->subjects = calloc(capacity, sizeof *batch->subjects);
-    batch->used_loaded = calloc(capacity, sizeof *batch->used_loaded);
-    batch->used = calloc(capacity, sizeof *batch->used);
+    batch->subjects = calloc(works_max, sizeof *batch->subjects);
+    batch->used_loaded = calloc(works_max, sizeof *batch->used_loaded);
+    batch->used = calloc(works_max, sizeof *batch->used);
     batch->postings = calloc(postings_max, sizeof *batch->postings);
     batch->rows = calloc(postings_max, sizeof *batch->rows);
-    if (batch->works == NULL || batch->legs == NULL || batch->roots == NULL ||
-        batch->subjects == NULL || batch->used_loaded == NULL || batch->used == NULL ||
-        batch->postings == NULL || batch->rows == NULL ||
-        grow_counters(batch, GUARD_KEYS_MAX) != RC_OK) {
+    if (batch->works == NULL || batch->legs == NULL || batch->children == NULL ||
+        batch->roots == NULL || batch->subjects == NULL || batch->used_loaded == NULL ||
+        batch->used == NULL || batch->postings == NULL || batch->rows == NULL ||
+        batch_grow_counters(batch, GUARD_KEYS_MAX) != RC_OK) {
         batch_release(batch);
         return RC_NO_MEMORY;
     }
@@ -59,6 +64,8 @@ void batch_release(struct batch *batch)
         root_facts_release(&batch->roots[i].facts);
     free(batch->works);
     free(batch->legs);
+    free(batch->children);
+    free(batch->expiries);
     free(batch->roots);
     free(batch->loaded);
     free(batch->counters);
@@ -89,8 +96,15 @@ static void add_work(struct batch *batch, const char *const *keys, size_t n_keys
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         const char *counter = operation_leg(operation, i)->counter;
         const char *const *key = bsearch(&counter, keys, n_keys, sizeof *keys, compare_text);
+        batch->n_named += operation_leg(operation, i)->child != NULL;
         batch->legs[batch->n_legs++] = (size_t)(key - keys);
     }
+}
+
+static bool loads_facts(const struct operation *operation)
+{
+    const struct facts *facts = kind_facts[operation->kind];
+    return facts != NULL && facts->load != NULL;
 }
 
 // Makes a root of each key that a leg uses, and turns the legs from keys to roots.
@@ -112,21 +126,75 @@ static void make_roots(struct batch *batch, const char *const *keys, size_t n_ke
         batch->legs[i] = root_of[batch->legs[i]];
     for (size_t i = 0; i < batch->n_works; i++) {
         const struct work *work = &batch->works[i];
-        if (kind_facts[work->operation->kind] != NULL)
+        if (loads_facts(work->operation))
             batch->roots[batch->legs[work->first_leg]].operation = work->operation;
     }
 }
 
-void batch_fill(struct batch *batch, const struct strategy *strategy, enum update_rule rule,
-                const char *const *keys, size_t n_keys, struct job *const *jobs, size_t n)
+static int compare_name(const void *name, const void *counter)
+{
+    return strcmp(name, ((const struct counter *)counter)->name);
+}
+
+static int compare_counters(const void *a, const void *b)
+{
+    return strcmp(((const struct counter *)a)->name, ((const struct counter *)b)->name);
+}
+
+static size_t find_named(const struct batch *batch, const char *name)
+{
+    const struct counter *named = batch->loaded + batch->n_roots;
+    const struct counter *found = bsearch(name, named, batch->n_named, sizeof *named, compare_name);
+    return found != NULL ? (size_t)(found - batch->loaded) : SIZE_MAX;
+}
+
+// Puts the children that the legs name behind the roots, each once.
+static enum rc make_named(struct batch *batch)
+{
+    size_t n = batch->n_named;
+    batch->n_named = 0;
+    if (n == 0)
+        return RC_OK;
+    if (batch_grow_counters(batch, batch->n_roots + n) != RC_OK)
+        return RC_NO_MEMORY;
+    struct counter *named = batch->loaded + batch->n_roots;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct operation *operation = batch->works[i].operation;
+        for (size_t leg = 0; leg < operation_n_legs(operation); leg++) {
+            const char *child = operation_leg(operation, leg)->child;
+            if (child != NULL)
+                text_copy(named[batch->n_named++].name, sizeof named->name, child);
+        }
+    }
+    qsort(named, batch->n_named, sizeof *named, compare_counters);
+    n = batch->n_named;
+    batch->n_named = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || compare_counters(&named[batch->n_named - 1], &named[i]) != 0)
+            named[batch->n_named++] = named[i];
+    }
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        for (size_t leg = 0; leg < operation_n_legs(work->operation); leg++) {
+            const char *child = operation_leg(work->operation, leg)->child;
+            batch->children[work->first_leg + leg] =
+                child != NULL ? find_named(batch, child) : SIZE_MAX;
+        }
+    }
+    return RC_OK;
+}
+
+enum rc batch_fill(struct batch *batch, const struct strategy *strategy, enum update_rule rule,
+                   const char *const *keys, size_t n_keys, struct job *const *jobs, size_t n)
 {
     batch->strategy = strategy;
     batch->rule = rule;
-    batch->n_works = batch->n_legs = 0;
+    batch->n_works = batch->n_expiries = batch->n_legs = batch->n_named = 0;
     batch->n_unproven = 0;
     for (size_t i = 0; i < n; i++)
         add_work(batch, keys, n_keys, jobs[i]);
     make_roots(batch, keys, n_keys);
+    return make_named(batch);
 }
 
 bool batch_is_blind(const struct batch *batch)
@@ -141,7 +209,7 @@ bool batch_is_blind(const struct batch *batch)
 size_t batch_count(const struct batch *batch, enum work_state state)
 {
     size_t count = 0;
-    for (size_t i = 0; i < batch->n_works; i++)
+    for (size_t i = 0; i < batch->n_works + batch->n_expiries; i++)
         count += batch->works[i].state == state;
     return count;
 }
@@ -166,7 +234,7 @@ static size_t first_root(const struct batch *batch, const struct work *work)
 
 static bool has_facts_of(const struct batch *batch, const struct work *work, size_t root)
 {
-    return first_root(batch, work) == root && kind_facts[work->operation->kind] != NULL;
+    return first_root(batch, work) == root && loads_facts(work->operation);
 }
 
 // Lists the subjects of a root's works, each once, and sets every work's index into that list.
@@ -200,7 +268,7 @@ static void gather_subjects(struct batch *batch, size_t root, const struct facts
 static enum rc add_children(struct batch *batch, struct root *root)
 {
     size_t n = batch->n_counters + root->facts.n_children;
-    if (n > batch->counters_capacity && grow_counters(batch, 2 * n) != RC_OK)
+    if (batch_grow_counters(batch, n) != RC_OK)
         return RC_NO_MEMORY;
     root->first_child = batch->n_counters;
     for (size_t i = 0; i < root->facts.n_children; i++)
@@ -223,18 +291,41 @@ static enum rc load_facts(struct batch *batch, size_t i, struct db *db)
     return rc == RC_OK ? add_children(batch, root) : rc;
 }
 
+// Forgets what an earlier attempt has read besides counters, and its expiries.
 static void forget_facts(struct batch *batch)
 {
-    batch->n_counters = batch->n_roots;
-    batch->n_subjects = 0;
+    batch->n_counters = batch->n_roots + batch->n_named;
+    batch->n_legs -= batch->n_expiries; // one leg each
+    batch->n_subjects = batch->n_expiries = 0;
+    batch->more_due = false;
+    for (size_t i = 0; i < batch->n_roots; i++)
+        batch->roots[i].due_read = false;
     for (size_t i = 0; i < batch->n_works; i++)
         batch->works[i].subject = SIZE_MAX;
+}
+
+// Reads the roots and the children that the legs name in one statement, in the order of their names.
+static enum rc load_counters(struct batch *batch, struct db *db, bool lock)
+{
+    size_t n = batch->n_counters;
+    if (batch->n_named == 0)
+        return counter_load(db, batch->loaded, n, lock, &batch->now_ms);
+    struct counter *rows CLEANUP(free_memory) = malloc(n * sizeof *rows);
+    if (rows == NULL)
+        return RC_NO_MEMORY;
+    memcpy(rows, batch->loaded, n * sizeof *rows);
+    qsort(rows, n, sizeof *rows, compare_counters);
+    enum rc rc = counter_load(db, rows, n, lock, &batch->now_ms);
+    for (size_t i = 0; i < n && rc == RC_OK; i++)
+        batch->loaded[i] =
+            *(struct counter *)bsearch(batch->loaded[i].name, rows, n, sizeof *rows, compare_name);
+    return rc;
 }
 
 enum rc batch_load(struct batch *batch, struct db *db, bool lock)
 {
     forget_facts(batch);
-    enum rc rc = counter_load(db, batch->loaded, batch->n_roots, lock, &batch->now_ms);
+    enum rc rc = load_counters(batch, db, lock);
     for (size_t i = 0; i < batch->n_roots && rc == RC_OK; i++)
         rc = load_facts(batch, i, db);
     // The counter exists, so its facts must exist too.
@@ -244,9 +335,10 @@ enum rc batch_load(struct batch *batch, struct db *db, bool lock)
 void batch_assume_enough(struct batch *batch)
 {
     forget_facts(batch);
-    for (size_t i = 0; i < batch->n_roots; i++) {
-        batch->loaded[i].remaining = REMAINING_MAX / 2;
-        batch->loaded[i].version = 1;
+    for (size_t i = 0; i < batch->n_counters; i++) {
+        bool is_root = i < batch->n_roots; // a child of a blind operation is new
+        batch->loaded[i].remaining = is_root ? REMAINING_MAX / 2 : 0;
+        batch->loaded[i].version = is_root;
         batch->loaded[i].fence = 0;
     }
 }
@@ -268,15 +360,20 @@ static void decide_one(struct batch *batch, struct work *work)
     const struct root *root = &batch->roots[first_root(batch, work)];
     struct view view = {.counters = batch->counters,
                         .legs = batch->legs + work->first_leg,
+                        .children = batch->children + work->first_leg,
+                        .now_ms = batch->now_ms,
                         .limit = root->facts.limit,
                         .lottery = root->facts.lottery,
                         .first_prize = root->first_child,
                         .postings = batch->postings + batch->n_postings};
-    if (work->subject != SIZE_MAX)
+    if (work->subject != SIZE_MAX) {
         view.used = &batch->used[work->subject];
+        view.expires_at_ms = *view.used; // which of the two it is, is its facts'
+    }
     bool accepted = operation_decide(&view, work->operation) == RC_OK;
     work->state = accepted ? WORK_ACCEPTED : WORK_REFUSED;
     work->used_up = view.used_up;
+    work->expire_first = view.expire_first;
     work->slot = view.used != NULL ? *view.used : 0;
     work->first_posting = batch->n_postings;
     work->n_postings = view.n_postings;
@@ -288,6 +385,8 @@ void batch_decide(struct batch *batch)
     memcpy(batch->counters, batch->loaded, batch->n_counters * sizeof *batch->counters);
     memcpy(batch->used, batch->used_loaded, batch->n_subjects * sizeof *batch->used);
     batch->n_postings = 0;
+    for (size_t i = 0; i < batch->n_expiries; i++)
+        decide_one(batch, &batch->works[batch->n_works + i]);
     for (size_t i = 0; i < batch->n_works; i++) {
         if (batch->works[i].state != WORK_DONE)
             decide_one(batch, &batch->works[i]);

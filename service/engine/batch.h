@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct db;
+struct expiry;
 struct job;
 
 // A work moves PENDING -> ACCEPTED or REFUSED (decide), from there back to PENDING (a retry), and
@@ -32,12 +33,13 @@ enum work_state {
 
 // One operation on its way through the section.
 struct work {
-    struct job *job;
+    struct job *job; // NULL: an expiry, which the batch has added
     struct operation *operation;
     size_t first_leg; // of the batch's legs
     size_t subject;   // index into the batch's subjects; SIZE_MAX if its kind has no facts
     enum work_state state;
     bool used_up;      // refused because its subject has used up the limit
+    bool expire_first; // refused, unless holds that are due make a difference
     bool was_accepted; // before the decision was made again
     bool unproven;     // a replay whose row might not survive a crash of the database
     bool row_seen;     // its row was still there when it was read again
@@ -47,8 +49,9 @@ struct work {
 
 // What the decisions of the works whose first leg is this root need besides counters.
 struct root {
-    const struct operation *operation; // one whose kind has facts; NULL if there is none
+    const struct operation *operation; // one whose kind loads facts; NULL if there is none
     size_t first_subject, n_subjects;
+    bool due_read;           // the holds on it that are due
     struct root_facts facts; // its memory is kept from batch to batch
     size_t first_child;      // the facts' children are counters[first_child] and following
 };
@@ -59,11 +62,16 @@ struct batch {
     uint64_t token;
     int64_t now_ms; // the database's
     size_t capacity;
-    size_t n_works, n_legs, n_roots, n_counters, n_subjects, n_postings, n_changes;
-    struct work *works; // in order of arrival
+    size_t n_works, n_expiries, n_legs, n_roots, n_named, n_counters, n_subjects, n_postings,
+        n_changes;
+    struct work *works; // in order of arrival; behind them the expiries, which are decided first
+    struct expiry *expiries; // BATCH_EXPIRIES_MAX; NULL until the first
+    bool more_due;      // a refusal may not stand: more holds are due than the batch had room for
     size_t *legs;       // of all works: each leg's root
+    size_t *children;   // of all works: the counter of each leg's child; SIZE_MAX if it has none
     struct root *roots; // the distinct counters of the legs, ordered by name
-    // The roots' counters, and behind them the children that the facts have added.
+    // The roots' counters; then the children that the legs name, ordered by name; then those that
+    // the facts have added; then those of the expiries.
     struct counter *loaded, *counters; // as read, and as decided so far
     size_t counters_capacity;
     const char **subjects;          // distinct within a root
@@ -77,6 +85,9 @@ struct batch {
     struct ledger_row *rows; // scratch for the save: one a posting
 };
 
+// At most so many holds expire in one transaction.
+#define BATCH_EXPIRIES_MAX 256
+
 // The legs that the operations of a batch of this capacity may have in all.
 size_t batch_legs_max(size_t capacity);
 
@@ -85,10 +96,11 @@ MUST_CHECK enum rc batch_init(struct batch *batch, size_t capacity);
 void batch_release(struct batch *batch); // a zeroed struct is fine
 
 // Starts a new batch with these jobs, in order of arrival: at most `capacity`, and at most
-// batch_legs_max legs. keys: the counters of their legs, and perhaps more; sorted, distinct, at
+// batch_legs_max legs. RC_NO_MEMORY. keys: the counters of their legs, and perhaps more; sorted, distinct, at
 // most GUARD_KEYS_MAX.
-void batch_fill(struct batch *batch, const struct strategy *strategy, enum update_rule rule,
-                const char *const *keys, size_t n_keys, struct job *const *jobs, size_t n);
+MUST_CHECK enum rc batch_fill(struct batch *batch, const struct strategy *strategy,
+                              enum update_rule rule, const char *const *keys, size_t n_keys,
+                              struct job *const *jobs, size_t n);
 
 // Are all its operations of blind kinds (domain/kinds.h)?
 bool batch_is_blind(const struct batch *batch);
@@ -114,6 +126,18 @@ void batch_decide(struct batch *batch);
 // After batch_decide: makes sure that a refusal for a subject's limit names a version at which it is
 // true. Reads; inside or outside a transaction.
 MUST_CHECK enum rc batch_stamp_refusals(struct batch *batch, struct db *db);
+
+// After batch_decide: some operations were refused, and holds that are due on their counters have not
+// expired yet. Adds their expiry to the batch, up to BATCH_EXPIRIES_MAX; the caller then decides again.
+// ret_n: how many were added. RC_CONFLICT: a counter has moved since it was read.
+MUST_CHECK enum rc batch_expire(struct batch *batch, struct db *db, size_t *ret_n);
+
+// After a successful attempt: all works are done, except those whose refusal may not stand because more
+// holds are due than the batch had room for. True if there are such; they need another attempt.
+bool batch_continue(struct batch *batch);
+
+// Room for so many counters. RC_NO_MEMORY.
+MUST_CHECK enum rc batch_grow_counters(struct batch *batch, size_t n);
 
 // The highest fence of the rows that were loaded.
 uint64_t batch_loaded_fence(const struct batch *batch);

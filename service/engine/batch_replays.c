@@ -100,7 +100,7 @@ static enum rc recall(struct db *db, const struct ledger_row *row, struct operat
     }
     const struct facts *facts = kind_facts[operation->kind];
     bool recalls = *ret_same && facts != NULL && facts->recall != NULL;
-    return recalls ? facts->recall(db, row, &operation->outcome) : RC_OK;
+    return recalls ? facts->recall(db, row, operation) : RC_OK;
 }
 
 static enum rc replay(struct batch *batch, struct db *db, const struct ledger_row *row,
@@ -134,14 +134,14 @@ enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state s
     struct ledger_row *rows CLEANUP(free_memory) = calloc(n, sizeof *rows);
     if (keys == NULL || rows == NULL)
         return RC_NO_MEMORY;
-    for (size_t i = 0; i < batch->n_works; i++) {
+    for (size_t i = 0; i < batch->n_works + batch->n_expiries; i++) {
         if (batch->works[i].state == state)
             keys[filled++] = batch->works[i].operation->request_key;
     }
     struct found_rows found = {.rows = rows, .capacity = n};
     enum rc rc = ledger_find(db, keys, n, keep_row, &found);
     for (size_t i = 0; rc == RC_OK && i < found.n; i++) {
-        for (size_t j = 0; rc == RC_OK && j < batch->n_works; j++) {
+        for (size_t j = 0; rc == RC_OK && j < batch->n_works + batch->n_expiries; j++) {
             struct work *work = &batch->works[j];
             if (work->state == state &&
                 strcmp(work->operation->request_key, rows[i].request_key) == 0) {

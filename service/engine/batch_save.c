@@ -38,6 +38,16 @@ static int compare_change(const void *a, const void *b)
                   ((const struct counter_change *)b)->before.name);
 }
 
+static int compare_name(const void *name, const void *counter)
+{
+    return strcmp(name, ((const struct counter *)counter)->name);
+}
+
+static int compare_changed(const void *name, const void *change)
+{
+    return strcmp(name, ((const struct counter_change *)change)->before.name);
+}
+
 static enum rc gather_changes(struct batch *batch)
 {
     batch->n_changes = 0;
@@ -78,7 +88,6 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
     enum rc rc = batch_load_changed(batch, db, false, &now, &batch->now_ms);
     if (rc != RC_OK)
         return rc;
-    size_t root = 0;
     for (size_t i = 0; i < batch->n_changes; i++) {
         struct counter_change *change = &batch->changes[i];
         if (now[i].version == change->version && now[i].remaining == change->remaining)
@@ -88,9 +97,11 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         *ret_moved = true;
         now[i].version -= change->version - change->before.version;
         now[i].remaining -= change->remaining - change->before.remaining;
-        while (strcmp(batch->loaded[root].name, now[i].name) != 0)
-            root++;
-        batch->loaded[root] = now[i];
+        struct counter *loaded =
+            bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *loaded, compare_name);
+        if (loaded == NULL)
+            return RC_CONFLICT; // a new child that somebody else has made
+        *loaded = now[i];
     }
     return RC_OK;
 }
@@ -120,13 +131,12 @@ static enum rc rebase(struct batch *batch, struct db *db)
         return rc;
     if (!decide_again(batch))
         return RC_CONFLICT;
-    size_t next = 0;
-    for (size_t i = 0; i < batch->n_roots; i++) {
+    for (size_t i = 0; i < batch->n_counters; i++) {
         const struct counter *loaded = &batch->loaded[i], *decided = &batch->counters[i];
+        struct counter_change *written = bsearch(loaded->name, batch->changes, batch->n_changes,
+                                                 sizeof *written, compare_changed);
         int64_t steps = 0, delta = 0;
-        if (next < batch->n_changes &&
-            strcmp(batch->changes[next].before.name, loaded->name) == 0) {
-            struct counter_change *written = &batch->changes[next++];
+        if (written != NULL) {
             steps = written->version - written->before.version;
             delta = written->remaining - written->before.remaining;
             *written = (struct counter_change){
@@ -162,7 +172,7 @@ static void fill_row(const struct batch *batch, const struct work *work, size_t 
 static enum rc insert_ledger(struct batch *batch, struct db *db)
 {
     size_t n = 0;
-    for (size_t i = 0; i < batch->n_works; i++) {
+    for (size_t i = 0; i < batch->n_works + batch->n_expiries; i++) {
         const struct work *work = &batch->works[i];
         for (size_t leg = 0; work->state == WORK_ACCEPTED && leg < work->n_postings; leg++)
             fill_row(batch, work, leg, &batch->rows[n++]);
@@ -173,13 +183,15 @@ static enum rc insert_ledger(struct batch *batch, struct db *db)
 // Saves the facts of the accepted works, kind by kind.
 static enum rc save_facts(struct batch *batch, struct db *db)
 {
-    struct fact *facts CLEANUP(free_memory) = calloc(batch->n_works, sizeof *facts);
+    struct fact *facts CLEANUP(free_memory) =
+        calloc(batch->n_works + batch->n_expiries, sizeof *facts);
     if (facts == NULL)
         return RC_NO_MEMORY;
     enum rc rc = RC_OK;
     for (int kind = 0; kind < OPERATION_KIND_COUNT && rc == RC_OK; kind++) {
         size_t n = 0;
-        for (size_t i = 0; kind_facts[kind] != NULL && i < batch->n_works; i++) {
+        for (size_t i = 0; kind_facts[kind] != NULL && i < batch->n_works + batch->n_expiries;
+             i++) {
             const struct work *work = &batch->works[i];
             if (work->state == WORK_ACCEPTED && (int)work->operation->kind == kind)
                 facts[n++] = (struct fact){.operation = work->operation, .slot = work->slot};

@@ -238,6 +238,13 @@ static enum rc attempt(struct section *section)
 
     // Decide.
     batch_decide(batch);
+    for (size_t expired = 1; rc == RC_OK && expired > 0;) {
+        rc = batch_expire(batch, db, &expired);
+        if (rc == RC_OK && expired > 0)
+            batch_decide(batch);
+    }
+    if (rc != RC_OK)
+        return rc;
     section->skip_read = batch_count(batch, WORK_REFUSED) == 0;
 
     // Refusals: stamp each with a version at which it is true, and look its key up. The request's
@@ -366,6 +373,8 @@ static enum rc run_batch(struct section *section, int64_t deadline_ns)
         int64_t from_ns = clock_now_ns();
         limit_db(section, batch_first_deadline(&section->batch) + DB_GRACE_NS);
         enum rc rc = attempt(section);
+        if (rc == RC_OK && batch_continue(&section->batch))
+            continue;
         if (rc == RC_OK)
             return RC_OK;
         db_rollback(section->db);
@@ -468,12 +477,14 @@ static void run_jobs(struct section *section, struct job **jobs, size_t n, int64
     if (section->settings.undemanding ||
         (section->settings.unfenced && update_rules[rule].compares_token))
         rule = RULE_NAIVE; // the lab has switched its demand off
-    batch_fill(batch, strategy, rule, section->scope.keys, section->scope.n_keys, jobs, n);
+    enum rc rc =
+        batch_fill(batch, strategy, rule, section->scope.keys, section->scope.n_keys, jobs, n);
     metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->scope.endpoint, strategy,
                     (int64_t)n);
 
     // An earlier batch of this run may have lost the lock without reacquiring it.
-    enum rc rc = section->entered ? RC_OK : enter(section, deadline_ns);
+    if (rc == RC_OK && !section->entered)
+        rc = enter(section, deadline_ns);
     rc = rc == RC_OK ? run_batch(section, deadline_ns) : final_fault(rc);
     if (rc != RC_INTERNAL) {
         int64_t proof_ns = batch_proof_deadline(batch);

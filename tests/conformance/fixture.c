@@ -141,9 +141,10 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
                   .lock_wait_ms = wait_ms,
                   .lock_wait = "notify",
                   .instance = "conformance"},
-        .strategy = {name, name, name, name},
         .hooks = options->hooks[i],
     };
+    for (size_t j = 0; j < ENDPOINT_COUNT; j++)
+        settings.strategy[j] = name;
     char error[GUARD_ERROR_MAX];
     instance->store = i == 0 && fixture->proxy != NULL
                           ? scratch_store_through(&fixture->scratch, proxy_address(fixture->proxy))

@@ -17,7 +17,7 @@ static enum rc load(struct db *db, const char *id, const char *const *users, siz
     return coupon_count(db, id, users, n_users, ret_used);
 }
 
-static enum rc save(struct db *db, const struct fact *facts, size_t n, int64_t now_ms)
+static enum rc save(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
     struct coupon *coupons CLEANUP(free_memory) = calloc(n, sizeof *coupons);
     if (coupons == NULL)
@@ -35,12 +35,12 @@ static enum rc save(struct db *db, const struct fact *facts, size_t n, int64_t n
     return coupon_insert(db, coupons, n);
 }
 
-static enum rc recall(struct db *db, const struct ledger_row *row, struct outcome *outcome)
+static enum rc recall(struct db *db, const struct ledger_row *row, struct operation *operation)
 {
     struct coupon coupon;
     enum rc rc = coupon_find(db, counter_id(row->counter), row->user_id, row->version, &coupon);
     if (rc == RC_OK)
-        text_copy(outcome->code, sizeof outcome->code, coupon.code);
+        text_copy(operation->outcome.code, sizeof operation->outcome.code, coupon.code);
     return rc;
 }
 

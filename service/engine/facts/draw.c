@@ -28,7 +28,7 @@ static enum rc load(struct db *db, const char *id, const char *const *users, siz
     return draw_count(db, id, users, n_users, ret_used);
 }
 
-static enum rc save(struct db *db, const struct fact *facts, size_t n, int64_t now_ms)
+static enum rc save(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
     struct draw *draws CLEANUP(free_memory) = calloc(n, sizeof *draws);
     if (draws == NULL)
@@ -45,12 +45,12 @@ static enum rc save(struct db *db, const struct fact *facts, size_t n, int64_t n
     return draw_insert(db, draws, n);
 }
 
-static enum rc recall(struct db *db, const struct ledger_row *row, struct outcome *outcome)
+static enum rc recall(struct db *db, const struct ledger_row *row, struct operation *operation)
 {
     struct draw draw;
     enum rc rc = draw_find(db, counter_id(row->counter), row->user_id, row->version, &draw);
     if (rc == RC_OK)
-        text_copy(outcome->prize, sizeof outcome->prize, draw.prize);
+        text_copy(operation->outcome.prize, sizeof operation->outcome.prize, draw.prize);
     return rc;
 }
 

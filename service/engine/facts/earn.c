@@ -16,7 +16,7 @@ static enum rc load(struct db *db, const char *id, const char *const *subjects, 
     return earned_count(db, id, subjects, n_subjects, ret_used);
 }
 
-static enum rc save(struct db *db, const struct fact *facts, size_t n, int64_t now_ms)
+static enum rc save(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
     struct earned *earned CLEANUP(free_memory) = calloc(n, sizeof *earned);
     if (earned == NULL)

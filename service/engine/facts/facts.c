@@ -4,9 +4,10 @@
 #include <stdlib.h>
 
 const struct facts *const kind_facts[OPERATION_KIND_COUNT] = {
-    [OPERATION_ISSUE] = &coupon_facts,
-    [OPERATION_DRAW] = &draw_facts,
-    [OPERATION_EARN_FOR_ORDER] = &earn_facts,
+    [OPERATION_ISSUE] = &coupon_facts,        [OPERATION_DRAW] = &draw_facts,
+    [OPERATION_EARN_FOR_ORDER] = &earn_facts, [OPERATION_RESERVE] = &reserve_facts,
+    [OPERATION_CONFIRM] = &resolve_facts,     [OPERATION_RELEASE] = &resolve_facts,
+    [OPERATION_EXTEND] = &extend_facts,       [OPERATION_EXPIRE] = &resolve_facts,
 };
 
 const char *subject_user(const struct operation *operation)

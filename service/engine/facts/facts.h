@@ -23,13 +23,15 @@ struct root_facts {
     size_t n_children;
 };
 
-// An accepted operation. slot: its number among what the subject has, from 1.
+// An accepted operation. slot: its number among what the subject has, from 1; or what the facts of its
+// kind keep about the subject.
 struct fact {
-    const struct operation *operation;
+    struct operation *operation; // its outcome may be completed
     int64_t slot;
 };
 
 struct facts {
+    // subject and load: both or neither.
     // Whose usage is limited: the user, or the order. Borrowed from the operation.
     const char *(*subject)(const struct operation *operation);
     // Reads what the decisions on one root need, after its counter was read. id: the root's.
@@ -38,17 +40,18 @@ struct facts {
                     struct root_facts *ret_facts, int64_t *ret_used);
     // Writes what accepted operations leave behind, inside their transaction. RC_DUPLICATE: another
     // writer was faster.
-    enum rc (*save)(struct db *db, const struct fact *facts, size_t n, int64_t now_ms);
+    enum rc (*save)(struct db *db, struct fact *facts, size_t n, int64_t now_ms);
     // For a replay: fills in what the first outcome held besides numbers. row: its leg 0. NULL: it
     // held nothing.
-    enum rc (*recall)(struct db *db, const struct ledger_row *row, struct outcome *outcome);
+    enum rc (*recall)(struct db *db, const struct ledger_row *row, struct operation *operation);
 };
 
 // Indexed by enum operation_kind. NULL: the kind reads and writes counters only. The kinds that
-// have facts and the same root have the same facts.
+// load facts of the same root load the same.
 extern const struct facts *const kind_facts[OPERATION_KIND_COUNT];
 
-extern const struct facts coupon_facts, draw_facts, earn_facts;
+extern const struct facts coupon_facts, draw_facts, earn_facts, reserve_facts, resolve_facts,
+    extend_facts;
 
 // A `subject`: the operation's user.
 const char *subject_user(const struct operation *operation);

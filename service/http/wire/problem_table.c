@@ -32,6 +32,11 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_ALREADY_EARNED] = {409, false, "This order has earned its points",
         "An account earns points for an order once. Nothing was added. To get the first result again, "
         "send that request with its own idempotency key."},
+    [RC_RESERVATION_EXPIRED] = {409, false, "The reservation has expired",
+        "The goods are back in stock since `expires_at`. Reserve them again."},
+    [RC_RESERVATION_RESOLVED] = {409, false, "The reservation is resolved",
+        "It was confirmed or released before, and nothing of it is held any more. To get the first "
+        "result again, send that request with its own idempotency key."},
     [RC_NOT_FOUND] = {404, false, "Not found",
         "Check the path and the identifier in it. An administrator creates products, campaigns and "
         "lotteries with PUT; an account of points begins with its first points."},

@@ -29,6 +29,8 @@ struct check {
     " UNION ALL SELECT TEXT('lottery/' ~ lottery) FROM lottery"                                    \
     " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize"
 
+#define HOLD_NAME "TEXT('hold/' ~ SUBSTR(h.counter, 7) ~ '/' ~ h.reservation ~ '/' ~ h.line)"
+
 static const struct check checks[] = {
     // ---- counters -------------------------------------------------------------------------------
     {"counter-without-ledger",
@@ -45,12 +47,13 @@ static const struct check checks[] = {
      {""},
      "SELECT d.name, NULL, NULL, 1, 0 FROM (" NOUNS ") d"
      " LEFT JOIN counter k ON k.name = d.name WHERE k.name IS NULL"},
-    // An account of points is its counter alone.
+    // An account of points is its counter alone. Resolved holds keep their counters.
     {"counter-without-noun",
      "products, campaigns, lotteries or prizes with this name",
      {""},
      "SELECT k.name, NULL, NULL, 1, 0 FROM counter k LEFT JOIN (" NOUNS ") d ON d.name = k.name"
-     " WHERE d.name IS NULL AND NOT (k.name > 'points/' AND k.name < 'points0')"},
+     " WHERE d.name IS NULL AND NOT (k.name > 'points/' AND k.name < 'points0')"
+     " AND NOT (k.name > 'hold/' AND k.name < 'hold0')"},
 
     // ---- requests -------------------------------------------------------------------------------
     {"request-duplicate",
@@ -134,6 +137,32 @@ static const struct check checks[] = {
      " ON e.user_id = SUBSTR(l.counter, 8) AND e.order_id = l.order_id"
      " WHERE l.counter > 'points/' AND l.counter < 'points0' AND l.reason = 'earn'"
      " AND l.order_id IS NOT NULL AND e.user_id IS NULL"},
+
+    // ---- reservations ---------------------------------------------------------------------------
+    {"hold-sum",
+     "the hold's counter, against its quantity",
+     {"", "reservation", "line"},
+     "SELECT h.counter, h.reservation, h.line, h.quantity, COALESCE(k.remaining, 0) FROM hold h"
+     " LEFT JOIN counter k ON k.name = " HOLD_NAME
+     " WHERE k.name IS NULL OR k.remaining <> h.quantity"},
+    {"hold-without-record",
+     "open holds with this name",
+     {""},
+     "SELECT k.name, NULL, NULL, 1, 0 FROM counter k"
+     " LEFT JOIN (SELECT " HOLD_NAME " AS name FROM hold h) d ON d.name = k.name"
+     " WHERE k.name > 'hold/' AND k.name < 'hold0' AND k.remaining > 0 AND d.name IS NULL"},
+    {"resolved-twice",
+     "rows that emptied this hold",
+     {""},
+     "SELECT counter, NULL, NULL, 1, COUNT(*) FROM ledger"
+     " WHERE counter > 'hold/' AND counter < 'hold0' AND delta < 0"
+     " GROUP BY counter HAVING COUNT(*) > 1"},
+    {"hold-of-resolved",
+     "open holds of a reservation that is not held",
+     {"reservation"},
+     "SELECT h.reservation, NULL, NULL, 0, COUNT(*) FROM hold h LEFT JOIN reservation r"
+     " ON r.reservation = h.reservation WHERE r.state IS NULL OR r.state NOT IN ('held', 'expired')"
+     " GROUP BY h.reservation"},
 
     // ---- lotteries ------------------------------------------------------------------------------
     {"lottery-sum",

@@ -1,0 +1,41 @@
+// Reservations: goods that are held for a buyer until a moment. Each line of a reservation is a hold,
+// a counter hold/SKU/RESERVATION/LINE that stock/SKU guards. Units move from the stock to the hold,
+// and back or out of the shop.
+//
+// A hold is held from its creation until before expires_at. What counts is the time of the decision,
+// which is the database's, read with the counters.
+#pragma once
+
+#include "base/rc.h"
+#include "domain/operation.h"
+#include "domain/view.h"
+
+#define RESERVATION_LINES_MAX 50
+
+// An id that cannot be guessed: 100 random bits in Crockford's base 32.
+void reservation_id(const uint64_t entropy[ENTROPY_WORDS], char ret_id[RESERVATION_ID_MAX + 1]);
+
+// The counter of a line's hold; and its parts.
+void hold_name(char target[COUNTER_NAME_MAX + 1], const char *sku, const char *reservation,
+               size_t line);
+int64_t hold_line(const char *name);
+void hold_reservation(const char *name, char ret_id[RESERVATION_ID_MAX + 1]);
+
+// The request key of the expiry of a line. It contains a space, which no client's key can.
+void reservation_expire_key(char target[REQUEST_KEY_MAX + 1], const char *reservation, size_t line);
+
+// The decision of reserve: takes each leg's amount from the stock and gives it to a new hold. RC_OK or
+// RC_OUT_OF_STOCK.
+enum rc reservation_reserve(struct view *view, struct operation *operation);
+
+// The decision of confirm, release and extend while the reservation is held: RC_OK;
+// RC_RESERVATION_EXPIRED, RC_RESERVATION_RESOLVED.
+// Confirm and release empty each hold: a leg's amount is sold, and the rest goes back to the stock.
+enum rc reservation_resolve(struct view *view, struct operation *operation);
+// Extend changes no number, but gives each hold a version: whoever decided on the old time decides
+// anew.
+enum rc reservation_extend(struct view *view, struct operation *operation);
+
+// The decision of expire: gives a hold that is due back to the stock. RC_OK; RC_RESERVATION_RESOLVED
+// if somebody else has emptied it; RC_INVALID_FIELD if it is not due.
+enum rc reservation_expire(struct view *view, struct operation *operation);

@@ -1,0 +1,291 @@
+// The tables reservation and hold. The counters of the holds are the engine's.
+#include "store/tables/reservation.h"
+
+#include "base/text.h"
+#include "store/db/db.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const reservation_states[RESERVATION_STATE_COUNT] = {
+    [RESERVATION_HELD] = "held",
+    [RESERVATION_CONFIRMED] = "confirmed",
+    [RESERVATION_RELEASED] = "released",
+    [RESERVATION_EXPIRED] = "expired",
+};
+
+#define RESERVATION_COLUMNS 7
+
+enum rc reservation_insert(struct db *db, const struct reservation *reservations, size_t n)
+{
+    struct db_value *values CLEANUP(free_memory) = calloc(n * RESERVATION_COLUMNS, sizeof *values);
+    if (values == NULL)
+        return RC_NO_MEMORY;
+    struct db_value *at = values;
+    for (size_t i = 0; i < n; i++) {
+        *at++ = db_text(reservations[i].id);
+        *at++ = db_text_or_null(reservations[i].user_id);
+        *at++ = db_text_or_null(reservations[i].order_id);
+        *at++ = db_text(reservation_states[reservations[i].state]);
+        *at++ = db_text(reservations[i].items);
+        *at++ = db_int(reservations[i].expires_at_ms);
+        *at++ = db_int(reservations[i].created_at_ms);
+    }
+    return db_insert(db,
+                     "reservation (reservation, user_id, order_id, state, items, expires_at,"
+                     " created_at)",
+                     RESERVATION_COLUMNS, values, n);
+}
+
+struct get {
+    struct reservation *reservation;
+    int64_t now_ms;
+};
+
+static enum rc keep_reservation(void *arg, const struct db_row *row)
+{
+    struct get *get = arg;
+    struct reservation *reservation = get->reservation;
+    size_t state = 0;
+    while (state < RESERVATION_STATE_COUNT &&
+           strcmp(reservation_states[state], db_row_text(row, 3)) != 0)
+        state++;
+    reservation->state = (enum reservation_state)state;
+    reservation->expires_at_ms = db_row_int(row, 5);
+    reservation->created_at_ms = db_row_int(row, 6);
+    get->now_ms = db_row_int(row, 7);
+    bool whole =
+        text_copy(reservation->id, sizeof reservation->id, db_row_text(row, 0)) &&
+        text_copy(reservation->user_id, sizeof reservation->user_id, db_row_text(row, 1)) &&
+        text_copy(reservation->order_id, sizeof reservation->order_id, db_row_text(row, 2)) &&
+        text_copy(reservation->items, sizeof reservation->items, db_row_text(row, 4));
+    return whole && state < RESERVATION_STATE_COUNT ? RC_OK : RC_INTERNAL;
+}
+
+enum rc reservation_get(struct db *db, const char *id, struct reservation *ret, int64_t *ret_now_ms)
+{
+    struct get get = {.reservation = ret};
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    struct db_value param = db_text(id);
+    buffer_format(&sql,
+                  "SELECT reservation, user_id, order_id, state, items, expires_at, created_at, %s"
+                  " FROM reservation WHERE reservation = ?",
+                  db_now_ms_sql(db));
+    if (sql.failed)
+        return RC_NO_MEMORY;
+    enum rc rc = db_query(db, sql.data, &param, 1, keep_reservation, &get);
+    *ret_now_ms = get.now_ms;
+    return rc == RC_OK && get.now_ms == 0 ? RC_NOT_FOUND : rc;
+}
+
+// ---- lists --------------------------------------------------------------------------------------
+
+// Runs `before`, a list of n times `item`, and `after`; on SQLite once for each item, because a
+// statement there costs no round trip and is prepared once.
+struct statement {
+    const char *before, *item, *after;
+    size_t n_params; // of an item
+};
+
+static enum rc run_list(struct db *db, const struct statement *statement,
+                        const struct db_value *params, size_t n, db_row_fn on_row, void *arg)
+{
+    size_t at_once = db_is_sqlite(db) ? 1 : n;
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    if (n == 0)
+        return RC_OK;
+    buffer_append_text(&sql, statement->before);
+    for (size_t i = 0; i < at_once; i++) {
+        buffer_append_text(&sql, i == 0 ? "" : ",");
+        buffer_append_text(&sql, statement->item);
+    }
+    buffer_append_text(&sql, statement->after);
+    if (sql.failed)
+        return RC_NO_MEMORY;
+    enum rc rc = RC_OK;
+    for (size_t from = 0; from < n && rc == RC_OK; from += at_once) {
+        const struct db_value *at = params + from * statement->n_params;
+        size_t n_params = at_once * statement->n_params;
+        rc = on_row != NULL ? db_query(db, sql.data, at, n_params, on_row, arg)
+                            : db_exec(db, sql.data, at, n_params, NULL);
+    }
+    return rc;
+}
+
+struct expiries {
+    const char *const *ids;
+    size_t n;
+    int64_t *expires_at;
+};
+
+static int compare_id(const void *id, const void *at)
+{
+    return strcmp(id, *(const char *const *)at);
+}
+
+static enum rc keep_expiry(void *arg, const struct db_row *row)
+{
+    const struct expiries *expiries = arg;
+    const char *const *found =
+        bsearch(db_row_text(row, 0), expiries->ids, expiries->n, sizeof *expiries->ids, compare_id);
+    if (found == NULL)
+        return RC_INTERNAL;
+    expiries->expires_at[found - expiries->ids] = db_row_int(row, 1);
+    return RC_OK;
+}
+
+enum rc reservation_expiries(struct db *db, const char *const *ids, size_t n,
+                             int64_t *ret_expires_at)
+{
+    static const struct statement statement = {
+        "SELECT reservation, expires_at FROM reservation WHERE state IN ('held', 'expired')"
+        " AND reservation IN (",
+        "?", ")", 1};
+    struct expiries expiries = {ids, n, ret_expires_at};
+    struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
+    if (params == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        ret_expires_at[i] = 0;
+        params[i] = db_text(ids[i]);
+    }
+    return run_list(db, &statement, params, n, keep_expiry, &expiries);
+}
+
+enum rc reservation_resolve_all(struct db *db, const char *const *ids, size_t n,
+                                enum reservation_state state)
+{
+    char before[96];
+    text_format(before, sizeof before,
+                "UPDATE reservation SET state = '%s' WHERE state = 'held' AND reservation IN (",
+                reservation_states[state]);
+    struct statement statement = {before, "?", ")", 1};
+    struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
+    if (params == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++)
+        params[i] = db_text(ids[i]);
+    return run_list(db, &statement, params, n, NULL, NULL);
+}
+
+enum rc reservation_set_expiry(struct db *db, const char *id, int64_t expires_at_ms)
+{
+    struct db_value params[] = {db_int(expires_at_ms), db_text(id)};
+    return db_exec(db, "UPDATE reservation SET expires_at = ? WHERE reservation = ?", params,
+                   ARRAY_LENGTH(params), NULL);
+}
+
+// ---- holds --------------------------------------------------------------------------------------
+
+enum rc hold_insert(struct db *db, const struct hold *holds, size_t n)
+{
+    enum { COLUMNS = 5 };
+    struct db_value *values CLEANUP(free_memory) = calloc(n * COLUMNS, sizeof *values);
+    if (values == NULL)
+        return RC_NO_MEMORY;
+    struct db_value *at = values;
+    for (size_t i = 0; i < n; i++) {
+        *at++ = db_text(holds[i].counter);
+        *at++ = db_int(holds[i].expires_at_ms);
+        *at++ = db_text(holds[i].reservation);
+        *at++ = db_int(holds[i].line);
+        *at++ = db_int(holds[i].quantity);
+    }
+    return db_insert(db, "hold (counter, expires_at, reservation, line, quantity)", COLUMNS, values,
+                     n);
+}
+
+enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
+{
+    enum { COLUMNS = 4 };
+    static const struct statement statement = {
+        "DELETE FROM hold WHERE (counter, expires_at, reservation, line) IN (VALUES ", "(?,?,?,?)",
+        ")", COLUMNS};
+    static const struct statement mysql = {
+        "DELETE FROM hold WHERE (counter, expires_at, reservation, line) IN (", "(?,?,?,?)", ")",
+        COLUMNS};
+    struct db_value *params CLEANUP(free_memory) = calloc(n * COLUMNS, sizeof *params);
+    if (params == NULL)
+        return RC_NO_MEMORY;
+    struct db_value *at = params;
+    for (size_t i = 0; i < n; i++) {
+        *at++ = db_text(holds[i].counter);
+        *at++ = db_int(holds[i].expires_at_ms);
+        *at++ = db_text(holds[i].reservation);
+        *at++ = db_int(holds[i].line);
+    }
+    return run_list(db, db_is_sqlite(db) ? &statement : &mysql, params, n, NULL, NULL);
+}
+
+struct due {
+    int64_t now_ms, version, next_ms;
+    hold_fn on_hold;
+    void *arg;
+};
+
+static void read_hold(const struct db_row *row, struct hold *ret_hold)
+{
+    text_copy(ret_hold->counter, sizeof ret_hold->counter, db_row_text(row, 0));
+    text_copy(ret_hold->reservation, sizeof ret_hold->reservation, db_row_text(row, 2));
+    ret_hold->expires_at_ms = db_row_int(row, 1);
+    ret_hold->line = db_row_int(row, 3);
+    ret_hold->quantity = db_row_int(row, 4);
+}
+
+static enum rc on_due(void *arg, const struct db_row *row)
+{
+    struct due *due = arg;
+    struct hold hold;
+    due->version = db_row_int(row, 5);
+    if (db_row_is_null(row, 1))
+        return RC_OK; // the counter has no holds
+    read_hold(row, &hold);
+    if (hold.expires_at_ms <= due->now_ms)
+        return due->on_hold(due->arg, &hold);
+    if (due->next_ms == 0)
+        due->next_ms = hold.expires_at_ms;
+    return RC_OK;
+}
+
+// One row more than those that are due tells when the next one will be.
+enum rc hold_due(struct db *db, const char *counter, int64_t now_ms, size_t max, hold_fn on_hold,
+                 void *arg, int64_t *ret_version, int64_t *ret_next_ms)
+{
+    struct due due = {.now_ms = now_ms, .on_hold = on_hold, .arg = arg};
+    struct db_value params[] = {db_text(counter), db_int((int64_t)max)};
+    enum rc rc = db_query(db,
+                          "SELECT c.name, h.expires_at, h.reservation, h.line, h.quantity,"
+                          " c.version FROM counter c LEFT JOIN hold h ON h.counter = c.name"
+                          " WHERE c.name = ? ORDER BY h.expires_at, h.reservation, h.line LIMIT ?",
+                          params, ARRAY_LENGTH(params), on_due, &due);
+    *ret_version = due.version;
+    *ret_next_ms = due.next_ms;
+    return rc;
+}
+
+struct anywhere {
+    hold_fn on_hold;
+    void *arg;
+};
+
+static enum rc on_anywhere(void *arg, const struct db_row *row)
+{
+    const struct anywhere *anywhere = arg;
+    struct hold hold;
+    read_hold(row, &hold);
+    return anywhere->on_hold(anywhere->arg, &hold);
+}
+
+enum rc hold_due_anywhere(struct db *db, size_t max, hold_fn on_hold, void *arg)
+{
+    struct anywhere anywhere = {on_hold, arg};
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    struct db_value param = db_int((int64_t)max);
+    buffer_format(&sql,
+                  "SELECT counter, expires_at, reservation, line, quantity FROM hold"
+                  " WHERE expires_at <= %s ORDER BY expires_at LIMIT ?",
+                  db_now_ms_sql(db));
+    if (sql.failed)
+        return RC_NO_MEMORY;
+    return db_query(db, sql.data, &param, 1, on_anywhere, &anywhere);
+}
