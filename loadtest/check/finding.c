@@ -46,8 +46,9 @@ void finding_close(struct check *check, int64_t looked_at, const char *format, .
     va_end(arguments);
 }
 
-// Inserts an event in the order of time. NULL if there is no room.
-static struct event *insert_event(struct violation *violation, int64_t from_ns, int64_t to_ns)
+// Inserts an event in the order of time. `operation` may be NOTHING. NULL if there is no room.
+static struct event *insert_event(struct violation *violation, int64_t from_ns, int64_t to_ns,
+                                  uint32_t operation)
 {
     if (violation == NULL || violation->n_events == VIOLATION_EVENTS_MAX)
         return NULL;
@@ -58,7 +59,9 @@ static struct event *insert_event(struct violation *violation, int64_t from_ns, 
             break;
         violation->events[at] = *before;
     }
-    violation->events[at] = (struct event){.from_ns = from_ns, .to_ns = to_ns};
+    violation->events[at] = (struct event){.from_ns = from_ns, .to_ns = to_ns, .operation = -1};
+    if (operation != NOTHING)
+        violation->events[at].operation = operation;
     return &violation->events[at];
 }
 
@@ -98,7 +101,8 @@ void finding_attempt(const struct check *check, struct violation *violation, uin
         return;
     const struct history *history = check->evidence->history;
     const struct attempt *attempt = &history->attempts[index];
-    struct event *event = insert_event(violation, attempt->invoke_ns, attempt->complete_ns);
+    struct event *event = insert_event(violation, attempt->invoke_ns, attempt->complete_ns,
+                                       check->evidence->operation_of_attempt[index]);
     if (event == NULL)
         return;
     char name[32], again[32] = "";
@@ -117,12 +121,30 @@ void finding_attempt(const struct check *check, struct violation *violation, uin
     text_copy(event->what, sizeof event->what, what.data != NULL ? what.data : "");
 }
 
+// Adds the attempt that wrote a row of this operation, or may have written it.
+static void add_request(const struct check *check, struct violation *violation, uint32_t index)
+{
+    if (index == NOTHING || violation == NULL)
+        return;
+    for (size_t i = 0; i < violation->n_events; i++) {
+        if (violation->events[i].operation == index && violation->events[i].from_ns >= 0)
+            return;
+    }
+    const struct operation *operation = &check->evidence->operations[index];
+    uint32_t attempt = operation->begin != NOTHING     ? operation->begin
+                       : operation->witness != NOTHING ? operation->witness
+                                                       : operation->first_attempt;
+    finding_attempt(check, violation, attempt);
+}
+
 void finding_row(const struct check *check, struct violation *violation, uint32_t index)
 {
     if (index == NOTHING)
         return;
     const struct ledger_row *row = &check->evidence->ledger->rows[index];
-    struct event *event = insert_event(violation, -1, HISTORY_NEVER);
+    uint32_t operation = check->evidence->operation_of_row[index];
+    add_request(check, violation, operation);
+    struct event *event = insert_event(violation, -1, HISTORY_NEVER, operation);
     if (event == NULL)
         return;
     text_format(event->who, sizeof event->who, "ledger %s version %lld",
