@@ -20,13 +20,10 @@ static void report_gap(struct check *check, size_t counter, int64_t before, uint
 
 static void report_duplicates(struct check *check, size_t counter, uint32_t from, uint32_t end)
 {
-    int64_t version = evidence_row(check->evidence, from)->version;
     struct violation *violation = finding_add(
-        check,
-        "%s: version %s exists %s times: %s writers read version %s, and one has overwritten %s.",
-        finding_counter(check, counter), number(version).text, number(end - from).text,
-        end - from == 2 ? "both" : "all", number(wrapping_sum(version, -1)).text,
-        end - from == 2 ? "the other" : "the others");
+        check, "%s: version %s exists %s times: one writer has overwritten another.",
+        finding_counter(check, counter), number(evidence_row(check->evidence, from)->version).text,
+        number(end - from).text);
     finding_row(check, violation, check->evidence->rows[from]);
     finding_row(check, violation, check->evidence->rows[from + 1]);
 }

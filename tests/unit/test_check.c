@@ -310,8 +310,8 @@ START_TEST(a_version_twice)
     add_row(shop, (struct ledger_row){LOTTERY, 3, 0, 2, 0, 0, "r-23", "u3", "draw", NULL});
     check_with(shop, false);
     ck_assert_str_eq(shop->verdict.shown[0].sentence,
-                     "lottery/l: version 3 exists 2 times: both writers read version 2, and one has"
-                     " overwritten the other.");
+                     "lottery/l: version 3 exists 2 times: one writer has overwritten another."
+                     " r-21 and r-23 both read version 2.");
     EXPECT("versions-without-gap", "r-21 at", "r-23 at", "ledger lottery/l version 3",
            "ledger lottery/l version 3");
 }
@@ -1013,6 +1013,14 @@ START_TEST(a_row_is_shown_with_its_request)
     const struct event *events = shop->verdict.shown[0].events;
     ck_assert_int_eq(events[0].operation, events[1].operation);
     ck_assert_int_ne(events[0].operation, events[2].operation);
+    free_shop(shop);
+
+    shop = new_shop(); // no client tells what the stranger has read
+    add_row(shop, (struct ledger_row){STOCK, 5, -1, 10, 0, 6, "stranger", "", "deduct", NULL});
+    check_with(shop, true);
+    expect_broken(shop, "versions-without-gap conservation");
+    ck_assert_str_eq(shop->verdict.shown[0].sentence,
+                     "stock/s: version 5 exists 2 times: one writer has overwritten another.");
     free_shop(shop);
 }
 END_TEST

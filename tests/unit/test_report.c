@@ -85,9 +85,9 @@ static void add_verdict(struct sample *sample, int64_t violations)
         sample->shown = (struct violation){
             .invariant = "conservation",
             .sentence = "sold twice",
-            .events = {{NS_PER_MS, 3 * NS_PER_MS, 17, "one", NASTY},
-                       {2 * NS_PER_MS, HISTORY_NEVER, -1, "two", "timeout"},
-                       {-1, HISTORY_NEVER, 17, "ledger", "version 7"}},
+            .events = {{NS_PER_MS, 3 * NS_PER_MS, 17, -1, "one", NASTY},
+                       {2 * NS_PER_MS, HISTORY_NEVER, -1, -1, "two", "timeout"},
+                       {-1, HISTORY_NEVER, 17, 0, "ledger", "version 7"}},
             .n_events = 3,
         };
         verdict->shown = &sample->shown;
