@@ -162,8 +162,10 @@ static void add_request(const struct check *check, struct violation *violation, 
 static void tell_common_read(const struct check *check, struct violation *violation)
 {
     const struct evidence *evidence = check->evidence;
-    const struct event *two = &violation->events[violation->n_events - 1], *one = two - 1;
-    if (violation->n_events < 2 || one->row < 0 || one->operation == two->operation)
+    if (violation->n_events < 2)
+        return;
+    const struct event *one = &violation->events[violation->n_events - 2], *two = one + 1;
+    if (one->row < 0 || one->operation == two->operation)
         return;
     const struct ledger_row *first = &evidence->ledger->rows[one->row];
     const struct ledger_row *second = &evidence->ledger->rows[two->row];
