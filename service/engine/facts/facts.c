@@ -10,11 +10,6 @@ const struct facts *const kind_facts[OPERATION_KIND_COUNT] = {
     [OPERATION_EXTEND] = &extend_facts,       [OPERATION_EXPIRE] = &resolve_facts,
 };
 
-const char *subject_user(const struct operation *operation)
-{
-    return operation->user_id;
-}
-
 void root_facts_release(struct root_facts *facts)
 {
     free(facts->lottery);
