@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "engine/engine.h"
 #include "engine/pause_points.h"
+#include "engine/sweeper.h"
 #include "http/server/server.h"
 #include "metrics/metrics.h"
 #include "store/db/db.h"
@@ -33,6 +34,7 @@ struct app {
     struct metrics *metrics;
     struct pause_points *pauses;
     struct engine *engine;
+    struct sweeper *sweeper;
     struct server *server;
 };
 
@@ -164,6 +166,9 @@ enum rc app_start(struct app *app, char *ret_error)
     if (!rc)
         rc = start_engine(app, ret_error);
     if (!rc)
+        rc = sweeper_new(app->engine, app->metrics, app->config->reservation_sweep_ms,
+                         &app->sweeper);
+    if (!rc)
         rc = start_server(app, ret_error);
     return rc;
 }
@@ -187,6 +192,7 @@ void app_free(struct app *app)
     if (!app)
         return;
     server_free(app->server);
+    sweeper_free(app->sweeper);
     engine_free(app->engine);
     pause_points_free(app->pauses);
     metrics_free(app->metrics);

@@ -87,6 +87,10 @@ const struct setting settings[] = {
      "first request line, each header section and each body must arrive within this time, too."},
     {"reservation.strategy", SETTING_STRATEGY, MEMBER(reservation_strategy), "conditional", 0, 0,
      NULL, "Concurrency strategy for reservations."},
+    {"reservation.sweep_ms", SETTING_INTEGER, MEMBER(reservation_sweep_ms), "1000", 10, 3600000,
+     NULL,
+     "How often holds that have expired are looked for, in ms. A request that needs their goods does "
+     "not wait for this."},
     {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy for stock."},
     {"store", SETTING_ADDRESS, MEMBER(store), "sqlite:holdfast.db", 0, 0, NULL,

@@ -22,8 +22,8 @@ struct kind {
     // "Enough left" is the whole rule. Then a save that adds a delta need not read first, and a
     // decision stands although its counter has moved, if it comes out the same.
     bool blind;
-    bool opens; // the reservation that the operation names: its id is not the client's
     enum rc (*decide)(struct view *view, struct operation *operation);
+    bool opens; // the reservation that the operation names: its id is not the client's
 };
 
 // Indexed by enum operation_kind.

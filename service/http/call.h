@@ -87,6 +87,7 @@ struct call {
     // The job for the engine.
     struct operation operation;
     struct job job;
+    bool found;           // the route's `run` has completed the operation
     enum rc rc;           // the job's result
     struct parcel parcel; // carries the call back to its HTTP thread
     void *input;          // what prepare read for run; freed with the call; NULL if nothing

@@ -40,6 +40,16 @@ enum rc points_transfer_prepare(struct call *call);
 void points_transfer_answer(struct call *call);
 enum rc points_get_run(struct job *job, struct db *db);
 
+// reservation.c
+enum rc reservation_reserve_prepare(struct call *call);
+void reservation_reserve_answer(struct call *call);
+enum rc reservation_confirm_prepare(struct call *call);
+enum rc reservation_release_prepare(struct call *call);
+enum rc reservation_extend_prepare(struct call *call);
+enum rc reservation_find_run(struct job *job, struct db *db);
+void reservation_change_answer(struct call *call);
+enum rc reservation_get_run(struct job *job, struct db *db);
+
 // ledger.c
 enum rc ledger_list_prepare(struct call *call);
 enum rc ledger_list_run(struct job *job, struct db *db);

@@ -95,6 +95,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->n_parameters = 0;
     call->body_seen = 0;
     call->close = false;
+    call->found = false;
     call->rc = RC_OK;
     call->problem.rc = RC_OK;
     call->problem.field[0] = call->problem.expected[0] = call->problem.detail[0] = '\0';
@@ -337,15 +338,6 @@ static void suspend(struct call *call)
     MHD_suspend_connection(call->connection);
 }
 
-// The first call for a resumed connection.
-static enum MHD_Result resumed(struct call *call)
-{
-    atomic_fetch_sub_explicit(&exchange_of(call)->jobs, 1, memory_order_relaxed);
-    MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT,
-                              EXCHANGE_IDLE_TIMEOUT_S);
-    return finish(call);
-}
-
 // False if every connection within the limit has a job in the engine. The connections above the
 // limit are for clients that are answered at once, such as probes.
 static bool count_job(struct exchange *exchange)
@@ -361,11 +353,13 @@ static enum MHD_Result submit(struct call *call)
 {
     const struct route *route = call->route;
     int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
-    call->job.operation = route->operates ? &call->operation : NULL;
+    call->job.operation =
+        route->operates && (route->run == NULL || call->found) ? &call->operation : NULL;
     call->job.run = route->run;
     call->job.background = (route->flags & ROUTE_BACKGROUND) != 0;
     call->job.finished = on_finished;
-    call->job.deadline_ns = clock_now_ns() + timeout_ns;
+    if (!call->found) // both jobs of a call have one deadline
+        call->job.deadline_ns = clock_now_ns() + timeout_ns;
     call->parcel.connection = call->connection;
     // Checked after PHASE_WORK was entered: either this thread sees `quiescing`, or
     // server_wait_idle sees this call and waits for it. Otherwise the library might be stopped with
@@ -380,6 +374,21 @@ static enum MHD_Result submit(struct call *call)
     if (rc != RC_OK)
         on_finished(&call->job, rc);
     return MHD_YES;
+}
+
+// The first call for a resumed connection.
+static enum MHD_Result resumed(struct call *call)
+{
+    atomic_fetch_sub_explicit(&exchange_of(call)->jobs, 1, memory_order_relaxed);
+    MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                              EXCHANGE_IDLE_TIMEOUT_S);
+    const struct route *route = call->route;
+    if (route->operates && route->run != NULL && !call->found && call->rc == RC_OK &&
+        call->problem.rc == RC_OK) {
+        call->found = true; // `run` has completed the operation
+        return submit(call);
+    }
+    return finish(call);
 }
 
 static enum MHD_Result act(struct call *call)

@@ -58,6 +58,25 @@ static bool is_refusal(enum rc rc)
            rc == RC_ALREADY_DRAWN || rc == RC_NOT_ENOUGH_POINTS || rc == RC_ALREADY_EARNED;
 }
 
+// The lines that were refused.
+static void write_failed(enum rc rc, const struct operation *operation, struct buffer *out)
+{
+    json_write_open(out, "failed", '[');
+    for (size_t i = 0; i < operation_n_legs(operation); i++) {
+        const struct leg *leg = i == 0 ? &operation->leg : &operation->more[i - 1];
+        if (!leg->refused)
+            continue;
+        json_write_open(out, NULL, '{');
+        json_write_int(out, "index", (int64_t)i);
+        json_write_text(out, "counter", leg->counter);
+        json_write_text(out, "type", rc_slug(rc));
+        json_write_int(out, "remaining", leg->remaining);
+        json_write_int(out, "version", leg->version);
+        json_write_close(out, '}');
+    }
+    json_write_close(out, ']');
+}
+
 void problem_write(const struct problem *problem, const struct operation *operation,
                    struct buffer *out)
 {
@@ -73,7 +92,9 @@ void problem_write(const struct problem *problem, const struct operation *operat
         json_write_text(out, "field", problem->field);
     if (problem->expected[0] != '\0')
         json_write_text(out, "expected", problem->expected);
-    if (operation != NULL && is_refusal(problem->rc)) {
+    if (operation != NULL && is_refusal(problem->rc) && operation->leg.child != NULL)
+        write_failed(problem->rc, operation, out);
+    else if (operation != NULL && is_refusal(problem->rc)) {
         json_write_int(out, "remaining", operation->outcome.remaining);
         json_write_int(out, "version", operation->outcome.version);
     }

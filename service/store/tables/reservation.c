@@ -266,26 +266,31 @@ enum rc hold_due(struct db *db, const char *counter, int64_t now_ms, size_t max,
 struct anywhere {
     hold_fn on_hold;
     void *arg;
+    int64_t now_ms;
 };
 
 static enum rc on_anywhere(void *arg, const struct db_row *row)
 {
-    const struct anywhere *anywhere = arg;
+    struct anywhere *anywhere = arg;
     struct hold hold;
+    anywhere->now_ms = db_row_int(row, 5);
     read_hold(row, &hold);
     return anywhere->on_hold(anywhere->arg, &hold);
 }
 
-enum rc hold_due_anywhere(struct db *db, size_t max, hold_fn on_hold, void *arg)
+enum rc hold_due_anywhere(struct db *db, size_t max, hold_fn on_hold, void *arg,
+                          int64_t *ret_now_ms)
 {
-    struct anywhere anywhere = {on_hold, arg};
+    struct anywhere anywhere = {on_hold, arg, 0};
     struct buffer sql CLEANUP(buffer_release) = {0};
     struct db_value param = db_int((int64_t)max);
     buffer_format(&sql,
-                  "SELECT counter, expires_at, reservation, line, quantity FROM hold"
+                  "SELECT counter, expires_at, reservation, line, quantity, %s FROM hold"
                   " WHERE expires_at <= %s ORDER BY expires_at LIMIT ?",
-                  db_now_ms_sql(db));
+                  db_now_ms_sql(db), db_now_ms_sql(db));
     if (sql.failed)
         return RC_NO_MEMORY;
-    return db_query(db, sql.data, &param, 1, on_anywhere, &anywhere);
+    enum rc rc = db_query(db, sql.data, &param, 1, on_anywhere, &anywhere);
+    *ret_now_ms = anywhere.now_ms;
+    return rc;
 }

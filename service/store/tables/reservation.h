@@ -63,5 +63,6 @@ typedef enum rc (*hold_fn)(void *arg, const struct hold *hold);
 MUST_CHECK enum rc hold_due(struct db *db, const char *counter, int64_t now_ms, size_t max,
                             hold_fn on_hold, void *arg, int64_t *ret_version, int64_t *ret_next_ms);
 
-// Due holds of all counters, for the sweeper: at most `max`.
-MUST_CHECK enum rc hold_due_anywhere(struct db *db, size_t max, hold_fn on_hold, void *arg);
+// Due holds of all counters, the oldest first, at most `max`. ret_now_ms: the database's time.
+MUST_CHECK enum rc hold_due_anywhere(struct db *db, size_t max, hold_fn on_hold, void *arg,
+                                     int64_t *ret_now_ms);
