@@ -85,9 +85,14 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
     if (batch->n_changes == 0)
         return RC_OK;
     struct counter *now CLEANUP(free_memory) = NULL;
-    enum rc rc = batch_load_changed(batch, db, false, &now, &batch->now_ms);
+    int64_t now_ms;
+    enum rc rc = batch_load_changed(batch, db, false, &now, &now_ms);
     if (rc != RC_OK)
         return rc;
+    // What was decided from a reading keeps that reading's time: the save may be later than the
+    // moment at which a hold has expired.
+    if (batch->now_ms == 0)
+        batch->now_ms = now_ms;
     for (size_t i = 0; i < batch->n_changes; i++) {
         struct counter_change *change = &batch->changes[i];
         if (now[i].version == change->version && now[i].remaining == change->remaining)

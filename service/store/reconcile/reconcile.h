@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "store/reconcile/compensation.h"
 
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ struct finding {
     char where[192];         // "stock/SKU-1 version 58"
     char what[256];          // one sentence with the numbers
     int64_t expected, found; // off by found - expected
+    struct compensation compensation;
 };
 
 struct reconciliation {
