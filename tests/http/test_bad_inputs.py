@@ -414,7 +414,7 @@ class BadInputs(unittest.TestCase):
                 status, _, text = self.post(path, body, b"Idempotency-Key: f")
                 self.assertEqual(status, 422, text)
                 self.assertEqual(json.loads(text)["type"], "/problems/unknown-field")
-        for user in ("", "a b", "a\r\nb", "a/b", "../x", "ä", "A" * 65, "a'--", "{x}", "*"):
+        for user in ("", "a b", "a\r\nb", "a\x7fb", "ä", "A" * 129):
             with self.subTest(user[:20]):
                 status, _, text = self.post(path, json.dumps({"quantity": 1, "user_id": user}).encode(),
                                             b"Idempotency-Key: f")

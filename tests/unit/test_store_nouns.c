@@ -398,7 +398,7 @@ START_TEST(many_users_are_counted)
         if (i % 3 == 0)
             continue;
         draws[n] = (struct draw){.lottery = "L", .slot = 1, .version = (int64_t)i, .prize = "p"};
-        text_copy(draws[n++].user_id, ID_MAX + 1, names[i]);
+        text_copy(draws[n++].user_id, USER_ID_MAX + 1, names[i]);
     }
     ck_assert_int_eq(draw_insert(scratch.db, draws, n), RC_OK);
     ck_assert_int_eq(draw_count(scratch.db, "L", users, USERS, used), RC_OK);

@@ -18,8 +18,8 @@ enum rc lottery_draw_prepare(struct call *call)
     text_format(operation->leg.counter, sizeof operation->leg.counter, "lottery/%s", call->id);
     random_bytes(operation->entropy, sizeof operation->entropy);
     const struct field fields[] = {
-        {"user_id", FIELD_ID, true, 0, 0, operation->user_id},
-        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+        {"user_id", FIELD_VISIBLE, true, 1, USER_ID_MAX, operation->user_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, operation->order_id},
     };
     return body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
                        &call->problem);

@@ -23,7 +23,7 @@ static enum rc prepare_change(struct call *call, enum operation_kind kind)
     text_copy(operation->user_id, sizeof operation->user_id, call->id);
     const struct field fields[] = {
         {"points", FIELD_INT, true, 1, QUANTITY_MAX, &operation->leg.amount},
-        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, operation->order_id},
     };
     return body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
                        &call->problem);

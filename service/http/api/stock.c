@@ -20,8 +20,8 @@ static enum rc prepare_change(struct call *call, enum operation_kind kind)
     text_format(operation->leg.counter, sizeof operation->leg.counter, "stock/%s", call->id);
     const struct field fields[] = {
         {"quantity", FIELD_INT, true, 1, QUANTITY_MAX, &operation->leg.amount},
-        {"user_id", FIELD_ID, false, 0, 0, operation->user_id},
-        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+        {"user_id", FIELD_VISIBLE, false, 1, USER_ID_MAX, operation->user_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, operation->order_id},
     };
     size_t n_fields = kind == OPERATION_DEDUCT ? ARRAY_LENGTH(fields) : 1;
     return body_decode(call->body.data, call->body.length, fields, n_fields, &call->problem);

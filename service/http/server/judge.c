@@ -88,7 +88,7 @@ static bool unquote(struct slice field, char key[REQUEST_KEY_MAX + 1])
         key[length++] = c;
     }
     key[length] = '\0';
-    return request_key_is_valid(key, length);
+    return id_is_visible(key, length, REQUEST_KEY_MAX);
 }
 
 static enum rc read_key(struct call *call, struct slice field)

@@ -28,7 +28,7 @@ MUST_CHECK enum rc campaign_get(struct db *db, const char *campaign, struct camp
 struct coupon {
     char code[COUPON_CODE_MAX + 1];
     char campaign[ID_MAX + 1];
-    char user_id[ID_MAX + 1];
+    char user_id[USER_ID_MAX + 1];
     int64_t slot;    // 1 to per_user_limit: UNIQUE (campaign, user, slot)
     int64_t version; // of the counter, as in the ledger row that issued it
     int64_t created_at_ms;

@@ -30,7 +30,7 @@ MUST_CHECK enum rc lottery_load(struct db *db, const char *lottery, struct lotte
 
 struct draw {
     char lottery[ID_MAX + 1];
-    char user_id[ID_MAX + 1];
+    char user_id[USER_ID_MAX + 1];
     int64_t slot;           // 1 to draws_per_user: UNIQUE (lottery, user, slot)
     char prize[ID_MAX + 1]; // empty is the blank
     int64_t version;        // of the counter lottery/LOTTERY
