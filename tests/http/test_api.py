@@ -142,9 +142,9 @@ class Embedded(TestCase):
 
     def test_paths_and_methods(self):
         self.assert_problem(self.call("GET", "/v1/nothing"), 404, "not-found")
-        wrong = self.call("PATCH", "/v1/stock/NUM")
+        wrong = self.call("DELETE", "/v1/stock/NUM")
         self.assert_problem(wrong, 405, "method-not-allowed")
-        self.assertEqual({m.strip() for m in wrong.headers["Allow"].split(",")}, {"GET", "HEAD", "PUT"})
+        self.assertEqual({m.strip() for m in wrong.headers["Allow"].split(",")}, {"GET", "HEAD", "PUT", "PATCH"})
         self.assertEqual(self.call("HEAD", "/v1/stock/NOBODY").status, 404)
 
     # ---- coupons and lotteries

@@ -281,7 +281,7 @@ class BadInputs(unittest.TestCase):
                 status, headers, _ = self.answer(method + b" /livez HTTP/1.1\r\n" + HOST + b"\r\n")
                 self.assertEqual((status, headers["allow"]), (405, "GET, HEAD"))
         status, headers, _ = self.answer(b"DELETE /v1/stock/A HTTP/1.1\r\n" + HOST + b"\r\n")
-        self.assertEqual((status, headers["allow"]), (405, "GET, HEAD, PUT"))
+        self.assertEqual((status, headers["allow"]), (405, "GET, HEAD, PUT, PATCH"))
 
     def test_too_large(self):
         sku = self.sku()

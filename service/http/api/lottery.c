@@ -3,6 +3,7 @@
 
 #include "base/json_write.h"
 #include "base/random.h"
+#include "http/api/page.h"
 #include "http/call.h"
 #include "http/wire/body.h"
 #include "store/tables/lottery.h"
@@ -135,7 +136,7 @@ enum rc lottery_put_run(struct job *job, struct db *db)
     if (lottery == NULL)
         return RC_NO_MEMORY;
     bool created = false;
-    enum rc rc = lottery_put(db, call->input, &created, lottery);
+    enum rc rc = lottery_put(db, call->input, &call->precondition, &created, lottery);
     if (rc == RC_INVALID_FIELD)
         return problem_field(&call->problem, rc, "prizes",
                              "a list whose quantities are at least those already won");
@@ -159,7 +160,24 @@ enum rc lottery_get_run(struct job *job, struct db *db)
     enum rc rc = lottery_get(db, call->id, lottery);
     if (rc != RC_OK)
         return rc;
-    call->status = 200;
     write_lottery(&call->reply, lottery);
+    return call_answer_version(call, lottery->version);
+}
+
+static enum rc on_lottery(void *arg, const struct lottery *lottery)
+{
+    struct page *page = arg;
+    page_add(page, lottery->lottery);
+    write_lottery(page->out, lottery);
     return RC_OK;
+}
+
+static enum rc read_page(struct db *db, struct page *page)
+{
+    return lottery_page(db, page->after, page->limit, on_lottery, page);
+}
+
+enum rc lottery_list_run(struct job *job, struct db *db)
+{
+    return page_run(job, db, read_page);
 }

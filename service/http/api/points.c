@@ -125,11 +125,10 @@ enum rc points_get_run(struct job *job, struct db *db)
         return rc;
     if (account.version == 0)
         return RC_NOT_FOUND;
-    call->status = 200;
     json_write_open(&call->reply, NULL, '{');
     json_write_text(&call->reply, "user_id", call->id);
     json_write_int(&call->reply, "points", account.remaining);
     json_write_int(&call->reply, "version", account.version);
     json_write_close(&call->reply, '}');
-    return RC_OK;
+    return call_answer_version(call, account.version);
 }
