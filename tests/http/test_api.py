@@ -346,6 +346,7 @@ class Tokens(TestCase):
         self.assert_problem(service.call("PUT", "/v1/stock/A", body), 401, "unauthorized")
         self.assert_problem(service.call("PUT", "/v1/stock/A", body, **client), 403, "forbidden")
         self.assertEqual(service.call("PUT", "/v1/stock/A", body, **admin).status, 201)
+        self.assert_problem(service.call("PATCH", "/v1/stock/A", {"title": "x"}, **client), 403, "forbidden")
         self.assert_problem(service.call("GET", "/v1/stock/A"), 401, "unauthorized")
         wrong = {"Authorization": "Bearer client-2"}
         self.assert_problem(service.call("GET", "/v1/stock/A", **wrong), 401, "unauthorized")
