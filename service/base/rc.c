@@ -23,6 +23,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_ORDER_CLOSED] = "order-closed",
     [RC_REFUND_EXCEEDS_ORDER] = "refund-exceeds-order",
     [RC_NOT_FOUND] = "not-found",
+    [RC_VERSION_MISMATCH] = "version-mismatch",
     [RC_RECONCILIATION_RUNNING] = "reconciliation-running",
 
     [RC_MALFORMED_REQUEST] = "malformed-request",

@@ -25,6 +25,7 @@ enum rc {
     RC_ORDER_CLOSED,
     RC_REFUND_EXCEEDS_ORDER,
     RC_NOT_FOUND,
+    RC_VERSION_MISMATCH,
     RC_RECONCILIATION_RUNNING,
 
     // The request itself is wrong. Sending it again unchanged does not help.

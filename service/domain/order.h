@@ -25,7 +25,7 @@ struct order_line {
 };
 
 struct order {
-    char id[ID_MAX + 1], user_id[ID_MAX + 1];
+    char id[ID_MAX + 1], user_id[USER_ID_MAX + 1];
     enum order_state state;
     char reservation[RANDOM_ID_MAX + 1]; // empty if none
     char code[COUPON_CODE_MAX + 1];      // empty if none

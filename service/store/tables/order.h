@@ -27,7 +27,7 @@ MUST_CHECK enum rc order_get(struct db *db, const char *id, struct order *ret_or
 struct redemption {
     char code[COUPON_CODE_MAX + 1];
     int64_t version;                              // of the counter code/CODE when it was redeemed
-    char user_id[ID_MAX + 1], order_id[ID_MAX + 1]; // order_id empty if none
+    char user_id[USER_ID_MAX + 1], order_id[ORDER_ID_MAX + 1]; // order_id empty if none
     bool in_order, rolled_back;
 };
 
@@ -41,7 +41,7 @@ MUST_CHECK enum rc redemption_get(struct db *db, struct redemption *ret_redempti
 
 // A code, its owner, and the terms of its campaign.
 struct code {
-    char code[COUPON_CODE_MAX + 1], campaign[ID_MAX + 1], user_id[ID_MAX + 1];
+    char code[COUPON_CODE_MAX + 1], campaign[ID_MAX + 1], user_id[USER_ID_MAX + 1];
     struct terms terms;
     int64_t uses_left;
     int64_t now_ms; // the database's time
