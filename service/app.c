@@ -127,7 +127,8 @@ static enum rc start_engine(struct app *app, char *ret_error)
                      [ENDPOINT_COUPON] = config->coupon_strategy,
                      [ENDPOINT_LOTTERY] = config->lottery_strategy,
                      [ENDPOINT_POINTS] = config->points_strategy,
-                     [ENDPOINT_RESERVATION] = config->reservation_strategy},
+                     [ENDPOINT_RESERVATION] = config->reservation_strategy,
+                     [ENDPOINT_ORDER] = config->order_strategy},
         .hooks = pause_points_hooks(app->pauses),
     };
     return engine_new(&settings, app->store, app->metrics, &app->engine, ret_error);

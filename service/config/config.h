@@ -29,7 +29,7 @@ struct config {
     char auth_client_token[CONFIG_TEXT_MAX];
     // Names from the registry.
     const char *stock_strategy, *coupon_strategy, *lottery_strategy, *points_strategy,
-        *reservation_strategy;
+        *reservation_strategy, *order_strategy;
     int64_t reservation_sweep_ms;
     const char *lock_wait;  // "fail", "spin", "notify"
     const char *log_level;  // "debug" ... "error"

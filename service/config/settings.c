@@ -75,6 +75,8 @@ const struct setting settings[] = {
      "Least severe level that is logged."},
     {"lottery.strategy", SETTING_STRATEGY, MEMBER(lottery_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy for lottery draws."},
+    {"order.strategy", SETTING_STRATEGY, MEMBER(order_strategy), "conditional", 0, 0, NULL,
+     "Concurrency strategy for orders."},
     {"points.strategy", SETTING_STRATEGY, MEMBER(points_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy for loyalty points."},
     {"queue.limit", SETTING_INTEGER, MEMBER(queue_limit), "10000", 1, 1000000, NULL,

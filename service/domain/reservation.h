@@ -28,11 +28,15 @@ void reservation_expire_key(char target[REQUEST_KEY_MAX + 1], const char *reserv
 // RC_OUT_OF_STOCK.
 enum rc reservation_reserve(struct view *view, struct operation *operation);
 
+// What the hold of a leg holds.
+int64_t hold_units(const struct view *view, size_t leg);
+
+// Is everything held that the legs name? As confirm, below.
+enum rc hold_judge(struct view *view, struct operation *operation);
+
 // The decision of confirm, release and extend while the reservation is held: RC_OK;
 // RC_RESERVATION_EXPIRED, RC_RESERVATION_RESOLVED.
-// Confirm and release empty each hold: a leg's amount is sold, and the rest goes back to the stock.
-enum rc reservation_resolve(struct view *view, struct operation *operation);
-// Extend changes no number, but gives each hold a version: whoever decided on the old time decides
+// Confirm and release are movements, which empty each hold: see domain/movement.h. Extend changes no number, but gives each hold a version: whoever decided on the old time decides
 // anew.
 enum rc reservation_extend(struct view *view, struct operation *operation);
 

@@ -99,10 +99,10 @@ static void open_shop(struct scratch *scratch, enum db_engine engine)
     char error[MIGRATE_ERROR_MAX];
     scratch_open(scratch, engine);
     struct db *db = scratch->db;
-    ck_assert_int_eq(product_put(db, &product, &created, &product), RC_OK);
-    ck_assert_int_eq(product_put(db, &reserved, &created, &reserved), RC_OK);
-    ck_assert_int_eq(campaign_put(db, &campaign, &created, &campaign), RC_OK);
-    ck_assert_int_eq(lottery_put(db, &lottery, &created, &lottery), RC_OK);
+    ck_assert_int_eq(product_put(db, &product, NULL, &created, &product), RC_OK);
+    ck_assert_int_eq(product_put(db, &reserved, NULL, &created, &reserved), RC_OK);
+    ck_assert_int_eq(campaign_put(db, &campaign, NULL, &created, &campaign), RC_OK);
+    ck_assert_int_eq(lottery_put(db, &lottery, NULL, &created, &lottery), RC_OK);
 
     move(db, "stock/S", 2, -1, 9, "s2", 0, "u1", "deduct");
     move(db, "stock/S", 3, -1, 8, "s3", 0, "u1", "deduct");
@@ -273,7 +273,7 @@ static const struct {
      {"INSERT INTO product (sku) VALUES ('GHOST')"},
      {{"noun-without-counter", "stock/GHOST", 1, 0}}},
     {"a campaign without a counter",
-     {"INSERT INTO campaign VALUES ('GHOST', 1, 1, 1)"},
+     {"INSERT INTO campaign (campaign, total, per_user_limit, limit_version) VALUES ('GHOST', 1, 1, 1)"},
      {{"noun-without-counter", "coupon/GHOST", 1, 0}}},
     {"a prize without a counter",
      {"INSERT INTO prize VALUES ('L', 'ghost', 0, 1)"},

@@ -37,9 +37,27 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_RESERVATION_RESOLVED] = {409, false, "The reservation is resolved",
         "It was confirmed or released before, and nothing of it is held any more. To get the first "
         "result again, send that request with its own idempotency key."},
+    [RC_COUPON_REDEEMED] = {409, false, "The coupon has been redeemed",
+        "All uses of this code are taken. Nothing was taken with it."},
+    [RC_COUPON_NOT_REDEEMABLE] = {409, false, "The coupon cannot be redeemed",
+        "Its campaign is not running now, or the order is below its minimum. Nothing was taken."},
+    [RC_ALREADY_ROLLED_BACK] = {409, false, "The redemption was rolled back before",
+        "The use of the code has been given back already. To get the first result again, send that request with its own idempotency key."},
+    [RC_PART_OF_ORDER] = {409, false, "The redemption belongs to an order",
+        "Cancel or refund the order; that gives the use of the code back."},
+    [RC_ORDER_EXISTS] = {409, false, "The order exists",
+        "Another request has placed an order with this id. Choose another id, or get the order."},
+    [RC_ORDER_CLOSED] = {409, false, "The order is closed",
+        "It is cancelled or refunded; nothing of it can be given back any more."},
+    [RC_REFUND_EXCEEDS_ORDER] = {409, false, "The refund is larger than the order",
+        "Refund at most what is left of each line and of the points. Nothing was refunded."},
     [RC_NOT_FOUND] = {404, false, "Not found",
         "Check the path and the identifier in it. An administrator creates products, campaigns and "
         "lotteries with PUT; an account of points begins with its first points."},
+    [RC_VERSION_MISMATCH] = {412, false, "The version does not match the condition",
+        "It has changed since, perhaps by an earlier attempt of this request; or it does not exist "
+        "(If-Match), or exists already (If-None-Match: *). GET it and decide anew. This attempt "
+        "changed nothing."},
     [RC_RECONCILIATION_RUNNING] = {409, true, "A reconciliation is already running",
         "An instance runs one reconciliation at a time. Try again after Retry-After."},
 

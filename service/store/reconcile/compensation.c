@@ -163,7 +163,7 @@ static enum rc lock(struct db *db, const struct compensating_change *change,
 {
     struct db_value param = db_text(change->counter);
     text_copy(ret_counter->name, sizeof ret_counter->name, change->counter);
-    enum rc rc = admin_lock_counter(db, ret_counter, ret_now_ms);
+    enum rc rc = counter_load(db, ret_counter, 1, true, ret_now_ms);
     *ret_last = 0;
     if (rc == RC_OK)
         rc = db_query_int(db, "SELECT COALESCE(MAX(version), 0) FROM ledger WHERE counter = ?",
@@ -205,7 +205,7 @@ static enum rc attempt(struct db *db, void *arg)
         return rc;
     rc = RC_OK;
     for (size_t i = 0; i < compensation->n_changes && rc == RC_OK; i++) {
-        int64_t last, now_ms;
+        int64_t last, now_ms = 0; // a counter that is missing has no time
         rc = lock(db, &compensation->changes[i], &changes[i].before, &last, &now_ms,
                   &applying->result);
         if (rc != RC_OK)
