@@ -368,7 +368,7 @@ static enum MHD_Result submit(struct call *call)
     call->job.run = route->run;
     call->job.background = (route->flags & ROUTE_BACKGROUND) != 0;
     call->job.finished = on_finished;
-    if (!call->found) // both jobs of a call have one deadline
+    if (call->stage != CALL_WORKING) // all jobs of a call have one deadline
         call->job.deadline_ns = clock_now_ns() + timeout_ns;
     call->parcel.connection = call->connection;
     // Checked after PHASE_WORK was entered: either this thread sees `quiescing`, or
@@ -398,6 +398,12 @@ static enum MHD_Result resumed(struct call *call)
         call->found = true; // `run` has completed the operation
         return submit(call);
     }
+    if (call->rc == RC_MOVED && clock_now_ns() < call->job.deadline_ns) {
+        call->found = false; // what `run` has found is out of date
+        return submit(call);
+    }
+    if (call->rc == RC_MOVED)
+        call->rc = RC_CONTENTION;
     return finish(call);
 }
 
