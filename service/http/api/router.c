@@ -90,7 +90,7 @@ enum rc router_find(struct call *call, bool lab)
         const struct route *route = &routes[i];
         struct match match = {0};
         if (((route->flags & ROUTE_LAB) != 0 && !lab) ||
-            !matches(route->pattern, call->target, &match))
+            !matches(route->pattern, call->target.data, &match))
             continue;
         if (route->method == method) {
             call->route = route;

@@ -71,6 +71,7 @@ void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket
         reaper_watch(exchange->reaper, &connection->watched, info->connect_fd);
     } else if (connection != NULL) {
         reaper_forget(exchange->reaper, &connection->watched);
+        buffer_release(&connection->call.target);
         buffer_release(&connection->call.body);
         buffer_release(&connection->call.reply);
         free(connection->call.input);
@@ -86,9 +87,9 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->started_ns = clock_now_ns();
     call->target_raw = target;
     call->target_length = strlen(target);
-    size_t kept = call->target_length <= TARGET_MAX ? call->target_length : 0;
-    memcpy(call->target, target, kept);
-    call->target[kept] = '\0';
+    buffer_clear(&call->target);
+    buffer_append(&call->target, target,
+                  call->target_length <= TARGET_MAX ? call->target_length : 0);
     call->method = METHOD_UNKNOWN;
     call->route = NULL;
     call->id[0] = '\0';
@@ -127,6 +128,8 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     if (connection->call.mailbox == NULL)
         connection->call.mailbox = mailbox_mine(&exchange->mailboxes);
     reset(&connection->call, target != NULL ? target : "", mhd);
+    if (connection->call.target.failed)
+        return NULL;
     if (target != NULL)
         save_memory(mhd, target);
     // If the reaper has ended the connection, the next reaper_enter notices it.
@@ -216,7 +219,7 @@ static void count_and_log(const struct call *call)
     if (call->status >= 500 && !intended)
         log_failure(call, operation);
     else if (log_enabled(LOG_LEVEL_DEBUG))
-        LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target, call->status,
+        LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target.data, call->status,
                   (long long)(took_ns / 1000));
 }
 
@@ -477,6 +480,7 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
         return;
     if (code == MHD_REQUEST_TERMINATED_WITH_ERROR)
         rescue_answer(cls, call);
+    recycle(&call->target);
     recycle(&call->body);
     recycle(&call->reply);
     free(call->input);
