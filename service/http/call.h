@@ -71,8 +71,8 @@ struct call {
     int64_t started_ns;
 
     // The request.
-    struct buffer target; // as sent, cut at the "?": the query follows the path's NUL
-    size_t target_length; // also of a target above TARGET_MAX, which is not kept
+    struct buffer target;   // as sent, cut at the "?": the query follows the path's NUL
+    size_t target_length;   // also of a target above TARGET_MAX, which is not kept
     const char *target_raw; // the library's pointer; only for comparing addresses
     char *query;            // "" if none; consumed by call_next_parameter
     struct parameter parameters[PARAMETERS_MAX]; // those that were sent; each once, and known

@@ -40,6 +40,10 @@ enum rc points_transfer_prepare(struct call *call);
 void points_transfer_answer(struct call *call);
 enum rc points_get_run(struct job *job, struct db *db);
 
+// changes.c
+enum rc changes_prepare(struct call *call);
+void changes_answer(struct call *call);
+
 // ledger.c
 enum rc ledger_list_prepare(struct call *call);
 enum rc ledger_list_run(struct job *job, struct db *db);

@@ -14,6 +14,7 @@
 
 // Query parameters, at most PARAMETERS_MAX for a route.
 static const char *const stock_page[] = {"after", "limit", NULL};
+static const char *const changes_wait[] = {"counters", "after", "limit", "wait_ms", NULL};
 static const char *const ledger_page[] = {"counter", "after_version", "limit", NULL};
 
 // clang-format off
@@ -33,6 +34,7 @@ static const struct route routes[] = {
     {METHOD_PUT,  "/v1/coupons/{campaign}",         "put-coupon",     CALLER_ADMIN,  ROUTE_BODY,       coupon_put_prepare,     coupon_put_run,     NULL,                    false, NULL},
     {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, 0,                NULL,                   lottery_get_run,    NULL,                    false, NULL},
     {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  ROUTE_BODY,       lottery_put_prepare,    lottery_put_run,    NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/changes",                    "changes",        CALLER_CLIENT, 0,                changes_prepare,        NULL,               changes_answer,          false, changes_wait},
     {METHOD_GET,  "/v1/ledger",                     "list-ledger",    CALLER_ADMIN,  0,                ledger_list_prepare,    ledger_list_run,    NULL,                    false, ledger_page},
     {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_BACKGROUND, NULL,                   reconciliation_run, NULL,                    false, NULL},
     {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,                NULL,                   strategies_get_run, NULL,                    false, NULL},

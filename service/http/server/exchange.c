@@ -97,6 +97,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->body_seen = 0;
     call->close = false;
     call->rc = RC_OK;
+    call->job.feed = NULL;
     call->problem.rc = RC_OK;
     call->problem.field[0] = call->problem.expected[0] = call->problem.detail[0] = '\0';
     call->status = 0;
@@ -317,6 +318,13 @@ static void on_finished(struct job *job, enum rc rc)
     mailbox_post(call->mailbox, &call->parcel);
 }
 
+// The connection stays suspended as long as the engine has the job, so its descriptor stays open.
+static bool is_gone(const struct job *job)
+{
+    struct call *call = CONTAINER_OF(job, struct call, job);
+    return reaper_client_is_gone(&connection_of(call)->watched);
+}
+
 static enum MHD_Result finish(struct call *call)
 {
     const struct route *route = call->route;
@@ -368,6 +376,7 @@ static enum MHD_Result submit(struct call *call)
     call->job.run = route->run;
     call->job.background = (route->flags & ROUTE_BACKGROUND) != 0;
     call->job.finished = on_finished;
+    call->job.is_gone = is_gone;
     call->job.deadline_ns = clock_now_ns() + timeout_ns;
     call->parcel.connection = call->connection;
     // Checked after PHASE_WORK was entered: either this thread sees `quiescing`, or
@@ -399,7 +408,7 @@ static enum MHD_Result act(struct call *call)
     }
     if (call->problem.rc != RC_OK)
         return send_answer(call);
-    if (route->operates || route->run != NULL)
+    if (route->operates || route->run != NULL || call->job.feed != NULL)
         return submit(call);
     route->answer(call);
     return send_answer(call);

@@ -1,0 +1,471 @@
+// The feed's thread, and what wakes it.
+//
+// The thread works in rounds. A round reads the versions of the counters in question in one query,
+// then the ledger rows behind them, and hands each row to all requests that wait for it. So what a
+// change costs does not depend on how many clients wait for it. A round begins
+//   - when a commit of this instance has changed a counter that a request waits for, or a new
+//     request has come: only those counters are read;
+//   - every feed.poll_ms while a request waits, for the changes of other instances and of
+//     administration: all counters are read.
+// At least ROUND_PAUSE_NS pass between two rounds, which bounds what the feed asks of the database
+// however often a counter changes.
+//
+// A commit must not pay for clients that wait for something else. So the counters that are waited
+// for are counted by a hash of their name. A worker looks its counters up there and marks the hash
+// as changed, without a lock; it takes the mutex only to wake the thread, once a round. Two names
+// with the same hash cost a read that finds nothing.
+//
+// No change is missed. A request enters its hashes before its counters are first read, and a
+// round takes the marks before it reads. A commit that a read did not see therefore leaves a mark
+// for the next round.
+//
+// What breaks it: a version without its ledger row. Its counter would be read again in each poll.
+#include "engine/feed.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "domain/counter.h"
+#include "engine/job.h"
+#include "engine/queue.h"
+#include "metrics/metrics.h"
+#include "store/db/db.h"
+#include "store/tables/counter.h"
+#include "store/tables/ledger.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASHES 1024
+#define WORD_BITS 64
+#define WORDS (HASHES / WORD_BITS)
+#define ROUND_PAUSE_NS (10 * NS_PER_MS)
+#define READ_NS (2 * NS_PER_S) // for the reads of one round
+#define NAMES_AT_ONCE 256      // in one query
+
+// How a request ended.
+enum result { RESULT_CHANGES, RESULT_NOTHING, RESULT_GONE, RESULT_FAILED, RESULT_COUNT };
+
+// A counter of a request, to be read in this round.
+struct want {
+    struct feed_counter *counter;
+    struct feed_request *request;
+    int64_t version; // as read
+};
+
+// Rows of one counter, versions without gaps.
+struct page {
+    size_t n;
+    struct ledger_row rows[FEED_ROWS_MAX];
+};
+
+struct feed {
+    struct feed_settings settings;
+    pthread_t thread;
+    bool started;
+    struct db *db;
+
+    atomic_size_t n;                 // requests that are not finished
+    atomic_uint waited_for[HASHES];  // how many of their counters have this hash
+    _Atomic uint64_t changed[WORDS]; // a bit for each hash
+    atomic_bool woken;               // there is something to do: the thread knows, or is signalled
+    atomic_size_t results[RESULT_COUNT], rounds;
+
+    pthread_mutex_t mutex; // protects everything in this part
+    pthread_cond_t wake, idle;
+    struct queue waiting;
+    bool in_round, draining, stopping;
+
+    // The thread's own.
+    int64_t poll_ns, earliest_ns; // when all is read next, and when a round may begin
+    struct want *wants;           // sorted by name, then by `after`
+    size_t n_wants, wants_capacity;
+    struct counter names[NAMES_AT_ONCE];
+    struct page page;
+};
+
+static size_t hash_of(const char *name)
+{
+    return (size_t)(text_hash(TEXT_HASH_START, name, strlen(name)) % HASHES);
+}
+
+// ---- other threads ------------------------------------------------------------------------------
+
+static void wake(struct feed *feed)
+{
+    if (atomic_exchange(&feed->woken, true))
+        return;
+    pthread_mutex_lock(&feed->mutex);
+    pthread_cond_signal(&feed->wake);
+    pthread_mutex_unlock(&feed->mutex);
+}
+
+void feed_changed(struct feed *feed, const struct counter_change *changes, size_t n)
+{
+    if (feed == NULL || atomic_load(&feed->n) == 0)
+        return;
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        size_t hash = hash_of(changes[i].before.name);
+        if (atomic_load(&feed->waited_for[hash]) == 0)
+            continue;
+        atomic_fetch_or(&feed->changed[hash / WORD_BITS], UINT64_C(1) << hash % WORD_BITS);
+        any = true;
+    }
+    if (any)
+        wake(feed);
+}
+
+enum rc feed_submit(struct feed *feed, struct job *job)
+{
+    struct feed_request *request = job->feed;
+    request->looked = request->more = false;
+    job->submitted_ns = clock_now_ns();
+    job->deadline_ns = job->submitted_ns + request->wait_ms * NS_PER_MS;
+    pthread_mutex_lock(&feed->mutex);
+    bool taken = !feed->draining && atomic_load(&feed->n) < feed->settings.limit;
+    if (taken) {
+        atomic_fetch_add(&feed->n, 1);
+        for (size_t i = 0; i < request->n; i++)
+            atomic_fetch_add(&feed->waited_for[hash_of(request->counters[i].name)], 1);
+        queue_push(&feed->waiting, job);
+    }
+    pthread_mutex_unlock(&feed->mutex);
+    if (!taken)
+        return RC_OVERLOADED;
+    wake(feed);
+    return RC_OK;
+}
+
+void feed_expire(struct feed *feed)
+{
+    db_expire(feed->db);
+}
+
+void feed_drain(struct feed *feed)
+{
+    if (feed == NULL)
+        return;
+    pthread_mutex_lock(&feed->mutex);
+    feed->draining = true;
+    pthread_cond_signal(&feed->wake);
+    while (atomic_load(&feed->n) > 0 || feed->in_round)
+        pthread_cond_wait(&feed->idle, &feed->mutex);
+    pthread_mutex_unlock(&feed->mutex);
+}
+
+// ---- what to read -------------------------------------------------------------------------------
+
+static enum rc add_want(struct feed *feed, struct feed_request *request, size_t i)
+{
+    if (feed->n_wants == feed->wants_capacity) {
+        size_t capacity = feed->wants_capacity > 0 ? 2 * feed->wants_capacity : 256;
+        void *grown = realloc(feed->wants, capacity * sizeof *feed->wants);
+        if (grown == NULL)
+            return RC_NO_MEMORY;
+        feed->wants = grown;
+        feed->wants_capacity = capacity;
+    }
+    feed->wants[feed->n_wants++] =
+        (struct want){.counter = &request->counters[i], .request = request};
+    return RC_OK;
+}
+
+static int compare_want(const void *left, const void *right)
+{
+    const struct feed_counter *a = ((const struct want *)left)->counter;
+    const struct feed_counter *b = ((const struct want *)right)->counter;
+    int order = strcmp(a->name, b->name);
+    return order != 0 ? order : (a->after > b->after) - (a->after < b->after);
+}
+
+// Takes the marks, and collects the counters to be read: all, or those that have changed and those
+// that were not read yet.
+static enum rc collect(struct feed *feed, const struct queue *requests, bool all)
+{
+    uint64_t changed[WORDS];
+    for (size_t i = 0; i < WORDS; i++)
+        changed[i] = atomic_exchange(&feed->changed[i], 0);
+    feed->n_wants = 0;
+    for (struct job *job = requests->head; job != NULL; job = job->next) {
+        struct feed_request *request = job->feed;
+        request->n_news = request->n_rows = 0;
+        for (size_t i = 0; i < request->n; i++) {
+            size_t hash = hash_of(request->counters[i].name);
+            bool marked = (changed[hash / WORD_BITS] >> hash % WORD_BITS & 1) != 0;
+            enum rc rc = all || marked || !request->looked ? add_want(feed, request, i) : RC_OK;
+            if (rc != RC_OK)
+                return rc;
+        }
+    }
+    if (feed->n_wants > 0)
+        qsort(feed->wants, feed->n_wants, sizeof *feed->wants, compare_want);
+    return RC_OK;
+}
+
+// ---- reading ------------------------------------------------------------------------------------
+
+static bool same_name(const struct want *a, const struct want *b)
+{
+    return strcmp(a->counter->name, b->counter->name) == 0;
+}
+
+// Reads the versions of as many names as one query takes, from want `from` on. ret_next: the first
+// want behind them.
+static enum rc read_some_versions(struct feed *feed, size_t from, size_t *ret_next)
+{
+    struct want *wants = feed->wants;
+    size_t n = 0, next = from;
+    for (; next < feed->n_wants; next++) {
+        if (next > from && same_name(&wants[next], &wants[next - 1]))
+            continue;
+        if (n == NAMES_AT_ONCE)
+            break;
+        text_copy(feed->names[n].name, sizeof feed->names[n].name, wants[next].counter->name);
+        n++;
+    }
+    int64_t now_ms;
+    enum rc rc = counter_load(feed->db, feed->names, n, false, &now_ms);
+    for (size_t i = from, at = 0; rc == RC_OK && i < next; i++) {
+        at += i > from && !same_name(&wants[i], &wants[i - 1]);
+        wants[i].version = feed->names[at].version;
+        wants[i].request->n_news += wants[i].version > wants[i].counter->after;
+    }
+    *ret_next = next;
+    return rc;
+}
+
+static enum rc on_page_row(void *arg, const struct ledger_row *row)
+{
+    struct page *page = arg;
+    if (page->n == FEED_ROWS_MAX)
+        return RC_INTERNAL;
+    page->rows[page->n++] = *row;
+    return RC_OK;
+}
+
+// A request's rows are shared out evenly among its counters with news, so that none of them has to
+// wait for the others to become quiet.
+static size_t share_of(const struct feed_request *request)
+{
+    return (size_t)request->max_rows / request->n_news;
+}
+
+// Hands the rows that this request does not know yet to it.
+static void take_rows(const struct page *page, struct want *want)
+{
+    struct feed_request *request = want->request;
+    size_t share = share_of(request), taken = 0;
+    for (size_t i = 0; i < page->n && taken < share; i++) {
+        const struct ledger_row *row = &page->rows[i];
+        if (row->version <= want->counter->after)
+            continue;
+        request->on_row(request, row);
+        want->counter->after = row->version;
+        taken++;
+    }
+    request->n_rows += taken;
+}
+
+// Reads the rows of each counter with news from its smallest `after`, and again only for a request
+// whose `after` is not below the last row that was read.
+static enum rc read_rows(struct feed *feed)
+{
+    struct page *page = &feed->page;
+    page->n = 0;
+    for (size_t i = 0; i < feed->n_wants; i++) {
+        struct want *want = &feed->wants[i];
+        const struct feed_counter *counter = want->counter;
+        if (want->version <= counter->after)
+            continue;
+        const struct ledger_row *last = page->n > 0 ? &page->rows[page->n - 1] : NULL;
+        if (last == NULL || strcmp(last->counter, counter->name) != 0 ||
+            last->version <= counter->after) {
+            page->n = 0;
+            enum rc rc = ledger_page(feed->db, counter->name, counter->after,
+                                     (int64_t)share_of(want->request), on_page_row, page);
+            if (rc != RC_OK)
+                return rc;
+        }
+        take_rows(page, want);
+        want->request->more |= counter->after < want->version;
+    }
+    return RC_OK;
+}
+
+static enum rc read_all(struct feed *feed)
+{
+    if (feed->n_wants == 0)
+        return RC_OK;
+    atomic_fetch_add(&feed->rounds, 1);
+    db_set_deadline(feed->db, clock_now_ns() + READ_NS);
+    enum rc rc = RC_OK;
+    for (size_t next = 0; rc == RC_OK && next < feed->n_wants;)
+        rc = read_some_versions(feed, next, &next);
+    return rc == RC_OK ? read_rows(feed) : rc;
+}
+
+// ---- answering ----------------------------------------------------------------------------------
+
+static void finish(struct feed *feed, struct job *job, enum rc rc, enum result result)
+{
+    const struct feed_request *request = job->feed;
+    for (size_t i = 0; i < request->n; i++)
+        atomic_fetch_sub(&feed->waited_for[hash_of(request->counters[i].name)], 1);
+    atomic_fetch_add(&feed->results[result], 1);
+    atomic_fetch_sub(&feed->n, 1);
+    job->finished(job, rc);
+}
+
+// Finishes the jobs that have rows or need not wait any longer. The others stay in the queue.
+static void answer(struct feed *feed, struct queue *requests, enum rc rc, bool all, bool draining)
+{
+    int64_t now_ns = clock_now_ns();
+    for (size_t n = requests->n; n > 0; n--) {
+        struct job *job = queue_pop(requests);
+        struct feed_request *request = job->feed;
+        request->looked = rc == RC_OK;
+        if (request->n_rows > 0)
+            finish(feed, job, RC_OK, RESULT_CHANGES);
+        else if (draining || job->deadline_ns <= now_ns)
+            finish(feed, job, rc, rc == RC_OK ? RESULT_NOTHING : RESULT_FAILED);
+        else if (all && job->is_gone != NULL && job->is_gone(job))
+            finish(feed, job, rc, RESULT_GONE);
+        else
+            queue_push(requests, job);
+    }
+}
+
+// With the mutex held; releases it while it reads and answers.
+static void run_round(struct feed *feed)
+{
+    struct queue requests = feed->waiting;
+    bool draining = feed->draining;
+    int64_t now_ns = clock_now_ns();
+    bool all = draining || now_ns >= feed->poll_ns;
+    if (all)
+        feed->poll_ns = now_ns + feed->settings.poll_ms * NS_PER_MS;
+    feed->earliest_ns = now_ns + ROUND_PAUSE_NS;
+    feed->waiting = (struct queue){0};
+    feed->in_round = true;
+    atomic_store(&feed->woken, false);
+    pthread_mutex_unlock(&feed->mutex);
+
+    enum rc rc = collect(feed, &requests, all);
+    if (rc == RC_OK)
+        rc = read_all(feed);
+    answer(feed, &requests, rc, all, draining);
+
+    pthread_mutex_lock(&feed->mutex);
+    while (requests.n > 0)
+        queue_push(&feed->waiting, queue_pop(&requests));
+    feed->in_round = false;
+    if (atomic_load(&feed->n) == 0)
+        pthread_cond_broadcast(&feed->idle);
+}
+
+// When the next round is due. With the mutex held.
+static int64_t next_round_ns(struct feed *feed)
+{
+    if (feed->waiting.n == 0) {
+        // A commit may have woken the thread for requests that were just answered. The next request
+        // must wake it again.
+        atomic_store(&feed->woken, false);
+        return INT64_MAX;
+    }
+    if (feed->draining)
+        return 0;
+    if (atomic_load(&feed->woken))
+        return feed->earliest_ns;
+    int64_t at_ns = feed->poll_ns;
+    for (const struct job *job = feed->waiting.head; job != NULL; job = job->next)
+        at_ns = job->deadline_ns < at_ns ? job->deadline_ns : at_ns;
+    return at_ns > feed->earliest_ns ? at_ns : feed->earliest_ns;
+}
+
+static void *run(void *arg)
+{
+    struct feed *feed = arg;
+    pthread_mutex_lock(&feed->mutex);
+    while (!feed->stopping) {
+        int64_t at_ns = next_round_ns(feed);
+        if (clock_now_ns() < at_ns)
+            clock_wait(&feed->wake, &feed->mutex, at_ns);
+        else
+            run_round(feed);
+    }
+    pthread_mutex_unlock(&feed->mutex);
+    return NULL;
+}
+
+// ---- life ---------------------------------------------------------------------------------------
+
+static int64_t read_size(void *arg)
+{
+    return (int64_t)atomic_load((const atomic_size_t *)arg);
+}
+
+static void register_metrics(struct feed *feed, struct metrics *metrics)
+{
+    static const char *const labels[RESULT_COUNT] = {
+        [RESULT_CHANGES] = "result=\"changes\"",
+        [RESULT_NOTHING] = "result=\"nothing\"",
+        [RESULT_GONE] = "result=\"gone\"",
+        [RESULT_FAILED] = "result=\"failed\"",
+    };
+    metrics_gauge(metrics, "holdfast_feed_waiting", "", "Requests that wait for changes.",
+                  read_size, &feed->n);
+    metrics_counter(metrics, "holdfast_feed_rounds_total", "",
+                    "Rounds in which the feed has read counters, for all that wait.", read_size,
+                    &feed->rounds);
+    for (size_t i = 0; i < RESULT_COUNT; i++)
+        metrics_counter(metrics, "holdfast_feed_answers_total", labels[i],
+                        "Requests for changes that have ended, by result; gone: the client closed "
+                        "its connection.",
+                        read_size, &feed->results[i]);
+}
+
+enum rc feed_new(const struct feed_settings *settings, struct store *store, struct metrics *metrics,
+                 struct feed **ret_feed)
+{
+    struct feed *feed = calloc(1, sizeof *feed);
+    if (feed == NULL)
+        return RC_NO_MEMORY;
+    feed->settings = *settings;
+    pthread_mutex_init(&feed->mutex, NULL);
+    pthread_cond_init(&feed->wake, NULL);
+    pthread_cond_init(&feed->idle, NULL);
+    enum rc rc = db_new(store, &feed->db);
+    if (rc == RC_OK) {
+        feed->started = pthread_create(&feed->thread, NULL, run, feed) == 0;
+        rc = feed->started ? RC_OK : RC_NO_MEMORY;
+    }
+    if (rc != RC_OK) {
+        feed_free(feed);
+        return rc;
+    }
+    register_metrics(feed, metrics);
+    *ret_feed = feed;
+    return RC_OK;
+}
+
+void feed_free(struct feed *feed)
+{
+    if (feed == NULL)
+        return;
+    if (feed->started) {
+        feed_drain(feed);
+        pthread_mutex_lock(&feed->mutex);
+        feed->stopping = true;
+        pthread_cond_signal(&feed->wake);
+        pthread_mutex_unlock(&feed->mutex);
+        pthread_join(feed->thread, NULL);
+    }
+    pthread_cond_destroy(&feed->wake);
+    pthread_cond_destroy(&feed->idle);
+    pthread_mutex_destroy(&feed->mutex);
+    db_free(feed->db);
+    free(feed->wants);
+    free(feed);
+}
