@@ -298,7 +298,6 @@ static enum rc read_all(struct feed *feed)
 {
     if (feed->n_wants == 0)
         return RC_OK;
-    atomic_fetch_add(&feed->rounds, 1);
     db_set_deadline(feed->db, clock_now_ns() + READ_NS);
     enum rc rc = RC_OK;
     for (size_t next = 0; rc == RC_OK && next < feed->n_wants;)
@@ -352,6 +351,7 @@ static void run_round(struct feed *feed)
     atomic_store(&feed->woken, false);
     pthread_mutex_unlock(&feed->mutex);
 
+    atomic_fetch_add(&feed->rounds, 1);
     enum rc rc = collect(feed, &requests, all);
     if (rc == RC_OK)
         rc = read_all(feed);
@@ -417,8 +417,8 @@ static void register_metrics(struct feed *feed, struct metrics *metrics)
     metrics_gauge(metrics, "holdfast_feed_waiting", "", "Requests that wait for changes.",
                   read_size, &feed->n);
     metrics_counter(metrics, "holdfast_feed_rounds_total", "",
-                    "Rounds in which the feed has read counters, for all that wait.", read_size,
-                    &feed->rounds);
+                    "Rounds of the feed; each reads once what all that wait have missed.",
+                    read_size, &feed->rounds);
     for (size_t i = 0; i < RESULT_COUNT; i++)
         metrics_counter(metrics, "holdfast_feed_answers_total", labels[i],
                         "Requests for changes that have ended, by result; gone: the client closed "
