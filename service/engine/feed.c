@@ -1,8 +1,8 @@
 // The feed's thread, and what wakes it.
 //
-// The thread works in rounds. A round reads the versions of the counters in question in one query,
-// then the ledger rows behind them, and hands each row to all requests that wait for it. So what a
-// change costs does not depend on how many clients wait for it. A round begins
+// The thread works in rounds. A round reads what has changed and hands each row to all requests that
+// wait for it (feed_read.c), so what a change costs the database does not depend on how many clients
+// wait for it. A round begins
 //   - when a commit of this instance has changed a counter that a request waits for, or a new
 //     request has come: only those counters are read;
 //   - every feed.poll_ms while a request waits, for the changes of other instances and of
@@ -19,18 +19,16 @@
 // round takes the marks before it reads. A commit that a read did not see therefore leaves a mark
 // for the next round.
 //
-// What breaks it: a version without its ledger row. Its counter would be read again in each poll.
+// What breaks it: a request that is touched by its submitter before it is finished.
 #include "engine/feed.h"
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "domain/counter.h"
+#include "engine/feed_read.h"
 #include "engine/job.h"
 #include "engine/queue.h"
 #include "metrics/metrics.h"
-#include "store/db/db.h"
 #include "store/tables/counter.h"
-#include "store/tables/ledger.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -41,30 +39,15 @@
 #define WORD_BITS 64
 #define WORDS (HASHES / WORD_BITS)
 #define ROUND_PAUSE_NS (10 * NS_PER_MS)
-#define READ_NS (2 * NS_PER_S) // for the reads of one round
-#define NAMES_AT_ONCE 256      // in one query
 
 // How a request ended.
 enum result { RESULT_CHANGES, RESULT_NOTHING, RESULT_GONE, RESULT_FAILED, RESULT_COUNT };
-
-// A counter of a request, to be read in this round.
-struct want {
-    struct feed_counter *counter;
-    struct feed_request *request;
-    int64_t version; // as read
-};
-
-// Rows of one counter, versions without gaps.
-struct page {
-    size_t n;
-    struct ledger_row rows[FEED_ROWS_MAX];
-};
 
 struct feed {
     struct feed_settings settings;
     pthread_t thread;
     bool started;
-    struct db *db;
+    struct feed_reader *reader; // the thread's own
 
     atomic_size_t n;                 // requests that are not finished
     atomic_uint waited_for[HASHES];  // how many of their counters have this hash
@@ -76,13 +59,7 @@ struct feed {
     pthread_cond_t wake, idle;
     struct queue waiting;
     bool in_round, draining, stopping;
-
-    // The thread's own.
     int64_t poll_ns, earliest_ns; // when all is read next, and when a round may begin
-    struct want *wants;           // sorted by name, then by `after`
-    size_t n_wants, wants_capacity;
-    struct counter names[NAMES_AT_ONCE];
-    struct page page;
 };
 
 static size_t hash_of(const char *name)
@@ -140,7 +117,7 @@ enum rc feed_submit(struct feed *feed, struct job *job)
 
 void feed_expire(struct feed *feed)
 {
-    db_expire(feed->db);
+    feed_reader_expire(feed->reader);
 }
 
 void feed_drain(struct feed *feed)
@@ -155,157 +132,34 @@ void feed_drain(struct feed *feed)
     pthread_mutex_unlock(&feed->mutex);
 }
 
-// ---- what to read -------------------------------------------------------------------------------
+// ---- rounds: reading ----------------------------------------------------------------------------
 
-static enum rc add_want(struct feed *feed, struct feed_request *request, size_t i)
-{
-    if (feed->n_wants == feed->wants_capacity) {
-        size_t capacity = feed->wants_capacity > 0 ? 2 * feed->wants_capacity : 256;
-        void *grown = realloc(feed->wants, capacity * sizeof *feed->wants);
-        if (grown == NULL)
-            return RC_NO_MEMORY;
-        feed->wants = grown;
-        feed->wants_capacity = capacity;
-    }
-    feed->wants[feed->n_wants++] =
-        (struct want){.counter = &request->counters[i], .request = request};
-    return RC_OK;
-}
-
-static int compare_want(const void *left, const void *right)
-{
-    const struct feed_counter *a = ((const struct want *)left)->counter;
-    const struct feed_counter *b = ((const struct want *)right)->counter;
-    int order = strcmp(a->name, b->name);
-    return order != 0 ? order : (a->after > b->after) - (a->after < b->after);
-}
-
-// Takes the marks, and collects the counters to be read: all, or those that have changed and those
-// that were not read yet.
+// Takes the marks, and adds the counters to be read: all, or those that have changed and those that
+// were not read yet.
 static enum rc collect(struct feed *feed, const struct queue *requests, bool all)
 {
     uint64_t changed[WORDS];
     for (size_t i = 0; i < WORDS; i++)
         changed[i] = atomic_exchange(&feed->changed[i], 0);
-    feed->n_wants = 0;
+    feed_reader_begin(feed->reader);
     for (struct job *job = requests->head; job != NULL; job = job->next) {
         struct feed_request *request = job->feed;
         request->n_news = request->n_rows = 0;
         for (size_t i = 0; i < request->n; i++) {
-            size_t hash = hash_of(request->counters[i].name);
+            struct feed_counter *counter = &request->counters[i];
+            size_t hash = hash_of(counter->name);
             bool marked = (changed[hash / WORD_BITS] >> hash % WORD_BITS & 1) != 0;
-            enum rc rc = all || marked || !request->looked ? add_want(feed, request, i) : RC_OK;
+            if (!all && !marked && request->looked)
+                continue;
+            enum rc rc = feed_reader_add(feed->reader, request, counter);
             if (rc != RC_OK)
                 return rc;
         }
     }
-    if (feed->n_wants > 0)
-        qsort(feed->wants, feed->n_wants, sizeof *feed->wants, compare_want);
     return RC_OK;
 }
 
-// ---- reading ------------------------------------------------------------------------------------
-
-static bool same_name(const struct want *a, const struct want *b)
-{
-    return strcmp(a->counter->name, b->counter->name) == 0;
-}
-
-// Reads the versions of as many names as one query takes, from want `from` on. ret_next: the first
-// want behind them.
-static enum rc read_some_versions(struct feed *feed, size_t from, size_t *ret_next)
-{
-    struct want *wants = feed->wants;
-    size_t n = 0, next = from;
-    for (; next < feed->n_wants; next++) {
-        if (next > from && same_name(&wants[next], &wants[next - 1]))
-            continue;
-        if (n == NAMES_AT_ONCE)
-            break;
-        text_copy(feed->names[n].name, sizeof feed->names[n].name, wants[next].counter->name);
-        n++;
-    }
-    int64_t now_ms;
-    enum rc rc = counter_load(feed->db, feed->names, n, false, &now_ms);
-    for (size_t i = from, at = 0; rc == RC_OK && i < next; i++) {
-        at += i > from && !same_name(&wants[i], &wants[i - 1]);
-        wants[i].version = feed->names[at].version;
-        wants[i].request->n_news += wants[i].version > wants[i].counter->after;
-    }
-    *ret_next = next;
-    return rc;
-}
-
-static enum rc on_page_row(void *arg, const struct ledger_row *row)
-{
-    struct page *page = arg;
-    if (page->n == FEED_ROWS_MAX)
-        return RC_INTERNAL;
-    page->rows[page->n++] = *row;
-    return RC_OK;
-}
-
-// A request's rows are shared out evenly among its counters with news, so that none of them has to
-// wait for the others to become quiet.
-static size_t share_of(const struct feed_request *request)
-{
-    return (size_t)request->max_rows / request->n_news;
-}
-
-// Hands the rows that this request does not know yet to it.
-static void take_rows(const struct page *page, struct want *want)
-{
-    struct feed_request *request = want->request;
-    size_t share = share_of(request), taken = 0;
-    for (size_t i = 0; i < page->n && taken < share; i++) {
-        const struct ledger_row *row = &page->rows[i];
-        if (row->version <= want->counter->after)
-            continue;
-        request->on_row(request, row);
-        want->counter->after = row->version;
-        taken++;
-    }
-    request->n_rows += taken;
-}
-
-// Reads the rows of each counter with news from its smallest `after`, and again only for a request
-// whose `after` is not below the last row that was read.
-static enum rc read_rows(struct feed *feed)
-{
-    struct page *page = &feed->page;
-    page->n = 0;
-    for (size_t i = 0; i < feed->n_wants; i++) {
-        struct want *want = &feed->wants[i];
-        const struct feed_counter *counter = want->counter;
-        if (want->version <= counter->after)
-            continue;
-        const struct ledger_row *last = page->n > 0 ? &page->rows[page->n - 1] : NULL;
-        if (last == NULL || strcmp(last->counter, counter->name) != 0 ||
-            last->version <= counter->after) {
-            page->n = 0;
-            enum rc rc = ledger_page(feed->db, counter->name, counter->after,
-                                     (int64_t)share_of(want->request), on_page_row, page);
-            if (rc != RC_OK)
-                return rc;
-        }
-        take_rows(page, want);
-        want->request->more |= counter->after < want->version;
-    }
-    return RC_OK;
-}
-
-static enum rc read_all(struct feed *feed)
-{
-    if (feed->n_wants == 0)
-        return RC_OK;
-    db_set_deadline(feed->db, clock_now_ns() + READ_NS);
-    enum rc rc = RC_OK;
-    for (size_t next = 0; rc == RC_OK && next < feed->n_wants;)
-        rc = read_some_versions(feed, next, &next);
-    return rc == RC_OK ? read_rows(feed) : rc;
-}
-
-// ---- answering ----------------------------------------------------------------------------------
+// ---- rounds: answering ----------------------------------------------------------------------------------
 
 static void finish(struct feed *feed, struct job *job, enum rc rc, enum result result)
 {
@@ -354,7 +208,7 @@ static void run_round(struct feed *feed)
     atomic_fetch_add(&feed->rounds, 1);
     enum rc rc = collect(feed, &requests, all);
     if (rc == RC_OK)
-        rc = read_all(feed);
+        rc = feed_reader_read(feed->reader);
     answer(feed, &requests, rc, all, draining);
 
     pthread_mutex_lock(&feed->mutex);
@@ -436,7 +290,7 @@ enum rc feed_new(const struct feed_settings *settings, struct store *store, stru
     pthread_mutex_init(&feed->mutex, NULL);
     pthread_cond_init(&feed->wake, NULL);
     pthread_cond_init(&feed->idle, NULL);
-    enum rc rc = db_new(store, &feed->db);
+    enum rc rc = feed_reader_new(store, &feed->reader);
     if (rc == RC_OK) {
         feed->started = pthread_create(&feed->thread, NULL, run, feed) == 0;
         rc = feed->started ? RC_OK : RC_NO_MEMORY;
@@ -465,7 +319,6 @@ void feed_free(struct feed *feed)
     pthread_cond_destroy(&feed->wake);
     pthread_cond_destroy(&feed->idle);
     pthread_mutex_destroy(&feed->mutex);
-    db_free(feed->db);
-    free(feed->wants);
+    feed_reader_free(feed->reader);
     free(feed);
 }

@@ -6,6 +6,7 @@ import http.client
 import itertools
 import socket
 import threading
+import unittest
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
@@ -404,7 +405,12 @@ class Changes(TestCase):
             self.assert_problem(answer, 503, "backend-unavailable")
         self.assert_versions(self.get(["stock/A"], [0]), A=[1])
 
+    def test_the_time_limit_of_a_read_ends_with_the_read(self):
+        self.serve(self.mysql().store)
+        self.put("A")
+        self.get(["stock/A"], [1], wait_ms=2500)  # longer than a read may take
+        self.assert_versions(self.get(["stock/A"], [0], wait_ms=0), A=[1])
+
 
 if __name__ == "__main__":
-    import unittest
     unittest.main()
