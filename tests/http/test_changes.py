@@ -28,7 +28,7 @@ class Changes(TestCase):
         settings.setdefault("feed__poll_ms", NEVER_MS)
         self.servers = self.cluster(store or self.sqlite().store, count, **settings)
         self.keys = (f"key-{n}" for n in itertools.count())
-        self.threads = ThreadPoolExecutor(64)
+        self.threads = ThreadPoolExecutor(256)
         self.addCleanup(self.threads.shutdown)
         return self.servers
 
@@ -227,6 +227,31 @@ class Changes(TestCase):
         self.assertLessEqual(self.metric("holdfast_feed_rounds_total") - before, 1)
         self.deduct("A")
         self.assert_versions(waiting.result(10), A=[3])
+
+    def test_a_commit_during_a_round_is_not_missed(self):
+        self.serve()
+        self.put("BUSY", 1000000)
+        skus = [f"S{n}" for n in range(200)]
+        for sku in skus:
+            self.put(sku)
+        waiting = [self.threads.submit(self.get, [f"stock/{sku}"], [1], wait_ms=8000) for sku in skus]
+        self.await_waiting(len(skus))
+        end = threading.Event()
+        self.addCleanup(end.set)
+
+        def change():
+            while not end.is_set():
+                self.deduct("BUSY")
+
+        busy = [self.threads.submit(change), self.threads.submit(self.follow, "stock/BUSY", [], end,
+                                                                 lambda: self.servers.ports[0])]
+        for sku in skus:  # some of these commits fall into a round that BUSY has caused
+            self.deduct(sku)
+        for sku, one in zip(skus, waiting):
+            self.assert_versions(one.result(), **{sku: [2]})
+        end.set()
+        for one in busy:
+            one.result()
 
     # ---- without gaps
 
