@@ -26,6 +26,7 @@ enum operation_kind {
     OPERATION_ISSUE,
     OPERATION_DRAW,
     OPERATION_EARN,
+    OPERATION_EARN_FOR_ORDER,
     OPERATION_SPEND,
     OPERATION_TRANSFER,
     OPERATION_KIND_COUNT
@@ -64,8 +65,8 @@ struct operation {
     struct leg *more; // the others, borrowed; no two legs have the same counter
     size_t n_more;    // less than LEGS_MAX
     char request_key[REQUEST_KEY_MAX + 1];
-    char user_id[ID_MAX + 1];        // empty if none
-    char order_id[ID_MAX + 1];       // empty if none
+    char user_id[USER_ID_MAX + 1];   // empty if none
+    char order_id[ORDER_ID_MAX + 1]; // empty if none
     uint64_t entropy[ENTROPY_WORDS]; // issue, draw: from the CSPRNG, so that deciding is pure
     struct outcome outcome;
 };
@@ -79,6 +80,15 @@ static inline struct leg *operation_leg(struct operation *operation, size_t i)
 {
     return i == 0 ? &operation->leg : &operation->more[i - 1];
 }
+
+struct endpoint_traits {
+    const char *name; // "stock": of its setting and its metrics
+    // Whose counters its operations change: a bit, 1 << endpoint, for each noun.
+    unsigned counters;
+};
+
+// Indexed by enum endpoint.
+extern const struct endpoint_traits endpoint_traits[ENDPOINT_COUNT];
 
 const char *endpoint_name(enum endpoint endpoint); // "stock", "coupon", ...
 enum endpoint operation_endpoint(const struct operation *operation);
