@@ -3,6 +3,7 @@
 
 import contextlib
 import http.client
+import json
 import itertools
 import socket
 import threading
@@ -200,6 +201,18 @@ class Changes(TestCase):
         self.deduct("B")
         for one in waiting:
             self.assert_versions(one.result(10), B=[2])
+
+    def test_a_connection_waits_and_works_by_turns(self):
+        self.serve()
+        self.put("A")
+        connection = http.client.HTTPConnection("127.0.0.1", self.servers.ports[0], timeout=10)
+        self.addCleanup(connection.close)
+        for version in range(1, 4):
+            connection.request("GET", path(["stock/A"], [version - 1]))
+            self.assert_versions(json.loads(connection.getresponse().read()), A=[version])
+            connection.request("POST", "/v1/stock/A/deduct", '{"quantity": 1}',
+                               {"Content-Type": "application/json", "Idempotency-Key": next(self.keys)})
+            self.assertEqual(json.loads(connection.getresponse().read())["version"], version + 1)
 
     def test_one_change_is_read_once_for_all_clients(self):
         self.serve()
