@@ -195,11 +195,7 @@ static void run_round(struct feed *feed)
 {
     struct queue requests = feed->waiting;
     bool draining = feed->draining;
-    int64_t now_ns = clock_now_ns();
-    bool all = draining || now_ns >= feed->poll_ns;
-    if (all)
-        feed->poll_ns = now_ns + feed->settings.poll_ms * NS_PER_MS;
-    feed->earliest_ns = now_ns + ROUND_PAUSE_NS;
+    bool all = draining || clock_now_ns() >= feed->poll_ns;
     feed->waiting = (struct queue){0};
     feed->in_round = true;
     atomic_store(&feed->woken, false);
@@ -215,6 +211,11 @@ static void run_round(struct feed *feed)
     while (requests.n > 0)
         queue_push(&feed->waiting, queue_pop(&requests));
     feed->in_round = false;
+    // From the end on, so that a slow database is not asked without a pause.
+    int64_t now_ns = clock_now_ns();
+    feed->earliest_ns = now_ns + ROUND_PAUSE_NS;
+    if (all)
+        feed->poll_ns = now_ns + feed->settings.poll_ms * NS_PER_MS;
     if (atomic_load(&feed->n) == 0)
         pthread_cond_broadcast(&feed->idle);
 }
