@@ -115,7 +115,7 @@ static void adds_up_check(struct check *check)
 // ---- oversell -----------------------------------------------------------------------------------
 
 struct totals {
-    int64_t taken[COUNTER_PRIZE + 1], available[COUNTER_PRIZE + 1];
+    int64_t taken[COUNTER_KIND_COUNT], available[COUNTER_KIND_COUNT];
 };
 
 // Shows the row that took too much: its own `remaining` is negative, or the sum of all rows up to

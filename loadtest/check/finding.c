@@ -66,7 +66,7 @@ static void describe_request(const struct attempt *attempt, const char *counter,
                              struct buffer *what)
 {
     buffer_append_text(what, attempt_kind_name(attempt->kind));
-    if (attempt->kind == KIND_DEDUCT)
+    if (attempt_kind_has_quantity(attempt->kind))
         buffer_format(what, " %lld of", (long long)attempt->quantity);
     if (counter != NULL)
         buffer_format(what, " %s", counter);
