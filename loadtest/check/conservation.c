@@ -168,7 +168,8 @@ static void oversell_check(struct check *check)
         const char *words;
     } kinds[] = {{COUNTER_STOCK, "units sold"},
                  {COUNTER_COUPON, "coupons issued"},
-                 {COUNTER_PRIZE, "prizes won"}};
+                 {COUNTER_PRIZE, "prizes won"},
+                 {COUNTER_POINTS, "points taken"}};
     size_t n_counters = check->evidence->history->head.n_counters;
     struct totals totals = {0};
     finding_open(check, "no-oversell");

@@ -64,7 +64,7 @@ static bool read_row(const json_t *json, struct ledger_row *row)
 {
     return read_int(json, "version", &row->version) && read_int(json, "delta", &row->delta) &&
            read_int(json, "remaining", &row->remaining) && read_int(json, "leg", &row->leg) &&
-           row->leg >= 0 && row->leg <= 1 && read_int(json, "token", &row->token) &&
+           row->leg >= 0 && row->leg <= LEDGER_LEG_MAX && read_int(json, "token", &row->token) &&
            read_text_or_null(json, "request_key", &row->key) &&
            read_text_or_null(json, "user_id", &row->user) &&
            read_text(json, "reason", &row->reason) && read_text(json, "strategy", &row->strategy);

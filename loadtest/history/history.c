@@ -20,20 +20,23 @@ static const struct {
     [COUNTER_POINTS] = {"points", false, false},
 };
 
+#define NO_MORE 0, 0, 0
+
 static const struct {
     const char *name;
     bool changes, has_quantity, balanced;
     enum counter_kind counter; // of the first leg
     int sign;                  // of the first leg's change
+    size_t rows_added;
     size_t more_min, more_max; // further legs,
     unsigned more_counters;    // and the kinds of their counters, as bits
 } attempt_kinds[KIND_COUNT] = {
-    [KIND_DEDUCT] = {"deduct", true, true, false, COUNTER_STOCK, -1, 0, 0, 0},
-    [KIND_ISSUE] = {"issue", true, false, false, COUNTER_COUPON, -1, 0, 0, 0},
-    [KIND_DRAW] = {"draw", true, false, false, COUNTER_LOTTERY, -1, 0, 0, 0},
-    [KIND_EARN] = {"earn", true, true, false, COUNTER_POINTS, 1, 0, 0, 0},
-    [KIND_SPEND] = {"spend", true, true, false, COUNTER_POINTS, -1, 0, 0, 0},
-    [KIND_TRANSFER] = {"transfer", true, true, true, COUNTER_POINTS, -1, 1, 1,
+    [KIND_DEDUCT] = {"deduct", true, true, false, COUNTER_STOCK, -1, 0, NO_MORE},
+    [KIND_ISSUE] = {"issue", true, false, false, COUNTER_COUPON, -1, 0, NO_MORE},
+    [KIND_DRAW] = {"draw", true, false, false, COUNTER_LOTTERY, -1, 1, NO_MORE},
+    [KIND_EARN] = {"earn", true, true, false, COUNTER_POINTS, 1, 0, NO_MORE},
+    [KIND_SPEND] = {"spend", true, true, false, COUNTER_POINTS, -1, 0, NO_MORE},
+    [KIND_TRANSFER] = {"transfer", true, true, true, COUNTER_POINTS, -1, 0, 1, 1,
                        1U << COUNTER_POINTS},
     [KIND_READ] = {.name = "read"},
     [KIND_OTHER] = {.name = "other"},
@@ -97,10 +100,28 @@ bool attempt_kind_is_balanced(enum attempt_kind kind)
     return attempt_kinds[kind].balanced;
 }
 
-int64_t attempt_amount(const struct attempt *attempt)
+size_t attempt_kind_rows_added(enum attempt_kind kind)
 {
+    return attempt_kinds[kind].rows_added;
+}
+
+enum attempt_kind attempt_kind_find(const char *name)
+{
+    int kind = 0;
+    while (kind < KIND_COUNT && strcmp(attempt_kinds[kind].name, name) != 0)
+        kind++;
+    return (enum attempt_kind)kind;
+}
+
+struct attempt_leg attempt_leg(const struct attempt *attempt, size_t i)
+{
+    if (i > 0)
+        return attempt->more[i - 1];
     int64_t quantity = attempt_kinds[attempt->kind].has_quantity ? attempt->quantity : 1;
-    return attempt_kinds[attempt->kind].sign * quantity;
+    return (struct attempt_leg){.counter = attempt->counter,
+                                .amount = attempt_kinds[attempt->kind].sign * quantity,
+                                .version = attempt->version,
+                                .remaining = attempt->remaining};
 }
 
 static bool promises_nothing_changed(const char *slug)

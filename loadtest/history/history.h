@@ -123,9 +123,20 @@ bool attempt_kind_may_name(enum attempt_kind kind, enum counter_kind counter);
 // Whether the changes that it asks for add up to zero.
 bool attempt_kind_is_balanced(enum attempt_kind kind);
 
-// The change of its first counter that the request asks for. Of a draw that is the greatest one:
-// a blank changes nothing.
-int64_t attempt_amount(const struct attempt *attempt);
+// How many rows the service may add to those of the legs: a won draw has one of the prize.
+size_t attempt_kind_rows_added(enum attempt_kind kind);
+
+// The kind of this name, or KIND_COUNT.
+enum attempt_kind attempt_kind_find(const char *name);
+
+// Leg i, from 0. The first one's amount is the quantity with its sign; a draw's is -1, though a
+// blank changes nothing.
+struct attempt_leg attempt_leg(const struct attempt *attempt, size_t i);
+
+static inline size_t attempt_n_legs(const struct attempt *attempt)
+{
+    return 1 + attempt->n_more;
+}
 
 // What an answer promises. `detail`: the slug of its problem type. status 0: there was no answer.
 enum attempt_outcome attempt_outcome_of(int status, const char *detail);

@@ -224,7 +224,7 @@ static bool check_legs(const struct line *line, const struct attempt *attempt)
 {
     const struct history *history = line->history;
     const struct attempt_leg *more = history->legs + (history->n_legs - attempt->n_more);
-    int64_t sum = attempt_amount(attempt);
+    int64_t sum = attempt_leg(attempt, 0).amount;
     if (!attempt_kind_has_more(attempt->kind, attempt->n_more))
         return wrong(line, MEMBER_MORE, "a list as long as the kind demands");
     for (size_t i = 0; i < attempt->n_more; i++) {
