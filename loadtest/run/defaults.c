@@ -27,7 +27,7 @@ void defaults_set(struct plan *plan)
         .set_up = true,
         .skus = 1,
         .stock = PLAN_UNSET,
-        .accounts = 100,
+        .accounts = 20,
         .balance = PLAN_UNSET,
         .quantity = 1,
         .zipf_exponent = 0.99,

@@ -53,7 +53,6 @@ static const char *const templates[] = {
 struct scenario {
     const struct plan *plan;
     struct resources resources;
-    double *sku_shares, *account_shares; // cumulative, for a Zipf spread; else NULL
     int64_t mix_total;
     char *text; // of the template file; NULL: the templates above
 };
@@ -65,7 +64,7 @@ struct scenario_kind {
     bool checkable;
     // Fills in the task except for its user; what it does not set is 0.
     void (*task)(const struct scenario *scenario, int64_t n, struct task *ret_task);
-    int64_t mix[KIND_COUNT];
+    const int64_t *mix; // default weights of the kinds
 };
 
 // ---- operations ---------------------------------------------------------------------------------
@@ -84,38 +83,29 @@ static size_t bisect(const double *cumulative_shares, size_t n, double number)
     return low;
 }
 
-static size_t pick(uint64_t random, const double *cumulative_shares, size_t n)
+static size_t pick(const struct scenario *scenario, const struct resource_list *list,
+                   enum seeded_stream stream, int64_t n)
 {
-    return cumulative_shares != NULL ? bisect(cumulative_shares, n, seeded_unit(random))
-                                     : seeded_below(random, n);
-}
-
-static size_t pick_sku(const struct scenario *scenario, int64_t n)
-{
-    return pick(seeded(scenario->plan->seed, SEEDED_SKU, (uint64_t)n), scenario->sku_shares,
-                scenario->resources.n_skus);
-}
-
-static size_t pick_account(const struct scenario *scenario, enum seeded_stream stream, int64_t n)
-{
-    return pick(seeded(scenario->plan->seed, stream, (uint64_t)n), scenario->account_shares,
-                scenario->resources.n_accounts);
+    uint64_t random = seeded(scenario->plan->seed, stream, (uint64_t)n);
+    return list->cumulative_shares != NULL
+               ? bisect(list->cumulative_shares, list->n, seeded_unit(random))
+               : seeded_below(random, list->n);
 }
 
 static void deduct_task(const struct scenario *scenario, int64_t n, struct task *task)
 {
     task->kind = KIND_DEDUCT;
     task->template = TEMPLATE_DEDUCT;
-    task->counter = pick_sku(scenario, n);
-    task->resource = scenario->resources.skus[task->counter];
+    task->counter = pick(scenario, &scenario->resources.skus, SEEDED_SKU, n);
+    task->resource = scenario->resources.skus.names[task->counter];
     task->quantity = scenario->plan->quantity;
 }
 
 // `resource` and `owner` are the account's user.
 static void name_account(const struct scenario *scenario, size_t account, struct task *task)
 {
-    task->counter = scenario->resources.n_skus + account;
-    task->resource = task->owner = scenario->resources.accounts[account];
+    task->counter = scenario->resources.skus.n + account;
+    task->resource = task->owner = scenario->resources.accounts.names[account];
     task->quantity = scenario->plan->quantity;
 }
 
@@ -123,7 +113,7 @@ static void earn_task(const struct scenario *scenario, int64_t n, struct task *t
 {
     task->kind = KIND_EARN;
     task->template = TEMPLATE_EARN;
-    name_account(scenario, pick_account(scenario, SEEDED_ACCOUNT, n), task);
+    name_account(scenario, pick(scenario, &scenario->resources.accounts, SEEDED_ACCOUNT, n), task);
 }
 
 static void spend_task(const struct scenario *scenario, int64_t n, struct task *task)
@@ -133,13 +123,14 @@ static void spend_task(const struct scenario *scenario, int64_t n, struct task *
     task->template = TEMPLATE_SPEND;
 }
 
+// Operations 2k and 2k + 1 have the same accounts, in opposite directions.
 static void transfer_task(const struct scenario *scenario, int64_t n, struct task *task)
 {
-    size_t n_accounts = scenario->resources.n_accounts;
-    size_t from = pick_account(scenario, SEEDED_ACCOUNT, n / 2);
-    size_t to = pick_account(scenario, SEEDED_PARTNER, n / 2);
+    const struct resource_list *accounts = &scenario->resources.accounts;
+    size_t from = pick(scenario, accounts, SEEDED_ACCOUNT, n / 2);
+    size_t to = pick(scenario, accounts, SEEDED_PARTNER, n / 2);
     if (to == from)
-        to = (to + 1) % n_accounts;
+        to = (to + 1) % accounts->n;
     if (n % 2 != 0) {
         size_t giver = to;
         to = from;
@@ -148,9 +139,9 @@ static void transfer_task(const struct scenario *scenario, int64_t n, struct tas
     task->kind = KIND_TRANSFER;
     task->template = TEMPLATE_TRANSFER;
     name_account(scenario, from, task);
-    task->resource = scenario->resources.accounts[to];
+    task->resource = accounts->names[to];
     task->more[task->n_more++] =
-        (struct attempt_leg){.counter = scenario->resources.n_skus + to, .amount = task->quantity};
+        (struct attempt_leg){.counter = scenario->resources.skus.n + to, .amount = task->quantity};
 }
 
 // A product or an account, whichever there is.
@@ -158,7 +149,7 @@ static void read_task(const struct scenario *scenario, int64_t n, struct task *t
 {
     const struct resources *resources = &scenario->resources;
     bool account =
-        resources->n_skus == 0 || (resources->n_accounts > 0 &&
+        resources->skus.n == 0 || (resources->accounts.n > 0 &&
                                    seeded(scenario->plan->seed, SEEDED_READ, (uint64_t)n) % 2 == 0);
     if (account)
         earn_task(scenario, n, task);
@@ -174,7 +165,7 @@ static void issue_task(const struct scenario *scenario, int64_t n, struct task *
     (void)n;
     task->kind = KIND_ISSUE;
     task->template = TEMPLATE_ISSUE;
-    task->counter = scenario->resources.n_skus + scenario->resources.n_accounts;
+    task->counter = scenario->resources.skus.n + scenario->resources.accounts.n;
     task->resource = scenario->resources.named;
 }
 
@@ -183,7 +174,7 @@ static void draw_task(const struct scenario *scenario, int64_t n, struct task *t
     (void)n;
     task->kind = KIND_DRAW;
     task->template = TEMPLATE_DRAW;
-    task->counter = scenario->resources.n_skus + scenario->resources.n_accounts +
+    task->counter = scenario->resources.skus.n + scenario->resources.accounts.n +
                     ((scenario->resources.uses & USES_COUPON) != 0);
     task->resource = scenario->resources.named;
 }
@@ -212,39 +203,27 @@ static void template_task(const struct scenario *scenario, int64_t n, struct tas
     task->quantity = scenario->plan->quantity;
 }
 
+static const int64_t no_mix[KIND_COUNT];
+static const int64_t points_mix[KIND_COUNT] = {
+    [KIND_EARN] = 25, [KIND_SPEND] = 25, [KIND_TRANSFER] = 40, [KIND_READ] = 10};
+static const int64_t everything_mix[KIND_COUNT] = {
+    [KIND_DEDUCT] = 50, [KIND_ISSUE] = 10,   [KIND_DRAW] = 10, [KIND_EARN] = 5,
+    [KIND_SPEND] = 5,   [KIND_TRANSFER] = 5, [KIND_READ] = 15};
+
 static const struct scenario_kind kinds[] = {
-    {"deduct",
-     "each operation deducts units of a product",
-     USES_STOCK,
-     PLAN_UNSET,
-     true,
-     deduct_task,
-     {0}},
-    {"coupon",
-     "each user requests a coupon of one campaign several times",
-     USES_COUPON | USES_TRIES,
-     3,
-     true,
-     issue_task,
-     {0}},
-    {"draw", "each user draws in one lottery", USES_LOTTERY | USES_TRIES, 1, true, draw_task, {0}},
-    {"points",
-     "earns, spends, transfers in both directions, and reads of accounts",
-     USES_POINTS | USES_MIX,
-     PLAN_UNSET,
-     true,
-     mix_task,
-     {[KIND_EARN] = 25, [KIND_SPEND] = 25, [KIND_TRANSFER] = 40, [KIND_READ] = 10}},
-    {"mixed", "deductions, reads, coupons and draws together",
-     USES_STOCK | USES_COUPON | USES_LOTTERY | USES_MIX, PLAN_UNSET, true, mix_task,
-     {[KIND_DEDUCT] = 60, [KIND_READ] = 15, [KIND_ISSUE] = 15, [KIND_DRAW] = 10}},
-    {"template",
-     "a request of your own (--template), for any HTTP service; not checked",
-     USES_TEMPLATE,
-     PLAN_UNSET,
-     false,
-     template_task,
-     {0}},
+    {"deduct", "each operation deducts units of a product", USES_STOCK, PLAN_UNSET, true,
+     deduct_task, no_mix},
+    {"coupon", "each user requests a coupon of one campaign several times",
+     USES_COUPON | USES_TRIES, 3, true, issue_task, no_mix},
+    {"draw", "each user draws in one lottery", USES_LOTTERY | USES_TRIES, 1, true, draw_task,
+     no_mix},
+    {"points", "accounts earn, spend, are read, and transfer in opposite directions",
+     USES_POINTS | USES_MIX, PLAN_UNSET, true, mix_task, points_mix},
+    {"mixed", "deductions, coupons, draws, points and reads together",
+     USES_STOCK | USES_POINTS | USES_COUPON | USES_LOTTERY | USES_MIX, PLAN_UNSET, true, mix_task,
+     everything_mix},
+    {"template", "a request of your own (--template), for any HTTP service; not checked",
+     USES_TEMPLATE, PLAN_UNSET, false, template_task, no_mix},
 };
 
 void scenario_task(const struct scenario *scenario, int64_t n, struct task *ret_task)
@@ -341,19 +320,21 @@ static bool no_memory(char *ret_error)
     return false;
 }
 
-// Names the products or the accounts. NULL: out of memory.
-static char (*name_several(const struct plan *plan, size_t n))[RESOURCE_MAX + 1]
+static bool name_all(const struct plan *plan, struct resource_list *list)
 {
-    char(*names)[RESOURCE_MAX + 1] = calloc(n, sizeof *names);
-    for (size_t i = 0; names != NULL && i < n; i++) {
+    list->names = calloc(list->n, sizeof *list->names);
+    if (list->names == NULL)
+        return false;
+    for (size_t i = 0; i < list->n; i++) {
+        char *name = list->names[i];
         if (plan->resource == NULL)
-            text_format(names[i], sizeof *names, "load-%s-%zu", plan->run, i + 1);
-        else if (n == 1)
-            text_copy(names[i], sizeof *names, plan->resource);
+            text_format(name, RESOURCE_MAX + 1, "load-%s-%zu", plan->run, i + 1);
+        else if (list->n == 1)
+            text_copy(name, RESOURCE_MAX + 1, plan->resource);
         else
-            text_format(names[i], sizeof *names, "%s-%zu", plan->resource, i + 1);
+            text_format(name, RESOURCE_MAX + 1, "%s-%zu", plan->resource, i + 1);
     }
-    return names;
+    return true;
 }
 
 static void name_campaign_and_lottery(struct scenario *scenario)
@@ -366,44 +347,28 @@ static void name_campaign_and_lottery(struct scenario *scenario)
                     plan->run);
 }
 
-// The cumulative shares of n products or accounts. False: out of memory.
-static bool compute_shares(const struct plan *plan, size_t n, double **ret_shares)
+static bool compute_shares(const struct plan *plan, struct resource_list *list)
 {
     if (plan->spread != SPREAD_ZIPF)
         return true;
-    double *shares = calloc(n, sizeof *shares), sum = 0;
-    if (shares == NULL)
+    list->cumulative_shares = calloc(list->n, sizeof *list->cumulative_shares);
+    if (list->cumulative_shares == NULL)
         return false;
-    for (size_t i = 0; i < n; i++) {
+    double sum = 0;
+    for (size_t i = 0; i < list->n; i++) {
         sum += pow((double)(i + 1), -plan->zipf_exponent);
-        shares[i] = sum;
+        list->cumulative_shares[i] = sum;
     }
-    for (size_t i = 0; i < n; i++)
-        shares[i] /= sum;
-    *ret_shares = shares;
+    for (size_t i = 0; i < list->n; i++)
+        list->cumulative_shares[i] /= sum;
     return true;
 }
 
-static bool fill_skus(struct scenario *scenario)
+// False: out of memory.
+static bool fill_list(const struct plan *plan, int64_t n, struct resource_list *list)
 {
-    struct resources *resources = &scenario->resources;
-    if ((resources->uses & USES_STOCK) == 0)
-        return true;
-    resources->n_skus = (size_t)scenario->plan->skus;
-    resources->skus = name_several(scenario->plan, resources->n_skus);
-    return resources->skus != NULL &&
-           compute_shares(scenario->plan, resources->n_skus, &scenario->sku_shares);
-}
-
-static bool fill_accounts(struct scenario *scenario)
-{
-    struct resources *resources = &scenario->resources;
-    if ((resources->uses & USES_POINTS) == 0)
-        return true;
-    resources->n_accounts = (size_t)scenario->plan->accounts;
-    resources->accounts = name_several(scenario->plan, resources->n_accounts);
-    return resources->accounts != NULL &&
-           compute_shares(scenario->plan, resources->n_accounts, &scenario->account_shares);
+    list->n = (size_t)n;
+    return name_all(plan, list) && compute_shares(plan, list);
 }
 
 static bool fill(struct scenario *scenario, char *ret_error)
@@ -411,7 +376,10 @@ static bool fill(struct scenario *scenario, char *ret_error)
     if ((scenario->resources.uses & USES_TEMPLATE) &&
         !template_file_read(scenario->plan->template_path, &scenario->text, ret_error))
         return false;
-    if (!fill_skus(scenario) || !fill_accounts(scenario))
+    struct resources *resources = &scenario->resources;
+    const struct plan *plan = scenario->plan;
+    if (((resources->uses & USES_STOCK) && !fill_list(plan, plan->skus, &resources->skus)) ||
+        ((resources->uses & USES_POINTS) && !fill_list(plan, plan->accounts, &resources->accounts)))
         return no_memory(ret_error);
     name_campaign_and_lottery(scenario);
     for (size_t i = 0; i < KIND_COUNT; i++)
@@ -438,10 +406,10 @@ void scenario_free(struct scenario *scenario)
 {
     if (scenario == NULL)
         return;
-    free(scenario->resources.skus);
-    free(scenario->resources.accounts);
-    free(scenario->sku_shares);
-    free(scenario->account_shares);
+    free(scenario->resources.skus.names);
+    free(scenario->resources.skus.cumulative_shares);
+    free(scenario->resources.accounts.names);
+    free(scenario->resources.accounts.cumulative_shares);
     free(scenario->text);
     free(scenario);
 }

@@ -57,10 +57,16 @@ struct task {
 // the campaign, the lottery, the lottery's prizes.
 #define RESOURCE_MAX 64 // bytes of a resource's name
 
+// Resources of which each operation chooses one.
+struct resource_list {
+    char (*names)[RESOURCE_MAX + 1];
+    size_t n;                  // 0 if the scenario uses none
+    double *cumulative_shares; // for a Zipf spread; else NULL
+};
+
 struct resources {
     unsigned uses;
-    char (*skus)[RESOURCE_MAX + 1], (*accounts)[RESOURCE_MAX + 1];
-    size_t n_skus, n_accounts;    // 0 if the scenario uses none
+    struct resource_list skus, accounts;
     char named[RESOURCE_MAX + 1]; // the campaign and lottery, or a template's {{resource}}
 };
 

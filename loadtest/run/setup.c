@@ -97,7 +97,7 @@ static bool set_up_sku(struct setup *setup, const char *sku)
 static bool set_up_account(struct setup *setup, size_t number)
 {
     const struct plan *plan = setup->plan;
-    const char *user = setup->resources->accounts[number];
+    const char *user = setup->resources->accounts.names[number];
     char path[128], key[HISTORY_TEXT_MAX + 1];
     json_t *answer CLEANUP(json_release) = NULL;
     json_t *body CLEANUP(json_release) = json_pack("{s:I}", "points", (json_int_t)plan->balance);
@@ -235,14 +235,14 @@ static bool set_up_all(struct setup *setup)
     const struct resources *resources = setup->resources;
     // Room for all but the prizes, because only the service knows how many there are.
     setup->counters =
-        calloc(resources->n_skus + resources->n_accounts + 2, sizeof *setup->counters);
+        calloc(resources->skus.n + resources->accounts.n + 2, sizeof *setup->counters);
     if (setup->counters == NULL)
         return failed(setup, "out of memory");
-    for (size_t i = 0; i < resources->n_skus; i++) {
-        if (!set_up_sku(setup, resources->skus[i]))
+    for (size_t i = 0; i < resources->skus.n; i++) {
+        if (!set_up_sku(setup, resources->skus.names[i]))
             return false;
     }
-    for (size_t i = 0; i < resources->n_accounts; i++) {
+    for (size_t i = 0; i < resources->accounts.n; i++) {
         if (!set_up_account(setup, i))
             return false;
     }

@@ -91,10 +91,11 @@ START_TEST(defaults_depend_on_scenario_and_arrival)
     plan = parse("--scenario coupon --duration 2s");
     ck_assert_int_eq(plan.requests, 0);
     plan = parse("--scenario mixed --requests 1000");
-    ck_assert_int_eq(plan.stock, 300); // half of the deductions' 60 %
-    ck_assert_int_eq(plan.mix[KIND_DEDUCT], 60);
+    ck_assert_int_eq(plan.stock, 250); // half of the deductions' 50 %
+    ck_assert_int_eq(plan.mix[KIND_DEDUCT], 50);
+    ck_assert_int_eq(plan.mix[KIND_TRANSFER], 5);
     plan = parse("--scenario points --quantity 7");
-    ck_assert_int_eq(plan.accounts, 100);
+    ck_assert_int_eq(plan.accounts, 20);
     ck_assert_int_eq(plan.balance, 70);
     ck_assert_int_eq(plan.mix[KIND_TRANSFER], 40);
     ck_assert_int_eq(plan.mix[KIND_DEDUCT], 0);
@@ -263,7 +264,8 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--stock 3 --scenario coupon", "--stock", "--scenario: deduct, mixed"},
         {"--quantity 3 --scenario draw", "--quantity", "deduct, points, mixed, template"},
         {"--mix read=1", "--mix", "--scenario: points, mixed"},
-        {"--accounts 3", "--accounts", "--scenario: points"},
+        {"--accounts 3", "--accounts", "--scenario: points, mixed"},
+        {"--scenario mixed --accounts 1", "--accounts 1", "--mix without transfer"},
         {"--scenario points --accounts 1", "--accounts 1", "--mix without transfer"},
         {"--scenario points --no-setup --resource x --balance 3", "--balance", "--no-setup"},
         {"--template x --scenario deduct", "--template", "--scenario: template"},

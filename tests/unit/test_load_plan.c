@@ -153,21 +153,27 @@ START_TEST(mixed_follows_its_weights)
     struct plan plan =
         parse("--scenario mixed --skus 3 --seed 4 --run r --mix deduct=50,read=30,draw=20");
     struct scenario *scenario = new_scenario(&plan);
-    int64_t counts[KIND_COUNT] = {0}, wrong = 0;
+    int64_t counts[KIND_COUNT] = {0}, wrong = 0, accounts = 0;
     for (int64_t n = 0; n < 100000; n++) { // counted, because each ck_assert costs a write
         struct task task;
         scenario_task(scenario, n, &task);
         counts[task.kind]++;
-        wrong += task.kind == KIND_DRAW ? task.counter != 4 : task.counter >= 3;
+        accounts += task.kind == KIND_READ && task.counter >= 3;
+        wrong += task.kind == KIND_DRAW ? task.counter != 24
+                                        : task.counter >= (task.kind == KIND_READ ? 23 : 3);
         wrong += task.quantity != (task.kind == KIND_DEDUCT ? 1 : 0);
         const char *text = scenario_template(scenario, task.template);
-        wrong += strncmp(text, task.kind == KIND_READ ? "GET /v1/stock/" : "POST ", 5) != 0;
+        const char *begin = task.kind != KIND_READ ? "POST "
+                            : task.counter < 3     ? "GET /v1/stock/"
+                                                   : "GET /v1/points/";
+        wrong += strncmp(text, begin, strlen(begin)) != 0;
     }
     ck_assert_int_eq(wrong, 0);
     ck_assert_int_le(llabs(counts[KIND_DEDUCT] - 50000), 800);
     ck_assert_int_le(llabs(counts[KIND_READ] - 30000), 800);
     ck_assert_int_le(llabs(counts[KIND_DRAW] - 20000), 800);
-    ck_assert_int_eq(counts[KIND_ISSUE] + counts[KIND_OTHER], 0);
+    ck_assert_int_le(llabs(accounts - 15000), 600); // a read is of a product or of an account
+    ck_assert_int_eq(counts[KIND_ISSUE] + counts[KIND_TRANSFER] + counts[KIND_OTHER], 0);
     scenario_free(scenario);
 }
 END_TEST
@@ -211,7 +217,8 @@ START_TEST(points_follow_their_weights)
         wrong += task.quantity != (task.kind == KIND_READ ? 0 : 2);
         wrong += task.n_more != (task.kind == KIND_TRANSFER ? 1 : 0);
         const char *text = scenario_template(scenario, task.template);
-        wrong += strncmp(text, task.kind == KIND_READ ? "GET /v1/points/" : "POST /v1/points/", 15);
+        const char *begin = task.kind == KIND_READ ? "GET /v1/points/" : "POST /v1/points/";
+        wrong += strncmp(text, begin, strlen(begin)) != 0;
     }
     ck_assert_int_eq(wrong, 0);
     ck_assert_int_le(llabs(counts[KIND_EARN] - 25000), 700);
@@ -363,7 +370,7 @@ static void check_counter(const struct history_counter *counter, const char *nam
 START_TEST(resources_are_created_and_recorded)
 {
     struct plan plan = parse("--scenario mixed --skus 2 --stock 5 --total 4 --per-user 3 --run r "
-                             "--prizes gold:1:2,dust:9:8 --blank 7");
+                             "--accounts 2 --balance 6 --prizes gold:1:2,dust:9:8 --blank 7");
     struct scenario *scenario = new_scenario(&plan);
     struct history_head head = {0};
     char error[HISTORY_ERROR_MAX] = "";
@@ -371,6 +378,10 @@ START_TEST(resources_are_created_and_recorded)
         set_up(&plan, scenario,
                "PUT /v1/stock/load-r-1 {\"quantity\":5} => {\"remaining\":5,\"version\":1}\n"
                "PUT /v1/stock/load-r-2 {\"quantity\":5} => {\"remaining\":5,\"version\":6}\n"
+               "POST(balance-r-1) /v1/points/load-r-1/earn {\"points\":6} => "
+               "{\"remaining\":6,\"version\":1}\n"
+               "POST(balance-r-2) /v1/points/load-r-2/earn {\"points\":6} => "
+               "{\"remaining\":6,\"version\":1}\n"
                "PUT /v1/coupons/load-r-1 {\"total\":4,\"per_user_limit\":3} => "
                "{\"remaining\":4,\"version\":1,\"total\":4,\"per_user_limit\":3}\n"
                "PUT /v1/lotteries/load-r-1 {\"draws_per_user\":3,\"blank_weight\":7,\"prizes\":["
@@ -381,24 +392,25 @@ START_TEST(resources_are_created_and_recorded)
                "{\"prize\":\"gold\",\"quantity\":1,\"won\":0,\"remaining\":1}]}\n",
                &head, error),
         "%s", error);
-    ck_assert_uint_eq(head.n_counters, 6);
+    ck_assert_uint_eq(head.n_counters, 8);
     check_counter(&head.counters[0], "stock/load-r-1", COUNTER_STOCK, 1, 5, 0, 0);
     check_counter(&head.counters[1], "stock/load-r-2", COUNTER_STOCK, 6, 5, 0, 0);
-    check_counter(&head.counters[2], "coupon/load-r-1", COUNTER_COUPON, 1, 4, 4, 3);
-    check_counter(&head.counters[3], "lottery/load-r-1", COUNTER_LOTTERY, 1, 10, 0, 3);
-    check_counter(&head.counters[4], "prize/load-r-1/dust", COUNTER_PRIZE, 1, 9, 9, 0);
-    check_counter(&head.counters[5], "prize/load-r-1/gold", COUNTER_PRIZE, 1, 1, 1, 0);
-    for (int64_t n = 0; n < 100; n++) { // operations point at their counters
+    check_counter(&head.counters[2], "points/load-r-1", COUNTER_POINTS, 1, 6, 0, 0);
+    check_counter(&head.counters[3], "points/load-r-2", COUNTER_POINTS, 1, 6, 0, 0);
+    check_counter(&head.counters[4], "coupon/load-r-1", COUNTER_COUPON, 1, 4, 4, 3);
+    check_counter(&head.counters[5], "lottery/load-r-1", COUNTER_LOTTERY, 1, 10, 0, 3);
+    check_counter(&head.counters[6], "prize/load-r-1/dust", COUNTER_PRIZE, 1, 9, 9, 0);
+    check_counter(&head.counters[7], "prize/load-r-1/gold", COUNTER_PRIZE, 1, 1, 1, 0);
+    for (int64_t n = 0; n < 200; n++) { // operations point at their counters
         struct task task;
         scenario_task(scenario, n, &task);
-        static const enum counter_kind of[] = {
-            [KIND_DEDUCT] = COUNTER_STOCK,
-            [KIND_READ] = COUNTER_STOCK,
-            [KIND_ISSUE] = COUNTER_COUPON,
-            [KIND_DRAW] = COUNTER_LOTTERY,
-        };
-        ck_assert_int_eq(head.counters[task.counter].kind, of[task.kind]);
-        ck_assert_str_eq(strchr(head.counters[task.counter].name, '/') + 1, task.resource);
+        const char *first = strchr(head.counters[task.counter].name, '/') + 1;
+        const char *last =
+            task.n_more > 0 ? strchr(head.counters[task.more[0].counter].name, '/') + 1 : first;
+        if (task.kind != KIND_READ)
+            ck_assert_int_eq(head.counters[task.counter].kind, attempt_kind_counter(task.kind));
+        ck_assert_str_eq(last, task.resource);
+        ck_assert(task.owner == NULL || strcmp(task.owner, first) == 0);
     }
     free(head.counters);
     scenario_free(scenario);
