@@ -4,7 +4,8 @@
     points.py [--seconds N] [--rounds N] [--engine mariadb|sqlite]
 
 Every row runs on one instance with an empty database, under the default strategy. Each round measures all
-rows in turns, so that the machine's noise affects all alike. The results are ratios of medians.
+rows in turns, those that are compared one after the other, so that the machine's noise affects both alike.
+The results are medians of each round's ratio.
 
 earn, transfer  256 clients earn points of one account, and transfer points between 1,000 accounts, compared
                 with as many deducts of one SKU and of 1,000.
@@ -31,16 +32,26 @@ import load  # noqa: E402
 CLIENTS = 256
 PLENTY = load.STOCK  # units of a SKU, points of an account
 POINTS = ("--scenario", "points", "--balance", PLENTY)
-ROWS = {
-    "deduct, one SKU": ("--scenario", "deduct", "--stock", PLENTY),
-    "earn, one account": (*POINTS, "--accounts", 1, "--mix", "earn=1"),
-    "deduct, 1,000 SKUs": ("--scenario", "deduct", "--stock", PLENTY, "--skus", 1000),
-    "transfer, 1,000 accounts": (*POINTS, "--accounts", 1000, "--mix", "transfer=1"),
-}
+DEDUCT, EARN = "deduct, one SKU", "earn, one account"
+DEDUCTS, TRANSFER = "deduct, 1,000 SKUs", "transfer, 1,000 accounts"
 PAIR = "transfer, two accounts, both directions"
 ALONE, BESIDE, TRANSFERS = "changes of one account", "the same, beside transfers", "transfers beside them"
+ROWS = {
+    DEDUCT: ("--scenario", "deduct", "--stock", PLENTY, "--connections", CLIENTS),
+    EARN: (*POINTS, "--accounts", 1, "--mix", "earn=1", "--connections", CLIENTS),
+    DEDUCTS: ("--scenario", "deduct", "--stock", PLENTY, "--skus", 1000, "--connections", CLIENTS),
+    TRANSFER: (*POINTS, "--accounts", 1000, "--mix", "transfer=1", "--connections", CLIENTS),
+    PAIR: (*POINTS, "--accounts", 2, "--mix", "transfer=1", "--connections", 64),
+}
+BARS = [
+    ("earn / deduct, one counter", (EARN, "rate"), (DEDUCT, "rate"), ">=", 0.5),
+    ("transfer / deduct, 1,000 counters", (TRANSFER, "rate"), (DEDUCTS, "rate"), ">=", 0.3),
+    ("pair: p99 / p50", (PAIR, "p99"), (PAIR, "p50"), "<=", 10),
+    ("starvation: p99 of transfers / of changes", (TRANSFERS, "p99"), (BESIDE, "p99"), "<=", 3),
+    ("starvation: rate of changes beside / alone", (BESIDE, "rate"), (ALONE, "rate"), ">=", 0.7),
+]
 HOT = ("--scenario", "points", "--resource", "HOT", "--no-setup", "--accounts", 1, "--mix", "earn=1,spend=1")
-TRANSFER = """POST /v1/points/transfers
+TEMPLATE = """POST /v1/points/transfers
 Content-Type: application/json
 Idempotency-Key: {{key}}
 
@@ -73,7 +84,7 @@ def measure_starvation(options):
         hot = (*HOT, "--connections", CLIENTS, "--no-check")
         alone = run(servers, options, *hot)
         with tempfile.NamedTemporaryFile("w") as template, concurrent.futures.ThreadPoolExecutor() as threads:
-            template.write(TRANSFER)
+            template.write(TEMPLATE)
             template.flush()
             beside = threads.submit(run, servers, options, *hot)
             transfers = threads.submit(run, servers, options, "--template", template.name, "--connections", 32)
@@ -85,9 +96,7 @@ def measure(options):
     """Takes all measurements. Returns a list of samples for each row."""
     samples = collections.defaultdict(list)
     for number in range(options.rounds):
-        found = {name: measure_row(options, *arguments, "--connections", CLIENTS)
-                 for name, arguments in ROWS.items()}
-        found[PAIR] = measure_row(options, *POINTS, "--accounts", 2, "--mix", "transfer=1", "--connections", 64)
+        found = {name: measure_row(options, *arguments) for name, arguments in ROWS.items()}
         found.update(measure_starvation(options))
         for name, sample in found.items():
             samples[name].append(sample)
@@ -97,23 +106,18 @@ def measure(options):
 
 def show(samples):
     """Prints the medians, and the ratios beside their bars. Returns whether all bars were kept."""
-    median = {name: {of: statistics.median(sample[of] for sample in found) for of in found[0]}
-              for name, found in samples.items()}
+    def median(name, of):
+        return statistics.median(sample[of] for sample in samples[name])
+
     print("| row | operations/s | p50 | p99 |\n|---|---|---|---|")
-    for name, row in median.items():
-        print(f"| {name} | {row['rate']:,.0f} | {row['p50']:.1f} ms | {row['p99']:.1f} ms |")
-    one, earn, many, transfer = (median[name] for name in ROWS)
-    bars = [
-        ("earn / deduct, one counter", earn["rate"] / one["rate"], ">=", 0.5),
-        ("transfer / deduct, 1,000 counters", transfer["rate"] / many["rate"], ">=", 0.3),
-        ("pair: p99 / p50", median[PAIR]["p99"] / median[PAIR]["p50"], "<=", 10),
-        ("starvation: p99 of transfers / of changes", median[TRANSFERS]["p99"] / median[BESIDE]["p99"], "<=", 3),
-        ("starvation: rate of changes beside / alone", median[BESIDE]["rate"] / median[ALONE]["rate"], ">=", 0.7),
-    ]
-    kept = [ratio >= bar if sign == ">=" else ratio <= bar for _, ratio, sign, bar in bars]
+    for name in samples:
+        print(f"| {name} | {median(name, 'rate'):,.0f} | {median(name, 'p50'):.1f} ms | {median(name, 'p99'):.1f} ms |")
     print("\n| ratio | | bar | kept |\n|---|---|---|---|")
-    for (name, ratio, sign, bar), holds in zip(bars, kept):
-        print(f"| {name} | {ratio:.2f} | {sign} {bar} | {'yes' if holds else 'NO'} |")
+    kept = []
+    for what, (above, of), (below, of_below), sign, bar in BARS:
+        ratio = statistics.median(one[of] / other[of_below] for one, other in zip(samples[above], samples[below]))
+        kept.append(ratio >= bar if sign == ">=" else ratio <= bar)
+        print(f"| {what} | {ratio:.2f} | {sign} {bar} | {'yes' if kept[-1] else 'NO'} |")
     return all(kept)
 
 
