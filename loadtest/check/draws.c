@@ -72,8 +72,8 @@ static void check_draw(struct check *check, uint32_t row)
     if (index == NOTHING)
         return;
     const struct operation *operation = &evidence->operations[index];
-    const struct ledger_row *draw = &evidence->ledger->rows[row];
-    if (draw != row_on(evidence, operation, COUNTER_LOTTERY))
+    const struct ledger_row *draw = row_on(evidence, operation, COUNTER_LOTTERY);
+    if (draw == NULL || draw != &evidence->ledger->rows[row])
         return; // one-key-one-effect reports a second row
     const char *what = describe_fault(check, operation, draw);
     if (what == NULL)

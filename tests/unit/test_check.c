@@ -954,6 +954,34 @@ START_TEST(two_requests_under_one_key)
 }
 END_TEST
 
+// A transfer is sent again, and its leg differs.
+START_TEST(a_repeated_request_has_the_same_legs)
+{
+    const struct attempt_leg leg = {BOB, 4, KNOWN(2), KNOWN(5)};
+    const struct {
+        struct attempt_leg leg;
+        const char *broken;
+    } repeats[] = {{leg, ""},
+                   {{BOB, 5, KNOWN(2), KNOWN(5)}, "one-key-one-effect"},
+                   {{GOLD, 4, KNOWN(2), KNOWN(5)}, "one-key-one-effect"},
+                   {{BOB, 4, KNOWN(3), KNOWN(5)}, "identical-replays"},
+                   {{BOB, 4, KNOWN(2), KNOWN(6)}, "identical-replays"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(repeats); i++) {
+        struct shop *shop = new_shop();
+        struct attempt again = *attempt_of(shop, "r-31", 0);
+        again.attempt = 1;
+        again.replayed = true;
+        again.invoke_ns = 50;
+        again.complete_ns = 60;
+        again.more = &repeats[i].leg;
+        add_attempt(shop, again);
+        check_with(shop, false);
+        expect_broken(shop, repeats[i].broken);
+        free_shop(shop);
+    }
+}
+END_TEST
+
 // A COMMIT without an answer: the service looks the key up, finds its own row, and answers with it.
 START_TEST(an_only_answer_may_be_a_replay)
 {
@@ -1372,6 +1400,7 @@ int main(void)
     tcase_add_test(tests, a_token_of_two_strategies);
     tcase_add_test(tests, two_effects_of_one_key);
     tcase_add_test(tests, two_requests_under_one_key);
+    tcase_add_test(tests, a_repeated_request_has_the_same_legs);
     tcase_add_test(tests, an_only_answer_may_be_a_replay);
     tcase_add_test(tests, two_first_answers);
     tcase_add_test(tests, a_replay_that_differs);

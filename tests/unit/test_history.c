@@ -483,6 +483,10 @@ END_TEST
 #define TRANSFER(more)                                                                             \
     "{\"op\":1,\"attempt\":0,\"kind\":\"transfer\",\"counter\":\"points/a\",\"target\":0,"         \
     "\"key\":\"r-1\",\"user\":\"u\",\"quantity\":5,\"invoke_ns\":5,\"status\":200" OK more "}\n"
+#define LEGS8                                                                                      \
+    "[\"points/b\",5,1,4],[\"points/b\",5,1,4],[\"points/b\",5,1,4],[\"points/b\",5,1,4],"         \
+    "[\"points/b\",5,1,4],[\"points/b\",5,1,4],[\"points/b\",5,1,4],[\"points/b\",5,1,4],"
+#define LEGS64 LEGS8 LEGS8 LEGS8 LEGS8 LEGS8 LEGS8 LEGS8 LEGS8
 #define LINE(more)                                                                                 \
     "{\"op\":1,\"attempt\":0,\"kind\":\"read\",\"counter\":\"stock/a\",\"target\":0,"              \
     "\"invoke_ns\":5,\"status\":200" more "}\n"
@@ -533,6 +537,7 @@ START_TEST(wrong_lines_are_refused_by_number)
         {HEAD LINE(OK ",\"more\":[[\"points/a\",5,1,4]]"), "line 2: `more` must be a list as long"},
         {HEAD TRANSFER(",\"more\":[]"), "line 2: `more` must be a list, not empty"},
         {HEAD TRANSFER(",\"more\":{}"), "line 2: `more` must be a list"},
+        {HEAD TRANSFER(",\"more\":[" LEGS64 "0]"), "line 2: `more` must be a list of at most 63 ["},
         {HEAD TRANSFER(",\"more\":[5]"), "line 2: `more` must be a list of at most 63 ["},
         {HEAD TRANSFER(",\"more\":[[\"points/c\",5,1,4]]"), "line 2: `more` must be a list of at"},
         {HEAD TRANSFER(",\"more\":[[\"points/b\",null,1,4]]"), "line 2: `more` must be a list of "},
