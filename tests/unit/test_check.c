@@ -538,6 +538,12 @@ START_TEST(half_a_draw)
     add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-21", "u2", "draw", NULL});
     shop->finals[GOLD].remaining = 0;
     EXPECT("draws-whole", "r-21 at", "ledger lottery/l version 3", "ledger prize/l/gold version 3");
+    shop = new_shop(); // and no answer tells what was drawn
+    add_row(shop, (struct ledger_row){LOTTERY, 4, 0, 2, 0, 0, "r-23", "u3", "draw", NULL});
+    add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-23", "u3", "draw", NULL});
+    shop->finals[LOTTERY].version = 4;
+    shop->finals[GOLD].remaining = 0;
+    EXPECT("draws-whole", "r-23 at", "ledger lottery/l version 4", "ledger prize/l/gold version 3");
 }
 END_TEST
 
