@@ -264,7 +264,7 @@ START_TEST(a_circle_over_three_accounts)
            "3 operations have no common order: r-0 is before r-1 on points/bob (versions 2, 3);"
            " r-1 is before r-2 on points/eve (versions 2, 3);"
            " r-2 is before r-0 on points/ann (versions 2, 3).",
-           6);
+           9);
 }
 END_TEST
 
