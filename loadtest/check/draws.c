@@ -52,12 +52,10 @@ static const char *describe_fault(const struct check *check, const struct operat
                    : NULL;
     const char *name =
         prize_name(finding_counter(check, prize->counter), finding_counter(check, draw->counter));
-    if (draw->delta == 0)
-        return "took a prize from the prize's counter, but not from the lottery";
+    if (draw->delta != prize->delta)
+        return "took another number of prizes from the lottery than from the prize's counter";
     if (name == NULL)
         return "took a prize of another lottery";
-    if (draw->delta != prize->delta)
-        return "took more from one of the counters than from the other";
     if (operation->witness == NOTHING)
         return NULL;
     return strcmp(evidence->history->attempts[operation->witness].detail, name) != 0

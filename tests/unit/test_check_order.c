@@ -161,16 +161,15 @@ START_TEST(two_accounts_in_opposite_orders)
     struct bank *bank = new_bank();
     transfer(bank, ANN, BOB, 10, 40);
     transfer(bank, ANN, BOB, 10, 40);
-    for (size_t i = 0; i < bank->ledger.n_rows; i++) {
-        if (bank->rows[i].counter == BOB)
-            bank->rows[i].key = strcmp(bank->rows[i].key, "r-0") == 0 ? "r-1" : "r-0";
-    }
-    struct attempt_leg first = bank->takers[0];
-    bank->takers[0] = bank->takers[1];
-    bank->takers[1] = first;
+    transfer(bank, ANN, BOB, 10, 40);
+    bank->rows[3].key = "r-2"; // of bob
+    bank->rows[5].key = "r-1";
+    struct attempt_leg first = bank->takers[1];
+    bank->takers[1] = bank->takers[2];
+    bank->takers[2] = first;
     expect(bank, "order-across-counters",
-           "2 operations have no common order: r-0 is before r-1 on points/ann (versions 2, 3);"
-           " r-1 is before r-0 on points/bob (versions 2, 3).",
+           "2 operations have no common order: r-2 is before r-1 on points/bob (versions 3, 4);"
+           " r-1 is before r-2 on points/ann (versions 3, 4).",
            6);
 }
 END_TEST
@@ -200,6 +199,24 @@ START_TEST(readings_at_the_same_time_may_differ)
     transfer(bank, ANN, BOB, 10, 40);
     get(bank, ANN, 20, 21);
     expect(bank, "", "", 0);
+}
+END_TEST
+
+// A reading stays before the transfer, although an administrator's change came between.
+START_TEST(an_administrator_comes_between)
+{
+    struct bank *bank = new_bank();
+    const struct attempt nobody = {.kind = KIND_EARN, .key = "", .user = ""};
+    get(bank, BOB, 30, 31);
+    post(bank, &nobody, BOB, 1, 0);
+    transfer(bank, ANN, BOB, 10, 40);
+    get(bank, ANN, 20, 21);
+    check_history(&bank->history, &bank->ledger, &(struct check_options){.allow_foreign = true},
+                  &bank->verdict);
+    ck_assert_int_eq(bank->verdict.violations, 1);
+    ck_assert_str_eq(bank->verdict.shown[0].invariant, "order-across-counters");
+    verdict_release(&bank->verdict);
+    free(bank);
 }
 END_TEST
 
@@ -247,7 +264,7 @@ START_TEST(a_circle_over_three_accounts)
            "3 operations have no common order: r-0 is before r-1 on points/bob (versions 2, 3);"
            " r-1 is before r-2 on points/eve (versions 2, 3);"
            " r-2 is before r-0 on points/ann (versions 2, 3).",
-           6);
+           9);
 }
 END_TEST
 
@@ -268,9 +285,9 @@ END_TEST
 START_TEST(the_fewest_operations_are_shown)
 {
     struct bank *bank = new_bank();
-    get(bank, BOB, 30, 31); // before all transfers to bob
+    get(bank, BOB, 30, 31); // before the transfer to bob
     for (int64_t i = 0; i < 10; i++)
-        transfer(bank, ANN, BOB, 10, 40);
+        transfer(bank, ANN, i == 0 ? BOB : EVE, 10, 40);
     get(bank, ANN, 20, 21);                   // after all transfers from ann
     struct attempt first = bank->attempts[1]; // the file begins in the middle of the transfers
     bank->attempts[1] = bank->attempts[5];
@@ -422,6 +439,7 @@ int main(void)
     tcase_add_test(tests, two_accounts_in_opposite_orders);
     tcase_add_test(tests, half_a_transfer_is_seen);
     tcase_add_test(tests, readings_at_the_same_time_may_differ);
+    tcase_add_test(tests, an_administrator_comes_between);
     tcase_add_test(tests, a_refusal_reads_as_well);
     tcase_add_test(tests, a_circle_over_three_accounts);
     tcase_add_test(tests, one_account_is_for_real_time_order);

@@ -537,7 +537,7 @@ START_TEST(wrong_lines_are_refused_by_number)
         {HEAD LINE(OK ",\"more\":[[\"points/a\",5,1,4]]"), "line 2: `more` must be a list as long"},
         {HEAD TRANSFER(",\"more\":[]"), "line 2: `more` must be a list, not empty"},
         {HEAD TRANSFER(",\"more\":{}"), "line 2: `more` must be a list"},
-        {HEAD TRANSFER(",\"more\":[" LEGS64 "0]"), "line 2: `more` must be a list of at most 63 ["},
+        {HEAD TRANSFER(",\"more\":[" LEGS64 "[\"points/b\",5,1,4]]"), "line 2: `more` must be a list of at most 63 ["},
         {HEAD TRANSFER(",\"more\":[5]"), "line 2: `more` must be a list of at most 63 ["},
         {HEAD TRANSFER(",\"more\":[[\"points/c\",5,1,4]]"), "line 2: `more` must be a list of at"},
         {HEAD TRANSFER(",\"more\":[[\"points/b\",null,1,4]]"), "line 2: `more` must be a list of "},

@@ -6,6 +6,7 @@
 const struct facts *const kind_facts[OPERATION_KIND_COUNT] = {
     [OPERATION_ISSUE] = &coupon_facts,
     [OPERATION_DRAW] = &draw_facts,
+    [OPERATION_EARN_FOR_ORDER] = &earn_facts,
 };
 
 void root_facts_release(struct root_facts *facts)
