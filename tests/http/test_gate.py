@@ -54,10 +54,10 @@ class Healthy(Gate):
 class Sick(Gate):
     """Lab mode without the database's constraints (lab.belts off): only the strategy protects the rows."""
 
-    def sicken(self, strategy, *arguments, **settings):
+    def sicken(self, strategy, *arguments, load=BURST, **settings):
         _, targets = self.start(strategy, lab="on", lab__belts="off", combine__max_batch=1, **settings)
         for _ in range(ROUNDS):
-            result = measured(*targets, *BURST, *arguments, "--retry", 8)
+            result = measured(*targets, *load, *arguments, "--retry", 8)
             self.assertEqual(result.code, 1, result)
             yield result
 
@@ -70,6 +70,11 @@ class Sick(Gate):
                 events = violation["events"]
                 timed = {event["operation"] for event in events if event["from_ms"] is not None}
                 self.assertLessEqual({event["operation"] for event in events}, timed, violation)
+
+    def test_no_strategy_at_all_for_points(self):
+        for result in self.sicken("none", load=POINTS):
+            for slug in ("versions-without-gap", "conservation"):
+                self.assertIn(slug, result.violated(), result)
 
     def test_no_demand_on_the_version(self):
         for result in self.sicken("optimistic", lab__demand="off"):
