@@ -1,8 +1,8 @@
 // The feed's thread, and what wakes it.
 //
-// The thread works in rounds. A round reads what has changed and hands each row to all requests that
-// wait for it (feed_read.c), so what a change costs the database does not depend on how many clients
-// wait for it. A round begins
+// The thread works in rounds. A round reads what has changed and hands each row to all requests
+// that wait for it (feed_read.c). So what a change costs the database does not depend on how many
+// clients wait for it. A round begins
 //   - when a commit of this instance has changed a counter that a request waits for, or a new
 //     request has come: only those counters are read;
 //   - every feed.poll_ms while a request waits, for the changes of other instances and of
@@ -159,7 +159,7 @@ static enum rc collect(struct feed *feed, const struct queue *requests, bool all
     return RC_OK;
 }
 
-// ---- rounds: answering ----------------------------------------------------------------------------------
+// ---- rounds: answering --------------------------------------------------------------------------
 
 static void finish(struct feed *feed, struct job *job, enum rc rc, enum result result)
 {

@@ -37,8 +37,8 @@ struct feed_request {
     size_t n;         // 1 to FEED_COUNTERS_MAX, distinct
     int64_t max_rows; // of all counters together: n to FEED_ROWS_MAX
     int64_t wait_ms;
-    // Takes a row, on the feed's thread: those of one counter one behind the other, in order of their
-    // versions, from after + 1 without a gap.
+    // Takes a row, on the feed's thread: those of one counter one behind the other, in the order of
+    // their versions, from after + 1 on without a gap.
     void (*on_row)(struct feed_request *request, const struct ledger_row *row);
     bool more; // the result: a counter has rows beyond those that were taken
 
@@ -55,9 +55,9 @@ MUST_CHECK enum rc feed_new(const struct feed_settings *settings, struct store *
 void feed_free(struct feed *feed);
 
 // Takes a job whose `feed` is set. It is finished on the feed's thread: with RC_OK once rows were
-// taken, the wait is over or the client is gone (job->is_gone); or with the fault of the database at
-// the end of the wait. Any other code than RC_OK: it was not taken. RC_OVERLOADED beyond the limit
-// or while the feed drains. Any thread; never blocks on I/O.
+// taken, the wait is over or the client is gone (job->is_gone); or with the fault of the database
+// at the end of the wait. Any other code than RC_OK: it was not taken. RC_OVERLOADED beyond the
+// limit or while the feed drains. Any thread; never blocks on I/O.
 MUST_CHECK enum rc feed_submit(struct feed *feed, struct job *job);
 
 // These counters were changed by a commit. While no request waits it costs one atomic load. Any
@@ -67,6 +67,6 @@ void feed_changed(struct feed *feed, const struct counter_change *changes, size_
 // Ends a read of the database that is past its deadline. Any thread.
 void feed_expire(struct feed *feed);
 
-// Takes no more jobs, answers those that wait with what is there, and returns when all are finished.
-// NULL is fine.
+// Takes no more jobs, answers those that wait with what is there, and returns when all are
+// finished. NULL is fine.
 void feed_drain(struct feed *feed);
