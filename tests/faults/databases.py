@@ -17,7 +17,7 @@ EVERY = range(INSTANCES)
 NO_READS = {"mix": "deduct=80,issue=10,draw=10"}
 
 
-@fault("commit-unanswered", 8)
+@fault("commit-unanswered", 8, transfers=True)
 def commit_unanswered(scene):
     """COMMIT is executed and its answer lost: the outcome is looked up, never blindly retried."""
     for i in EVERY:  # matches the rows before COMMIT, which `READ COMMITTED` does not have
@@ -44,7 +44,7 @@ def connections_killed(scene):
     scene.recover_all(time.monotonic())
 
 
-@fault("database-killed", 9, load=NO_READS)
+@fault("database-killed", 9, load=NO_READS, transfers=True)
 def database_killed(scene):
     """kill -9 of the database, three times: no acknowledged operation is lost."""
     mysql = scene.stack["mysql"]

@@ -20,19 +20,19 @@ def cut_off(scene, name, dependency):
         scene.recover(0, time.monotonic())
 
 
-@fault("partition-lock-server", 10, SERVER_LOCKS)
+@fault("partition-lock-server", 10, SERVER_LOCKS, transfers=True)
 def partition_lock_server(scene):
     """One instance is cut off from the lock server, in both directions or in one."""
     cut_off(scene, scene.lock_server, scene.strategy)
 
 
-@fault("partition-database", 10)
+@fault("partition-database", 10, transfers=True)
 def partition_database(scene):
     """One instance is cut off from the database, in both directions or in one."""
     cut_off(scene, "mysql", "database")
 
 
-@fault("slow-network", 10)
+@fault("slow-network", 10, transfers=True)
 def slow_network(scene):
     """Latency between one instance and its servers: slow, but correct."""
     before = scene.done(only=[0])
