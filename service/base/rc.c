@@ -12,6 +12,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_LIMIT_REACHED] = "limit-reached",
     [RC_ALREADY_DRAWN] = "already-drawn",
     [RC_NOT_ENOUGH_POINTS] = "not-enough-points",
+    [RC_ALREADY_EARNED] = "already-earned",
     [RC_NOT_FOUND] = "not-found",
     [RC_RECONCILIATION_RUNNING] = "reconciliation-running",
 

@@ -14,7 +14,7 @@ static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U";
 
 enum rc coupon_issue(struct view *view, struct operation *operation)
 {
-    if (*view->used >= view->limit)
+    if (view_is_used_up(view))
         return RC_LIMIT_REACHED;
     if (view->counters[view->legs[0]].remaining < 1)
         return RC_COUPON_EXHAUSTED;

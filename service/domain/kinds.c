@@ -12,6 +12,7 @@ const struct kind kinds[OPERATION_KIND_COUNT] = {
     [OPERATION_ISSUE] = {"issue", ENDPOINT_COUPON, .blind = false, coupon_issue},
     [OPERATION_DRAW] = {"draw", ENDPOINT_LOTTERY, .blind = false, lottery_draw},
     [OPERATION_EARN] = {"earn", ENDPOINT_POINTS, .blind = true, points_earn},
+    [OPERATION_EARN_FOR_ORDER] = {"earn", ENDPOINT_POINTS, .blind = false, points_earn_for_order},
     [OPERATION_SPEND] = {"spend", ENDPOINT_POINTS, .blind = true, points_spend},
     [OPERATION_TRANSFER] = {"transfer", ENDPOINT_POINTS, .blind = true, points_transfer},
 };

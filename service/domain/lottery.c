@@ -40,7 +40,7 @@ static size_t turn_wheel(const struct view *view, const uint64_t entropy[ENTROPY
 
 enum rc lottery_draw(struct view *view, struct operation *operation)
 {
-    if (*view->used >= view->limit)
+    if (view_is_used_up(view))
         return RC_ALREADY_DRAWN;
     ++*view->used;
     size_t won = turn_wheel(view, operation->entropy);

@@ -22,6 +22,16 @@ enum rc points_earn(struct view *view, struct operation *operation)
     return rc;
 }
 
+enum rc points_earn_for_order(struct view *view, struct operation *operation)
+{
+    if (view_is_used_up(view))
+        return RC_ALREADY_EARNED;
+    enum rc rc = points_earn(view, operation);
+    if (rc == RC_OK)
+        ++*view->used;
+    return rc;
+}
+
 enum rc points_spend(struct view *view, struct operation *operation)
 {
     enum rc rc = judge_give(view, 0, operation->leg.amount);

@@ -10,5 +10,10 @@
 // second the one that takes. RC_OK; RC_NOT_ENOUGH_POINTS; RC_INVALID_FIELD if an account would
 // exceed REMAINING_MAX.
 enum rc points_earn(struct view *view, struct operation *operation);
+
+// As earn, but an account earns points for an order once: the view's `limit` and `used` count that.
+// RC_ALREADY_EARNED.
+enum rc points_earn_for_order(struct view *view, struct operation *operation);
+
 enum rc points_spend(struct view *view, struct operation *operation);
 enum rc points_transfer(struct view *view, struct operation *operation);

@@ -1,5 +1,11 @@
-// The only place where a decision moves a counter.
+// What decisions share: the limit of a subject, and the only place that moves a counter.
 #include "domain/view.h"
+
+bool view_is_used_up(struct view *view)
+{
+    view->used_up = *view->used >= view->limit;
+    return view->used_up;
+}
 
 void view_post(struct view *view, size_t counter, int64_t delta)
 {

@@ -4,6 +4,7 @@
 
 #include "domain/counter.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,7 @@ struct view {
     const size_t *legs;       // counters[legs[i]] belongs to the operation's leg i
 
     // Facts: what was read besides counters. Each is there only for the kinds that read it.
-    int64_t limit, *used;          // what a user may have here; what this user has so far
+    int64_t limit, *used;          // what a subject may have here; what this one has so far
     const struct lottery *lottery; // the wheel
     size_t first_prize;            // counters[first_prize + i] belongs to lottery->prizes[i]
 
@@ -29,9 +30,13 @@ struct view {
     struct posting *postings;
     size_t n_postings;
     size_t refusing_leg;
+    bool used_up; // refused because of the subject's limit
 };
 
 #define POSTINGS_MORE 1
+
+// Has the subject used up the limit? Then the decision must refuse.
+bool view_is_used_up(struct view *view);
 
 // Changes a counter by delta, gives it the next version, and appends the posting.
 void view_post(struct view *view, size_t counter, int64_t delta);

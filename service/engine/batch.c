@@ -38,13 +38,13 @@ enum rc batch_init(struct batch *batch, size_t capacity)
     batch->works = calloc(capacity, sizeof *batch->works);
     batch->legs = calloc(legs_max, sizeof *batch->legs);
     batch->roots = calloc(GUARD_KEYS_MAX, sizeof *batch->roots);
-    batch->users = calloc(capacity, sizeof *batch->users);
+    batch->subjects = calloc(capacity, sizeof *batch->subjects);
     batch->used_loaded = calloc(capacity, sizeof *batch->used_loaded);
     batch->used = calloc(capacity, sizeof *batch->used);
     batch->postings = calloc(postings_max, sizeof *batch->postings);
     batch->rows = calloc(postings_max, sizeof *batch->rows);
     if (batch->works == NULL || batch->legs == NULL || batch->roots == NULL ||
-        batch->users == NULL || batch->used_loaded == NULL || batch->used == NULL ||
+        batch->subjects == NULL || batch->used_loaded == NULL || batch->used == NULL ||
         batch->postings == NULL || batch->rows == NULL ||
         grow_counters(batch, GUARD_KEYS_MAX) != RC_OK) {
         batch_release(batch);
@@ -62,7 +62,7 @@ void batch_release(struct batch *batch)
     free(batch->roots);
     free(batch->loaded);
     free(batch->counters);
-    free(batch->users);
+    free(batch->subjects);
     free(batch->used_loaded);
     free(batch->used);
     free(batch->postings);
@@ -112,7 +112,8 @@ static void make_roots(struct batch *batch, const char *const *keys, size_t n_ke
         batch->legs[i] = root_of[batch->legs[i]];
     for (size_t i = 0; i < batch->n_works; i++) {
         const struct work *work = &batch->works[i];
-        batch->roots[batch->legs[work->first_leg]].operation = work->operation;
+        if (kind_facts[work->operation->kind] != NULL)
+            batch->roots[batch->legs[work->first_leg]].operation = work->operation;
     }
 }
 
@@ -163,31 +164,36 @@ static size_t first_root(const struct batch *batch, const struct work *work)
     return batch->legs[work->first_leg];
 }
 
-// Lists the users of a root's works, each once, and sets every work's index into that list.
-static void gather_users(struct batch *batch, size_t root)
+static bool has_facts_of(const struct batch *batch, const struct work *work, size_t root)
 {
-    const char **users = batch->users + batch->n_users;
+    return first_root(batch, work) == root && kind_facts[work->operation->kind] != NULL;
+}
+
+// Lists the subjects of a root's works, each once, and sets every work's index into that list.
+static void gather_subjects(struct batch *batch, size_t root, const struct facts *facts)
+{
+    const char **subjects = batch->subjects + batch->n_subjects;
     size_t n_all = 0, n = 0;
     for (size_t i = 0; i < batch->n_works; i++) {
-        if (first_root(batch, &batch->works[i]) == root)
-            users[n_all++] = batch->works[i].operation->user_id;
+        if (has_facts_of(batch, &batch->works[i], root))
+            subjects[n_all++] = facts->subject(batch->works[i].operation);
     }
-    qsort(users, n_all, sizeof *users, compare_text);
+    qsort(subjects, n_all, sizeof *subjects, compare_text);
     for (size_t i = 0; i < n_all; i++) {
-        if (n == 0 || strcmp(users[n - 1], users[i]) != 0)
-            users[n++] = users[i];
+        if (n == 0 || strcmp(subjects[n - 1], subjects[i]) != 0)
+            subjects[n++] = subjects[i];
     }
     for (size_t i = 0; i < batch->n_works; i++) {
         struct work *work = &batch->works[i];
-        if (first_root(batch, work) != root)
+        if (!has_facts_of(batch, work, root))
             continue;
-        const char *user = work->operation->user_id;
-        const char **found = bsearch(&user, users, n, sizeof *users, compare_text);
-        work->user = (size_t)(found - batch->users);
+        const char *subject = facts->subject(work->operation);
+        const char **found = bsearch(&subject, subjects, n, sizeof *subjects, compare_text);
+        work->subject = (size_t)(found - batch->subjects);
     }
-    batch->roots[root].first_user = batch->n_users;
-    batch->roots[root].n_users = n;
-    batch->n_users += n;
+    batch->roots[root].first_subject = batch->n_subjects;
+    batch->roots[root].n_subjects = n;
+    batch->n_subjects += n;
 }
 
 // Puts the root's children behind the counters of the batch.
@@ -205,21 +211,24 @@ static enum rc add_children(struct batch *batch, struct root *root)
 static enum rc load_facts(struct batch *batch, size_t i, struct db *db)
 {
     struct root *root = &batch->roots[i];
-    const struct facts *facts = root->operation != NULL ? kind_facts[root->operation->kind] : NULL;
-    if (facts == NULL || batch->loaded[i].version == 0)
+    // What does not exist and may not be created has no facts.
+    if (root->operation == NULL ||
+        (batch->loaded[i].version == 0 && !root->operation->leg.may_create))
         return RC_OK;
-    gather_users(batch, i);
-    enum rc rc = facts->load(db, counter_id(batch->loaded[i].name), batch->users + root->first_user,
-                             root->n_users, &root->facts, batch->used_loaded + root->first_user);
+    const struct facts *facts = kind_facts[root->operation->kind];
+    gather_subjects(batch, i, facts);
+    enum rc rc =
+        facts->load(db, counter_id(batch->loaded[i].name), batch->subjects + root->first_subject,
+                    root->n_subjects, &root->facts, batch->used_loaded + root->first_subject);
     return rc == RC_OK ? add_children(batch, root) : rc;
 }
 
 static void forget_facts(struct batch *batch)
 {
     batch->n_counters = batch->n_roots;
-    batch->n_users = 0;
+    batch->n_subjects = 0;
     for (size_t i = 0; i < batch->n_works; i++)
-        batch->works[i].user = SIZE_MAX;
+        batch->works[i].subject = SIZE_MAX;
 }
 
 enum rc batch_load(struct batch *batch, struct db *db, bool lock)
@@ -263,10 +272,11 @@ static void decide_one(struct batch *batch, struct work *work)
                         .lottery = root->facts.lottery,
                         .first_prize = root->first_child,
                         .postings = batch->postings + batch->n_postings};
-    if (work->user != SIZE_MAX)
-        view.used = &batch->used[work->user];
+    if (work->subject != SIZE_MAX)
+        view.used = &batch->used[work->subject];
     bool accepted = operation_decide(&view, work->operation) == RC_OK;
     work->state = accepted ? WORK_ACCEPTED : WORK_REFUSED;
+    work->used_up = view.used_up;
     work->slot = view.used != NULL ? *view.used : 0;
     work->first_posting = batch->n_postings;
     work->n_postings = view.n_postings;
@@ -276,7 +286,7 @@ static void decide_one(struct batch *batch, struct work *work)
 void batch_decide(struct batch *batch)
 {
     memcpy(batch->counters, batch->loaded, batch->n_counters * sizeof *batch->counters);
-    memcpy(batch->used, batch->used_loaded, batch->n_users * sizeof *batch->used);
+    memcpy(batch->used, batch->used_loaded, batch->n_subjects * sizeof *batch->used);
     batch->n_postings = 0;
     for (size_t i = 0; i < batch->n_works; i++) {
         if (batch->works[i].state != WORK_DONE)
@@ -286,17 +296,16 @@ void batch_decide(struct batch *batch)
 
 // ---- refusals -----------------------------------------------------------------------------------
 
-// A user's limit is judged from two readings: first the counter, then what the user has. An
+// A subject's limit is judged from two readings: first the counter, then what the subject has. An
 // accepted work is saved only if the counter has not moved since, so its two readings belong
-// together. A refused work is not saved: the user's last coupon may be younger than the counter
-// that was read, and the answer would name a version at which the user had none. So the counter is
-// read again, last. What the user had before that reading, the user still has at its version,
-// because coupons and draws are never returned.
+// together. A refused work is not saved: a user's last coupon may be younger than the counter that
+// was read, and the answer would name a version at which the user had none. So the counter is read
+// again, last. What the user had before that reading, the user still has at its version, because
+// coupons, draws and earnings are never returned.
 
 static bool is_over_limit(const struct work *work)
 {
-    enum rc rc = work->operation->outcome.rc;
-    return work->state == WORK_REFUSED && (rc == RC_LIMIT_REACHED || rc == RC_ALREADY_DRAWN);
+    return work->state == WORK_REFUSED && work->used_up;
 }
 
 enum rc batch_stamp_refusals(struct batch *batch, struct db *db)

@@ -35,19 +35,20 @@ struct work {
     struct job *job;
     struct operation *operation;
     size_t first_leg; // of the batch's legs
-    size_t user;      // index into the batch's users; SIZE_MAX if its kind has no facts
+    size_t subject;   // index into the batch's subjects; SIZE_MAX if its kind has no facts
     enum work_state state;
+    bool used_up;      // refused because its subject has used up the limit
     bool was_accepted; // before the decision was made again
     bool unproven;     // a replay whose row might not survive a crash of the database
     bool row_seen;     // its row was still there when it was read again
-    int64_t slot;      // accepted, with a user: its number among what the user has, from 1
+    int64_t slot;      // accepted, with a subject: its number among what that has, from 1
     size_t first_posting, n_postings;
 };
 
 // What the decisions of the works whose first leg is this root need besides counters.
 struct root {
-    const struct operation *operation; // one of them; NULL if there is none
-    size_t first_user, n_users;
+    const struct operation *operation; // one whose kind has facts; NULL if there is none
+    size_t first_subject, n_subjects;
     struct root_facts facts; // its memory is kept from batch to batch
     size_t first_child;      // the facts' children are counters[first_child] and following
 };
@@ -58,15 +59,15 @@ struct batch {
     uint64_t token;
     int64_t now_ms; // the database's
     size_t capacity;
-    size_t n_works, n_legs, n_roots, n_counters, n_users, n_postings, n_changes;
+    size_t n_works, n_legs, n_roots, n_counters, n_subjects, n_postings, n_changes;
     struct work *works; // in order of arrival
     size_t *legs;       // of all works: each leg's root
     struct root *roots; // the distinct counters of the legs, ordered by name
     // The roots' counters, and behind them the children that the facts have added.
     struct counter *loaded, *counters; // as read, and as decided so far
     size_t counters_capacity;
-    const char **users;             // distinct within a root
-    int64_t *used_loaded, *used;    // what each user has: as read, and as decided so far
+    const char **subjects;          // distinct within a root
+    int64_t *used_loaded, *used;    // what each subject has: as read, and as decided so far
     struct posting *postings;       // of the accepted works
     struct counter_change *changes; // to be saved: at most one a counter, sorted by name
     size_t changes_capacity;
@@ -110,7 +111,7 @@ void batch_assume_enough(struct batch *batch);
 // Decides every work that is not done, in order, from what was loaded. Pure.
 void batch_decide(struct batch *batch);
 
-// After batch_decide: makes sure that a refusal for a user's limit names a version at which it is
+// After batch_decide: makes sure that a refusal for a subject's limit names a version at which it is
 // true. Reads; inside or outside a transaction.
 MUST_CHECK enum rc batch_stamp_refusals(struct batch *batch, struct db *db);
 

@@ -99,7 +99,8 @@ static enum rc recall(struct db *db, const struct ledger_row *row, struct operat
         *ret_same = recall_leg(&other, operation_leg(operation, i));
     }
     const struct facts *facts = kind_facts[operation->kind];
-    return *ret_same && facts != NULL ? facts->recall(db, row, &operation->outcome) : RC_OK;
+    bool recalls = *ret_same && facts != NULL && facts->recall != NULL;
+    return recalls ? facts->recall(db, row, &operation->outcome) : RC_OK;
 }
 
 static enum rc replay(struct batch *batch, struct db *db, const struct ledger_row *row,

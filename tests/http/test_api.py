@@ -230,6 +230,11 @@ class Embedded(TestCase):
         earned = self.points("p-ann/earn", {"points": 100, "order_id": "o-1"}, "p-1")
         self.assertEqual((earned.status, earned.body), (200, {
             "user_id": "p-ann", "points": 100, "remaining": 100, "version": 1, "strategy": "conditional"}))
+        twice = self.points("p-ann/earn", {"points": 100, "order_id": "o-1"}, "p-1b")
+        self.assert_problem(twice, 409, "already-earned")
+        self.assertEqual((twice.body["remaining"], twice.body["version"]), (100, 1))
+        again = self.points("p-ann/earn", {"points": 100, "order_id": "o-1"}, "p-1")
+        self.assertEqual((again.body, again.headers["Idempotent-Replayed"]), (earned.body, "true"))
         self.assertEqual(self.points("p-ann/spend", {"points": 30}, "p-2").body["remaining"], 70)
         refused = self.points("p-ann/spend", {"points": 71}, "p-3")
         self.assert_problem(refused, 409, "not-enough-points")

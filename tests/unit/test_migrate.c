@@ -352,6 +352,45 @@ END_TEST
 
 // ---- the compiled-in files ----------------------------------------------------------------------
 
+#define LEDGER_ROW(counter, version, user, order, reason)                                          \
+    "INSERT INTO ledger VALUES ('" counter "', " version ", 5, 5, NULL, 0, 0, '" user "', " order  \
+    ", '" reason "', 'none', 0, 7)"
+#define BYTES_128                                                                                    \
+    "auth0|0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567" \
+    "8901234567890123456789012345678901"
+
+START_TEST(points_goes_up_and_down_on_data)
+{
+    struct scratch scratch;
+    int64_t n = 0;
+    int applied;
+    if (!scratch_available((enum db_engine)_i))
+        return;
+    scratch_open(&scratch, (enum db_engine)_i);
+    struct db *db = scratch.db;
+    ck_assert_int_eq(migrate_down(db, 1, 1000, error), RC_OK);
+    execute(db, LEDGER_ROW("points/a", "1", "a", "'o1'", "earn"));
+    execute(db, LEDGER_ROW("points/a", "2", "a", "'o1'", "earn")); // no rule forbade it then
+    execute(db, LEDGER_ROW("points/a", "3", "a", "NULL", "earn"));
+    execute(db, LEDGER_ROW("points/b", "1", "a", "'o1'", "spend"));
+    execute(db, LEDGER_ROW("stock/a", "1", "a", "'o1'", "earn"));
+    ck_assert_int_eq(migrate_up(db, 1000, &applied, error), RC_OK);
+    ck_assert_int_eq(applied, 1);
+    ck_assert_int_eq(db_query_int(db, "SELECT COUNT(*) FROM earned", NULL, 0, &n), RC_OK);
+    ck_assert_int_eq(n, 1);
+    ck_assert(works(db, "DELETE FROM earned WHERE user_id = 'a' AND order_id = 'o1' AND version = 1"
+                        " AND created_at = 7"));
+    ck_assert(
+        !works(db, LEDGER_ROW("points/a", "3", "a", "NULL", "earn"))); // the key is still there
+    execute(db, LEDGER_ROW("points/a", "4", BYTES_128, "'" BYTES_128 "'", "earn"));
+    execute(db, "DELETE FROM ledger WHERE user_id = '" BYTES_128 "'");
+    ck_assert_int_eq(migrate_down(db, 1, 1000, error), RC_OK);
+    ck_assert_int_eq(db_query_int(db, "SELECT COUNT(*) FROM ledger", NULL, 0, &n), RC_OK);
+    ck_assert_int_eq(n, 5);
+    scratch_close(&scratch);
+}
+END_TEST
+
 START_TEST(the_core_schema_goes_up_and_down)
 {
     struct scratch scratch;
@@ -571,6 +610,7 @@ int main(void)
     ADD(many_runners_apply_each_migration_once);
     ADD(waiting_for_another_runner_times_out);
     ADD(the_core_schema_goes_up_and_down);
+    ADD(points_goes_up_and_down_on_data);
     ADD(names_are_compared_byte_by_byte);
     ADD(the_lab_drops_the_constraints_and_restores_them);
     ADD(each_violation_keeps_the_constraints_off_with_a_sentence);

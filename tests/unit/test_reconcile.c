@@ -46,6 +46,7 @@ static void move(struct db *db, const char *counter, int version, int delta, int
 //   campaign C   5 in all, 2 a user; u1 has 2 coupons, u2 has 1 (versions 2 to 4)
 //   lottery L    3 gold, 4 silver, 2 draws a user; u1 won gold (version 2) and drew a blank (3),
 //                u2 won silver (4)
+//   points       a earned 5 for order o1 (version 1) and gave 2 of them to b (2)
 static void open_shop(struct scratch *scratch, enum db_engine engine)
 {
     struct product product = {.sku = "S", .price_cents = PRICE_NONE, .remaining = 10};
@@ -84,6 +85,13 @@ static void open_shop(struct scratch *scratch, enum db_engine engine)
     execute(db, "INSERT INTO draw VALUES ('L', 'u1', 2, NULL, 3, 1)");
     execute(db, "INSERT INTO draw VALUES ('L', 'u2', 1, 'silver', 4, 1)");
 
+    execute(db, "INSERT INTO counter VALUES ('points/a', 0, 0, 0), ('points/b', 0, 0, 0)");
+    move(db, "points/a", 1, 5, 5, "p1", 0, "a", "earn");
+    move(db, "points/a", 2, -2, 3, "p2", 0, "a", "transfer");
+    move(db, "points/b", 1, 2, 2, "p2", 1, "a", "transfer");
+    execute(db, "UPDATE ledger SET order_id = 'o1' WHERE request_key = 'p1'");
+    execute(db, "INSERT INTO earned VALUES ('a', 'o1', 1, 1)");
+
     ck_assert_msg(migrate_lab(db, true, error) == RC_OK, "%s", error);
 }
 
@@ -119,8 +127,8 @@ START_TEST(a_shop_whose_books_agree_is_clean)
     open_shop(&scratch, (enum db_engine)_i);
     struct reconciliation summary = reconcile(scratch.db, &seen);
     ck_assert_int_eq(summary.findings, 0);
-    ck_assert_int_eq(summary.counters, 5);
-    ck_assert_int_eq(summary.ledger_rows, 4 + 4 + 4 + 2 + 2);
+    ck_assert_int_eq(summary.counters, 7);
+    ck_assert_int_eq(summary.ledger_rows, 4 + 4 + 4 + 2 + 2 + 2 + 1);
     ck_assert_int_eq(summary.coupons, 3);
     ck_assert_int_eq(summary.draws, 3);
     ck_assert_int_gt(summary.started_at_ms, INT64_C(1600000000000));
@@ -209,7 +217,8 @@ static const struct {
      {{"token-decrease", "stock/S version 4 redis-lock", 20, 19}}},
     {"a counter without a ledger",
      {"INSERT INTO counter VALUES ('stock/NEW', 5, 1, 0)"},
-     {{"counter-without-ledger", "stock/NEW", 1, 0}}},
+     {{"counter-without-ledger", "stock/NEW", 1, 0}, {"counter-without-noun", "stock/NEW", 1, 0}}},
+    {"a product is gone", {"DELETE FROM product"}, {{"counter-without-noun", "stock/S", 1, 0}}},
     {"a ledger without its counter",
      {"DELETE FROM product", "DELETE FROM counter WHERE name = 'stock/S'"},
      {{"ledger-without-counter", "stock/S", 1, 0}}},
@@ -287,7 +296,33 @@ static const struct {
      {{"ledger-without-draw", "lottery/L user u1 version 3", 1, 0}}},
     {"a prize was taken under another request",
      {"UPDATE ledger SET request_key = 'other' WHERE request_key = 'd2' AND leg = 1"},
-     {{"draw-without-prize-leg", "lottery L user u1 version 2", 1, 0}}},
+     {{"legs-missing", "request other reason draw", 2, 1},
+      {"draw-without-prize-leg", "lottery L user u1 version 2", 1, 0}}},
+
+    {"a transfer took points and gave none",
+     {"DELETE FROM ledger WHERE counter = 'points/b'",
+      "DELETE FROM counter WHERE name = 'points/b'"},
+     {{"legs-missing", "request p2 reason transfer", 2, 1}, {"transfer-sum", "request p2", 0, -2}}},
+    {"a transfer gave points and took none",
+     {"DELETE FROM ledger WHERE request_key = 'p2' AND leg = 0",
+      "UPDATE counter SET remaining = 5, version = 1 WHERE name = 'points/a'"},
+     {{"legs-missing", "request p2 reason transfer", 2, 1}, {"transfer-sum", "request p2", 0, 2}}},
+    {"a transfer gave more than it took",
+     {"UPDATE ledger SET delta = 4, remaining = 4 WHERE counter = 'points/b'",
+      "UPDATE counter SET remaining = 4 WHERE name = 'points/b'"},
+     {{"transfer-sum", "request p2", 0, 2}}},
+    {"an order earned its points twice",
+     {"INSERT INTO ledger (" LEDGER_COLUMNS ") SELECT counter, 3, 5, 8, 'p3', leg, fingerprint,"
+      " user_id, order_id, reason, strategy, 30, created_at"
+      " FROM ledger WHERE request_key = 'p1'",
+      "UPDATE counter SET remaining = 8, version = 3 WHERE name = 'points/a'"},
+     {{"earned-twice", "points/a order o1", 1, 2}}},
+    {"an earning that no ledger row made",
+     {"UPDATE earned SET version = 7"},
+     {{"earned-without-ledger", "user a order o1 version 7", 1, 0}}},
+    {"an earning that is not on record",
+     {"DELETE FROM earned"},
+     {{"ledger-without-earned", "points/a order o1 version 1", 1, 0}}},
 };
 
 static void check_case(size_t at, const struct seen *seen)

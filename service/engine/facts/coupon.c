@@ -44,4 +44,5 @@ static enum rc recall(struct db *db, const struct ledger_row *row, struct outcom
     return rc;
 }
 
-const struct facts coupon_facts = {.load = load, .save = save, .recall = recall};
+const struct facts coupon_facts = {
+    .subject = subject_user, .load = load, .save = save, .recall = recall};

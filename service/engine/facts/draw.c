@@ -54,4 +54,5 @@ static enum rc recall(struct db *db, const struct ledger_row *row, struct outcom
     return rc;
 }
 
-const struct facts draw_facts = {.load = load, .save = save, .recall = recall};
+const struct facts draw_facts = {
+    .subject = subject_user, .load = load, .save = save, .recall = recall};

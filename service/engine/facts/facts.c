@@ -6,7 +6,13 @@
 const struct facts *const kind_facts[OPERATION_KIND_COUNT] = {
     [OPERATION_ISSUE] = &coupon_facts,
     [OPERATION_DRAW] = &draw_facts,
+    [OPERATION_EARN_FOR_ORDER] = &earn_facts,
 };
+
+const char *subject_user(const struct operation *operation)
+{
+    return operation->user_id;
+}
 
 void root_facts_release(struct root_facts *facts)
 {

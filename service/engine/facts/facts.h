@@ -15,37 +15,43 @@ struct db;
 struct ledger_row;
 struct lottery;
 
-// What was read for the operations on one root, besides what each user has.
+// What was read for the operations on one root, besides what each subject has.
 struct root_facts {
-    int64_t limit;            // a user's
+    int64_t limit;            // a subject's
     struct lottery *lottery;  // owned
     struct counter *children; // counters that the root guards; owned
     size_t n_children;
 };
 
-// An accepted operation. slot: its number among what the user has, from 1.
+// An accepted operation. slot: its number among what the subject has, from 1.
 struct fact {
     const struct operation *operation;
     int64_t slot;
 };
 
 struct facts {
+    // Whose usage is limited: the user, or the order. Borrowed from the operation.
+    const char *(*subject)(const struct operation *operation);
     // Reads what the decisions on one root need, after its counter was read. id: the root's.
-    // ret_used[i]: what users[i] has. RC_NOT_FOUND if the root is missing.
-    enum rc (*load)(struct db *db, const char *id, const char *const *users, size_t n_users,
+    // ret_used[i]: what subjects[i] has. RC_NOT_FOUND if the root is missing.
+    enum rc (*load)(struct db *db, const char *id, const char *const *subjects, size_t n_subjects,
                     struct root_facts *ret_facts, int64_t *ret_used);
     // Writes what accepted operations leave behind, inside their transaction. RC_DUPLICATE: another
     // writer was faster.
     enum rc (*save)(struct db *db, const struct fact *facts, size_t n, int64_t now_ms);
-    // For a replay: fills in what the first outcome held besides numbers. row: its leg 0.
+    // For a replay: fills in what the first outcome held besides numbers. row: its leg 0. NULL: it
+    // held nothing.
     enum rc (*recall)(struct db *db, const struct ledger_row *row, struct outcome *outcome);
 };
 
-// Indexed by enum operation_kind. NULL: the kind reads and writes counters only. Kinds with the
-// same root have the same load.
+// Indexed by enum operation_kind. NULL: the kind reads and writes counters only. The kinds that
+// have facts and the same root have the same facts.
 extern const struct facts *const kind_facts[OPERATION_KIND_COUNT];
 
-extern const struct facts coupon_facts, draw_facts;
+extern const struct facts coupon_facts, draw_facts, earn_facts;
+
+// A `subject`: the operation's user.
+const char *subject_user(const struct operation *operation);
 
 // Frees what load has allocated. A zeroed struct is fine.
 void root_facts_release(struct root_facts *facts);

@@ -31,7 +31,10 @@ static enum rc prepare_change(struct call *call, enum operation_kind kind)
 
 enum rc points_earn_prepare(struct call *call)
 {
-    return prepare_change(call, OPERATION_EARN);
+    enum rc rc = prepare_change(call, OPERATION_EARN);
+    if (call->operation.order_id[0] != '\0')
+        call->operation.kind = OPERATION_EARN_FOR_ORDER;
+    return rc;
 }
 
 enum rc points_spend_prepare(struct call *call)

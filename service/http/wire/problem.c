@@ -55,7 +55,7 @@ enum rc problem_field(struct problem *problem, enum rc rc, const char *field, co
 static bool is_refusal(enum rc rc)
 {
     return rc == RC_OUT_OF_STOCK || rc == RC_COUPON_EXHAUSTED || rc == RC_LIMIT_REACHED ||
-           rc == RC_ALREADY_DRAWN || rc == RC_NOT_ENOUGH_POINTS;
+           rc == RC_ALREADY_DRAWN || rc == RC_NOT_ENOUGH_POINTS || rc == RC_ALREADY_EARNED;
 }
 
 void problem_write(const struct problem *problem, const struct operation *operation,

@@ -29,6 +29,9 @@ static const struct problem_info table[RC_COUNT] = {
         "that request with its own idempotency key."},
     [RC_NOT_ENOUGH_POINTS] = {409, true, "Not enough points",
         "Spend at most `remaining`. Nothing was taken. The same idempotency key may be used again."},
+    [RC_ALREADY_EARNED] = {409, false, "This order has earned its points",
+        "An account earns points for an order once. Nothing was added. To get the first result again, "
+        "send that request with its own idempotency key."},
     [RC_NOT_FOUND] = {404, false, "Not found",
         "Check the path and the identifier in it. An administrator creates products, campaigns and "
         "lotteries with PUT; an account of points begins with its first points."},

@@ -22,6 +22,13 @@ struct check {
     const char *sql;       // TEXT(a ~ b) concatenates a and b, see spell()
 };
 
+// The names of the counters that stand for a row of another table.
+#define NOUNS                                                                                      \
+    "SELECT TEXT('stock/' ~ sku) AS name FROM product"                                             \
+    " UNION ALL SELECT TEXT('coupon/' ~ campaign) FROM campaign"                                   \
+    " UNION ALL SELECT TEXT('lottery/' ~ lottery) FROM lottery"                                    \
+    " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize"
+
 static const struct check checks[] = {
     // ---- counters -------------------------------------------------------------------------------
     {"counter-without-ledger",
@@ -36,12 +43,14 @@ static const struct check checks[] = {
     {"noun-without-counter",
      "rows in counter",
      {""},
-     "SELECT d.name, NULL, NULL, 1, 0 FROM ("
-     "SELECT TEXT('stock/' ~ sku) AS name FROM product"
-     " UNION ALL SELECT TEXT('coupon/' ~ campaign) FROM campaign"
-     " UNION ALL SELECT TEXT('lottery/' ~ lottery) FROM lottery"
-     " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize) d"
+     "SELECT d.name, NULL, NULL, 1, 0 FROM (" NOUNS ") d"
      " LEFT JOIN counter k ON k.name = d.name WHERE k.name IS NULL"},
+    // An account of points is its counter alone.
+    {"counter-without-noun",
+     "products, campaigns, lotteries or prizes with this name",
+     {""},
+     "SELECT k.name, NULL, NULL, 1, 0 FROM counter k LEFT JOIN (" NOUNS ") d ON d.name = k.name"
+     " WHERE d.name IS NULL AND NOT (k.name > 'points/' AND k.name < 'points0')"},
 
     // ---- requests -------------------------------------------------------------------------------
     {"request-duplicate",
@@ -49,6 +58,14 @@ static const struct check checks[] = {
      {"request", "leg"},
      "SELECT request_key, leg, NULL, 1, COUNT(*) FROM ledger WHERE request_key IS NOT NULL"
      " GROUP BY request_key, leg HAVING COUNT(*) > 1"},
+
+    {"legs-missing",
+     "ledger rows of this request",
+     {"request", "reason"},
+     "SELECT request_key, MIN(reason), NULL, CASE WHEN MIN(reason) = 'transfer' THEN 2"
+     " ELSE MAX(leg) + 1 END, COUNT(*) FROM ledger WHERE request_key IS NOT NULL"
+     " GROUP BY request_key HAVING COUNT(*) < MAX(leg) + 1"
+     " OR (MIN(reason) = 'transfer' AND COUNT(*) < 2)"},
 
     // ---- coupons --------------------------------------------------------------------------------
     {"coupon-count",
@@ -89,6 +106,34 @@ static const struct check checks[] = {
      " ON c.campaign = SUBSTR(l.counter, 8) AND c.user_id = l.user_id AND c.version = l.version"
      " WHERE l.counter > 'coupon/' AND l.counter < 'coupon0' AND l.reason = 'issue'"
      " AND c.campaign IS NULL"},
+
+    // ---- points ---------------------------------------------------------------------------------
+    // '0' is the character after '/', so the index range holds the accounts alone.
+    {"transfer-sum",
+     "the sum of a transfer's changes",
+     {"request"},
+     "SELECT request_key, NULL, NULL, 0, SUM(delta) FROM ledger"
+     " WHERE counter > 'points/' AND counter < 'points0' AND reason = 'transfer'"
+     " GROUP BY request_key HAVING SUM(delta) <> 0"},
+    {"earned-twice",
+     "earnings of this account for this order",
+     {"", "order"},
+     "SELECT counter, order_id, NULL, 1, COUNT(*) FROM ledger"
+     " WHERE counter > 'points/' AND counter < 'points0' AND reason = 'earn'"
+     " AND order_id IS NOT NULL GROUP BY counter, order_id HAVING COUNT(*) > 1"},
+    {"earned-without-ledger",
+     "ledger rows of this earning",
+     {"user", "order", "version"},
+     "SELECT e.user_id, e.order_id, e.version, 1, 0 FROM earned e LEFT JOIN ledger l"
+     " ON l.counter = TEXT('points/' ~ e.user_id) AND l.version = e.version"
+     " AND l.order_id = e.order_id AND l.reason = 'earn' WHERE l.counter IS NULL"},
+    {"ledger-without-earned",
+     "records that this order earned its points",
+     {"", "order", "version"},
+     "SELECT l.counter, l.order_id, l.version, 1, 0 FROM ledger l LEFT JOIN earned e"
+     " ON e.user_id = SUBSTR(l.counter, 8) AND e.order_id = l.order_id"
+     " WHERE l.counter > 'points/' AND l.counter < 'points0' AND l.reason = 'earn'"
+     " AND l.order_id IS NOT NULL AND e.user_id IS NULL"},
 
     // ---- lotteries ------------------------------------------------------------------------------
     {"lottery-sum",
@@ -166,7 +211,7 @@ static enum rc on_row(void *arg, const struct db_row *row)
 {
     const struct checking *checking = arg;
     const struct check *check = checking->check;
-    char where[192] = "";
+    char where[512] = "";
     size_t used = 0;
     for (size_t i = 0; i < ARRAY_LENGTH(check->labels) && check->labels[i] != NULL; i++) {
         const char *gap = i == 0 ? "" : " ", *label = check->labels[i];

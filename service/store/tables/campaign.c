@@ -161,7 +161,8 @@ enum rc coupon_insert(struct db *db, const struct coupon *coupons, size_t n)
 enum rc coupon_count(struct db *db, const char *campaign, const char *const *users, size_t n,
                      int64_t *ret_used)
 {
-    return usage_count(db, "coupon", "campaign", campaign, users, n, ret_used);
+    static const struct usage coupons = {"coupon", "campaign", "user_id"};
+    return usage_count(db, &coupons, campaign, users, n, ret_used);
 }
 
 static enum rc keep_coupon(void *arg, const struct db_row *row)

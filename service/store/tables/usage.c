@@ -1,6 +1,6 @@
-// Counts, for each of many users, the rows that count against a limit. On MySQL the cost is the
-// round trip, so one query counts a list of users. On SQLite the cost is preparing a statement, so
-// one prepared statement runs once a user.
+// Counts, for each of many subjects, the rows that count against a limit. On MySQL the cost is the
+// round trip, so one query counts a list of them. On SQLite the cost is preparing a statement, so
+// one prepared statement runs once a subject.
 #include "store/tables/usage.h"
 
 #include "base/text.h"
@@ -11,26 +11,26 @@
 
 #define LIST_MAX 256
 
-// Where a user's count goes.
+// Where a subject's count goes.
 struct place {
-    const char *user;
+    const char *subject;
     int64_t *used;
 };
 
 struct list {
-    struct place places[LIST_MAX]; // sorted by user
+    struct place places[LIST_MAX]; // sorted by subject
     size_t n;
 };
 
 static int compare_places(const void *a, const void *b)
 {
-    return strcmp(((const struct place *)a)->user, ((const struct place *)b)->user);
+    return strcmp(((const struct place *)a)->subject, ((const struct place *)b)->subject);
 }
 
-static enum rc on_user(void *arg, const struct db_row *row)
+static enum rc on_subject(void *arg, const struct db_row *row)
 {
     struct list *list = arg;
-    struct place key = {.user = db_row_text(row, 0)};
+    struct place key = {.subject = db_row_text(row, 0)};
     struct place *place =
         bsearch(&key, list->places, list->n, sizeof *list->places, compare_places);
     if (place == NULL)
@@ -39,47 +39,47 @@ static enum rc on_user(void *arg, const struct db_row *row)
     return RC_OK;
 }
 
-static enum rc count_list(struct db *db, const char *table, const char *noun, const char *id,
+static enum rc count_list(struct db *db, const struct usage *usage, const char *id,
                           struct list *list)
 {
     struct buffer sql CLEANUP(buffer_release) = {0};
     struct db_value params[1 + LIST_MAX] = {db_text(id)};
-    buffer_format(&sql, "SELECT user_id, COUNT(*) FROM %s WHERE %s = ? AND user_id IN (", table,
-                  noun);
+    buffer_format(&sql, "SELECT %s, COUNT(*) FROM %s WHERE %s = ? AND %s IN (", usage->subject,
+                  usage->table, usage->noun, usage->subject);
     for (size_t i = 0; i < list->n; i++) {
         buffer_append_text(&sql, i == 0 ? "?" : ",?");
-        params[1 + i] = db_text(list->places[i].user);
+        params[1 + i] = db_text(list->places[i].subject);
     }
-    buffer_append_text(&sql, ") GROUP BY user_id");
+    buffer_format(&sql, ") GROUP BY %s", usage->subject);
     if (sql.failed)
         return RC_NO_MEMORY;
     qsort(list->places, list->n, sizeof *list->places, compare_places);
-    return db_query(db, sql.data, params, 1 + list->n, on_user, list);
+    return db_query(db, sql.data, params, 1 + list->n, on_subject, list);
 }
 
-static enum rc count_in_lists(struct db *db, const char *table, const char *noun, const char *id,
-                              const char *const *users, size_t n, int64_t *ret_used)
+static enum rc count_in_lists(struct db *db, const struct usage *usage, const char *id,
+                              const char *const *subjects, size_t n, int64_t *ret_used)
 {
     struct list list;
     for (size_t from = 0; from < n; from += list.n) {
         list.n = n - from < LIST_MAX ? n - from : LIST_MAX;
         for (size_t i = 0; i < list.n; i++)
-            list.places[i] = (struct place){users[from + i], &ret_used[from + i]};
-        enum rc rc = count_list(db, table, noun, id, &list);
+            list.places[i] = (struct place){subjects[from + i], &ret_used[from + i]};
+        enum rc rc = count_list(db, usage, id, &list);
         if (rc != RC_OK)
             return rc;
     }
     return RC_OK;
 }
 
-static enum rc count_each(struct db *db, const char *table, const char *noun, const char *id,
-                          const char *const *users, size_t n, int64_t *ret_used)
+static enum rc count_each(struct db *db, const struct usage *usage, const char *id,
+                          const char *const *subjects, size_t n, int64_t *ret_used)
 {
     char sql[128];
-    text_format(sql, sizeof sql, "SELECT COUNT(*) FROM %s WHERE %s = ? AND user_id = ?", table,
-                noun);
+    text_format(sql, sizeof sql, "SELECT COUNT(*) FROM %s WHERE %s = ? AND %s = ?", usage->table,
+                usage->noun, usage->subject);
     for (size_t i = 0; i < n; i++) {
-        struct db_value params[] = {db_text(id), db_text(users[i])};
+        struct db_value params[] = {db_text(id), db_text(subjects[i])};
         enum rc rc = db_query_int(db, sql, params, ARRAY_LENGTH(params), &ret_used[i]);
         if (rc != RC_OK)
             return rc;
@@ -87,11 +87,11 @@ static enum rc count_each(struct db *db, const char *table, const char *noun, co
     return RC_OK;
 }
 
-enum rc usage_count(struct db *db, const char *table, const char *noun, const char *id,
-                    const char *const *users, size_t n, int64_t *ret_used)
+enum rc usage_count(struct db *db, const struct usage *usage, const char *id,
+                    const char *const *subjects, size_t n, int64_t *ret_used)
 {
     for (size_t i = 0; i < n; i++)
         ret_used[i] = 0;
-    return db_is_sqlite(db) ? count_each(db, table, noun, id, users, n, ret_used)
-                            : count_in_lists(db, table, noun, id, users, n, ret_used);
+    return db_is_sqlite(db) ? count_each(db, usage, id, subjects, n, ret_used)
+                            : count_in_lists(db, usage, id, subjects, n, ret_used);
 }
