@@ -1,5 +1,5 @@
-// Random operations on points against a model: earn, spend and transfer, with repeated keys and
-// missing accounts, in flight together at every instance.
+// Random operations on points against a model: earn, also for an order, spend and transfer, with
+// repeated keys and missing accounts, in flight together at every instance.
 //
 // The model knows nothing of transactions. It takes the answers and looks for an order in which one
 // clerk could have given all of them: an operation is next if it made the next version of each of
@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPERATIONS = 240, ACCOUNTS = 6, POINTS_MAX = 40 };
+enum { OPERATIONS = 240, ACCOUNTS = 6, POINTS_MAX = 40, ORDERS = 3 };
 
 static const char *const users[ACCOUNTS] = {"anna", "bob", "cleo", "dora", "emil", "finn"};
 
@@ -50,7 +50,8 @@ struct request {
     enum operation_kind kind;
     size_t account[2]; // of each leg
     int64_t points;
-    size_t key; // the first request with the same key
+    size_t order; // for which points are earned
+    size_t key;   // the first request with the same key
 };
 
 static struct request requests[OPERATIONS];
@@ -62,8 +63,9 @@ static size_t n_legs(const struct request *request)
 
 static void choose_requests(void)
 {
-    static const enum operation_kind kinds_of[] = {OPERATION_EARN, OPERATION_SPEND,
-                                                   OPERATION_TRANSFER, OPERATION_TRANSFER};
+    static const enum operation_kind kinds_of[] = {OPERATION_EARN, OPERATION_EARN_FOR_ORDER,
+                                                   OPERATION_SPEND, OPERATION_TRANSFER,
+                                                   OPERATION_TRANSFER};
     for (size_t i = 0; i < OPERATIONS; i++) {
         if (i > 0 && choose(5) == 0) {
             requests[i] = requests[choose(i)];
@@ -74,8 +76,14 @@ static void choose_requests(void)
         request->account[0] = choose(ACCOUNTS);
         request->account[1] = (request->account[0] + 1 + choose(ACCOUNTS - 1)) % ACCOUNTS;
         request->points = 1 + (int64_t)choose(POINTS_MAX);
+        request->order = choose(ORDERS);
         request->key = i;
     }
+}
+
+static bool gives(const struct request *request)
+{
+    return request->kind == OPERATION_SPEND || request->kind == OPERATION_TRANSFER;
 }
 
 static void fill(struct volley *volley, size_t i)
@@ -88,10 +96,13 @@ static void fill(struct volley *volley, size_t i)
     } else {
         operation->kind = request->kind;
         operation->leg.amount = request->points;
-        operation->leg.may_create = request->kind == OPERATION_EARN;
+        operation->leg.may_create = !gives(request);
         text_format(operation->leg.counter, sizeof operation->leg.counter, "points/%s",
                     users[request->account[0]]);
     }
+    text_copy(operation->user_id, sizeof operation->user_id, users[request->account[0]]);
+    if (request->kind == OPERATION_EARN_FOR_ORDER)
+        text_format(operation->order_id, sizeof operation->order_id, "order-%zu", request->order);
     text_copy(operation->request_key, sizeof operation->request_key,
               volley_operation(volley, request->key)->request_key);
 }
@@ -101,6 +112,7 @@ static void fill(struct volley *volley, size_t i)
 static struct {
     int64_t version, points;
     int64_t points_at[OPERATIONS + 1]; // each version
+    int64_t earned_at[ORDERS];         // the version that each order made; 0 if none
 } model[ACCOUNTS];
 
 static bool is_next(const struct request *request, struct operation *answer)
@@ -122,10 +134,14 @@ static void post(size_t account, int64_t points, const struct leg *leg)
 
 static void apply(const struct request *request, struct operation *answer)
 {
-    bool gives = request->kind != OPERATION_EARN;
-    if (gives)
+    if (gives(request))
         ck_assert_int_gt(model[request->account[0]].version, 0);
-    post(request->account[0], gives ? -request->points : request->points, &answer->leg);
+    if (request->kind == OPERATION_EARN_FOR_ORDER) {
+        int64_t *earned_at = &model[request->account[0]].earned_at[request->order];
+        ck_assert_int_eq(*earned_at, 0);
+        *earned_at = answer->leg.version;
+    }
+    post(request->account[0], gives(request) ? -request->points : request->points, &answer->leg);
     if (request->kind == OPERATION_TRANSFER)
         post(request->account[1], request->points, answer->more);
 }
@@ -175,20 +191,27 @@ static void check_successes(struct volley *volley)
     ck_assert_msg(n == 0, "%zu answers fit into no order", n);
 }
 
-// Only the giving account refuses.
+// Only the first account refuses.
 static void check_refusals(struct volley *volley)
 {
     for (size_t i = 0; i < OPERATIONS; i++) {
         const struct request *request = &requests[i];
         const struct outcome *outcome = &volley_operation(volley, i)->outcome;
+        size_t account = request->account[0];
         if (outcome->rc == RC_OK)
             continue;
-        ck_assert_int_ne(request->kind, OPERATION_EARN);
-        ck_assert_int_eq(outcome->rc, outcome->version == 0 ? RC_NOT_FOUND : RC_NOT_ENOUGH_POINTS);
-        ck_assert_int_le(outcome->version, model[request->account[0]].version);
-        int64_t points = model[request->account[0]].points_at[outcome->version];
-        ck_assert_int_eq(outcome->remaining, points);
-        ck_assert_int_lt(points, request->points);
+        ck_assert_int_le(outcome->version, model[account].version);
+        ck_assert_int_eq(outcome->remaining, model[account].points_at[outcome->version]);
+        if (gives(request)) {
+            ck_assert_int_eq(outcome->rc,
+                             outcome->version == 0 ? RC_NOT_FOUND : RC_NOT_ENOUGH_POINTS);
+            ck_assert_int_lt(outcome->remaining, request->points);
+            continue;
+        }
+        ck_assert_int_eq(request->kind, OPERATION_EARN_FOR_ORDER);
+        ck_assert_int_eq(outcome->rc, RC_ALREADY_EARNED);
+        ck_assert_int_gt(model[account].earned_at[request->order], 0);
+        ck_assert_int_ge(outcome->version, model[account].earned_at[request->order]);
     }
 }
 

@@ -158,9 +158,9 @@ static const struct meeting {
     {"bob", "anna", OPERATION_EARN, "anna"},
 };
 
-// The first instance has decided a transfer, and checked its lock. It loses the lock, and the second
-// instance changes one of the two accounts. Without the database's constraints, the demand of the
-// update rule alone must refuse the whole save.
+// The first instance has decided a transfer, and checked its lock. It loses the lock, and the
+// second instance changes one of the two accounts. Without the database's constraints, the demand
+// of the update rule alone must refuse the whole save.
 START_TEST(a_save_that_one_counter_refuses_leaves_the_other)
 {
     struct scenario scenario = scenario_at(_i / (int)ARRAY_LENGTH(meetings));

@@ -15,7 +15,7 @@
 // account takes them in one order.
 static void transfer_in_both_directions(int i, enum guard_scope least, size_t instances)
 {
-    enum { N = 120, OPENING = 100 };
+    enum { N = 60, OPENING = 100 };
     struct fixture fixture;
     if (!open_scenario(&fixture, i, least, instances))
         return;

@@ -14,7 +14,7 @@ def cut_off(scene, name, dependency):
         link.do(way)
         scene.bit(f"requests refused in time with {way}", scene.refused(0) != "")
         scene.await_unready(0, dependency, 20)
-        scene.await_more("others' transactions", lambda: scene.done(only=[1, 2]), by=5)
+        scene.await_more("others' transactions", lambda: scene.done(only=[1, 2]), by=5, limit_s=30)
         link.do("pass")
         link.do("cut")  # swallowed bytes are not resent, so the connection is unusable
         scene.recover(0, time.monotonic())

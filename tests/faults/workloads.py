@@ -46,7 +46,8 @@ class Mixed:
 
 class Transfers:
     """Transfers between two users, in both directions, at all instances. A client repeats a transfer with
-    its key until it knows the outcome, and one client in ten repeats it after that."""
+    its key until it knows the outcome, and one transfer in ten after that. It goes to the next instance if
+    its own does not answer."""
 
     endpoint = "points"
     USERS = ("anna", "bob")
@@ -58,28 +59,28 @@ class Transfers:
         self.answers = {}  # of each key: the transfer, and the versions of its legs
         self.failure = None
         self.ended = threading.Event()
-        self.turns = itertools.count()
         for n, user in enumerate(self.USERS):
-            self.post(f"{user}/earn", {"points": self.OPENING}, f"opening-{n}")
+            self.post(0, f"{user}/earn", {"points": self.OPENING}, f"opening-{n}")
         self.clients = [threading.Thread(target=self.run, args=(n,)) for n in range(self.CLIENTS)]
         scene.exits.callback(self.stop)
         for client in self.clients:
             client.start()
 
-    def post(self, path, body, key):
-        """Sends one request until it is answered, at one instance after the other. None at the end."""
+    def post(self, first, path, body, key):
+        """Sends one request, first to this instance, until it is answered. None at the end."""
         while not self.ended.wait(0.005):
-            instance = self.scene.instances[next(self.turns) % len(self.scene.instances)]
-            if instance.port is None:
-                continue  # it is just being started
+            instance = self.scene.instances[first % len(self.scene.instances)]
             try:
+                if instance.port is None:
+                    raise ConnectionRefusedError("it is just being started")
                 answer = instance.call("POST", f"/v1/points/{path}", body, key, timeout_s=4)
-                if answer.status == 200:
-                    return answer
-                if answer.status != 503:
-                    raise AssertionError(f"{path} {body}: {answer}")
             except (OSError, http.client.HTTPException):
-                pass  # whether it was executed is found out with its key
+                first += 1  # whether it was executed is found out with its key
+                continue
+            if answer.status == 200:
+                return answer
+            if answer.status != 503:
+                raise AssertionError(f"{path} {body}: {answer}")
         return None
 
     def run(self, client):
@@ -90,7 +91,7 @@ class Transfers:
                 transfer = {"from": payer, "to": payee, "points": choice.randint(1, 9)}
                 key = f"transfer-{client}-{n}"
                 for _ in range(choice.choices((1, 2), (9, 1))[0]):
-                    answer = self.post("transfers", transfer, key)
+                    answer = self.post(client, "transfers", transfer, key)
                     if answer is None:
                         return
                     versions = {leg["counter"]: leg["version"] for leg in answer.body["legs"]}

@@ -66,6 +66,10 @@ MUTANTS = [
              "        if (i > 0) {\n            rc = db_commit(db);\n            if (rc == RC_OK)\n"
              "                rc = db_begin(db, DB_BEGIN_WRITE_LATE);\n        }\n"
              "        if (rc == RC_OK && changes[i].before.version != 0)\n            rc = save_one")]),
+    Mutant("replay-with-one-leg", "a repeated transfer is answered with the first leg's result, and what the others hold",
+           conformance("random_points", "every strategy", "optimistic"), [
+        Edit("service/engine/batch_replays.c", "*ret_same && i < operation_n_legs(operation); i++)",
+             "*ret_same && i < 1; i++)")]),
     Mutant("unsorted-keys", "guards are entered in the order in which the client names the counters", TRANSFERS, [
         Edit("service/engine/engine.c", "    qsort(pick->keys, pick->n, sizeof pick->keys[0], compare_keys);\n",
              ""), *LINEAR]),
