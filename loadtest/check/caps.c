@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define SHARES_SHOWN ((size_t)VIOLATION_EVENTS_MAX / 2) // each brings its request
+
 // How many rows of the counter have this reason, and the last of them.
 static int64_t count_used(const struct evidence *evidence, size_t counter, const char *reason,
                           uint32_t *ret_last)
@@ -61,9 +63,8 @@ static void check_user(struct check *check, const struct share *shares, size_t n
                     evidence->ledger->rows[shares->row].user, number((int64_t)n).text,
                     counter->kind == COUNTER_COUPON ? "coupons" : "draws",
                     number(counter->per_user_limit).text);
-    for (size_t i = 0; i < n && i < VIOLATION_EVENTS_MAX; i++)
-        finding_row(check, violation,
-                    shares[n > VIOLATION_EVENTS_MAX ? n - VIOLATION_EVENTS_MAX + i : i].row);
+    for (size_t i = n > SHARES_SHOWN ? n - SHARES_SHOWN : 0; i < n; i++)
+        finding_row(check, violation, shares[i].row);
 }
 
 void caps_check(struct check *check)

@@ -47,19 +47,24 @@ void finding_close(struct check *check, int64_t looked_at, const char *format, .
 }
 
 // Inserts an event in the order of time. NULL if there is no room.
-static struct event *insert_event(struct violation *violation, int64_t from_ns, int64_t to_ns)
+static struct event *insert_event(struct violation *violation, const struct event *event)
 {
     if (violation == NULL || violation->n_events == VIOLATION_EVENTS_MAX)
         return NULL;
     size_t at = violation->n_events++;
-    for (; at > 0 && from_ns >= 0; at--) {
+    for (; at > 0 && event->from_ns >= 0; at--) {
         const struct event *before = &violation->events[at - 1];
-        if (before->from_ns >= 0 && before->from_ns <= from_ns)
+        if (before->from_ns >= 0 && before->from_ns <= event->from_ns)
             break;
         violation->events[at] = *before;
     }
-    violation->events[at] = (struct event){.from_ns = from_ns, .to_ns = to_ns};
+    violation->events[at] = *event;
     return &violation->events[at];
+}
+
+static int64_t index_or_none(uint32_t index)
+{
+    return index != NOTHING ? (int64_t)index : -1;
 }
 
 static void describe_request(const struct attempt *attempt, const char *counter,
@@ -98,7 +103,12 @@ void finding_attempt(const struct check *check, struct violation *violation, uin
         return;
     const struct history *history = check->evidence->history;
     const struct attempt *attempt = &history->attempts[index];
-    struct event *event = insert_event(violation, attempt->invoke_ns, attempt->complete_ns);
+    uint32_t operation = check->evidence->operation_of_attempt[index];
+    struct event *event =
+        insert_event(violation, &(struct event){.from_ns = attempt->invoke_ns,
+                                                .to_ns = attempt->complete_ns,
+                                                .operation = index_or_none(operation),
+                                                .row = -1});
     if (event == NULL)
         return;
     char name[32], again[32] = "";
@@ -117,12 +127,70 @@ void finding_attempt(const struct check *check, struct violation *violation, uin
     text_copy(event->what, sizeof event->what, what.data != NULL ? what.data : "");
 }
 
+// The attempt that wrote the row: the one that was answered with it, else the one that may have had
+// the operation's effect. NOTHING if no client sent it.
+static uint32_t find_request(const struct evidence *evidence, uint32_t row)
+{
+    if (evidence->operation_of_row[row] == NOTHING)
+        return NOTHING;
+    const struct operation *operation = &evidence->operations[evidence->operation_of_row[row]];
+    const struct ledger_row *effect = &evidence->ledger->rows[row];
+    for (uint32_t i = operation->first_attempt; i != NOTHING; i = evidence->next_attempt[i]) {
+        const struct attempt *attempt = &evidence->history->attempts[i];
+        if (attempt->outcome == OUTCOME_OK && !attempt->replayed &&
+            attempt->counter == effect->counter && attempt->version.known &&
+            attempt->version.value == effect->version)
+            return i;
+    }
+    return operation->begin != NOTHING     ? operation->begin
+           : operation->witness != NOTHING ? operation->witness
+                                           : operation->first_attempt;
+}
+
+static void add_request(const struct check *check, struct violation *violation, uint32_t row)
+{
+    uint32_t operation = check->evidence->operation_of_row[row];
+    for (size_t i = 0; violation != NULL && i < violation->n_events; i++) {
+        if (violation->events[i].row < 0 && violation->events[i].operation == operation)
+            return;
+    }
+    finding_attempt(check, violation, find_request(check->evidence, row));
+}
+
+// Says so if the last two events are rows of one version that two requests wrote: both have read
+// the version before.
+static void tell_common_read(const struct check *check, struct violation *violation)
+{
+    const struct evidence *evidence = check->evidence;
+    if (violation->n_events < 2)
+        return;
+    const struct event *one = &violation->events[violation->n_events - 2], *two = one + 1;
+    if (one->row < 0 || one->operation == two->operation)
+        return;
+    const struct ledger_row *first = &evidence->ledger->rows[one->row];
+    const struct ledger_row *second = &evidence->ledger->rows[two->row];
+    if (first->counter != second->counter || first->version != second->version ||
+        find_request(evidence, (uint32_t)one->row) == NOTHING ||
+        find_request(evidence, (uint32_t)two->row) == NOTHING)
+        return;
+    size_t length = strlen(violation->sentence);
+    text_format(violation->sentence + length, sizeof violation->sentence - length,
+                " %s and %s both read version %s.", first->key, second->key,
+                number(wrapping_sum(second->version, -1)).text);
+}
+
 void finding_row(const struct check *check, struct violation *violation, uint32_t index)
 {
     if (index == NOTHING)
         return;
     const struct ledger_row *row = &check->evidence->ledger->rows[index];
-    struct event *event = insert_event(violation, -1, HISTORY_NEVER);
+    uint32_t operation = check->evidence->operation_of_row[index];
+    add_request(check, violation, index);
+    struct event *event =
+        insert_event(violation, &(struct event){.from_ns = -1,
+                                                .to_ns = HISTORY_NEVER,
+                                                .operation = index_or_none(operation),
+                                                .row = index});
     if (event == NULL)
         return;
     text_format(event->who, sizeof event->who, "ledger %s version %lld",
@@ -138,4 +206,5 @@ void finding_row(const struct check *check, struct violation *violation, uint32_
     if (row->strategy[0] != '\0')
         buffer_format(&what, ", %s", row->strategy);
     text_copy(event->what, sizeof event->what, what.data != NULL ? what.data : "");
+    tell_common_read(check, violation);
 }

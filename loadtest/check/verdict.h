@@ -8,12 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VIOLATION_EVENTS_MAX 6
+#define VIOLATION_EVENTS_MAX 12 // six rows, each with its request
 #define VERDICT_INVARIANTS_MAX 16
 
 // One line of a timeline: a request, or a ledger row (from_ns < 0: it has no client time).
 struct event {
     int64_t from_ns, to_ns; // since the run began; to_ns HISTORY_NEVER: no answer
+    int64_t operation;      // what a row and its request have in common; -1: none
+    int64_t row;            // index into the ledger; -1: a request
     char who[80];   // "k3x9-17 try 2 at http://127.0.0.1:8081", "ledger stock/SKU-1 version 58"
     char what[200]; // "deduct 1: 200, version 58, remaining 41"
 };

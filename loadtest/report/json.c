@@ -228,6 +228,8 @@ static json_t *make_event(const struct event *event)
     json_t *made = json_object();
     json_put(&made, "from_ms", begins ? json_ms((double)event->from_ns) : json_null());
     json_put(&made, "to_ms", ends ? json_ms((double)event->to_ns) : json_null());
+    json_put(&made, "operation",
+             event->operation >= 0 ? json_integer(event->operation) : json_null());
     json_put(&made, "who", json_text_or_null(event->who));
     json_put(&made, "what", json_text_or_null(event->what));
     return made;

@@ -1,4 +1,4 @@
-// The names of endpoints, and the fingerprint of an operation.
+// The table of endpoints, and the fingerprint of an operation.
 #include "domain/operation.h"
 
 #include "base/text.h"
@@ -6,14 +6,16 @@
 
 #include <string.h>
 
-static const char *const endpoint_names[ENDPOINT_COUNT] = {[ENDPOINT_STOCK] = "stock",
-                                                           [ENDPOINT_COUPON] = "coupon",
-                                                           [ENDPOINT_LOTTERY] = "lottery",
-                                                           [ENDPOINT_POINTS] = "points"};
+const struct endpoint_traits endpoint_traits[ENDPOINT_COUNT] = {
+    [ENDPOINT_STOCK] = {"stock", .counters = 1U << ENDPOINT_STOCK},
+    [ENDPOINT_COUPON] = {"coupon", .counters = 1U << ENDPOINT_COUPON},
+    [ENDPOINT_LOTTERY] = {"lottery", .counters = 1U << ENDPOINT_LOTTERY},
+    [ENDPOINT_POINTS] = {"points", .counters = 1U << ENDPOINT_POINTS},
+};
 
 const char *endpoint_name(enum endpoint endpoint)
 {
-    return endpoint_names[endpoint];
+    return endpoint_traits[endpoint].name;
 }
 
 enum endpoint operation_endpoint(const struct operation *operation)

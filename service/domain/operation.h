@@ -81,6 +81,15 @@ static inline struct leg *operation_leg(struct operation *operation, size_t i)
     return i == 0 ? &operation->leg : &operation->more[i - 1];
 }
 
+struct endpoint_traits {
+    const char *name; // "stock": of its setting and its metrics
+    // Whose counters its operations change: a bit, 1 << endpoint, for each noun.
+    unsigned counters;
+};
+
+// Indexed by enum endpoint.
+extern const struct endpoint_traits endpoint_traits[ENDPOINT_COUNT];
+
 const char *endpoint_name(enum endpoint endpoint); // "stock", "coupon", ...
 enum endpoint operation_endpoint(const struct operation *operation);
 

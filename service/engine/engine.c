@@ -117,6 +117,16 @@ const struct strategy *engine_strategy(struct engine *engine, enum endpoint endp
     return strategy;
 }
 
+// With the mutex held, or before the workers start.
+static enum rc check_mix(const struct engine *engine, char *ret_why)
+{
+    const struct strategy *chosen[ENDPOINT_COUNT];
+    for (size_t i = 0; i < ENDPOINT_COUNT; i++)
+        chosen[i] = engine->current[i]->strategy;
+    return engine->settings.lab ? RC_OK
+                                : guards_can_mix(endpoint_traits, chosen, ENDPOINT_COUNT, ret_why);
+}
+
 enum rc engine_set_strategy(struct engine *engine, enum endpoint endpoint,
                             const struct strategy *strategy, char *ret_why)
 {
@@ -124,9 +134,13 @@ enum rc engine_set_strategy(struct engine *engine, enum endpoint endpoint,
     if (rc != RC_OK)
         return rc;
     pthread_mutex_lock(&engine->mutex);
+    struct guard *before = engine->current[endpoint];
     engine->current[endpoint] = engine_guard(engine, strategy);
+    rc = check_mix(engine, ret_why);
+    if (rc != RC_OK)
+        engine->current[endpoint] = before;
     pthread_mutex_unlock(&engine->mutex);
-    return RC_OK;
+    return rc;
 }
 
 // ---- workers ------------------------------------------------------------------------------------
@@ -488,7 +502,7 @@ static enum rc choose_strategies(struct engine *engine, char *ret_error)
         engine->current[i] = engine_guard(engine, strategy);
         engine->lanes_at_once[i] = GUARD_KEYS_MAX;
     }
-    return RC_OK;
+    return check_mix(engine, ret_error);
 }
 
 static int64_t read_depth(void *arg)

@@ -34,8 +34,8 @@ struct engine_settings {
 #define ENGINE_BATCH_MAX 1024
 
 // Starts the workers. The store, metrics and strings of the settings are borrowed until
-// engine_free. RC_USAGE with a sentence in ret_error (GUARD_ERROR_MAX bytes) for a strategy that
-// cannot be used.
+// engine_free. RC_USAGE with a sentence in ret_error (GUARD_ERROR_MAX bytes) for strategies that
+// cannot be used, or not together.
 MUST_CHECK enum rc engine_new(const struct engine_settings *settings, struct store *store,
                               struct metrics *metrics, struct engine **ret_engine, char *ret_error);
 
@@ -56,9 +56,9 @@ void engine_free(struct engine *engine);
 
 const struct strategy *engine_strategy(struct engine *engine, enum endpoint endpoint);
 
-// RC_USAGE with a sentence in ret_why (GUARD_ERROR_MAX bytes) if it cannot be used here. Requests
-// that wait in a lane run under the strategy of their submit; in direct mode under that of their
-// start.
+// RC_USAGE with a sentence in ret_why (GUARD_ERROR_MAX bytes) if it cannot be used here, or not
+// beside the other endpoints' strategies (guards_can_mix; the lab may mix all). Requests that wait
+// in a lane run under the strategy of their submit; in direct mode under that of their start.
 MUST_CHECK enum rc engine_set_strategy(struct engine *engine, enum endpoint endpoint,
                                        const struct strategy *strategy, char *ret_why);
 

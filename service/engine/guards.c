@@ -68,6 +68,25 @@ struct guard *guards_find(const struct guards *guards, const struct strategy *st
     return guards->open[index_of(strategy)];
 }
 
+enum rc guards_can_mix(const struct endpoint_traits *endpoints,
+                       const struct strategy *const *chosen, size_t n, char *ret_why)
+{
+    for (size_t i = 0; i < n * n; i++) {
+        const struct endpoint_traits *one = &endpoints[i / n], *two = &endpoints[i % n];
+        const char *local = chosen[i / n]->name, *other = chosen[i % n]->name;
+        if ((one->counters & two->counters) == 0 || chosen[i / n] == chosen[i % n] ||
+            chosen[i / n]->scope == SCOPE_CLUSTER)
+            continue;
+        text_format(ret_why, GUARD_ERROR_MAX,
+                    "%s.strategy = %s, %s.strategy = %s: both change the same counters. %s stops"
+                    " only its own requests, and could overwrite a change by %s. Set both to %s at"
+                    " start, or neither",
+                    one->name, local, two->name, other, local, other, local);
+        return RC_USAGE;
+    }
+    return RC_OK;
+}
+
 enum rc guards_can_use(const struct guards *guards, const struct strategy *strategy, char *ret_why)
 {
     size_t i = index_of(strategy);

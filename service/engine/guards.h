@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/cleanup.h"
+#include "domain/operation.h"
 #include "guard/strategy/registry.h"
 
 #include <stdbool.h>
@@ -33,6 +34,14 @@ void guards_close(struct guards *guards); // a zeroed struct is fine
 
 // NULL if the strategy cannot be used.
 struct guard *guards_find(const struct guards *guards, const struct strategy *strategy);
+
+// Whether n endpoints may have these strategies at the same time. Not if two of them change the
+// same counters under different strategies, one of which protects a single process only: its save
+// demands nothing of the row, and the other's writers do not wait for its guard. Cluster-wide
+// strategies may be mixed, because their demands are met by the same row. RC_OK, or RC_USAGE with
+// the settings, the reason and the remedy in ret_why (GUARD_ERROR_MAX bytes).
+MUST_CHECK enum rc guards_can_mix(const struct endpoint_traits *endpoints,
+                                  const struct strategy *const *chosen, size_t n, char *ret_why);
 
 // RC_OK, or RC_USAGE with the reason in ret_why (GUARD_ERROR_MAX bytes).
 MUST_CHECK enum rc guards_can_use(const struct guards *guards, const struct strategy *strategy,

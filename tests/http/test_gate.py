@@ -60,6 +60,12 @@ class Sick(Gate):
     def test_no_strategy_at_all(self):
         for result in self.sicken("none"):
             self.assertIn("versions-without-gap", result.violated(), result)
+            self.assertIn(" both read version ", result.text)
+            # Every row of this run is shown with the time that its client saw.
+            for violation in result.report["check"]["shown"]:
+                events = violation["events"]
+                timed = {event["operation"] for event in events if event["from_ms"] is not None}
+                self.assertLessEqual({event["operation"] for event in events}, timed, violation)
 
     def test_no_demand_on_the_version(self):
         for result in self.sicken("optimistic", lab__demand="off"):

@@ -299,7 +299,8 @@ START_TEST(a_missing_version)
     struct shop *shop = new_shop();
     row_of(shop, STOCK, 5)->version = 6;
     shop->finals[STOCK].version = 6;
-    EXPECT("versions-without-gap", "ledger stock/s version 4", "ledger stock/s version 6");
+    EXPECT("versions-without-gap", "r-4 at", "r-6 at", "ledger stock/s version 4",
+           "ledger stock/s version 6");
 }
 END_TEST
 
@@ -307,7 +308,12 @@ START_TEST(a_version_twice)
 {
     struct shop *shop = new_shop();
     add_row(shop, (struct ledger_row){LOTTERY, 3, 0, 2, 0, 0, "r-23", "u3", "draw", NULL});
-    EXPECT("versions-without-gap", "ledger lottery/l version 3", "ledger lottery/l version 3");
+    check_with(shop, false);
+    ck_assert_str_eq(shop->verdict.shown[0].sentence,
+                     "lottery/l: version 3 exists 2 times: one writer has overwritten another."
+                     " r-21 and r-23 both read version 2.");
+    EXPECT("versions-without-gap", "r-21 at", "r-23 at", "ledger lottery/l version 3",
+           "ledger lottery/l version 3");
 }
 END_TEST
 
@@ -315,10 +321,10 @@ START_TEST(a_ledger_that_ends_too_early)
 {
     struct shop *shop = new_shop();
     shop->finals[STOCK].version = 6;
-    EXPECT("versions-without-gap", "ledger stock/s version 5");
+    EXPECT("versions-without-gap", "r-6 at", "ledger stock/s version 5");
     shop = new_shop();
     shop->finals[STOCK].version = 4;
-    EXPECT("versions-without-gap", "ledger stock/s version 5");
+    EXPECT("versions-without-gap", "r-6 at", "ledger stock/s version 5");
 }
 END_TEST
 
@@ -326,7 +332,7 @@ START_TEST(a_version_from_before_the_run)
 {
     struct shop *shop = new_shop();
     add_row(shop, (struct ledger_row){STOCK, 1, -1, 19, 0, 0, "r-8", "u8", "deduct", NULL});
-    EXPECT("versions-without-gap", "ledger stock/s version 1");
+    EXPECT("versions-without-gap", "r-8 at", "ledger stock/s version 1");
 }
 END_TEST
 
@@ -432,10 +438,11 @@ START_TEST(a_step_that_does_not_add_up)
     check_with(shop, false);
     ck_assert_str_eq(shop->verdict.shown[0].sentence,
                      "stock/s: remaining was 11, change -1, but the row says 11 (expected 10).");
-    EXPECT("conservation", "ledger stock/s version 4", "ledger stock/s version 5");
+    EXPECT("conservation", "r-4 at", "r-6 at", "ledger stock/s version 4",
+           "ledger stock/s version 5");
     shop = new_shop(); // the first step, from the state before the run
     shop->counters[STOCK].remaining = 19;
-    EXPECT("conservation", "ledger stock/s version 2");
+    EXPECT("conservation", "r-1 at", "ledger stock/s version 2");
 }
 END_TEST
 
@@ -443,7 +450,7 @@ START_TEST(an_end_that_does_not_add_up)
 {
     struct shop *shop = new_shop();
     shop->finals[STOCK].remaining = 9;
-    EXPECT("conservation", "ledger stock/s version 5");
+    EXPECT("conservation", "r-6 at", "ledger stock/s version 5");
     shop = new_shop();
     shop->finals[SILVER].remaining = 0;
     check_with(shop, false);
@@ -458,7 +465,8 @@ START_TEST(less_than_nothing)
     attempt_of(shop, "r-6", 0)->quantity = 12;
     row_of(shop, STOCK, 5)->delta = -12;
     row_of(shop, STOCK, 5)->remaining = shop->finals[STOCK].remaining = -1;
-    EXPECT("no-oversell", "ledger stock/s version 4", "ledger stock/s version 5");
+    EXPECT("no-oversell", "r-4 at", "r-6 at", "ledger stock/s version 4",
+           "ledger stock/s version 5");
 }
 END_TEST
 
@@ -467,7 +475,7 @@ START_TEST(a_lost_update_oversells)
 {
     struct shop *shop = new_shop();
     add_row(shop, (struct ledger_row){STOCK, 5, -1, 10, 0, 6, "r-8", "u8", "deduct", NULL});
-    EXPECT("versions-without-gap conservation", "ledger stock/s version 5",
+    EXPECT("versions-without-gap conservation", "r-6 at", "r-8 at", "ledger stock/s version 5",
            "ledger stock/s version 5");
     shop = new_shop(); // in the middle: the step after duplicate versions is not checked
     add_row(shop, (struct ledger_row){STOCK, 4, -1, 14, 0, 6, "r-8", "u8", "deduct", NULL});
@@ -510,7 +518,7 @@ START_TEST(half_a_draw)
     shop = new_shop(); // the lottery's row is missing
     add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-23", "u3", "draw", NULL});
     shop->finals[GOLD].remaining = 0;
-    EXPECT("draws-whole", "ledger prize/l/gold version 3");
+    EXPECT("draws-whole", "r-23 at", "ledger prize/l/gold version 3");
     shop = new_shop(); // the lottery's row is that of a blank
     add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-21", "u2", "draw", NULL});
     shop->finals[GOLD].remaining = 0;
@@ -528,7 +536,7 @@ START_TEST(two_rows_of_a_draw_that_differ)
     EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2", "ledger prize/l/gold version 2");
     shop = new_shop();
     row_of(shop, STOCK, 5)->leg = 1;
-    EXPECT("draws-whole", "ledger stock/s version 5");
+    EXPECT("draws-whole", "r-6 at", "ledger stock/s version 5");
 }
 END_TEST
 
@@ -549,7 +557,7 @@ START_TEST(a_reading_that_was_not_true)
 {
     struct shop *shop = new_shop();
     reading_of(shop)->remaining.value = 14;
-    EXPECT("readings-true", "operation 2 at", "ledger stock/s version 3");
+    EXPECT("readings-true", "r-2 at", "operation 2 at", "ledger stock/s version 3");
     shop = new_shop();
     reading_of(shop)->version.value = 9;
     EXPECT("readings-true", "operation 2 at");
@@ -571,10 +579,10 @@ START_TEST(a_reading_of_less_than_nothing)
 {
     struct shop *shop = new_shop();
     reading_of(shop)->remaining.value = -1;
-    EXPECT("readings-true", "operation 2 at", "ledger stock/s version 3");
+    EXPECT("readings-true", "r-2 at", "operation 2 at", "ledger stock/s version 3");
     shop = new_shop();
     attempt_of(shop, "r-5", 0)->remaining.value = -1;
-    EXPECT("readings-true", "r-5 at", "ledger stock/s version 4");
+    EXPECT("readings-true", "r-4 at", "r-5 at", "ledger stock/s version 4");
     shop = new_shop();
     reading_of(shop)->version.value = -1;
     EXPECT("real-time-order", "operation 2 at");
@@ -757,7 +765,8 @@ START_TEST(a_token_that_falls)
 {
     struct shop *shop = new_shop();
     row_of(shop, STOCK, 4)->token = 4;
-    EXPECT("fencing-tokens", "ledger stock/s version 3", "ledger stock/s version 4");
+    EXPECT("fencing-tokens", "r-2 at", "r-4 at", "ledger stock/s version 3",
+           "ledger stock/s version 4");
     shop = new_shop(); // smaller than a token from before the run
     row_of(shop, STOCK, 1)->token = 9;
     check_with(shop, false);
@@ -766,7 +775,7 @@ START_TEST(a_token_that_falls)
     free_shop(shop);
     shop = new_shop();
     row_of(shop, COUPON, 3)->token = -1;
-    EXPECT("fencing-tokens", "ledger coupon/c version 3");
+    EXPECT("fencing-tokens", "r-11 at", "ledger coupon/c version 3");
     shop = new_shop(); // changes without a token may come between
     row_of(shop, STOCK, 3)->token = 0;
     EXPECT_HEALTHY(false);
@@ -778,7 +787,8 @@ START_TEST(a_token_of_two_strategies)
 {
     struct shop *shop = new_shop();
     row_of(shop, STOCK, 5)->strategy = "lock-table";
-    EXPECT("fencing-tokens", "ledger stock/s version 4", "ledger stock/s version 5");
+    EXPECT("fencing-tokens", "r-4 at", "r-6 at", "ledger stock/s version 4",
+           "ledger stock/s version 5");
 }
 END_TEST
 
@@ -789,7 +799,7 @@ START_TEST(two_effects_of_one_key)
     struct shop *shop = new_shop();
     add_row(shop, (struct ledger_row){STOCK, 6, -1, 9, 0, 6, "r-6", "u6", "deduct", NULL});
     shop->finals[STOCK] = (struct ledger_final){6, 9, true};
-    EXPECT("one-key-one-effect", "ledger stock/s version 5", "ledger stock/s version 6");
+    EXPECT("one-key-one-effect", "r-6 at", "ledger stock/s version 5", "ledger stock/s version 6");
 }
 END_TEST
 
@@ -887,10 +897,10 @@ START_TEST(more_than_there_are)
 {
     struct shop *shop = new_shop();
     shop->counters[COUPON].total = 2;
-    EXPECT("caps", "ledger coupon/c version 4");
+    EXPECT("caps", "r-13 at", "ledger coupon/c version 4");
     shop = new_shop();
     shop->counters[GOLD].total = 0;
-    EXPECT("caps", "ledger prize/l/gold version 2");
+    EXPECT("caps", "r-20 at", "ledger prize/l/gold version 2");
     shop = new_shop(); // a total that the counter never had
     shop->counters[COUPON].total = 4;
     EXPECT_BROKEN("caps");
@@ -901,11 +911,12 @@ START_TEST(a_user_over_the_limit)
 {
     struct shop *shop = new_shop();
     attempt_of(shop, "r-11", 0)->user = row_of(shop, COUPON, 3)->user = "u1";
-    EXPECT("caps", "ledger coupon/c version 2", "ledger coupon/c version 3");
+    EXPECT("caps", "r-10 at", "r-11 at", "ledger coupon/c version 2", "ledger coupon/c version 3");
     shop = new_shop();
     attempt_of(shop, "r-21", 0)->user = row_of(shop, LOTTERY, 3)->user = "u1";
     attempt_of(shop, "r-22", 0)->user = "u1";
-    EXPECT("caps", "ledger lottery/l version 2", "ledger lottery/l version 3");
+    EXPECT("caps", "r-20 at", "r-21 at", "ledger lottery/l version 2",
+           "ledger lottery/l version 3");
     shop = new_shop(); // more than the limit, but from before the run
     shop->counters[COUPON].version = 4;
     shop->counters[COUPON].remaining = 0;
@@ -955,6 +966,61 @@ START_TEST(the_verdict_is_readable)
     for (size_t i = 0; i < ARRAY_LENGTH(pieces); i++)
         ck_assert_msg(strstr(text.data, pieces[i]) != NULL, "no %s in\n%s", pieces[i], text.data);
     check_width(text.data, 100);
+    free_shop(shop);
+}
+END_TEST
+
+// A ledger row brings the request that wrote it, with the time that the client saw. A row whose key
+// no client sent stands alone.
+START_TEST(a_row_is_shown_with_its_request)
+{
+    struct shop *shop = new_shop();
+    struct buffer text CLEANUP(buffer_release) = {0};
+    struct attempt *late = attempt_of(shop, "r-8", 0);
+    *late = (struct attempt){.kind = KIND_DEDUCT,
+                             .status = 200,
+                             .quantity = 1,
+                             .invoke_ns = late->invoke_ns,
+                             .complete_ns = 87 * MS,
+                             .version = KNOWN(5),
+                             .remaining = KNOWN(10),
+                             .key = "r-8",
+                             .user = "u8",
+                             .detail = ""};
+    add_row(shop, (struct ledger_row){STOCK, 5, -1, 10, 0, 6, "r-8", "u8", "deduct", NULL});
+    check_with(shop, false);
+    verdict_write_text(&shop->verdict, &text);
+    ck_assert_msg(
+        strstr(text.data,
+               "\n    r-6 at http://127.0.0.1:8080"
+               "\n      deduct 1 of stock/s for u6: no answer timeout"
+               "\n             67.000 ms  [======================================>  no answer"
+               "\n    r-8 at http://127.0.0.1:8080"
+               "\n      deduct 1 of stock/s for u8: 200, version 5, remaining 10"
+               "\n             80.000 ms                           [=============]  87.000 ms"
+               "\n    ledger stock/s version 5\n      deduct by r-6 for u6: -1,") != NULL,
+        "%s", text.data);
+    free_shop(shop);
+
+    shop = new_shop();
+    add_row(shop, (struct ledger_row){STOCK, 6, -1, 8, 0, 6, "stranger", "", "deduct", NULL});
+    shop->finals[STOCK] = (struct ledger_final){6, 8, true};
+    check_with(shop, true);
+    expect_broken(shop, "conservation");
+    static const char *const who[] = {"r-6 at", "ledger stock/s version 5",
+                                      "ledger stock/s version 6"};
+    expect_events(shop, ARRAY_LENGTH(who), who);
+    const struct event *events = shop->verdict.shown[0].events;
+    ck_assert_int_eq(events[0].operation, events[1].operation);
+    ck_assert_int_ne(events[0].operation, events[2].operation);
+    free_shop(shop);
+
+    shop = new_shop(); // no client tells what the stranger has read
+    add_row(shop, (struct ledger_row){STOCK, 5, -1, 10, 0, 6, "stranger", "", "deduct", NULL});
+    check_with(shop, true);
+    expect_broken(shop, "versions-without-gap conservation");
+    ck_assert_str_eq(shop->verdict.shown[0].sentence,
+                     "stock/s: version 5 exists 2 times: one writer has overwritten another.");
     free_shop(shop);
 }
 END_TEST
@@ -1240,6 +1306,7 @@ int main(void)
     tcase_add_test(tests, more_than_there_are);
     tcase_add_test(tests, a_user_over_the_limit);
     tcase_add_test(tests, the_verdict_is_readable);
+    tcase_add_test(tests, a_row_is_shown_with_its_request);
     tcase_add_test(tests, many_violations_are_shown_few);
     tcase_add_test(tests, a_ledger_is_fetched_page_by_page);
     tcase_add_test(tests, no_row_hides_at_a_page_end);

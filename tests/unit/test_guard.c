@@ -2,6 +2,7 @@
 #include "guard/strategy/registry.h"
 
 #include "base/clock.h"
+#include "engine/guards.h"
 #include "guards.h"
 
 #include "suite.h"
@@ -341,6 +342,30 @@ START_TEST(a_strategy_without_a_guard_passes_through)
 }
 END_TEST
 
+// Two endpoints of this table share counters, and the third has its own.
+START_TEST(a_mutex_is_not_mixed_on_shared_counters)
+{
+    static const struct endpoint_traits toys[] = {{"stock", 1}, {"coupon", 2}, {"order", 1 | 4}};
+    const struct strategy *mutex = strategy_find("mutex"), *lock = strategy_find("zookeeper-lock"),
+                          *row = strategy_find("row-lock");
+    const struct {
+        const struct strategy *chosen[ARRAY_LENGTH(toys)];
+        enum rc rc;
+    } cases[] = {
+        {{mutex, mutex, mutex}, RC_OK},  {{mutex, row, mutex}, RC_OK},
+        {{row, mutex, lock}, RC_OK},     {{mutex, row, row}, RC_USAGE},
+        {{row, mutex, mutex}, RC_USAGE}, {{mutex, mutex, lock}, RC_USAGE},
+    };
+    char why[GUARD_ERROR_MAX] = "";
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
+        ck_assert_int_eq(guards_can_mix(toys, cases[i].chosen, ARRAY_LENGTH(toys), why),
+                         cases[i].rc);
+    ck_assert_str_eq(why, "stock.strategy = mutex, order.strategy = zookeeper-lock: both change the"
+                          " same counters. mutex stops only its own requests, and could overwrite a"
+                          " change by zookeeper-lock. Set both to mutex at start, or neither");
+}
+END_TEST
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -348,6 +373,7 @@ int main(void)
     TCase *plain = tcase_create("registry");
     tcase_add_test(plain, every_strategy_is_found_and_opens_or_says_why);
     tcase_add_test(plain, a_strategy_without_a_guard_passes_through);
+    tcase_add_test(plain, a_mutex_is_not_mixed_on_shared_counters);
     suite_add_tcase(suite, plain);
     TCase *contract = tcase_create("contract");
     tcase_set_timeout(contract, 60);

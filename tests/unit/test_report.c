@@ -85,9 +85,9 @@ static void add_verdict(struct sample *sample, int64_t violations)
         sample->shown = (struct violation){
             .invariant = "conservation",
             .sentence = "sold twice",
-            .events = {{NS_PER_MS, 3 * NS_PER_MS, "one", NASTY},
-                       {2 * NS_PER_MS, HISTORY_NEVER, "two", "timeout"},
-                       {-1, HISTORY_NEVER, "ledger", "version 7"}},
+            .events = {{NS_PER_MS, 3 * NS_PER_MS, 17, -1, "one", NASTY},
+                       {2 * NS_PER_MS, HISTORY_NEVER, -1, -1, "two", "timeout"},
+                       {-1, HISTORY_NEVER, 17, 0, "ledger", "version 7"}},
             .n_events = 3,
         };
         verdict->shown = &sample->shown;
@@ -309,6 +309,9 @@ START_TEST(json_has_the_right_numbers)
     CHECK_NUMBER(json_array_get(events, 0), "to_ms", NULL, 3);
     ck_assert(json_is_null(member(json_array_get(events, 1), "to_ms", NULL)));
     ck_assert(json_is_null(member(json_array_get(events, 2), "from_ms", NULL)));
+    CHECK_NUMBER(json_array_get(events, 0), "operation", NULL, 17);
+    ck_assert(json_is_null(member(json_array_get(events, 1), "operation", NULL)));
+    CHECK_NUMBER(json_array_get(events, 2), "operation", NULL, 17);
     const json_t *requirements = member(report, "requirements", NULL);
     CHECK_NUMBER(json_array_get(requirements, 0), "value", NULL, 50);
     ck_assert(json_is_false(member(json_array_get(requirements, 0), "holds", NULL)));

@@ -9,11 +9,6 @@ const struct facts *const kind_facts[OPERATION_KIND_COUNT] = {
     [OPERATION_EARN_FOR_ORDER] = &earn_facts,
 };
 
-const char *subject_user(const struct operation *operation)
-{
-    return operation->user_id;
-}
-
 void root_facts_release(struct root_facts *facts)
 {
     free(facts->lottery);

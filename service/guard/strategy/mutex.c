@@ -15,7 +15,9 @@
 // Fails when
 //   A second instance runs. It has mutexes of its own, reads the same row at the same time, and no
 //   save demands anything, so both write. It is the lost update of `none` again, one level up, and
-//   a test with one process will never show it.
+//   a test with one process will never show it. Another strategy changes the same counter in this
+//   process: its writers do not take the mutex. So endpoints that share counters may not mix
+//   `mutex` with another strategy (guards_can_mix in engine/guards.c).
 //
 // Cost
 //   Tens of nanoseconds without contention. A waiter costs a thread, and the order of waiters is
