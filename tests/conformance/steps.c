@@ -143,8 +143,9 @@ END_TEST
 
 // ---- one of two counters moves before the save --------------------------------------------------
 
-#define TTL_MS 1000
-#define CUT_WAIT_MS 500 // for an unreachable lock server
+#define TTL_MS 300          // of a lease that expires because it is not renewed
+#define SESSION_TTL_MS 1000 // of a session that ends because it is cut off
+#define CUT_WAIT_MS 500     // for an unreachable lock server
 
 static const struct meeting {
     const char *from, *to; // of the transfer, of all that the payer has
@@ -171,12 +172,13 @@ START_TEST(a_save_that_one_counter_refuses_leaves_the_other)
     struct gate gate;
     gate_init(&gate, PAUSE_BEFORE_SAVE, SIZE_MAX);
     struct fixture fixture;
+    bool renewed = scenario.strategy->renew != NULL;
     struct fixture_options options = {.strategy = scenario.strategy,
                                       .engine = scenario.engine,
                                       .instances = 2,
                                       .max_batch = scenario.max_batch,
-                                      .lock_ttl_ms = TTL_MS,
-                                      .unrenewed = scenario.strategy->renew != NULL,
+                                      .lock_ttl_ms = renewed ? TTL_MS : SESSION_TTL_MS,
+                                      .unrenewed = renewed,
                                       .first_wait_ms = CUT_WAIT_MS,
                                       .lock_proxied = true,
                                       .belts_off = true,

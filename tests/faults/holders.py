@@ -23,7 +23,7 @@ def others_go_on(scene, saving=True):
         scene.await_more("others' locks", lambda: scene.acquired(only=[1, 2]), limit_s=20)
 
 
-@fault("paused-holder", 1, LOCKS, load=ONE, transfers=True)
+@fault("paused-holder", 1, LOCKS, load=ONE, transfers=LOCKS)
 def paused_holder(scene):
     """The holder's process is stopped past the end of its lease, at each critical point, and continues."""
     for point in scene.some(["before-load", "before-save", "before-commit", "in-commit"]):
@@ -39,7 +39,7 @@ def paused_holder(scene):
 
 
 # With lanes, because in direct mode another worker may be stopped while it holds the row lock.
-@fault("paused-reader", 1, ("optimistic",), {"combine.max_batch": 256}, ONE, transfers=True)
+@fault("paused-reader", 1, ("optimistic",), {"combine.max_batch": 256}, ONE, transfers=("optimistic",))
 def paused_reader(scene):
     """An instance is stopped between reading and writing, while the others write."""
     with scene.paused(0, "before-save", "stop"):

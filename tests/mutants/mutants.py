@@ -16,8 +16,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 TREE = os.path.join(ROOT, "build", "mutants")
 RUN_S = 120  # a test that hangs has found the mistake too
 
-# A test: what to build for it, its command, where it runs, and its environment.
-Test = collections.namedtuple("Test", "target command folder environment")
+# A test: its name, what to build for it, its command, where it runs, and its environment.
+Test = collections.namedtuple("Test", "name target command folder environment")
 Mutant = collections.namedtuple("Mutant", "name why test edits")
 Edit = collections.namedtuple("Edit", "file old new")
 
@@ -31,16 +31,16 @@ PARTS = {"mutex": 2, "optimistic": 3}
 def conformance(module, case, strategy):
     """One group of a conformance program, for one strategy."""
     name = f"conformance_{module}"
-    return Test(name, [os.path.join(PROGRAMS, name)], PROGRAMS,
+    return Test(name, name, [os.path.join(PROGRAMS, name)], PROGRAMS,
                 {"CK_RUN_CASE": case, "HOLDFAST_TEST_PART": f"{PARTS[strategy]}/9"})
 
 
 def unit(module):
-    return Test(f"test_{module}", [os.path.join(PROGRAMS, f"test_{module}")], PROGRAMS, {})
+    return Test(f"test_{module}", f"test_{module}", [os.path.join(PROGRAMS, f"test_{module}")], PROGRAMS, {})
 
 
 def http(name):
-    return Test("holdfast", [sys.executable, "-m", "unittest", name], os.path.join(TREE, "tests/http"),
+    return Test(name, "holdfast", [sys.executable, "-m", "unittest", name], os.path.join(TREE, "tests/http"),
                 {"HOLDFAST_BIN": os.path.join(TREE, "build/dev/service/holdfast"), "PYTHONDONTWRITEBYTECODE": "1"})
 
 
@@ -66,7 +66,7 @@ MUTANTS = [
              "        if (i > 0) {\n            rc = db_commit(db);\n            if (rc == RC_OK)\n"
              "                rc = db_begin(db, DB_BEGIN_WRITE_LATE);\n        }\n"
              "        if (rc == RC_OK && changes[i].before.version != 0)\n            rc = save_one")]),
-    Mutant("replay-with-one-leg", "a repeated transfer is answered with the first leg's result, and what the others hold",
+    Mutant("replay-with-one-leg", "a repeated transfer is answered with the first leg's result only",
            conformance("random_points", "every strategy", "optimistic"), [
         Edit("service/engine/batch_replays.c", "*ret_same && i < operation_n_legs(operation); i++)",
              "*ret_same && i < 1; i++)")]),
@@ -162,7 +162,7 @@ def main():
         build(mutant.test.target)
         red = sum(not passes(mutant.test) for _ in range(options.runs))
         survived += red < options.runs
-        print(f"{mutant.name}: found {red} of {options.runs} times by {mutant.test.target} ({mutant.why})", flush=True)
+        print(f"{mutant.name}: found {red} of {options.runs} times by {mutant.test.name} ({mutant.why})", flush=True)
     copy_tree()
     return 1 if survived else 0
 
