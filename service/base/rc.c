@@ -14,6 +14,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_NOT_ENOUGH_POINTS] = "not-enough-points",
     [RC_ALREADY_EARNED] = "already-earned",
     [RC_NOT_FOUND] = "not-found",
+    [RC_VERSION_MISMATCH] = "version-mismatch",
     [RC_RECONCILIATION_RUNNING] = "reconciliation-running",
 
     [RC_MALFORMED_REQUEST] = "malformed-request",

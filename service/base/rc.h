@@ -16,6 +16,7 @@ enum rc {
     RC_NOT_ENOUGH_POINTS,
     RC_ALREADY_EARNED,
     RC_NOT_FOUND,
+    RC_VERSION_MISMATCH,
     RC_RECONCILIATION_RUNNING,
 
     // The request itself is wrong. Sending it again unchanged does not help.

@@ -118,7 +118,7 @@ def soak(stack, options):
 
 def show():
     for fault in sorted(faults.values(), key=lambda f: f.number):
-        print(f"{fault.number:3} {fault.name:28} {fault.why}")
+        print(f"{fault.number:3} {fault.name:32} {fault.why}")
     return 0
 
 

@@ -240,7 +240,7 @@ static void make_room(struct reaper *reaper, int64_t now_ns)
         now.open -= ended;
         reaper->unreported += ended;
     }
-    atomic_store_explicit(&reaper->full, now.open > limit, memory_order_relaxed);
+    atomic_store_explicit(&reaper->full, now.open > limit + now.young, memory_order_relaxed);
 }
 
 static void report(struct reaper *reaper, int64_t now_ns)
