@@ -82,10 +82,11 @@ static void describe_request(const struct check *check, const struct attempt *at
         buffer_format(what, " for %s", attempt->user);
 }
 
-static void describe_numbers(const struct attempt_leg *leg, struct buffer *what)
+// The legs come in the order of the request, separated by semicolons.
+static void describe_numbers(const struct attempt_leg *leg, bool first, struct buffer *what)
 {
     if (leg->version.known)
-        buffer_format(what, ", version %lld", (long long)leg->version.value);
+        buffer_format(what, "%s version %lld", first ? "," : ";", (long long)leg->version.value);
     if (leg->remaining.known)
         buffer_format(what, ", remaining %lld", (long long)leg->remaining.value);
 }
@@ -104,7 +105,7 @@ static void describe_answer(const struct attempt *attempt, struct buffer *what)
         buffer_format(what, " %s", attempt->detail);
     for (size_t i = 0; i < attempt_n_legs(attempt); i++) {
         const struct attempt_leg leg = attempt_leg(attempt, i);
-        describe_numbers(&leg, what);
+        describe_numbers(&leg, i == 0, what);
     }
 }
 

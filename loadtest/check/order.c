@@ -9,8 +9,7 @@
 // if the graph has no cycle.
 //
 // A cycle on one counter is for real-time-order; this rule then says that it proves nothing. Of a
-// version that exists twice only the first row
-// is used; versions-without-gap reports it.
+// version that exists twice only the first row is used; versions-without-gap reports it.
 #include "check/finding.h"
 #include "check/graph.h"
 #include "check/rules.h"
@@ -18,6 +17,8 @@
 #include "base/text.h"
 
 #include <stdlib.h>
+
+#define CLAUSES_MAX_BYTES 180 // of a sentence; then one more clause still fits
 
 // The nodes are numbered: operations, then attempts (those that are readings), then moments.
 struct order {
@@ -179,11 +180,13 @@ static bool get_state(const struct order *order, uint32_t node, uint32_t i, stru
     return true;
 }
 
-// Whether `one` is before `two` by the versions of their counter.
+// Whether `one` is before `two` by the versions of their counter. Readings of one version have no
+// order.
 static bool is_before(const struct state *one, const struct state *two)
 {
     return one->counter == two->counter && one->counter != SIZE_MAX &&
-           (one->version < two->version || (one->version == two->version && two->row == NOTHING));
+           (one->version < two->version ||
+            (one->version == two->version && one->row != NOTHING && two->row == NOTHING));
 }
 
 // Whether the node has a state behind this one, on the same counter.
@@ -302,8 +305,10 @@ static void add_attempts(const struct order *order, struct violation *violation,
 static void show(const struct order *order, const struct step *steps, size_t n)
 {
     struct buffer text CLEANUP(buffer_release) = {0};
-    for (size_t i = 0; i < n && i < VIOLATION_EVENTS_MAX; i++)
-        describe(order, &steps[i], &text);
+    size_t described = 0;
+    while (described < n && text.length <= CLAUSES_MAX_BYTES)
+        describe(order, &steps[described++], &text);
+    buffer_append_text(&text, described < n ? "; ..." : "");
     struct violation *violation =
         finding_add(order->check, "%zu operations have no common order: %s.", n,
                     text.data != NULL ? text.data : "");
@@ -372,7 +377,7 @@ bool order_check(struct check *check)
     finding_open(check, "order-across-counters");
     bool searched = first_moment < NOTHING && search(&order);
     free(order.moments);
-    if (order.one_counter)
+    if (order.one_counter && check->invariant->violations == 0)
         order.looked_at = 0;
     finding_close(check, order.looked_at,
                   "All changes and readings have one order, in real time and on every counter:"

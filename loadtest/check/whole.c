@@ -66,7 +66,7 @@ static void check_operation(struct check *check, const struct operation *operati
     struct violation *violation =
         differs != NULL
             ? finding_add(check, "%s has rows that differ in the %s.", operation->key, differs)
-            : finding_add(check, "%s has rows of some of its legs, but not of all and no others.",
+            : finding_add(check, "%s does not have exactly one row for each of its legs.",
                           operation->key);
     finding_attempt(check, violation, evidence_best_attempt(operation));
     finding_effects(check, violation, operation);

@@ -657,10 +657,12 @@ static const char *other_account(const json_t *line)
     static const char *const accounts[] = {"points/ann", "points/bob", "points/eve"};
     const json_t *more = json_array_get(json_array_get(json_object_get(line, "more"), 0), 0);
     const char *taker = json_string_value(more) != NULL ? json_string_value(more) : "";
-    size_t i = 0;
-    while (is(line, "counter", accounts[i]) || strcmp(taker, accounts[i]) == 0)
-        i++;
-    return accounts[i];
+    for (size_t i = 0; i < ARRAY_LENGTH(accounts); i++) {
+        if (!is(line, "counter", accounts[i]) && strcmp(taker, accounts[i]) != 0)
+            return accounts[i];
+    }
+    ck_abort_msg("all accounts are named");
+    return NULL;
 }
 
 static json_t *new_value(const struct world *world, const struct mutation *mutation,
