@@ -43,7 +43,7 @@ static void post(struct view *view, struct leg *leg, size_t i)
 {
     const struct counter *counter = &view->counters[view->legs[i]];
     int64_t there = has(view, leg, i);
-    leg->delta = leg->child != NULL                             ? hold_units(view, i) - leg->amount
+    leg->delta = leg->child != NULL                        ? hold_units(view, i) - leg->amount
                  : leg->partial && there + leg->amount < 0 ? -there
                                                            : leg->amount;
     view_post_leg(view, i, counter->version == 0 ? leg->opening + leg->delta : leg->delta);

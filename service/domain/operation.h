@@ -94,11 +94,11 @@ struct operation {
                       // there is room for LEGS_MAX - 1: a replay brings the legs of its first run.
     size_t n_more;    // less than LEGS_MAX
     char request_key[REQUEST_KEY_MAX + 1];
-    const char *reservation;         // its id, borrowed; NULL if none
-    enum rc verdict;                 // the submitter's: a refusal, unless the request is a replay
-    uint64_t intent;                 // hash of the request, where the legs depend on more than it; else 0
-    void *record;                    // what the facts of its kind write besides; borrowed
-    int64_t ttl_ms;                  // reserve, extend: how long the goods are held from now on
+    const char *reservation; // its id, borrowed; NULL if none
+    enum rc verdict;         // the submitter's: a refusal, unless the request is a replay
+    uint64_t intent;         // hash of the request, where the legs depend on more than it; else 0
+    void *record;            // what the facts of its kind write besides; borrowed
+    int64_t ttl_ms;          // reserve, extend: how long the goods are held from now on
     char user_id[USER_ID_MAX + 1];   // empty if none
     char order_id[ORDER_ID_MAX + 1]; // empty if none
     uint64_t entropy[ENTROPY_WORDS]; // issue, draw: from the CSPRNG, so that deciding is pure

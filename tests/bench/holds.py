@@ -30,7 +30,7 @@ UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 # What `reserve` leaves behind, in SQL: hold i has one unit of its SKU.
 SEQUENCE = "WITH RECURSIVE n(i) AS (SELECT {low} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {high})"
 ID = "SUBSTR('00000000000000000000' || i, -20)"
-SKU = f"CASE WHEN i < {{hot}} THEN '{HOT}' ELSE 'S-' || ((i - {{hot}} - (i - {{hot}}) % {SHARE}) / {SHARE}) END"
+SKU = f"CASE WHEN i < {{hot}} THEN '{HOT}' ELSE 'S-' || CAST((i - {{hot}} - (i - {{hot}}) % {SHARE}) / {SHARE} AS INTEGER) END"
 NTH = f"CASE WHEN i < {{hot}} THEN i ELSE (i - {{hot}}) % {SHARE} END"
 FILL = [
     f"INSERT INTO reservation {{sequence}} SELECT {ID}, NULL, NULL, 'held', {SKU} || ' 1', {{until}} + i, 1 FROM n",

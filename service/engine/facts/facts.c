@@ -4,10 +4,14 @@
 #include <stdlib.h>
 
 const struct facts *const kind_facts[OPERATION_KIND_COUNT] = {
-    [OPERATION_ISSUE] = &coupon_facts,        [OPERATION_DRAW] = &draw_facts,
-    [OPERATION_EARN_FOR_ORDER] = &earn_facts, [OPERATION_RESERVE] = &reserve_facts,
-    [OPERATION_CONFIRM] = &resolve_facts,     [OPERATION_RELEASE] = &resolve_facts,
-    [OPERATION_EXTEND] = &extend_facts,       [OPERATION_EXPIRE] = &resolve_facts,
+    [OPERATION_ISSUE] = &coupon_facts,
+    [OPERATION_DRAW] = &draw_facts,
+    [OPERATION_EARN_FOR_ORDER] = &earn_facts,
+    [OPERATION_RESERVE] = &reserve_facts,
+    [OPERATION_CONFIRM] = &resolve_facts,
+    [OPERATION_RELEASE] = &resolve_facts,
+    [OPERATION_EXTEND] = &extend_facts,
+    [OPERATION_EXPIRE] = &resolve_facts,
     [OPERATION_REDEEM] = &redeem_facts,
     [OPERATION_ROLLBACK] = &rollback_facts,
     [OPERATION_ORDER] = &order_facts,

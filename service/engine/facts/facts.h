@@ -51,8 +51,7 @@ struct facts {
 extern const struct facts *const kind_facts[OPERATION_KIND_COUNT];
 
 extern const struct facts coupon_facts, draw_facts, earn_facts, reserve_facts, resolve_facts,
-    extend_facts, order_facts, order_reserved_facts, refund_facts, redeem_facts,
-    rollback_facts;
+    extend_facts, order_facts, order_reserved_facts, refund_facts, redeem_facts, rollback_facts;
 
 // A `subject`: the operation's user.
 static inline const char *subject_user(const struct operation *operation)

@@ -1,8 +1,8 @@
 // The facts of orders, cancellations and refunds: the order's record. Its numbers are counters.
+#include "store/tables/order.h"
 #include "base/text.h"
 #include "engine/facts/facts.h"
 #include "store/tables/ledger.h"
-#include "store/tables/order.h"
 
 #include <string.h>
 
@@ -77,7 +77,8 @@ static enum rc save_refund(struct db *db, struct fact *facts, size_t n, int64_t 
             if (leg->partial)
                 taken = refund->points_returned - leg->delta;
         }
-        order->points_taken += taken - refund->points_taken; // an earlier try may have added its own
+        order->points_taken +=
+            taken - refund->points_taken; // an earlier try may have added its own
         refund->points_taken = taken;
         refund->version = operation->leg.version;
         rc = refund_insert(db, refund, now_ms);

@@ -54,8 +54,7 @@ enum rc problem_field(struct problem *problem, enum rc rc, const char *field, co
 
 static bool is_refusal(enum rc rc)
 {
-    return rc == RC_OUT_OF_STOCK || rc == RC_COUPON_EXHAUSTED || rc == RC_LIMIT_REACHED ||
-           rc == RC_ALREADY_DRAWN || rc == RC_NOT_ENOUGH_POINTS || rc == RC_ALREADY_EARNED;
+    return rc >= RC_OUT_OF_STOCK && rc <= RC_REFUND_EXCEEDS_ORDER;
 }
 
 // The lines that were refused.
@@ -69,7 +68,7 @@ static void write_failed(enum rc rc, const struct operation *operation, struct b
         json_write_open(out, NULL, '{');
         json_write_int(out, "index", (int64_t)i);
         json_write_text(out, "counter", leg->counter);
-        json_write_text(out, "type", rc_slug(rc));
+        json_write_text(out, "type", rc_slug(leg->refusal != RC_OK ? leg->refusal : rc));
         json_write_int(out, "remaining", leg->remaining);
         json_write_int(out, "version", leg->version);
         json_write_close(out, '}');
@@ -92,9 +91,10 @@ void problem_write(const struct problem *problem, const struct operation *operat
         json_write_text(out, "field", problem->field);
     if (problem->expected[0] != '\0')
         json_write_text(out, "expected", problem->expected);
-    if (operation != NULL && is_refusal(problem->rc) && operation->leg.child != NULL)
+    if (operation != NULL && is_refusal(problem->rc) &&
+        (operation->n_more > 0 || operation->leg.child != NULL))
         write_failed(problem->rc, operation, out);
-    else if (operation != NULL && is_refusal(problem->rc)) {
+    if (operation != NULL && is_refusal(problem->rc)) {
         json_write_int(out, "remaining", operation->outcome.remaining);
         json_write_int(out, "version", operation->outcome.version);
     }

@@ -29,7 +29,8 @@ struct check {
     "SELECT TEXT('stock/' ~ sku) AS name FROM product"                                             \
     " UNION ALL SELECT TEXT('coupon/' ~ campaign) FROM campaign"                                   \
     " UNION ALL SELECT TEXT('lottery/' ~ lottery) FROM lottery"                                    \
-    " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize"
+    " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize"                          \
+    " UNION ALL SELECT TEXT('order/' ~ order_id) FROM orders"
 
 // A hold is the counter hold/SKU/RESERVATION/LINE, with 20 characters of RESERVATION and one or two of
 // LINE. The parts are counted from the end, so that joins use the keys of the other tables.
@@ -62,13 +63,14 @@ static const struct check checks[] = {
      {""},
      "SELECT d.name, NULL, NULL, 1, 0 FROM (" NOUNS ") d"
      " LEFT JOIN counter k ON k.name = d.name WHERE k.name IS NULL"},
-    // An account of points is its counter alone. Resolved holds keep their counters.
+    // An account of points is its counter alone. Resolved holds and used codes keep their counters.
     {"counter-without-noun",
      "products, campaigns, lotteries or prizes with this name",
      {""},
      "SELECT k.name, NULL, NULL, 1, 0 FROM counter k LEFT JOIN (" NOUNS ") d ON d.name = k.name"
      " WHERE d.name IS NULL AND NOT (k.name > 'points/' AND k.name < 'points0')"
-     " AND NOT (k.name > 'hold/' AND k.name < 'hold0')"},
+     " AND NOT (k.name > 'hold/' AND k.name < 'hold0')"
+     " AND NOT (k.name > 'code/' AND k.name < 'code0')"},
 
     // ---- requests -------------------------------------------------------------------------------
     {"request-duplicate",

@@ -51,8 +51,7 @@ enum rc order_insert(struct db *db, struct order *order, int64_t now_ms)
                   " points_taken, created_at)",
                   COLUMNS, values, 1);
     return rc == RC_OK
-               ? db_insert(db,
-                           "order_item (order_id, line, sku, quantity, refunded, price_cents)",
+               ? db_insert(db, "order_item (order_id, line, sku, quantity, refunded, price_cents)",
                            LINE_COLUMNS, lines, order->n_lines)
                : rc;
 }
@@ -78,14 +77,11 @@ static enum rc update_order(struct db *db, const struct order *order)
 
 enum rc refund_insert(struct db *db, const struct refund *refund, int64_t now_ms)
 {
-    struct db_value values[] = {db_text(refund->order->id),
-                                db_int(refund->version),
-                                db_int(refund->refunded_cents),
-                                db_int(refund->points_returned),
-                                db_int(refund->points_taken),
-                                db_int(refund->points_wanted - refund->points_taken),
-                                db_text_or_null(refund->reason),
-                                db_int(now_ms)};
+    struct db_value values[] = {
+        db_text(refund->order->id),      db_int(refund->version),
+        db_int(refund->refunded_cents),  db_int(refund->points_returned),
+        db_int(refund->points_taken),    db_int(refund->points_wanted - refund->points_taken),
+        db_text_or_null(refund->reason), db_int(now_ms)};
     enum rc rc = db_insert(db,
                            "refund (order_id, version, refunded_cents, points_returned,"
                            " points_taken, points_short, reason, created_at)",
@@ -159,11 +155,12 @@ enum rc order_get(struct db *db, const char *id, struct order *ret_order, int64_
 {
     char counter[COUNTER_NAME_MAX + 1];
     struct get get = {.order = ret_order};
-    *ret_order = (struct order){.n_lines = 0};
-    if (!text_copy(ret_order->id, sizeof ret_order->id, id))
+    struct order order = {.n_lines = 0}; // the id may be ret_order's own
+    if (!text_copy(order.id, sizeof order.id, id))
         return RC_NOT_FOUND;
+    *ret_order = order;
     text_format(counter, sizeof counter, "order/%s", id);
-    struct db_value params[] = {db_text(counter), db_text(id)};
+    struct db_value params[] = {db_text(counter), db_text(ret_order->id)};
     enum rc rc = db_query(db,
                           "SELECT o.user_id, o.state, o.reservation, o.code, o.redemption,"
                           " o.subtotal_cents, o.discount_cents, o.refunded_cents, o.points_spent,"
@@ -202,8 +199,7 @@ enum rc redemption_insert(struct db *db, const struct redemption *redemption, in
 enum rc redemption_roll_back(struct db *db, const char *code, int64_t version)
 {
     struct db_value params[] = {db_text(code), db_int(version)};
-    return db_exec(db,
-                   "UPDATE redemption SET state = 'rolled-back' WHERE code = ? AND version = ?",
+    return db_exec(db, "UPDATE redemption SET state = 'rolled-back' WHERE code = ? AND version = ?",
                    params, ARRAY_LENGTH(params), NULL);
 }
 

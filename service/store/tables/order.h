@@ -26,7 +26,7 @@ MUST_CHECK enum rc order_get(struct db *db, const char *id, struct order *ret_or
 // The use of a code: an id for people is CODE:VERSION.
 struct redemption {
     char code[COUPON_CODE_MAX + 1];
-    int64_t version;                              // of the counter code/CODE when it was redeemed
+    int64_t version; // of the counter code/CODE when it was redeemed
     char user_id[USER_ID_MAX + 1], order_id[ORDER_ID_MAX + 1]; // order_id empty if none
     bool in_order, rolled_back;
 };

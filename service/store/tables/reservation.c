@@ -199,8 +199,9 @@ enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
 {
     enum { COLUMNS = 4 };
     static const struct statement statement = {
-        "DELETE FROM hold WHERE (counter, expires_at, reservation, line) IN (VALUES ", "(?,?,?,?)",
-        ")", COLUMNS};
+        "DELETE FROM hold WHERE ",
+        "counter = ? AND expires_at = ? AND reservation = ? AND line = ?", "",
+        COLUMNS}; // a list of rows does not find them by the key
     static const struct statement mysql = {
         "DELETE FROM hold WHERE (counter, expires_at, reservation, line) IN (", "(?,?,?,?)", ")",
         COLUMNS};
@@ -218,7 +219,7 @@ enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
 }
 
 struct due {
-    int64_t now_ms, version, next_ms;
+    int64_t version, next_ms;
     hold_fn on_hold;
     void *arg;
 };
@@ -237,25 +238,24 @@ static enum rc on_due(void *arg, const struct db_row *row)
     struct due *due = arg;
     struct hold hold;
     due->version = db_row_int(row, 5);
+    due->next_ms = db_row_int(row, 6);
     if (db_row_is_null(row, 1))
-        return RC_OK; // the counter has no holds
+        return RC_OK; // none is due
     read_hold(row, &hold);
-    if (hold.expires_at_ms <= due->now_ms)
-        return due->on_hold(due->arg, &hold);
-    if (due->next_ms == 0)
-        due->next_ms = hold.expires_at_ms;
-    return RC_OK;
+    return due->on_hold(due->arg, &hold);
 }
 
-// One row more than those that are due tells when the next one will be.
 enum rc hold_due(struct db *db, const char *counter, int64_t now_ms, size_t max, hold_fn on_hold,
                  void *arg, int64_t *ret_version, int64_t *ret_next_ms)
 {
-    struct due due = {.now_ms = now_ms, .on_hold = on_hold, .arg = arg};
-    struct db_value params[] = {db_text(counter), db_int((int64_t)max)};
+    struct due due = {.on_hold = on_hold, .arg = arg};
+    struct db_value params[] = {db_text(counter), db_int(now_ms), db_int(now_ms), db_text(counter),
+                                db_int((int64_t)max)};
     enum rc rc = db_query(db,
                           "SELECT c.name, h.expires_at, h.reservation, h.line, h.quantity,"
-                          " c.version FROM counter c LEFT JOIN hold h ON h.counter = c.name"
+                          " c.version, (SELECT MIN(expires_at) FROM hold WHERE counter = ?"
+                          " AND expires_at > ?) FROM counter c LEFT JOIN hold h"
+                          " ON h.counter = c.name AND h.expires_at <= ?"
                           " WHERE c.name = ? ORDER BY h.expires_at, h.reservation, h.line LIMIT ?",
                           params, ARRAY_LENGTH(params), on_due, &due);
     *ret_version = due.version;
