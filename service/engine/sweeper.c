@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SWEEP_MAX 1000 // holds
+#define SWEEP_MAX 256 // holds at once: more would take longer for the requests between them
 #define DEADLINE_NS (5 * NS_PER_S)
 
 struct swept {

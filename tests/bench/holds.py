@@ -10,6 +10,7 @@ deducts of another SKU go on. Needs wrk and the environment of `./dev bench`.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import re
@@ -135,28 +136,33 @@ def sell_out(servers):
         assert put.status == 200, put
 
 
-def due(database):
-    now = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)" if database.name == "sqlite" else \
-        "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
-    return int(database.sql(f"SELECT COUNT(*) FROM hold WHERE expires_at <= {now}")[0][0])
+def await_swept(servers, n):
+    """Returns how many seconds pass until the only instance has swept so many holds."""
+    began, swept = time.monotonic(), 0
+    while swept < n:
+        time.sleep(0.1)
+        page = servers.call("GET", "/metrics").body
+        swept = int(re.search(r"^holdfast_holds_swept_total (\d+)$", page, re.M).group(1))
+    return time.monotonic() - began
 
 
 def sweep(database, options, what, low, high):
     """Makes holds due while no instance runs, and then starts one."""
     with cluster.Cluster(database.store, reservation__sweep_ms=3600000) as servers:
         assert servers.call("PUT", f"/v1/stock/{PLAIN}", {"quantity": STOCK}).status == 200
-        _, _, before, _ = wrk(servers.ports[0], PLAIN, options)
+        rate_before, _, before, _ = wrk(servers.ports[0], PLAIN, options)
     for table in ("hold", "reservation"):
         database.sql(f"UPDATE {table} SET expires_at = 1000 WHERE reservation >= '{low:020}' AND reservation < '{high:020}'")
-    n, tails = due(database), []
-    with cluster.Cluster(database.store, reservation__sweep_ms=1000) as servers:
-        began, left = time.monotonic(), n
-        while left > 0:
-            tails.append(wrk(servers.ports[0], PLAIN, options, 2)[2])
-            left = due(database)
-        took = time.monotonic() - began
-    print(f"  {what}: {n:,} holds swept in at most {took:.0f} s ({n / took:,.0f}/s); p99 of deducts "
-          f"{statistics.median(tails) * 1000:.1f} ms meanwhile, {before * 1000:.1f} ms before", flush=True)
+    n, tails = high - low, []
+    with cluster.Cluster(database.store, reservation__sweep_ms=1000) as servers, \
+            concurrent.futures.ThreadPoolExecutor() as pool:
+        sweeping = pool.submit(await_swept, servers, n)
+        while not sweeping.done():
+            tails.append(wrk(servers.ports[0], PLAIN, options, 3))
+        took = sweeping.result()
+    tail, rate = (statistics.median(values) for values in list(zip(*tails))[2::-2])
+    print(f"  {what}: {n:,} holds swept in {took:.1f} s ({n / took:,.0f}/s); p99 of deducts {tail * 1000:.1f} ms"
+          f" meanwhile, {before * 1000:.1f} ms before; {rate:,.0f}/s and {rate_before:,.0f}/s", flush=True)
 
 
 def bench(database, options):

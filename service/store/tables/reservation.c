@@ -83,7 +83,7 @@ enum rc reservation_get(struct db *db, const char *id, struct reservation *ret, 
 // Runs `before`, a list of n times `item`, and `after`; on SQLite once for each item, because a
 // statement there costs no round trip and is prepared once.
 struct statement {
-    const char *before, *item, *after;
+    const char *before, *item, *between, *after;
     size_t n_params; // of an item
 };
 
@@ -96,7 +96,7 @@ static enum rc run_list(struct db *db, const struct statement *statement,
         return RC_OK;
     buffer_append_text(&sql, statement->before);
     for (size_t i = 0; i < at_once; i++) {
-        buffer_append_text(&sql, i == 0 ? "" : ",");
+        buffer_append_text(&sql, i == 0 ? "" : statement->between);
         buffer_append_text(&sql, statement->item);
     }
     buffer_append_text(&sql, statement->after);
@@ -140,7 +140,7 @@ enum rc reservation_expiries(struct db *db, const char *const *ids, size_t n,
     static const struct statement statement = {
         "SELECT reservation, expires_at FROM reservation WHERE state IN ('held', 'expired')"
         " AND reservation IN (",
-        "?", ")", 1};
+        "?", ",", ")", 1};
     struct expiries expiries = {ids, n, ret_expires_at};
     struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
     if (params == NULL)
@@ -159,7 +159,7 @@ enum rc reservation_resolve_all(struct db *db, const char *const *ids, size_t n,
     text_format(before, sizeof before,
                 "UPDATE reservation SET state = '%s' WHERE state = 'held' AND reservation IN (",
                 reservation_states[state]);
-    struct statement statement = {before, "?", ")", 1};
+    struct statement statement = {before, "?", ",", ")", 1};
     struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
     if (params == NULL)
         return RC_NO_MEMORY;
@@ -198,12 +198,16 @@ enum rc hold_insert(struct db *db, const struct hold *holds, size_t n)
 enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
 {
     enum { COLUMNS = 4 };
-    static const struct statement statement = {
+    static const struct statement sqlite = {
         "DELETE FROM hold WHERE ",
-        "counter = ? AND expires_at = ? AND reservation = ? AND line = ?", "",
-        COLUMNS}; // a list of rows does not find them by the key
+        "counter = ? AND expires_at = ? AND reservation = ? AND line = ?", "", "", COLUMNS};
+    // The range optimizer takes 20 times as long for a list of 256 rows as this join.
     static const struct statement mysql = {
-        "DELETE FROM hold WHERE (counter, expires_at, reservation, line) IN (", "(?,?,?,?)", ")",
+        "DELETE h FROM (SELECT CAST('' AS BINARY) AS counter, 0 AS expires_at,"
+        " CAST('' AS BINARY) AS reservation, 0 AS line",
+        " UNION ALL SELECT ?,?,?,?", "",
+        ") w STRAIGHT_JOIN hold h ON h.counter = w.counter AND h.expires_at = w.expires_at"
+        " AND h.reservation = w.reservation AND h.line = w.line",
         COLUMNS};
     struct db_value *params CLEANUP(free_memory) = calloc(n * COLUMNS, sizeof *params);
     if (params == NULL)
@@ -215,7 +219,7 @@ enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
         *at++ = db_text(holds[i].reservation);
         *at++ = db_int(holds[i].line);
     }
-    return run_list(db, db_is_sqlite(db) ? &statement : &mysql, params, n, NULL, NULL);
+    return run_list(db, db_is_sqlite(db) ? &sqlite : &mysql, params, n, NULL, NULL);
 }
 
 struct due {
@@ -249,14 +253,15 @@ enum rc hold_due(struct db *db, const char *counter, int64_t now_ms, size_t max,
                  void *arg, int64_t *ret_version, int64_t *ret_next_ms)
 {
     struct due due = {.on_hold = on_hold, .arg = arg};
-    struct db_value params[] = {db_text(counter), db_int(now_ms), db_int(now_ms), db_text(counter),
-                                db_int((int64_t)max)};
+    struct db_value params[] = {db_text(counter), db_int(now_ms),       db_text(counter),
+                                db_int(now_ms),   db_int((int64_t)max), db_text(counter)};
     enum rc rc = db_query(db,
                           "SELECT c.name, h.expires_at, h.reservation, h.line, h.quantity,"
                           " c.version, (SELECT MIN(expires_at) FROM hold WHERE counter = ?"
-                          " AND expires_at > ?) FROM counter c LEFT JOIN hold h"
-                          " ON h.counter = c.name AND h.expires_at <= ?"
-                          " WHERE c.name = ? ORDER BY h.expires_at, h.reservation, h.line LIMIT ?",
+                          " AND expires_at > ?) FROM counter c LEFT JOIN (SELECT * FROM hold"
+                          " WHERE counter = ? AND expires_at <= ?"
+                          " ORDER BY expires_at, reservation, line LIMIT ?) h ON h.counter = c.name"
+                          " WHERE c.name = ? ORDER BY h.expires_at, h.reservation, h.line",
                           params, ARRAY_LENGTH(params), on_due, &due);
     *ret_version = due.version;
     *ret_next_ms = due.next_ms;
