@@ -250,7 +250,8 @@ class Linter:
         queries = {name: set(re.findall(r'"(\w+)"', names)) for name, names in lists}
         pattern = re.compile(r'\{METHOD_(\w+),\s*"([^"]+)",\s*"[^"]+",\s*CALLER_(\w+),\s*([^,]+),'
                              r'.*,\s*(\w+)\},')
-        routes = {(m, p): (caller, flags, queries.get(query, set()))
+        macros = dict(re.findall(r"#define (\w+) \((ROUTE_[^)]*)\)", text))
+        routes = {(m, p): (caller, macros.get(flags, flags), queries.get(query, set()))
                   for m, p, caller, flags, query in pattern.findall(text)}
         if not routes:
             self.error("router.c", "its table was not understood")
@@ -268,10 +269,12 @@ class Linter:
                         "ADMIN": {"administrator"}}[caller]
             if schemes != expected:
                 self.error(where, f"may be called by {caller}, which is not {schemes}")
-            keyed = "KEYED" in flags or "ROUTE_KEY" in flags
-            if keyed != (("header", "Idempotency-Key") in parameters):
-                self.error(where, "Idempotency-Key: here and in router.c differ")
-            if (keyed or "ROUTE_BODY" in flags) != ("requestBody" in operation):
+            for header, sent in (("Idempotency-Key", "ROUTE_KEY" in flags),
+                                 ("If-Match", "ROUTE_TAGGED" in flags),
+                                 ("If-None-Match", "ROUTE_TAGGED" in flags)):
+                if sent != (("header", header) in parameters):
+                    self.error(where, f"{header}: here and in router.c differ")
+            if ("ROUTE_BODY" in flags) != ("requestBody" in operation):
                 self.error(where, "body: here and in router.c differ")
             if query != {parameter for place, parameter in parameters if place == "query"}:
                 self.error(where, "query parameters: here and in router.c differ")

@@ -16,6 +16,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_RESERVATION_EXPIRED] = "reservation-expired",
     [RC_RESERVATION_RESOLVED] = "reservation-resolved",
     [RC_NOT_FOUND] = "not-found",
+    [RC_VERSION_MISMATCH] = "version-mismatch",
     [RC_RECONCILIATION_RUNNING] = "reconciliation-running",
 
     [RC_MALFORMED_REQUEST] = "malformed-request",

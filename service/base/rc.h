@@ -18,6 +18,7 @@ enum rc {
     RC_RESERVATION_EXPIRED,
     RC_RESERVATION_RESOLVED,
     RC_NOT_FOUND,
+    RC_VERSION_MISMATCH,
     RC_RECONCILIATION_RUNNING,
 
     // The request itself is wrong. Sending it again unchanged does not help.

@@ -17,9 +17,9 @@ bool id_is_valid(const char *text, size_t length)
     return true;
 }
 
-bool request_key_is_valid(const char *text, size_t length)
+bool id_is_visible(const char *text, size_t length, size_t max)
 {
-    if (length < 1 || length > REQUEST_KEY_MAX)
+    if (length < 1 || length > max)
         return false;
     for (size_t i = 0; i < length; i++) {
         if (text[i] < 0x21 || text[i] > 0x7e)

@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ID_MAX 64            // sku, campaign, lottery, prize, user_id, order_id
+#define ID_MAX 64            // sku, campaign, lottery, prize, and the user of an account of points
+#define USER_ID_MAX 128      // the user_id of a coupon, a draw or a ledger row: the shop's own name
+#define ORDER_ID_MAX 128     // the shop's own name of an order
 #define REQUEST_KEY_MAX 64   // the idempotency key
 #define COUNTER_NAME_MAX 144 // "prize/" + lottery + "/" + prize
 #define STRATEGY_NAME_MAX 24
@@ -12,5 +14,5 @@
 // 1 to 64 of A-Z a-z 0-9 . _ : - and nothing else.
 bool id_is_valid(const char *text, size_t length);
 
-// 1 to 64 visible ASCII characters (0x21 to 0x7e).
-bool request_key_is_valid(const char *text, size_t length);
+// 1 to `max` visible ASCII characters (0x21 to 0x7e): a request key, a user_id, an order_id.
+bool id_is_visible(const char *text, size_t length, size_t max);

@@ -77,8 +77,8 @@ struct operation {
     struct leg *more; // the others, borrowed; no two legs have the same counter
     size_t n_more;    // less than LEGS_MAX
     char request_key[REQUEST_KEY_MAX + 1];
-    char user_id[ID_MAX + 1];        // empty if none
-    char order_id[ID_MAX + 1];       // empty if none
+    char user_id[USER_ID_MAX + 1];   // empty if none
+    char order_id[ORDER_ID_MAX + 1]; // empty if none
     const char *reservation;         // its id, borrowed; NULL if none
     int64_t ttl_ms;                  // reserve, extend: how long the goods are held from now on
     uint64_t entropy[ENTROPY_WORDS]; // issue, draw: from the CSPRNG, so that deciding is pure

@@ -14,6 +14,16 @@ void *call_input(struct call *call, size_t size)
     return call->input;
 }
 
+enum rc call_answer_version(struct call *call, int64_t version)
+{
+    bool holds = precondition_holds(&call->precondition, version);
+    if (!holds && call->precondition.kind == PRECONDITION_MATCH)
+        return RC_VERSION_MISMATCH;
+    call->version = version;
+    call->status = holds ? 200 : 304;
+    return RC_OK;
+}
+
 static int hex_value(char c)
 {
     return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "domain/operation.h"
+#include "domain/precondition.h"
 #include "engine/engine.h"
 #include "http/mailbox.h"
 #include "http/wire/problem.h"
@@ -78,8 +79,9 @@ struct call {
     struct parameter parameters[PARAMETERS_MAX]; // those that were sent; each once, and known
     size_t n_parameters;
     enum method method;
-    const struct route *route; // NULL if there is none
-    char id[ID_MAX + 1];       // the {parameter} of the route's pattern, decoded
+    const struct route *route;        // NULL if there is none
+    char id[ID_MAX + 1];              // the {parameter} of the route's pattern, decoded
+    struct precondition precondition; // always holds if the route is not ROUTE_TAGGED
     struct buffer body;
     size_t body_seen;
     bool close; // close the connection after the answer
@@ -95,6 +97,7 @@ struct call {
     // The answer: a problem if problem.rc is set, else what the handler wrote.
     struct problem problem;
     int status;
+    int64_t version;          // of what was read: its entity tag is sent; 0: none
     const char *content_type; // NULL is application/json
     struct buffer reply;
     struct slice document; // static text, sent instead of reply if its text is set
@@ -104,6 +107,10 @@ struct call {
 // Zeroed memory for the handler, freed when the call ends. NULL with call->problem set if there is
 // no memory.
 void *call_input(struct call *call, size_t size);
+
+// Answers a GET whose representation call->reply holds and was read at this version: with 200, or
+// with 304 if the client has it already. RC_VERSION_MISMATCH if it asked for another version.
+MUST_CHECK enum rc call_answer_version(struct call *call, int64_t version);
 
 // Takes the next parameter from call->query and decodes it in place. False at the end, and after a
 // malformed parameter, which sets call->problem.

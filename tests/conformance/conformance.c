@@ -25,7 +25,7 @@ static void put_campaign(struct fixture *fixture, const char *name, int64_t tota
     struct campaign put = {.total = total, .per_user_limit = limit}, stands;
     bool created;
     text_copy(put.campaign, sizeof put.campaign, name);
-    ck_assert_int_eq(campaign_put(fixture->scratch.db, &put, &created, &stands), RC_OK);
+    ck_assert_int_eq(campaign_put(fixture->scratch.db, &put, NULL, &created, &stands), RC_OK);
 }
 
 static void put_lottery(struct fixture *fixture, const char *name, int64_t draws, int64_t gold)
@@ -37,7 +37,7 @@ static void put_lottery(struct fixture *fixture, const char *name, int64_t draws
     text_copy(put.prizes[0].prize, sizeof put.prizes[0].prize, "gold");
     put.prizes[0].quantity = gold;
     put.prizes[0].weight = 9;
-    ck_assert_int_eq(lottery_put(fixture->scratch.db, &put, &created, &stands), RC_OK);
+    ck_assert_int_eq(lottery_put(fixture->scratch.db, &put, NULL, &created, &stands), RC_OK);
 }
 
 static struct operation deduct_of(const char *sku, int64_t quantity)

@@ -260,7 +260,7 @@ void fixture_put_product(struct fixture *fixture, const char *sku, int64_t quant
     struct product put = {.price_cents = PRICE_NONE, .remaining = quantity}, stands;
     bool created;
     text_copy(put.sku, sizeof put.sku, sku);
-    ck_assert_int_eq(product_put(fixture->scratch.db, &put, &created, &stands), RC_OK);
+    ck_assert_int_eq(product_put(fixture->scratch.db, &put, NULL, &created, &stands), RC_OK);
     ck_assert_int_eq(stands.version, 1);
 }
 

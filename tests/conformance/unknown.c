@@ -319,8 +319,8 @@ START_TEST(a_duplicates_coupon_is_the_answer)
         return;
     struct campaign put = {.campaign = "C", .total = 10, .per_user_limit = 1}, stands;
     bool created;
-    ck_assert_int_eq(campaign_put(moment.fixture.scratch.db, &put, &created, &stands), RC_OK);
-    text_copy(volley_operation(&moment.opener, 0)->user_id, ID_MAX + 1, "opener");
+    ck_assert_int_eq(campaign_put(moment.fixture.scratch.db, &put, NULL, &created, &stands), RC_OK);
+    text_copy(volley_operation(&moment.opener, 0)->user_id, USER_ID_MAX + 1, "opener");
     submit_opener(&moment, OPERATION_ISSUE, "coupon/C");
     volley_init(&moment.volley, 1);
     struct operation *operation = volley_operation(&moment.volley, 0), duplicate;

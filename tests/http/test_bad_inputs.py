@@ -281,7 +281,7 @@ class BadInputs(unittest.TestCase):
                 status, headers, _ = self.answer(method + b" /livez HTTP/1.1\r\n" + HOST + b"\r\n")
                 self.assertEqual((status, headers["allow"]), (405, "GET, HEAD"))
         status, headers, _ = self.answer(b"DELETE /v1/stock/A HTTP/1.1\r\n" + HOST + b"\r\n")
-        self.assertEqual((status, headers["allow"]), (405, "GET, HEAD, PUT"))
+        self.assertEqual((status, headers["allow"]), (405, "GET, HEAD, PUT, PATCH"))
 
     def test_too_large(self):
         sku = self.sku()
@@ -414,7 +414,7 @@ class BadInputs(unittest.TestCase):
                 status, _, text = self.post(path, body, b"Idempotency-Key: f")
                 self.assertEqual(status, 422, text)
                 self.assertEqual(json.loads(text)["type"], "/problems/unknown-field")
-        for user in ("", "a b", "a\r\nb", "a/b", "../x", "ä", "A" * 65, "a'--", "{x}", "*"):
+        for user in ("", "a b", "a\r\nb", "a\x7fb", "ä", "A" * 129):
             with self.subTest(user[:20]):
                 status, _, text = self.post(path, json.dumps({"quantity": 1, "user_id": user}).encode(),
                                             b"Idempotency-Key: f")

@@ -17,7 +17,8 @@
 
 struct deduct {
     int64_t quantity;
-    char user_id[ID_MAX + 1];
+    char sku[ID_MAX + 1];
+    char user_id[USER_ID_MAX + 1];
     char title[11];
 };
 
@@ -27,7 +28,8 @@ static enum rc decode(const char *bytes, size_t length, struct deduct *ret_deduc
     *problem = (struct problem){0};
     const struct field fields[] = {
         {"quantity", FIELD_INT, true, 1, 1000000, &ret_deduct->quantity},
-        {"user_id", FIELD_ID, false, 0, 0, ret_deduct->user_id},
+        {"sku", FIELD_ID, false, 0, 0, ret_deduct->sku},
+        {"user_id", FIELD_VISIBLE, false, 1, USER_ID_MAX, ret_deduct->user_id},
         {"title", FIELD_TEXT, false, 1, 10, ret_deduct->title},
     };
     return body_decode(bytes, length, fields, ARRAY_LENGTH(fields), problem);
@@ -38,14 +40,41 @@ START_TEST(good_bodies)
 {
     struct deduct deduct = {0};
     struct problem problem;
-    ck_assert_int_eq(DECODE("{\"quantity\":3,\"user_id\":\"u:1\",\"title\":\"K\xc3\xa4se\"}"),
-                     RC_OK);
+    ck_assert_int_eq(DECODE("{\"quantity\":3,\"sku\":\"u:1\",\"title\":\"K\xc3\xa4se\"}"), RC_OK);
     ck_assert_int_eq(deduct.quantity, 3);
-    ck_assert_str_eq(deduct.user_id, "u:1");
+    ck_assert_str_eq(deduct.sku, "u:1");
     ck_assert_str_eq(deduct.title, "K\xc3\xa4se");
     ck_assert_int_eq(DECODE(" \r\n\t{ \"quantity\" : 1000000 } \n"), RC_OK);
     ck_assert_int_eq(DECODE("{\"qu\\u0061ntity\":1}"), RC_OK);
     ck_assert_int_eq(problem.rc, RC_OK);
+}
+END_TEST
+
+START_TEST(users_and_orders_are_named_as_the_shop_names_them)
+{
+    struct deduct deduct = {0};
+    struct problem problem;
+    char longest[USER_ID_MAX + 1], body[256];
+    memset(longest, '~', USER_ID_MAX);
+    longest[USER_ID_MAX] = '\0';
+    const char *const good[] = {"!",       "ann.b+c@shop.example",  "auth0|123", longest,
+                                "(a){b}'", "gid://shop/Customer/1", "%00?&=;"};
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
+        text_format(body, sizeof body, "{\"quantity\":1,\"user_id\":\"%s\"}", good[i]);
+        ck_assert_msg(decode(body, strlen(body), &deduct, &problem) == RC_OK, "%s", body);
+        ck_assert_str_eq(deduct.user_id, good[i]);
+    }
+    text_format(body, sizeof body, "{\"quantity\":1,\"user_id\":\"%s~\"}", longest);
+    ck_assert_int_eq(decode(body, strlen(body), &deduct, &problem), RC_INVALID_FIELD);
+    ck_assert_str_eq(problem.expected, "a string of 1 to 128 visible ASCII characters");
+    const char *const bad[] = {"\"\"",         "\"a b\"", "\"\\n\"", "\"\\u007f\"",
+                               "\"\xc3\xa4\"", "5",       "null"};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        text_format(body, sizeof body, "{\"quantity\":1,\"user_id\":%s}", bad[i]);
+        ck_assert_msg(decode(body, strlen(body), &deduct, &problem) == RC_INVALID_FIELD, "%s",
+                      body);
+        ck_assert_str_eq(problem.field, "user_id");
+    }
 }
 END_TEST
 
@@ -147,8 +176,8 @@ START_TEST(wrong_values)
     ck_assert_int_eq(DECODE("{}"), RC_INVALID_FIELD);
     ck_assert_str_eq(problem.field, "quantity");
     ck_assert_str_eq(problem.expected, "an integer from 1 to 1000000");
-    ck_assert_int_eq(DECODE("{\"quantity\":1,\"user_id\":\"a b\"}"), RC_INVALID_FIELD);
-    ck_assert_str_eq(problem.field, "user_id");
+    ck_assert_int_eq(DECODE("{\"quantity\":1,\"sku\":\"a@b\"}"), RC_INVALID_FIELD);
+    ck_assert_str_eq(problem.field, "sku");
     ck_assert_int_eq(DECODE("{\"quantity\":1,\"title\":\"\"}"), RC_INVALID_FIELD);
     ck_assert_int_eq(DECODE("{\"quantity\":1,\"title\":\"12345678901\"}"), RC_INVALID_FIELD);
     ck_assert_int_eq(DECODE("{\"quantity\":1,\"title\":\"a\\nb\"}"), RC_INVALID_FIELD);
@@ -248,6 +277,7 @@ int main(void)
     Suite *suite = suite_create("body");
     TCase *tcase = tcase_create("body");
     tcase_add_test(tcase, good_bodies);
+    tcase_add_test(tcase, users_and_orders_are_named_as_the_shop_names_them);
     tcase_add_test(tcase, texts_without_control_characters);
     tcase_add_test(tcase, not_json);
     tcase_add_test(tcase, nesting);

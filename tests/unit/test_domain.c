@@ -337,9 +337,12 @@ START_TEST(identifiers)
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
         ck_assert(!id_is_valid(bad[i], strlen(bad[i])));
     ck_assert(!id_is_valid("a\0b", 3));
-    ck_assert(request_key_is_valid("!~", 2));
-    ck_assert(!request_key_is_valid("a b", 3));
-    ck_assert(!request_key_is_valid("", 0));
+    ck_assert(id_is_visible("!~", 2, 2));
+    ck_assert(!id_is_visible("!~", 2, 1));
+    ck_assert(!id_is_visible("a b", 3, 64));
+    ck_assert(!id_is_visible("a\x7f", 2, 64));
+    ck_assert(!id_is_visible("\xc3\xa4", 2, 64));
+    ck_assert(!id_is_visible("", 0, 64));
 }
 END_TEST
 

@@ -61,9 +61,9 @@ static void open_shop(struct scratch *scratch, enum db_engine engine)
     char error[MIGRATE_ERROR_MAX];
     scratch_open(scratch, engine);
     struct db *db = scratch->db;
-    ck_assert_int_eq(product_put(db, &product, &created, &product), RC_OK);
-    ck_assert_int_eq(campaign_put(db, &campaign, &created, &campaign), RC_OK);
-    ck_assert_int_eq(lottery_put(db, &lottery, &created, &lottery), RC_OK);
+    ck_assert_int_eq(product_put(db, &product, NULL, &created, &product), RC_OK);
+    ck_assert_int_eq(campaign_put(db, &campaign, NULL, &created, &campaign), RC_OK);
+    ck_assert_int_eq(lottery_put(db, &lottery, NULL, &created, &lottery), RC_OK);
 
     move(db, "stock/S", 2, -1, 9, "s2", 0, "u1", "deduct");
     move(db, "stock/S", 3, -1, 8, "s3", 0, "u1", "deduct");

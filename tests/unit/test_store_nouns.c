@@ -120,7 +120,7 @@ START_TEST(a_product_is_created_then_changed)
     struct product got;
     bool created = false;
     ck_assert_int_eq(product_get(scratch.db, "SKU-1", &got), RC_NOT_FOUND);
-    ck_assert_int_eq(product_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(product_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     ck_assert(created);
     ck_assert_str_eq(got.title, put.title);
     ck_assert_int_eq(got.price_cents, 1999);
@@ -136,14 +136,14 @@ START_TEST(a_product_is_created_then_changed)
 
     // The same quantity without title and price: both stay, and so does the version.
     put = make_product("SKU-1", "", PRICE_NONE, 10);
-    ck_assert_int_eq(product_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(product_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     ck_assert(!created);
     ck_assert_str_eq(got.title, "Caf\xc3\xa9 \xf0\x9f\x98\x80 'quoted' \\");
     ck_assert_int_eq(got.price_cents, 1999);
     ck_assert_int_eq(got.version, 1);
 
     put = make_product("SKU-1", "New", 5, 7);
-    ck_assert_int_eq(product_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(product_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     ck_assert_str_eq(got.title, "New");
     ck_assert_int_eq(got.price_cents, 5);
     ck_assert_int_eq(got.remaining, 7);
@@ -164,7 +164,7 @@ START_TEST(a_title_may_have_the_maximal_length)
     struct product put = make_product("007", "", PRICE_NONE, 0), got;
     bool created;
     memset(put.title, 'x', PRODUCT_TITLE_MAX);
-    ck_assert_int_eq(product_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(product_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     ck_assert_int_eq(product_get(scratch.db, "007", &got), RC_OK);
     ck_assert_uint_eq(strlen(got.title), PRODUCT_TITLE_MAX);
     ck_assert_int_eq(got.price_cents, PRICE_NONE);
@@ -181,10 +181,10 @@ START_TEST(a_put_leaves_the_fence_alone)
     scratch_open(&scratch, (enum db_engine)_i);
     struct product put = make_product("A", "", PRICE_NONE, 1), got;
     bool created;
-    ck_assert_int_eq(product_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(product_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     execute(scratch.db, "UPDATE counter SET fence = 41 WHERE name = 'stock/A'");
     put.remaining = 2;
-    ck_assert_int_eq(product_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(product_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     ck_assert_int_eq(load_counter(scratch.db, "stock/A").fence, 41);
     close_clean(&scratch);
 }
@@ -213,7 +213,7 @@ START_TEST(products_are_paged_in_byte_order)
     bool created;
     for (size_t i = 0; i < ARRAY_LENGTH(skus); i++) {
         struct product put = make_product(skus[i], "", PRICE_NONE, 1);
-        ck_assert_int_eq(product_put(scratch.db, &put, &created, &got), RC_OK);
+        ck_assert_int_eq(product_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     }
     struct skus page = {""};
     ck_assert_int_eq(product_page(scratch.db, "", 4, join_sku, &page), RC_OK);
@@ -236,7 +236,7 @@ static void *put_many(void *arg)
     for (int i = 0; i < PUTS; i++) {
         struct product put = make_product("SKU-1", "", PRICE_NONE, i + 1), got;
         bool created;
-        if (product_put(db, &put, &created, &got) != RC_OK)
+        if (product_put(db, &put, NULL, &created, &got) != RC_OK)
             return "a put failed";
     }
     db_free(db);
@@ -268,7 +268,7 @@ static enum rc put_campaign(struct db *db, int64_t total, int64_t limit, bool *r
                             struct campaign *ret_campaign)
 {
     struct campaign put = {.campaign = "SPRING", .total = total, .per_user_limit = limit};
-    return campaign_put(db, &put, ret_created, ret_campaign);
+    return campaign_put(db, &put, NULL, ret_created, ret_campaign);
 }
 
 static struct coupon issue(struct db *db, const char *user, int64_t slot, const char *code)
@@ -398,7 +398,7 @@ START_TEST(many_users_are_counted)
         if (i % 3 == 0)
             continue;
         draws[n] = (struct draw){.lottery = "L", .slot = 1, .version = (int64_t)i, .prize = "p"};
-        text_copy(draws[n++].user_id, ID_MAX + 1, names[i]);
+        text_copy(draws[n++].user_id, USER_ID_MAX + 1, names[i]);
     }
     ck_assert_int_eq(draw_insert(scratch.db, draws, n), RC_OK);
     ck_assert_int_eq(draw_count(scratch.db, "L", users, USERS, used), RC_OK);
@@ -455,7 +455,7 @@ START_TEST(a_lottery_counts_each_prize_and_all_of_them)
     add_prize(&put, "gold", 2, 1);
     ck_assert_int_eq(lottery_get(scratch.db, "WHEEL", &got), RC_NOT_FOUND);
     ck_assert_int_eq(lottery_load(scratch.db, "WHEEL", &got), RC_NOT_FOUND);
-    ck_assert_int_eq(lottery_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(lottery_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     ck_assert(created);
     for (int pass = 0; pass < 2; pass++) { // what put returns, then what get returns
         ck_assert_str_eq(got.lottery, "WHEEL");
@@ -497,11 +497,11 @@ START_TEST(a_changed_lottery_keeps_what_was_won)
     bool created;
     add_prize(&put, "gold", 2, 1);
     add_prize(&put, "silver", 10, 9);
-    ck_assert_int_eq(lottery_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(lottery_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     draw(scratch.db, "u1", 1, "gold", "k1");
     draw(scratch.db, "u2", 1, "silver", "k2");
     draw(scratch.db, "u2", 2, "", "k3");
-    ck_assert_int_eq(lottery_put(scratch.db, &put, &created, &got), RC_OK); // nothing new
+    ck_assert_int_eq(lottery_put(scratch.db, &put, NULL, &created, &got), RC_OK); // nothing new
     ck_assert(!created);
     ck_assert_int_eq(got.version, 4);
     ck_assert_int_eq(got.remaining, 10);
@@ -510,7 +510,7 @@ START_TEST(a_changed_lottery_keeps_what_was_won)
     put = make_lottery(1, 80);
     add_prize(&put, "silver", 4, 9);
     add_prize(&put, "bronze", 5, 3);
-    ck_assert_int_eq(lottery_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(lottery_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     for (int pass = 0; pass < 2; pass++) {
         ck_assert_int_eq(got.version, 5);
         ck_assert_int_eq(got.remaining, 8);
@@ -531,7 +531,7 @@ START_TEST(a_changed_lottery_keeps_what_was_won)
 
     // New weights raise the lottery's version, and no prize's.
     put.prizes[0].weight = 8;
-    ck_assert_int_eq(lottery_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(lottery_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     ck_assert_int_eq(got.version, 6);
     ck_assert_int_eq(last_row(scratch.db, "lottery/WHEEL", 6).delta, 0);
     ck_assert_int_eq(load_counter(scratch.db, "prize/WHEEL/silver").version, 3);
@@ -549,32 +549,32 @@ START_TEST(an_invalid_lottery_changes_nothing)
     struct lottery put = make_lottery(1, 90), got;
     bool created;
     add_prize(&put, "gold", 2, 1);
-    ck_assert_int_eq(lottery_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(lottery_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     draw(scratch.db, "u1", 1, "gold", "k1");
     draw(scratch.db, "u2", 1, "gold", "k2");
 
     struct lottery bad = make_lottery(1, 10);
     add_prize(&bad, "extra", 5, 1);
     add_prize(&bad, "gold", 1, 1); // two were won
-    ck_assert_int_eq(lottery_put(scratch.db, &bad, &created, &got), RC_INVALID_FIELD);
+    ck_assert_int_eq(lottery_put(scratch.db, &bad, NULL, &created, &got), RC_INVALID_FIELD);
     bad = make_lottery(1, 10);
     add_prize(&bad, "twice", 5, 1);
     add_prize(&bad, "twice", 6, 1);
-    ck_assert_int_eq(lottery_put(scratch.db, &bad, &created, &got), RC_INVALID_FIELD);
+    ck_assert_int_eq(lottery_put(scratch.db, &bad, NULL, &created, &got), RC_INVALID_FIELD);
     bad = make_lottery(1, 10);
     for (int i = 0; i < LOTTERY_PRIZES_MAX; i++) { // and gold is one too many
         char name[16];
         snprintf(name, sizeof name, "p%d", i);
         add_prize(&bad, name, 1, 1);
     }
-    ck_assert_int_eq(lottery_put(scratch.db, &bad, &created, &got), RC_LIMIT_REACHED);
+    ck_assert_int_eq(lottery_put(scratch.db, &bad, NULL, &created, &got), RC_LIMIT_REACHED);
     ck_assert_int_eq(lottery_get(scratch.db, "WHEEL", &got), RC_OK);
     ck_assert_uint_eq(got.n_prizes, 1);
     ck_assert_int_eq(got.blank_weight, 90);
     ck_assert_int_eq(got.version, 3);
 
     bad.n_prizes--; // the maximum
-    ck_assert_int_eq(lottery_put(scratch.db, &bad, &created, &got), RC_OK);
+    ck_assert_int_eq(lottery_put(scratch.db, &bad, NULL, &created, &got), RC_OK);
     ck_assert_int_eq(lottery_get(scratch.db, "WHEEL", &got), RC_OK);
     ck_assert_uint_eq(got.n_prizes, LOTTERY_PRIZES_MAX);
     close_clean(&scratch);
@@ -591,7 +591,7 @@ START_TEST(draws_are_found_and_their_slots_given_once)
     struct draw found, again = {.lottery = "WHEEL", .user_id = "u1", .slot = 1, .version = 9};
     bool created;
     add_prize(&put, "gold", 2, 1);
-    ck_assert_int_eq(lottery_put(scratch.db, &put, &created, &got), RC_OK);
+    ck_assert_int_eq(lottery_put(scratch.db, &put, NULL, &created, &got), RC_OK);
     int64_t won = draw(scratch.db, "u1", 1, "gold", "k1");
     int64_t blank = draw(scratch.db, "u1", 2, "", "k2");
     ck_assert_int_eq(draw_find(scratch.db, "WHEEL", "u1", won, &found), RC_OK);

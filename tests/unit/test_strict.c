@@ -1,5 +1,7 @@
-// Tests of http/wire/strict.c and raw_head_*.c as pure functions over bytes.
+// Tests of http/wire/strict.c, entity_tag.c and raw_head_*.c as pure functions over bytes.
 // tests/http/test_bad_inputs.py tests the same over a socket.
+#include "http/wire/entity_tag.h"
+#include "http/wire/problem.h"
 #include "http/wire/raw_head.h"
 #include "http/wire/strict.h"
 
@@ -16,6 +18,7 @@ START_TEST(methods)
 {
     ck_assert_int_eq(strict_method("GET"), METHOD_GET);
     ck_assert_int_eq(strict_method("POST"), METHOD_POST);
+    ck_assert_int_eq(strict_method("PATCH"), METHOD_PATCH);
     ck_assert_int_eq(strict_method("TRACE"), METHOD_OTHER);
     ck_assert_int_eq(strict_method("get"), METHOD_UNKNOWN);
     ck_assert_int_eq(strict_method("BREW"), METHOD_UNKNOWN);
@@ -159,8 +162,101 @@ START_TEST(fields_that_matter)
     ck_assert_uint_eq(fields.idempotency_key.length, 1);
     ck_assert_uint_eq(fields.strategy.length, 4);
     ck_assert(fields.expects_continue);
+    strict_field(&fields, SLICE("if-match"), SLICE("*"));
+    strict_field(&fields, SLICE("If-None-Match"), SLICE("\"v58\""));
+    ck_assert_uint_eq(fields.if_match.length, 1);
+    ck_assert_uint_eq(fields.if_none_match.length, 5);
+    ck_assert_ptr_null(fields.wrong);
     strict_field(&fields, SLICE("Idempotency-Key"), SLICE("k"));
     ck_assert_ptr_nonnull(fields.wrong);
+}
+END_TEST
+
+// ---- entity tags --------------------------------------------------------------------------------
+
+static const struct slice absent = {NULL, 0};
+
+static struct slice sent(const char *text)
+{
+    return (struct slice){text, strlen(text)};
+}
+
+// Whether the condition holds for version 58, for 9, and for a counter that does not exist.
+static void check_condition(struct slice if_match, struct slice if_none_match, bool at_58,
+                            bool at_9, bool at_none)
+{
+    struct precondition condition;
+    struct problem problem = {0};
+    const char *text = if_match.text != NULL ? if_match.text : if_none_match.text;
+    ck_assert_msg(entity_tag_read(if_match, if_none_match, &condition, &problem) == RC_OK, "%s: %s",
+                  text, problem.detail);
+    ck_assert_msg(precondition_holds(&condition, 58) == at_58, "58: %s", text);
+    ck_assert_msg(precondition_holds(&condition, 9) == at_9, "9: %s", text);
+    ck_assert_msg(precondition_holds(&condition, 0) == at_none, "none: %s", text);
+}
+
+START_TEST(entity_tags)
+{
+    char tag[ENTITY_TAG_MAX + 1];
+    entity_tag_write(tag, 58);
+    ck_assert_str_eq(tag, "\"v58\"");
+    entity_tag_write(tag, INT64_MAX);
+    ck_assert_str_eq(tag, "\"v9223372036854775807\"");
+    static const char *const of_58[] = {
+        "\"v58\"",     " \"v58\"\t", "\"a\",\"v58\"", ",, \"v58\" ,", "\"v1\" , \"v58\",\"v7\"",
+        "\"\",\"v58\""};
+    for (size_t i = 0; i < ARRAY_LENGTH(of_58); i++) {
+        check_condition(sent(of_58[i]), absent, true, false, false);
+        check_condition(absent, sent(of_58[i]), false, true, true);
+    }
+    check_condition(sent("*"), absent, true, true, false);
+    check_condition(absent, sent(" * "), false, false, true);
+    check_condition(absent, absent, true, true, true);
+    // Only a strong comparison tells a weak tag from a strong one.
+    check_condition(sent("W/\"v58\""), absent, false, false, false);
+    check_condition(absent, sent("W/\"v58\""), false, true, true);
+    // Tags that this server has not made.
+    static const char *const strange[] = {"\"58\"",
+                                          "\"v058\"",
+                                          "\"v+58\"",
+                                          "\"v58x\"",
+                                          "\"v5,8\"",
+                                          "\"V58\"",
+                                          "\"v\"",
+                                          "\"v0\"",
+                                          "\"v-58\"",
+                                          "\"\xff\"",
+                                          "\"v99999999999999999999999999\""};
+    for (size_t i = 0; i < ARRAY_LENGTH(strange); i++)
+        check_condition(sent(strange[i]), absent, false, false, false);
+}
+END_TEST
+
+START_TEST(malformed_entity_tags)
+{
+    static const char *const bad[] = {"",          " ",         ",",           "v58",
+                                      "\"v58",     "v58\"",     "'v58'",       "\"v5 8\"",
+                                      "w/\"v58\"", "W\"v58\"",  "W/",          "*,*",
+                                      "* \"v58\"", "\"v58\" *", "\"a\" \"b\"", "\"a\"\"b\""};
+    struct precondition condition = {.n = 7};
+    struct problem problem = {0};
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        ck_assert_msg(entity_tag_read(sent(bad[i]), absent, &condition, &problem) ==
+                          RC_MALFORMED_REQUEST,
+                      "%s", bad[i]);
+        ck_assert(problem.detail[0] != '\0');
+    }
+    ck_assert_int_eq(entity_tag_read(sent("*"), sent("*"), &condition, &problem),
+                     RC_MALFORMED_REQUEST);
+    ck_assert_uint_eq(condition.n, 7);
+
+    char list[6 * (PRECONDITION_VERSIONS_MAX + 1) + 1] = "";
+    for (int i = 0; i < PRECONDITION_VERSIONS_MAX; i++)
+        memcpy(list + 6 * i, "\"v58\",", 7);
+    check_condition(sent(list), absent, true, false, false);
+    memcpy(list + 6 * PRECONDITION_VERSIONS_MAX, "\"v58\",", 7);
+    ck_assert_int_eq(entity_tag_read(sent(list), absent, &condition, &problem),
+                     RC_MALFORMED_REQUEST);
 }
 END_TEST
 
@@ -222,6 +318,8 @@ int main(void)
     tcase_add_test(tcase, framing_that_is_not);
     tcase_add_test(tcase, codings_and_sizes);
     tcase_add_test(tcase, fields_that_matter);
+    tcase_add_test(tcase, entity_tags);
+    tcase_add_test(tcase, malformed_entity_tags);
 #if MHD_VERSION < 0x01000000
     tcase_add_test(tcase, raw_heads);
     tcase_add_test(tcase, raw_request_lines);

@@ -3,6 +3,7 @@
 
 #include "base/json_write.h"
 #include "base/random.h"
+#include "http/api/page.h"
 #include "http/call.h"
 #include "http/wire/body.h"
 #include "store/tables/campaign.h"
@@ -17,8 +18,8 @@ enum rc coupon_issue_prepare(struct call *call)
     text_format(operation->leg.counter, sizeof operation->leg.counter, "coupon/%s", call->id);
     random_bytes(operation->entropy, sizeof operation->entropy);
     const struct field fields[] = {
-        {"user_id", FIELD_ID, true, 0, 0, operation->user_id},
-        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+        {"user_id", FIELD_VISIBLE, true, 1, USER_ID_MAX, operation->user_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, operation->order_id},
     };
     return body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
                        &call->problem);
@@ -69,7 +70,7 @@ enum rc coupon_put_run(struct job *job, struct db *db)
     struct call *call = CONTAINER_OF(job, struct call, job);
     struct campaign campaign = {0};
     bool created = false;
-    enum rc rc = campaign_put(db, call->input, &created, &campaign);
+    enum rc rc = campaign_put(db, call->input, &call->precondition, &created, &campaign);
     if (rc == RC_INVALID_FIELD)
         return problem_field(&call->problem, rc, "total", "at least the number already issued");
     if (rc != RC_OK)
@@ -86,7 +87,24 @@ enum rc coupon_get_run(struct job *job, struct db *db)
     enum rc rc = campaign_get(db, call->id, &campaign);
     if (rc != RC_OK)
         return rc;
-    call->status = 200;
     write_campaign(&call->reply, &campaign);
+    return call_answer_version(call, campaign.version);
+}
+
+static enum rc on_campaign(void *arg, const struct campaign *campaign)
+{
+    struct page *page = arg;
+    page_add(page, campaign->campaign);
+    write_campaign(page->out, campaign);
     return RC_OK;
+}
+
+static enum rc read_page(struct db *db, struct page *page)
+{
+    return campaign_page(db, page->after, page->limit, on_campaign, page);
+}
+
+enum rc coupon_list_run(struct job *job, struct db *db)
+{
+    return page_run(job, db, read_page);
 }

@@ -13,9 +13,9 @@ enum rc stock_deduct_prepare(struct call *call);
 enum rc stock_restock_prepare(struct call *call);
 void stock_change_answer(struct call *call);
 enum rc stock_put_prepare(struct call *call);
+enum rc stock_patch_prepare(struct call *call);
 enum rc stock_put_run(struct job *job, struct db *db);
 enum rc stock_get_run(struct job *job, struct db *db);
-enum rc stock_list_prepare(struct call *call);
 enum rc stock_list_run(struct job *job, struct db *db);
 
 // coupon.c
@@ -24,6 +24,7 @@ void coupon_issue_answer(struct call *call);
 enum rc coupon_put_prepare(struct call *call);
 enum rc coupon_put_run(struct job *job, struct db *db);
 enum rc coupon_get_run(struct job *job, struct db *db);
+enum rc coupon_list_run(struct job *job, struct db *db);
 
 // lottery.c
 enum rc lottery_draw_prepare(struct call *call);
@@ -31,6 +32,7 @@ void lottery_draw_answer(struct call *call);
 enum rc lottery_put_prepare(struct call *call);
 enum rc lottery_put_run(struct job *job, struct db *db);
 enum rc lottery_get_run(struct job *job, struct db *db);
+enum rc lottery_list_run(struct job *job, struct db *db);
 
 // points.c
 enum rc points_earn_prepare(struct call *call);
@@ -49,6 +51,9 @@ enum rc reservation_extend_prepare(struct call *call);
 enum rc reservation_find_run(struct job *job, struct db *db);
 void reservation_change_answer(struct call *call);
 enum rc reservation_get_run(struct job *job, struct db *db);
+
+// page.c: the query of the lists
+enum rc page_prepare(struct call *call);
 
 // ledger.c
 enum rc ledger_list_prepare(struct call *call);

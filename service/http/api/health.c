@@ -114,8 +114,8 @@ enum rc lab_empty_prepare(struct call *call)
     struct operation *operation = &call->operation;
     const struct field fields[] = {
         {"quantity", FIELD_INT, false, 1, QUANTITY_MAX, &operation->leg.amount},
-        {"user_id", FIELD_ID, false, 0, 0, operation->user_id},
-        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+        {"user_id", FIELD_VISIBLE, false, 1, USER_ID_MAX, operation->user_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, operation->order_id},
     };
     return body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
                        &call->problem);

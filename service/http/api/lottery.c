@@ -3,6 +3,7 @@
 
 #include "base/json_write.h"
 #include "base/random.h"
+#include "http/api/page.h"
 #include "http/call.h"
 #include "http/wire/body.h"
 #include "store/tables/lottery.h"
@@ -18,8 +19,8 @@ enum rc lottery_draw_prepare(struct call *call)
     text_format(operation->leg.counter, sizeof operation->leg.counter, "lottery/%s", call->id);
     random_bytes(operation->entropy, sizeof operation->entropy);
     const struct field fields[] = {
-        {"user_id", FIELD_ID, true, 0, 0, operation->user_id},
-        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+        {"user_id", FIELD_VISIBLE, true, 1, USER_ID_MAX, operation->user_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, operation->order_id},
     };
     return body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
                        &call->problem);
@@ -135,7 +136,7 @@ enum rc lottery_put_run(struct job *job, struct db *db)
     if (lottery == NULL)
         return RC_NO_MEMORY;
     bool created = false;
-    enum rc rc = lottery_put(db, call->input, &created, lottery);
+    enum rc rc = lottery_put(db, call->input, &call->precondition, &created, lottery);
     if (rc == RC_INVALID_FIELD)
         return problem_field(&call->problem, rc, "prizes",
                              "a list whose quantities are at least those already won");
@@ -159,7 +160,24 @@ enum rc lottery_get_run(struct job *job, struct db *db)
     enum rc rc = lottery_get(db, call->id, lottery);
     if (rc != RC_OK)
         return rc;
-    call->status = 200;
     write_lottery(&call->reply, lottery);
+    return call_answer_version(call, lottery->version);
+}
+
+static enum rc on_lottery(void *arg, const struct lottery *lottery)
+{
+    struct page *page = arg;
+    page_add(page, lottery->lottery);
+    write_lottery(page->out, lottery);
     return RC_OK;
+}
+
+static enum rc read_page(struct db *db, struct page *page)
+{
+    return lottery_page(db, page->after, page->limit, on_lottery, page);
+}
+
+enum rc lottery_list_run(struct job *job, struct db *db)
+{
+    return page_run(job, db, read_page);
 }

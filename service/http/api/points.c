@@ -23,7 +23,7 @@ static enum rc prepare_change(struct call *call, enum operation_kind kind)
     text_copy(operation->user_id, sizeof operation->user_id, call->id);
     const struct field fields[] = {
         {"points", FIELD_INT, true, 1, QUANTITY_MAX, &operation->leg.amount},
-        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, operation->order_id},
     };
     return body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
                        &call->problem);
@@ -125,11 +125,10 @@ enum rc points_get_run(struct job *job, struct db *db)
         return rc;
     if (account.version == 0)
         return RC_NOT_FOUND;
-    call->status = 200;
     json_write_open(&call->reply, NULL, '{');
     json_write_text(&call->reply, "user_id", call->id);
     json_write_int(&call->reply, "points", account.remaining);
     json_write_int(&call->reply, "version", account.version);
     json_write_close(&call->reply, '}');
-    return RC_OK;
+    return call_answer_version(call, account.version);
 }

@@ -113,8 +113,8 @@ enum rc reservation_reserve_prepare(struct call *call)
     struct operation *operation = &call->operation;
     json_t *lines = NULL;
     const struct field fields[] = {
-        {"user_id", FIELD_ID, false, 0, 0, operation->user_id},
-        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+        {"user_id", FIELD_VISIBLE, false, 1, USER_ID_MAX, operation->user_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, operation->order_id},
         {"ttl_s", FIELD_INT, true, 1, TTL_MAX_S, &input->ttl_s},
         {"lines", FIELD_LIST, true, 1, RESERVATION_LINES_MAX, &lines},
     };
@@ -200,7 +200,7 @@ enum rc reservation_confirm_prepare(struct call *call)
         return call->problem.rc;
     json_t *lines = NULL;
     const struct field fields[] = {
-        {"order_id", FIELD_ID, false, 0, 0, call->operation.order_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, call->operation.order_id},
         {"lines", FIELD_LIST, false, 1, RESERVATION_LINES_MAX, &lines},
     };
     call->operation.kind = OPERATION_CONFIRM;

@@ -11,9 +11,10 @@
 #include <string.h>
 
 #define KEYED (ROUTE_BODY | ROUTE_KEY)
+#define EDIT (ROUTE_BODY | ROUTE_TAGGED)
 
 // Query parameters, at most PARAMETERS_MAX for a route.
-static const char *const stock_page[] = {"after", "limit", NULL};
+static const char *const item_page[] = {"after", "limit", NULL};
 static const char *const ledger_page[] = {"counter", "after_version", "limit", NULL};
 
 // clang-format off
@@ -29,15 +30,18 @@ static const struct route routes[] = {
     {METHOD_POST, "/v1/reservations/{reservation}/release", "release", CALLER_CLIENT, KEYED,           reservation_release_prepare, reservation_find_run, reservation_change_answer, true, NULL},
     {METHOD_POST, "/v1/reservations/{reservation}/extend", "extend",  CALLER_CLIENT, KEYED,            reservation_extend_prepare, reservation_find_run, reservation_change_answer, true, NULL},
     {METHOD_GET,  "/v1/reservations/{reservation}", "get-reservation", CALLER_CLIENT, 0,               NULL,                   reservation_get_run, NULL,                   false, NULL},
-    {METHOD_GET,  "/v1/points/{user}",              "get-points",     CALLER_CLIENT, 0,                NULL,                   points_get_run,     NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/points/{user}",              "get-points",     CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   points_get_run,     NULL,                    false, NULL},
     {METHOD_POST, "/v1/stock/{sku}/restock",        "restock",        CALLER_ADMIN,  KEYED,            stock_restock_prepare,  NULL,               stock_change_answer,     true,  NULL},
-    {METHOD_GET,  "/v1/stock/{sku}",                "get-stock",      CALLER_CLIENT, 0,                NULL,                   stock_get_run,      NULL,                    false, NULL},
-    {METHOD_PUT,  "/v1/stock/{sku}",                "put-stock",      CALLER_ADMIN,  ROUTE_BODY,       stock_put_prepare,      stock_put_run,      NULL,                    false, NULL},
-    {METHOD_GET,  "/v1/stock",                      "list-stock",     CALLER_CLIENT, 0,                stock_list_prepare,     stock_list_run,     NULL,                    false, stock_page},
-    {METHOD_GET,  "/v1/coupons/{campaign}",         "get-coupon",     CALLER_CLIENT, 0,                NULL,                   coupon_get_run,     NULL,                    false, NULL},
-    {METHOD_PUT,  "/v1/coupons/{campaign}",         "put-coupon",     CALLER_ADMIN,  ROUTE_BODY,       coupon_put_prepare,     coupon_put_run,     NULL,                    false, NULL},
-    {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, 0,                NULL,                   lottery_get_run,    NULL,                    false, NULL},
-    {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  ROUTE_BODY,       lottery_put_prepare,    lottery_put_run,    NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/stock/{sku}",                "get-stock",      CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   stock_get_run,      NULL,                    false, NULL},
+    {METHOD_PUT,  "/v1/stock/{sku}",                "put-stock",      CALLER_ADMIN,  EDIT,             stock_put_prepare,      stock_put_run,      NULL,                    false, NULL},
+    {METHOD_PATCH, "/v1/stock/{sku}",               "patch-stock",    CALLER_ADMIN,  EDIT,             stock_patch_prepare,    stock_put_run,      NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/stock",                      "list-stock",     CALLER_CLIENT, 0,                page_prepare,           stock_list_run,     NULL,                    false, item_page},
+    {METHOD_GET,  "/v1/coupons/{campaign}",         "get-coupon",     CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   coupon_get_run,     NULL,                    false, NULL},
+    {METHOD_PUT,  "/v1/coupons/{campaign}",         "put-coupon",     CALLER_ADMIN,  EDIT,             coupon_put_prepare,     coupon_put_run,     NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/coupons",                    "list-coupons",   CALLER_CLIENT, 0,                page_prepare,           coupon_list_run,    NULL,                    false, item_page},
+    {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   lottery_get_run,    NULL,                    false, NULL},
+    {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  EDIT,             lottery_put_prepare,    lottery_put_run,    NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/lotteries",                  "list-lotteries", CALLER_CLIENT, 0,                page_prepare,           lottery_list_run,   NULL,                    false, item_page},
     {METHOD_GET,  "/v1/ledger",                     "list-ledger",    CALLER_ADMIN,  0,                ledger_list_prepare,    ledger_list_run,    NULL,                    false, ledger_page},
     {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_BACKGROUND, NULL,                   reconciliation_run, NULL,                    false, NULL},
     {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,                NULL,                   strategies_get_run, NULL,                    false, NULL},

@@ -3,15 +3,12 @@
 #include "http/api/handlers.h"
 
 #include "base/json_write.h"
+#include "http/api/page.h"
 #include "http/call.h"
 #include "http/wire/body.h"
 #include "store/tables/product.h"
 
-#include <string.h>
-
 #define PRICE_MAX INT64_C(1000000000000)
-#define PAGE_DEFAULT 100
-#define PAGE_MAX 1000
 
 static enum rc prepare_change(struct call *call, enum operation_kind kind)
 {
@@ -20,8 +17,8 @@ static enum rc prepare_change(struct call *call, enum operation_kind kind)
     text_format(operation->leg.counter, sizeof operation->leg.counter, "stock/%s", call->id);
     const struct field fields[] = {
         {"quantity", FIELD_INT, true, 1, QUANTITY_MAX, &operation->leg.amount},
-        {"user_id", FIELD_ID, false, 0, 0, operation->user_id},
-        {"order_id", FIELD_ID, false, 0, 0, operation->order_id},
+        {"user_id", FIELD_VISIBLE, false, 1, USER_ID_MAX, operation->user_id},
+        {"order_id", FIELD_VISIBLE, false, 1, ORDER_ID_MAX, operation->order_id},
     };
     size_t n_fields = kind == OPERATION_DEDUCT ? ARRAY_LENGTH(fields) : 1;
     return body_decode(call->body.data, call->body.length, fields, n_fields, &call->problem);
@@ -64,20 +61,36 @@ static void write_product(struct buffer *out, const struct product *product)
     json_write_close(out, '}');
 }
 
-enum rc stock_put_prepare(struct call *call)
+static enum rc prepare_put(struct call *call, bool with_quantity)
 {
     struct product *put = call_input(call, sizeof *put);
     if (put == NULL)
         return call->problem.rc;
     text_copy(put->sku, sizeof put->sku, call->id);
     put->price_cents = PRICE_NONE;
+    put->remaining = REMAINING_KEPT;
     const struct field fields[] = {
-        {"quantity", FIELD_INT, true, 0, QUANTITY_MAX, &put->remaining},
         {"title", FIELD_TEXT, false, 1, PRODUCT_TITLE_MAX, put->title},
         {"price_cents", FIELD_INT, false, 0, PRICE_MAX, &put->price_cents},
+        {"quantity", FIELD_INT, false, 0, REMAINING_MAX, &put->remaining},
     };
-    return body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
-                       &call->problem);
+    return body_decode(call->body.data, call->body.length, fields,
+                       ARRAY_LENGTH(fields) - (with_quantity ? 0 : 1), &call->problem);
+}
+
+enum rc stock_put_prepare(struct call *call)
+{
+    return prepare_put(call, true);
+}
+
+enum rc stock_patch_prepare(struct call *call)
+{
+    enum rc rc = prepare_put(call, false);
+    const struct product *put = call->input;
+    if (rc == RC_OK && put->title[0] == '\0' && put->price_cents == PRICE_NONE)
+        return problem_set(&call->problem, RC_INVALID_FIELD,
+                           "Send `title`, `price_cents` or both; nothing else can be patched.");
+    return rc;
 }
 
 enum rc stock_put_run(struct job *job, struct db *db)
@@ -85,7 +98,11 @@ enum rc stock_put_run(struct job *job, struct db *db)
     struct call *call = CONTAINER_OF(job, struct call, job);
     struct product product = {0};
     bool created = false;
-    enum rc rc = product_put(db, call->input, &created, &product);
+    enum rc rc = product_put(db, call->input, &call->precondition, &created, &product);
+    if (rc == RC_NOT_FOUND && call->method == METHOD_PUT)
+        return problem_field(&call->problem, RC_INVALID_FIELD, "quantity",
+                             "an integer from 0 to %lld, because the product does not exist yet",
+                             (long long)REMAINING_MAX);
     if (rc != RC_OK)
         return rc;
     call->status = created ? 201 : 200;
@@ -100,56 +117,24 @@ enum rc stock_get_run(struct job *job, struct db *db)
     enum rc rc = product_get(db, call->id, &product);
     if (rc != RC_OK)
         return rc;
-    call->status = 200;
     write_product(&call->reply, &product);
-    return RC_OK;
-}
-
-struct page {
-    char after[ID_MAX + 1];
-    int64_t limit, count;
-    char last[ID_MAX + 1];
-    struct buffer *out;
-};
-
-enum rc stock_list_prepare(struct call *call)
-{
-    struct page *page = call_input(call, sizeof *page);
-    if (page == NULL)
-        return call->problem.rc;
-    page->limit = PAGE_DEFAULT;
-    const char *after = call_parameter(call, "after");
-    if (after != NULL && !id_is_valid(after, strlen(after)))
-        return problem_field(&call->problem, RC_INVALID_FIELD, "after",
-                             "1 to %d of A-Z a-z 0-9 . _ : -", ID_MAX);
-    if (after != NULL)
-        text_copy(page->after, sizeof page->after, after);
-    return call_int_parameter(call, "limit", 1, PAGE_MAX, &page->limit);
+    return call_answer_version(call, product.version);
 }
 
 static enum rc on_product(void *arg, const struct product *product)
 {
     struct page *page = arg;
-    page->count++;
-    text_copy(page->last, sizeof page->last, product->sku);
+    page_add(page, product->sku);
     write_product(page->out, product);
     return RC_OK;
 }
 
+static enum rc read_page(struct db *db, struct page *page)
+{
+    return product_page(db, page->after, page->limit, on_product, page);
+}
+
 enum rc stock_list_run(struct job *job, struct db *db)
 {
-    struct call *call = CONTAINER_OF(job, struct call, job);
-    struct page *page = call->input;
-    page->out = &call->reply;
-    json_write_open(&call->reply, NULL, '{');
-    json_write_open(&call->reply, "items", '[');
-    enum rc rc = product_page(db, page->after, page->limit, on_product, page);
-    if (rc != RC_OK)
-        return rc;
-    json_write_close(&call->reply, ']');
-    json_write_text_or_null(&call->reply, "next_after",
-                            page->count == page->limit ? page->last : "");
-    json_write_close(&call->reply, '}');
-    call->status = 200;
-    return RC_OK;
+    return page_run(job, db, read_page);
 }

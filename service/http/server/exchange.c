@@ -30,6 +30,7 @@
 #include "http/server/reaper.h"
 #include "http/server/server.h"
 #include "http/wire/body.h"
+#include "http/wire/entity_tag.h"
 #include "http/wire/problem_table.h"
 #include "http/wire/raw_answer.h"
 #include "metrics/metrics.h"
@@ -100,6 +101,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->problem.rc = RC_OK;
     call->problem.field[0] = call->problem.expected[0] = call->problem.detail[0] = '\0';
     call->status = 0;
+    call->version = 0;
     call->content_type = NULL;
     call->document = (struct slice){NULL, 0};
     call->allow = 0;
@@ -150,7 +152,8 @@ static void add_allow(struct MHD_Response *response, unsigned allow)
     } names[] = {{METHOD_GET, "GET, "},
                  {METHOD_HEAD, "HEAD, "},
                  {METHOD_POST, "POST, "},
-                 {METHOD_PUT, "PUT, "}};
+                 {METHOD_PUT, "PUT, "},
+                 {METHOD_PATCH, "PATCH, "}};
     for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
         if ((allow & names[i].method) == 0)
             continue;
@@ -165,7 +168,14 @@ static void add_headers(struct call *call, struct MHD_Response *response)
 {
     const char *type = call->content_type != NULL ? call->content_type : "application/json";
     add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    bool tagged = call->problem.rc == RC_OK && call->version != 0;
+    // A cache may keep what has a tag, but it must ask each time whether that is still true.
+    add(response, MHD_HTTP_HEADER_CACHE_CONTROL, tagged ? "no-cache" : "no-store");
+    if (tagged) {
+        char tag[ENTITY_TAG_MAX + 1];
+        entity_tag_write(tag, call->version);
+        add(response, MHD_HTTP_HEADER_ETAG, tag);
+    }
     if (call->close || atomic_load_explicit(&call->context->draining, memory_order_relaxed) ||
         reaper_full(exchange_of(call)->reaper))
         add(response, MHD_HTTP_HEADER_CONNECTION, "close");
@@ -270,7 +280,7 @@ static void send_past_library(struct call *call)
     if (response == NULL)
         return;
     raw_answer_send(connection_of(call)->watched.fd, call->status, response, body,
-                    call->method == METHOD_HEAD);
+                    call->method == METHOD_HEAD || call->status == MHD_HTTP_NOT_MODIFIED);
     MHD_destroy_response(response);
 }
 

@@ -10,6 +10,7 @@
 #include "http/call.h"
 #include "http/server/server.h"
 #include "http/wire/body.h"
+#include "http/wire/entity_tag.h"
 #include "http/wire/raw_head.h"
 
 #include <microhttpd.h>
@@ -88,7 +89,7 @@ static bool unquote(struct slice field, char key[REQUEST_KEY_MAX + 1])
         key[length++] = c;
     }
     key[length] = '\0';
-    return request_key_is_valid(key, length);
+    return id_is_visible(key, length, REQUEST_KEY_MAX);
 }
 
 static enum rc read_key(struct call *call, struct slice field)
@@ -126,6 +127,23 @@ static enum rc read_strategy(struct call *call, struct slice field)
         return call->problem.rc;
     }
     call->job.strategy = strategy;
+    return RC_OK;
+}
+
+// A call that changes something and would ignore a condition refuses it, like an unknown field:
+// otherwise the client would believe that its change was protected.
+static enum rc read_precondition(struct call *call, const struct fields *fields)
+{
+    call->precondition = (struct precondition){.kind = PRECONDITION_NONE};
+    if ((call->route->flags & ROUTE_TAGGED) != 0)
+        return entity_tag_read(fields->if_match, fields->if_none_match, &call->precondition,
+                               &call->problem);
+    if (call->route->method == METHOD_GET)
+        return RC_OK;
+    if (fields->if_match.text != NULL)
+        return problem_field(&call->problem, RC_UNKNOWN_FIELD, "If-Match", "%s", "");
+    if (fields->if_none_match.text != NULL)
+        return problem_field(&call->problem, RC_UNKNOWN_FIELD, "If-None-Match", "%s", "");
     return RC_OK;
 }
 
@@ -202,6 +220,8 @@ enum rc judge_request(struct call *call, const struct fields *fields)
         rc = router_read_query(call);
     if (rc == RC_OK && (route->flags & ROUTE_BODY) != 0)
         rc = body_check_media_type(fields->content_type, &call->problem);
+    if (rc == RC_OK)
+        rc = read_precondition(call, fields);
     if (rc != RC_OK || !route->operates)
         return rc;
     memset(&call->operation, 0, sizeof call->operation);

@@ -144,6 +144,9 @@ static enum rc fault(const struct field *field, const char *where, struct proble
     case FIELD_ID:
         return problem_field(problem, RC_INVALID_FIELD, name,
                              "a string of 1 to %d of A-Z a-z 0-9 . _ : -", ID_MAX);
+    case FIELD_VISIBLE:
+        return problem_field(problem, RC_INVALID_FIELD, name,
+                             "a string of 1 to %" PRId64 " visible ASCII characters", field->max);
     case FIELD_TEXT:
         return problem_field(problem, RC_INVALID_FIELD, name,
                              "a string of %" PRId64 " to %" PRId64
@@ -174,18 +177,25 @@ static bool is_printable(const char *text, size_t length)
     return true;
 }
 
+static bool is_valid(const struct field *field, const char *text, size_t length)
+{
+    if (field->kind == FIELD_ID)
+        return id_is_valid(text, length);
+    if (field->kind == FIELD_VISIBLE)
+        return id_is_visible(text, length, (size_t)field->max);
+    return is_within(field, (int64_t)length) && is_printable(text, length);
+}
+
 static bool read_text(const struct field *field, const json_t *value)
 {
     if (!json_is_string(value))
         return false;
     const char *text = json_string_value(value);
     size_t length = json_string_length(value);
-    bool ok = field->kind == FIELD_ID
-                  ? id_is_valid(text, length)
-                  : is_within(field, (int64_t)length) && is_printable(text, length);
-    if (ok)
-        memcpy(field->target, text, length + 1);
-    return ok;
+    if (!is_valid(field, text, length))
+        return false;
+    memcpy(field->target, text, length + 1);
+    return true;
 }
 
 static bool read_field(const struct field *field, json_t *value)
@@ -197,6 +207,7 @@ static bool read_field(const struct field *field, json_t *value)
         *(int64_t *)field->target = json_integer_value(value);
         return true;
     case FIELD_ID:
+    case FIELD_VISIBLE:
     case FIELD_TEXT:
         return read_text(field, value);
     case FIELD_LIST:

@@ -19,10 +19,11 @@ struct problem;
 #define BODY_DEPTH_MAX 16
 
 enum field_kind {
-    FIELD_INT,  // into int64_t, within min and max
-    FIELD_ID,   // into char[ID_MAX + 1]
-    FIELD_TEXT, // into char[max + 1]: min to max bytes of UTF-8 without control characters
-    FIELD_LIST, // into json_t *, borrowed from the document: min to max items
+    FIELD_INT,     // into int64_t, within min and max
+    FIELD_ID,      // into char[ID_MAX + 1]
+    FIELD_VISIBLE, // into char[max + 1]: 1 to max visible ASCII characters
+    FIELD_TEXT,    // into char[max + 1]: min to max bytes of UTF-8 without control characters
+    FIELD_LIST,    // into json_t *, borrowed from the document: min to max items
 };
 
 struct field {

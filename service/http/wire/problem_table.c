@@ -40,6 +40,10 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_NOT_FOUND] = {404, false, "Not found",
         "Check the path and the identifier in it. An administrator creates products, campaigns and "
         "lotteries with PUT; an account of points begins with its first points."},
+    [RC_VERSION_MISMATCH] = {412, false, "The version does not match the condition",
+        "It has changed since, perhaps by an earlier attempt of this request; or it does not exist "
+        "(If-Match), or exists already (If-None-Match: *). GET it and decide anew. This attempt "
+        "changed nothing."},
     [RC_RECONCILIATION_RUNNING] = {409, true, "A reconciliation is already running",
         "An instance runs one reconciliation at a time. Try again after Retry-After."},
 

@@ -17,7 +17,7 @@ enum method strict_method(const char *name)
         enum method method;
     } methods[] = {
         {"POST", METHOD_POST},     {"GET", METHOD_GET},       {"PUT", METHOD_PUT},
-        {"HEAD", METHOD_HEAD},     {"DELETE", METHOD_OTHER},  {"PATCH", METHOD_OTHER},
+        {"HEAD", METHOD_HEAD},     {"PATCH", METHOD_PATCH},   {"DELETE", METHOD_OTHER},
         {"OPTIONS", METHOD_OTHER}, {"CONNECT", METHOD_OTHER}, {"TRACE", METHOD_OTHER},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(methods); i++) {
@@ -133,6 +133,10 @@ void strict_field(struct fields *fields, struct slice name, struct slice value)
         if (IS(name, "Expect"))
             fields->expects_continue = IS(value, "100-continue");
         break;
+    case 8:
+        if (IS(name, "If-Match"))
+            once(fields, &fields->if_match, value, "Duplicate If-Match header.");
+        break;
     case 12:
         if (IS(name, "Content-Type"))
             once(fields, &fields->content_type, value, "Duplicate Content-Type header.");
@@ -140,6 +144,8 @@ void strict_field(struct fields *fields, struct slice name, struct slice value)
     case 13:
         if (IS(name, "Authorization"))
             once(fields, &fields->authorization, value, "Duplicate Authorization header.");
+        else if (IS(name, "If-None-Match"))
+            once(fields, &fields->if_none_match, value, "Duplicate If-None-Match header.");
         break;
     case 14:
         if (IS(name, "Content-Length")) {

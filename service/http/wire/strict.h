@@ -21,7 +21,8 @@ enum method {
     METHOD_HEAD = 2,
     METHOD_POST = 4,
     METHOD_PUT = 8,
-    METHOD_OTHER = 16,  // a standard method that no route uses
+    METHOD_PATCH = 16,
+    METHOD_OTHER = 32,  // a standard method that no route uses
     METHOD_UNKNOWN = 0, // not a standard method
 };
 enum method strict_method(const char *name);
@@ -39,7 +40,7 @@ struct fields {
     const char *wrong;                  // a sentence about the first error; NULL if there is none
     unsigned hosts, lengths, encodings; // how often each field occurred
     struct slice length, encoding, host;
-    struct slice authorization, content_type, idempotency_key, strategy;
+    struct slice authorization, content_type, idempotency_key, strategy, if_match, if_none_match;
     bool expects_continue;
 };
 

@@ -240,7 +240,7 @@ static enum rc on_row(void *arg, const struct db_row *row)
 {
     const struct checking *checking = arg;
     const struct check *check = checking->check;
-    char where[512] = "";
+    char where[FINDING_WHERE_MAX + 1] = "";
     size_t used = 0;
     for (size_t i = 0; i < ARRAY_LENGTH(check->labels) && check->labels[i] != NULL; i++) {
         const char *gap = i == 0 ? "" : " ", *label = check->labels[i];

@@ -9,11 +9,13 @@
 
 struct db;
 
+#define FINDING_WHERE_MAX 255 // bytes: a check, a noun's id, a user's and a number fit
+
 struct finding {
-    const char *check;       // "version-gap": a stable name
-    char where[192];         // "stock/SKU-1 version 58"
-    char what[256];          // one sentence with the numbers
-    int64_t expected, found; // off by found - expected
+    const char *check;                 // "version-gap": a stable name
+    char where[FINDING_WHERE_MAX + 1]; // "stock/SKU-1 version 58"
+    char what[256];                    // one sentence with the numbers
+    int64_t expected, found;           // off by found - expected
 };
 
 struct reconciliation {

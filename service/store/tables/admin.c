@@ -39,10 +39,13 @@ enum rc admin_transaction(struct db *db, admin_fn attempt, void *arg)
     }
 }
 
-enum rc admin_lock_counter(struct db *db, struct counter *counter, int64_t *ret_now_ms)
+enum rc admin_lock_counter(struct db *db, const struct precondition *condition,
+                           struct counter *counter, int64_t *ret_now_ms)
 {
     char sql[128];
     enum rc rc = counter_load(db, counter, 1, true, ret_now_ms);
+    if (rc == RC_OK && !precondition_holds(condition, counter->version))
+        return RC_VERSION_MISMATCH;
     if (rc != RC_OK || counter->version != 0)
         return rc;
     // The time comes with a row, and there is none.

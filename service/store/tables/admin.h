@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/rc.h"
 #include "domain/counter.h"
+#include "domain/precondition.h"
 
 #include <stdint.h>
 
@@ -18,8 +19,13 @@ typedef enum rc (*admin_fn)(struct db *db, void *arg);
 MUST_CHECK enum rc admin_transaction(struct db *db, admin_fn attempt, void *arg);
 
 // Loads and locks the counter of this name and reads the database's time. A missing counter has
-// version 0.
-MUST_CHECK enum rc admin_lock_counter(struct db *db, struct counter *counter, int64_t *ret_now_ms);
+// version 0. RC_VERSION_MISMATCH if the condition does not hold for the version; the caller then
+// writes nothing. A locked row keeps its version until the commit. A missing row is not locked:
+// another writer may create it meanwhile, and the caller's next read may show that writer's noun.
+// So if the version is 0, the caller must call admin_set_counter, whatever it has read: the insert
+// is then refused, and the retry finds the row.
+MUST_CHECK enum rc admin_lock_counter(struct db *db, const struct precondition *condition,
+                                      struct counter *counter, int64_t *ret_now_ms);
 
 // Sets a locked counter to `remaining`. A missing one (version 0) is created with an `opening` row
 // in the ledger; an existing one gets an `adjust` row, even if the number stays the same. The fence

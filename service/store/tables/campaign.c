@@ -51,6 +51,7 @@ static enum rc update_definition(struct db *db, const struct campaign *put, int6
 
 struct put {
     const struct campaign *campaign;
+    const struct precondition *condition;
     bool created;
     struct campaign result;
 };
@@ -59,11 +60,12 @@ static enum rc put_over(struct db *db, const struct put *put, const struct defin
                         struct counter *counter, int64_t now_ms)
 {
     const struct campaign *campaign = put->campaign;
-    int64_t issued = old->found ? old->total - counter->remaining : 0;
+    bool exists = counter->version != 0;
+    int64_t issued = old->found && exists ? old->total - counter->remaining : 0;
     bool same_limit = old->found && old->per_user_limit == campaign->per_user_limit;
     if (campaign->total < issued)
         return RC_INVALID_FIELD;
-    if (same_limit && old->total == campaign->total)
+    if (exists && same_limit && old->total == campaign->total)
         return RC_OK;
     enum rc rc = admin_set_counter(db, counter, campaign->total - issued, now_ms);
     if (rc != RC_OK)
@@ -80,7 +82,7 @@ static enum rc put_once(struct db *db, void *arg)
     struct definition old;
     int64_t now_ms;
     text_format(counter.name, sizeof counter.name, "coupon/%s", put->campaign->campaign);
-    enum rc rc = admin_lock_counter(db, &counter, &now_ms);
+    enum rc rc = admin_lock_counter(db, put->condition, &counter, &now_ms);
     if (rc == RC_OK)
         rc = load_definition(db, put->campaign->campaign, &old);
     if (rc == RC_OK)
@@ -94,10 +96,11 @@ static enum rc put_once(struct db *db, void *arg)
     return RC_OK;
 }
 
-enum rc campaign_put(struct db *db, const struct campaign *put, bool *ret_created,
+enum rc campaign_put(struct db *db, const struct campaign *put,
+                     const struct precondition *condition, bool *ret_created,
                      struct campaign *ret_campaign)
 {
-    struct put state = {.campaign = put};
+    struct put state = {.campaign = put, .condition = condition};
     enum rc rc = admin_transaction(db, put_once, &state);
     if (rc != RC_OK)
         return rc;
@@ -106,34 +109,60 @@ enum rc campaign_put(struct db *db, const struct campaign *put, bool *ret_create
     return RC_OK;
 }
 
-static enum rc keep_campaign(void *arg, const struct db_row *row)
+#define CAMPAIGN_SQL(counter_name)                                                                 \
+    "SELECT p.campaign, p.total, p.per_user_limit, c.remaining, c.version"                         \
+    " FROM campaign p JOIN counter c ON c.name = " counter_name
+
+struct reader {
+    campaign_fn on_campaign;
+    void *arg;
+};
+
+static enum rc read_campaign(void *arg, const struct db_row *row)
 {
-    struct campaign *campaign = arg;
-    campaign->total = db_row_int(row, 0);
-    campaign->per_user_limit = db_row_int(row, 1);
-    campaign->remaining = db_row_int(row, 2);
-    campaign->version = db_row_int(row, 3);
+    struct reader *reader = arg;
+    struct campaign campaign = {.total = db_row_int(row, 1),
+                                .per_user_limit = db_row_int(row, 2),
+                                .remaining = db_row_int(row, 3),
+                                .version = db_row_int(row, 4)};
+    text_copy(campaign.campaign, sizeof campaign.campaign, db_row_text(row, 0));
+    return reader->on_campaign(reader->arg, &campaign);
+}
+
+static enum rc keep_campaign(void *arg, const struct campaign *campaign)
+{
+    *(struct campaign *)arg = *campaign;
     return RC_OK;
 }
 
 enum rc campaign_get(struct db *db, const char *campaign, struct campaign *ret_campaign)
 {
     struct campaign found = {.version = 0};
+    struct reader reader = {keep_campaign, &found};
     char counter[COUNTER_NAME_MAX + 1];
-    if (!text_copy(found.campaign, sizeof found.campaign, campaign))
+    if (!text_format(counter, sizeof counter, "coupon/%s", campaign))
         return RC_NOT_FOUND;
-    text_format(counter, sizeof counter, "coupon/%s", campaign);
     struct db_value params[] = {db_text(counter), db_text(campaign)};
-    enum rc rc = db_query(db,
-                          "SELECT p.total, p.per_user_limit, c.remaining, c.version FROM campaign p"
-                          " JOIN counter c ON c.name = ? WHERE p.campaign = ?",
-                          params, ARRAY_LENGTH(params), keep_campaign, &found);
+    enum rc rc = db_query(db, CAMPAIGN_SQL("?") " WHERE p.campaign = ?", params,
+                          ARRAY_LENGTH(params), read_campaign, &reader);
     if (rc != RC_OK)
         return rc;
     if (found.version == 0)
         return RC_NOT_FOUND;
     *ret_campaign = found;
     return RC_OK;
+}
+
+enum rc campaign_page(struct db *db, const char *after, int64_t limit, campaign_fn on_campaign,
+                      void *arg)
+{
+    struct reader reader = {on_campaign, arg};
+    struct db_value params[] = {db_text(after), db_int(limit)};
+#define PAGE " WHERE p.campaign > ? ORDER BY p.campaign LIMIT ?"
+    return db_query(db,
+                    db_is_sqlite(db) ? CAMPAIGN_SQL("'coupon/' || p.campaign") PAGE
+                                     : CAMPAIGN_SQL("CONCAT('coupon/', p.campaign)") PAGE,
+                    params, ARRAY_LENGTH(params), read_campaign, &reader);
 }
 
 #define COUPON_COLUMNS 6

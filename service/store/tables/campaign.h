@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/rc.h"
 #include "domain/operation.h"
+#include "domain/precondition.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,18 +18,25 @@ struct campaign {
     int64_t remaining, version;    // issued = total - remaining
 };
 
-// Creates or changes the campaign; its counter becomes total - issued. RC_INVALID_FIELD if total is
-// below the number already issued. Any change raises the counter's version with a ledger row (delta
+// Creates or changes the campaign if the condition holds for its version, else RC_VERSION_MISMATCH.
+// Its counter becomes total - issued. RC_INVALID_FIELD if total is below the number already issued.
+// Any change raises the counter's version with a ledger row (delta
 // may be 0), so that a decision based on the old limits cannot be saved. Runs in a transaction of
 // its own.
-MUST_CHECK enum rc campaign_put(struct db *db, const struct campaign *put, bool *ret_created,
+MUST_CHECK enum rc campaign_put(struct db *db, const struct campaign *put,
+                                const struct precondition *condition, bool *ret_created,
                                 struct campaign *ret_campaign);
 MUST_CHECK enum rc campaign_get(struct db *db, const char *campaign, struct campaign *ret_campaign);
+
+typedef enum rc (*campaign_fn)(void *arg, const struct campaign *campaign);
+// Campaigns with a name > after in byte order, ascending, at most limit.
+MUST_CHECK enum rc campaign_page(struct db *db, const char *after, int64_t limit,
+                                 campaign_fn on_campaign, void *arg);
 
 struct coupon {
     char code[COUPON_CODE_MAX + 1];
     char campaign[ID_MAX + 1];
-    char user_id[ID_MAX + 1];
+    char user_id[USER_ID_MAX + 1];
     int64_t slot;    // 1 to per_user_limit: UNIQUE (campaign, user, slot)
     int64_t version; // of the counter, as in the ledger row that issued it
     int64_t created_at_ms;

@@ -21,8 +21,8 @@ struct ledger_row {
     // a draw won. UNIQUE (request_key, leg), so a key stands for one operation in the whole shop.
     int64_t leg;
     int64_t fingerprint;
-    char user_id[ID_MAX + 1], order_id[ID_MAX + 1]; // empty if none
-    char reason[LEDGER_REASON_MAX + 1];             // opening, adjust, or the name of a kind
+    char user_id[USER_ID_MAX + 1], order_id[ORDER_ID_MAX + 1]; // empty if none
+    char reason[LEDGER_REASON_MAX + 1]; // opening, adjust, or the name of a kind
     char strategy[STRATEGY_NAME_MAX + 1];
     int64_t token; // fencing token, 0 if none
     int64_t created_at_ms;

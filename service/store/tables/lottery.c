@@ -15,12 +15,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-// One statement, so that it reads one moment even outside a transaction.
-#define LOTTERY_SQL(prize_counter)                                                                 \
+// One statement, so that it reads one moment even outside a transaction. A row for each prize.
+#define LOTTERY_SQL(lotteries, counter_name, prize_counter)                                        \
     "SELECT l.lottery, l.draws_per_user, l.blank_weight, c.remaining, c.version,"                  \
-    " p.prize, p.quantity, p.weight, k.name, k.remaining, k.version, k.fence FROM lottery l"       \
-    " JOIN counter c ON c.name = ? LEFT JOIN prize p ON p.lottery = l.lottery"                     \
-    " LEFT JOIN counter k ON k.name = " prize_counter " WHERE l.lottery = ? ORDER BY p.prize"
+    " p.prize, p.quantity, p.weight, k.name, k.remaining, k.version, k.fence FROM " lotteries " l" \
+    " JOIN counter c ON c.name = " counter_name " LEFT JOIN prize p ON p.lottery = l.lottery"      \
+    " LEFT JOIN counter k ON k.name = " prize_counter
+#define PRIZE_SQLITE "'prize/' || p.lottery || '/' || p.prize"
+#define PRIZE_MYSQL "CONCAT('prize/', p.lottery, '/', p.prize)"
+#define ONE " WHERE l.lottery = ? ORDER BY p.prize"
+#define SOME "(SELECT * FROM lottery WHERE lottery > ? ORDER BY lottery LIMIT ?)"
 
 static enum rc keep_row(void *arg, const struct db_row *row)
 {
@@ -53,11 +57,10 @@ static enum rc load(struct db *db, const char *name, struct lottery *lottery)
     struct db_value params[] = {db_text(counter), db_text(name)};
     lottery->lottery[0] = '\0';
     lottery->n_prizes = 0;
-    enum rc rc =
-        db_query(db,
-                 db_is_sqlite(db) ? LOTTERY_SQL("'prize/' || p.lottery || '/' || p.prize")
-                                  : LOTTERY_SQL("CONCAT('prize/', p.lottery, '/', p.prize)"),
-                 params, ARRAY_LENGTH(params), keep_row, lottery);
+    enum rc rc = db_query(db,
+                          db_is_sqlite(db) ? LOTTERY_SQL("lottery", "?", PRIZE_SQLITE) ONE
+                                           : LOTTERY_SQL("lottery", "?", PRIZE_MYSQL) ONE,
+                          params, ARRAY_LENGTH(params), keep_row, lottery);
     return rc == RC_OK && lottery->lottery[0] == '\0' ? RC_NOT_FOUND : rc;
 }
 
@@ -68,6 +71,45 @@ enum rc lottery_get(struct db *db, const char *lottery, struct lottery *ret_lott
     if (rc == RC_OK)
         *ret_lottery = found;
     return rc;
+}
+
+struct reader {
+    lottery_fn on_lottery;
+    void *arg;
+    struct lottery lottery; // as far as its rows have been read; without a name: none
+};
+
+static enum rc finish_lottery(struct reader *reader)
+{
+    if (reader->lottery.lottery[0] == '\0')
+        return RC_OK;
+    return reader->on_lottery(reader->arg, &reader->lottery);
+}
+
+static enum rc read_row(void *arg, const struct db_row *row)
+{
+    struct reader *reader = arg;
+    if (strcmp(reader->lottery.lottery, db_row_text(row, 0)) != 0) {
+        enum rc rc = finish_lottery(reader);
+        if (rc != RC_OK)
+            return rc;
+        reader->lottery.n_prizes = 0;
+    }
+    return keep_row(&reader->lottery, row);
+}
+
+enum rc lottery_page(struct db *db, const char *after, int64_t limit, lottery_fn on_lottery,
+                     void *arg)
+{
+    struct reader reader = {.on_lottery = on_lottery, .arg = arg};
+    struct db_value params[] = {db_text(after), db_int(limit)};
+#define ORDER " ORDER BY l.lottery, p.prize"
+    enum rc rc = db_query(
+        db,
+        db_is_sqlite(db) ? LOTTERY_SQL(SOME, "'lottery/' || l.lottery", PRIZE_SQLITE) ORDER
+                         : LOTTERY_SQL(SOME, "CONCAT('lottery/', l.lottery)", PRIZE_MYSQL) ORDER,
+        params, ARRAY_LENGTH(params), read_row, &reader);
+    return rc == RC_OK ? finish_lottery(&reader) : rc;
 }
 
 enum rc lottery_load(struct db *db, const char *lottery, struct lottery *ret_lottery)
@@ -86,6 +128,7 @@ enum rc lottery_load(struct db *db, const char *lottery, struct lottery *ret_lot
 
 struct put {
     const struct lottery *wanted;
+    const struct precondition *condition;
     struct lottery now; // as loaded, then as it will be
     bool created, changed;
 };
@@ -200,14 +243,15 @@ static enum rc put_once(struct db *db, void *arg)
     *now = (struct lottery){.n_prizes = 0};
     text_copy(now->lottery, sizeof now->lottery, wanted->lottery);
     text_format(counter.name, sizeof counter.name, "lottery/%s", wanted->lottery);
-    enum rc rc = admin_lock_counter(db, &counter, &now_ms);
+    enum rc rc = admin_lock_counter(db, put->condition, &counter, &now_ms);
     if (rc != RC_OK)
         return rc;
     rc = lottery_load(db, wanted->lottery, now);
     put->created = rc == RC_NOT_FOUND;
     if (rc != RC_OK && !put->created)
         return rc;
-    put->changed = put->created || now->draws_per_user != wanted->draws_per_user ||
+    put->changed = put->created || counter.version == 0 ||
+                   now->draws_per_user != wanted->draws_per_user ||
                    now->blank_weight != wanted->blank_weight;
     now->draws_per_user = wanted->draws_per_user;
     now->blank_weight = wanted->blank_weight;
@@ -220,10 +264,10 @@ static enum rc put_once(struct db *db, void *arg)
     return rc;
 }
 
-enum rc lottery_put(struct db *db, const struct lottery *put, bool *ret_created,
-                    struct lottery *ret_lottery)
+enum rc lottery_put(struct db *db, const struct lottery *put, const struct precondition *condition,
+                    bool *ret_created, struct lottery *ret_lottery)
 {
-    struct put state = {.wanted = put};
+    struct put state = {.wanted = put, .condition = condition};
     enum rc rc = admin_transaction(db, put_once, &state);
     if (rc != RC_OK)
         return rc;

@@ -1,10 +1,13 @@
 // Products. The product row has title and price; the counter stock/SKU has the stock. The counter's
-// row lock protects both.
+// row lock protects both, and its version stands for both: a new title changes the counter by 0. So
+// the version is all that a condition (If-Match) has to name.
 #include "store/tables/product.h"
 
 #include "base/text.h"
 #include "store/db/db.h"
 #include "store/tables/admin.h"
+
+#include <string.h>
 
 // Two spellings, because `||` is OR on MySQL, and SQLite has CONCAT only since 3.44.
 #define PRODUCT_SQL(counter_name)                                                                  \
@@ -63,49 +66,71 @@ enum rc product_page(struct db *db, const char *after, int64_t limit, product_fn
 }
 
 struct put {
-    const struct product *product;
+    const struct product *wanted;
+    const struct precondition *condition;
     bool created;
     struct product result;
 };
 
-static enum rc put_row(struct db *db, const struct product *product, bool *ret_created)
+static enum rc write_row(struct db *db, const struct product *product)
 {
     struct db_value price = product->price_cents == PRICE_NONE ? (struct db_value){.type = DB_NULL}
                                                                : db_int(product->price_cents);
-    struct db_value title = db_text_or_null(product->title);
-    struct db_value update[] = {title, price, db_text(product->sku)};
-    struct db_value insert[] = {db_text(product->sku), title, price};
+    struct db_value update[] = {db_text_or_null(product->title), price, db_text(product->sku)};
+    struct db_value insert[] = {update[2], update[0], price};
     int64_t matched = 0;
-    enum rc rc = db_exec(db,
-                         "UPDATE product SET title = COALESCE(?, title),"
-                         " price_cents = COALESCE(?, price_cents) WHERE sku = ?",
-                         update, ARRAY_LENGTH(update), &matched);
-    *ret_created = matched == 0;
+    enum rc rc = db_exec(db, "UPDATE product SET title = ?, price_cents = ? WHERE sku = ?", update,
+                         ARRAY_LENGTH(update), &matched);
     if (rc == RC_OK && matched == 0)
         rc = db_insert(db, "product (sku, title, price_cents)", ARRAY_LENGTH(insert), insert, 1);
     return rc;
 }
 
+// Puts what is wanted over the product. Returns whether that changes it.
+static bool change(struct product *product, const struct product *wanted)
+{
+    const struct product before = *product;
+    if (wanted->title[0] != '\0')
+        text_copy(product->title, sizeof product->title, wanted->title);
+    if (wanted->price_cents != PRICE_NONE)
+        product->price_cents = wanted->price_cents;
+    if (wanted->remaining != REMAINING_KEPT)
+        product->remaining = wanted->remaining;
+    return strcmp(product->title, before.title) != 0 ||
+           product->price_cents != before.price_cents || product->remaining != before.remaining;
+}
+
 static enum rc put_once(struct db *db, void *arg)
 {
     struct put *put = arg;
+    const struct product *wanted = put->wanted;
+    struct product product = {.price_cents = PRICE_NONE};
     struct counter counter;
     int64_t now_ms;
-    text_format(counter.name, sizeof counter.name, "stock/%s", put->product->sku);
-    enum rc rc = admin_lock_counter(db, &counter, &now_ms);
+    text_format(counter.name, sizeof counter.name, "stock/%s", wanted->sku);
+    enum rc rc = admin_lock_counter(db, put->condition, &counter, &now_ms);
     if (rc == RC_OK)
-        rc = put_row(db, put->product, &put->created);
-    if (rc == RC_OK && (counter.version == 0 || counter.remaining != put->product->remaining))
-        rc = admin_set_counter(db, &counter, put->product->remaining, now_ms);
-    if (rc == RC_OK)
-        rc = product_get(db, put->product->sku, &put->result);
-    return rc;
+        rc = product_get(db, wanted->sku, &product);
+    put->created = rc == RC_NOT_FOUND && wanted->remaining != REMAINING_KEPT;
+    if (rc != RC_OK && !put->created)
+        return rc;
+    text_copy(product.sku, sizeof product.sku, wanted->sku);
+    if (change(&product, wanted) || counter.version == 0 || put->created) {
+        rc = write_row(db, &product);
+        if (rc == RC_OK)
+            rc = admin_set_counter(db, &counter, product.remaining, now_ms);
+        if (rc != RC_OK)
+            return rc;
+    }
+    put->result = product;
+    put->result.version = counter.version;
+    return RC_OK;
 }
 
-enum rc product_put(struct db *db, const struct product *put, bool *ret_created,
-                    struct product *ret_product)
+enum rc product_put(struct db *db, const struct product *put, const struct precondition *condition,
+                    bool *ret_created, struct product *ret_product)
 {
-    struct put state = {.product = put};
+    struct put state = {.wanted = put, .condition = condition};
     enum rc rc = admin_transaction(db, put_once, &state);
     if (rc != RC_OK)
         return rc;

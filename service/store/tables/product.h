@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/rc.h"
 #include "domain/ids.h"
+#include "domain/precondition.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@ struct db;
 
 #define PRODUCT_TITLE_MAX 200 // bytes of UTF-8
 #define PRICE_NONE (-1)
+#define REMAINING_KEPT (-1)
 
 struct product {
     char sku[ID_MAX + 1];
@@ -20,10 +22,14 @@ struct product {
     int64_t remaining, version;
 };
 
-// Creates or changes the product. `remaining` becomes the stock; an empty title or PRICE_NONE keeps
-// the present one. A change of the stock writes a ledger row (opening, adjust). Runs in a
+// Creates or changes the product if the condition (NULL: none) holds for its version, else
+// RC_VERSION_MISMATCH. `remaining` becomes the stock, 0 to REMAINING_MAX; an empty title,
+// PRICE_NONE or REMAINING_KEPT keeps the present one. RC_NOT_FOUND if the product does not exist
+// and the stock is REMAINING_KEPT. Any change raises the version with a ledger row (opening, or
+// adjust, whose delta may be 0), so that two states of a product never share a version. Runs in a
 // transaction of its own, with retries; ret_product is the product afterwards.
-MUST_CHECK enum rc product_put(struct db *db, const struct product *put, bool *ret_created,
+MUST_CHECK enum rc product_put(struct db *db, const struct product *put,
+                               const struct precondition *condition, bool *ret_created,
                                struct product *ret_product);
 MUST_CHECK enum rc product_get(struct db *db, const char *sku, struct product *ret_product);
 

@@ -25,7 +25,7 @@ extern const char *const reservation_states[RESERVATION_STATE_COUNT]; // "held",
 
 struct reservation {
     char id[RESERVATION_ID_MAX + 1];
-    char user_id[ID_MAX + 1], order_id[ID_MAX + 1]; // empty if none
+    char user_id[USER_ID_MAX + 1], order_id[ORDER_ID_MAX + 1]; // empty if none
     enum reservation_state state; // as written: what is held and past its time has expired
     char items[RESERVATION_ITEMS_MAX + 1];
     int64_t expires_at_ms, created_at_ms;
