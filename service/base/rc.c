@@ -15,6 +15,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_ALREADY_EARNED] = "already-earned",
     [RC_RESERVATION_EXPIRED] = "reservation-expired",
     [RC_RESERVATION_RESOLVED] = "reservation-resolved",
+    [RC_RESERVATION_LIMIT] = "reservation-limit",
     [RC_NOT_FOUND] = "not-found",
     [RC_VERSION_MISMATCH] = "version-mismatch",
     [RC_RECONCILIATION_RUNNING] = "reconciliation-running",

@@ -31,10 +31,12 @@ enum operation_kind {
     OPERATION_SPEND,
     OPERATION_TRANSFER,
     OPERATION_RESERVE,
+    OPERATION_RESERVE_LIMITED, // the user may have only so many open
     OPERATION_CONFIRM,
     OPERATION_RELEASE,
     OPERATION_EXTEND,
     OPERATION_EXPIRE,
+    OPERATION_EXPIRE_DUE,
     OPERATION_KIND_COUNT
 };
 
@@ -49,11 +51,16 @@ enum operation_kind {
 struct leg {
     char counter[COUNTER_NAME_MAX + 1]; // "stock/SKU-1", "coupon/SPRING", "lottery/WHEEL"
     const char *child; // a counter that this one guards, and that changes with it; NULL if none
-    int64_t amount;    // 1 to QUANTITY_MAX; of a confirmation: what is sold, and may be 0
-    bool may_create;   // a counter that does not exist begins with this change
+    int64_t
+        amount; // 1 to QUANTITY_MAX; of a confirmation: what is sold, and may be 0; of a leg that
+                // only serialises: 0
+    bool may_create; // a counter that does not exist begins with this change
     // The result: after the operation; on a refusal: as read.
     int64_t remaining, version;
     bool refused; // this leg is a reason of the refusal
+    // If there was too little: when the next hold on the counter expires, in the database's ms; 0 if
+    // it has none.
+    int64_t next_release_ms;
 };
 
 #define LEGS_MAX 64
@@ -69,6 +76,7 @@ struct outcome {
     char prize[ID_MAX + 1];                   // draw only; empty is the blank
     int64_t expires_at_ms;                    // reserve and extend only
     char reservation[RESERVATION_ID_MAX + 1]; // reserve only: a replay's
+    const char *state; // of the reservation, if that is why it was refused; static; else NULL
 };
 
 struct operation {
@@ -81,6 +89,7 @@ struct operation {
     char order_id[ORDER_ID_MAX + 1]; // empty if none
     const char *reservation;         // its id, borrowed; NULL if none
     int64_t ttl_ms;                  // reserve, extend: how long the goods are held from now on
+    int64_t open_max;                // reserve limited: how many reservations a user may have open
     uint64_t entropy[ENTROPY_WORDS]; // issue, draw: from the CSPRNG, so that deciding is pure
     struct outcome outcome;
 };

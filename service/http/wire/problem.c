@@ -58,20 +58,29 @@ static bool is_refusal(enum rc rc)
            rc == RC_ALREADY_DRAWN || rc == RC_NOT_ENOUGH_POINTS || rc == RC_ALREADY_EARNED;
 }
 
-// The lines that were refused.
+static void write_release(int64_t next_release_ms, struct buffer *out)
+{
+    if (next_release_ms != 0)
+        json_write_int(out, "next_release_at_ms", next_release_ms);
+}
+
+// The lines that were refused. A leg without a child is no line.
 static void write_failed(enum rc rc, const struct operation *operation, struct buffer *out)
 {
     json_write_open(out, "failed", '[');
+    int64_t line = 0;
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         const struct leg *leg = i == 0 ? &operation->leg : &operation->more[i - 1];
+        int64_t index = leg->child != NULL ? line++ : line;
         if (!leg->refused)
             continue;
         json_write_open(out, NULL, '{');
-        json_write_int(out, "index", (int64_t)i);
+        json_write_int(out, "index", index);
         json_write_text(out, "counter", leg->counter);
         json_write_text(out, "type", rc_slug(rc));
         json_write_int(out, "remaining", leg->remaining);
         json_write_int(out, "version", leg->version);
+        write_release(leg->next_release_ms, out);
         json_write_close(out, '}');
     }
     json_write_close(out, ']');
@@ -92,11 +101,14 @@ void problem_write(const struct problem *problem, const struct operation *operat
         json_write_text(out, "field", problem->field);
     if (problem->expected[0] != '\0')
         json_write_text(out, "expected", problem->expected);
-    if (operation != NULL && is_refusal(problem->rc) && operation->leg.child != NULL)
+    if (operation != NULL && operation->outcome.state != NULL)
+        json_write_text(out, "state", operation->outcome.state);
+    if (operation != NULL && is_refusal(problem->rc) && operation->reservation != NULL)
         write_failed(problem->rc, operation, out);
     else if (operation != NULL && is_refusal(problem->rc)) {
         json_write_int(out, "remaining", operation->outcome.remaining);
         json_write_int(out, "version", operation->outcome.version);
+        write_release(operation->leg.next_release_ms, out);
     }
     json_write_close(out, '}');
 }
