@@ -16,6 +16,13 @@ static const char *const slugs[RC_COUNT] = {
     [RC_RESERVATION_EXPIRED] = "reservation-expired",
     [RC_RESERVATION_RESOLVED] = "reservation-resolved",
     [RC_RESERVATION_LIMIT] = "reservation-limit",
+    [RC_COUPON_REDEEMED] = "coupon-redeemed",
+    [RC_COUPON_NOT_REDEEMABLE] = "coupon-not-redeemable",
+    [RC_ALREADY_ROLLED_BACK] = "already-rolled-back",
+    [RC_PART_OF_ORDER] = "part-of-order",
+    [RC_ORDER_EXISTS] = "order-exists",
+    [RC_ORDER_CLOSED] = "order-closed",
+    [RC_REFUND_EXCEEDS_ORDER] = "refund-exceeds-order",
     [RC_NOT_FOUND] = "not-found",
     [RC_VERSION_MISMATCH] = "version-mismatch",
     [RC_RECONCILIATION_RUNNING] = "reconciliation-running",
@@ -43,6 +50,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_OUTCOME_UNKNOWN] = "outcome-unknown",
 
     [RC_DUPLICATE] = "duplicate",
+    [RC_MOVED] = "moved",
     [RC_CONFLICT] = "conflict",
     [RC_STALE_TOKEN] = "stale-token",
 

@@ -3,6 +3,7 @@
 
 #include "domain/coupon.h"
 #include "domain/lottery.h"
+#include "domain/movement.h"
 #include "domain/points.h"
 #include "domain/reservation.h"
 #include "domain/stock.h"
@@ -20,12 +21,19 @@ const struct kind kinds[OPERATION_KIND_COUNT] = {
                            .opens = true},
     [OPERATION_RESERVE_LIMITED] = {"reserve", ENDPOINT_RESERVATION, .blind = false,
                                    reservation_reserve_limited, .opens = true},
-    [OPERATION_CONFIRM] = {"confirm", ENDPOINT_RESERVATION, .blind = false, reservation_resolve},
-    [OPERATION_RELEASE] = {"release", ENDPOINT_RESERVATION, .blind = false, reservation_resolve},
+    [OPERATION_CONFIRM] = {"confirm", ENDPOINT_RESERVATION, .blind = false, movement_decide},
+    [OPERATION_RELEASE] = {"release", ENDPOINT_RESERVATION, .blind = false, movement_decide},
     [OPERATION_EXTEND] = {"extend", ENDPOINT_RESERVATION, .blind = false, reservation_extend},
     [OPERATION_EXPIRE] = {"expire", ENDPOINT_RESERVATION, .blind = false, reservation_expire},
     [OPERATION_EXPIRE_DUE] = {"expire-due", ENDPOINT_RESERVATION, .blind = false,
                               reservation_expire_due},
+    [OPERATION_REDEEM] = {"redeem", ENDPOINT_COUPON, .blind = false, movement_decide},
+    [OPERATION_ROLLBACK] = {"rollback", ENDPOINT_COUPON, .blind = false, movement_decide},
+    [OPERATION_ORDER] = {"order", ENDPOINT_ORDER, .blind = true, movement_decide},
+    [OPERATION_ORDER_WITH_CODE] = {"order", ENDPOINT_ORDER, .blind = false, movement_decide},
+    [OPERATION_ORDER_RESERVED] = {"order", ENDPOINT_ORDER, .blind = false, movement_decide},
+    [OPERATION_CANCEL] = {"cancel", ENDPOINT_ORDER, .blind = false, movement_decide},
+    [OPERATION_REFUND] = {"refund", ENDPOINT_ORDER, .blind = false, movement_decide},
 };
 
 static enum rc find_counters(struct view *view, struct operation *operation)
@@ -51,7 +59,9 @@ enum rc operation_decide(struct view *view, struct operation *operation)
         operation_leg(operation, i)->refused = false;
         operation_leg(operation, i)->next_release_ms = 0;
     }
-    outcome->rc = find_counters(view, operation);
+    outcome->rc = operation->verdict;
+    if (outcome->rc == RC_OK)
+        outcome->rc = find_counters(view, operation);
     if (outcome->rc == RC_OK)
         outcome->rc = kinds[operation->kind].decide(view, operation);
     for (size_t i = 0; i < operation_n_legs(operation); i++) {

@@ -12,6 +12,8 @@ const struct endpoint_traits endpoint_traits[ENDPOINT_COUNT] = {
     [ENDPOINT_LOTTERY] = {"lottery", .counters = 1U << ENDPOINT_LOTTERY},
     [ENDPOINT_POINTS] = {"points", .counters = 1U << ENDPOINT_POINTS},
     [ENDPOINT_RESERVATION] = {"reservation", .counters = 1U << ENDPOINT_STOCK},
+    [ENDPOINT_ORDER] = {"order", .counters = 1U << ENDPOINT_ORDER | 1U << ENDPOINT_STOCK |
+                                             1U << ENDPOINT_POINTS},
 };
 
 const char *endpoint_name(enum endpoint endpoint)
@@ -33,6 +35,8 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 int64_t operation_fingerprint(const struct operation *operation)
 {
     uint64_t hash = hash_text(TEXT_HASH_START, kinds[operation->kind].name);
+    if (operation->intent != 0)
+        return (int64_t)(text_hash(hash, &operation->intent, sizeof operation->intent) >> 1);
     hash = hash_text(hash, operation->leg.counter);
     hash = hash_text(hash, operation->user_id);
     hash = hash_text(hash, operation->order_id);

@@ -17,6 +17,7 @@ enum endpoint {
     ENDPOINT_LOTTERY,
     ENDPOINT_POINTS,
     ENDPOINT_RESERVATION,
+    ENDPOINT_ORDER,
     ENDPOINT_COUNT
 };
 
@@ -37,6 +38,13 @@ enum operation_kind {
     OPERATION_EXTEND,
     OPERATION_EXPIRE,
     OPERATION_EXPIRE_DUE,
+    OPERATION_REDEEM,
+    OPERATION_ROLLBACK,
+    OPERATION_ORDER,
+    OPERATION_ORDER_WITH_CODE,
+    OPERATION_ORDER_RESERVED,
+    OPERATION_CANCEL,
+    OPERATION_REFUND,
     OPERATION_KIND_COUNT
 };
 
@@ -51,10 +59,17 @@ enum operation_kind {
 struct leg {
     char counter[COUNTER_NAME_MAX + 1]; // "stock/SKU-1", "coupon/SPRING", "lottery/WHEEL"
     const char *child; // a counter that this one guards, and that changes with it; NULL if none
-    int64_t
-        amount; // 1 to QUANTITY_MAX; of a confirmation: what is sold, and may be 0; of a leg that
-                // only serialises: 0
+    // 1 to QUANTITY_MAX; of a confirmation: what is sold, and may be 0; of a buyer: 0.
+    int64_t amount;
     bool may_create; // a counter that does not exist begins with this change
+    // Of movements only (domain/movement.h), whose amount has a sign:
+    bool fresh;               // refused if the counter exists
+    bool partial;             // takes no more than there is
+    enum rc refusal;          // what the client is told if there is too little
+    int64_t opening;          // what a counter that begins with this change holds before it
+    int64_t at_least;         // what must be there, if that is more than what is taken
+    int64_t demanded_version; // 0: any
+    int64_t delta;            // the result: what was given or taken
     // The result: after the operation; on a refusal: as read.
     int64_t remaining, version;
     bool refused; // this leg is a reason of the refusal
@@ -82,14 +97,18 @@ struct outcome {
 struct operation {
     enum operation_kind kind;
     struct leg leg;   // the first, which most kinds have alone
-    struct leg *more; // the others, borrowed; no two legs have the same counter
+    struct leg *more; // the others, borrowed; no two legs have the same counter. With an `intent`
+                      // there is room for LEGS_MAX - 1: a replay brings the legs of its first run.
     size_t n_more;    // less than LEGS_MAX
     char request_key[REQUEST_KEY_MAX + 1];
+    const char *reservation; // its id, borrowed; NULL if none
+    enum rc verdict;         // the submitter's: a refusal, unless the request is a replay
+    uint64_t intent;         // hash of the request, where the legs depend on more than it; else 0
+    void *record;            // what the facts of its kind write besides; borrowed
+    int64_t ttl_ms;          // reserve, extend: how long the goods are held from now on
+    int64_t open_max;        // reserve limited: how many reservations the user may have open
     char user_id[USER_ID_MAX + 1];   // empty if none
     char order_id[ORDER_ID_MAX + 1]; // empty if none
-    const char *reservation;         // its id, borrowed; NULL if none
-    int64_t ttl_ms;                  // reserve, extend: how long the goods are held from now on
-    int64_t open_max;                // reserve limited: how many reservations a user may have open
     uint64_t entropy[ENTROPY_WORDS]; // issue, draw: from the CSPRNG, so that deciding is pure
     struct outcome outcome;
 };

@@ -51,13 +51,13 @@ void reservation_expire_key(char target[REQUEST_KEY_MAX + 1], const char *reserv
     text_format(target, REQUEST_KEY_MAX + 1, "expire %s %zu", reservation, line);
 }
 
-static int64_t held(const struct view *view, size_t leg)
+int64_t hold_units(const struct view *view, size_t leg)
 {
     return view->counters[view->children[leg]].remaining;
 }
 
 // A refusal because of the time stands only when the holds have expired in fact.
-static enum rc judge_held(struct view *view, struct operation *operation)
+enum rc hold_judge(struct view *view, struct operation *operation)
 {
     if (view->expires_at_ms <= 0) {
         if (view->expires_at_ms < 0)
@@ -66,9 +66,9 @@ static enum rc judge_held(struct view *view, struct operation *operation)
     }
     bool due = view->now_ms >= view->expires_at_ms, gone = false;
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
-        if (!view_has_child(view, i))
+        if (operation_leg(operation, i)->child == NULL)
             continue;
-        bool is_held = held(view, i) > 0;
+        bool is_held = hold_units(view, i) > 0;
         gone = gone || !is_held;
         operation_leg(operation, i)->refused = due && is_held;
         view->expire_first = view->expire_first || (due && is_held);
@@ -101,21 +101,9 @@ enum rc reservation_reserve_limited(struct view *view, struct operation *operati
     return rc;
 }
 
-enum rc reservation_resolve(struct view *view, struct operation *operation)
-{
-    enum rc rc = judge_held(view, operation);
-    if (rc != RC_OK)
-        return rc;
-    for (size_t i = 0; i < operation_n_legs(operation); i++)
-        view_post_leg(view, i, held(view, i) - operation_leg(operation, i)->amount);
-    for (size_t i = 0; i < operation_n_legs(operation); i++)
-        view_post_child(view, i, -held(view, i));
-    return RC_OK;
-}
-
 enum rc reservation_extend(struct view *view, struct operation *operation)
 {
-    enum rc rc = judge_held(view, operation);
+    enum rc rc = hold_judge(view, operation);
     if (rc != RC_OK)
         return rc;
     for (size_t i = 0; i < operation_n_legs(operation); i++)
@@ -128,12 +116,12 @@ enum rc reservation_extend(struct view *view, struct operation *operation)
 enum rc reservation_expire(struct view *view, struct operation *operation)
 {
     (void)operation;
-    if (view->expires_at_ms <= 0 || held(view, 0) == 0)
+    if (view->expires_at_ms <= 0 || hold_units(view, 0) == 0)
         return RC_RESERVATION_RESOLVED;
     if (view->now_ms < view->expires_at_ms)
         return RC_INVALID_FIELD;
-    view_post_leg(view, 0, held(view, 0));
-    view_post_child(view, 0, -held(view, 0));
+    view_post_leg(view, 0, hold_units(view, 0));
+    view_post_child(view, 0, -hold_units(view, 0));
     return RC_OK;
 }
 

@@ -47,12 +47,17 @@ enum rc reservation_reserve(struct view *view, struct operation *operation);
 // reservation of the user follow the other.
 enum rc reservation_reserve_limited(struct view *view, struct operation *operation);
 
+// What the hold of a leg holds.
+int64_t hold_units(const struct view *view, size_t leg);
+
+// Is everything held that the legs name? As confirm, below.
+enum rc hold_judge(struct view *view, struct operation *operation);
+
 // The decision of confirm, release and extend while the reservation is held: RC_OK;
 // RC_RESERVATION_EXPIRED, RC_RESERVATION_RESOLVED, with the state as an outcome.
-// Confirm and release empty each hold: a leg's amount is sold, and the rest goes back to the stock.
-enum rc reservation_resolve(struct view *view, struct operation *operation);
-// Extend changes no number, but gives each hold a version: whoever decided on the old time decides
-// anew. So it does with the buyer where the number of open reservations is limited.
+// Confirm and release are movements, which empty each hold: see domain/movement.h. Extend changes no
+// number, but gives each hold a version: whoever decided on the old time decides anew. So it does with
+// the buyer where the number of open reservations is limited.
 enum rc reservation_extend(struct view *view, struct operation *operation);
 
 // The decision of expire: gives a hold that is due back to the stock. RC_OK; RC_RESERVATION_RESOLVED

@@ -342,6 +342,14 @@ void batch_assume_enough(struct batch *batch)
         batch->loaded[i].version = is_root;
         batch->loaded[i].fence = 0;
     }
+    for (size_t i = 0; i < batch->n_works; i++) {
+        const struct work *work = &batch->works[i];
+        for (size_t leg = 0; leg < operation_n_legs(work->operation); leg++) {
+            struct counter *counter = &batch->loaded[batch->legs[work->first_leg + leg]];
+            if (operation_leg(work->operation, leg)->fresh)
+                counter->version = counter->remaining = 0;
+        }
+    }
 }
 
 uint64_t batch_loaded_fence(const struct batch *batch)

@@ -80,17 +80,36 @@ static enum rc keep_row(void *arg, const struct ledger_row *row)
 // The result of one leg, from its row. False if the row belongs to another operation.
 static bool recall_leg(const struct ledger_row *row, struct leg *leg)
 {
+    leg->delta = row->delta;
     leg->remaining = row->remaining;
     leg->version = row->version;
     return strcmp(row->counter, leg->counter) == 0;
 }
 
-// The results of the legs and of the facts; leg 0 has this row. ret_same: they are the operation's.
-static enum rc recall(struct db *db, const struct ledger_row *row, struct operation *operation,
-                      bool *ret_same)
+// Brings the legs of the first run, whatever the legs of this one.
+static enum rc recall_legs(struct db *db, const struct ledger_row *row, struct operation *operation)
 {
-    *ret_same =
-        row->fingerprint == operation_fingerprint(operation) && recall_leg(row, &operation->leg);
+    struct ledger_row other = *row;
+    enum rc rc = RC_OK;
+    size_t n = 0;
+    while (rc == RC_OK && n < LEGS_MAX) {
+        operation->n_more = n;
+        struct leg *leg = operation_leg(operation, n++);
+        text_copy(leg->counter, sizeof leg->counter, other.counter);
+        (void)recall_leg(&other, leg);
+        rc = ledger_find_leg(db, row->request_key, (int64_t)n, &other);
+    }
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+// Finds the results of the legs. ret_same: they are the operation's.
+static enum rc check_legs(struct db *db, const struct ledger_row *row, struct operation *operation,
+                          bool *ret_same)
+{
+    *ret_same = row->fingerprint == operation_fingerprint(operation);
+    if (*ret_same && operation->intent != 0)
+        return recall_legs(db, row, operation);
+    *ret_same = *ret_same && recall_leg(row, &operation->leg);
     for (size_t i = 1; *ret_same && i < operation_n_legs(operation); i++) {
         struct ledger_row other;
         enum rc rc = ledger_find_leg(db, row->request_key, (int64_t)i, &other);
@@ -98,9 +117,17 @@ static enum rc recall(struct db *db, const struct ledger_row *row, struct operat
             return rc;
         *ret_same = recall_leg(&other, operation_leg(operation, i));
     }
+    return RC_OK;
+}
+
+// The results of the legs and of the facts; leg 0 has this row.
+static enum rc recall(struct db *db, const struct ledger_row *row, struct operation *operation,
+                      bool *ret_same)
+{
+    enum rc rc = check_legs(db, row, operation, ret_same);
     const struct facts *facts = kind_facts[operation->kind];
-    bool recalls = *ret_same && facts != NULL && facts->recall != NULL;
-    return recalls ? facts->recall(db, row, operation) : RC_OK;
+    bool recalls = rc == RC_OK && *ret_same && facts != NULL && facts->recall != NULL;
+    return recalls ? facts->recall(db, row, operation) : rc;
 }
 
 static enum rc replay(struct batch *batch, struct db *db, const struct ledger_row *row,

@@ -80,7 +80,7 @@ class ReportOnSqlite(TestCase):
 
     def test_more_findings_than_are_shown(self):
         database, service = self.shop()
-        rows = ",".join(f"('stock/LOST-{i}', 1, 1, 0)" for i in range(SHOWN_MAX + 200))
+        rows = ",".join(f"('points/LOST-{i}', 1, 1, 0)" for i in range(SHOWN_MAX + 200))
         self.change(database, f"INSERT INTO counter (name, remaining, version, fence) VALUES {rows}")
         report = self.report(service)
         self.assertEqual(len(report["findings"]), SHOWN_MAX)

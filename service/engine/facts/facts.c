@@ -13,6 +13,13 @@ const struct facts *const kind_facts[OPERATION_KIND_COUNT] = {
     [OPERATION_RELEASE] = &resolve_facts,
     [OPERATION_EXTEND] = &extend_facts,
     [OPERATION_EXPIRE] = &resolve_facts,
+    [OPERATION_REDEEM] = &redeem_facts,
+    [OPERATION_ROLLBACK] = &rollback_facts,
+    [OPERATION_ORDER] = &order_facts,
+    [OPERATION_ORDER_WITH_CODE] = &order_facts,
+    [OPERATION_ORDER_RESERVED] = &order_reserved_facts,
+    [OPERATION_CANCEL] = &refund_facts,
+    [OPERATION_REFUND] = &refund_facts,
 };
 
 void root_facts_release(struct root_facts *facts)

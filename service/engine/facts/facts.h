@@ -52,7 +52,8 @@ struct facts {
 extern const struct facts *const kind_facts[OPERATION_KIND_COUNT];
 
 extern const struct facts coupon_facts, draw_facts, earn_facts, reserve_facts,
-    reserve_limited_facts, resolve_facts, extend_facts;
+    reserve_limited_facts, resolve_facts, extend_facts, order_facts, order_reserved_facts,
+    refund_facts, redeem_facts, rollback_facts;
 
 // A `subject`: the operation's user.
 static inline const char *subject_user(const struct operation *operation)
@@ -62,3 +63,9 @@ static inline const char *subject_user(const struct operation *operation)
 
 // Frees what load has allocated. A zeroed struct is fine.
 void root_facts_release(struct root_facts *facts);
+
+// As in struct facts, of all kinds that name a reservation: its subject, and when it expires.
+const char *subject_reservation(const struct operation *operation);
+MUST_CHECK enum rc load_expiries(struct db *db, const char *id, const char *const *subjects,
+                                 size_t n_subjects, struct root_facts *ret_facts,
+                                 int64_t *ret_expires_at);

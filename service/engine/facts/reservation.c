@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *subject(const struct operation *operation)
+const char *subject_reservation(const struct operation *operation)
 {
     return operation->reservation;
 }
 
-static enum rc load(struct db *db, const char *id, const char *const *subjects, size_t n_subjects,
-                    struct root_facts *ret_facts, int64_t *ret_expires_at)
+enum rc load_expiries(struct db *db, const char *id, const char *const *subjects, size_t n_subjects,
+                      struct root_facts *ret_facts, int64_t *ret_expires_at)
 {
     (void)id;
     (void)ret_facts;
@@ -139,6 +139,7 @@ static enum rc save_resolved(struct db *db, struct fact *facts, size_t n, int64_
         [OPERATION_CONFIRM] = RESERVATION_CONFIRMED,
         [OPERATION_RELEASE] = RESERVATION_RELEASED,
         [OPERATION_EXPIRE] = RESERVATION_EXPIRED,
+        [OPERATION_ORDER_RESERVED] = RESERVATION_CONFIRMED,
     };
     (void)now_ms;
     struct holds holds CLEANUP(release_holds) = {0};
@@ -149,7 +150,8 @@ static enum rc save_resolved(struct db *db, struct fact *facts, size_t n, int64_
     return rc == RC_OK ? reservation_resolve_all(db, holds.reservations, n, state) : rc;
 }
 
-const struct facts resolve_facts = {.subject = subject, .load = load, .save = save_resolved};
+const struct facts resolve_facts = {
+    .subject = subject_reservation, .load = load_expiries, .save = save_resolved};
 
 // An extension never ends earlier than what it extends.
 static enum rc save_extended(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
@@ -178,5 +180,7 @@ static enum rc recall_extended(struct db *db, const struct ledger_row *row,
     return RC_OK;
 }
 
-const struct facts extend_facts = {
-    .subject = subject, .load = load, .save = save_extended, .recall = recall_extended};
+const struct facts extend_facts = {.subject = subject_reservation,
+                                   .load = load_expiries,
+                                   .save = save_extended,
+                                   .recall = recall_extended};

@@ -55,6 +55,30 @@ enum rc reservation_get_run(struct job *job, struct db *db);
 enum rc reservation_list_prepare(struct call *call);
 enum rc reservation_list_run(struct job *job, struct db *db);
 
+// order.c
+enum rc order_place_prepare(struct call *call);
+enum rc order_find_run(struct job *job, struct db *db);
+void order_place_answer(struct call *call);
+enum rc order_get_run(struct job *job, struct db *db);
+enum rc order_cancel_prepare(struct call *call);
+enum rc order_refund_prepare(struct call *call);
+enum rc order_refund_run(struct job *job, struct db *db);
+void order_refund_answer(struct call *call);
+
+// redemption.c
+enum rc code_get_run(struct job *job, struct db *db);
+enum rc coupon_validate_prepare(struct call *call);
+enum rc coupon_validate_run(struct job *job, struct db *db);
+enum rc coupon_redeem_prepare(struct call *call);
+enum rc coupon_redeem_run(struct job *job, struct db *db);
+enum rc redemption_rollback_prepare(struct call *call);
+enum rc redemption_rollback_run(struct job *job, struct db *db);
+void redemption_answer(struct call *call);
+
+// changes.c
+enum rc changes_prepare(struct call *call);
+void changes_answer(struct call *call);
+
 // page.c: the query of the lists
 enum rc page_prepare(struct call *call);
 

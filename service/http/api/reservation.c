@@ -5,6 +5,7 @@
 #include "base/json_write.h"
 #include "base/random.h"
 #include "domain/reservation.h"
+#include "http/api/lines.h"
 #include "http/api/page.h"
 #include "http/call.h"
 #include "http/wire/body.h"
@@ -15,18 +16,12 @@
 
 #define TTL_MAX_S 86400
 
-struct line {
-    char sku[ID_MAX + 1];
-    int64_t quantity;
-};
-
 // What the operation needs besides the call's operation and job.
 struct input {
     int64_t ttl_s;
     char reason[201];
-    size_t n_lines; // that the client sent
-    struct line lines[RESERVATION_LINES_MAX];
-    size_t n; // legs: the lines' and perhaps the buyer
+    struct lines lines; // that the client sent
+    size_t n;           // legs: the lines' and perhaps the buyer
     char holds[RESERVATION_LINES_MAX][COUNTER_NAME_MAX + 1];
     struct leg more[RESERVATION_LINES_MAX];
     struct job_link links[RESERVATION_LINES_MAX];
@@ -51,35 +46,6 @@ static struct input *input_new(struct call *call)
 
 // ---- lines --------------------------------------------------------------------------------------
 
-// Reads the lines; those of the same product are added up.
-static enum rc read_lines(struct call *call, const json_t *list, struct input *input)
-{
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        struct line line;
-        const struct field fields[] = {
-            {"sku", FIELD_ID, true, 0, 0, line.sku},
-            {"quantity", FIELD_INT, true, 1, QUANTITY_MAX, &line.quantity},
-        };
-        char where[32];
-        text_format(where, sizeof where, "lines[%zu]", i);
-        const json_t *item = json_array_get(list, i);
-        if (!json_is_object(item))
-            return problem_field(&call->problem, RC_INVALID_FIELD, where, "an object");
-        text_format(where, sizeof where, "lines[%zu].", i);
-        enum rc rc = body_read(item, where, fields, ARRAY_LENGTH(fields), &call->problem);
-        if (rc != RC_OK)
-            return rc;
-        size_t at = 0;
-        while (at < input->n_lines && strcmp(input->lines[at].sku, line.sku) != 0)
-            at++;
-        if (at < input->n_lines)
-            input->lines[at].quantity += line.quantity;
-        else
-            input->lines[input->n_lines++] = line;
-    }
-    return RC_OK;
-}
-
 static enum rc read_body(struct call *call, struct input *input, const struct field *fields,
                          size_t n_fields, json_t **lines)
 {
@@ -89,7 +55,7 @@ static enum rc read_body(struct call *call, struct input *input, const struct fi
         return rc;
     rc = body_read(object, "", fields, n_fields, &call->problem);
     if (rc == RC_OK && lines != NULL && *lines != NULL)
-        rc = read_lines(call, *lines, input);
+        rc = lines_read(call, *lines, &input->lines);
     json_decref(object);
     return rc;
 }
@@ -146,34 +112,30 @@ enum rc reservation_reserve_prepare(struct call *call)
     operation->ttl_ms = input->ttl_s * 1000;
     random_bytes(operation->entropy, sizeof operation->entropy);
     reservation_id(operation->entropy, input->id);
-    for (size_t i = 0; i < input->n_lines; i++)
-        add_line(call, input, &input->lines[i], i, input->lines[i].quantity);
+    for (size_t i = 0; i < input->lines.n; i++)
+        add_line(call, input, &input->lines.lines[i], i, input->lines.lines[i].quantity);
     return RC_OK;
 }
 
+// All legs but the buyer.
 static void write_legs(struct buffer *out, struct operation *operation)
 {
     json_write_open(out, "legs", '[');
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         const struct leg *leg = operation_leg(operation, i);
-        if (leg->child == NULL)
-            continue; // the buyer
-        json_write_open(out, NULL, '{');
-        json_write_text(out, "counter", leg->counter);
-        json_write_int(out, "remaining", leg->remaining);
-        json_write_int(out, "version", leg->version);
-        json_write_close(out, '}');
+        if (leg->child != NULL)
+            leg_write(out, leg);
     }
     json_write_close(out, ']');
 }
 
-static void write_lines(struct buffer *out, const struct line *lines, size_t n)
+static void write_lines(struct buffer *out, const struct lines *lines)
 {
     json_write_open(out, "lines", '[');
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < lines->n; i++) {
         json_write_open(out, NULL, '{');
-        json_write_text(out, "sku", lines[i].sku);
-        json_write_int(out, "quantity", lines[i].quantity);
+        json_write_text(out, "sku", lines->lines[i].sku);
+        json_write_int(out, "quantity", lines->lines[i].quantity);
         json_write_close(out, '}');
     }
     json_write_close(out, ']');
@@ -190,7 +152,7 @@ void reservation_reserve_answer(struct call *call)
     json_write_open(&call->reply, NULL, '{');
     json_write_text(&call->reply, "reservation_id", input->id);
     json_write_text(&call->reply, "state", reservation_states[RESERVATION_HELD]);
-    write_lines(&call->reply, input->lines, input->n_lines);
+    write_lines(&call->reply, &input->lines);
     json_write_int(&call->reply, "expires_at_ms", operation->outcome.expires_at_ms);
     json_write_int(&call->reply, "expires_in_ms", operation->ttl_ms);
     write_legs(&call->reply, operation);
@@ -199,20 +161,6 @@ void reservation_reserve_answer(struct call *call)
 }
 
 // ---- confirm, release, extend -------------------------------------------------------------------
-
-// Splits "SKU QUANTITY,SKU QUANTITY".
-static size_t split_items(const char *items, struct line lines[RESERVATION_LINES_MAX])
-{
-    size_t n = 0;
-    for (const char *item = items; *item != '\0' && n < RESERVATION_LINES_MAX; n++) {
-        size_t length = strcspn(item, " ");
-        char *end;
-        text_format(lines[n].sku, sizeof lines[n].sku, "%.*s", (int)length, item);
-        lines[n].quantity = strtoll(item + length, &end, 10);
-        item = end + (*end == ',');
-    }
-    return n;
-}
 
 enum rc reservation_confirm_prepare(struct call *call)
 {
@@ -260,29 +208,22 @@ static enum rc line_amount(struct call *call, const struct input *input, const s
 {
     enum operation_kind kind = call->operation.kind;
     *ret_amount = kind == OPERATION_RELEASE ? 0 : held->quantity;
-    if (kind != OPERATION_CONFIRM || input->n_lines == 0)
+    if (kind != OPERATION_CONFIRM || input->lines.n == 0)
         return RC_OK;
-    *ret_amount = 0; // a line that a partial confirmation does not name goes back
-    for (size_t i = 0; i < input->n_lines; i++) {
-        if (strcmp(input->lines[i].sku, held->sku) != 0)
-            continue;
-        *ret_amount = input->lines[i].quantity;
-        if (*ret_amount > held->quantity)
-            return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
-                                 "at most what is held: %lld of %s", (long long)held->quantity,
-                                 held->sku);
-    }
+    size_t at = lines_find(&input->lines, held->sku);
+    *ret_amount =
+        at != SIZE_MAX ? input->lines.lines[at].quantity : 0; // what is not named goes back
+    if (*ret_amount > held->quantity)
+        return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
+                             "at most what is held: %lld of %s", (long long)held->quantity,
+                             held->sku);
     return RC_OK;
 }
 
-static enum rc check_known(struct call *call, const struct input *input, const struct line *held,
-                           size_t n_held)
+static enum rc check_known(struct call *call, const struct input *input, const struct lines *held)
 {
-    for (size_t i = 0; i < input->n_lines; i++) {
-        size_t at = 0;
-        while (at < n_held && strcmp(held[at].sku, input->lines[i].sku) != 0)
-            at++;
-        if (at == n_held)
+    for (size_t i = 0; i < input->lines.n; i++) {
+        if (lines_find(held, input->lines.lines[i].sku) == SIZE_MAX)
             return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
                                  "products of this reservation");
     }
@@ -293,19 +234,19 @@ enum rc reservation_find_run(struct job *job, struct db *db)
 {
     struct call *call = CONTAINER_OF(job, struct call, job);
     struct input *input = call->input;
-    struct line held[RESERVATION_LINES_MAX];
+    struct lines held;
     int64_t now_ms;
     enum rc rc = reservation_get(db, call->id, &input->reservation, &now_ms);
     if (rc != RC_OK)
         return rc;
     text_copy(input->id, sizeof input->id, input->reservation.id);
-    size_t n = split_items(input->reservation.items, held);
-    rc = check_known(call, input, held, n);
-    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+    lines_split(input->reservation.items, &held);
+    rc = check_known(call, input, &held);
+    for (size_t i = 0; i < held.n && rc == RC_OK; i++) {
         int64_t amount;
-        rc = line_amount(call, input, &held[i], &amount);
+        rc = line_amount(call, input, &held.lines[i], &amount);
         if (rc == RC_OK)
-            add_line(call, input, &held[i], i, amount);
+            add_line(call, input, &held.lines[i], i, amount);
     }
     text_copy(call->operation.user_id, sizeof call->operation.user_id, input->reservation.user_id);
     if (call->operation.kind == OPERATION_EXTEND)
@@ -337,15 +278,15 @@ void reservation_change_answer(struct call *call)
 static void write_reservation(struct buffer *out, const struct reservation *reservation,
                               int64_t now_ms)
 {
-    struct line lines[RESERVATION_LINES_MAX];
-    size_t n = split_items(reservation->items, lines);
+    struct lines lines;
+    lines_split(reservation->items, &lines);
     enum reservation_state state = reservation_state_at(reservation, now_ms);
     json_write_open(out, NULL, '{');
     json_write_text(out, "reservation_id", reservation->id);
     json_write_text(out, "state", reservation_states[state]);
     json_write_text_or_null(out, "user_id", reservation->user_id);
     json_write_text_or_null(out, "order_id", reservation->order_id);
-    write_lines(out, lines, n);
+    write_lines(out, &lines);
     json_write_int(out, "created_at_ms", reservation->created_at_ms);
     json_write_int(out, "expires_at_ms", reservation->expires_at_ms);
     json_write_int(out, "expires_in_ms",
@@ -367,9 +308,9 @@ enum rc reservation_get_run(struct job *job, struct db *db)
         return rc;
     if (reservation_state_at(reservation, now_ms) != reservation->state && call_expire_due(call)) {
         lend(call, input);
-        size_t n = split_items(reservation->items, input->lines);
-        for (size_t i = 0; i < n; i++)
-            add_line(call, input, &input->lines[i], i, 0);
+        lines_split(reservation->items, &input->lines);
+        for (size_t i = 0; i < input->lines.n; i++)
+            add_line(call, input, &input->lines.lines[i], i, 0);
         return RC_OK;
     }
     write_reservation(&call->reply, reservation, now_ms);

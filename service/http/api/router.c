@@ -14,6 +14,7 @@
 #define EDIT (ROUTE_BODY | ROUTE_TAGGED)
 
 // Query parameters, at most PARAMETERS_MAX for a route.
+static const char *const changes_wait[] = {"counters", "after", "limit", "wait_ms", NULL};
 static const char *const item_page[] = {"after", "limit", NULL};
 static const char *const stock_item[] = {"include", NULL};
 static const char *const reservation_page_of[] = {"user_id", "state", "after", "limit", NULL};
@@ -33,6 +34,14 @@ static const struct route routes[] = {
     {METHOD_POST, "/v1/reservations/{reservation}/extend", "extend",  CALLER_CLIENT, KEYED,            reservation_extend_prepare, reservation_find_run, reservation_change_answer, true, NULL},
     {METHOD_GET,  "/v1/reservations",               "list-reservations", CALLER_CLIENT, 0,             reservation_list_prepare, reservation_list_run, NULL,                  false, reservation_page_of},
     {METHOD_GET,  "/v1/reservations/{reservation}", "get-reservation", CALLER_CLIENT, 0,               NULL,                   reservation_get_run, NULL,                   false, NULL},
+    {METHOD_POST, "/v1/orders",                     "order",          CALLER_CLIENT, KEYED,            order_place_prepare,    order_find_run,     order_place_answer,      true,  NULL},
+    {METHOD_POST, "/v1/orders/{order}/cancel",      "cancel",         CALLER_CLIENT, KEYED,            order_cancel_prepare,   order_refund_run,   order_refund_answer,     true,  NULL},
+    {METHOD_POST, "/v1/orders/{order}/refunds",     "refund",         CALLER_CLIENT, KEYED,            order_refund_prepare,   order_refund_run,   order_refund_answer,     true,  NULL},
+    {METHOD_GET,  "/v1/orders/{order}",             "get-order",      CALLER_CLIENT, 0,                NULL,                   order_get_run,      NULL,                    false, NULL},
+    {METHOD_POST, "/v1/coupons/validate",           "validate",       CALLER_CLIENT, ROUTE_BODY,       coupon_validate_prepare, coupon_validate_run, NULL,                  false, NULL},
+    {METHOD_POST, "/v1/coupons/redeem",             "redeem",         CALLER_CLIENT, KEYED,            coupon_redeem_prepare,  coupon_redeem_run,  redemption_answer,       true,  NULL},
+    {METHOD_GET,  "/v1/coupons/codes/{code}",       "get-code",       CALLER_CLIENT, 0,                NULL,                   code_get_run,       NULL,                    false, NULL},
+    {METHOD_POST, "/v1/redemptions/{redemption}/rollback", "rollback", CALLER_CLIENT, KEYED,           redemption_rollback_prepare, redemption_rollback_run, redemption_answer, true, NULL},
     {METHOD_GET,  "/v1/points/{user}",              "get-points",     CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   points_get_run,     NULL,                    false, NULL},
     {METHOD_POST, "/v1/stock/{sku}/restock",        "restock",        CALLER_ADMIN,  KEYED,            stock_restock_prepare,  NULL,               stock_change_answer,     true,  NULL},
     {METHOD_GET,  "/v1/stock/{sku}",                "get-stock",      CALLER_CLIENT, ROUTE_TAGGED,     stock_get_prepare,      stock_get_run,      NULL,                    false, stock_item},
@@ -45,6 +54,7 @@ static const struct route routes[] = {
     {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   lottery_get_run,    NULL,                    false, NULL},
     {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  EDIT,             lottery_put_prepare,    lottery_put_run,    NULL,                    false, NULL},
     {METHOD_GET,  "/v1/lotteries",                  "list-lotteries", CALLER_CLIENT, 0,                page_prepare,           lottery_list_run,   NULL,                    false, item_page},
+    {METHOD_GET,  "/v1/changes",                    "changes",        CALLER_CLIENT, 0,                changes_prepare,        NULL,               changes_answer,          false, changes_wait},
     {METHOD_GET,  "/v1/ledger",                     "list-ledger",    CALLER_ADMIN,  0,                ledger_list_prepare,    ledger_list_run,    NULL,                    false, ledger_page},
     {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_BACKGROUND, NULL,                   reconciliation_run, NULL,                    false, NULL},
     {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,                NULL,                   strategies_get_run, NULL,                    false, NULL},
@@ -102,7 +112,7 @@ enum rc router_find(struct call *call, bool lab)
         const struct route *route = &routes[i];
         struct match match = {0};
         if (((route->flags & ROUTE_LAB) != 0 && !lab) ||
-            !matches(route->pattern, call->target, &match))
+            !matches(route->pattern, call->target.data, &match))
             continue;
         if (route->method == method) {
             call->route = route;

@@ -72,6 +72,7 @@ void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket
         reaper_watch(exchange->reaper, &connection->watched, info->connect_fd);
     } else if (connection != NULL) {
         reaper_forget(exchange->reaper, &connection->watched);
+        buffer_release(&connection->call.target);
         buffer_release(&connection->call.body);
         buffer_release(&connection->call.reply);
         free(connection->call.input);
@@ -87,9 +88,9 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->started_ns = clock_now_ns();
     call->target_raw = target;
     call->target_length = strlen(target);
-    size_t kept = call->target_length <= TARGET_MAX ? call->target_length : 0;
-    memcpy(call->target, target, kept);
-    call->target[kept] = '\0';
+    buffer_clear(&call->target);
+    buffer_append(&call->target, target,
+                  call->target_length <= TARGET_MAX ? call->target_length : 0);
     call->method = METHOD_UNKNOWN;
     call->route = NULL;
     call->id[0] = '\0';
@@ -98,6 +99,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->close = false;
     call->expires_due = false;
     call->rc = RC_OK;
+    call->job.feed = NULL;
     call->problem.rc = RC_OK;
     call->problem.field[0] = call->problem.expected[0] = call->problem.detail[0] = '\0';
     call->status = 0;
@@ -131,6 +133,8 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     if (connection->call.mailbox == NULL)
         connection->call.mailbox = mailbox_mine(&exchange->mailboxes);
     reset(&connection->call, target != NULL ? target : "", mhd);
+    if (connection->call.target.failed)
+        return NULL;
     if (target != NULL)
         save_memory(mhd, target);
     // If the reaper has ended the connection, the next reaper_enter notices it.
@@ -230,7 +234,7 @@ static void count_and_log(const struct call *call)
     if (call->status >= 500 && !intended)
         log_failure(call, operation);
     else if (log_enabled(LOG_LEVEL_DEBUG))
-        LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target, call->status,
+        LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target.data, call->status,
                   (long long)(took_ns / 1000));
 }
 
@@ -328,6 +332,13 @@ static void on_finished(struct job *job, enum rc rc)
     mailbox_post(call->mailbox, &call->parcel);
 }
 
+// The connection stays suspended as long as the engine has the job, so its descriptor stays open.
+static bool is_gone(const struct job *job)
+{
+    struct call *call = CONTAINER_OF(job, struct call, job);
+    return reaper_client_is_gone(&connection_of(call)->watched);
+}
+
 static enum MHD_Result finish(struct call *call)
 {
     const struct route *route = call->route;
@@ -369,6 +380,7 @@ static enum MHD_Result submit(struct call *call)
     call->job.run = route->run;
     call->job.background = (route->flags & ROUTE_BACKGROUND) != 0;
     call->job.finished = on_finished;
+    call->job.is_gone = is_gone;
     call->parcel.connection = call->connection;
     // Checked after PHASE_WORK was entered: either this thread sees `quiescing`, or
     // server_wait_idle sees this call and waits for it. Otherwise the library might be stopped with
@@ -393,6 +405,11 @@ static bool take_next_step(struct call *call)
         call->step = STEP_OPERATE;
         return true;
     }
+    if (call->step == STEP_OPERATE && call->rc == RC_MOVED &&
+        clock_now_ns() < call->job.deadline_ns) {
+        call->step = STEP_RUN; // what `run` has found is out of date
+        return true;
+    }
     if (call->step == STEP_OPERATE && call->expires_due) { // whether or not it has succeeded
         call->step = STEP_RUN_AGAIN;
         return true;
@@ -406,7 +423,11 @@ static enum MHD_Result resumed(struct call *call)
     atomic_fetch_sub_explicit(&exchange_of(call)->jobs, 1, memory_order_relaxed);
     MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT,
                               EXCHANGE_IDLE_TIMEOUT_S);
-    return take_next_step(call) ? submit(call) : finish(call);
+    if (take_next_step(call))
+        return submit(call);
+    if (call->rc == RC_MOVED)
+        call->rc = RC_CONTENTION;
+    return finish(call);
 }
 
 static enum MHD_Result act(struct call *call)
@@ -423,10 +444,10 @@ static enum MHD_Result act(struct call *call)
     }
     if (call->problem.rc != RC_OK)
         return send_answer(call);
-    if (route->operates || route->run != NULL) {
+    if (route->operates || route->run != NULL || call->job.feed != NULL) {
         int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
         call->job.deadline_ns = clock_now_ns() + timeout_ns; // of all steps
-        call->step = route->run != NULL ? STEP_RUN : STEP_OPERATE;
+        call->step = route->operates && route->run == NULL ? STEP_OPERATE : STEP_RUN;
         return submit(call);
     }
     route->answer(call);
@@ -508,6 +529,7 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
         return;
     if (code == MHD_REQUEST_TERMINATED_WITH_ERROR)
         rescue_answer(cls, call);
+    recycle(&call->target);
     recycle(&call->body);
     recycle(&call->reply);
     free(call->input);

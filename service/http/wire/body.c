@@ -141,6 +141,8 @@ static enum rc fault(const struct field *field, const char *where, struct proble
     case FIELD_INT:
         return problem_field(problem, RC_INVALID_FIELD, name,
                              "an integer from %" PRId64 " to %" PRId64, field->min, field->max);
+    case FIELD_BOOL:
+        return problem_field(problem, RC_INVALID_FIELD, name, "true or false");
     case FIELD_ID:
         return problem_field(problem, RC_INVALID_FIELD, name,
                              "a string of 1 to %d of A-Z a-z 0-9 . _ : -", ID_MAX);
@@ -205,6 +207,11 @@ static bool read_field(const struct field *field, json_t *value)
         if (!json_is_integer(value) || !is_within(field, json_integer_value(value)))
             return false;
         *(int64_t *)field->target = json_integer_value(value);
+        return true;
+    case FIELD_BOOL:
+        if (!json_is_boolean(value))
+            return false;
+        *(bool *)field->target = json_is_true(value);
         return true;
     case FIELD_ID:
     case FIELD_VISIBLE:

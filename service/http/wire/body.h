@@ -20,6 +20,7 @@ struct problem;
 
 enum field_kind {
     FIELD_INT,     // into int64_t, within min and max
+    FIELD_BOOL,    // into bool
     FIELD_ID,      // into char[ID_MAX + 1]
     FIELD_VISIBLE, // into char[max + 1]: 1 to max visible ASCII characters
     FIELD_TEXT,    // into char[max + 1]: min to max bytes of UTF-8 without control characters

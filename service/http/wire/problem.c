@@ -52,10 +52,11 @@ enum rc problem_field(struct problem *problem, enum rc rc, const char *field, co
     return rc;
 }
 
+// Refused because of a number, which is answered. A reservation is refused because of its state.
 static bool is_refusal(enum rc rc)
 {
-    return rc == RC_OUT_OF_STOCK || rc == RC_COUPON_EXHAUSTED || rc == RC_LIMIT_REACHED ||
-           rc == RC_ALREADY_DRAWN || rc == RC_NOT_ENOUGH_POINTS || rc == RC_ALREADY_EARNED;
+    return rc >= RC_OUT_OF_STOCK && rc <= RC_REFUND_EXCEEDS_ORDER &&
+           !(rc >= RC_RESERVATION_EXPIRED && rc <= RC_RESERVATION_LIMIT);
 }
 
 static void write_release(int64_t next_release_ms, struct buffer *out)
@@ -64,20 +65,19 @@ static void write_release(int64_t next_release_ms, struct buffer *out)
         json_write_int(out, "next_release_at_ms", next_release_ms);
 }
 
-// The lines that were refused. A leg without a child is no line.
+// The lines that were refused. The buyer, the first leg where reservations are limited, is no line.
 static void write_failed(enum rc rc, const struct operation *operation, struct buffer *out)
 {
     json_write_open(out, "failed", '[');
-    int64_t line = 0;
+    int64_t buyers = operation->open_max > 0;
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         const struct leg *leg = i == 0 ? &operation->leg : &operation->more[i - 1];
-        int64_t index = leg->child != NULL ? line++ : line;
         if (!leg->refused)
             continue;
         json_write_open(out, NULL, '{');
-        json_write_int(out, "index", index);
+        json_write_int(out, "index", (int64_t)i - buyers);
         json_write_text(out, "counter", leg->counter);
-        json_write_text(out, "type", rc_slug(rc));
+        json_write_text(out, "type", rc_slug(leg->refusal != RC_OK ? leg->refusal : rc));
         json_write_int(out, "remaining", leg->remaining);
         json_write_int(out, "version", leg->version);
         write_release(leg->next_release_ms, out);
@@ -103,9 +103,10 @@ void problem_write(const struct problem *problem, const struct operation *operat
         json_write_text(out, "expected", problem->expected);
     if (operation != NULL && operation->outcome.state != NULL)
         json_write_text(out, "state", operation->outcome.state);
-    if (operation != NULL && is_refusal(problem->rc) && operation->reservation != NULL)
+    if (operation != NULL && is_refusal(problem->rc) &&
+        (operation->n_more > 0 || operation->leg.child != NULL))
         write_failed(problem->rc, operation, out);
-    else if (operation != NULL && is_refusal(problem->rc)) {
+    if (operation != NULL && is_refusal(problem->rc)) {
         json_write_int(out, "remaining", operation->outcome.remaining);
         json_write_int(out, "version", operation->outcome.version);
         write_release(operation->leg.next_release_ms, out);

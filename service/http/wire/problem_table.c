@@ -41,6 +41,20 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_RESERVATION_LIMIT] = {409, true, "This user has reached the limit of open reservations",
         "Confirm or release one of the user's reservations, or wait until one expires. The same "
         "idempotency key may be used again."},
+    [RC_COUPON_REDEEMED] = {409, false, "The coupon has been redeemed",
+        "All uses of this code are taken. Nothing was taken with it."},
+    [RC_COUPON_NOT_REDEEMABLE] = {409, false, "The coupon cannot be redeemed",
+        "Its campaign is not running now, or the order is below its minimum. Nothing was taken."},
+    [RC_ALREADY_ROLLED_BACK] = {409, false, "The redemption was rolled back before",
+        "The use of the code has been given back already. To get the first result again, send that request with its own idempotency key."},
+    [RC_PART_OF_ORDER] = {409, false, "The redemption belongs to an order",
+        "Cancel or refund the order; that gives the use of the code back."},
+    [RC_ORDER_EXISTS] = {409, false, "The order exists",
+        "Another request has placed an order with this id. Choose another id, or get the order."},
+    [RC_ORDER_CLOSED] = {409, false, "The order is closed",
+        "It is cancelled or refunded; nothing of it can be given back any more."},
+    [RC_REFUND_EXCEEDS_ORDER] = {409, false, "The refund is larger than the order",
+        "Refund at most what is left of each line and of the points. Nothing was refunded."},
     [RC_NOT_FOUND] = {404, false, "Not found",
         "Check the path and the identifier in it. An administrator creates products, campaigns and "
         "lotteries with PUT; an account of points begins with its first points."},
@@ -74,7 +88,7 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_BODY_TOO_LARGE] = {413, false, "The body is too large",
         "Send at most 64 KiB."},
     [RC_TARGET_TOO_LONG] = {414, false, "Path and query are too long",
-        "Send at most 767 bytes of path and query."},
+        "Send at most 4095 bytes of path and query."},
     [RC_HEADERS_TOO_LARGE] = {431, false, "The headers are too large",
         "Send fewer or shorter headers."},
     [RC_UNSUPPORTED_MEDIA_TYPE] = {415, false, "The body is not JSON",
@@ -98,6 +112,7 @@ static const struct problem_info table[RC_COUNT] = {
 
     [RC_DUPLICATE] = {500, true, "A unique key rejected the row", ""},
     [RC_CONFLICT] = {500, true, "The row did not meet the update's condition", ""},
+    [RC_MOVED] = {500, true, "A counter has not the version that the operation demands", ""},
     [RC_STALE_TOKEN] = {500, true, "The row has already seen a newer fencing token", ""},
 
     [RC_USAGE] = {500, false, "Invalid setting or argument", ""},

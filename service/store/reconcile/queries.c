@@ -27,7 +27,8 @@ struct check {
     "SELECT TEXT('stock/' ~ sku) AS name FROM product"                                             \
     " UNION ALL SELECT TEXT('coupon/' ~ campaign) FROM campaign"                                   \
     " UNION ALL SELECT TEXT('lottery/' ~ lottery) FROM lottery"                                    \
-    " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize"
+    " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize"                          \
+    " UNION ALL SELECT TEXT('order/' ~ order_id) FROM orders"
 
 #define HOLD_NAME "TEXT('hold/' ~ SUBSTR(h.counter, 7) ~ '/' ~ h.reservation ~ '/' ~ h.line)"
 
@@ -47,14 +48,16 @@ static const struct check checks[] = {
      {""},
      "SELECT d.name, NULL, NULL, 1, 0 FROM (" NOUNS ") d"
      " LEFT JOIN counter k ON k.name = d.name WHERE k.name IS NULL"},
-    // An account of points and a buyer are their counters alone. Resolved holds keep their counters.
+    // An account of points and a buyer are their counters alone. Resolved holds and used codes keep
+    // theirs.
     {"counter-without-noun",
      "products, campaigns, lotteries or prizes with this name",
      {""},
      "SELECT k.name, NULL, NULL, 1, 0 FROM counter k LEFT JOIN (" NOUNS ") d ON d.name = k.name"
      " WHERE d.name IS NULL AND NOT (k.name > 'points/' AND k.name < 'points0')"
      " AND NOT (k.name > 'hold/' AND k.name < 'hold0')"
-     " AND NOT (k.name > 'buyer/' AND k.name < 'buyer0')"},
+     " AND NOT (k.name > 'buyer/' AND k.name < 'buyer0')"
+     " AND NOT (k.name > 'code/' AND k.name < 'code0')"},
 
     // ---- requests -------------------------------------------------------------------------------
     {"request-duplicate",

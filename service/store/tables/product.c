@@ -7,6 +7,9 @@
 #include "store/db/db.h"
 #include "store/tables/admin.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include <string.h>
 
 // Two spellings, because `||` is OR on MySQL, and SQLite has CONCAT only since 3.44.
@@ -176,4 +179,39 @@ enum rc product_put(struct db *db, const struct product *put, const struct preco
     *ret_created = state.created;
     *ret_product = state.result;
     return RC_OK;
+}
+
+struct prices {
+    const char *const *skus;
+    size_t n;
+    int64_t *prices;
+};
+
+static enum rc keep_price(void *arg, const struct db_row *row)
+{
+    const struct prices *prices = arg;
+    for (size_t i = 0; i < prices->n; i++) {
+        if (strcmp(prices->skus[i], db_row_text(row, 0)) == 0)
+            prices->prices[i] = db_row_int(row, 1);
+    }
+    return RC_OK;
+}
+
+enum rc product_prices(struct db *db, const char *const *skus, size_t n, int64_t *ret_prices)
+{
+    struct prices prices = {skus, n, ret_prices};
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    struct db_value *params CLEANUP(free_memory) = calloc(n, sizeof *params);
+    if (params == NULL)
+        return RC_NO_MEMORY;
+    buffer_append_text(&sql, "SELECT sku, price_cents FROM product WHERE sku IN (");
+    for (size_t i = 0; i < n; i++) {
+        buffer_append_text(&sql, i == 0 ? "?" : ",?");
+        params[i] = db_text(skus[i]);
+        ret_prices[i] = 0;
+    }
+    buffer_append_text(&sql, ")");
+    if (sql.failed)
+        return RC_NO_MEMORY;
+    return db_query(db, sql.data, params, n, keep_price, &prices);
 }

@@ -48,3 +48,7 @@ typedef enum rc (*product_fn)(void *arg, const struct product *product);
 // Products with sku > after in byte order, ascending, at most limit.
 MUST_CHECK enum rc product_page(struct db *db, const char *after, int64_t limit,
                                 product_fn on_product, void *arg);
+
+// The prices in cents of distinct products, 0 where there is none: ret_prices[i] for skus[i].
+MUST_CHECK enum rc product_prices(struct db *db, const char *const *skus, size_t n,
+                                  int64_t *ret_prices);

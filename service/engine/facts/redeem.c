@@ -1,0 +1,28 @@
+// The facts of redeeming a coupon's code, and of rolling that back: the redemption's record.
+#include "engine/facts/facts.h"
+#include "store/tables/order.h"
+
+static enum rc save_redeem(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+        struct redemption *redemption = facts[i].operation->record;
+        redemption->version = facts[i].operation->leg.version;
+        rc = redemption_insert(db, redemption, now_ms);
+    }
+    return rc;
+}
+
+static enum rc save_rollback(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
+{
+    enum rc rc = RC_OK;
+    (void)now_ms;
+    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+        const struct redemption *redemption = facts[i].operation->record;
+        rc = redemption_roll_back(db, redemption->code, redemption->version);
+    }
+    return rc;
+}
+
+const struct facts redeem_facts = {.save = save_redeem};
+const struct facts rollback_facts = {.save = save_rollback};

@@ -1,0 +1,277 @@
+// The tables orders, order_item and redemption.
+#include "store/tables/order.h"
+
+#include "base/text.h"
+#include "domain/counter.h"
+#include "store/db/db.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const order_states[ORDER_STATE_COUNT] = {
+    [ORDER_PLACED] = "placed",
+    [ORDER_PARTIALLY_REFUNDED] = "partially_refunded",
+    [ORDER_REFUNDED] = "refunded",
+    [ORDER_CANCELLED] = "cancelled",
+};
+
+enum rc order_insert(struct db *db, struct order *order, int64_t now_ms)
+{
+    enum { COLUMNS = 14, LINE_COLUMNS = 6 };
+    struct db_value lines[ORDER_LINES_MAX * LINE_COLUMNS], *at = lines;
+    order->created_at_ms = now_ms;
+    struct db_value values[COLUMNS] = {
+        db_text(order->id),
+        db_text(order->user_id),
+        db_text(order_states[order->state]),
+        db_text_or_null(order->reservation),
+        db_text_or_null(order->code),
+        db_int(order->redemption),
+        db_int(order->subtotal_cents),
+        db_int(order->discount_cents),
+        db_int(order->refunded_cents),
+        db_int(order->points_spent),
+        db_int(order->points_earned),
+        db_int(order->points_returned),
+        db_int(order->points_taken),
+        db_int(order->created_at_ms),
+    };
+    for (size_t i = 0; i < order->n_lines; i++) {
+        *at++ = db_text(order->id);
+        *at++ = db_int((int64_t)i);
+        *at++ = db_text(order->lines[i].sku);
+        *at++ = db_int(order->lines[i].quantity);
+        *at++ = db_int(order->lines[i].refunded);
+        *at++ = db_int(order->lines[i].price_cents);
+    }
+    enum rc rc =
+        db_insert(db,
+                  "orders (order_id, user_id, state, reservation, code, redemption, subtotal_cents,"
+                  " discount_cents, refunded_cents, points_spent, points_earned, points_returned,"
+                  " points_taken, created_at)",
+                  COLUMNS, values, 1);
+    return rc == RC_OK
+               ? db_insert(db, "order_item (order_id, line, sku, quantity, refunded, price_cents)",
+                           LINE_COLUMNS, lines, order->n_lines)
+               : rc;
+}
+
+static enum rc update_order(struct db *db, const struct order *order)
+{
+    struct db_value values[] = {db_text(order_states[order->state]), db_int(order->refunded_cents),
+                                db_int(order->points_returned), db_int(order->points_taken),
+                                db_text(order->id)};
+    enum rc rc = db_exec(db,
+                         "UPDATE orders SET state = ?, refunded_cents = ?, points_returned = ?,"
+                         " points_taken = ? WHERE order_id = ?",
+                         values, ARRAY_LENGTH(values), NULL);
+    for (size_t i = 0; i < order->n_lines && rc == RC_OK; i++) {
+        struct db_value line[] = {db_int(order->lines[i].refunded), db_text(order->id),
+                                  db_int((int64_t)i)};
+        if (order->lines[i].refunded > 0)
+            rc = db_exec(db, "UPDATE order_item SET refunded = ? WHERE order_id = ? AND line = ?",
+                         line, ARRAY_LENGTH(line), NULL);
+    }
+    return rc;
+}
+
+enum rc refund_insert(struct db *db, const struct refund *refund, int64_t now_ms)
+{
+    struct db_value values[] = {
+        db_text(refund->order->id),      db_int(refund->version),
+        db_int(refund->refunded_cents),  db_int(refund->points_returned),
+        db_int(refund->points_taken),    db_int(refund->points_wanted - refund->points_taken),
+        db_text_or_null(refund->reason), db_int(now_ms)};
+    enum rc rc = db_insert(db,
+                           "refund (order_id, version, refunded_cents, points_returned,"
+                           " points_taken, points_short, reason, created_at)",
+                           ARRAY_LENGTH(values), values, 1);
+    return rc == RC_OK ? update_order(db, refund->order) : rc;
+}
+
+static enum rc keep_refund(void *arg, const struct db_row *row)
+{
+    struct refund *refund = arg;
+    refund->refunded_cents = db_row_int(row, 0);
+    refund->points_returned = db_row_int(row, 1);
+    refund->points_taken = db_row_int(row, 2);
+    refund->points_wanted = refund->points_taken + db_row_int(row, 3);
+    return RC_OK;
+}
+
+enum rc refund_get(struct db *db, struct refund *refund)
+{
+    struct db_value params[] = {db_text(refund->order->id), db_int(refund->version)};
+    return db_query(db,
+                    "SELECT refunded_cents, points_returned, points_taken, points_short FROM refund"
+                    " WHERE order_id = ? AND version = ?",
+                    params, ARRAY_LENGTH(params), keep_refund, refund);
+}
+
+struct get {
+    struct order *order;
+    int64_t version;
+};
+
+static enum rc keep_order(void *arg, const struct db_row *row)
+{
+    struct get *get = arg;
+    struct order *order = get->order;
+    size_t state = 0;
+    while (state < ORDER_STATE_COUNT && strcmp(order_states[state], db_row_text(row, 1)) != 0)
+        state++;
+    order->state = (enum order_state)state;
+    order->redemption = db_row_int(row, 4);
+    order->subtotal_cents = db_row_int(row, 5);
+    order->discount_cents = db_row_int(row, 6);
+    order->refunded_cents = db_row_int(row, 7);
+    order->points_spent = db_row_int(row, 8);
+    order->points_earned = db_row_int(row, 9);
+    order->points_returned = db_row_int(row, 10);
+    order->points_taken = db_row_int(row, 11);
+    order->created_at_ms = db_row_int(row, 12);
+    get->version = db_row_int(row, 13);
+    order->code_returned = strcmp(db_row_text(row, 14), "rolled-back") == 0;
+    bool whole = text_copy(order->user_id, sizeof order->user_id, db_row_text(row, 0)) &&
+                 text_copy(order->reservation, sizeof order->reservation, db_row_text(row, 2)) &&
+                 text_copy(order->code, sizeof order->code, db_row_text(row, 3));
+    return whole && state < ORDER_STATE_COUNT ? RC_OK : RC_INTERNAL;
+}
+
+static enum rc keep_line(void *arg, const struct db_row *row)
+{
+    struct order *order = arg;
+    if (order->n_lines == ORDER_LINES_MAX)
+        return RC_INTERNAL;
+    struct order_line *line = &order->lines[order->n_lines++];
+    line->quantity = db_row_int(row, 1);
+    line->refunded = db_row_int(row, 2);
+    line->price_cents = db_row_int(row, 3);
+    return text_copy(line->sku, sizeof line->sku, db_row_text(row, 0)) ? RC_OK : RC_INTERNAL;
+}
+
+// The version is read first: a change after it is noticed by whoever demands that version.
+enum rc order_get(struct db *db, const char *id, struct order *ret_order, int64_t *ret_version)
+{
+    char counter[COUNTER_NAME_MAX + 1];
+    struct get get = {.order = ret_order};
+    struct order order = {.n_lines = 0}; // the id may be ret_order's own
+    if (!text_copy(order.id, sizeof order.id, id))
+        return RC_NOT_FOUND;
+    *ret_order = order;
+    text_format(counter, sizeof counter, "order/%s", id);
+    struct db_value params[] = {db_text(counter), db_text(ret_order->id)};
+    enum rc rc = db_query(db,
+                          "SELECT o.user_id, o.state, o.reservation, o.code, o.redemption,"
+                          " o.subtotal_cents, o.discount_cents, o.refunded_cents, o.points_spent,"
+                          " o.points_earned, o.points_returned, o.points_taken, o.created_at,"
+                          " c.version, COALESCE(r.state, '') FROM orders o"
+                          " JOIN counter c ON c.name = ?"
+                          " LEFT JOIN redemption r ON r.code = o.code AND r.version = o.redemption"
+                          " WHERE o.order_id = ?",
+                          params, ARRAY_LENGTH(params), keep_order, &get);
+    *ret_version = get.version;
+    if (rc == RC_OK && get.version == 0)
+        return RC_NOT_FOUND;
+    return rc == RC_OK ? db_query(db,
+                                  "SELECT sku, quantity, refunded, price_cents FROM order_item"
+                                  " WHERE order_id = ? ORDER BY line",
+                                  &params[1], 1, keep_line, ret_order)
+                       : rc;
+}
+
+// ---- redemptions --------------------------------------------------------------------------------
+
+enum rc redemption_insert(struct db *db, const struct redemption *redemption, int64_t now_ms)
+{
+    struct db_value values[] = {db_text(redemption->code),
+                                db_int(redemption->version),
+                                db_text(redemption->user_id),
+                                db_text_or_null(redemption->order_id),
+                                db_int(redemption->in_order),
+                                db_text("redeemed"),
+                                db_int(now_ms)};
+    return db_insert(db,
+                     "redemption (code, version, user_id, order_id, in_order, state, created_at)",
+                     ARRAY_LENGTH(values), values, 1);
+}
+
+enum rc redemption_roll_back(struct db *db, const char *code, int64_t version)
+{
+    struct db_value params[] = {db_text(code), db_int(version)};
+    return db_exec(db, "UPDATE redemption SET state = 'rolled-back' WHERE code = ? AND version = ?",
+                   params, ARRAY_LENGTH(params), NULL);
+}
+
+struct get_redemption {
+    struct redemption *redemption;
+    int64_t version;
+};
+
+static enum rc keep_redemption(void *arg, const struct db_row *row)
+{
+    struct get_redemption *get = arg;
+    struct redemption *redemption = get->redemption;
+    redemption->in_order = db_row_int(row, 2) != 0;
+    redemption->rolled_back = strcmp(db_row_text(row, 3), "rolled-back") == 0;
+    get->version = db_row_int(row, 4);
+    return text_copy(redemption->user_id, sizeof redemption->user_id, db_row_text(row, 0)) &&
+                   text_copy(redemption->order_id, sizeof redemption->order_id, db_row_text(row, 1))
+               ? RC_OK
+               : RC_INTERNAL;
+}
+
+enum rc redemption_get(struct db *db, struct redemption *ret_redemption, int64_t *ret_version)
+{
+    char counter[COUNTER_NAME_MAX + 1];
+    struct get_redemption get = {.redemption = ret_redemption};
+    text_format(counter, sizeof counter, "code/%s", ret_redemption->code);
+    struct db_value params[] = {db_text(counter), db_text(ret_redemption->code),
+                                db_int(ret_redemption->version)};
+    enum rc rc = db_query(db,
+                          "SELECT r.user_id, r.order_id, r.in_order, r.state, c.version"
+                          " FROM redemption r JOIN counter c ON c.name = ?"
+                          " WHERE r.code = ? AND r.version = ?",
+                          params, ARRAY_LENGTH(params), keep_redemption, &get);
+    *ret_version = get.version;
+    return rc == RC_OK && get.version == 0 ? RC_NOT_FOUND : rc;
+}
+
+static enum rc keep_code(void *arg, const struct db_row *row)
+{
+    struct code *code = arg;
+    struct terms *terms = &code->terms;
+    terms->discount_percent = db_row_int(row, 2);
+    terms->discount_cents = db_row_int(row, 3);
+    terms->min_cents = db_row_int(row, 4);
+    terms->valid_from_ms = db_row_int(row, 5);
+    terms->valid_until_ms = db_row_int(row, 6);
+    terms->uses_per_code = db_row_int(row, 7);
+    code->uses_left = db_row_is_null(row, 8) ? terms->uses_per_code : db_row_int(row, 8);
+    code->now_ms = db_row_int(row, 9);
+    return text_copy(code->campaign, sizeof code->campaign, db_row_text(row, 0)) &&
+                   text_copy(code->user_id, sizeof code->user_id, db_row_text(row, 1))
+               ? RC_OK
+               : RC_INTERNAL;
+}
+
+enum rc code_get(struct db *db, const char *code, struct code *ret_code)
+{
+    char counter[COUNTER_NAME_MAX + 1];
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    *ret_code = (struct code){.now_ms = 0};
+    if (!text_copy(ret_code->code, sizeof ret_code->code, code))
+        return RC_NOT_FOUND;
+    text_format(counter, sizeof counter, "code/%s", code);
+    struct db_value params[] = {db_text(counter), db_text(code)};
+    buffer_format(&sql,
+                  "SELECT p.campaign, x.user_id, p.discount_percent, p.discount_cents, p.min_cents,"
+                  " p.valid_from_ms, p.valid_until_ms, p.uses_per_code, c.remaining, %s"
+                  " FROM coupon x JOIN campaign p ON p.campaign = x.campaign"
+                  " LEFT JOIN counter c ON c.name = ? WHERE x.code = ?",
+                  db_now_ms_sql(db));
+    if (sql.failed)
+        return RC_NO_MEMORY;
+    enum rc rc = db_query(db, sql.data, params, ARRAY_LENGTH(params), keep_code, ret_code);
+    return rc == RC_OK && ret_code->now_ms == 0 ? RC_NOT_FOUND : rc;
+}
