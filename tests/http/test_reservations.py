@@ -183,6 +183,8 @@ class Calls(Reserving):
             {"index": 1, "counter": "stock/O2", "type": "out-of-stock", "remaining": 0, "version": 2,
              "next_release_at_ms": first["expires_at_ms"]},
             {"index": 2, "counter": "stock/O3", "type": "out-of-stock", "remaining": 1, "version": 1}])
+        self.assertEqual((refused.body["remaining"], refused.body["version"],
+                          refused.body["next_release_at_ms"]), (0, 2, first["expires_at_ms"]))
         self.assertEqual(self.stock("O1"), (1, 0))
         deduct = self.service.call("POST", "/v1/stock/O2/deduct", {"quantity": 1}, "o-d")
         self.assert_problem(deduct, 409, "out-of-stock")

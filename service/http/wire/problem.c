@@ -65,13 +65,27 @@ static void write_release(int64_t next_release_ms, struct buffer *out)
         json_write_int(out, "next_release_at_ms", next_release_ms);
 }
 
+static const struct leg *leg_at(const struct operation *operation, size_t i)
+{
+    return i == 0 ? &operation->leg : &operation->more[i - 1];
+}
+
+// The number of the first leg that was refused, whose numbers are the outcome's; 0 if none was.
+static size_t first_refused(const struct operation *operation)
+{
+    size_t i = 0;
+    while (i < operation_n_legs(operation) && !leg_at(operation, i)->refused)
+        i++;
+    return i < operation_n_legs(operation) ? i : 0;
+}
+
 // The lines that were refused. The buyer, the first leg where reservations are limited, is no line.
 static void write_failed(enum rc rc, const struct operation *operation, struct buffer *out)
 {
     json_write_open(out, "failed", '[');
     int64_t buyers = operation->open_max > 0;
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
-        const struct leg *leg = i == 0 ? &operation->leg : &operation->more[i - 1];
+        const struct leg *leg = leg_at(operation, i);
         if (!leg->refused)
             continue;
         json_write_open(out, NULL, '{');
@@ -109,7 +123,7 @@ void problem_write(const struct problem *problem, const struct operation *operat
     if (operation != NULL && is_refusal(problem->rc)) {
         json_write_int(out, "remaining", operation->outcome.remaining);
         json_write_int(out, "version", operation->outcome.version);
-        write_release(operation->leg.next_release_ms, out);
+        write_release(leg_at(operation, first_refused(operation))->next_release_ms, out);
     }
     json_write_close(out, '}');
 }
