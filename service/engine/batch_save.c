@@ -78,7 +78,8 @@ enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
 
 // Reads the rows into `loaded`, as they were when the update locked them. RC_CONFLICT if a row has
 // moved and some decision has read more than counters. ret_moved: some row had moved since the
-// batch read it.
+// batch read it. Decisions that have read facts keep the time at which they were made, which may be
+// the reason why a reservation was still held.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
     *ret_moved = false;
