@@ -39,8 +39,8 @@ FILL = [
     f"INSERT INTO counter {{sequence}} SELECT 'hold/' || {SKU} || '/' || {ID} || '/0', 1, 1, 0 FROM n",
     f"INSERT INTO ledger {{sequence}} SELECT 'hold/' || {SKU} || '/' || {ID} || '/0', 1, 1, 1, 'seed ' || i, 1, 0,"
     " NULL, NULL, 'reserve', 'conditional', 0, 1 FROM n",
-    f"INSERT INTO ledger {{sequence}} SELECT 'stock/' || {SKU}, 2 + {NTH}, -1, {STOCK} - 1 - {NTH}, 'seed ' || i, 0, 0,"
-    " NULL, NULL, 'reserve', 'conditional', 0, 1 FROM n",
+    f"INSERT INTO ledger {{sequence}} SELECT 'stock/' || {SKU}, 2 + {NTH}, -1, {STOCK} - 1 - {NTH}, 'seed ' || i, 0,"
+    " 0, NULL, NULL, 'reserve', 'conditional', 0, 1 FROM n",
 ]
 SLICE = 100000  # holds a statement
 
@@ -87,8 +87,8 @@ def fill(database, options):
     skus = [f"S-{i}" for i in range((options.holds - options.hot) // SHARE)]
     counts = [(HOT, options.hot), (PLAIN, 0)] + [(sku, SHARE) for sku in skus]
     until = int(time.time() * 1000) + 10 ** 9
-    for at in range(0, len(counts), 1000):
-        part = counts[at:at + 1000]
+    for at in range(0, len(counts), 300):
+        part = counts[at:at + 300]
         database.sql(
             "INSERT INTO product (sku) VALUES " + ",".join(f"('{sku}')" for sku, _ in part),
             "INSERT INTO counter VALUES " + ",".join(f"('stock/{sku}', {STOCK - n}, {1 + n}, 0)" for sku, n in part),
@@ -152,7 +152,8 @@ def sweep(database, options, what, low, high):
         assert servers.call("PUT", f"/v1/stock/{PLAIN}", {"quantity": STOCK}).status == 200
         rate_before, _, before, _ = wrk(servers.ports[0], PLAIN, options)
     for table in ("hold", "reservation"):
-        database.sql(f"UPDATE {table} SET expires_at = 1000 WHERE reservation >= '{low:020}' AND reservation < '{high:020}'")
+        database.sql(f"UPDATE {table} SET expires_at = 1000"
+                     f" WHERE reservation >= '{low:020}' AND reservation < '{high:020}'")
     n, tails = high - low, []
     with cluster.Cluster(database.store, reservation__sweep_ms=1000) as servers, \
             concurrent.futures.ThreadPoolExecutor() as pool:
@@ -176,7 +177,8 @@ def bench(database, options):
         sell_out(servers)
         compare(servers, options, "sold out", True)
     sweep(database, options, "on one SKU", 0, min(options.due, options.hot))
-    sweep(database, options, f"on SKUs with {SHARE} holds each", options.hot, min(options.hot + options.due, options.holds))
+    sweep(database, options, f"on SKUs with {SHARE} holds each", options.hot,
+          min(options.hot + options.due, options.holds))
     report = json.loads(cluster.run("reconcile", "--json", f"--store={database.store}", timeout=3600).stdout)
     print(f"  reconciled in {report['took_ms'] / 1000:.1f} s, {report['finding_count']} findings", flush=True)
 
