@@ -42,8 +42,8 @@ static enum rc gather_holds(const struct fact *facts, size_t n, struct holds *re
     size_t n_legs = 0;
     for (size_t i = 0; i < n; i++)
         n_legs += operation_n_legs(facts[i].operation);
-    ret_holds->holds = calloc(n_legs, sizeof *ret_holds->holds);
-    ret_holds->reservations = calloc(n, sizeof *ret_holds->reservations);
+    ret_holds->holds = calloc(n_legs + 1, sizeof *ret_holds->holds);
+    ret_holds->reservations = calloc(n + 1, sizeof *ret_holds->reservations);
     if (ret_holds->holds == NULL || ret_holds->reservations == NULL)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < n; i++) {
