@@ -1,5 +1,5 @@
-// Reconciliation: proves from one consistent snapshot that counters, ledger, coupons and draws
-// agree, while the service runs.
+// Reconciliation: proves from one consistent snapshot that counters, ledger, coupons, draws and
+// reservations agree, while the service runs.
 #pragma once
 
 #include "base/cleanup.h"
