@@ -10,6 +10,7 @@
 
 #define ORDER_LINES_MAX 50
 #define RANDOM_ID_MAX RESERVATION_ID_MAX
+#define EXACT_MAX INT64_C(9007199254740991) // 2^53 - 1: every JSON parser reads it exactly
 
 enum order_state {
     ORDER_PLACED,

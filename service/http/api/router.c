@@ -33,7 +33,7 @@ static const struct route routes[] = {
     {METHOD_POST, "/v1/orders",                     "order",          CALLER_CLIENT, KEYED,            order_place_prepare,    order_find_run,     order_place_answer,      true,  NULL},
     {METHOD_POST, "/v1/orders/{order}/cancel",      "cancel",         CALLER_CLIENT, KEYED,            order_cancel_prepare,   order_refund_run,   order_refund_answer,     true,  NULL},
     {METHOD_POST, "/v1/orders/{order}/refunds",     "refund",         CALLER_CLIENT, KEYED,            order_refund_prepare,   order_refund_run,   order_refund_answer,     true,  NULL},
-    {METHOD_GET,  "/v1/orders/{order}",             "get-order",      CALLER_CLIENT, 0,                NULL,                   order_get_run,      NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/orders/{order}",             "get-order",      CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   order_get_run,      NULL,                    false, NULL},
     {METHOD_POST, "/v1/coupons/validate",           "validate",       CALLER_CLIENT, ROUTE_BODY,       coupon_validate_prepare, coupon_validate_run, NULL,                  false, NULL},
     {METHOD_POST, "/v1/coupons/redeem",             "redeem",         CALLER_CLIENT, KEYED,            coupon_redeem_prepare,  coupon_redeem_run,  redemption_answer,       true,  NULL},
     {METHOD_GET,  "/v1/coupons/codes/{code}",       "get-code",       CALLER_CLIENT, 0,                NULL,                   code_get_run,       NULL,                    false, NULL},

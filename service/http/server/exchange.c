@@ -103,6 +103,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->status = 0;
     call->version = 0;
     call->content_type = NULL;
+    call->location[0] = '\0';
     call->document = (struct slice){NULL, 0};
     call->allow = 0;
 }
@@ -185,6 +186,8 @@ static void add_headers(struct call *call, struct MHD_Response *response)
         add(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
     if (call->status == MHD_HTTP_SERVICE_UNAVAILABLE)
         add(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (call->location[0] != '\0')
+        add(response, MHD_HTTP_HEADER_LOCATION, call->location);
     if (call->problem.rc == RC_RECONCILIATION_RUNNING)
         add(response, MHD_HTTP_HEADER_RETRY_AFTER, "5");
     if (call->status == MHD_HTTP_UNAUTHORIZED)

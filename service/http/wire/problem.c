@@ -57,16 +57,26 @@ static bool is_refusal(enum rc rc)
     return rc >= RC_OUT_OF_STOCK && rc <= RC_REFUND_EXCEEDS_ORDER;
 }
 
-// The lines that were refused.
+// A line is a leg that takes stock.
+static bool is_line(const struct leg *leg)
+{
+    return strncmp(leg->counter, "stock/", 6) == 0;
+}
+
+// The legs that were refused; of a line its index among the lines.
 static void write_failed(enum rc rc, const struct operation *operation, struct buffer *out)
 {
+    int64_t n_lines = 0;
     json_write_open(out, "failed", '[');
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         const struct leg *leg = i == 0 ? &operation->leg : &operation->more[i - 1];
+        int64_t index = n_lines;
+        n_lines += is_line(leg);
         if (!leg->refused)
             continue;
         json_write_open(out, NULL, '{');
-        json_write_int(out, "index", (int64_t)i);
+        if (is_line(leg))
+            json_write_int(out, "index", index);
         json_write_text(out, "counter", leg->counter);
         json_write_text(out, "type", rc_slug(leg->refusal != RC_OK ? leg->refusal : rc));
         json_write_int(out, "remaining", leg->remaining);
