@@ -86,13 +86,14 @@ static bool recall_leg(const struct ledger_row *row, struct leg *leg)
     return strcmp(row->counter, leg->counter) == 0;
 }
 
-// Brings the legs of the first run, whatever the legs of this one.
+// Brings the legs of the first run, whatever the legs of this one. Behind them stand the rows of their
+// children.
 static enum rc recall_legs(struct db *db, const struct ledger_row *row, struct operation *operation)
 {
     struct ledger_row other = *row;
     enum rc rc = RC_OK;
     size_t n = 0;
-    while (rc == RC_OK && n < LEGS_MAX) {
+    while (rc == RC_OK && n < LEGS_MAX && !counter_is_child(other.counter)) {
         operation->n_more = n;
         struct leg *leg = operation_leg(operation, n++);
         text_copy(leg->counter, sizeof leg->counter, other.counter);
