@@ -107,6 +107,7 @@ static const struct problem_info table[RC_COUNT] = {
         "key: it takes effect once."},
 
     [RC_DUPLICATE] = {500, true, "A unique key rejected the row", ""},
+    [RC_MOVED] = {500, true, "The counter has not the version that the change was made for", ""},
     [RC_CONFLICT] = {500, true, "The row did not meet the update's condition", ""},
     [RC_STALE_TOKEN] = {500, true, "The row has already seen a newer fencing token", ""},
 
