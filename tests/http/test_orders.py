@@ -343,7 +343,10 @@ class OnSqlite(ShopCase):
             self.assert_replayed(again(), first)
             self.assert_replayed(again(), first)
         self.assertEqual((self.stock(sku), self.points(user)), (0, 0))
-        self.assert_problem(self.refund(order, (0, 1), key=keys[1]), 422, "idempotency-mismatch")
+        for lines, points, code in (((0, 1),), 5, False), (((0, 2, True),), 5, False), (((0, 1, True),), 6, False), (
+                ((0, 1, True),), 5, True):
+            self.assert_problem(self.refund(order, *lines, points=points, code=code, key=keys[1]), 422,
+                                "idempotency-mismatch")
         self.assert_problem(self.refund(order, (0, 1, True), points=5, key=keys[2]), 422, "idempotency-mismatch")
 
     # ---- refund and cancel
