@@ -15,6 +15,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_ALREADY_EARNED] = "already-earned",
     [RC_RESERVATION_EXPIRED] = "reservation-expired",
     [RC_RESERVATION_RESOLVED] = "reservation-resolved",
+    [RC_RESERVATION_LIMIT] = "reservation-limit",
     [RC_COUPON_REDEEMED] = "coupon-redeemed",
     [RC_COUPON_NOT_REDEEMABLE] = "coupon-not-redeemable",
     [RC_ALREADY_ROLLED_BACK] = "already-rolled-back",

@@ -285,6 +285,7 @@ static enum rc load_facts(struct batch *batch, size_t i, struct db *db)
         return RC_OK;
     const struct facts *facts = kind_facts[root->operation->kind];
     gather_subjects(batch, i, facts);
+    root->facts.now_ms = batch->now_ms;
     enum rc rc =
         facts->load(db, counter_id(batch->loaded[i].name), batch->subjects + root->first_subject,
                     root->n_subjects, &root->facts, batch->used_loaded + root->first_subject);

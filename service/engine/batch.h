@@ -52,6 +52,7 @@ struct root {
     const struct operation *operation; // one whose kind loads facts; NULL if there is none
     size_t first_subject, n_subjects;
     bool due_read;           // the holds on it that are due
+    int64_t next_release_ms; // then: when the next one will be; 0 if there is none
     struct root_facts facts; // its memory is kept from batch to batch
     size_t first_child;      // the facts' children are counters[first_child] and following
 };

@@ -78,16 +78,20 @@ enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
 
 // Reads the rows into `loaded`, as they were when the update locked them. RC_CONFLICT if a row has
 // moved and some decision has read more than counters. ret_moved: some row had moved since the
-// batch read it.
+// batch read it. Decisions that have read facts keep the time at which they were made, which may be
+// the reason why a reservation was still held.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
     *ret_moved = false;
     if (batch->n_changes == 0)
         return RC_OK;
     struct counter *now CLEANUP(free_memory) = NULL;
-    enum rc rc = batch_load_changed(batch, db, false, &now, &batch->now_ms);
+    int64_t now_ms;
+    enum rc rc = batch_load_changed(batch, db, false, &now, &now_ms);
     if (rc != RC_OK)
         return rc;
+    if (batch_is_blind(batch))
+        batch->now_ms = now_ms;
     for (size_t i = 0; i < batch->n_changes; i++) {
         struct counter_change *change = &batch->changes[i];
         if (now[i].version == change->version && now[i].remaining == change->remaining)

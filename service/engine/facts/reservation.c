@@ -77,8 +77,10 @@ static void describe(const struct operation *operation, int64_t now_ms, struct r
     ret->created_at_ms = now_ms;
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         const struct leg *leg = operation_leg((struct operation *)(uintptr_t)operation, i);
+        if (leg->child == NULL)
+            continue;
         (void)text_format(ret->items + used, sizeof ret->items - used, "%s%s %lld",
-                          i == 0 ? "" : ",", counter_id(leg->counter), (long long)leg->amount);
+                          used == 0 ? "" : ",", counter_id(leg->counter), (long long)leg->amount);
         used += strlen(ret->items + used);
     }
 }
@@ -114,6 +116,20 @@ static enum rc recall_reserve(struct db *db, const struct ledger_row *row,
 }
 
 const struct facts reserve_facts = {.save = save_reserve, .recall = recall_reserve};
+
+// The root is the first leg, the buyer.
+static enum rc load_open(struct db *db, const char *id, const char *const *users, size_t n_users,
+                         struct root_facts *ret_facts, int64_t *ret_open)
+{
+    (void)id;
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < n_users && rc == RC_OK; i++)
+        rc = reservation_count_open(db, users[i], ret_facts->now_ms, &ret_open[i]);
+    return rc;
+}
+
+const struct facts reserve_limited_facts = {
+    .subject = subject_user, .load = load_open, .save = save_reserve, .recall = recall_reserve};
 
 // ---- the others ---------------------------------------------------------------------------------
 

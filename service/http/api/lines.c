@@ -46,13 +46,13 @@ enum rc lines_read(struct call *call, const json_t *list, struct lines *ret_line
 void lines_split(const char *items, struct lines *ret_lines)
 {
     ret_lines->n = 0;
-    for (const char *item = items; *item != '\0' && ret_lines->n < LINES_MAX;) {
+    while (*items != '\0' && ret_lines->n < LINES_MAX) {
         struct line *line = &ret_lines->lines[ret_lines->n++];
-        size_t length = strcspn(item, " ");
+        size_t length = strcspn(items, " ");
         char *end;
-        text_format(line->sku, sizeof line->sku, "%.*s", (int)length, item);
-        line->quantity = strtoll(item + length, &end, 10);
-        item = end + (*end == ',');
+        text_format(line->sku, sizeof line->sku, "%.*s", (int)length, items);
+        line->quantity = strtoll(items + length, &end, 10);
+        items = end + (*end == ',');
     }
 }
 

@@ -48,13 +48,15 @@ static const struct check checks[] = {
      {""},
      "SELECT d.name, NULL, NULL, 1, 0 FROM (" NOUNS ") d"
      " LEFT JOIN counter k ON k.name = d.name WHERE k.name IS NULL"},
-    // An account of points is its counter alone. Resolved holds and used codes keep their counters.
+    // An account of points and a buyer are their counters alone. Resolved holds and used codes keep
+    // theirs.
     {"counter-without-noun",
      "products, campaigns, lotteries or prizes with this name",
      {""},
      "SELECT k.name, NULL, NULL, 1, 0 FROM counter k LEFT JOIN (" NOUNS ") d ON d.name = k.name"
      " WHERE d.name IS NULL AND NOT (k.name > 'points/' AND k.name < 'points0')"
      " AND NOT (k.name > 'hold/' AND k.name < 'hold0')"
+     " AND NOT (k.name > 'buyer/' AND k.name < 'buyer0')"
      " AND NOT (k.name > 'code/' AND k.name < 'code0')"},
 
     // ---- requests -------------------------------------------------------------------------------
