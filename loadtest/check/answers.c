@@ -15,10 +15,9 @@ static bool reason_fits(enum attempt_kind kind, const char *slug)
     static const struct {
         enum attempt_kind kind;
         const char *slug;
-    } reasons[] = {{KIND_DEDUCT, "out-of-stock"},
-                   {KIND_ISSUE, "coupon-exhausted"},
-                   {KIND_ISSUE, "limit-reached"},
-                   {KIND_DRAW, "already-drawn"}};
+    } reasons[] = {{KIND_DEDUCT, "out-of-stock"},     {KIND_ISSUE, "coupon-exhausted"},
+                   {KIND_ISSUE, "limit-reached"},     {KIND_DRAW, "already-drawn"},
+                   {KIND_SPEND, "not-enough-points"}, {KIND_TRANSFER, "not-enough-points"}};
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         if (reasons[i].kind == kind && strcmp(reasons[i].slug, slug) == 0)
             return true;
@@ -26,11 +25,25 @@ static bool reason_fits(enum attempt_kind kind, const char *slug)
     return false;
 }
 
+// The number that a leg of the answer lacks, or NULL. A refusal tells at least the state of the
+// first leg.
+static const char *describe_gap(const struct attempt *attempt, bool ok)
+{
+    bool stateless = ok && attempt->kind == KIND_DRAW; // says nothing of what remains
+    for (size_t i = 0; i < (ok ? attempt_n_legs(attempt) : 1); i++) {
+        const struct attempt_leg leg = attempt_leg(attempt, i);
+        if (!leg.version.known)
+            return "has no version";
+        if (!leg.remaining.known && !stateless)
+            return "does not say how many remain";
+    }
+    return NULL;
+}
+
 // What is wrong with the answer, or NULL.
 static const char *describe_fault(const struct attempt *attempt)
 {
     bool ok = attempt->outcome == OUTCOME_OK;
-    bool stateless = ok && attempt->kind == KIND_DRAW; // says nothing of what remains
     if (attempt->replayed && (!ok || !attempt_kind_changes(attempt->kind)))
         return "is marked as a replay, but is no success of a change";
     if (!ok && attempt->status != 409)
@@ -38,10 +51,9 @@ static const char *describe_fault(const struct attempt *attempt)
                                                            : NULL;
     if (ok && attempt->status != (attempt->kind == KIND_ISSUE ? 201 : 200))
         return "has a status that the API does not promise";
-    if (!attempt->version.known)
-        return "has no version";
-    if (!attempt->remaining.known && !stateless)
-        return "does not say how many remain";
+    const char *gap = describe_gap(attempt, ok);
+    if (gap != NULL)
+        return gap;
     if (!ok)
         return reason_fits(attempt->kind, attempt->detail) ? NULL
                                                            : "gives a reason that does not fit";

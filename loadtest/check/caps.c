@@ -79,10 +79,10 @@ void caps_check(struct check *check)
         totals++;
         check_total(check, i);
     }
-    const struct share *shares = evidence->shares;
-    for (size_t from = 0, end; from < evidence->n_shares; from = end) {
+    const struct share *shares = evidence->shares.list;
+    for (size_t from = 0, end; from < evidence->shares.n; from = end) {
         end = from + 1;
-        while (end < evidence->n_shares && shares[end].counter == shares[from].counter &&
+        while (end < evidence->shares.n && shares[end].counter == shares[from].counter &&
                shares[end].user == shares[from].user)
             end++;
         if (evidence->administrated[shares[from].counter])

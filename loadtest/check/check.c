@@ -35,9 +35,13 @@ static bool check_all(struct check *check)
     versions_check(check);
     presence_check(check);
     conservation_check(check);
+    whole_check(check);
     draws_check(check);
+    points_check(check);
     readings_check(check);
     real_time_check(check);
+    if (!order_check(check))
+        return false;
     tokens_check(check);
     caps_check(check);
     return keys_check(check);

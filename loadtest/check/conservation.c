@@ -115,7 +115,7 @@ static void adds_up_check(struct check *check)
 // ---- oversell -----------------------------------------------------------------------------------
 
 struct totals {
-    int64_t taken[COUNTER_PRIZE + 1], available[COUNTER_PRIZE + 1];
+    int64_t taken[COUNTER_KIND_COUNT], available[COUNTER_KIND_COUNT];
 };
 
 // Shows the row that took too much: its own `remaining` is negative, or the sum of all rows up to
@@ -168,7 +168,8 @@ static void oversell_check(struct check *check)
         const char *words;
     } kinds[] = {{COUNTER_STOCK, "units sold"},
                  {COUNTER_COUPON, "coupons issued"},
-                 {COUNTER_PRIZE, "prizes won"}};
+                 {COUNTER_PRIZE, "prizes won"},
+                 {COUNTER_POINTS, "points taken"}};
     size_t n_counters = check->evidence->history->head.n_counters;
     struct totals totals = {0};
     finding_open(check, "no-oversell");

@@ -1,6 +1,6 @@
 // The rule `draws-whole`: a winning draw changes two counters in one transaction, the lottery's and
 // the prize's. Either both have a row with the draw's key or neither has, and the answer named the
-// prize whose counter went down.
+// prize whose counter went down. That the two rows are alike is for operations-whole.
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -28,26 +28,34 @@ static bool has_prizes(const struct check *check, size_t lottery)
     return false;
 }
 
-// What is wrong with the draw, or NULL.
-static const char *describe_fault(const struct check *check, const struct operation *operation)
+// The first row of the draw on a counter of this kind, or NULL.
+static const struct ledger_row *row_on(const struct evidence *evidence,
+                                       const struct operation *operation, enum counter_kind kind)
+{
+    for (uint32_t at = operation->effects.from; at < operation->effects.end; at++) {
+        const struct ledger_row *row = evidence_effect(evidence, at);
+        if (evidence->history->head.counters[row->counter].kind == kind)
+            return row;
+    }
+    return NULL;
+}
+
+// What is wrong with the draw that has this row in a lottery, or NULL.
+static const char *describe_fault(const struct check *check, const struct operation *operation,
+                                  const struct ledger_row *draw)
 {
     const struct evidence *evidence = check->evidence;
-    const struct ledger_row *rows = evidence->ledger->rows;
-    const struct ledger_row *draw = &rows[operation->rows[0]];
-    if (operation->rows[1] == NOTHING)
+    const struct ledger_row *prize = row_on(evidence, operation, COUNTER_PRIZE);
+    if (prize == NULL)
         return draw->delta != 0
                    ? "took a prize from the lottery, but no prize's counter has a row for it"
                    : NULL;
-    const struct ledger_row *prize = &rows[operation->rows[1]];
     const char *name =
         prize_name(finding_counter(check, prize->counter), finding_counter(check, draw->counter));
-    if (draw->delta == 0)
-        return "took a prize from the prize's counter, but not from the lottery";
+    if (draw->delta != prize->delta)
+        return "took another number of prizes from the lottery than from the prize's counter";
     if (name == NULL)
         return "took a prize of another lottery";
-    if (draw->delta != prize->delta || strcmp(draw->user, prize->user) != 0 ||
-        strcmp(draw->reason, prize->reason) != 0 || strcmp(draw->strategy, prize->strategy) != 0)
-        return "has two rows that differ in the change, the user, the reason or the strategy";
     if (operation->witness == NOTHING)
         return NULL;
     return strcmp(evidence->history->attempts[operation->witness].detail, name) != 0
@@ -59,44 +67,31 @@ static void check_draw(struct check *check, uint32_t row)
 {
     const struct evidence *evidence = check->evidence;
     uint32_t index = evidence->operation_of_row[row];
-    if (index == NOTHING || evidence->operations[index].rows[0] != row)
+    if (index == NOTHING)
         return;
     const struct operation *operation = &evidence->operations[index];
-    const char *what = describe_fault(check, operation);
+    const struct ledger_row *draw = row_on(evidence, operation, COUNTER_LOTTERY);
+    if (draw == NULL || draw != &evidence->ledger->rows[row])
+        return; // one-key-one-effect reports a second row
+    const char *what = describe_fault(check, operation, draw);
     if (what == NULL)
         return;
     struct violation *violation = finding_add(check, "%s %s.", operation->key, what);
-    finding_attempt(check, violation, operation->witness);
-    finding_row(check, violation, operation->rows[0]);
-    finding_row(check, violation, operation->rows[1]);
+    finding_attempt(check, violation, evidence_best_attempt(operation));
+    finding_effects(check, violation, operation);
 }
 
 static void check_prize(struct check *check, uint32_t row)
 {
     const struct evidence *evidence = check->evidence;
     uint32_t index = evidence->operation_of_row[row];
-    if (index == NOTHING || evidence->operations[index].rows[0] != NOTHING)
+    if (index == NOTHING || row_on(evidence, &evidence->operations[index], COUNTER_LOTTERY) != NULL)
         return;
     struct violation *violation =
         finding_add(check, "%s took a prize, but no lottery has a row for the draw.",
                     evidence->operations[index].key);
-    finding_attempt(check, violation, evidence->operations[index].witness);
+    finding_attempt(check, violation, evidence_best_attempt(&evidence->operations[index]));
     finding_row(check, violation, row);
-}
-
-// Leg 1 is the prize of a won draw, and nothing else. An administrator's change has no legs.
-static void check_legs(struct check *check, struct range range)
-{
-    for (uint32_t at = range.from; at < range.end; at++) {
-        const struct ledger_row *row = evidence_row(check->evidence, at);
-        enum counter_kind kind = check->evidence->history->head.counters[row->counter].kind;
-        if (row->leg == (kind == COUNTER_PRIZE && row->key[0] != '\0'))
-            continue;
-        struct violation *violation = finding_add(
-            check, "%s: version %s is leg %s of its operation.",
-            finding_counter(check, row->counter), number(row->version).text, number(row->leg).text);
-        finding_row(check, violation, check->evidence->rows[at]);
-    }
 }
 
 void draws_check(struct check *check)
@@ -107,7 +102,6 @@ void draws_check(struct check *check)
     for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
         enum counter_kind kind = evidence->history->head.counters[i].kind;
         struct range range = evidence_rows_above(evidence, i);
-        check_legs(check, range);
         // Skips a lottery whose prizes are unknown: the head has none, or an administrator may have
         // added one.
         if (kind == COUNTER_LOTTERY && (!has_prizes(check, i) || evidence->administrated[i]))

@@ -20,15 +20,21 @@ static bool allocate(struct evidence *evidence)
     evidence->operation_of_attempt = array(attempts, sizeof *evidence->operation_of_attempt);
     evidence->next_attempt = array(attempts, sizeof *evidence->next_attempt);
     evidence->operation_of_row = array(rows, sizeof *evidence->operation_of_row);
+    evidence->effects = array(rows, sizeof *evidence->effects);
     evidence->rows = array(rows, sizeof *evidence->rows);
     evidence->row_ends = array(counters, sizeof *evidence->row_ends);
     evidence->reading_ends = array(counters, sizeof *evidence->reading_ends);
     evidence->baselines = array(counters, sizeof *evidence->baselines);
     evidence->administrated = array(counters, sizeof *evidence->administrated);
     return evidence->operation_of_attempt != NULL && evidence->next_attempt != NULL &&
-           evidence->operation_of_row != NULL && evidence->rows != NULL &&
-           evidence->row_ends != NULL && evidence->reading_ends != NULL &&
+           evidence->operation_of_row != NULL && evidence->effects != NULL &&
+           evidence->rows != NULL && evidence->row_ends != NULL && evidence->reading_ends != NULL &&
            evidence->baselines != NULL && evidence->administrated != NULL;
+}
+
+static int compare(int64_t one, int64_t two)
+{
+    return (one > two) - (one < two);
 }
 
 struct join {
@@ -56,7 +62,6 @@ static bool find_operation(struct join *join, const char *key, uint32_t *ret_ope
     }
     evidence->operations[evidence->n_operations++] = (struct operation){.key = key,
                                                                         .first_attempt = NOTHING,
-                                                                        .rows = {NOTHING, NOTHING},
                                                                         .witness = NOTHING,
                                                                         .begin = NOTHING,
                                                                         .finish = NOTHING};
@@ -96,11 +101,51 @@ static bool join_rows(struct join *join)
             continue;
         if (!find_operation(join, row->key, &evidence->operation_of_row[i]))
             return false;
-        struct operation *operation = &evidence->operations[evidence->operation_of_row[i]];
-        if (operation->rows[row->leg] == NOTHING)
-            operation->rows[row->leg] = (uint32_t)i;
+        evidence->operations[evidence->operation_of_row[i]].effects.end++;
     }
     return true;
+}
+
+static int compare_effects(const void *a, const void *b, void *arg)
+{
+    const struct ledger_row *rows = arg;
+    uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+    return rows[i].leg != rows[j].leg ? compare(rows[i].leg, rows[j].leg) : compare(i, j);
+}
+
+// Lays the rows of each operation beside each other. Each operation's `end` counts its rows so far.
+static void order_effects(struct evidence *evidence)
+{
+    const struct ledger *ledger = evidence->ledger;
+    uint32_t from = 0;
+    for (size_t i = 0; i < evidence->n_operations; i++) {
+        struct range *effects = &evidence->operations[i].effects;
+        uint32_t n = effects->end;
+        *effects = (struct range){from, from};
+        from += n;
+    }
+    for (size_t i = 0; i < ledger->n_rows; i++) {
+        if (evidence->operation_of_row[i] == NOTHING)
+            continue;
+        struct range *effects = &evidence->operations[evidence->operation_of_row[i]].effects;
+        evidence->effects[effects->end++] = (uint32_t)i;
+    }
+    for (size_t i = 0; i < evidence->n_operations; i++) {
+        struct range effects = evidence->operations[i].effects;
+        if (effects.end - effects.from > 1)
+            qsort_r(evidence->effects + effects.from, effects.end - effects.from,
+                    sizeof *evidence->effects, compare_effects, ledger->rows);
+    }
+}
+
+bool evidence_has_effect(const struct evidence *evidence, const struct operation *operation)
+{
+    for (uint32_t at = operation->effects.from; at < operation->effects.end; at++) {
+        const struct ledger_row *row = evidence_effect(evidence, at);
+        if (row->version > evidence->baselines[row->counter])
+            return true;
+    }
+    return false;
 }
 
 static bool earlier(const struct attempt *attempts, uint32_t one, uint32_t two)
@@ -142,14 +187,11 @@ static bool join_all(struct evidence *evidence)
     bool joined = index_init(&join.keys, evidence->history->n_attempts) && join_attempts(&join) &&
                   join_rows(&join);
     index_release(&join.keys);
+    if (joined)
+        order_effects(evidence);
     for (size_t i = 0; joined && i < evidence->n_operations; i++)
         summarize(evidence, &evidence->operations[i]);
     return joined;
-}
-
-static int compare(int64_t one, int64_t two)
-{
-    return (one > two) - (one < two);
 }
 
 // ---- rows ---------------------------------------------------------------------------------------
@@ -213,9 +255,10 @@ uint32_t evidence_version_end(const struct evidence *evidence, uint32_t place, u
 
 // ---- readings -----------------------------------------------------------------------------------
 
-static bool is_reading(const struct attempt *attempt)
+// Whether the answer tells states, if it has versions.
+static bool tells_state(const struct attempt *attempt)
 {
-    if (attempt->counter == SIZE_MAX || !attempt->version.known)
+    if (attempt->counter == SIZE_MAX)
         return false;
     return attempt->kind == KIND_READ ? attempt->outcome == OUTCOME_OK
                                       : attempt->outcome == OUTCOME_FAIL && attempt->status == 409;
@@ -230,21 +273,33 @@ static int compare_readings(const void *a, const void *b)
                                         : compare(one->attempt, two->attempt);
 }
 
+// Counts the readings, and fills them in unless `readings` is NULL.
+static size_t collect_readings(const struct history *history, struct reading *readings)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < history->n_attempts; i++) {
+        const struct attempt *attempt = &history->attempts[i];
+        for (size_t j = 0; tells_state(attempt) && j < attempt_n_legs(attempt); j++) {
+            struct attempt_leg leg = attempt_leg(attempt, j);
+            if (!leg.version.known)
+                continue;
+            if (readings != NULL)
+                readings[n] = (struct reading){leg.version.value, (uint32_t)leg.counter,
+                                               (uint32_t)i, (uint32_t)j};
+            n++;
+        }
+    }
+    return n;
+}
+
 static bool order_readings(struct evidence *evidence)
 {
     const struct history *history = evidence->history;
-    size_t n = 0;
-    for (size_t i = 0; i < history->n_attempts; i++)
-        n += is_reading(&history->attempts[i]);
-    evidence->readings = calloc(n > 0 ? n : 1, sizeof *evidence->readings);
+    size_t n = evidence->n_readings = collect_readings(history, NULL);
+    evidence->readings = array(n, sizeof *evidence->readings);
     if (evidence->readings == NULL)
         return false;
-    for (size_t i = 0; i < history->n_attempts; i++) {
-        const struct attempt *attempt = &history->attempts[i];
-        if (is_reading(attempt))
-            evidence->readings[evidence->n_readings++] =
-                (struct reading){attempt->version.value, (uint32_t)attempt->counter, (uint32_t)i};
-    }
+    (void)collect_readings(history, evidence->readings);
     qsort(evidence->readings, n, sizeof *evidence->readings, compare_readings);
     size_t at = 0;
     for (size_t counter = 0; counter < history->head.n_counters; counter++) {
@@ -259,79 +314,6 @@ struct range evidence_readings(const struct evidence *evidence, size_t counter)
 {
     return (struct range){counter > 0 ? evidence->reading_ends[counter - 1] : 0,
                           evidence->reading_ends[counter]};
-}
-
-// ---- shares -------------------------------------------------------------------------------------
-
-static bool is_share(const struct evidence *evidence, const struct ledger_row *row)
-{
-    enum counter_kind kind = evidence->history->head.counters[row->counter].kind;
-    return (kind == COUNTER_COUPON && strcmp(row->reason, "issue") == 0) ||
-           (kind == COUNTER_LOTTERY && strcmp(row->reason, "draw") == 0);
-}
-
-// Whether share `one` stands before (counter, user, version).
-static int compare_share(const struct share *one, uint32_t counter, uint32_t user, int64_t version)
-{
-    if (one->counter != counter)
-        return one->counter < counter ? -1 : 1;
-    if (one->user != user)
-        return one->user < user ? -1 : 1;
-    return compare(one->version, version);
-}
-
-static int compare_shares(const void *a, const void *b)
-{
-    const struct share *two = b;
-    return compare_share(a, two->counter, two->user, two->version);
-}
-
-static bool order_shares(struct evidence *evidence)
-{
-    const struct ledger *ledger = evidence->ledger;
-    size_t n = 0;
-    for (size_t i = 0; i < ledger->n_rows; i++)
-        n += is_share(evidence, &ledger->rows[i]);
-    evidence->shares = calloc(n > 0 ? n : 1, sizeof *evidence->shares);
-    if (evidence->shares == NULL || !index_init(&evidence->users, 0))
-        return false;
-    for (size_t i = 0; i < ledger->n_rows; i++) {
-        const struct ledger_row *row = &ledger->rows[i];
-        if (!is_share(evidence, row))
-            continue;
-        struct share *share = &evidence->shares[evidence->n_shares++];
-        *share = (struct share){row->version, (uint32_t)row->counter, 0, (uint32_t)i};
-        if (!index_put(&evidence->users, row->user, (uint32_t)evidence->users.count, &share->user))
-            return false;
-    }
-    qsort(evidence->shares, n, sizeof *evidence->shares, compare_shares);
-    return true;
-}
-
-// The first share that does not stand before this one.
-static size_t lower_bound(const struct evidence *evidence, uint32_t counter, uint32_t user,
-                          int64_t version)
-{
-    size_t from = 0, end = evidence->n_shares;
-    while (from < end) {
-        size_t middle = from + (end - from) / 2;
-        if (compare_share(&evidence->shares[middle], counter, user, version) < 0)
-            from = middle + 1;
-        else
-            end = middle;
-    }
-    return from;
-}
-
-int64_t evidence_shares(const struct evidence *evidence, size_t counter, const char *user,
-                        int64_t version)
-{
-    uint32_t number = index_find(&evidence->users, user);
-    if (number == INDEX_NONE)
-        return 0;
-    size_t end = lower_bound(evidence, (uint32_t)counter, number,
-                             version < INT64_MAX ? version + 1 : version);
-    return (int64_t)(end - lower_bound(evidence, (uint32_t)counter, number, INT64_MIN));
 }
 
 // ---- baselines; the whole -----------------------------------------------------------------------
@@ -355,7 +337,7 @@ bool evidence_init(struct evidence *evidence, const struct history *history,
     if (history->n_attempts + ledger->n_rows >= NOTHING)
         return false;
     if (!allocate(evidence) || !join_all(evidence) || !order_readings(evidence) ||
-        !order_shares(evidence)) {
+        !shares_init(&evidence->shares, history, ledger)) {
         evidence_release(evidence);
         return false;
     }
@@ -370,14 +352,14 @@ void evidence_release(struct evidence *evidence)
     free(evidence->operation_of_attempt);
     free(evidence->next_attempt);
     free(evidence->operation_of_row);
+    free(evidence->effects);
     free(evidence->rows);
     free(evidence->row_ends);
     free(evidence->readings);
     free(evidence->reading_ends);
-    free(evidence->shares);
+    shares_release(&evidence->shares);
     free(evidence->baselines);
     free(evidence->administrated);
-    index_release(&evidence->users);
     *evidence = (struct evidence){0};
 }
 

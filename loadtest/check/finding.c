@@ -67,16 +67,28 @@ static int64_t index_or_none(uint32_t index)
     return index != NOTHING ? (int64_t)index : -1;
 }
 
-static void describe_request(const struct attempt *attempt, const char *counter,
+static void describe_request(const struct check *check, const struct attempt *attempt,
                              struct buffer *what)
 {
     buffer_append_text(what, attempt_kind_name(attempt->kind));
-    if (attempt->kind == KIND_DEDUCT)
+    if (attempt_kind_has_quantity(attempt->kind))
         buffer_format(what, " %lld of", (long long)attempt->quantity);
-    if (counter != NULL)
-        buffer_format(what, " %s", counter);
+    if (attempt->counter != SIZE_MAX)
+        buffer_format(what, " %s", finding_counter(check, attempt->counter));
+    for (size_t i = 0; i < attempt->n_more; i++)
+        buffer_format(what, ", %+lld to %s", (long long)attempt->more[i].amount,
+                      finding_counter(check, attempt->more[i].counter));
     if (attempt->user[0] != '\0')
         buffer_format(what, " for %s", attempt->user);
+}
+
+// The legs come in the order of the request, separated by semicolons.
+static void describe_numbers(const struct attempt_leg *leg, bool first, struct buffer *what)
+{
+    if (leg->version.known)
+        buffer_format(what, "%s version %lld", first ? "," : ";", (long long)leg->version.value);
+    if (leg->remaining.known)
+        buffer_format(what, ", remaining %lld", (long long)leg->remaining.value);
 }
 
 static void describe_answer(const struct attempt *attempt, struct buffer *what)
@@ -91,10 +103,10 @@ static void describe_answer(const struct attempt *attempt, struct buffer *what)
         buffer_format(what, " %s", attempt->detail[0] != '\0' ? attempt->detail : "blank");
     else if (attempt->detail[0] != '\0')
         buffer_format(what, " %s", attempt->detail);
-    if (attempt->version.known)
-        buffer_format(what, ", version %lld", (long long)attempt->version.value);
-    if (attempt->remaining.known)
-        buffer_format(what, ", remaining %lld", (long long)attempt->remaining.value);
+    for (size_t i = 0; i < attempt_n_legs(attempt); i++) {
+        const struct attempt_leg leg = attempt_leg(attempt, i);
+        describe_numbers(&leg, i == 0, what);
+    }
 }
 
 void finding_attempt(const struct check *check, struct violation *violation, uint32_t index)
@@ -120,9 +132,7 @@ void finding_attempt(const struct check *check, struct violation *violation, uin
                 attempt->target < history->head.n_targets ? history->head.targets[attempt->target]
                                                           : "?");
     struct buffer what CLEANUP(buffer_release) = {0};
-    describe_request(attempt,
-                     attempt->counter != SIZE_MAX ? finding_counter(check, attempt->counter) : NULL,
-                     &what);
+    describe_request(check, attempt, &what);
     describe_answer(attempt, &what);
     text_copy(event->what, sizeof event->what, what.data != NULL ? what.data : "");
 }
@@ -137,9 +147,12 @@ static uint32_t find_request(const struct evidence *evidence, uint32_t row)
     const struct ledger_row *effect = &evidence->ledger->rows[row];
     for (uint32_t i = operation->first_attempt; i != NOTHING; i = evidence->next_attempt[i]) {
         const struct attempt *attempt = &evidence->history->attempts[i];
-        if (attempt->outcome == OUTCOME_OK && !attempt->replayed &&
-            attempt->counter == effect->counter && attempt->version.known &&
-            attempt->version.value == effect->version)
+        if (attempt->outcome != OUTCOME_OK || attempt->replayed ||
+            (size_t)effect->leg >= attempt_n_legs(attempt))
+            continue;
+        const struct attempt_leg leg = attempt_leg(attempt, (size_t)effect->leg);
+        if (leg.counter == effect->counter && leg.version.known &&
+            leg.version.value == effect->version)
             return i;
     }
     return operation->begin != NOTHING     ? operation->begin
@@ -207,4 +220,11 @@ void finding_row(const struct check *check, struct violation *violation, uint32_
         buffer_format(&what, ", %s", row->strategy);
     text_copy(event->what, sizeof event->what, what.data != NULL ? what.data : "");
     tell_common_read(check, violation);
+}
+
+void finding_effects(const struct check *check, struct violation *violation,
+                     const struct operation *operation)
+{
+    for (uint32_t at = operation->effects.from; at < operation->effects.end; at++)
+        finding_row(check, violation, check->evidence->effects[at]);
 }

@@ -38,6 +38,10 @@ struct violation *finding_add(struct check *check, const char *format, ...) PRIN
 void finding_attempt(const struct check *check, struct violation *violation, uint32_t attempt);
 void finding_row(const struct check *check, struct violation *violation, uint32_t row);
 
+// Adds all rows of the operation.
+void finding_effects(const struct check *check, struct violation *violation,
+                     const struct operation *operation);
+
 // Ends the invariant's line with a sentence: the rule, and how much there was to check.
 void finding_close(struct check *check, int64_t looked_at, const char *format, ...)
     PRINTF_LIKE(3, 4);

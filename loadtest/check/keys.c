@@ -7,16 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void report_second_row(struct check *check, uint32_t row)
+// Reports each row above the baseline that is not the first of its leg.
+static void check_rows(struct check *check, const struct operation *operation)
 {
     const struct evidence *evidence = check->evidence;
-    const struct ledger_row *second = &evidence->ledger->rows[row];
-    const struct operation *operation = &evidence->operations[evidence->operation_of_row[row]];
-    struct violation *violation = finding_add(
-        check, "%s has more than one row in the ledger of one counter.", operation->key);
-    finding_attempt(check, violation, operation->witness);
-    finding_row(check, violation, operation->rows[second->leg]);
-    finding_row(check, violation, row);
+    uint32_t first = operation->effects.from;
+    for (uint32_t at = first + 1; at < operation->effects.end; at++) {
+        const struct ledger_row *row = evidence_effect(evidence, at);
+        if (row->leg != evidence_effect(evidence, first)->leg) {
+            first = at;
+            continue;
+        }
+        if (row->version <= evidence->baselines[row->counter])
+            continue;
+        struct violation *violation = finding_add(
+            check, "%s has more than one row in the ledger of one counter.", operation->key);
+        finding_attempt(check, violation, operation->witness);
+        finding_row(check, violation, evidence->effects[first]);
+        finding_row(check, violation, evidence->effects[at]);
+    }
 }
 
 static bool is_first_answer(const struct attempt *attempt)
@@ -44,6 +53,17 @@ static int compare_numbers(const void *a, const void *b)
     return (one > two) - (one < two);
 }
 
+static bool same_request(const struct attempt *one, const struct attempt *two)
+{
+    bool same = one->kind == two->kind && one->counter == two->counter &&
+                one->quantity == two->quantity && one->n_more == two->n_more &&
+                strcmp(one->user, two->user) == 0;
+    for (size_t i = 0; same && i < one->n_more; i++)
+        same = one->more[i].counter == two->more[i].counter &&
+               one->more[i].amount == two->more[i].amount;
+    return same;
+}
+
 // What makes the requests of an operation more than one request that is repeated, or NULL. Fills
 // numbers, which has room for all attempts.
 static const char *describe_requests(const struct evidence *evidence,
@@ -55,8 +75,7 @@ static const char *describe_requests(const struct evidence *evidence,
     for (uint32_t i = operation->first_attempt; i != NOTHING; i = evidence->next_attempt[i]) {
         const struct attempt *attempt = &attempts[i];
         numbers[n++] = attempt->attempt;
-        if (attempt->kind != first->kind || attempt->counter != first->counter ||
-            attempt->quantity != first->quantity || strcmp(attempt->user, first->user) != 0)
+        if (!same_request(first, attempt))
             return "was sent with two different requests";
     }
     qsort(numbers, n, sizeof *numbers, compare_numbers);
@@ -89,17 +108,11 @@ static bool check_effects(struct check *check)
     if (numbers == NULL)
         return false;
     finding_open(check, "one-key-one-effect");
-    for (size_t i = 0; i < evidence->ledger->n_rows; i++) {
-        const struct ledger_row *row = &evidence->ledger->rows[i];
-        uint32_t index = evidence->operation_of_row[i];
-        if (index != NOTHING && evidence->operations[index].rows[row->leg] != i &&
-            row->version > evidence->baselines[row->counter])
-            report_second_row(check, (uint32_t)i);
-    }
     int64_t keys = 0;
     for (size_t i = 0; i < evidence->n_operations; i++) {
         const struct operation *operation = &evidence->operations[i];
         keys += operation->first_attempt != NOTHING;
+        check_rows(check, operation);
         check_requests(check, operation, numbers);
         if (operation->has_ok)
             check_first_answers(check, operation);
@@ -115,10 +128,14 @@ static const char *difference(const struct attempt *first, const struct attempt 
 {
     if (again->status != first->status)
         return "status";
-    if (!maybe_equal(again->version, first->version))
-        return "version";
-    if (!maybe_equal(again->remaining, first->remaining))
-        return "remaining";
+    size_t legs = attempt_n_legs(first);
+    for (size_t i = 0; i < legs && legs == attempt_n_legs(again); i++) {
+        const struct attempt_leg one = attempt_leg(first, i), two = attempt_leg(again, i);
+        if (!maybe_equal(two.version, one.version))
+            return "version";
+        if (!maybe_equal(two.remaining, one.remaining))
+            return "remaining";
+    }
     return strcmp(again->detail, first->detail) != 0 ? "result" : NULL;
 }
 

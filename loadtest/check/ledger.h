@@ -17,11 +17,14 @@ struct http;
 #define LEDGER_LINE_ROW 4U
 #define LEDGER_LINE_CLOSING 8U
 #define LEDGER_MEMBERS 15
+#define LEDGER_LEG_MAX HISTORY_LEGS_MAX // one more than a request has: the service may add a row
 extern const struct member ledger_members[LEDGER_MEMBERS];
 
 struct ledger_row {
-    size_t counter;                                // index into the head's counters
-    int64_t version, delta, remaining, leg, token; // leg: 1 is a won draw's prize, else 0
+    size_t counter; // index into the head's counters
+    int64_t version, delta, remaining;
+    int64_t leg; // of its operation, from 0; the prize of a won draw comes behind the only leg
+    int64_t token;
     // Owned by the ledger. An administrator's change has no key and no user: null, here "". No text
     // is empty.
     const char *key, *user, *reason, *strategy;

@@ -64,7 +64,7 @@ static bool read_row(const json_t *json, struct ledger_row *row)
 {
     return read_int(json, "version", &row->version) && read_int(json, "delta", &row->delta) &&
            read_int(json, "remaining", &row->remaining) && read_int(json, "leg", &row->leg) &&
-           row->leg >= 0 && row->leg <= 1 && read_int(json, "token", &row->token) &&
+           row->leg >= 0 && row->leg <= LEDGER_LEG_MAX && read_int(json, "token", &row->token) &&
            read_text_or_null(json, "request_key", &row->key) &&
            read_text_or_null(json, "user_id", &row->user) &&
            read_text(json, "reason", &row->reason) && read_text(json, "strategy", &row->strategy);
@@ -141,7 +141,8 @@ static void locate(const struct history_counter *counter, char *path, size_t siz
     static const char *const nouns[] = {[COUNTER_STOCK] = "stock",
                                         [COUNTER_COUPON] = "coupons",
                                         [COUNTER_LOTTERY] = "lotteries",
-                                        [COUNTER_PRIZE] = "lotteries"};
+                                        [COUNTER_PRIZE] = "lotteries",
+                                        [COUNTER_POINTS] = "points"};
     const char *id = strchr(counter->name, '/');
     id = id != NULL ? id + 1 : counter->name;
     const char *slash = counter->kind == COUNTER_PRIZE ? strchr(id, '/') : NULL;
@@ -182,7 +183,8 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
         const json_t *place = counter->kind == COUNTER_PRIZE ? find_prize(noun, prize) : noun;
         finals[i] = (struct ledger_final){.known = true};
         if (fetched &&
-            (!read_int(place, "remaining", &finals[i].remaining) ||
+            (!read_int(place, counter->kind == COUNTER_POINTS ? "points" : "remaining",
+                       &finals[i].remaining) ||
              (counter->kind != COUNTER_PRIZE && !read_int(place, "version", &finals[i].version))))
             fetched = fail(fetch, i, "the answer for the counter lacks `remaining` or `version`");
     }

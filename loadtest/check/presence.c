@@ -1,7 +1,7 @@
 // The rules `nothing-lost`, `nothing-from-nowhere` and `refusals-changed-nothing`: the answers of
 // the clients and the rows of the ledger describe the same operations.
 //
-// - Every operation that was answered with success has a row, with the same numbers.
+// - Every operation that was answered with success has rows, with the same numbers.
 // - Every row belongs to a request. If that request got no definite answer, the row matches it.
 // - An operation that was refused each time has no row.
 //
@@ -13,35 +13,65 @@
 
 #include <string.h>
 
-static bool delta_fits(const struct attempt *attempt, int64_t delta)
+static bool delta_fits(const struct attempt *attempt, int64_t amount, int64_t delta)
 {
-    if (attempt->kind == KIND_DEDUCT)
-        return delta == -attempt->quantity;
-    if (attempt->kind == KIND_ISSUE)
-        return delta == -1;
+    if (attempt->kind != KIND_DRAW)
+        return delta == amount;
     if (attempt->outcome != OUTCOME_OK)
         return delta == 0 || delta == -1;
     return delta == (attempt->detail[0] != '\0' ? -1 : 0);
 }
 
-// The member in which the row differs from the request or its answer; NULL if it matches.
+// The member in which the row differs from its leg of the request or answer; NULL if it matches.
 static const char *difference(const struct attempt *attempt, const struct ledger_row *row)
 {
-    if (row->counter != attempt->counter)
+    const struct attempt_leg leg = attempt_leg(attempt, (size_t)row->leg);
+    if (row->counter != leg.counter)
         return "counter";
     if (strcmp(row->reason, attempt_kind_name(attempt->kind)) != 0)
         return "reason";
     if (strcmp(row->user, attempt->user) != 0)
         return "user";
-    if (!delta_fits(attempt, row->delta))
+    if (!delta_fits(attempt, leg.amount, row->delta))
         return "quantity";
     if (attempt->outcome != OUTCOME_OK)
         return NULL;
-    if (attempt->version.known && attempt->version.value != row->version)
+    if (leg.version.known && leg.version.value != row->version)
         return "version";
-    if (attempt->remaining.known && attempt->remaining.value != row->remaining)
+    if (leg.remaining.known && leg.remaining.value != row->remaining)
         return "remaining";
     return NULL;
+}
+
+// Compares the first row of each leg. If only some of the legs have a row, operations-whole reports
+// it.
+static void check_promise(struct check *check, const struct operation *operation)
+{
+    const struct evidence *evidence = check->evidence;
+    const struct attempt *attempt = &evidence->history->attempts[operation->witness];
+    struct range effects = operation->effects;
+    if (effects.from == effects.end) {
+        struct violation *violation = finding_add(
+            check, "%s was answered with success, but the ledger of %s has no row for it.",
+            operation->key, finding_counter(check, attempt->counter));
+        finding_attempt(check, violation, operation->witness);
+        return;
+    }
+    for (uint32_t at = effects.from; at < effects.end; at++) {
+        const struct ledger_row *row = evidence_effect(evidence, at);
+        bool again = at > effects.from && evidence_effect(evidence, at - 1)->leg == row->leg;
+        if (again || (size_t)row->leg >= attempt_n_legs(attempt))
+            continue;
+        const char *what = difference(attempt, row);
+        if (what == NULL)
+            continue;
+        struct violation *violation =
+            finding_add(check, "%s was answered with success, but its ledger row has another %s.",
+                        operation->key, what);
+        finding_attempt(check, violation, operation->witness);
+        finding_row(check, violation, evidence->effects[at]);
+        return;
+    }
 }
 
 static void check_lost(struct check *check)
@@ -51,27 +81,11 @@ static void check_lost(struct check *check)
     finding_open(check, "nothing-lost");
     for (size_t i = 0; i < evidence->n_operations; i++) {
         const struct operation *operation = &evidence->operations[i];
-        if (!operation->has_ok)
-            continue;
-        const struct attempt *attempt = &evidence->history->attempts[operation->witness];
-        if (!attempt_kind_changes(attempt->kind))
+        if (!operation->has_ok ||
+            !attempt_kind_changes(evidence->history->attempts[operation->witness].kind))
             continue;
         promises++;
-        uint32_t row = operation->rows[0];
-        const char *what = row != NOTHING ? difference(attempt, &evidence->ledger->rows[row]) : "";
-        if (what == NULL)
-            continue;
-        struct violation *violation =
-            row == NOTHING
-                ? finding_add(
-                      check,
-                      "%s was answered with success, but the ledger of %s has no row for it.",
-                      operation->key, finding_counter(check, attempt->counter))
-                : finding_add(check,
-                              "%s was answered with success, but its ledger row has another %s.",
-                              operation->key, what);
-        finding_attempt(check, violation, operation->witness);
-        finding_row(check, violation, row);
+        check_promise(check, operation);
     }
     finding_close(check, promises,
                   "Every success is in the ledger, with the same numbers: successes %s.",
@@ -87,9 +101,9 @@ static void check_unanswered(struct check *check, const struct operation *operat
         i = evidence->next_attempt[i];
     const struct attempt *attempt = &evidence->history->attempts[i];
     const struct ledger_row *effect = &evidence->ledger->rows[row];
-    const char *what = attempt_kind_changes(attempt->kind) && effect->leg == 0
-                           ? difference(attempt, effect)
-                           : NULL;
+    bool asked =
+        attempt_kind_changes(attempt->kind) && (size_t)effect->leg < attempt_n_legs(attempt);
+    const char *what = asked ? difference(attempt, effect) : NULL;
     if (what == NULL)
         return;
     struct violation *violation = finding_add(
@@ -151,13 +165,12 @@ static void check_refused(struct check *check)
         if (operation->first_attempt == NOTHING || operation->has_ok || operation->has_info)
             continue;
         refused++;
-        if (operation->rows[0] == NOTHING && operation->rows[1] == NOTHING)
+        if (operation->effects.from == operation->effects.end)
             continue;
         struct violation *violation = finding_add(
             check, "%s was refused each time, but the ledger has a row for it.", operation->key);
         finding_attempt(check, violation, operation->first_attempt);
-        finding_row(check, violation, operation->rows[0]);
-        finding_row(check, violation, operation->rows[1]);
+        finding_effects(check, violation, operation);
     }
     finding_close(check, refused,
                   "A refused operation is not in the ledger: refused operations %s.",

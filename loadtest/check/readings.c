@@ -35,6 +35,7 @@ static bool check_state(struct check *check, const struct reading *reading, stru
 {
     const struct evidence *evidence = check->evidence;
     const struct attempt *attempt = &evidence->history->attempts[reading->attempt];
+    const struct maybe read = attempt_leg(attempt, reading->leg).remaining;
     const char *counter = finding_counter(check, reading->counter);
     int64_t before = evidence->history->head.counters[reading->counter].remaining;
     bool baseline = reading->version == evidence->baselines[reading->counter];
@@ -47,9 +48,9 @@ static bool check_state(struct check *check, const struct reading *reading, stru
         violation = finding_add(check, "%s: version %s was read, but it does not exist.", counter,
                                 number(reading->version).text);
     } else {
-        if (!attempt->remaining.known)
+        if (!read.known)
             return false; // answers-complete reports it
-        int64_t remaining = attempt->remaining.value;
+        int64_t remaining = read.value;
         if (baseline ? remaining == before : row_agrees(evidence, place, range->end, remaining))
             return true;
         int64_t expected = baseline ? before : evidence_row(evidence, place)->remaining;
@@ -70,7 +71,8 @@ static bool check_shares(struct check *check, const struct reading *reading)
     int64_t limit = evidence->history->head.counters[reading->counter].per_user_limit;
     if (evidence->administrated[reading->counter])
         return false;
-    int64_t had = evidence_shares(evidence, reading->counter, attempt->user, reading->version);
+    int64_t had =
+        shares_count(&evidence->shares, reading->counter, attempt->user, reading->version);
     if (had >= limit)
         return true;
     struct violation *violation = finding_add(
@@ -80,27 +82,33 @@ static bool check_shares(struct check *check, const struct reading *reading)
     return true;
 }
 
-// False if the reason could not be judged, or is none of the known ones (answers-complete).
+static bool is_one_of(const char *slug, const char *const *slugs)
+{
+    while (*slugs != NULL && strcmp(*slugs, slug) != 0)
+        slugs++;
+    return *slugs != NULL;
+}
+
+// False if the reason could not be judged, or is none of the known ones (answers-complete). The
+// first leg is the one that refuses.
 static bool check_reason(struct check *check, const struct reading *reading)
 {
+    static const char *const user_limits[] = {"limit-reached", "already-drawn", NULL};
+    static const char *const too_little[] = {"out-of-stock", "coupon-exhausted",
+                                             "not-enough-points", NULL};
     const struct attempt *attempt = &check->evidence->history->attempts[reading->attempt];
-    bool stock = strcmp(attempt->detail, "out-of-stock") == 0;
-    if (strcmp(attempt->detail, "limit-reached") == 0 ||
-        strcmp(attempt->detail, "already-drawn") == 0) {
+    if (reading->leg == 0 && is_one_of(attempt->detail, user_limits))
         return check_shares(check, reading);
-    } else if (stock || strcmp(attempt->detail, "coupon-exhausted") == 0) {
-        int64_t wanted = stock ? attempt->quantity : 1;
-        if (!attempt->remaining.known)
-            return false;
-        if (attempt->remaining.value < wanted)
-            return true;
-        struct violation *violation = finding_add(
-            check, "%s was refused (%s), but it asked for %s and %s remained.", attempt->key,
-            attempt->detail, number(wanted).text, number(attempt->remaining.value).text);
-        finding_attempt(check, violation, reading->attempt);
+    if (reading->leg != 0 || !is_one_of(attempt->detail, too_little) || !attempt->remaining.known)
+        return false;
+    int64_t wanted = -attempt_leg(attempt, 0).amount;
+    if (attempt->remaining.value < wanted)
         return true;
-    }
-    return false;
+    struct violation *violation = finding_add(
+        check, "%s was refused (%s), but it asked for %s and %s remained.", attempt->key,
+        attempt->detail, number(wanted).text, number(attempt->remaining.value).text);
+    finding_attempt(check, violation, reading->attempt);
+    return true;
 }
 
 void readings_check(struct check *check)

@@ -13,11 +13,15 @@ void answers_check(struct check *check);      // answers-complete
 void versions_check(struct check *check);     // versions-without-gap
 void presence_check(struct check *check);     // nothing-lost, nothing-from-nowhere, refusals-...
 void conservation_check(struct check *check); // no-oversell, conservation
+void whole_check(struct check *check);        // operations-whole
 void draws_check(struct check *check);        // draws-whole
+void points_check(struct check *check);       // points-conserved
 void readings_check(struct check *check);     // readings-true
 void real_time_check(struct check *check);    // real-time-order
 void tokens_check(struct check *check);       // fencing-tokens
-// False: out of memory.
-MUST_CHECK bool
-keys_check(struct check *check);      // one-key-one-effect, identical-replays, unique-codes
-void caps_check(struct check *check); // caps
+void caps_check(struct check *check);         // caps
+
+// one-key-one-effect, identical-replays, unique-codes. False: out of memory.
+MUST_CHECK bool keys_check(struct check *check);
+// order-across-counters. False: out of memory.
+MUST_CHECK bool order_check(struct check *check);

@@ -1,5 +1,6 @@
 // Sends control requests to one target for as long as it answers, and then to the next, because a
-// fault test may have killed the first instance. A POST that may have arrived is not sent again.
+// fault test may have killed the first instance. A POST without an idempotency key that may have
+// arrived is not sent again.
 // Proxies in the environment are ignored, because the load itself ignores them too.
 //
 // A broken or hostile server cannot hold a request beyond its timeout, however slowly it sends, nor
@@ -205,25 +206,45 @@ static bool read_answer(const struct http *http, const struct request *request, 
     return false;
 }
 
-bool http_call(struct http *http, const char *method, const char *path, const json_t *body,
-               json_t **ret_json, char *ret_error)
+static bool call(struct http *http, struct request *request, const json_t *body, json_t **ret_json)
 {
     char *text CLEANUP(free_memory) = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
     if (body != NULL && text == NULL) {
-        text_format(ret_error, HISTORY_ERROR_MAX, "%s %.100s: out of memory.", method, path);
+        text_format(request->ret_error, HISTORY_ERROR_MAX, "%s %.100s: out of memory.",
+                    request->method, request->path);
         return false;
     }
-    struct request request = {.method = method,
-                              .path = path,
-                              .body = text,
-                              .repeatable = strcmp(method, "POST") != 0,
-                              .ret_error = ret_error};
+    request->body = text;
     int64_t retry_until_ns = clock_now_ns() + BUSY_RETRY_NS;
-    long status = send_to_any(http, &request);
-    while (status == 503 && request.repeatable && clock_now_ns() < retry_until_ns) {
+    long status = send_to_any(http, request);
+    while (status == 503 && request->repeatable && clock_now_ns() < retry_until_ns) {
         clock_sleep_ns(BUSY_PAUSE_NS);
         http->current = (http->current + 1) % http->n_urls;
-        status = send_to_any(http, &request);
+        status = send_to_any(http, request);
     }
-    return status != 0 && read_answer(http, &request, status, ret_json);
+    return status != 0 && read_answer(http, request, status, ret_json);
+}
+
+bool http_call(struct http *http, const char *method, const char *path, const json_t *body,
+               json_t **ret_json, char *ret_error)
+{
+    struct request request = {.method = method,
+                              .path = path,
+                              .repeatable = strcmp(method, "POST") != 0,
+                              .ret_error = ret_error};
+    return call(http, &request, body, ret_json);
+}
+
+bool http_post(struct http *http, const char *path, const char *key, const json_t *body,
+               json_t **ret_json, char *ret_error)
+{
+    char header[HISTORY_TEXT_MAX + 32];
+    text_format(header, sizeof header, "Idempotency-Key: %s", key);
+    struct curl_slist keyed = {.data = header, .next = http->headers};
+    struct request request = {
+        .method = "POST", .path = path, .repeatable = true, .ret_error = ret_error};
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, &keyed);
+    bool done = call(http, &request, body, ret_json);
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, http->headers);
+    return done;
 }

@@ -46,7 +46,7 @@ static const char *skip_nested(const char *at, const char *end)
 
 static bool is_delimiter(char c)
 {
-    return c == ',' || c == '}' || c == ' ' || c == '\n' || c == '\r' || c == '\t';
+    return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
 static const char *skip_digits(const char *at, const char *end)
@@ -133,33 +133,55 @@ static enum flat_kind read_value(struct flat_json *json, struct flat_member *mem
         const char *after = skip_nested(at, json->end);
         if (after == NULL)
             return FLAT_ERROR;
+        member->text = at;
+        member->text_length = (size_t)(after - at);
         json->at = after;
-        return FLAT_OTHER;
+        return *at == '[' ? FLAT_ARRAY : FLAT_OTHER;
     }
     if (*at == '-' || (*at >= '0' && *at <= '9'))
         return read_number(json, &member->number);
     return read_word(json);
 }
 
-struct flat_json flat_json_open(const char *text, size_t length)
+static struct flat_json open_at(const char *text, size_t length, char opening)
 {
     const char *end = text + length, *at = skip_space(text, end);
-    if (at == end || *at != '{')
+    if (at == end || *at != opening)
         return (struct flat_json){end, end, false};
     return (struct flat_json){at + 1, end, false};
 }
 
-enum flat_kind flat_json_next(struct flat_json *json, struct flat_member *ret_member)
+struct flat_json flat_json_open(const char *text, size_t length)
+{
+    return open_at(text, length, '{');
+}
+
+struct flat_json flat_array_open(const struct flat_member *array)
+{
+    return open_at(array->text, array->text_length, '[');
+}
+
+// Moves to the next member or element: FLAT_OTHER. FLAT_END behind the last one.
+static enum flat_kind move_on(struct flat_json *json, char closing)
 {
     const char *end = json->end, *at = skip_space(json->at, end);
-    if (at < end && *at == '}') {
+    if (at < end && *at == closing) {
         json->at = at + 1;
         return FLAT_END;
     }
     if (json->begun && (at == end || *at++ != ','))
         return FLAT_ERROR;
-    at = json->begun ? skip_space(at, end) : at;
     json->begun = true;
+    json->at = skip_space(at, end);
+    return FLAT_OTHER;
+}
+
+enum flat_kind flat_json_next(struct flat_json *json, struct flat_member *ret_member)
+{
+    enum flat_kind kind = move_on(json, '}');
+    if (kind != FLAT_OTHER)
+        return kind;
+    const char *end = json->end, *at = json->at;
     const char *quote = at < end && *at == '"' ? find_quote(at + 1, end) : NULL;
     if (quote == NULL)
         return FLAT_ERROR;
@@ -169,6 +191,15 @@ enum flat_kind flat_json_next(struct flat_json *json, struct flat_member *ret_me
         return FLAT_ERROR;
     json->at = skip_space(at + 1, end);
     return json->at < end ? read_value(json, ret_member) : FLAT_ERROR;
+}
+
+enum flat_kind flat_array_next(struct flat_json *array, struct flat_member *ret_element)
+{
+    enum flat_kind kind = move_on(array, ']');
+    if (kind != FLAT_OTHER)
+        return kind;
+    *ret_element = (struct flat_member){.name = array->at};
+    return array->at < array->end ? read_value(array, ret_element) : FLAT_ERROR;
 }
 
 bool flat_member_is(const struct flat_member *member, const char *name)

@@ -6,6 +6,9 @@
 //     struct flat_json json = flat_json_open(text, length);
 //     while ((kind = flat_json_next(&json, &member)) != FLAT_END && kind != FLAT_ERROR)
 //         ...
+//
+// The elements of a member that is an array are read in the same way, by flat_array_open and
+// flat_array_next.
 #pragma once
 
 #include <stdbool.h>
@@ -19,7 +22,8 @@ enum flat_kind {
     FLAT_TRUE,
     FLAT_FALSE,
     FLAT_NULL,
-    FLAT_OTHER, // an object, an array, any other number: skipped
+    FLAT_ARRAY, // an array: skipped, but its bytes are returned
+    FLAT_OTHER, // an object, any other number: skipped
     FLAT_ERROR, // not an object, malformed, or cut off
 };
 
@@ -32,13 +36,18 @@ struct flat_member {
     const char *name; // between the quotes, escapes left as they are
     size_t name_length;
     int64_t number;   // FLAT_INT
-    const char *text; // FLAT_TEXT: between the quotes, escapes left as they are
+    const char *text; // FLAT_TEXT: between the quotes, escapes left as they are; FLAT_ARRAY: all
     size_t text_length;
 };
 
 // If the text is not an object, the first flat_json_next returns FLAT_ERROR. Borrows the text.
 struct flat_json flat_json_open(const char *text, size_t length);
 enum flat_kind flat_json_next(struct flat_json *json, struct flat_member *ret_member);
+
+// The elements of a FLAT_ARRAY member, one after the other; they have no name.
+struct flat_json flat_array_open(const struct flat_member *array);
+enum flat_kind flat_array_next(struct flat_json *array, struct flat_member *ret_element);
+
 bool flat_member_is(const struct flat_member *member, const char *name);
 
 // Copies the string of a FLAT_TEXT member and resolves its escapes. The copy is always terminated.

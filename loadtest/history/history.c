@@ -11,28 +11,48 @@
 
 #include <string.h>
 
-static const char *const counter_kinds[] = {[COUNTER_STOCK] = "stock",
-                                            [COUNTER_COUPON] = "coupon",
-                                            [COUNTER_LOTTERY] = "lottery",
-                                            [COUNTER_PRIZE] = "prize"};
+static const struct {
+    const char *name;
+    bool has_total, has_limit;
+} counter_kinds[COUNTER_KIND_COUNT] = {
+    [COUNTER_STOCK] = {"stock", false, false},    [COUNTER_COUPON] = {"coupon", true, true},
+    [COUNTER_LOTTERY] = {"lottery", false, true}, [COUNTER_PRIZE] = {"prize", true, false},
+    [COUNTER_POINTS] = {"points", false, false},
+};
 
-static const char *const attempt_kinds[KIND_COUNT] = {[KIND_DEDUCT] = "deduct",
-                                                      [KIND_ISSUE] = "issue",
-                                                      [KIND_DRAW] = "draw",
-                                                      [KIND_READ] = "read",
-                                                      [KIND_OTHER] = "other"};
+#define NO_MORE 0, 0, 0
+
+static const struct {
+    const char *name;
+    bool changes, has_quantity, balanced;
+    enum counter_kind counter; // of the first leg
+    int sign;                  // of the first leg's change
+    size_t rows_added;
+    size_t more_min, more_max; // further legs,
+    unsigned more_counters;    // and the kinds of their counters, as bits
+} attempt_kinds[KIND_COUNT] = {
+    [KIND_DEDUCT] = {"deduct", true, true, false, COUNTER_STOCK, -1, 0, NO_MORE},
+    [KIND_ISSUE] = {"issue", true, false, false, COUNTER_COUPON, -1, 0, NO_MORE},
+    [KIND_DRAW] = {"draw", true, false, false, COUNTER_LOTTERY, -1, 1, NO_MORE},
+    [KIND_EARN] = {"earn", true, true, false, COUNTER_POINTS, 1, 0, NO_MORE},
+    [KIND_SPEND] = {"spend", true, true, false, COUNTER_POINTS, -1, 0, NO_MORE},
+    [KIND_TRANSFER] = {"transfer", true, true, true, COUNTER_POINTS, -1, 0, 1, 1,
+                       1U << COUNTER_POINTS},
+    [KIND_READ] = {.name = "read"},
+    [KIND_OTHER] = {.name = "other"},
+};
 
 static const char *const attempt_outcomes[] = {
     [OUTCOME_OK] = "ok", [OUTCOME_FAIL] = "fail", [OUTCOME_INFO] = "info"};
 
 const char *counter_kind_name(enum counter_kind kind)
 {
-    return counter_kinds[kind];
+    return counter_kinds[kind].name;
 }
 
 const char *attempt_kind_name(enum attempt_kind kind)
 {
-    return attempt_kinds[kind];
+    return attempt_kinds[kind].name;
 }
 
 const char *attempt_outcome_name(enum attempt_outcome outcome)
@@ -42,24 +62,66 @@ const char *attempt_outcome_name(enum attempt_outcome outcome)
 
 bool counter_kind_has_total(enum counter_kind kind)
 {
-    return kind == COUNTER_COUPON || kind == COUNTER_PRIZE;
+    return counter_kinds[kind].has_total;
 }
 
 bool counter_kind_has_limit(enum counter_kind kind)
 {
-    return kind == COUNTER_COUPON || kind == COUNTER_LOTTERY;
+    return counter_kinds[kind].has_limit;
 }
 
 bool attempt_kind_changes(enum attempt_kind kind)
 {
-    return kind == KIND_DEDUCT || kind == KIND_ISSUE || kind == KIND_DRAW;
+    return attempt_kinds[kind].changes;
+}
+
+bool attempt_kind_has_quantity(enum attempt_kind kind)
+{
+    return attempt_kinds[kind].has_quantity;
 }
 
 enum counter_kind attempt_kind_counter(enum attempt_kind kind)
 {
-    return kind == KIND_ISSUE  ? COUNTER_COUPON
-           : kind == KIND_DRAW ? COUNTER_LOTTERY
-                               : COUNTER_STOCK;
+    return attempt_kinds[kind].counter;
+}
+
+bool attempt_kind_has_more(enum attempt_kind kind, size_t n)
+{
+    return n >= attempt_kinds[kind].more_min && n <= attempt_kinds[kind].more_max;
+}
+
+bool attempt_kind_may_name(enum attempt_kind kind, enum counter_kind counter)
+{
+    return (attempt_kinds[kind].more_counters & 1U << counter) != 0;
+}
+
+bool attempt_kind_is_balanced(enum attempt_kind kind)
+{
+    return attempt_kinds[kind].balanced;
+}
+
+size_t attempt_kind_rows_added(enum attempt_kind kind)
+{
+    return attempt_kinds[kind].rows_added;
+}
+
+enum attempt_kind attempt_kind_find(const char *name)
+{
+    int kind = 0;
+    while (kind < KIND_COUNT && strcmp(attempt_kinds[kind].name, name) != 0)
+        kind++;
+    return (enum attempt_kind)kind;
+}
+
+struct attempt_leg attempt_leg(const struct attempt *attempt, size_t i)
+{
+    if (i > 0)
+        return attempt->more[i - 1];
+    int64_t quantity = attempt_kinds[attempt->kind].has_quantity ? attempt->quantity : 1;
+    return (struct attempt_leg){.counter = attempt->counter,
+                                .amount = attempt_kinds[attempt->kind].sign * quantity,
+                                .version = attempt->version,
+                                .remaining = attempt->remaining};
 }
 
 static bool promises_nothing_changed(const char *slug)

@@ -14,9 +14,17 @@
 #define HISTORY_RUN_MAX 16      // bytes of a run's name, with which its keys begin
 #define HISTORY_ERROR_MAX 512   // bytes of an error message
 #define HISTORY_TARGETS_MAX 32
+#define HISTORY_LEGS_MAX 64     // counters that one request names
 #define HISTORY_NEVER INT64_MAX // the completion of an attempt whose outcome is unknown
 
-enum counter_kind { COUNTER_STOCK, COUNTER_COUPON, COUNTER_LOTTERY, COUNTER_PRIZE };
+enum counter_kind {
+    COUNTER_STOCK,
+    COUNTER_COUPON,
+    COUNTER_LOTTERY,
+    COUNTER_PRIZE,
+    COUNTER_POINTS,
+    COUNTER_KIND_COUNT
+};
 
 // A counter that the run uses, as it was before the first request.
 struct history_counter {
@@ -37,7 +45,17 @@ struct history_head {
     size_t n_counters;
 };
 
-enum attempt_kind { KIND_DEDUCT, KIND_ISSUE, KIND_DRAW, KIND_READ, KIND_OTHER, KIND_COUNT };
+enum attempt_kind {
+    KIND_DEDUCT,
+    KIND_ISSUE,
+    KIND_DRAW,
+    KIND_EARN,
+    KIND_SPEND,
+    KIND_TRANSFER,
+    KIND_READ,
+    KIND_OTHER,
+    KIND_COUNT
+};
 
 // ok: a 2xx. fail: the server promises that nothing was changed. info: unknown; the request may
 // have had its effect, or may still have it later.
@@ -55,7 +73,15 @@ static inline bool maybe_equal(struct maybe one, struct maybe two)
     return one.known == two.known && one.value == two.value;
 }
 
-// One request. Requests with the same key are one operation: retries and duplicates.
+// One more counter that a request names, besides its first.
+struct attempt_leg {
+    size_t counter;                  // index into the head's counters
+    int64_t amount;                  // the change that the client asked for: negative takes
+    struct maybe version, remaining; // from the answer
+};
+
+// One request. Its first leg is `counter`, `quantity`, `version` and `remaining`; `more` are the
+// others, as the ledger numbers them: more[0] is leg 1. Requests with the same key are one operation: retries and duplicates.
 struct attempt {
     int64_t op;      // the operation's number in the run
     int64_t attempt; // 0, then 1, 2, ... for retries and duplicates
@@ -67,8 +93,10 @@ struct attempt {
     bool replayed;                   // Idempotent-Replayed: true
     int64_t invoke_ns;               // before the first byte that could have an effect was sent
     int64_t complete_ns;             // after the answer was read; HISTORY_NEVER for OUTCOME_INFO
-    int64_t quantity;                // deduct; else unused
+    int64_t quantity;                // of kinds that have one, not negative; else unused
     struct maybe version, remaining; // from the answer
+    const struct attempt_leg *more;  // borrowed; transfer: the account that takes
+    size_t n_more;                   // less than HISTORY_LEGS_MAX
     // Borrowed; "" if there is none, because none of them may be empty. detail: a coupon's code, a
     // draw's prize ("" for a blank), a problem's slug, or what went wrong ("timeout").
     const char *key, *user, *detail;
@@ -82,9 +110,33 @@ const char *attempt_outcome_name(enum attempt_outcome outcome); // "ok"
 
 // Whether the request changes a counter if it succeeds.
 bool attempt_kind_changes(enum attempt_kind kind);
+bool attempt_kind_has_quantity(enum attempt_kind kind);
 
-// The kind of counter that a deduct, issue or draw changes.
+// The kind of the first counter of a request that changes one.
 enum counter_kind attempt_kind_counter(enum attempt_kind kind);
+
+// Whether such a request may name n counters besides the first, and whether one of them may be of
+// this kind.
+bool attempt_kind_has_more(enum attempt_kind kind, size_t n);
+bool attempt_kind_may_name(enum attempt_kind kind, enum counter_kind counter);
+
+// Whether the changes that it asks for add up to zero.
+bool attempt_kind_is_balanced(enum attempt_kind kind);
+
+// How many rows the service may add to those of the legs: a won draw has one of the prize.
+size_t attempt_kind_rows_added(enum attempt_kind kind);
+
+// The kind of this name, or KIND_COUNT.
+enum attempt_kind attempt_kind_find(const char *name);
+
+// Leg i, from 0. The first one's amount is the quantity with its sign; a draw's is -1, though a
+// blank changes nothing.
+struct attempt_leg attempt_leg(const struct attempt *attempt, size_t i);
+
+static inline size_t attempt_n_legs(const struct attempt *attempt)
+{
+    return 1 + attempt->n_more;
+}
 
 // What an answer promises. `detail`: the slug of its problem type. status 0: there was no answer.
 enum attempt_outcome attempt_outcome_of(int status, const char *detail);

@@ -66,6 +66,7 @@ static const char *kinds_name(int kinds)
 {
     return kinds == MEMBER_TEXT          ? "a text"
            : kinds == MEMBER_BOOL        ? "true or false"
+           : kinds == MEMBER_ARRAY       ? "a list"
            : kinds == MEMBER_INT_OR_NULL ? "a whole number or null"
                                          : "a whole number";
 }

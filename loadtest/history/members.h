@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MEMBERS_MAX 18
+#define MEMBERS_MAX 19
 
 // Kinds of values that a member may have.
 enum {
@@ -17,6 +17,7 @@ enum {
     MEMBER_TEXT = 1 << FLAT_TEXT,
     MEMBER_BOOL = 1 << FLAT_TRUE | 1 << FLAT_FALSE,
     MEMBER_INT_OR_NULL = MEMBER_INT | 1 << FLAT_NULL,
+    MEMBER_ARRAY = 1 << FLAT_ARRAY,
 };
 
 // One row of a table. A file has several types of lines; each type is a bit.
@@ -24,7 +25,7 @@ struct member {
     const char *name;
     int kinds;
     unsigned required, optional; // the types of lines that must have it, and that may have it
-    int64_t min, max;            // of a number; of a text, its bytes
+    int64_t min, max;            // of a number; of a text, its bytes; of an array, its elements
 };
 
 // A line's members, by their index in the table.

@@ -1,155 +1,23 @@
 // Reads a history line by line, and checks every line so that the checker can trust it.
 //
-// The head is one line for a real JSON parser. The lines after it are many and flat, and go
-// through flat_json. A run that was killed leaves a history without a closing line, and perhaps
+// The head is one line for a real JSON parser (head.c). The lines after it are many and flat, and
+// go through flat_json. The legs of all requests are in one array, which moves while it grows, so
+// the requests get their pointers into it at the end. A run that was killed leaves a history without a closing line, and perhaps
 // half a line at its end: it is read as far as it goes. Anything else that is wrong ends the
 // reading, because a checker must not guess what a damaged history meant.
 #include "history/reader.h"
 
 #include "base/text.h"
 #include "history/arena.h"
+#include "history/head.h"
 #include "history/index.h"
 #include "history/line.h"
 #include "history/lines.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-// ---- the head -----------------------------------------------------------------------------------
-
-static bool wrong_head(char *ret_error, const char *name, const char *expected)
-{
-    text_format(ret_error, HISTORY_ERROR_MAX, "`%s` must be %s", name, expected);
-    return false;
-}
-
-static bool head_text(const json_t *object, const char *name, char *target, size_t size,
-                      char *ret_error)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    if (text == NULL || !text_copy(target, size, text))
-        return wrong_head(ret_error, name, "a text that is short enough");
-    return true;
-}
-
-static bool head_number(const json_t *object, const char *name, int64_t *ret_number,
-                        char *ret_error)
-{
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_integer(value))
-        return wrong_head(ret_error, name, "a whole number");
-    *ret_number = json_integer_value(value);
-    return true;
-}
-
-// The kind, with which the counter's name must begin: "stock/...".
-static bool head_kind(const json_t *object, const char *name, enum counter_kind *ret_kind,
-                      char *ret_error)
-{
-    const char *text = json_string_value(json_object_get(object, "kind"));
-    size_t length = text != NULL ? strlen(text) : 0;
-    for (int kind = COUNTER_STOCK; text != NULL && kind <= COUNTER_PRIZE; kind++) {
-        if (strcmp(text, counter_kind_name((enum counter_kind)kind)) == 0 &&
-            strncmp(name, text, length) == 0 && name[length] == '/') {
-            *ret_kind = (enum counter_kind)kind;
-            return true;
-        }
-    }
-    return wrong_head(ret_error, "kind", "stock, coupon, lottery or prize, as the name begins");
-}
-
-// Refuses members that were not read: such a member may be one that is misspelled.
-static bool head_size(const json_t *object, const char *name, size_t size, char *ret_error)
-{
-    return json_object_size(object) == size ||
-           wrong_head(ret_error, name, "free of unknown members");
-}
-
-static bool head_counter(const json_t *json, struct history_counter *counter, char *ret_error)
-{
-    if (!head_text(json, "name", counter->name, sizeof counter->name, ret_error) ||
-        !head_kind(json, counter->name, &counter->kind, ret_error) ||
-        !head_number(json, "version", &counter->version, ret_error) ||
-        !head_number(json, "remaining", &counter->remaining, ret_error))
-        return false;
-    bool total = counter_kind_has_total(counter->kind);
-    bool limit = counter_kind_has_limit(counter->kind);
-    return (!total || head_number(json, "total", &counter->total, ret_error)) &&
-           (!limit || head_number(json, "per_user_limit", &counter->per_user_limit, ret_error)) &&
-           head_size(json, "counters", 4U + total + limit, ret_error);
-}
-
-static bool head_counters(const json_t *head, struct history_head *ret_head, struct index *index,
-                          char *ret_error)
-{
-    const json_t *list = json_object_get(head, "counters");
-    size_t n = json_array_size(list);
-    if (!json_is_array(list) || n >= INDEX_NONE)
-        return wrong_head(ret_error, "counters", "a list of counters");
-    ret_head->counters = calloc(n > 0 ? n : 1, sizeof *ret_head->counters);
-    if (ret_head->counters == NULL || !index_init(index, n))
-        return wrong_head(ret_error, "counters", "a list that fits into memory");
-    for (size_t i = 0; i < n; i++) {
-        struct history_counter *counter = &ret_head->counters[i];
-        uint32_t number = 0;
-        if (!head_counter(json_array_get(list, i), counter, ret_error))
-            return false;
-        if (!index_put(index, counter->name, (uint32_t)i, &number))
-            return wrong_head(ret_error, "counters", "a list that fits into memory");
-        if (number != i)
-            return wrong_head(ret_error, "counters", "a list of counters with different names");
-        ret_head->n_counters++;
-    }
-    return true;
-}
-
-static bool head_targets(const json_t *head, struct history_head *ret_head, char *ret_error)
-{
-    const json_t *list = json_object_get(head, "targets");
-    size_t n = json_array_size(list);
-    if (!json_is_array(list) || n > HISTORY_TARGETS_MAX)
-        return wrong_head(ret_error, "targets", "a list of at most 32 URLs");
-    for (size_t i = 0; i < n; i++) {
-        const char *url = json_string_value(json_array_get(list, i));
-        if (url == NULL || !text_copy(ret_head->targets[i], sizeof ret_head->targets[i], url))
-            return wrong_head(ret_error, "targets", "a list of URLs of at most 255 bytes");
-    }
-    ret_head->n_targets = n;
-    return true;
-}
-
-static bool head_head(const json_t *json, struct history_head *ret_head, struct index *ret_index,
-                      char *ret_error)
-{
-    const json_t *format = json_object_get(json, "holdfast_history");
-    if (!json_is_integer(format))
-        return wrong_head(ret_error, "holdfast_history", "present: this is not a history");
-    if (json_integer_value(format) != HISTORY_FORMAT)
-        return wrong_head(ret_error, "holdfast_history", "1, the only known format");
-    return head_text(json, "run", ret_head->run, sizeof ret_head->run, ret_error) &&
-           head_text(json, "scenario", ret_head->scenario, sizeof ret_head->scenario, ret_error) &&
-           head_number(json, "started_at_ms", &ret_head->started_at_ms, ret_error) &&
-           head_targets(json, ret_head, ret_error) &&
-           head_counters(json, ret_head, ret_index, ret_error) &&
-           head_size(json, "holdfast_history", 6, ret_error);
-}
-
-static bool parse_head(const char *text, size_t length, struct history_head *ret_head,
-                       struct index *ret_index, char *ret_error)
-{
-    json_error_t error;
-    json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-    if (json == NULL) {
-        text_format(ret_error, HISTORY_ERROR_MAX, "this is not a history: %s", error.text);
-        return false;
-    }
-    bool read = head_head(json, ret_head, ret_index, ret_error);
-    json_decref(json);
-    return read;
-}
-
-// ---- one attempt --------------------------------------------------------------------------------
+// ---- one line -----------------------------------------------------------------------------------
 
 // The closing line.
 struct closing {
@@ -174,6 +42,7 @@ enum history_member {
     MEMBER_REMAINING,
     MEMBER_REPLAYED,
     MEMBER_DETAIL,
+    MEMBER_MORE,
     MEMBER_END,
     MEMBER_ATTEMPTS,
 };
@@ -199,15 +68,16 @@ const struct member history_members[HISTORY_MEMBERS] = {
     [MEMBER_REMAINING] = {"remaining", MEMBER_INT, 0, A, INT64_MIN, INT64_MAX},
     [MEMBER_REPLAYED] = {"replayed", MEMBER_BOOL, 0, A, 0, 0},
     [MEMBER_DETAIL] = {"detail", MEMBER_TEXT, 0, A, 1, HISTORY_TEXT_MAX},
+    [MEMBER_MORE] = {"more", MEMBER_ARRAY, 0, A, 1, HISTORY_LEGS_MAX - 1},
     [MEMBER_END] = {"end", MEMBER_BOOL, CLOSING, 0, 0, 0},
     [MEMBER_ATTEMPTS] = {"attempts", MEMBER_INT, CLOSING, 0, 0, INT64_MAX},
 };
 
 struct line {
     struct member_values found;
-    const struct history_head *head;
+    struct history *history; // read so far; its head is complete
     const struct index *counters;
-    struct history_arena *arena;
+    size_t legs_capacity;
     char *ret_error;
 };
 
@@ -235,7 +105,7 @@ static bool keep_text(struct line *line, enum history_member member, const char 
         return true;
     if (!flat_text_copy(text, sizeof text, &line->found.values[member]))
         return wrong(line, member, "a text of at most 64 bytes, without NUL");
-    *ret_text = arena_text(line->arena, text, strlen(text));
+    *ret_text = arena_text(line->history->arena, text, strlen(text));
     return *ret_text != NULL || wrong(line, member, "short enough for the memory that is left");
 }
 
@@ -252,7 +122,7 @@ static bool find_kind(const struct line *line, struct attempt *attempt)
         if (text_is(line, MEMBER_KIND, attempt_kind_name(attempt->kind)))
             return true;
     }
-    return wrong(line, MEMBER_KIND, "deduct, issue, draw, read or other");
+    return wrong(line, MEMBER_KIND, "one of the known kinds");
 }
 
 static bool find_outcome(const struct line *line, struct attempt *attempt)
@@ -265,28 +135,119 @@ static bool find_outcome(const struct line *line, struct attempt *attempt)
     return wrong(line, MEMBER_OUTCOME, "ok, fail or info");
 }
 
-static bool find_counter(const struct line *line, struct attempt *attempt)
+// The head's counter that the text names; false if there is none.
+static bool counter_of(const struct line *line, const struct flat_member *text, size_t *ret_counter)
 {
     char name[HISTORY_COUNTER_MAX + 1];
+    uint32_t found =
+        flat_text_copy(name, sizeof name, text) ? index_find(line->counters, name) : INDEX_NONE;
+    *ret_counter = found;
+    return found != INDEX_NONE;
+}
+
+static bool find_counter(const struct line *line, struct attempt *attempt)
+{
     attempt->counter = SIZE_MAX;
     if (line->found.kinds[MEMBER_COUNTER] == FLAT_END)
         return attempt->kind == KIND_OTHER || wrong(line, MEMBER_COUNTER, "present");
     if (attempt->kind == KIND_OTHER)
         return wrong(line, MEMBER_COUNTER, "absent if the kind is other");
-    if (flat_text_copy(name, sizeof name, &line->found.values[MEMBER_COUNTER])) {
-        uint32_t found = index_find(line->counters, name);
-        if (found != INDEX_NONE) {
-            attempt->counter = found;
-            return true;
-        }
-    }
-    return wrong(line, MEMBER_COUNTER, "one of the head's counters");
+    return counter_of(line, &line->found.values[MEMBER_COUNTER], &attempt->counter) ||
+           wrong(line, MEMBER_COUNTER, "one of the head's counters");
 }
+
+// ---- further legs -------------------------------------------------------------------------------
+
+// The array with room for one more element. NULL: out of memory, and the array stays as it is.
+static void *grow(void *array, size_t n, size_t *capacity, size_t size)
+{
+    if (n < *capacity)
+        return array;
+    size_t larger = *capacity > 0 ? *capacity + *capacity / 2 : 1024;
+    void *grown = realloc(array, larger * size);
+    if (grown != NULL)
+        *capacity = larger;
+    return grown;
+}
+
+static bool read_maybe(struct flat_json *array, struct maybe *ret_number)
+{
+    struct flat_member element;
+    enum flat_kind kind = flat_array_next(array, &element);
+    *ret_number = (struct maybe){kind == FLAT_INT ? element.number : 0, kind == FLAT_INT};
+    return kind == FLAT_INT || kind == FLAT_NULL;
+}
+
+// Reads ["points/u2",5,12,42].
+static bool read_leg(const struct line *line, const struct flat_member *text,
+                     struct attempt_leg *ret_leg)
+{
+    struct flat_json array = flat_array_open(text);
+    struct flat_member element;
+    struct maybe amount = {0};
+    if (flat_array_next(&array, &element) != FLAT_TEXT ||
+        !counter_of(line, &element, &ret_leg->counter) || !read_maybe(&array, &amount) ||
+        !read_maybe(&array, &ret_leg->version) || !read_maybe(&array, &ret_leg->remaining))
+        return false;
+    ret_leg->amount = amount.value;
+    return amount.known && flat_array_next(&array, &element) == FLAT_END;
+}
+
+// Appends the legs to those of the history.
+static bool read_more(struct line *line, struct attempt *attempt)
+{
+    struct history *history = line->history;
+    struct flat_json array = flat_array_open(&line->found.values[MEMBER_MORE]);
+    struct flat_member element;
+    enum flat_kind kind;
+    if (line->found.kinds[MEMBER_MORE] == FLAT_END)
+        return true;
+    while ((kind = flat_array_next(&array, &element)) != FLAT_END) {
+        struct attempt_leg leg;
+        if (kind != FLAT_ARRAY || attempt->n_more == HISTORY_LEGS_MAX - 1 ||
+            !read_leg(line, &element, &leg))
+            return wrong(line, MEMBER_MORE,
+                         "a list of at most 63 [one of the head's counters, a whole number, a whole"
+                         " number or null, the same]");
+        void *legs = grow(history->legs, history->n_legs, &line->legs_capacity, sizeof leg);
+        if (legs == NULL)
+            return wrong(line, MEMBER_MORE, "short enough for the memory that is left");
+        history->legs = legs;
+        history->legs[history->n_legs++] = leg;
+        attempt->n_more++;
+    }
+    return attempt->n_more > 0 || wrong(line, MEMBER_MORE, "a list, not empty");
+}
+
+// Checks the legs against the kind, and against each other.
+static bool check_legs(const struct line *line, const struct attempt *attempt)
+{
+    const struct history *history = line->history;
+    const struct attempt_leg *more = history->legs + (history->n_legs - attempt->n_more);
+    int64_t sum = attempt_leg(attempt, 0).amount;
+    if (!attempt_kind_has_more(attempt->kind, attempt->n_more))
+        return wrong(line, MEMBER_MORE, "a list as long as the kind demands");
+    for (size_t i = 0; i < attempt->n_more; i++) {
+        enum counter_kind kind = history->head.counters[more[i].counter].kind;
+        bool repeated = more[i].counter == attempt->counter;
+        for (size_t j = 0; j < i; j++)
+            repeated |= more[j].counter == more[i].counter;
+        if (repeated || !attempt_kind_may_name(attempt->kind, kind))
+            return wrong(line, MEMBER_MORE,
+                         "a list of different counters that such a request may name");
+        if (__builtin_add_overflow(sum, more[i].amount, &sum))
+            return wrong(line, MEMBER_MORE, "a list of changes with a sum");
+    }
+    return sum == 0 || !attempt_kind_is_balanced(attempt->kind) ||
+           wrong(line, MEMBER_MORE, "a list of changes that add up to zero with the first");
+}
+
+// ---- one request --------------------------------------------------------------------------------
 
 // Whether the key is the run's name, a hyphen and the operation's number.
 static bool key_fits(const struct line *line, const struct attempt *attempt)
 {
-    const char *run = line->head->run;
+    const char *run = line->history->head.run;
     size_t length = strlen(run);
     char number[LINE_INT_ROOM + 1];
     *line_int(number, attempt->op) = '\0';
@@ -303,11 +264,12 @@ static bool check_attempt(const struct line *line, const struct attempt *attempt
     if (changes && attempt->user[0] == '\0')
         return wrong(line, MEMBER_USER, "present");
     if (changes &&
-        line->head->counters[attempt->counter].kind != attempt_kind_counter(attempt->kind))
+        line->history->head.counters[attempt->counter].kind != attempt_kind_counter(attempt->kind))
         return wrong(line, MEMBER_COUNTER, "one that such a request changes");
-    if ((attempt->kind == KIND_DEDUCT) != (line->found.kinds[MEMBER_QUANTITY] != FLAT_END))
-        return wrong(line, MEMBER_QUANTITY, "present exactly if the kind is deduct");
-    if (attempt->target >= line->head->n_targets)
+    if (attempt_kind_has_quantity(attempt->kind) !=
+        (line->found.kinds[MEMBER_QUANTITY] != FLAT_END))
+        return wrong(line, MEMBER_QUANTITY, "present exactly if the kind has one");
+    if (attempt->target >= line->history->head.n_targets)
         return wrong(line, MEMBER_TARGET, "one of the head's targets");
     if (attempt->outcome != attempt_outcome_of(attempt->status, attempt->detail))
         return wrong(line, MEMBER_OUTCOME, "what `status` and `detail` promise");
@@ -337,26 +299,26 @@ static bool assemble(struct line *line, struct attempt *attempt)
     return find_kind(line, attempt) && find_outcome(line, attempt) && find_counter(line, attempt) &&
            keep_text(line, MEMBER_KEY, &attempt->key) &&
            keep_text(line, MEMBER_USER, &attempt->user) &&
-           keep_text(line, MEMBER_DETAIL, &attempt->detail) && check_attempt(line, attempt);
+           keep_text(line, MEMBER_DETAIL, &attempt->detail) && read_more(line, attempt) &&
+           check_attempt(line, attempt) && check_legs(line, attempt);
 }
 
-static bool parse_line(const char *text, size_t length, const struct history_head *head,
-                       const struct index *counters, struct history_arena *arena,
-                       struct attempt *ret_attempt, struct closing *ret_closing, char *ret_error)
+static bool parse_line(struct line *line, const char *text, size_t length,
+                       struct attempt *ret_attempt, struct closing *ret_closing)
 {
-    struct line line = {.head = head, .counters = counters, .arena = arena, .ret_error = ret_error};
-    if (!members_find(history_members, HISTORY_MEMBERS, text, length, &line.found, ret_error))
+    if (!members_find(history_members, HISTORY_MEMBERS, text, length, &line->found,
+                      line->ret_error))
         return false;
-    bool closing = line.found.kinds[MEMBER_END] != FLAT_END;
+    bool closing = line->found.kinds[MEMBER_END] != FLAT_END;
     if (!members_check(history_members, HISTORY_MEMBERS,
-                       closing ? HISTORY_LINE_CLOSING : HISTORY_LINE_ATTEMPT, &line.found,
-                       ret_error))
+                       closing ? HISTORY_LINE_CLOSING : HISTORY_LINE_ATTEMPT, &line->found,
+                       line->ret_error))
         return false;
     if (!closing)
-        return assemble(&line, ret_attempt);
-    if (line.found.kinds[MEMBER_END] != FLAT_TRUE)
-        return wrong(&line, MEMBER_END, "true");
-    *ret_closing = (struct closing){true, number_of(&line, MEMBER_ATTEMPTS)};
+        return assemble(line, ret_attempt);
+    if (line->found.kinds[MEMBER_END] != FLAT_TRUE)
+        return wrong(line, MEMBER_END, "true");
+    *ret_closing = (struct closing){true, number_of(line, MEMBER_ATTEMPTS)};
     return true;
 }
 
@@ -366,24 +328,9 @@ struct reading {
     struct lines lines;
     struct index counters;
     struct history *history;
-    size_t capacity;
     struct closing closing;
     char problem[HISTORY_ERROR_MAX - 64];
 };
-
-static bool grow(struct reading *reading)
-{
-    struct history *history = reading->history;
-    if (history->n_attempts < reading->capacity)
-        return true;
-    size_t capacity = reading->capacity > 0 ? reading->capacity + reading->capacity / 2 : 1024;
-    void *grown = realloc(history->attempts, capacity * sizeof *history->attempts);
-    if (grown == NULL)
-        return false;
-    history->attempts = grown;
-    reading->capacity = capacity;
-    return true;
-}
 
 static bool problem(struct reading *reading, const char *text)
 {
@@ -399,14 +346,18 @@ static bool read_attempts(struct reading *reading)
     size_t length;
     bool whole;
     char error[HISTORY_ERROR_MAX] = "";
+    struct line line = {.history = history, .counters = &reading->counters, .ret_error = error};
+    size_t capacity = 0;
     while (lines_next(&reading->lines, &text, &length, &whole)) {
         if (reading->closing.found)
             return problem(reading, "there is more after the closing line");
-        if (!grow(reading))
+        void *attempts =
+            grow(history->attempts, history->n_attempts, &capacity, sizeof *history->attempts);
+        if (attempts == NULL)
             return problem(reading, "out of memory");
+        history->attempts = attempts;
         struct attempt *attempt = &history->attempts[history->n_attempts];
-        if (!parse_line(text, length, &history->head, &reading->counters, history->arena, attempt,
-                        &reading->closing, error)) {
+        if (!parse_line(&line, text, length, attempt, &reading->closing)) {
             if (!whole)
                 return true; // the last line was cut off
             return problem(reading, error);
@@ -416,6 +367,17 @@ static bool read_attempts(struct reading *reading)
     if (reading->closing.found && reading->closing.attempts != (int64_t)history->n_attempts)
         return problem(reading, "the closing line gives another number of attempts");
     return reading->lines.error == 0 || problem(reading, strerror(reading->lines.error));
+}
+
+static void point_to_legs(struct history *history)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < history->n_attempts; i++) {
+        struct attempt *attempt = &history->attempts[i];
+        attempt->more = attempt->n_more > 0 ? history->legs + n : NULL;
+        n += attempt->n_more;
+    }
+    history->n_legs = n; // without those of a last line that was cut off
 }
 
 static bool read_all(struct reading *reading)
@@ -431,7 +393,7 @@ static bool read_all(struct reading *reading)
     if (!lines_next(&reading->lines, &text, &length, &whole))
         return problem(reading, reading->lines.error != 0 ? strerror(reading->lines.error)
                                                           : "the file is empty");
-    if (!parse_head(text, length, &history->head, &reading->counters, error))
+    if (!head_parse(text, length, &history->head, &reading->counters, error))
         return problem(reading, error);
     return read_attempts(reading);
 }
@@ -443,6 +405,7 @@ bool history_read_file(int descriptor, struct history *ret_history, char *ret_er
     lines_init(&reading.lines, descriptor);
     bool read = read_all(&reading);
     if (read) {
+        point_to_legs(&history);
         history.whole = reading.closing.found;
         *ret_history = history;
     } else {
@@ -459,6 +422,7 @@ void history_release(struct history *history)
 {
     arena_free(history->arena);
     free(history->attempts);
+    free(history->legs);
     free(history->head.counters);
     *history = (struct history){0};
 }

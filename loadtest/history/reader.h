@@ -1,4 +1,5 @@
-// Reads a whole history into memory: about 150 bytes an attempt.
+// Reads a whole history into memory: about 200 bytes an attempt, and 48 for
+// each further leg.
 #pragma once
 
 #include "history/history.h"
@@ -7,13 +8,15 @@
 // The members of the lines after the head; the head is nested and has a parser of its own.
 #define HISTORY_LINE_ATTEMPT 1U
 #define HISTORY_LINE_CLOSING 2U
-#define HISTORY_MEMBERS 18
+#define HISTORY_MEMBERS 19
 extern const struct member history_members[HISTORY_MEMBERS];
 
 struct history {
     struct history_head head;
     struct attempt *attempts; // in the order of the file
     size_t n_attempts;
+    struct attempt_leg *legs; // the further legs of all attempts
+    size_t n_legs;
     bool whole; // has its closing line; if not, the history was cut short: requests may be missing
     struct history_arena *arena; // owns the texts
 };

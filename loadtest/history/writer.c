@@ -1,5 +1,5 @@
 // Writes the file of a history. A line is assembled on the stack and appended to the thread's
-// buffer in one piece. Buffers are written whole under a lock, so lines never mix. The closing line
+// buffer in one piece, or in one for each leg. Buffers are written whole under a lock, so lines never mix. The closing line
 // comes last: a history without it was cut short.
 #include "history/writer.h"
 
@@ -19,6 +19,7 @@
 #define LINE_MAX_BYTES                                                                             \
     (200 + 9 * LINE_INT_ROOM + 3 * LINE_TEXT_ROOM(HISTORY_TEXT_MAX) +                              \
      LINE_TEXT_ROOM(HISTORY_COUNTER_MAX))
+#define LEG_MAX_BYTES (20 + 3 * LINE_INT_ROOM + LINE_TEXT_ROOM(HISTORY_COUNTER_MAX))
 
 struct history_writer {
     int descriptor;
@@ -144,7 +145,7 @@ static char *put_request(char *at, const struct history_head *head, const struct
         at = LINE_PUT(at, ",\"user\":");
         at = line_text(at, attempt->user, HISTORY_TEXT_MAX);
     }
-    if (attempt->kind == KIND_DEDUCT) {
+    if (attempt_kind_has_quantity(attempt->kind)) {
         at = LINE_PUT(at, ",\"quantity\":");
         at = line_int(at, attempt->quantity);
     }
@@ -175,7 +176,30 @@ static char *put_answer(char *at, const struct attempt *attempt)
         at = LINE_PUT(at, ",\"detail\":");
         at = line_text(at, attempt->detail, HISTORY_TEXT_MAX);
     }
-    return LINE_PUT(at, "}\n");
+    return at;
+}
+
+static char *put_maybe(char *at, struct maybe number)
+{
+    at = LINE_PUT(at, ",");
+    return number.known ? line_int(at, number.value) : LINE_PUT(at, "null");
+}
+
+static void append_more(struct buffer *buffer, const struct history_head *head,
+                        const struct attempt *attempt)
+{
+    for (size_t i = 0; i < attempt->n_more; i++) {
+        const struct attempt_leg *leg = &attempt->more[i];
+        char text[LEG_MAX_BYTES], *at = text;
+        at = i == 0 ? LINE_PUT(at, ",\"more\":[[") : LINE_PUT(at, ",[");
+        at = line_text(at, head->counters[leg->counter].name, HISTORY_COUNTER_MAX);
+        at = LINE_PUT(at, ",");
+        at = line_int(at, leg->amount);
+        at = put_maybe(at, leg->version);
+        at = put_maybe(at, leg->remaining);
+        at = LINE_PUT(at, "]");
+        buffer_append(buffer, text, (size_t)(at - text));
+    }
 }
 
 void history_line(struct buffer *buffer, const struct history_head *head,
@@ -183,7 +207,14 @@ void history_line(struct buffer *buffer, const struct history_head *head,
 {
     char line[LINE_MAX_BYTES];
     char *end = put_answer(put_request(line, head, attempt), attempt);
+    if (attempt->n_more == 0) {
+        end = LINE_PUT(end, "}\n");
+        buffer_append(buffer, line, (size_t)(end - line));
+        return;
+    }
     buffer_append(buffer, line, (size_t)(end - line));
+    append_more(buffer, head, attempt);
+    buffer_append_text(buffer, "]}\n");
 }
 
 void history_flush(struct history_writer *writer, struct buffer *buffer)

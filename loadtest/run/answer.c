@@ -16,16 +16,22 @@ enum member {
     MEMBER_CODE,
     MEMBER_PRIZE,
     MEMBER_TYPE,
+    MEMBER_LEGS,
+    MEMBER_POINTS,
     MEMBER_OTHER
 };
 
-static const char *const names[] = {"version", "remaining", "code", "prize", "type"};
+static const char *const names[] = {"version", "remaining", "code",  "prize",
+                                    "type",    "legs",      "points"};
 
 // The members, as bits, that a success has.
 static const unsigned required[KIND_COUNT] = {
     [KIND_DEDUCT] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
     [KIND_ISSUE] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING | 1U << MEMBER_CODE,
     [KIND_DRAW] = 1U << MEMBER_VERSION | 1U << MEMBER_PRIZE,
+    [KIND_EARN] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
+    [KIND_SPEND] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
+    [KIND_TRANSFER] = 1U << MEMBER_LEGS,
     [KIND_READ] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
 };
 
@@ -38,12 +44,53 @@ static void take_slug(struct answer *answer, const struct flat_member *member)
     (void)text_copy(answer->detail, sizeof answer->detail, slash != NULL ? slash + 1 : type);
 }
 
-static enum member find_member(const struct flat_member *member)
+static bool read_leg(const struct flat_member *text, struct answer_leg *leg)
+{
+    struct flat_json json = flat_json_open(text->text, text->text_length);
+    struct flat_member member;
+    enum flat_kind type;
+    while ((type = flat_json_next(&json, &member)) != FLAT_END && type != FLAT_ERROR) {
+        struct maybe *number = flat_member_is(&member, "version")     ? &leg->version
+                               : flat_member_is(&member, "remaining") ? &leg->remaining
+                                                                      : NULL;
+        if (number != NULL && (type != FLAT_INT || number->known))
+            return false;
+        if (number != NULL)
+            *number = (struct maybe){member.number, true};
+    }
+    return type == FLAT_END && leg->version.known && leg->remaining.known;
+}
+
+// Reads the legs of a change, which the API lists in the order of the request. False unless there
+// are as many as the kind has, each with its numbers.
+static bool read_legs(const struct flat_member *array, enum attempt_kind kind,
+                      struct answer *answer)
+{
+    struct flat_json json = flat_array_open(array);
+    struct answer_leg legs[1 + ANSWER_MORE_MAX] = {0};
+    struct flat_member text;
+    enum flat_kind type;
+    size_t n = 0;
+    while ((type = flat_array_next(&json, &text)) != FLAT_END) {
+        if (type == FLAT_ERROR || n == ARRAY_LENGTH(legs) || !read_leg(&text, &legs[n++]))
+            return false;
+    }
+    if (n == 0 || !attempt_kind_has_more(kind, n - 1))
+        return false;
+    answer->version = legs[0].version;
+    answer->remaining = legs[0].remaining;
+    memcpy(answer->more, legs + 1, sizeof answer->more);
+    return true;
+}
+
+// The balance of an account that is read is called `points`. In the answer to a change that is what
+// was asked for.
+static enum member find_member(const struct flat_member *member, enum attempt_kind kind)
 {
     size_t i = 0;
     while (i < MEMBER_OTHER && (*names[i] != *member->name || !flat_member_is(member, names[i])))
         i++;
-    return (enum member)i;
+    return i == MEMBER_POINTS && kind == KIND_READ ? MEMBER_REMAINING : (enum member)i;
 }
 
 // Reads the members that matter. Returns what is wrong with them, or NULL.
@@ -56,7 +103,7 @@ static const char *read_body(const struct response *response, enum attempt_kind 
     struct flat_member value;
     enum flat_kind type;
     while ((type = flat_json_next(&json, &value)) != FLAT_END && type != FLAT_ERROR) {
-        enum member member = find_member(&value);
+        enum member member = find_member(&value, kind);
         unsigned bit = 1U << member;
         if ((seen & needed & bit) != 0)
             return "malformed answer: member repeated";
@@ -65,7 +112,10 @@ static const char *read_body(const struct response *response, enum attempt_kind 
             answer->version = (struct maybe){value.number, true};
         else if (type == FLAT_INT && member == MEMBER_REMAINING)
             answer->remaining = (struct maybe){value.number, true};
-        else if (type == FLAT_TEXT && member == MEMBER_TYPE && problem)
+        else if (type == FLAT_ARRAY && member == MEMBER_LEGS && (needed & bit) != 0) {
+            if (!read_legs(&value, kind, answer))
+                return "malformed answer: legs";
+        } else if (type == FLAT_TEXT && member == MEMBER_TYPE && problem)
             take_slug(answer, &value);
         else if (type == FLAT_TEXT && (member == MEMBER_CODE || member == MEMBER_PRIZE) && !problem)
             (void)flat_text_copy(answer->detail, sizeof answer->detail, &value);

@@ -6,13 +6,20 @@
 #include "measure/timeline.h"
 #include "run/response.h"
 
+#define ANSWER_MORE_MAX 1 // legs besides the first
+
+struct answer_leg {
+    struct maybe version, remaining;
+};
+
 struct answer {
     int status; // 0: there was no answer
     enum attempt_outcome outcome;
     enum answer_class answer_class;
     bool retryable, replayed;
-    int64_t retry_after_s; // -1: absent
-    struct maybe version, remaining;
+    int64_t retry_after_s;                   // -1: absent
+    struct maybe version, remaining;         // of the first leg
+    struct answer_leg more[ANSWER_MORE_MAX]; // of the others
     char detail[HISTORY_TEXT_MAX + 1];
 };
 

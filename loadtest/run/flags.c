@@ -317,20 +317,15 @@ static bool value_prizes(const struct flag *flag, const char *text, struct plan 
 // Reads "deduct=60". Rejects a kind that has a weight already (not -1).
 static bool read_weight(const char *text, int64_t *mix)
 {
-    static const struct {
-        const char *name;
-        enum attempt_kind kind;
-    } names[] = {
-        {"deduct", KIND_DEDUCT}, {"read", KIND_READ}, {"issue", KIND_ISSUE}, {"draw", KIND_DRAW}};
     char name[16];
     int64_t weight;
     if (!next_part(&text, '=', name, sizeof name) || !text_to_int64(text, &weight) || weight < 0 ||
         weight > WEIGHT_MAX)
         return false;
-    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
-        if (strcmp(names[i].name, name) != 0 || mix[names[i].kind] >= 0)
+    for (enum attempt_kind kind = 0; kind < KIND_COUNT; kind++) {
+        if (kind == KIND_OTHER || strcmp(attempt_kind_name(kind), name) != 0 || mix[kind] >= 0)
             continue;
-        mix[names[i].kind] = weight;
+        mix[kind] = weight;
         return true;
     }
     return false;
@@ -346,8 +341,8 @@ static bool value_mix(const struct flag *flag, const char *text, struct plan *pl
         if (next_part(&text, ',', part, sizeof part) && read_weight(part, mix))
             continue;
         (void)text_format(ret_error, HISTORY_ERROR_MAX,
-                          "%s: '%.39s' is not one of deduct, read, issue, draw with its weight, "
-                          "such as deduct=60; each may be given once",
+                          "%s: '%.39s' is not one of deduct, issue, draw, earn, spend, transfer, "
+                          "read with its weight, such as deduct=60; each may be given once",
                           flag->name, part);
         return false;
     }
@@ -380,21 +375,29 @@ const struct flag run_flags[FLAG_COUNT] = {
     [FLAG_TEMPLATE] = {"--template", "FILE", "a request of your own; - reads standard input",
                        .read = value_path, INTO(template_path), .uses = USES_TEMPLATE},
     [FLAG_RESOURCE] = {"--resource", "NAME",
-                       "SKU, campaign or lottery to use (new ones, load-RUN-1, ...)",
+                       "SKU, account, campaign or lottery to use (new ones, load-RUN-1, ...)",
                        .read = value_id, INTO(resource)},
     [FLAG_NO_SETUP] = {"--no-setup", NULL, "use what exists and create nothing; needs --resource",
-                       SWITCH(set_up, false), .uses = USES_STOCK | USES_COUPON | USES_LOTTERY},
+                       SWITCH(set_up, false),
+                       .uses = USES_STOCK | USES_POINTS | USES_COUPON | USES_LOTTERY},
     [FLAG_SKUS] = {"--skus", "N", "number of products; several are named NAME-1 to NAME-N (1)",
                    INTEGER(skus, 1, 100000), .uses = USES_STOCK},
     [FLAG_STOCK] = {"--stock", "N", "units of each product (half of the demand, or a million)",
                     INTEGER(stock, 0, 1000000), .uses = USES_STOCK, .creates = true},
-    [FLAG_QUANTITY] = {"--quantity", "N", "units of each deduction (1)",
-                       INTEGER(quantity, 1, 1000000), .uses = USES_STOCK | USES_TEMPLATE},
+    [FLAG_ACCOUNTS] = {"--accounts", "N",
+                       "number of accounts of points, named as products are (20)",
+                       INTEGER(accounts, 1, 100000), .uses = USES_POINTS},
+    [FLAG_BALANCE] = {"--balance", "N",
+                      "points that each account begins with (10 times --quantity)",
+                      INTEGER(balance, 1, 1000000), .uses = USES_POINTS, .creates = true},
+    [FLAG_QUANTITY] = {"--quantity", "N", "units or points of each operation (1)",
+                       INTEGER(quantity, 1, 1000000),
+                       .uses = USES_STOCK | USES_POINTS | USES_TEMPLATE},
     [FLAG_SPREAD] = {"--spread", "even|zipf",
-                     "how often each product is chosen: equally, or a few hot ones (even)",
-                     .read = value_spread, .uses = USES_STOCK},
-    [FLAG_ZIPF] = {"--zipf", "S", "exponent: product k has a share of 1 / k^S (0.99)",
-                   .read = value_exponent, INTO(zipf_exponent), .uses = USES_STOCK},
+                     "how products and accounts are chosen: equally, or a few hot ones (even)",
+                     .read = value_spread, .uses = USES_STOCK | USES_POINTS},
+    [FLAG_ZIPF] = {"--zipf", "S", "exponent: product or account k has a share of 1 / k^S (0.99)",
+                   .read = value_exponent, INTO(zipf_exponent), .uses = USES_STOCK | USES_POINTS},
     [FLAG_USERS] = {"--users", "M", "number of users, who take turns (1000)",
                     INTEGER(users, 1, 1000000000)},
     [FLAG_TRIES] = {"--tries", "K", "operations of each user (coupon 3, draw 1)",
@@ -408,8 +411,8 @@ const struct flag run_flags[FLAG_COUNT] = {
                      .read = value_prizes, .uses = USES_LOTTERY, .creates = true},
     [FLAG_BLANK] = {"--blank", "N", "weight of a draw without a prize (80)",
                     INTEGER(blank_weight, 0, 1000000000), .uses = USES_LOTTERY, .creates = true},
-    [FLAG_MIX] = {"--mix", "LIST", "weights of the kinds (deduct=60,read=15,issue=15,draw=10)",
-                  .read = value_mix, .uses = USES_MIX},
+    [FLAG_MIX] = {"--mix", "LIST", "weights of the kinds, see below", .read = value_mix,
+                  .uses = USES_MIX},
     [FLAG_STRATEGY] = {"--strategy", "NAME",
                        "strategy for these requests (X-Holdfast-Strategy; lab mode)",
                        .read = value_id, INTO(strategy)},

@@ -13,6 +13,8 @@ enum flag_id {
     FLAG_NO_SETUP,
     FLAG_SKUS,
     FLAG_STOCK,
+    FLAG_ACCOUNTS,
+    FLAG_BALANCE,
     FLAG_QUANTITY,
     FLAG_SPREAD,
     FLAG_ZIPF,

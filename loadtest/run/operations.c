@@ -214,7 +214,10 @@ bool operations_begin(struct operations *operations, int64_t intended_ns, bool t
     char prefix[HISTORY_RUN_MAX + 2];
     (void)text_format(prefix, sizeof prefix, "%s-", plan->run);
     write_name(operation->key, sizeof operation->key, prefix, n);
-    write_name(operation->user, sizeof operation->user, "u", operation->task.user);
+    if (operation->task.owner != NULL)
+        (void)text_copy(operation->user, sizeof operation->user, operation->task.owner);
+    else
+        write_name(operation->user, sizeof operation->user, "u", operation->task.user);
     int64_t delay_ns = think ? think_time(operations) : 0;
     int64_t copies = is_duplicated(plan, n) ? 2 : 1;
     for (int64_t i = 0; i < copies; i++) {

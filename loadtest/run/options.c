@@ -12,9 +12,9 @@
 #include "run/options.h"
 
 #include "base/clock.h"
-#include "base/random.h"
 #include "base/text.h"
 #include "run/arrival.h"
+#include "run/defaults.h"
 #include "run/flags.h"
 #include "run/scenario.h"
 
@@ -24,16 +24,9 @@
 #include <string.h>
 
 #define FLAG_NAME_MAX 24 // bytes; longer names resemble no flag
-#define RUN_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789"
-#define RUN_LENGTH 6
 #define DEFAULT_URL "http://127.0.0.1:8080"
 
-#define CONNECTIONS 64
-#define DURATION_NS (10 * NS_PER_S)
 #define RAMP_DURATION_NS (10 * NS_PER_S)
-#define LATCH_REQUESTS 1000
-#define LATCH_CONNECTIONS_MAX 1000
-#define STOCK_MAX INT64_C(1000000) // the largest that the service accepts
 
 // ---- help ---------------------------------------------------------------------------------------
 
@@ -205,6 +198,41 @@ static bool rejected(char *ret_error, const char *format, ...)
     return false;
 }
 
+// A Zipf spread needs several products or accounts, whichever the scenario uses.
+static bool check_spread(struct plan *plan, const bool *given, char *ret_error)
+{
+    unsigned uses = scenario_kind_uses(plan->scenario);
+    bool stock = (uses & USES_STOCK) != 0, points = (uses & USES_POINTS) != 0;
+    if (given[FLAG_ZIPF] && !given[FLAG_SPREAD])
+        plan->spread = SPREAD_ZIPF;
+    if (given[FLAG_ZIPF] && plan->spread != SPREAD_ZIPF)
+        return rejected(ret_error,
+                        "--zipf has no effect with --spread even: leave out one of them");
+    if (plan->spread == SPREAD_ZIPF && (!stock || plan->skus == 1) &&
+        (!points || plan->accounts == 1))
+        return rejected(ret_error, "a Zipf spread needs several %s, such as %s",
+                        stock ? "products: give --skus" : "accounts: give --accounts",
+                        stock ? "--skus 1000" : "--accounts 1000");
+    return true;
+}
+
+// The scenario must have the kinds that the list names, and transfers need a second account.
+static bool check_mix(const struct plan *plan, const bool *given, char *ret_error)
+{
+    const int64_t *known = scenario_kind_mix(plan->scenario);
+    const int64_t *mix = given[FLAG_MIX] ? plan->mix : known;
+    for (size_t i = 0; i < KIND_COUNT; i++) {
+        if (mix[i] > 0 && known[i] == 0)
+            return rejected(
+                ret_error, "--mix: scenario %s has no %s: leave it out, or say --scenario mixed",
+                scenario_kind_name(plan->scenario), attempt_kind_name((enum attempt_kind)i));
+    }
+    if (mix[KIND_TRANSFER] > 0 && plan->accounts == 1)
+        return rejected(ret_error, "--accounts 1 leaves a transfer no second account: give more "
+                                   "accounts, or a --mix without transfer, such as earn=1,spend=1");
+    return true;
+}
+
 static bool check_scenario(struct plan *plan, const bool *given, char *ret_error)
 {
     if (given[FLAG_TEMPLATE] && !given[FLAG_SCENARIO])
@@ -224,15 +252,7 @@ static bool check_scenario(struct plan *plan, const bool *given, char *ret_error
     }
     if ((uses & USES_TEMPLATE) && !given[FLAG_TEMPLATE])
         return rejected(ret_error, "--scenario template needs the request: --template FILE");
-    if (given[FLAG_ZIPF] && !given[FLAG_SPREAD])
-        plan->spread = SPREAD_ZIPF;
-    if (given[FLAG_ZIPF] && plan->spread != SPREAD_ZIPF)
-        return rejected(ret_error,
-                        "--zipf has no effect with --spread even: leave out one of them");
-    if (plan->spread == SPREAD_ZIPF && plan->skus == 1)
-        return rejected(ret_error,
-                        "a Zipf spread needs several products: give --skus, such as --skus 1000");
-    return true;
+    return check_spread(plan, given, ret_error) && check_mix(plan, given, ret_error);
 }
 
 static bool check_resources(const struct plan *plan, const bool *given, char *ret_error)
@@ -247,10 +267,13 @@ static bool check_resources(const struct plan *plan, const bool *given, char *re
                             "leave out one of them",
                             run_flags[i].name);
     }
+    unsigned uses = scenario_kind_uses(plan->scenario);
+    int64_t most = uses & USES_STOCK ? plan->skus : 1;
+    if ((uses & USES_POINTS) && plan->accounts > most)
+        most = plan->accounts;
     char number[24];
-    text_format(number, sizeof number, "-%lld", (long long)plan->skus);
-    if (plan->resource != NULL && plan->skus > 1 &&
-        strlen(plan->resource) + strlen(number) > ID_MAX)
+    text_format(number, sizeof number, "-%lld", (long long)most);
+    if (plan->resource != NULL && most > 1 && strlen(plan->resource) + strlen(number) > ID_MAX)
         return rejected(ret_error,
                         "--resource: with '%s' appended the name is longer than %d bytes: "
                         "give a shorter one",
@@ -359,126 +382,12 @@ static bool check_options(struct plan *plan, const bool *given, char *ret_error)
            check_files(plan, ret_error);
 }
 
-// ---- defaults -----------------------------------------------------------------------------------
-
-static void set_defaults(struct plan *plan)
-{
-    *plan = (struct plan){
-        .scenario = scenario_kind_find("deduct"),
-        .set_up = true,
-        .skus = 1,
-        .stock = PLAN_UNSET,
-        .quantity = 1,
-        .zipf_exponent = 0.99,
-        .users = 1000,
-        .tries = PLAN_UNSET,
-        .total = PLAN_UNSET,
-        .per_user_limit = 1,
-        .prizes = {{"gold", 1, 1}, {"silver", 10, 19}},
-        .n_prizes = 2,
-        .blank_weight = 80,
-        .mix = {[KIND_DEDUCT] = 60, [KIND_READ] = 15, [KIND_ISSUE] = 15, [KIND_DRAW] = 10},
-        .arrival = ARRIVAL_CLOSED,
-        .connections = PLAN_UNSET,
-        .requests = PLAN_UNSET,
-        .duration_ns = PLAN_UNSET,
-        .poisson = true,
-        .timeout_ns = 5 * NS_PER_S,
-        .threads = 1,
-        .seed = random_below(UINT64_C(1000000000)),
-        .check = true,
-    };
-    for (size_t i = 0; i < RUN_LENGTH; i++)
-        plan->run[i] = RUN_LETTERS[random_below(strlen(RUN_LETTERS))];
-}
-
-static int64_t clamp(int64_t value, int64_t min, int64_t max)
-{
-    return value < min ? min : value > max ? max : value;
-}
-
-// The length of the run: --tries of all users if given, else --requests or --duration, else the
-// scenario's tries, else 1,000 requests for a latch, else ten seconds.
-static void complete_length(struct plan *plan)
-{
-    bool unset = plan->requests == PLAN_UNSET && plan->duration_ns == PLAN_UNSET;
-    if (unset && plan->tries == PLAN_UNSET)
-        plan->tries = scenario_kind_tries(plan->scenario);
-    if (plan->requests == PLAN_UNSET && plan->tries > 0)
-        plan->requests = plan->users * plan->tries;
-    else if (unset && plan->arrival == ARRIVAL_LATCH)
-        plan->requests = clamp(plan->connections, LATCH_REQUESTS, INT64_MAX);
-    else if (unset)
-        plan->duration_ns = DURATION_NS;
-    plan->tries = plan->tries == PLAN_UNSET ? 0 : plan->tries;
-    plan->requests = plan->requests == PLAN_UNSET ? 0 : plan->requests;
-    plan->duration_ns = plan->duration_ns == PLAN_UNSET ? 0 : plan->duration_ns;
-}
-
-static void complete_connections(struct plan *plan)
-{
-    if (plan->connections != PLAN_UNSET)
-        return;
-    plan->connections = CONNECTIONS;
-    if (plan->requests > 0 && plan->arrival == ARRIVAL_LATCH)
-        plan->connections = clamp(plan->requests, 1, LATCH_CONNECTIONS_MAX);
-    else if (plan->requests > 0)
-        plan->connections = clamp(plan->requests, 1, CONNECTIONS);
-}
-
-// Half of the demand: of the units that the run's deductions ask for.
-static void complete_stock(struct plan *plan)
-{
-    if (plan->stock != PLAN_UNSET)
-        return;
-    plan->stock = STOCK_MAX;
-    if (plan->requests == 0)
-        return;
-    double demand = (double)plan->requests * (double)plan->quantity;
-    if (scenario_kind_uses(plan->scenario) & USES_MIX) {
-        int64_t sum = 0;
-        for (size_t i = 0; i < KIND_COUNT; i++)
-            sum += plan->mix[i];
-        demand *= (double)plan->mix[KIND_DEDUCT] / (double)sum;
-    }
-    double half = demand / 2 / (double)plan->skus;
-    plan->stock = half < (double)STOCK_MAX ? clamp((int64_t)half, 1, STOCK_MAX) : STOCK_MAX;
-}
-
-// The defaults that depend on one another. They make a run without flags worth watching: a run of N
-// requests has half as many units, so that the stock sells out on the way, and a run by the clock
-// has more units than it can sell.
-static bool complete(struct plan *plan, char *ret_error)
-{
-    complete_length(plan);
-    complete_connections(plan);
-    complete_stock(plan);
-    if (plan->total == PLAN_UNSET)
-        plan->total = clamp(plan->users / 2, 1, INT64_MAX);
-    if (plan->arrival == ARRIVAL_LATCH && plan->requests > 0 &&
-        plan->connections > plan->requests) {
-        (void)text_format(ret_error, HISTORY_ERROR_MAX,
-                          "--connections %lld is more than the %lld requests of this latch: give "
-                          "fewer connections, or more with --requests",
-                          (long long)plan->connections, (long long)plan->requests);
-        return false;
-    }
-    if (plan->threads > plan->connections) {
-        (void)text_format(ret_error, HISTORY_ERROR_MAX,
-                          "--threads %lld is more than the %lld connections, and each thread needs "
-                          "one: give fewer threads, or more with --connections",
-                          (long long)plan->threads, (long long)plan->connections);
-        return false;
-    }
-    return true;
-}
-
 // ---- all of it ----------------------------------------------------------------------------------
 
 enum options_result options_parse(int argc, char **argv, struct plan *ret_plan, char *ret_error)
 {
     struct command_line line = {.argc = argc, .argv = argv, .at = 1, .error = ret_error};
-    set_defaults(&line.plan);
+    defaults_set(&line.plan);
     while (line.at < argc) {
         const char *argument = argv[line.at++];
         bool taken = argument[0] == '-' ? take_flag(&line, argument) : add_target(&line, argument);
@@ -490,7 +399,7 @@ enum options_result options_parse(int argc, char **argv, struct plan *ret_plan, 
     if (line.plan.n_targets == 0 && !add_target(&line, DEFAULT_URL))
         return OPTIONS_WRONG;
     if (!take_tokens(&line) || !check_options(&line.plan, line.given, ret_error) ||
-        !complete(&line.plan, ret_error))
+        !defaults_complete(&line.plan, line.given[FLAG_MIX], ret_error))
         return OPTIONS_WRONG;
     *ret_plan = line.plan;
     return OPTIONS_RUN;

@@ -34,7 +34,9 @@ struct plan {
     const char *template_path; // scenario "template"; "-": standard input
     const char *resource;      // a resource's name, or the prefix of several names; NULL: new ones
     bool set_up;               // create the resources
-    int64_t skus, stock, quantity; // stock: of each SKU
+    int64_t skus, stock;       // stock: of each SKU
+    int64_t accounts, balance; // balance: of each account at the beginning
+    int64_t quantity;          // units or points of each operation
     enum spread_kind spread;
     double zipf_exponent;
     int64_t users, per_user_limit;
@@ -43,7 +45,7 @@ struct plan {
     struct plan_prize prizes[PRIZES_MAX];
     size_t n_prizes;
     int64_t blank_weight;
-    int64_t mix[KIND_COUNT]; // scenario "mixed": weights
+    int64_t mix[KIND_COUNT]; // weights of the kinds
     const char *strategy;    // X-Holdfast-Strategy, or NULL
 
     // When they begin.

@@ -58,21 +58,30 @@ static void write_line(struct recorder *recorder, const struct request *request,
 {
     struct run *run = recorder->context->run;
     const struct operation *operation = request->operation;
+    const struct task *task = &operation->task;
     const struct answer *answer = &request->answer;
+    struct attempt_leg more[TASK_MORE_MAX];
+    for (size_t i = 0; i < task->n_more; i++) {
+        more[i] = task->more[i];
+        more[i].version = answer->more[i].version;
+        more[i].remaining = answer->more[i].remaining;
+    }
     const struct attempt attempt = {
         .op = operation->n,
         .attempt = request->number,
-        .kind = operation->task.kind,
+        .kind = task->kind,
         .outcome = answer->outcome,
-        .counter = operation->task.counter,
+        .counter = task->counter,
         .target = request->target,
         .status = answer->status,
         .replayed = answer->replayed,
         .invoke_ns = request->invoke_ns,
         .complete_ns = answer->outcome == OUTCOME_INFO ? HISTORY_NEVER : complete_ns,
-        .quantity = operation->task.quantity,
+        .quantity = task->quantity,
         .version = answer->version,
         .remaining = answer->remaining,
+        .more = more,
+        .n_more = task->n_more,
         .key = operation->key,
         .user = operation->user,
         .detail = answer->detail,

@@ -19,7 +19,7 @@
 struct operation {
     int64_t n;
     struct task task;
-    char key[HISTORY_TEXT_MAX + 1], user[24];
+    char key[HISTORY_TEXT_MAX + 1], user[HISTORY_TEXT_MAX + 1];
     int64_t begun_ns;             // its intended start, since the run began; -1: not begun
     int64_t requests, unfinished; // made so far; of these, those without a result
     int64_t retries_left;

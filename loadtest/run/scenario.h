@@ -3,8 +3,8 @@
 // repeated.
 //
 // To add a scenario: a row in the table of scenario.c (its name, summary, resources, and what the
-// n-th operation is), and, if it sends a new kind of request, a row in the table of request
-// templates.
+// n-th operation is, or the weights of its kinds). If it sends a new kind of request: a row in the
+// tables of request templates and of what such an operation is.
 #pragma once
 
 #include "run/plan.h"
@@ -21,6 +21,7 @@ struct scenario_kind; // a row of the table
 #define USES_TRIES 8U // the length of a run may be given in operations of each user
 #define USES_MIX 16U
 #define USES_TEMPLATE 32U
+#define USES_POINTS 64U
 
 // NULL if there is no scenario of this name.
 const struct scenario_kind *scenario_kind_find(const char *name);
@@ -29,29 +30,43 @@ bool scenario_kind_checkable(const struct scenario_kind *kind); // the checker u
 unsigned scenario_kind_uses(const struct scenario_kind *kind);
 int64_t scenario_kind_tries(const struct scenario_kind *kind); // the default; PLAN_UNSET: none
 
+// The default weights of KIND_COUNT kinds. Those of weight 0 do not occur in the scenario.
+const int64_t *scenario_kind_mix(const struct scenario_kind *kind);
+
 // Lists the scenarios that use any of these (0: all of them), as "coupon, draw", always terminated.
 void scenario_kinds_list(unsigned uses, char *target, size_t size);
 
-void scenario_help(FILE *out); // a line each
+void scenario_help(FILE *out); // a line each, and their default weights
+
+#define TASK_MORE_MAX 1 // legs besides the first
 
 // One operation.
 struct task {
     enum attempt_kind kind;
     size_t template;      // an index below scenario_templates()
-    size_t counter;       // index into the history's counters, or SIZE_MAX
-    const char *resource; // for the template; owned by the scenario
-    int64_t user;         // the user's number: "u17"
-    int64_t quantity;     // a deduct's; else unused
+    size_t counter;       // of its first leg: index into the history's counters, or SIZE_MAX
+    const char *resource; // for the template; a transfer's receiver; owned by the scenario
+    const char *owner;    // whose account it is; owned by the scenario. NULL: a shopper
+    int64_t user;         // the shopper's number: "u17"
+    int64_t quantity;     // units or points; 0: the kind has none
+    struct attempt_leg more[TASK_MORE_MAX]; // further legs: their counters and amounts
+    size_t n_more;
 };
 
-// What the run's operations use. The history's counters are, in this order: each SKU, then the
-// campaign, then the lottery, then the lottery's prizes.
+// What the run's operations use. The history's counters are, in this order: each SKU, each account,
+// the campaign, the lottery, the lottery's prizes.
 #define RESOURCE_MAX 64 // bytes of a resource's name
+
+// Resources of which each operation chooses one.
+struct resource_list {
+    char (*names)[RESOURCE_MAX + 1];
+    size_t n;                  // 0 if the scenario uses none
+    double *cumulative_shares; // for a Zipf spread; else NULL
+};
 
 struct resources {
     unsigned uses;
-    char (*skus)[RESOURCE_MAX + 1];
-    size_t n_skus;                // 0 if the scenario uses no stock
+    struct resource_list skus, accounts;
     char named[RESOURCE_MAX + 1]; // the campaign and lottery, or a template's {{resource}}
 };
 

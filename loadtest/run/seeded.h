@@ -8,6 +8,9 @@
 enum seeded_stream {
     SEEDED_KIND,
     SEEDED_SKU,
+    SEEDED_ACCOUNT,
+    SEEDED_PARTNER, // the other account of a transfer
+    SEEDED_READ,    // of a product or of an account
     SEEDED_ARRIVAL,
     SEEDED_PLACEHOLDER, // and the numbers above it: one stream for each piece of a template
 };

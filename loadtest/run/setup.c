@@ -5,6 +5,9 @@
 // version is 1, and every draw and every change increases that). Otherwise both come from the last
 // row of the prize's ledger, so that they belong together.
 //
+// No administrator sets an account: it earns its balance, and one that exists already has so much
+// more. The key of that is none of the run's, which begin with the run's name.
+//
 // What breaks it: other clients that change the same counters at the same time. The checker then
 // finds rows that are not of this run.
 #include "run/setup.h"
@@ -75,7 +78,7 @@ static struct history_counter *add_counter(struct setup *setup, enum counter_kin
     return counter;
 }
 
-// ---- products and campaigns ---------------------------------------------------------------------
+// ---- products, accounts and campaigns -----------------------------------------------------------
 
 static bool set_up_sku(struct setup *setup, const char *sku)
 {
@@ -89,6 +92,27 @@ static bool set_up_sku(struct setup *setup, const char *sku)
     text_format(counter->name, sizeof counter->name, "stock/%s", sku);
     return read_int(setup, answer, path, "version", &counter->version) &&
            read_int(setup, answer, path, "remaining", &counter->remaining);
+}
+
+static bool set_up_account(struct setup *setup, size_t number)
+{
+    const struct plan *plan = setup->plan;
+    const char *user = setup->resources->accounts.names[number];
+    char path[128], key[HISTORY_TEXT_MAX + 1];
+    json_t *answer CLEANUP(json_release) = NULL;
+    json_t *body CLEANUP(json_release) = json_pack("{s:I}", "points", (json_int_t)plan->balance);
+    text_format(path, sizeof path, "/v1/points/%s%s", user, plan->set_up ? "/earn" : "");
+    text_format(key, sizeof key, "balance-%s-%zu", plan->run, number + 1);
+    if (body == NULL)
+        return failed(setup, "out of memory");
+    if (plan->set_up ? !http_post(setup->http, path, key, body, &answer, setup->error)
+                     : !http_call(setup->http, "GET", path, NULL, &answer, setup->error))
+        return false;
+    struct history_counter *counter = add_counter(setup, COUNTER_POINTS);
+    text_format(counter->name, sizeof counter->name, "points/%s", user);
+    return read_int(setup, answer, path, "version", &counter->version) &&
+           read_int(setup, answer, path, plan->set_up ? "remaining" : "points",
+                    &counter->remaining);
 }
 
 static bool set_up_campaign(struct setup *setup, const char *campaign)
@@ -210,11 +234,16 @@ static bool set_up_all(struct setup *setup)
 {
     const struct resources *resources = setup->resources;
     // Room for all but the prizes, because only the service knows how many there are.
-    setup->counters = calloc(resources->n_skus + 2, sizeof *setup->counters);
+    setup->counters =
+        calloc(resources->skus.n + resources->accounts.n + 2, sizeof *setup->counters);
     if (setup->counters == NULL)
         return failed(setup, "out of memory");
-    for (size_t i = 0; i < resources->n_skus; i++) {
-        if (!set_up_sku(setup, resources->skus[i]))
+    for (size_t i = 0; i < resources->skus.n; i++) {
+        if (!set_up_sku(setup, resources->skus.names[i]))
+            return false;
+    }
+    for (size_t i = 0; i < resources->accounts.n; i++) {
+        if (!set_up_account(setup, i))
             return false;
     }
     return ((resources->uses & USES_COUPON) == 0 || set_up_campaign(setup, resources->named)) &&

@@ -14,7 +14,7 @@
 //   - a lock, of the guard or of a row, cannot be acquired: with several counters we cannot tell
 //     which lock is stuck, so the requests are requeued and each runs with no counter that it does
 //     not need; a request that needs several fails after a second, because it delays those behind
-//     it in each of its lanes;
+//     it in each of its lanes; those behind it that need fewer counters are requeued once more;
 //   - the database does not answer: the connection is closed at the first deadline of the batch;
 //   - any other failure: run the operations one by one, so that a bad one fails alone.
 // Requests are answered after the commit and before the guard is left, because leaving may take a
@@ -425,13 +425,22 @@ static void finish(struct job *job, enum rc rc)
     job->finished(job, rc);
 }
 
-// Answers every work of the batch. With RC_CONFLICT the works that are not done are given back.
+// Whether the section was blocked by a lock that this job may not need: it can run without the
+// others.
+static bool blocked_by_others(const struct section *section, const struct job *job)
+{
+    return section->blocked && operation_n_legs(job->operation) < section->scope.n_keys;
+}
+
+// Answers every work of the batch. With RC_CONFLICT, or if other works blocked it, a work that is
+// not done is given back.
 static void finish_batch(struct section *section, enum rc rc)
 {
     struct batch *batch = &section->batch;
     for (size_t i = 0; i < batch->n_works; i++) {
         struct work *work = &batch->works[i];
-        if (rc == RC_CONFLICT && work->state != WORK_DONE) {
+        if (work->state != WORK_DONE &&
+            (rc == RC_CONFLICT || (rc == RC_CONTENTION && blocked_by_others(section, work->job)))) {
             section->returned[section->n_returned++] = work->job;
             continue;
         }
@@ -554,9 +563,16 @@ enum section_end section_run(struct section *section, const struct section_scope
         db_set_deadline(section->db, INT64_MAX);
         n = fail_expired(section, section->jobs, n);
         for (size_t i = 0; i < n; i++) {
-            section->jobs[i]->operation->outcome = (struct outcome){0};
-            finish(section->jobs[i], final_fault(rc));
+            struct job *job = section->jobs[i];
+            if (blocked_by_others(section, job)) {
+                give_back(section, &job, 1);
+                continue;
+            }
+            job->operation->outcome = (struct outcome){0};
+            finish(job, final_fault(rc));
         }
+        if (section->n_returned > 0)
+            source->give_back(source->arg, section->returned, section->n_returned);
         return section->blocked ? SECTION_BLOCKED : SECTION_UNDISTURBED;
     }
 

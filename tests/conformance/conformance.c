@@ -3,11 +3,11 @@
 // declared scope decides which tests apply to it.
 #include "fixture.h"
 #include "gate.h"
+#include "lost_answer.h"
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "domain/coupon.h"
-#include "proxy.h"
 #include "store/tables/campaign.h"
 #include "store/tables/lottery.h"
 #include "store/tables/product.h"
@@ -437,66 +437,26 @@ START_TEST(a_commit_without_an_answer_is_looked_up)
 END_TEST
 
 // The other half of an unknown outcome: COMMIT was executed, and only its answer was lost.
-struct deafness {
-    struct fixture *fixture;
-    struct gate gate; // never closed; signals that the first COMMIT is about to be sent
-};
-
-static void deafen(void *arg, enum pause_point point, enum endpoint endpoint)
-{
-    (void)endpoint;
-    struct deafness *deafness = arg;
-    if (point != PAUSE_BEFORE_COMMIT)
-        return;
-    pthread_mutex_lock(&deafness->gate.mutex);
-    if (deafness->gate.arrived++ == 0)
-        proxy_swallow_answers(deafness->fixture->proxy, true);
-    pthread_cond_broadcast(&deafness->gate.changed);
-    pthread_mutex_unlock(&deafness->gate.mutex);
-}
-
 START_TEST(a_commit_whose_answer_was_lost_counts_once)
 {
-    struct scenario scenario = scenario_at(_i);
-    if (scenario.engine != DB_MYSQL || scenario.strategy->scope < SCOPE_PROCESS)
+    struct lost_answer lost;
+    if (!lost_answer_open(&lost, _i))
         return;
-    struct fixture fixture;
-    struct deafness deafness = {.fixture = &fixture};
-    gate_init(&deafness.gate, PAUSE_BEFORE_COMMIT, SIZE_MAX);
-    struct fixture_options options = {.strategy = scenario.strategy,
-                                      .engine = scenario.engine,
-                                      .instances = 1,
-                                      .max_batch = scenario.max_batch,
-                                      .through_proxy = true,
-                                      .hooks = {{deafen, &deafness}}};
-    if (!fixture_open(&fixture, &options))
-        return;
-    fixture_put_product(&fixture, "A", 10);
+    struct fixture *fixture = &lost.fixture;
+    fixture_put_product(fixture, "A", 10);
     struct volley volley;
     volley_init(&volley, 1);
-    fill(volley_operation(&volley, 0), OPERATION_DEDUCT, "stock/A", 1);
-    volley_submit(&volley, fixture.instances[0].engine, 0);
-    gate_wait_for_arrival(&deafness.gate);
-    struct product stands = {0};
-    for (int i = 0; i < 500 && stands.version != 2; i++) {
-        clock_sleep_ns(10 * NS_PER_MS);
-        ck_assert_int_eq(product_get(fixture.scratch.db, "A", &stands), RC_OK);
-    }
-    ck_assert_int_eq(stands.version, 2); // committed, and not yet answered
-    ck_assert(!volley_wait_for(&volley, 1, 0));
-    proxy_freeze(fixture.proxy); // the rest of the answer is lost too
-    proxy_swallow_answers(fixture.proxy, false);
-    proxy_cut(fixture.proxy);
-    volley_wait(&volley);
+    volley_deduct(&volley, 0, "A");
+    lost_answer_submit(&lost, &volley, "stock/A", 2);
     const struct outcome *outcome = &volley_operation(&volley, 0)->outcome;
     ck_assert_int_eq(outcome->rc, RC_OK);
     ck_assert(outcome->replayed); // because a duplicate may have written the row
     ck_assert_int_eq(outcome->version, 2);
     ck_assert_int_eq(outcome->remaining, 9);
-    fixture_assert_stock(&fixture, "A", 9, 2);
-    fixture_assert_reconciled(&fixture);
+    fixture_assert_stock(fixture, "A", 9, 2);
+    fixture_assert_reconciled(fixture);
     volley_release(&volley);
-    fixture_close(&fixture);
+    fixture_close(fixture);
 }
 END_TEST
 

@@ -273,6 +273,15 @@ void fixture_assert_stock(struct fixture *fixture, const char *sku, int64_t rema
     ck_assert_int_eq(row.version, version);
 }
 
+struct counter fixture_counter(struct fixture *fixture, const char *name)
+{
+    struct counter counter;
+    int64_t now_ms;
+    text_copy(counter.name, sizeof counter.name, name);
+    ck_assert_int_eq(counter_load(fixture->scratch.db, &counter, 1, false, &now_ms), RC_OK);
+    return counter;
+}
+
 static void print_finding(void *arg, const struct finding *finding)
 {
     (void)arg;

@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "scratch.h"
+#include "store/tables/counter.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -84,6 +85,9 @@ void fixture_put_product(struct fixture *fixture, const char *sku, int64_t quant
 // Fails the test unless the product has this many units at this version.
 void fixture_assert_stock(struct fixture *fixture, const char *sku, int64_t remaining,
                           int64_t version);
+
+// The counter as the database has it; at version 0 if it does not exist.
+struct counter fixture_counter(struct fixture *fixture, const char *name);
 
 // Reconciles the database and prints each finding. Returns how many there are.
 size_t fixture_findings(struct fixture *fixture);

@@ -10,8 +10,7 @@ import subprocess
 from engine import ROOT, run
 
 FICKLE = {"duplicate": "5%", "retry": 8, "timeout": "8s"}
-MIXED = {"scenario": "mixed", "mix": "deduct=60,read=15,issue=15,draw=10", "skus": 3, "connections": 32,
-         "users": 400, "think": "2ms", **FICKLE}
+MIXED = {"scenario": "mixed", "skus": 3, "connections": 32, "users": 400, "think": "2ms", **FICKLE}
 
 
 class Load:

@@ -15,7 +15,7 @@ from stack import INSTANCES, await_that
 sys.path.append(f"{ROOT}/deploy/prometheus")
 import dashboard as shown  # noqa: E402
 
-STRATEGIES = {"stock": "redis-lock", "coupon": "etcd-lock", "lottery": "lock-table"}
+STRATEGIES = {"stock": "redis-lock", "coupon": "etcd-lock", "lottery": "lock-table", "points": "redis-lock"}
 INTERVAL = "30s"  # for rates: six scrapes
 TARGETS = {"holdfast": len(INSTANCES), "haproxy": 1, "prometheus": 1}
 

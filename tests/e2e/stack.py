@@ -24,7 +24,7 @@ from engine import ROOT, Unavailable, found, install, run
 
 OFFLINE = "deploy/offline/docker-compose.offline.yml"
 INSTANCES = ("holdfast-1", "holdfast-2")
-ENDPOINTS = ("stock", "coupon", "lottery")
+ENDPOINTS = ("stock", "coupon", "lottery", "points")
 SECRETS = ("HOLDFAST_AUTH_ADMIN_TOKEN", "HOLDFAST_AUTH_CLIENT_TOKEN", "MYSQL_ROOT_PASSWORD", "MYSQL_PASSWORD",
            "REDIS_PASSWORD", "GRAFANA_PASSWORD")
 PROJECT_LABEL = "com.docker.compose.project"

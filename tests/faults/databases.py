@@ -8,7 +8,7 @@ import time
 import backends
 from cluster import Instance, SqliteDatabase, await_true, run
 from loader import Running, urls
-from registry import NotHere, fault
+from registry import ALL, NotHere, fault
 from scene import INSTANCES, SLACK_S, TIMEOUT_MS
 
 EVERY = range(INSTANCES)
@@ -17,7 +17,7 @@ EVERY = range(INSTANCES)
 NO_READS = {"mix": "deduct=80,issue=10,draw=10"}
 
 
-@fault("commit-unanswered", 8)
+@fault("commit-unanswered", 8, transfers=ALL)
 def commit_unanswered(scene):
     """COMMIT is executed and its answer lost: the outcome is looked up, never blindly retried."""
     for i in EVERY:  # matches the rows before COMMIT, which `READ COMMITTED` does not have
@@ -44,7 +44,7 @@ def connections_killed(scene):
     scene.recover_all(time.monotonic())
 
 
-@fault("database-killed", 9, load=NO_READS)
+@fault("database-killed", 9, load=NO_READS, transfers=ALL)
 def database_killed(scene):
     """kill -9 of the database, three times: no acknowledged operation is lost."""
     mysql = scene.stack["mysql"]

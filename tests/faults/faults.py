@@ -54,7 +54,7 @@ def play(stack, strategy, chosen, seed, brief, again=True):
     for fault in chosen:
         settings.update(fault.settings)
         load.update(fault.load)
-    scene = Scene(stack, strategy, seed, settings, load, brief)
+    scene = Scene(stack, strategy, seed, settings, load, brief, chosen[0].workload)
     try:
         with scene:
             outcome(scene, chosen)
@@ -108,7 +108,7 @@ def soak(stack, options):
                    and strategy in f.strategies and set(f.settings) <= setting_names()]
         first = choice.choice(fitting)
         beside = [f for f in fitting if f != first and f.settings == first.settings
-                  and f.load in ({}, first.load)]
+                  and f.load in ({}, first.load) and f.workload == first.workload]
         chosen = [first, *choice.sample(beside, min(2, len(beside)))]
         failures += not play(stack, strategy, chosen, choice.randrange(1 << 30), brief=True)
         scenes += 1
@@ -118,7 +118,7 @@ def soak(stack, options):
 
 def show():
     for fault in sorted(faults.values(), key=lambda f: f.number):
-        print(f"{fault.number:3} {fault.name:28} {fault.why}")
+        print(f"{fault.number:3} {fault.name:32} {fault.why}")
     return 0
 
 

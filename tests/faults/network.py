@@ -3,7 +3,7 @@
 import time
 
 from cluster import await_true
-from registry import SERVER_LOCKS, fault
+from registry import ALL, SERVER_LOCKS, fault
 
 WAYS = ["refuse", "hold both", "hold up", "swallow down"]
 
@@ -14,25 +14,26 @@ def cut_off(scene, name, dependency):
         link.do(way)
         scene.bit(f"requests refused in time with {way}", scene.refused(0) != "")
         scene.await_unready(0, dependency, 20)
-        scene.await_more("others' transactions", lambda: scene.done(only=[1, 2]), by=5)
+        scene.await_more("others' transactions", lambda: scene.done(only=[1, 2]), by=5, limit_s=30)
         link.do("pass")
         link.do("cut")  # swallowed bytes are not resent, so the connection is unusable
         scene.recover(0, time.monotonic())
 
 
-@fault("partition-lock-server", 10, SERVER_LOCKS)
+@fault("partition-lock-server", 10, SERVER_LOCKS, transfers=SERVER_LOCKS)
 def partition_lock_server(scene):
     """One instance is cut off from the lock server, in both directions or in one."""
     cut_off(scene, scene.lock_server, scene.strategy)
 
 
-@fault("partition-database", 10)
+@fault("partition-database", 10, transfers=ALL)
 def partition_database(scene):
     """One instance is cut off from the database, in both directions or in one."""
     cut_off(scene, "mysql", "database")
 
 
-@fault("slow-network", 10)
+# Of one pair of accounts: where writers come in random order, a slow one may never come.
+@fault("slow-network", 10, transfers=("conditional", "row-lock", *SERVER_LOCKS))
 def slow_network(scene):
     """Latency between one instance and its servers: slow, but correct."""
     before = scene.done(only=[0])

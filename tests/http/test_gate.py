@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The load gate: three instances on one database under load, checked from the clients' answers.
 
-Healthy: every strategy that protects the cluster gets a burst, then mixed load with duplicates and
-retries. The checker must find no violation. Sick: servers without the protection that their strategy
-relies on. The checker must find violations, otherwise its silence above proves nothing.
+Healthy: every strategy that protects the cluster gets a burst, then mixed load, then transfers of points
+in all directions, with duplicates and retries. The checker must find no violation. Sick: servers without
+the protection that their strategy relies on. The checker must find violations, otherwise its silence above
+proves nothing.
 HOLDFAST_GATE_ROUNDS=20 repeats everything.
 """
 
@@ -19,13 +20,15 @@ ROUNDS = int(os.environ.get("HOLDFAST_GATE_ROUNDS", "1"))
 BURST = ("--arrival", "latch", "--requests", 600, "--stock", 300)
 MIXED = ("--scenario", "mixed", "--duration", "2s", "--connections", 48, "--skus", 4, "--think", "2ms",
          "--users", 40, "--stock", 100)
+POINTS = ("--scenario", "points", "--duration", "2s", "--connections", 48, "--accounts", 6, "--zipf", 1,
+          "--think", "2ms")
 FICKLE = ("--duplicate", "20%", "--retry", 8)
 
 
 class Gate(TestCase):
     def start(self, strategy, **settings):
         database = self.mysql()
-        names = {f"{endpoint}__strategy": strategy for endpoint in ("stock", "coupon", "lottery")}
+        names = {f"{endpoint}__strategy": strategy for endpoint in ("stock", "coupon", "lottery", "points")}
         servers = self.cluster(database.store, 3, **names, **lock_servers(), **settings)
         return database, urls(servers.ports)
 
@@ -38,22 +41,23 @@ class Healthy(Gate):
                              "errors==0", "--require", "duplicates>0")
             self.assertEqual(burst.code, 0, burst)
             self.assertEqual(burst.report["check"]["ledger_rows"], 300, burst)
-            mixed = measured(*targets, *MIXED, *FICKLE, "--require", "violations==0", "--require",
-                             "replays>0", "--require", "unknown==0", "--require", "error_share<5%",
-                             "--require", "p99<2s")
-            self.assertEqual(mixed.code, 0, mixed)
-            for seen in ("reads", "refusals", "replays"):
-                self.assertGreater(mixed.report["check"][seen], 0, mixed)
+            for load in (MIXED, POINTS):
+                result = measured(*targets, *load, *FICKLE, "--require", "violations==0", "--require",
+                                  "replays>0", "--require", "unknown==0", "--require", "error_share<5%",
+                                  "--require", "p99<2s")
+                self.assertEqual(result.code, 0, result)
+                for seen in ("reads", "refusals", "replays"):
+                    self.assertGreater(result.report["check"][seen], 0, result)
         self.assert_reconciles(database.store)
 
 
 class Sick(Gate):
     """Lab mode without the database's constraints (lab.belts off): only the strategy protects the rows."""
 
-    def sicken(self, strategy, *arguments, **settings):
+    def sicken(self, strategy, *arguments, load=BURST, **settings):
         _, targets = self.start(strategy, lab="on", lab__belts="off", combine__max_batch=1, **settings)
         for _ in range(ROUNDS):
-            result = measured(*targets, *BURST, *arguments, "--retry", 8)
+            result = measured(*targets, *load, *arguments, "--retry", 8)
             self.assertEqual(result.code, 1, result)
             yield result
 
@@ -66,6 +70,11 @@ class Sick(Gate):
                 events = violation["events"]
                 timed = {event["operation"] for event in events if event["from_ms"] is not None}
                 self.assertLessEqual({event["operation"] for event in events}, timed, violation)
+
+    def test_no_strategy_at_all_for_points(self):
+        for result in self.sicken("none", load=POINTS):
+            for slug in ("versions-without-gap", "conservation"):
+                self.assertIn(slug, result.violated(), result)
 
     def test_no_demand_on_the_version(self):
         for result in self.sicken("optimistic", lab__demand="off"):

@@ -80,6 +80,34 @@ class Scenarios(LoadCase):
         self.assertEqual(report["outcomes"]["ok"], 400)
         self.assertEqual(report["replays"], 200)
 
+    def test_points(self):
+        path = self.path("history")
+        for spread in ("even", "zipf"):
+            report = self.run_proven("--scenario", "points", "--requests", 2000, "--accounts", 20, "--spread", spread,
+                                     "--quantity", 3, "--balance", 12, "--duplicate", "20%", "--retry", 3,
+                                     "--history", path)
+            self.assertEqual(list(report["problems"]), ["not-enough-points"])
+            self.assertEqual(report["check"]["counters"], 20)
+            for seen in ("reads", "refusals", "replays"):
+                self.assertGreater(report["check"][seen], 0)
+            head, attempts, _ = history(path)
+            self.assertEqual({(c["kind"], c["version"], c["remaining"]) for c in head["counters"]}, {("points", 1, 12)})
+            self.assertEqual({a["kind"] for a in attempts}, {"earn", "spend", "transfer", "read"})
+            # No two legs were told the same version of an account.
+            legs = [(a["key"], name, version) for a in attempts if a["outcome"] == "ok" and a["kind"] == "transfer"
+                    for name, version in ((a["counter"], a["version"]), (a["more"][0][0], a["more"][0][2]))]
+            self.assertEqual(len({leg[1:] for leg in legs}), len(set(legs)))
+
+    def test_accounts_that_exist(self):
+        path = self.path("history")
+        accounts = ("--scenario", "points", "--resource", "U", "--accounts", 3, "--history", path)
+        self.run_proven(*accounts, "--requests", 100)
+        before = [self.servers.call("GET", f"/v1/points/U-{i}").body for i in (1, 2, 3)]
+        self.run_proven(*accounts, "--requests", 10, "--mix", "read=1", "--balance", 7)
+        self.assertEqual([(c["version"], c["remaining"]) for c in history(path)[0]["counters"]],
+                         [(account["version"] + 1, account["points"] + 7) for account in before])
+        self.run_proven(*accounts, "--requests", 100, "--no-setup")
+
     def test_mixed_with_everything(self):
         report = self.run_proven("--scenario", "mixed", "--duration", "1s", "--retry", 3,
                                  "--duplicate", "20%", "--think", "1ms", "--skus", 5)
@@ -138,11 +166,20 @@ class Instances(LoadCase):
         targets = [a["target"] for a in history(path)[1]]
         self.assertEqual([targets.count(i) for i in range(3)], [100, 100, 100])
 
+    def test_points_over_all_instances(self):
+        servers = self.cluster(self.mysql().store, 3)
+        result = measured(*urls(servers.ports), "--scenario", "points", "--requests", 3000, "--accounts", 4,
+                          "--duplicate", "20%", "--retry", 5)
+        self.assert_proven(result)
+        self.assertGreater(result.report["replays"], 0)
+        self.assertEqual(result.report["outcomes"]["error"], 0, result)
+
     def test_tokens(self):
         servers = self.cluster(self.sqlite().store, 1, auth__admin_token="a" * 20,
                                auth__client_token="c" * 20)
         tokens = ("--admin-token", "a" * 20, "--client-token", "c" * 20)
-        self.assert_proven(measured(*urls(servers.ports), "--requests", 20, *tokens))
+        for scenario in ("deduct", "mixed"):
+            self.assert_proven(measured(*urls(servers.ports), "--scenario", scenario, "--requests", 20, *tokens))
         without = load("run", *urls(servers.ports), "--requests", 20)
         self.assertEqual(without.returncode, 2)
         self.assertIn("token", without.stderr)

@@ -74,15 +74,15 @@ class RewrittenAnswers(TestCase):
         self.history = os.path.join(directory.name, "history")
         self.servers = self.cluster(self.sqlite().store, 1)
 
-    def run_through(self, rewrite):
+    def run_through(self, rewrite, *arguments):
         """Half of the requests go through the proxy. There are readings, sales and refusals."""
+        arguments = arguments or ("--scenario", "mixed", "--mix", "deduct=50,read=50", "--stock", 30)
         proxy = http.server.ThreadingHTTPServer(
             ("127.0.0.1", 0), rewriting_proxy(self.servers.ports[0], rewrite))
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         try:
-            return measured(*urls([self.servers.ports[0], proxy.server_port]), "--scenario", "mixed",
-                            "--mix", "deduct=50,read=50", "--requests", 200, "--stock", 30,
-                            "--connections", 4, "--history", self.history)
+            return measured(*urls([self.servers.ports[0], proxy.server_port]), *arguments,
+                            "--requests", 200, "--connections", 4, "--history", self.history)
         finally:
             proxy.shutdown()
             proxy.server_close()
@@ -96,8 +96,8 @@ class RewrittenAnswers(TestCase):
         self.assertGreater(result.report["statuses"].get("409", 0), 10, result)
         self.assertEqual(self.check().returncode, 0)
 
-    def assert_broken(self, rewrite, slug):
-        result = self.run_through(rewrite)
+    def assert_broken(self, rewrite, slug, *arguments):
+        result = self.run_through(rewrite, *arguments)
         self.assertEqual(result.code, 1, result)
         self.assertIn(slug, result.violated(), result)
         again = self.check()
@@ -117,6 +117,18 @@ class RewrittenAnswers(TestCase):
 
     def test_sales_that_leave_less_than_nothing(self):
         self.assert_broken(set_where("POST", 200, "remaining", -1), "nothing-lost")
+
+    def test_transfers_whose_receiver_gets_something_else(self):
+        def rewrite(method, status, value):
+            if (method, status) == ("POST", 200):
+                value["legs"][1]["remaining"] += 1
+        self.assert_broken(rewrite, "nothing-lost", "--scenario", "points", "--mix", "transfer=1")
+
+    def test_transfers_whose_legs_are_exchanged(self):
+        def rewrite(method, status, value):
+            if (method, status) == ("POST", 200):
+                value["legs"].reverse()
+        self.assert_broken(rewrite, "nothing-lost", "--scenario", "points", "--mix", "transfer=1")
 
     def test_sales_at_a_version_below_zero(self):
         self.assert_broken(set_where("POST", 200, "version", -1), "nothing-lost")

@@ -14,12 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OPERATIONS 260
+#define OPERATIONS 420
 #define MOMENT_NS 1000 // between two requests that the shop takes
 #define USERS 8
 #define LIMIT 2 // of coupons and draws for each user
 
-enum { SHIRT, MUG, COUPON, LOTTERY, GOLD, SILVER, COUNTERS };
+#define ACCOUNTS 3
+
+enum { SHIRT, MUG, COUPON, LOTTERY, GOLD, SILVER, ANN, COUNTERS = ANN + ACCOUNTS };
 
 struct shop {
     uint64_t random;
@@ -36,6 +38,7 @@ struct shop {
 // What a client asks, and what the shop answers.
 struct visit {
     struct attempt attempt;
+    struct attempt_leg taker; // of a transfer
     char key[32], user[8], detail[32];
     int64_t taken_ns; // when the shop takes the request
 };
@@ -53,10 +56,12 @@ static bool chance(struct shop *shop, unsigned percent)
 
 // ---- the shop -----------------------------------------------------------------------------------
 
-static void add_row(struct shop *shop, size_t counter, int64_t delta, const struct visit *visit)
+static void add_row(struct shop *shop, size_t counter, int64_t delta, int64_t leg,
+                    const struct visit *visit)
 {
     static const char *const strategies[COUNTERS] = {"redis-lock", "conditional", "lock-table",
-                                                     "row-lock",   "row-lock",    "row-lock"};
+                                                     "row-lock",   "row-lock",    "row-lock",
+                                                     "optimistic", "optimistic",  "optimistic"};
     bool locked = visit != NULL && (counter == SHIRT || counter == COUPON);
     shop->version[counter]++;
     shop->remaining[counter] += delta;
@@ -66,7 +71,7 @@ static void add_row(struct shop *shop, size_t counter, int64_t delta, const stru
         .version = shop->version[counter],
         .delta = delta,
         .remaining = shop->remaining[counter],
-        .leg = visit != NULL && counter >= GOLD,
+        .leg = leg,
         .token = locked ? shop->token : 0,
         .key = visit != NULL ? visit->key : "",
         .user = visit != NULL ? visit->user : "",
@@ -79,10 +84,15 @@ static void add_row(struct shop *shop, size_t counter, int64_t delta, const stru
 static void see(const struct shop *shop, struct visit *visit, int status)
 {
     struct attempt *attempt = &visit->attempt;
+    struct attempt_leg *taker = &visit->taker;
     attempt->status = status;
     attempt->version = (struct maybe){shop->version[attempt->counter], true};
     if (attempt->kind != KIND_DRAW || status == 409)
         attempt->remaining = (struct maybe){shop->remaining[attempt->counter], true};
+    if (attempt->kind == KIND_TRANSFER && status == 200) {
+        taker->version = (struct maybe){shop->version[taker->counter], true};
+        taker->remaining = (struct maybe){shop->remaining[taker->counter], true};
+    }
 }
 
 static void refuse(const struct shop *shop, struct visit *visit, const char *slug)
@@ -96,38 +106,59 @@ static void draw(struct shop *shop, struct visit *visit)
     size_t prize = chance(shop, 40) ? SILVER : GOLD;
     bool won = chance(shop, 80) && shop->remaining[prize] > 0;
     if (won) {
-        add_row(shop, prize, -1, visit);
+        add_row(shop, prize, -1, 1, visit);
         text_copy(visit->detail, sizeof visit->detail, prize == GOLD ? "gold" : "silver");
     }
-    add_row(shop, LOTTERY, won ? -1 : 0, visit);
+    add_row(shop, LOTTERY, won ? -1 : 0, 0, visit);
 }
 
-// The shop takes the request: it changes the counter, or refuses.
-static void take(struct shop *shop, struct visit *visit)
+// Why the shop refuses the request, or NULL.
+static const char *find_reason(const struct shop *shop, const struct visit *visit)
 {
     const struct attempt *attempt = &visit->attempt;
-    size_t counter = attempt->counter;
-    int64_t *used = &shop->used[counter][visit->user[1] - '0'];
+    const struct attempt_leg leg = attempt_leg(attempt, 0);
+    bool limited = counter_kind_has_limit(shop->counters[leg.counter].kind);
+    if (limited && shop->used[leg.counter][visit->user[1] - '0'] == LIMIT)
+        return attempt->kind == KIND_ISSUE ? "limit-reached" : "already-drawn";
+    if (attempt->kind == KIND_DRAW || shop->remaining[leg.counter] + leg.amount >= 0)
+        return NULL;
+    return attempt->kind == KIND_DEDUCT  ? "out-of-stock"
+           : attempt->kind == KIND_ISSUE ? "coupon-exhausted"
+                                         : "not-enough-points";
+}
+
+static void change(struct shop *shop, struct visit *visit)
+{
+    const struct attempt *attempt = &visit->attempt;
+    shop->used[attempt->counter][visit->user[1] - '0']++;
+    if (attempt->kind == KIND_DRAW) {
+        draw(shop, visit);
+        return;
+    }
+    for (size_t i = 0; i < attempt_n_legs(attempt); i++) {
+        const struct attempt_leg leg = attempt_leg(attempt, i);
+        add_row(shop, leg.counter, leg.amount, (int64_t)i, visit);
+    }
+}
+
+// The shop takes the request: it changes the counters, or refuses.
+static void take(struct shop *shop, struct visit *visit)
+{
+    struct attempt *attempt = &visit->attempt;
+    attempt->more = &visit->taker;
     if (attempt->kind == KIND_READ) {
         see(shop, visit, 200);
         return;
     }
-    if (attempt->kind == KIND_DEDUCT && shop->remaining[counter] < attempt->quantity)
-        refuse(shop, visit, "out-of-stock");
-    else if (attempt->kind != KIND_DEDUCT && *used == LIMIT)
-        refuse(shop, visit, attempt->kind == KIND_ISSUE ? "limit-reached" : "already-drawn");
-    else if (attempt->kind == KIND_ISSUE && shop->remaining[counter] == 0)
-        refuse(shop, visit, "coupon-exhausted");
-    if (attempt->status == 409)
+    const char *reason = find_reason(shop, visit);
+    if (reason != NULL) {
+        refuse(shop, visit, reason);
         return;
-    ++*used;
-    if (attempt->kind == KIND_DRAW)
-        draw(shop, visit);
-    else
-        add_row(shop, counter, attempt->kind == KIND_DEDUCT ? -attempt->quantity : -1, visit);
+    }
+    change(shop, visit);
     if (attempt->kind == KIND_ISSUE)
         text_format(visit->detail, sizeof visit->detail, "code-%lld",
-                    (long long)shop->version[counter]);
+                    (long long)shop->version[attempt->counter]);
     see(shop, visit, attempt->kind == KIND_ISSUE ? 201 : 200);
 }
 
@@ -139,6 +170,7 @@ static void write_attempt(struct shop *shop, struct visit *visit)
     attempt->key = visit->key;
     attempt->user = visit->user;
     attempt->detail = visit->detail;
+    attempt->more = &visit->taker;
     attempt->outcome = attempt_outcome_of(attempt->status, attempt->detail);
     attempt->invoke_ns =
         visit->taken_ns - 1 - (int64_t)generated_below(&shop->random, 3 * MOMENT_NS);
@@ -157,6 +189,7 @@ static void write_failed(struct shop *shop, const struct visit *visit, int statu
     struct visit failed = *visit;
     failed.attempt.status = status;
     failed.attempt.version = failed.attempt.remaining = (struct maybe){0, false};
+    failed.taker.version = failed.taker.remaining = (struct maybe){0, false};
     text_copy(failed.detail, sizeof failed.detail, detail);
     write_attempt(shop, &failed);
 }
@@ -173,16 +206,26 @@ static void write_replay(struct shop *shop, struct visit *visit)
 static void ask(struct shop *shop, struct visit *visit)
 {
     struct attempt *attempt = &visit->attempt;
-    static const enum attempt_kind kinds[] = {KIND_DEDUCT, KIND_DEDUCT, KIND_ISSUE, KIND_DRAW,
-                                              KIND_READ};
-    attempt->kind = kinds[generated_below(&shop->random, ARRAY_LENGTH(kinds))];
-    bool products = attempt->kind == KIND_DEDUCT || attempt->kind == KIND_READ;
-    attempt->counter = products                      ? generated_below(&shop->random, 2)
-                       : attempt->kind == KIND_ISSUE ? COUPON
-                                                     : LOTTERY;
+    static const struct {
+        enum attempt_kind kind;
+        size_t first, counters; // one of so many, from the first
+    } kinds[] = {{KIND_DEDUCT, SHIRT, 2},        {KIND_DEDUCT, SHIRT, 2},
+                 {KIND_ISSUE, COUPON, 1},        {KIND_DRAW, LOTTERY, 1},
+                 {KIND_READ, SHIRT, 2},          {KIND_READ, ANN, ACCOUNTS},
+                 {KIND_EARN, ANN, ACCOUNTS},     {KIND_SPEND, ANN, ACCOUNTS},
+                 {KIND_TRANSFER, ANN, ACCOUNTS}, {KIND_TRANSFER, ANN, ACCOUNTS}};
+    size_t chosen = generated_below(&shop->random, ARRAY_LENGTH(kinds));
+    size_t nth = generated_below(&shop->random, kinds[chosen].counters);
+    attempt->kind = kinds[chosen].kind;
+    attempt->counter = kinds[chosen].first + nth;
     attempt->target = generated_below(&shop->random, 2);
-    if (attempt->kind == KIND_DEDUCT)
+    if (attempt_kind_has_quantity(attempt->kind))
         attempt->quantity = chance(shop, 10) ? 60 : 1 + (int64_t)generated_below(&shop->random, 3);
+    attempt->n_more = attempt->kind == KIND_TRANSFER;
+    if (attempt->kind == KIND_TRANSFER)
+        visit->taker = (struct attempt_leg){
+            .counter = ANN + (nth + 1 + generated_below(&shop->random, ACCOUNTS - 1)) % ACCOUNTS,
+            .amount = attempt->quantity};
     text_format(visit->key, sizeof visit->key, "run-%lld", (long long)attempt->op);
     text_format(visit->user, sizeof visit->user, "u%d", (int)generated_below(&shop->random, USERS));
 }
@@ -225,6 +268,9 @@ static void open_shop(struct shop *shop)
         [LOTTERY] = {"lottery/l", COUNTER_LOTTERY, 1, 7, 0, LIMIT},
         [GOLD] = {"prize/l/gold", COUNTER_PRIZE, 1, 3, 3, 0},
         [SILVER] = {"prize/l/silver", COUNTER_PRIZE, 1, 4, 4, 0},
+        [ANN] = {"points/ann", COUNTER_POINTS, 1, 20, 0, 0},
+        [ANN + 1] = {"points/bob", COUNTER_POINTS, 1, 10, 0, 0},
+        [ANN + 2] = {"points/eve", COUNTER_POINTS, 1, 5, 0, 0},
     };
     memcpy(shop->counters, counters, sizeof counters);
     shop->head = (struct history_head){.run = "run",
@@ -237,7 +283,7 @@ static void open_shop(struct shop *shop)
     shop->token = 5;
     ck_assert(ledger_builder_init(&shop->rows, &shop->ledger, COUNTERS));
     for (size_t i = 0; i < COUNTERS; i++)
-        add_row(shop, i, shop->counters[i].remaining, NULL);
+        add_row(shop, i, shop->counters[i].remaining, 0, NULL);
 }
 
 // Takes the file's content, which ends with a line feed.

@@ -18,10 +18,11 @@
         (number), true                                                                             \
     }
 
-enum { STOCK, COUPON, LOTTERY, GOLD, SILVER, N_COUNTERS };
+enum { STOCK, COUPON, LOTTERY, GOLD, SILVER, ANN, BOB, N_COUNTERS };
 
 struct shop {
     struct history_counter counters[N_COUNTERS];
+    struct attempt_leg taker;
     struct attempt attempts[64];
     struct ledger_row rows[64];
     struct ledger_final finals[N_COUNTERS];
@@ -57,6 +58,8 @@ static void open_counters(struct shop *shop)
     shop->counters[LOTTERY] = (struct history_counter){"lottery/l", COUNTER_LOTTERY, 1, 3, 0, 1};
     shop->counters[GOLD] = (struct history_counter){"prize/l/gold", COUNTER_PRIZE, 1, 2, 2, 0};
     shop->counters[SILVER] = (struct history_counter){"prize/l/silver", COUNTER_PRIZE, 1, 1, 1, 0};
+    shop->counters[ANN] = (struct history_counter){"points/ann", COUNTER_POINTS, 1, 10, 0, 0};
+    shop->counters[BOB] = (struct history_counter){"points/bob", COUNTER_POINTS, 1, 1, 0, 0};
     for (size_t i = 0; i < N_COUNTERS; i++)
         add_row(shop,
                 (struct ledger_row){i, 1, shop->counters[i].remaining, shop->counters[i].remaining,
@@ -67,6 +70,11 @@ static void open_counters(struct shop *shop)
 #define DEDUCT .kind = KIND_DEDUCT, .counter = STOCK, .outcome = OUTCOME_OK, .status = 200
 #define ISSUE .kind = KIND_ISSUE, .counter = COUPON, .outcome = OUTCOME_OK, .status = 201
 #define DRAW .kind = KIND_DRAW, .counter = LOTTERY, .outcome = OUTCOME_OK, .status = 200
+#define EARN .kind = KIND_EARN, .counter = ANN, .outcome = OUTCOME_OK, .status = 200
+#define SPEND .kind = KIND_SPEND, .counter = BOB, .outcome = OUTCOME_OK, .status = 200
+#define TRANSFER                                                                                   \
+    .kind = KIND_TRANSFER, .counter = ANN, .outcome = OUTCOME_OK, .status = 200,                   \
+    .more = &shop->taker, .n_more = 1
 #define READ .kind = KIND_READ, .outcome = OUTCOME_OK, .status = 200
 #define REFUSED .outcome = OUTCOME_FAIL, .status = 409
 #define UNKNOWN .outcome = OUTCOME_INFO, .status = 0, .detail = "timeout"
@@ -129,6 +137,20 @@ static void draw_prizes(struct shop *shop)
     shop->finals[GOLD] = (struct ledger_final){0, 1, true};
     shop->finals[SILVER] = (struct ledger_final){0, 1, true};
 }
+
+static void move_points(struct shop *shop)
+{
+    shop->taker = (struct attempt_leg){BOB, 4, KNOWN(2), KNOWN(5)};
+    ATTEMPT(EARN, .key = "r-30", .user = "ann", .quantity = 2, FROM(10, 20), SAW(2, 12));
+    ATTEMPT(TRANSFER, .key = "r-31", .user = "ann", .quantity = 4, FROM(25, 30), SAW(3, 8));
+    ATTEMPT(SPEND, .key = "r-32", .user = "bob", .quantity = 9, REFUSED,
+            .detail = "not-enough-points", FROM(35, 40), SAW(2, 5));
+    add_row(shop, (struct ledger_row){ANN, 2, 2, 12, 0, 0, "r-30", "ann", "earn", NULL});
+    add_row(shop, (struct ledger_row){ANN, 3, -4, 8, 0, 0, "r-31", "ann", "transfer", NULL});
+    add_row(shop, (struct ledger_row){BOB, 2, 4, 5, 1, 0, "r-31", "ann", "transfer", NULL});
+    shop->finals[ANN] = (struct ledger_final){3, 8, true};
+    shop->finals[BOB] = (struct ledger_final){2, 5, true};
+}
 #pragma GCC diagnostic pop
 
 // A healthy run, in which every rule has something to check.
@@ -149,6 +171,7 @@ static struct shop *new_shop(void)
     sell_stock(shop);
     issue_coupons(shop);
     draw_prizes(shop);
+    move_points(shop);
     return shop;
 }
 
@@ -262,14 +285,14 @@ START_TEST(a_healthy_run_is_accepted)
     const struct verdict *verdict = &shop->verdict;
     for (size_t i = 0; i < verdict->n_invariants; i++)
         ck_assert_msg(verdict->invariants[i].looked_at > 0, "%s", verdict->invariants[i].slug);
-    ck_assert_uint_eq(verdict->n_invariants, 15);
-    ck_assert_int_eq(verdict->attempts, 19);
-    ck_assert_int_eq(verdict->operations, 17);
+    ck_assert_uint_eq(verdict->n_invariants, 18);
+    ck_assert_int_eq(verdict->attempts, 22);
+    ck_assert_int_eq(verdict->operations, 20);
     ck_assert_int_eq(verdict->reads, 1);
     ck_assert_int_eq(verdict->replays, 2);
-    ck_assert_int_eq(verdict->refusals, 4);
+    ck_assert_int_eq(verdict->refusals, 5);
     ck_assert_int_eq(verdict->unknown, 4);
-    ck_assert_int_eq(verdict->ledger_rows, 10);
+    ck_assert_int_eq(verdict->ledger_rows, 13);
     free_shop(shop);
 }
 END_TEST
@@ -512,31 +535,23 @@ END_TEST
 START_TEST(half_a_draw)
 {
     struct shop *shop = new_shop(); // the prize's row is missing
-    shop->ledger.n_rows--;
+    *row_of(shop, GOLD, 2) = *row_of(shop, GOLD, 1);
     shop->finals[GOLD].remaining = 2;
     EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2");
     shop = new_shop(); // the lottery's row is missing
     add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-23", "u3", "draw", NULL});
     shop->finals[GOLD].remaining = 0;
-    EXPECT("draws-whole", "r-23 at", "ledger prize/l/gold version 3");
+    EXPECT("operations-whole draws-whole", "r-23 at", "ledger prize/l/gold version 3");
     shop = new_shop(); // the lottery's row is that of a blank
     add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-21", "u2", "draw", NULL});
     shop->finals[GOLD].remaining = 0;
     EXPECT("draws-whole", "r-21 at", "ledger lottery/l version 3", "ledger prize/l/gold version 3");
-}
-END_TEST
-
-START_TEST(two_rows_of_a_draw_that_differ)
-{
-    struct shop *shop = new_shop();
-    row_of(shop, GOLD, 2)->reason = "adjust";
-    EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2", "ledger prize/l/gold version 2");
-    shop = new_shop();
-    row_of(shop, GOLD, 2)->strategy = "none";
-    EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2", "ledger prize/l/gold version 2");
-    shop = new_shop();
-    row_of(shop, STOCK, 5)->leg = 1;
-    EXPECT("draws-whole", "r-6 at", "ledger stock/s version 5");
+    shop = new_shop(); // and no answer tells what was drawn
+    add_row(shop, (struct ledger_row){LOTTERY, 4, 0, 2, 0, 0, "r-23", "u3", "draw", NULL});
+    add_row(shop, (struct ledger_row){GOLD, 3, -1, 0, 1, 0, "r-23", "u3", "draw", NULL});
+    shop->finals[LOTTERY].version = 4;
+    shop->finals[GOLD].remaining = 0;
+    EXPECT("draws-whole", "r-23 at", "ledger lottery/l version 4", "ledger prize/l/gold version 3");
 }
 END_TEST
 
@@ -545,9 +560,135 @@ START_TEST(another_prize_than_was_won)
     struct shop *shop = new_shop();
     attempt_of(shop, "r-20", 0)->detail = "silver";
     EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2", "ledger prize/l/gold version 2");
+}
+END_TEST
+
+// ---- legs ---------------------------------------------------------------------------------------
+
+START_TEST(rows_of_an_operation_that_differ)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, GOLD, 2)->reason = "adjust";
+    EXPECT("operations-whole", "r-20 at", "ledger lottery/l version 2",
+           "ledger prize/l/gold version 2");
+    shop = new_shop();
+    row_of(shop, BOB, 2)->strategy = "none";
+    EXPECT("operations-whole", "r-31 at", "ledger points/ann version 3",
+           "ledger points/bob version 2");
     shop = new_shop();
     row_of(shop, GOLD, 2)->user = "u9";
-    EXPECT("draws-whole", "r-20 at", "ledger lottery/l version 2", "ledger prize/l/gold version 2");
+    EXPECT("operations-whole", "r-20 at", "ledger lottery/l version 2",
+           "ledger prize/l/gold version 2");
+}
+END_TEST
+
+START_TEST(an_operation_without_one_of_its_legs)
+{
+    struct shop *shop = new_shop(); // the last leg was dropped
+    *row_of(shop, BOB, 2) = *row_of(shop, BOB, 1);
+    shop->finals[BOB] = (struct ledger_final){1, 1, true};
+    attempt_of(shop, "r-32", 0)->version.value = 1;
+    attempt_of(shop, "r-32", 0)->remaining.value = 1;
+    EXPECT("operations-whole points-conserved", "r-31 at", "ledger points/ann version 3");
+    shop = new_shop(); // a leg that it has not
+    row_of(shop, STOCK, 5)->leg = 1;
+    EXPECT("operations-whole", "r-6 at", "ledger stock/s version 5");
+    shop = new_shop(); // a leg more than was asked for
+    row_of(shop, STOCK, 5)->key = "r-4";
+    row_of(shop, STOCK, 5)->user = "u4";
+    row_of(shop, STOCK, 5)->leg = 1;
+    attempt_of(shop, "r-6", 0)->key = "r-98";
+    attempt_of(shop, "r-4", 0)->complete_ns = 68 * MS;
+    EXPECT("operations-whole", "r-4 at", "ledger stock/s version 4", "ledger stock/s version 5");
+}
+END_TEST
+
+// Without its request, an operation's kind is told by its rows.
+START_TEST(a_leg_is_missing_from_a_history_cut_short)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-31", 0)->key = "r-98";
+    attempt_of(shop, "r-98", 0)->outcome = OUTCOME_INFO;
+    attempt_of(shop, "r-98", 0)->status = 0;
+    attempt_of(shop, "r-98", 0)->complete_ns = HISTORY_NEVER;
+    shop->history.whole = false;
+    EXPECT_HEALTHY(false);
+    row_of(shop, BOB, 2)->leg = 0;
+    row_of(shop, BOB, 2)->key = "r-97";
+    check_with(shop, false);
+    expect_broken(shop, "operations-whole points-conserved");
+    row_of(shop, BOB, 2)->key = row_of(shop, ANN, 3)->key = "s-31"; // another client's
+    row_of(shop, BOB, 2)->leg = 1;
+    EXPECT_HEALTHY(true);
+    row_of(shop, BOB, 2)->key = "s-32"; // with legs on accounts that the run does not know
+    EXPECT_HEALTHY(true);
+    free_shop(shop);
+}
+END_TEST
+
+START_TEST(another_leg_than_was_promised)
+{
+    struct shop *shop = new_shop();
+    shop->taker.version.value = 1;
+    EXPECT("nothing-lost", "r-31 at", "ledger points/bob version 2");
+    shop = new_shop();
+    shop->taker.remaining.value = 6;
+    EXPECT("nothing-lost", "r-31 at", "ledger points/bob version 2");
+    shop = new_shop();
+    shop->taker.amount = 3;
+    EXPECT("nothing-lost", "r-31 at", "ledger points/bob version 2");
+    shop = new_shop();
+    shop->taker.counter = STOCK;
+    EXPECT("nothing-lost", "r-31 at", "ledger points/bob version 2");
+    shop = new_shop();
+    shop->taker.remaining = (struct maybe){0};
+    EXPECT("answers-complete", "r-31 at");
+    shop = new_shop();
+    shop->taker.version = (struct maybe){0};
+    EXPECT("answers-complete", "r-31 at");
+    shop = new_shop(); // no definite answer
+    attempt_of(shop, "r-31", 0)->outcome = OUTCOME_INFO;
+    attempt_of(shop, "r-31", 0)->status = 0;
+    attempt_of(shop, "r-31", 0)->complete_ns = HISTORY_NEVER;
+    EXPECT_HEALTHY(false);
+    shop->taker.amount = 3;
+    EXPECT("nothing-from-nowhere", "r-31 at", "ledger points/bob version 2");
+}
+END_TEST
+
+START_TEST(points_out_of_nothing)
+{
+    struct shop *shop = new_shop(); // the receiver gets more than the sender gives
+    attempt_of(shop, "r-31", 0)->outcome = OUTCOME_INFO;
+    attempt_of(shop, "r-31", 0)->status = 0;
+    attempt_of(shop, "r-31", 0)->complete_ns = HISTORY_NEVER;
+    shop->taker.amount = row_of(shop, BOB, 2)->delta = 5;
+    row_of(shop, BOB, 2)->remaining = shop->finals[BOB].remaining = 6;
+    attempt_of(shop, "r-32", 0)->remaining.value = 6;
+    check_with(shop, false);
+    ck_assert_str_eq(shop->verdict.shown[0].sentence,
+                     "r-31 moves points between accounts, but its changes add up to 1.");
+    EXPECT("points-conserved", "r-31 at", "ledger points/ann version 3",
+           "ledger points/bob version 2");
+    shop = new_shop(); // an account has more than its rows say
+    shop->finals[BOB].remaining = 6;
+    check_with(shop, false);
+    expect_broken(shop, "conservation points-conserved");
+    free_shop(shop);
+}
+END_TEST
+
+START_TEST(a_refusal_of_points_without_reason)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-32", 0)->quantity = 5;
+    EXPECT("readings-true", "r-32 at");
+    shop = new_shop();
+    attempt_of(shop, "r-32", 0)->detail = "out-of-stock";
+    EXPECT("answers-complete", "r-32 at");
+    shop = new_shop();
+    attempt_of(shop, "r-32", 0)->remaining.value = 4;
+    EXPECT("readings-true", "r-31 at", "r-32 at", "ledger points/bob version 2");
 }
 END_TEST
 
@@ -608,7 +749,7 @@ START_TEST(a_reading_that_says_nothing_is_not_counted)
     struct shop *shop = new_shop();
     check_with(shop, false);
     int64_t all = invariant_of(shop, "readings-true")->looked_at;
-    ck_assert_int_eq(all, 5);
+    ck_assert_int_eq(all, 6);
     reading_of(shop)->remaining = (struct maybe){0};
     check_with(shop, false);
     expect_broken(shop, "answers-complete");
@@ -829,6 +970,34 @@ START_TEST(two_requests_under_one_key)
 }
 END_TEST
 
+// A transfer is sent again, and its leg differs.
+START_TEST(a_repeated_request_has_the_same_legs)
+{
+    const struct attempt_leg leg = {BOB, 4, KNOWN(2), KNOWN(5)};
+    const struct {
+        struct attempt_leg leg;
+        const char *broken;
+    } repeats[] = {{leg, ""},
+                   {{BOB, 5, KNOWN(2), KNOWN(5)}, "one-key-one-effect"},
+                   {{GOLD, 4, KNOWN(2), KNOWN(5)}, "one-key-one-effect"},
+                   {{BOB, 4, KNOWN(3), KNOWN(5)}, "identical-replays"},
+                   {{BOB, 4, KNOWN(2), KNOWN(6)}, "identical-replays"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(repeats); i++) {
+        struct shop *shop = new_shop();
+        struct attempt again = *attempt_of(shop, "r-31", 0);
+        again.attempt = 1;
+        again.replayed = true;
+        again.invoke_ns = 50;
+        again.complete_ns = 60;
+        again.more = &repeats[i].leg;
+        add_attempt(shop, again);
+        check_with(shop, false);
+        expect_broken(shop, repeats[i].broken);
+        free_shop(shop);
+    }
+}
+END_TEST
+
 // A COMMIT without an answer: the service looks the key up, finds its own row, and answers with it.
 START_TEST(an_only_answer_may_be_a_replay)
 {
@@ -955,9 +1124,9 @@ START_TEST(the_verdict_is_readable)
     check_with(shop, false);
     verdict_write_text(&shop->verdict, &text);
     static const char *const pieces[] = {
-        "17 operations in 19 requests",
+        "20 operations in 22 requests",
         "\n  holds   no-oversell               No more taken than there was: units sold 10",
-        " issued 3 of 3, prizes won 1 of 3.\n",
+        " issued 3 of 3, prizes won 1 of 3, points taken 4 of 17.\n",
         "\n  BROKEN  real-time-order           ",
         "\nreal-time-order\n  stock/s: the request that wrote version 4 was answered at 38.000 ms",
         "\n             30.000 ms  [===================] ",
@@ -1229,7 +1398,7 @@ START_TEST(a_wrong_ledger_is_refused_by_line)
         {"{\"holdfast_ledger\":1,\"run\":\"q\"}\n", "line 1: this ledger belongs to another run"},
         {HEAD ROW("0") END, "line 4: a counter's final values are missing"},
         {HEAD FINAL ROW("0"), "line 4: the closing line is missing: this ledger was cut short"},
-        {HEAD FINAL ROW("2") END, "line 3: `leg` must be within its range"},
+        {HEAD FINAL ROW("65") END, "line 3: `leg` must be within its range"},
         {HEAD FINAL ROW("null") END, "line 3: `leg` must be a whole number"},
         {HEAD FINAL ROW("00") END, "line 3: not a JSON object"},
         {HEAD FINAL ROW("0,\"leg\":0") END, "line 3: `leg` must be present only once"},
@@ -1282,8 +1451,13 @@ int main(void)
     tcase_add_test(tests, a_lost_update_oversells);
     tcase_add_test(tests, more_taken_than_there_was);
     tcase_add_test(tests, half_a_draw);
-    tcase_add_test(tests, two_rows_of_a_draw_that_differ);
     tcase_add_test(tests, another_prize_than_was_won);
+    tcase_add_test(tests, rows_of_an_operation_that_differ);
+    tcase_add_test(tests, an_operation_without_one_of_its_legs);
+    tcase_add_test(tests, a_leg_is_missing_from_a_history_cut_short);
+    tcase_add_test(tests, another_leg_than_was_promised);
+    tcase_add_test(tests, points_out_of_nothing);
+    tcase_add_test(tests, a_refusal_of_points_without_reason);
     tcase_add_test(tests, a_reading_that_was_not_true);
     tcase_add_test(tests, a_reading_of_less_than_nothing);
     tcase_add_test(tests, a_reading_that_says_nothing_is_not_counted);
@@ -1298,6 +1472,7 @@ int main(void)
     tcase_add_test(tests, a_token_of_two_strategies);
     tcase_add_test(tests, two_effects_of_one_key);
     tcase_add_test(tests, two_requests_under_one_key);
+    tcase_add_test(tests, a_repeated_request_has_the_same_legs);
     tcase_add_test(tests, an_only_answer_may_be_a_replay);
     tcase_add_test(tests, two_first_answers);
     tcase_add_test(tests, a_replay_that_differs);

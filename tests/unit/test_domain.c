@@ -1,4 +1,5 @@
-// Tests of the pure rules: stock, coupons, the wheel, identifiers; by example and by property.
+// Tests of the pure rules: stock, points, coupons, the wheel, identifiers; by example and by
+// property.
 #include "base/random.h"
 #include "base/text.h"
 #include "domain/coupon.h"
@@ -101,6 +102,53 @@ START_TEST(random_stock_sequences_add_up)
             ck_assert_int_eq(stock.version, 1 + changes);
         }
     }
+}
+END_TEST
+
+// A transfer between two accounts: what each has, and what is decided. Version 0: it does not exist.
+static const struct {
+    struct counter from, to;
+    int64_t points;
+    enum rc rc;
+    size_t refusing_leg;
+} transfers[] = {
+    {{.remaining = 5, .version = 3}, {.remaining = 2, .version = 1}, 5, RC_OK, 0},
+    {{.remaining = 5, .version = 3}, {.version = 0}, 1, RC_OK, 0},
+    {{.remaining = 5, .version = 3}, {.remaining = 2, .version = 1}, 6, RC_NOT_ENOUGH_POINTS, 0},
+    {{.version = 0}, {.remaining = 2, .version = 1}, 1, RC_NOT_FOUND, 0},
+    {{.remaining = 5, .version = 3},
+     {.remaining = REMAINING_MAX - 4, .version = 1},
+     5,
+     RC_INVALID_FIELD,
+     1},
+    {{.remaining = 5, .version = 3}, {.remaining = REMAINING_MAX - 5, .version = 1}, 5, RC_OK, 0},
+};
+
+START_TEST(a_transfer_posts_both_legs_or_none)
+{
+    struct counter before[] = {transfers[_i].from, transfers[_i].to}, after[2];
+    struct leg second = {
+        .counter = "points/to", .amount = transfers[_i].points, .may_create = true};
+    struct operation operation = {.kind = OPERATION_TRANSFER,
+                                  .leg = {.counter = "points/from", .amount = second.amount},
+                                  .more = &second,
+                                  .n_more = 1};
+    struct posting postings[2 + POSTINGS_MORE];
+    memcpy(after, before, sizeof before);
+    struct view view = {.counters = after, .legs = (const size_t[]){0, 1}, .postings = postings};
+    ck_assert_int_eq(operation_decide(&view, &operation), transfers[_i].rc);
+    bool accepted = transfers[_i].rc == RC_OK;
+    ck_assert_uint_eq(view.n_postings, accepted ? 2 : 0);
+    ck_assert_uint_eq(view.refusing_leg, transfers[_i].refusing_leg);
+    for (size_t leg = 0; leg < 2; leg++) {
+        int64_t delta = accepted ? (leg == 0 ? -second.amount : second.amount) : 0;
+        ck_assert_int_eq(after[leg].remaining, before[leg].remaining + delta);
+        ck_assert_int_eq(after[leg].version, before[leg].version + accepted);
+        ck_assert_int_eq(operation_leg(&operation, leg)->version, after[leg].version);
+        if (accepted)
+            ck_assert_int_eq(postings[leg].delta, delta);
+    }
+    ck_assert_int_eq(operation.outcome.version, after[view.refusing_leg].version);
 }
 END_TEST
 
@@ -368,6 +416,7 @@ int main(void)
     tcase_add_test(rules, stock_that_was_not_loaded_is_not_found);
     tcase_add_test(rules, a_restock_does_not_pass_the_limit);
     tcase_add_test(rules, random_stock_sequences_add_up);
+    tcase_add_loop_test(rules, a_transfer_posts_both_legs_or_none, 0, (int)ARRAY_LENGTH(transfers));
     tcase_add_test(rules, a_user_gets_no_more_coupons_than_the_limit);
     tcase_add_test(rules, coupon_codes_differ_and_check);
     tcase_add_test(rules, coupon_codes_show_a_wrong_character_and_a_swap);

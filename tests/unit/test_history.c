@@ -63,7 +63,10 @@ START_TEST(values_have_kinds)
                   {"false", FLAT_FALSE},
                   {"null", FLAT_NULL},
                   {"{\"b\":[1,{\"]\":\"}\"}]}", FLAT_OTHER},
-                  {"[]", FLAT_OTHER},
+                  {"[]", FLAT_ARRAY},
+                  {"[[1,\"]\"],2]", FLAT_ARRAY},
+                  {"1]", FLAT_ERROR},
+                  {"[1", FLAT_ERROR},
                   {"nil", FLAT_ERROR},
                   {"-", FLAT_ERROR},
                   {"\"a", FLAT_ERROR}};
@@ -86,10 +89,48 @@ START_TEST(members_come_in_order)
     ck_assert_str_eq(copy, "AB");
     ck_assert_int_eq(flat_json_next(&json, &member), FLAT_INT);
     ck_assert_int_eq(member.number, -58);
-    ck_assert_int_eq(flat_json_next(&json, &member), FLAT_OTHER);
+    ck_assert_int_eq(flat_json_next(&json, &member), FLAT_ARRAY);
     ck_assert_int_eq(flat_json_next(&json, &member), FLAT_NULL);
     ck_assert(flat_member_is(&member, "z"));
     ck_assert_int_eq(flat_json_next(&json, &member), FLAT_END);
+}
+END_TEST
+
+// The kinds of the elements, a letter each: whole number, text, null, array, other; ! for an error.
+static const char *kinds_of(const char *array)
+{
+    static char kinds[16];
+    struct flat_member member = {.text = array, .text_length = strlen(array)}, element;
+    struct flat_json json = flat_array_open(&member);
+    size_t n = 0;
+    enum flat_kind kind;
+    while ((kind = flat_array_next(&json, &element)) != FLAT_END && n + 1 < sizeof kinds) {
+        kinds[n++] = kind == FLAT_INT     ? 'i'
+                     : kind == FLAT_TEXT  ? 't'
+                     : kind == FLAT_NULL  ? 'n'
+                     : kind == FLAT_ARRAY ? 'a'
+                     : kind == FLAT_ERROR ? '!'
+                                          : 'o';
+        if (kind == FLAT_ERROR)
+            break;
+    }
+    kinds[n] = '\0';
+    return kinds;
+}
+
+START_TEST(elements_come_in_order)
+{
+    static const struct {
+        const char *array, *kinds;
+    } arrays[] = {{"[]", ""},         {" [ ] ", ""},
+                  {"[1]", "i"},       {"[\"points/u2\",-5,null , 42]", "tini"},
+                  {"[[1],[]]", "aa"}, {"[true,{},1.5]", "ooo"},
+                  {"[1,]", "i!"},     {"[,1]", "!"},
+                  {"[1 2]", "i!"},    {"[1}", "i!"},
+                  {"[", "!"},         {"{}", "!"},
+                  {"", "!"},          {"[\"a]", "!"}};
+    for (size_t i = 0; i < ARRAY_LENGTH(arrays); i++)
+        ck_assert_str_eq(kinds_of(arrays[i].array), arrays[i].kinds);
 }
 END_TEST
 
@@ -192,9 +233,9 @@ END_TEST
 // ---- writing and reading ------------------------------------------------------------------------
 
 static struct history_counter counters[] = {
-    {"stock/r-1", COUNTER_STOCK, 1, 100, 0, 0},
-    {"coupon/r-1", COUNTER_COUPON, 4, 7, 10, 2},
-    {"prize/r-1/gold", COUNTER_PRIZE, 1, 3, 3, 0},
+    {"stock/r-1", COUNTER_STOCK, 1, 100, 0, 0},    {"coupon/r-1", COUNTER_COUPON, 4, 7, 10, 2},
+    {"prize/r-1/gold", COUNTER_PRIZE, 1, 3, 3, 0}, {"points/r-1", COUNTER_POINTS, 1, 100, 0, 0},
+    {"points/r-2", COUNTER_POINTS, 0, 0, 0, 0},
 };
 
 static struct history_head head = {.run = "r",
@@ -204,6 +245,10 @@ static struct history_head head = {.run = "r",
                                    .n_targets = 2,
                                    .counters = counters,
                                    .n_counters = ARRAY_LENGTH(counters)};
+
+static const struct attempt_leg taker = {
+    .counter = 4, .amount = 7, .version = {12, true}, .remaining = {-42, true}};
+static const struct attempt_leg silent_taker = {.counter = 3, .amount = 1};
 
 static const struct attempt attempts[] = {
     {.op = 17,
@@ -240,6 +285,32 @@ static const struct attempt attempts[] = {
      .key = "",
      .user = "",
      .detail = "not-found"},
+    {.op = 20,
+     .kind = KIND_TRANSFER,
+     .outcome = OUTCOME_OK,
+     .counter = 3,
+     .status = 200,
+     .invoke_ns = 6,
+     .complete_ns = 7,
+     .quantity = 7,
+     .version = {58, true},
+     .remaining = {93, true},
+     .more = &taker,
+     .n_more = 1,
+     .key = "r-20",
+     .user = "u3",
+     .detail = ""},
+    {.op = 21,
+     .kind = KIND_TRANSFER,
+     .outcome = OUTCOME_INFO,
+     .counter = 4,
+     .complete_ns = HISTORY_NEVER,
+     .quantity = 1,
+     .more = &silent_taker,
+     .n_more = 1,
+     .key = "r-21",
+     .user = "u3",
+     .detail = "timeout"},
 };
 
 static void check_same(const struct attempt *one, const struct attempt *two)
@@ -260,6 +331,13 @@ static void check_same(const struct attempt *one, const struct attempt *two)
     ck_assert_str_eq(one->key, two->key);
     ck_assert_str_eq(one->user, two->user);
     ck_assert_str_eq(one->detail, two->detail);
+    ck_assert_uint_eq(one->n_more, two->n_more);
+    for (size_t i = 0; i < one->n_more; i++) {
+        ck_assert_uint_eq(one->more[i].counter, two->more[i].counter);
+        ck_assert_int_eq(one->more[i].amount, two->more[i].amount);
+        ck_assert(maybe_equal(one->more[i].version, two->more[i].version));
+        ck_assert(maybe_equal(one->more[i].remaining, two->more[i].remaining));
+    }
 }
 
 static struct history_writer *create(void)
@@ -327,12 +405,26 @@ START_TEST(a_line_is_as_described)
                      "\"invoke_ns\":123456789,\"complete_ns\":234567890,\"outcome\":\"ok\","
                      "\"status\":200,\"version\":-58,\"remaining\":-1,\"replayed\":true,"
                      "\"detail\":\"x\"}\n");
+    buffer_clear(&buffer);
+    history_line(&buffer, &head, &attempts[3]);
+    ck_assert_str_eq(buffer.data,
+                     "{\"op\":20,\"attempt\":0,\"kind\":\"transfer\",\"counter\":\"points/r-1\","
+                     "\"target\":0,\"key\":\"r-20\",\"user\":\"u3\",\"quantity\":7,"
+                     "\"invoke_ns\":6,\"complete_ns\":7,\"outcome\":\"ok\",\"status\":200,"
+                     "\"version\":58,\"remaining\":93,\"more\":[[\"points/r-2\",7,12,-42]]}\n");
 }
 END_TEST
 
-// Texts of the greatest length, of which every byte must be escaped.
+// Texts of the greatest length, of which every byte must be escaped, and as many legs as there may
+// be.
 START_TEST(the_longest_line_fits)
 {
+    struct history_counter longest = {.kind = COUNTER_POINTS};
+    struct history_head longest_head = {.counters = &longest, .n_counters = 1};
+    struct attempt_leg more[HISTORY_LEGS_MAX - 1];
+    memset(longest.name, 1, HISTORY_COUNTER_MAX);
+    for (size_t i = 0; i < ARRAY_LENGTH(more); i++)
+        more[i] = (struct attempt_leg){0, INT64_MIN, {INT64_MIN, true}, {INT64_MIN, true}};
     struct buffer buffer CLEANUP(buffer_release) = {0};
     struct attempt attempt = attempts[0];
     char text[HISTORY_TEXT_MAX + 1] = "";
@@ -340,8 +432,11 @@ START_TEST(the_longest_line_fits)
     attempt.key = attempt.user = attempt.detail = text;
     attempt.op = attempt.attempt = attempt.invoke_ns = attempt.complete_ns = INT64_MIN;
     attempt.quantity = attempt.version.value = attempt.remaining.value = INT64_MIN;
-    history_line(&buffer, &head, &attempt);
-    ck_assert_uint_gt(buffer.length, 3 * 6 * HISTORY_TEXT_MAX);
+    attempt.more = more;
+    attempt.n_more = ARRAY_LENGTH(more);
+    history_line(&buffer, &longest_head, &attempt);
+    ck_assert_uint_gt(buffer.length,
+                      3 * 6 * HISTORY_TEXT_MAX + HISTORY_LEGS_MAX * 6 * HISTORY_COUNTER_MAX);
     ck_assert_int_eq(buffer.data[buffer.length - 1], '\n');
 }
 END_TEST
@@ -352,7 +447,7 @@ START_TEST(a_history_cut_short_is_read_as_far_as_it_goes)
     struct history_writer *writer = write_attempts(false);
     int descriptor = history_descriptor(writer);
     off_t size = lseek(descriptor, 0, SEEK_END);
-    static char bytes[4096];
+    static char bytes[8192];
     ck_assert_int_lt(size, (off_t)sizeof bytes);
     ck_assert_int_eq(pread(descriptor, bytes, sizeof bytes, 0), size);
     off_t head_end = strchr(bytes, '\n') - bytes;
@@ -381,11 +476,20 @@ END_TEST
 #define HEAD                                                                                       \
     "{\"holdfast_history\":1,\"run\":\"r\",\"scenario\":\"s\",\"started_at_ms\":1,"                \
     "\"targets\":[\"http://x\"],\"counters\":[{\"name\":\"stock/a\",\"kind\":\"stock\","           \
-    "\"version\":1,\"remaining\":1}]}\n"
+    "\"version\":1,\"remaining\":1},"                                                              \
+    "{\"name\":\"points/a\",\"kind\":\"points\",\"version\":1,\"remaining\":9},"                   \
+    "{\"name\":\"points/b\",\"kind\":\"points\",\"version\":1,\"remaining\":9}]}\n"
+#define OK ",\"complete_ns\":6,\"outcome\":\"ok\""
+#define TRANSFER(more)                                                                             \
+    "{\"op\":1,\"attempt\":0,\"kind\":\"transfer\",\"counter\":\"points/a\",\"target\":0,"         \
+    "\"key\":\"r-1\",\"user\":\"u\",\"quantity\":5,\"invoke_ns\":5,\"status\":200" OK more "}\n"
+#define LEGS8                                                                                      \
+    "[\"points/b\",5,1,4],[\"points/b\",5,1,4],[\"points/b\",5,1,4],[\"points/b\",5,1,4],"         \
+    "[\"points/b\",5,1,4],[\"points/b\",5,1,4],[\"points/b\",5,1,4],[\"points/b\",5,1,4],"
+#define LEGS64 LEGS8 LEGS8 LEGS8 LEGS8 LEGS8 LEGS8 LEGS8 LEGS8
 #define LINE(more)                                                                                 \
     "{\"op\":1,\"attempt\":0,\"kind\":\"read\",\"counter\":\"stock/a\",\"target\":0,"              \
     "\"invoke_ns\":5,\"status\":200" more "}\n"
-#define OK ",\"complete_ns\":6,\"outcome\":\"ok\""
 
 START_TEST(wrong_lines_are_refused_by_number)
 {
@@ -429,6 +533,24 @@ START_TEST(wrong_lines_are_refused_by_number)
         {HEAD LINE(OK ",\"user\":\"\""), "line 2: `user` must be a text, not empty"},
         {HEAD LINE(OK ",\"key\":\"r-2\""), "line 2: `key` must be the run's name, `-` and the"},
         {HEAD LINE(OK ",\"quantity\":1"), "line 2: `quantity` must be present exactly if the kind"},
+        {HEAD TRANSFER(""), "line 2: `more` must be a list as long as the kind demands"},
+        {HEAD LINE(OK ",\"more\":[[\"points/a\",5,1,4]]"), "line 2: `more` must be a list as long"},
+        {HEAD TRANSFER(",\"more\":[]"), "line 2: `more` must be a list, not empty"},
+        {HEAD TRANSFER(",\"more\":{}"), "line 2: `more` must be a list"},
+        {HEAD TRANSFER(",\"more\":[" LEGS64 "[\"points/b\",5,1,4]]"),
+         "line 2: `more` must be a list of at most 63 ["},
+        {HEAD TRANSFER(",\"more\":[5]"), "line 2: `more` must be a list of at most 63 ["},
+        {HEAD TRANSFER(",\"more\":[[\"points/c\",5,1,4]]"), "line 2: `more` must be a list of at"},
+        {HEAD TRANSFER(",\"more\":[[\"points/b\",null,1,4]]"), "line 2: `more` must be a list of "},
+        {HEAD TRANSFER(",\"more\":[[\"points/b\",5,1.5,4]]"), "line 2: `more` must be a list of "},
+        {HEAD TRANSFER(",\"more\":[[\"points/b\",5,1]]"), "line 2: `more` must be a list of at mo"},
+        {HEAD TRANSFER(",\"more\":[[\"points/b\",5,1,4,0]]"), "line 2: `more` must be a list of a"},
+        {HEAD TRANSFER(",\"more\":[[\"points/b\",5,1,4],]"), "line 2: `more` must be a list of at"},
+        {HEAD TRANSFER(",\"more\":[[\"points/a\",5,1,4]]"),
+         "line 2: `more` must be a list of diff"},
+        {HEAD TRANSFER(",\"more\":[[\"stock/a\",5,1,4]]"), "line 2: `more` must be a list of diff"},
+        {HEAD TRANSFER(",\"more\":[[\"points/b\",4,1,4]]"),
+         "line 2: `more` must be a list of changes that add up to zero"},
         {HEAD LINE(OK ",\"end\":false"), "line 2: `op` must be absent from such a line"},
         {HEAD "{\"end\":false,\"attempts\":0}\n", "line 2: `end` must be true"},
         {HEAD "{\"op\":1,\"attempt\":0,\"kind\":\"read\",\"counter\":\"stock/a\",\"target\":0,"
@@ -573,6 +695,7 @@ int main(void)
     TCase *tests = tcase_create("history");
     tcase_add_test(tests, values_have_kinds);
     tcase_add_test(tests, members_come_in_order);
+    tcase_add_test(tests, elements_come_in_order);
     tcase_add_test(tests, what_is_cut_off_is_an_error);
     tcase_add_test(tests, escapes_are_resolved);
     tcase_add_test(tests, index_finds_what_was_put);

@@ -273,6 +273,30 @@ START_TEST(an_answer_carries_what_the_checker_needs)
     answer = read_answer(200, "{}");
     ck_assert(!answer.remaining.known);
     ck_assert(!answer.version.known);
+    answer = read_kind(KIND_READ, 200, "{\"user_id\":\"u1\",\"points\":5,\"version\":4}");
+    ck_assert(maybe_equal(answer.remaining, (struct maybe){5, true}));
+}
+END_TEST
+
+START_TEST(the_answer_to_a_transfer_carries_both_legs)
+{
+    struct answer answer = read_kind(
+        KIND_TRANSFER, 200,
+        "{\"from\":\"u1\",\"to\":\"u2\",\"points\":20,\"legs\":["
+        "{\"counter\":\"points/u1\",\"remaining\":50,\"version\":3}, "
+        "{\"version\":1,\"counter\":\"points/u2\",\"remaining\":20}],\"strategy\":\"conditional\"}");
+    ck_assert(maybe_equal(answer.remaining, (struct maybe){50, true}));
+    ck_assert(maybe_equal(answer.version, (struct maybe){3, true}));
+    ck_assert(maybe_equal(answer.more[0].remaining, (struct maybe){20, true}));
+    ck_assert(maybe_equal(answer.more[0].version, (struct maybe){1, true}));
+    answer = read_kind(KIND_TRANSFER, 409,
+                       "{\"type\":\"/problems/not-enough-points\",\"remaining\":7,\"version\":2}");
+    ck_assert_str_eq(answer.detail, "not-enough-points");
+    ck_assert(maybe_equal(answer.version, (struct maybe){2, true}));
+    ck_assert(!answer.more[0].version.known);
+    // Nested arrays of other answers mean nothing.
+    answer = read_kind(KIND_DEDUCT, 200, "{\"remaining\":3,\"version\":7,\"legs\":[1]}");
+    ck_assert_int_eq(answer.outcome, OUTCOME_OK);
 }
 END_TEST
 
@@ -357,6 +381,8 @@ START_TEST(only_json_is_valid)
 }
 END_TEST
 
+#define LEG "{\"counter\":\"points/u1\",\"remaining\":3,\"version\":7}"
+
 // Its outcome is unknown, whatever the status says. A user's own request may get any body.
 START_TEST(a_malformed_answer_proves_nothing)
 {
@@ -395,6 +421,23 @@ START_TEST(a_malformed_answer_proves_nothing)
         {KIND_ISSUE, 200, "{\"remaining\":3,\"version\":7}", "members missing"},
         {KIND_DRAW, 200, "{\"version\":7}", "members missing"},
         {KIND_DRAW, 200, "{\"prize\":7,\"version\":7}", "members missing"},
+        {KIND_READ, 200, "{\"points\":5,\"version\":7}", NULL},
+        {KIND_EARN, 200, "{\"points\":5,\"remaining\":9,\"version\":7}", NULL},
+        {KIND_EARN, 200, "{\"points\":5,\"version\":7}", "members missing"},
+        {KIND_READ, 200, "{\"points\":5,\"remaining\":5,\"version\":7}", "member repeated"},
+        {KIND_TRANSFER, 200, "{\"version\":7,\"remaining\":3}", "members missing"},
+        {KIND_TRANSFER, 200, "{\"legs\":7}", "members missing"},
+        {KIND_TRANSFER, 200, "{\"legs\":[]}", "legs"},
+        {KIND_TRANSFER, 200, "{\"legs\":[" LEG "]}", "legs"},
+        {KIND_TRANSFER, 200, "{\"legs\":[" LEG "," LEG "," LEG "]}", "legs"},
+        {KIND_TRANSFER, 200, "{\"legs\":[" LEG ",{\"remaining\":3}]}", "legs"},
+        {KIND_TRANSFER, 200, "{\"legs\":[" LEG ",{\"remaining\":3,\"version\":\"7\"}]}", "legs"},
+        {KIND_TRANSFER, 200, "{\"legs\":[" LEG ",{\"version\":1,\"remaining\":3,\"version\":1}]}",
+         "legs"},
+        {KIND_TRANSFER, 200, "{\"legs\":[" LEG ",7]}", "legs"},
+        {KIND_TRANSFER, 200, "{\"legs\":[" LEG ",[" LEG "]]}", "legs"},
+        {KIND_TRANSFER, 200, "{\"legs\":[" LEG "," LEG "],\"legs\":[" LEG "," LEG "]}",
+         "member repeated"},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct answer answer = read_kind(cases[i].kind, cases[i].status, cases[i].body);
@@ -468,6 +511,7 @@ int main(void)
     tcase_add_test(tests, the_next_response_begins_where_this_one_ends);
     tcase_add_test(tests, an_answer_is_classified_as_the_api_promises);
     tcase_add_test(tests, an_answer_carries_what_the_checker_needs);
+    tcase_add_test(tests, the_answer_to_a_transfer_carries_both_legs);
     tcase_add_test(tests, only_json_is_valid);
     tcase_add_test(tests, a_malformed_answer_proves_nothing);
     tcase_add_test(tests, timers_are_due_in_order_and_can_be_cancelled);

@@ -91,7 +91,16 @@ START_TEST(defaults_depend_on_scenario_and_arrival)
     plan = parse("--scenario coupon --duration 2s");
     ck_assert_int_eq(plan.requests, 0);
     plan = parse("--scenario mixed --requests 1000");
-    ck_assert_int_eq(plan.stock, 300); // half of the deductions' 60 %
+    ck_assert_int_eq(plan.stock, 250); // half of the deductions' 50 %
+    ck_assert_int_eq(plan.mix[KIND_DEDUCT], 50);
+    ck_assert_int_eq(plan.mix[KIND_TRANSFER], 5);
+    plan = parse("--scenario points --quantity 7");
+    ck_assert_int_eq(plan.accounts, 20);
+    ck_assert_int_eq(plan.balance, 70);
+    ck_assert_int_eq(plan.mix[KIND_TRANSFER], 40);
+    ck_assert_int_eq(plan.mix[KIND_DEDUCT], 0);
+    plan = parse("--scenario points --quantity 1000000");
+    ck_assert_int_eq(plan.balance, 1000000);
     plan = parse("--scenario coupon --rate 5..10");
     ck_assert_int_eq(plan.requests, 0); // a ramp has a duration
     ck_assert_int_eq(plan.duration_ns, 10 * NS_PER_S);
@@ -220,7 +229,7 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--duplicate 101%", "--duplicate", "0 to 1"},
         {"--skus 9 --zipf 11", "--zipf", "0 to 10"},
         {"--scenario checkout", "--scenario: 'checkout'",
-         "one of deduct, coupon, draw, mixed, template"},
+         "one of deduct, coupon, draw, points, mixed, template"},
         {"--arrival burst", "--arrival", "one of latch, closed, open, ramp"},
         {"--spread hot", "--spread", "even or zipf"},
         {"--spacing odd --rate 5", "--spacing", "poisson or even"},
@@ -232,9 +241,12 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--scenario draw --prizes a:1:1,a:2:2", "--prizes: 'a:2:2'", "a different name"},
         {"--scenario draw --prizes a:1000001:1", "--prizes", "NAME:QUANTITY:WEIGHT"},
         {"--scenario draw --prizes=", "--prizes", "such as gold:1:1"},
-        {"--scenario mixed --mix buy=1", "--mix: 'buy=1'", "deduct, read, issue, draw"},
+        {"--scenario mixed --mix buy=1", "--mix: 'buy=1'",
+         "deduct, issue, draw, earn, spend, transfer, read"},
         {"--scenario mixed --mix read=1,read=2", "--mix: 'read=2'", "once"},
         {"--scenario mixed --mix read=0", "--mix", "all 0"},
+        {"--scenario points --mix earn=1,deduct=1", "--mix: scenario points has no deduct",
+         "--scenario mixed"},
         {"--json=", "--json", "a file path"},
         {"--require p42<1", "--require", "p99"},
         // Contradictions.
@@ -250,8 +262,12 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--tries 3 --scenario coupon --requests 5", "--tries", "--requests: leave out"},
         {"--total 3", "--total", "--scenario: coupon, mixed"},
         {"--stock 3 --scenario coupon", "--stock", "--scenario: deduct, mixed"},
-        {"--quantity 3 --scenario draw", "--quantity", "deduct, mixed, template"},
-        {"--mix read=1", "--mix", "--scenario: mixed"},
+        {"--quantity 3 --scenario draw", "--quantity", "deduct, points, mixed, template"},
+        {"--mix read=1", "--mix", "--scenario: points, mixed"},
+        {"--accounts 3", "--accounts", "--scenario: points, mixed"},
+        {"--scenario mixed --accounts 1", "--accounts 1", "--mix without transfer"},
+        {"--scenario points --accounts 1", "--accounts 1", "--mix without transfer"},
+        {"--scenario points --no-setup --resource x --balance 3", "--balance", "--no-setup"},
         {"--template x --scenario deduct", "--template", "--scenario: template"},
         {"--template x --no-setup", "--no-setup", "leave it out"},
         {"--scenario template", "--template FILE", "needs the request"},
@@ -261,6 +277,7 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--no-setup --resource x --scenario coupon --total 3", "--total", "--no-setup"},
         {"--zipf 1 --spread even --skus 9", "--zipf", "leave out one of them"},
         {"--spread zipf", "Zipf", "--skus 1000"},
+        {"--scenario points --mix earn=1 --accounts 1 --zipf 1", "Zipf", "--accounts 1000"},
         {"--skus 10000 --resource aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff",
          "--resource", "shorter"},
         {"--arrival latch --requests 10 --connections 11", "--connections 11", "with --requests"},

@@ -49,9 +49,13 @@ static struct scenario *new_scenario(const struct plan *plan)
 
 START_TEST(an_operation_is_repeatable)
 {
-    struct plan plan = parse("--scenario mixed --skus 50 --zipf 1 --seed 9 --run r --requests 100");
-    struct plan other_plan =
-        parse("--scenario mixed --skus 50 --zipf 1 --seed 10 --run r --requests 100 --threads 3");
+    static const char *const commands[] = {"--scenario mixed --skus 50", "--scenario points"};
+    char words[2][128];
+    text_format(words[0], sizeof words[0], "%s --zipf 1 --seed 9 --run r --requests 100",
+                commands[_i]);
+    text_format(words[1], sizeof words[1],
+                "%s --zipf 1 --seed 10 --run r --requests 100 --threads 3", commands[_i]);
+    struct plan plan = parse(words[0]), other_plan = parse(words[1]);
     struct scenario *scenario = new_scenario(&plan), *other = new_scenario(&other_plan);
     struct task first[500], task;
     int differ = 0;
@@ -64,6 +68,8 @@ START_TEST(an_operation_is_repeatable)
         ck_assert_str_eq(task.resource, first[n].resource);
         ck_assert_int_eq(task.user, first[n].user);
         ck_assert_int_eq(task.quantity, first[n].quantity);
+        ck_assert_uint_eq(task.n_more, first[n].n_more);
+        ck_assert_uint_eq(task.more[0].counter, first[n].more[0].counter);
         scenario_task(other, n, &task);
         differ += task.counter != first[n].counter;
     }
@@ -147,21 +153,78 @@ START_TEST(mixed_follows_its_weights)
     struct plan plan =
         parse("--scenario mixed --skus 3 --seed 4 --run r --mix deduct=50,read=30,draw=20");
     struct scenario *scenario = new_scenario(&plan);
-    int64_t counts[KIND_COUNT] = {0}, wrong = 0;
+    int64_t counts[KIND_COUNT] = {0}, wrong = 0, accounts = 0;
     for (int64_t n = 0; n < 100000; n++) { // counted, because each ck_assert costs a write
         struct task task;
         scenario_task(scenario, n, &task);
         counts[task.kind]++;
-        wrong += task.kind == KIND_DRAW ? task.counter != 4 : task.counter >= 3;
+        accounts += task.kind == KIND_READ && task.counter >= 3;
+        wrong += task.kind == KIND_DRAW ? task.counter != 24
+                                        : task.counter >= (task.kind == KIND_READ ? 23 : 3);
         wrong += task.quantity != (task.kind == KIND_DEDUCT ? 1 : 0);
         const char *text = scenario_template(scenario, task.template);
-        wrong += strncmp(text, task.kind == KIND_READ ? "GET /v1/stock/" : "POST ", 5) != 0;
+        const char *begin = task.kind != KIND_READ ? "POST "
+                            : task.counter < 3     ? "GET /v1/stock/"
+                                                   : "GET /v1/points/";
+        wrong += strncmp(text, begin, strlen(begin)) != 0;
     }
     ck_assert_int_eq(wrong, 0);
     ck_assert_int_le(llabs(counts[KIND_DEDUCT] - 50000), 800);
     ck_assert_int_le(llabs(counts[KIND_READ] - 30000), 800);
     ck_assert_int_le(llabs(counts[KIND_DRAW] - 20000), 800);
-    ck_assert_int_eq(counts[KIND_ISSUE] + counts[KIND_OTHER], 0);
+    ck_assert_int_le(llabs(accounts - 15000), 600); // a read is of a product or of an account
+    ck_assert_int_eq(counts[KIND_ISSUE] + counts[KIND_TRANSFER] + counts[KIND_OTHER], 0);
+    scenario_free(scenario);
+}
+END_TEST
+
+START_TEST(transfers_go_both_ways_between_accounts_by_zipf)
+{
+    struct plan plan = parse("--scenario points --accounts 50 --zipf 1 --seed 2 --run r "
+                             "--mix transfer=1 --quantity 3");
+    struct scenario *scenario = new_scenario(&plan);
+    int64_t hot = 0, wrong = 0;
+    for (int64_t n = 0; n < 20000; n += 2) {
+        struct task one, two;
+        scenario_task(scenario, n, &one);
+        scenario_task(scenario, n + 1, &two);
+        hot += one.counter == 0 || one.more[0].counter == 0;
+        wrong += one.kind != KIND_TRANSFER || one.counter == one.more[0].counter;
+        wrong += one.counter != two.more[0].counter || two.counter != one.more[0].counter;
+        wrong += one.more[0].amount != 3 || one.quantity != 3 || one.n_more != 1;
+        wrong += strcmp(one.owner, two.resource) != 0 || strcmp(two.owner, one.resource) != 0;
+    }
+    ck_assert_int_eq(wrong, 0);
+    // The first account has a share of 1 / (1 + 1/2 + ... + 1/50) = 0.2223 of each draw, and is
+    // one of the two accounts of 0.2223 * (2 - 0.2223) = 0.395 of the pairs.
+    ck_assert_int_le(llabs(hot - 3950), 250);
+    scenario_free(scenario);
+}
+END_TEST
+
+START_TEST(points_follow_their_weights)
+{
+    struct plan plan = parse("--scenario points --accounts 7 --seed 3 --run r --quantity 2");
+    struct scenario *scenario = new_scenario(&plan);
+    int64_t counts[KIND_COUNT] = {0}, wrong = 0;
+    for (int64_t n = 0; n < 100000; n++) {
+        struct task task;
+        char name[32];
+        scenario_task(scenario, n, &task);
+        counts[task.kind]++;
+        text_format(name, sizeof name, "load-r-%zu", task.counter + 1);
+        wrong += task.counter >= 7 || strcmp(task.owner, name) != 0;
+        wrong += task.quantity != (task.kind == KIND_READ ? 0 : 2);
+        wrong += task.n_more != (task.kind == KIND_TRANSFER ? 1 : 0);
+        const char *text = scenario_template(scenario, task.template);
+        const char *begin = task.kind == KIND_READ ? "GET /v1/points/" : "POST /v1/points/";
+        wrong += strncmp(text, begin, strlen(begin)) != 0;
+    }
+    ck_assert_int_eq(wrong, 0);
+    ck_assert_int_le(llabs(counts[KIND_EARN] - 25000), 700);
+    ck_assert_int_le(llabs(counts[KIND_SPEND] - 25000), 700);
+    ck_assert_int_le(llabs(counts[KIND_TRANSFER] - 40000), 800);
+    ck_assert_int_le(llabs(counts[KIND_READ] - 10000), 500);
     scenario_free(scenario);
 }
 END_TEST
@@ -249,8 +312,8 @@ struct http {
     const char *script; // "METHOD PATH BODY => ANSWER\n" for each call, in order
 };
 
-bool http_call(struct http *http, const char *method, const char *path, const json_t *body,
-               json_t **ret_json, char *ret_error)
+static bool answer_call(struct http *http, const char *method, const char *path, const json_t *body,
+                        json_t **ret_json, char *ret_error)
 {
     char expected[512], asked[512];
     char *sent = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
@@ -266,6 +329,20 @@ bool http_call(struct http *http, const char *method, const char *path, const js
     if (*ret_json == NULL)
         text_copy(ret_error, HISTORY_ERROR_MAX, "the service refused");
     return *ret_json != NULL;
+}
+
+bool http_call(struct http *http, const char *method, const char *path, const json_t *body,
+               json_t **ret_json, char *ret_error)
+{
+    return answer_call(http, method, path, body, ret_json, ret_error);
+}
+
+bool http_post(struct http *http, const char *path, const char *key, const json_t *body,
+               json_t **ret_json, char *ret_error)
+{
+    char method[96];
+    text_format(method, sizeof method, "POST(%s)", key);
+    return answer_call(http, method, path, body, ret_json, ret_error);
 }
 
 static bool set_up(const struct plan *plan, const struct scenario *scenario, const char *script,
@@ -293,7 +370,7 @@ static void check_counter(const struct history_counter *counter, const char *nam
 START_TEST(resources_are_created_and_recorded)
 {
     struct plan plan = parse("--scenario mixed --skus 2 --stock 5 --total 4 --per-user 3 --run r "
-                             "--prizes gold:1:2,dust:9:8 --blank 7");
+                             "--accounts 2 --balance 6 --prizes gold:1:2,dust:9:8 --blank 7");
     struct scenario *scenario = new_scenario(&plan);
     struct history_head head = {0};
     char error[HISTORY_ERROR_MAX] = "";
@@ -301,6 +378,10 @@ START_TEST(resources_are_created_and_recorded)
         set_up(&plan, scenario,
                "PUT /v1/stock/load-r-1 {\"quantity\":5} => {\"remaining\":5,\"version\":1}\n"
                "PUT /v1/stock/load-r-2 {\"quantity\":5} => {\"remaining\":5,\"version\":6}\n"
+               "POST(balance-r-1) /v1/points/load-r-1/earn {\"points\":6} => "
+               "{\"remaining\":6,\"version\":1}\n"
+               "POST(balance-r-2) /v1/points/load-r-2/earn {\"points\":6} => "
+               "{\"remaining\":6,\"version\":1}\n"
                "PUT /v1/coupons/load-r-1 {\"total\":4,\"per_user_limit\":3} => "
                "{\"remaining\":4,\"version\":1,\"total\":4,\"per_user_limit\":3}\n"
                "PUT /v1/lotteries/load-r-1 {\"draws_per_user\":3,\"blank_weight\":7,\"prizes\":["
@@ -311,24 +392,25 @@ START_TEST(resources_are_created_and_recorded)
                "{\"prize\":\"gold\",\"quantity\":1,\"won\":0,\"remaining\":1}]}\n",
                &head, error),
         "%s", error);
-    ck_assert_uint_eq(head.n_counters, 6);
+    ck_assert_uint_eq(head.n_counters, 8);
     check_counter(&head.counters[0], "stock/load-r-1", COUNTER_STOCK, 1, 5, 0, 0);
     check_counter(&head.counters[1], "stock/load-r-2", COUNTER_STOCK, 6, 5, 0, 0);
-    check_counter(&head.counters[2], "coupon/load-r-1", COUNTER_COUPON, 1, 4, 4, 3);
-    check_counter(&head.counters[3], "lottery/load-r-1", COUNTER_LOTTERY, 1, 10, 0, 3);
-    check_counter(&head.counters[4], "prize/load-r-1/dust", COUNTER_PRIZE, 1, 9, 9, 0);
-    check_counter(&head.counters[5], "prize/load-r-1/gold", COUNTER_PRIZE, 1, 1, 1, 0);
-    for (int64_t n = 0; n < 100; n++) { // operations point at their counters
+    check_counter(&head.counters[2], "points/load-r-1", COUNTER_POINTS, 1, 6, 0, 0);
+    check_counter(&head.counters[3], "points/load-r-2", COUNTER_POINTS, 1, 6, 0, 0);
+    check_counter(&head.counters[4], "coupon/load-r-1", COUNTER_COUPON, 1, 4, 4, 3);
+    check_counter(&head.counters[5], "lottery/load-r-1", COUNTER_LOTTERY, 1, 10, 0, 3);
+    check_counter(&head.counters[6], "prize/load-r-1/dust", COUNTER_PRIZE, 1, 9, 9, 0);
+    check_counter(&head.counters[7], "prize/load-r-1/gold", COUNTER_PRIZE, 1, 1, 1, 0);
+    for (int64_t n = 0; n < 200; n++) { // operations point at their counters
         struct task task;
         scenario_task(scenario, n, &task);
-        static const enum counter_kind of[] = {
-            [KIND_DEDUCT] = COUNTER_STOCK,
-            [KIND_READ] = COUNTER_STOCK,
-            [KIND_ISSUE] = COUNTER_COUPON,
-            [KIND_DRAW] = COUNTER_LOTTERY,
-        };
-        ck_assert_int_eq(head.counters[task.counter].kind, of[task.kind]);
-        ck_assert_str_eq(strchr(head.counters[task.counter].name, '/') + 1, task.resource);
+        const char *first = strchr(head.counters[task.counter].name, '/') + 1;
+        const char *last =
+            task.n_more > 0 ? strchr(head.counters[task.more[0].counter].name, '/') + 1 : first;
+        if (task.kind != KIND_READ)
+            ck_assert_int_eq(head.counters[task.counter].kind, attempt_kind_counter(task.kind));
+        ck_assert_str_eq(last, task.resource);
+        ck_assert(task.owner == NULL || strcmp(task.owner, first) == 0);
     }
     free(head.counters);
     scenario_free(scenario);
@@ -372,6 +454,38 @@ START_TEST(existing_resources_are_only_read)
     check_counter(&head.counters[1], "prize/W/a", COUNTER_PRIZE, 2000, 7, 2000, 0);
     check_counter(&head.counters[2], "prize/W/b", COUNTER_PRIZE, 2, 2, 3, 0);
     buffer_release(&script);
+    free(head.counters);
+    scenario_free(scenario);
+}
+END_TEST
+
+START_TEST(accounts_earn_their_balance_and_are_recorded)
+{
+    struct plan plan = parse("--scenario points --accounts 2 --balance 30 --run r");
+    struct scenario *scenario = new_scenario(&plan);
+    struct history_head head = {0};
+    char error[HISTORY_ERROR_MAX] = "";
+    ck_assert_msg(set_up(&plan, scenario,
+                         "POST(balance-r-1) /v1/points/load-r-1/earn {\"points\":30} => "
+                         "{\"points\":30,\"remaining\":30,\"version\":1}\n"
+                         "POST(balance-r-2) /v1/points/load-r-2/earn {\"points\":30} => "
+                         "{\"points\":30,\"remaining\":41,\"version\":9}\n",
+                         &head, error),
+                  "%s", error);
+    ck_assert_uint_eq(head.n_counters, 2);
+    check_counter(&head.counters[0], "points/load-r-1", COUNTER_POINTS, 1, 30, 0, 0);
+    check_counter(&head.counters[1], "points/load-r-2", COUNTER_POINTS, 9, 41, 0, 0);
+    free(head.counters);
+    scenario_free(scenario);
+    plan = parse("--scenario points --accounts 2 --resource U --no-setup");
+    scenario = new_scenario(&plan);
+    ck_assert_msg(set_up(&plan, scenario,
+                         "GET /v1/points/U-1 - => {\"points\":5,\"version\":4}\n"
+                         "GET /v1/points/U-2 - => {\"points\":0,\"version\":3}\n",
+                         &head, error),
+                  "%s", error);
+    check_counter(&head.counters[0], "points/U-1", COUNTER_POINTS, 4, 5, 0, 0);
+    check_counter(&head.counters[1], "points/U-2", COUNTER_POINTS, 3, 0, 0, 0);
     free(head.counters);
     scenario_free(scenario);
 }
@@ -520,16 +634,19 @@ int main(void)
 {
     Suite *suite = suite_create("load plan");
     TCase *tests = tcase_create("scenario");
-    tcase_add_test(tests, an_operation_is_repeatable);
+    tcase_add_loop_test(tests, an_operation_is_repeatable, 0, 2);
     tcase_add_test(tests, deduct_spreads_evenly);
     tcase_add_test(tests, deduct_follows_zipf);
     tcase_add_test(tests, users_take_turns_at_coupons_and_draws);
     tcase_add_test(tests, mixed_follows_its_weights);
+    tcase_add_test(tests, points_follow_their_weights);
+    tcase_add_test(tests, transfers_go_both_ways_between_accounts_by_zipf);
     tcase_add_test(tests, every_request_of_every_scenario_compiles);
     tcase_add_test(tests, a_template_is_read_from_its_file);
     tcase_add_test(tests, a_bad_template_file_is_rejected);
     tcase_add_test(tests, resources_are_created_and_recorded);
     tcase_add_test(tests, existing_resources_are_only_read);
+    tcase_add_test(tests, accounts_earn_their_balance_and_are_recorded);
     tcase_add_test(tests, a_failed_set_up_says_why);
     suite_add_tcase(suite, tests);
     tests = tcase_create("arrival");

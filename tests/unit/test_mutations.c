@@ -210,7 +210,12 @@ PLACE(drawn, sold(world, line) && is(line, "kind", "draw"))
 PLACE(won, drawn(world, line) && HAS("detail"))
 PLACE(won_gold, won(world, line) && is(line, "detail", "gold"))
 PLACE(blank, drawn(world, line) && !HAS("detail"))
+PLACE(earned, sold(world, line) && is(line, "kind", "earn"))
+PLACE(spent, sold(world, line) && is(line, "kind", "spend"))
+PLACE(moved, sold(world, line) && is(line, "kind", "transfer"))
 PLACE(refused, number_of(line, "status") == 409)
+PLACE(not_enough, refused(world, line) && is(line, "detail", "not-enough-points"))
+PLACE(not_moved, not_enough(world, line) && is(line, "kind", "transfer"))
 PLACE(out_of_stock, refused(world, line) && is(line, "detail", "out-of-stock"))
 PLACE(some_left, out_of_stock(world, line) && number_of(line, "remaining") > 0)
 PLACE(limit_reached, refused(world, line) && is(line, "detail", "limit-reached"))
@@ -222,9 +227,12 @@ PLACE(lost, number_of(line, "status") == 0)
 PLACE(lost_alone, lost(world, line) && world->requests[OP] == 1)
 PLACE(lost_kept, lost_alone(world, line) && world->has_row[OP])
 PLACE(lost_kept_deduct, lost_kept(world, line) && is(line, "kind", "deduct"))
+PLACE(lost_kept_transfer, lost_kept(world, line) && is(line, "kind", "transfer"))
+PLACE(lost_kept_earn, lost_kept(world, line) && is(line, "kind", "earn"))
 PLACE(lost_idle, lost_alone(world, line) && !world->has_row[OP])
 PLACE(lost_idle_issue, lost_idle(world, line) && is(line, "kind", "issue"))
 PLACE(lost_idle_deduct, lost_idle(world, line) && is(line, "kind", "deduct"))
+PLACE(lost_idle_transfer, lost_idle(world, line) && is(line, "kind", "transfer"))
 PLACE(repeated, change(world, line) && number_of(line, "attempt") == 1)
 PLACE(replay, HAS("replayed"))
 PLACE(replay_of_first, replay(world, line) && world->has_first[OP])
@@ -272,7 +280,10 @@ static bool tells_product(const struct world *world, const json_t *line)
 PLACE(ours, !is(line, "key", ""))
 PLACE(opening, is(line, "key", ""))
 PLACE(our_product, ours(world, line) && product(world, line))
-PLACE(our_prize, ours(world, line) && number_of(line, "leg") == 1)
+PLACE(our_prize, ours(world, line) && strncmp(text_of(line, "counter"), "prize/", 6) == 0)
+PLACE(our_single, ours(world, line) && (is(line, "reason", "earn") || is(line, "reason", "spend")))
+PLACE(our_giver, is(line, "reason", "transfer") && number_of(line, "leg") == 0)
+PLACE(our_taker, is(line, "reason", "transfer") && number_of(line, "leg") == 1)
 PLACE(of_draw, ours(world, line) && is(line, "reason", "draw"))
 PLACE(of_win, of_draw(world, line) && number_of(line, "delta") == -1)
 PLACE(our_lottery, of_draw(world, line) && number_of(line, "leg") == 0)
@@ -313,10 +324,11 @@ enum how {
     NULL_VALUE,
     REMOVE,
     OTHER_PRODUCT,
-    OTHER_CODE,  // the code of another coupon
-    ALL_LEFT,    // what the line says that remained
-    BEGIN_LATE,  // the whole interval after all others
-    FINISH_EARLY // the whole interval before all others
+    OTHER_ACCOUNT, // one that the line does not name
+    OTHER_CODE,    // the code of another coupon
+    ALL_LEFT,      // what the line says that remained
+    BEGIN_LATE,    // the whole interval after all others
+    FINISH_EARLY   // the whole interval before all others
 };
 
 struct mutation {
@@ -327,7 +339,11 @@ struct mutation {
     json_int_t number; // ADD, INT, TRUE_OR_FALSE
     const char *text;  // TEXT
     const char *why;   // why it is rightly not found; NULL: it must be found
+    size_t element;    // of `more`: of its first leg
 };
+
+// The elements of a leg.
+enum { LEG_COUNTER, LEG_AMOUNT, LEG_VERSION, LEG_REMAINING };
 
 // The reasons, as in loadtest/checking.md.
 #define NAMES_ONLY "it only names the request or the run"
@@ -378,6 +394,11 @@ static const struct mutation mutations[] = {
     {ATTEMPT, "kind", refused, TEXT, .text = "read"},
     {ATTEMPT, "kind", got, TEXT, .text = "deduct"},
     {ATTEMPT, "kind", anywhere, TEXT, .text = "other"},
+    {ATTEMPT, "kind", earned, TEXT, .text = "spend"},
+    {ATTEMPT, "kind", spent, TEXT, .text = "earn"},
+    {ATTEMPT, "kind", spent, TEXT, .text = "transfer"},
+    {ATTEMPT, "kind", moved, TEXT, .text = "spend"},
+    {ATTEMPT, "kind", lost_kept_earn, TEXT, .text = "spend"},
     {ATTEMPT, "kind", lost_idle_issue, TEXT, .text = "read", .why = NO_EFFECT},
     {ATTEMPT, "counter", deducted, .how = OTHER_PRODUCT},
     {ATTEMPT, "counter", tells_product, .how = OTHER_PRODUCT},
@@ -386,6 +407,11 @@ static const struct mutation mutations[] = {
     {ATTEMPT, "counter", got, .how = REMOVE},
     {ATTEMPT, "counter", issued, TEXT, .text = "stock/mug"},
     {ATTEMPT, "counter", lost_idle_deduct, .how = OTHER_PRODUCT, .why = NO_EFFECT},
+    {ATTEMPT, "counter", earned, .how = OTHER_ACCOUNT},
+    {ATTEMPT, "counter", moved, .how = OTHER_ACCOUNT},
+    {ATTEMPT, "counter", moved, TEXT, .text = "stock/mug"},
+    {ATTEMPT, "counter", lost_kept_transfer, .how = OTHER_ACCOUNT},
+    {ATTEMPT, "counter", lost_idle_transfer, .how = OTHER_ACCOUNT, .why = NO_EFFECT},
     {ATTEMPT, "target", anywhere, INT, .number = 2},
     {ATTEMPT, "target", anywhere, INT, .number = 0, .why = NAMES_ONLY},
     {ATTEMPT, "key", anywhere, TEXT, .text = "run-999"},
@@ -406,6 +432,10 @@ static const struct mutation mutations[] = {
     {ATTEMPT, "quantity", some_left, .how = ALL_LEFT},
     {ATTEMPT, "quantity", got, INT, .number = 1},
     {ATTEMPT, "quantity", issued, INT, .number = 1},
+    {ATTEMPT, "quantity", earned, ADD, .number = 1},
+    {ATTEMPT, "quantity", spent, ADD, .number = -1},
+    {ATTEMPT, "quantity", moved, ADD, .number = 1},
+    {ATTEMPT, "quantity", not_moved, ADD, .number = 1},
     {ATTEMPT, "quantity", out_of_stock, ADD, .number = 1, .why = STILL_RIGHT},
     {ATTEMPT, "quantity", lost_idle_deduct, ADD, .number = 1, .why = NO_EFFECT},
     {ATTEMPT, "invoke_ns", ok, INT, .number = BIG},
@@ -479,6 +509,27 @@ static const struct mutation mutations[] = {
     {ATTEMPT, "detail", issued_once, TEXT, .text = "code-999", .why = NOT_IN_LEDGER},
     {ATTEMPT, "detail", busy, TEXT, .text = "overloaded", .why = SAME_PROMISE},
     {ATTEMPT, "detail", lost, TEXT, .text = "other", .why = SAME_PROMISE},
+    {ATTEMPT, "detail", not_enough, TEXT, .text = "out-of-stock"},
+    {ATTEMPT, "detail", moved, TEXT, .text = "gold"},
+    {ATTEMPT, "more", moved, .how = REMOVE},
+    {ATTEMPT, "more", moved, .how = OTHER_ACCOUNT, .element = LEG_COUNTER},
+    {ATTEMPT, "more", moved, TEXT, .text = "stock/mug", .element = LEG_COUNTER},
+    {ATTEMPT, "more", moved, TEXT, .text = "points/other", .element = LEG_COUNTER},
+    {ATTEMPT, "more", lost_kept_transfer, .how = OTHER_ACCOUNT, .element = LEG_COUNTER},
+    {ATTEMPT, "more", moved, ADD, .number = 1, .element = LEG_AMOUNT},
+    {ATTEMPT, "more", not_moved, ADD, .number = -1, .element = LEG_AMOUNT},
+    {ATTEMPT, "more", lost_kept_transfer, .how = NULL_VALUE, .element = LEG_AMOUNT},
+    {ATTEMPT, "more", moved, ADD, .number = 1, .element = LEG_VERSION},
+    {ATTEMPT, "more", moved, ADD, .number = -1, .element = LEG_VERSION},
+    {ATTEMPT, "more", moved, .how = NULL_VALUE, .element = LEG_VERSION},
+    {ATTEMPT, "more", not_moved, INT, .number = BIG, .element = LEG_VERSION},
+    {ATTEMPT, "more", moved, ADD, .number = 1, .element = LEG_REMAINING},
+    {ATTEMPT, "more", moved, ADD, .number = -1, .element = LEG_REMAINING},
+    {ATTEMPT, "more", moved, .how = NULL_VALUE, .element = LEG_REMAINING},
+    {ATTEMPT, "more", lost_idle_transfer, .how = OTHER_ACCOUNT, .why = NO_EFFECT},
+    {ATTEMPT, "more", lost_idle_transfer, INT, .number = 1, .why = SAME_PROMISE,
+     .element = LEG_VERSION},
+    {ATTEMPT, "more", not_moved, INT, .number = 1, .why = SAME_PROMISE, .element = LEG_REMAINING},
     {CLOSING, "end", anywhere, TRUE_OR_FALSE, .number = 0},
     {CLOSING, "attempts", anywhere, ADD, .number = 1},
     {CLOSING, "attempts", anywhere, ADD, .number = -1},
@@ -496,6 +547,7 @@ static const struct mutation mutations[] = {
     {FINAL, "remaining", anywhere, INT, .number = -1},
     {ROW, "counter", our_product, .how = OTHER_PRODUCT},
     {ROW, "counter", ours, TEXT, .text = "stock/other"},
+    {ROW, "counter", our_taker, .how = OTHER_ACCOUNT},
     {ROW, "version", ours, ADD, .number = 1},
     {ROW, "version", ours, ADD, .number = -1},
     {ROW, "version", ours, INT, .number = -1},
@@ -508,6 +560,12 @@ static const struct mutation mutations[] = {
     {ROW, "leg", our_product, INT, .number = 1},
     {ROW, "leg", our_lottery, INT, .number = 1},
     {ROW, "leg", our_prize, INT, .number = 0},
+    {ROW, "leg", our_prize, INT, .number = 2},
+    {ROW, "leg", our_single, INT, .number = 1},
+    {ROW, "leg", our_giver, INT, .number = 1},
+    {ROW, "leg", our_giver, INT, .number = 2},
+    {ROW, "leg", our_taker, INT, .number = 0},
+    {ROW, "leg", our_taker, INT, .number = 2},
     {ROW, "token", ours, INT, .number = -1},
     {ROW, "token", token_after, INT, .number = 1},
     {ROW, "token", token_before, INT, .number = BIG},
@@ -519,7 +577,11 @@ static const struct mutation mutations[] = {
     {ROW, "user", ours, TEXT, .text = "stranger"},
     {ROW, "reason", ours, TEXT, .text = "adjust"},
     {ROW, "reason", our_prize, TEXT, .text = "issue"},
+    {ROW, "reason", our_taker, TEXT, .text = "earn"},
     {ROW, "strategy", of_win, TEXT, .text = "other"},
+    {ROW, "strategy", our_giver, TEXT, .text = "other"},
+    {ROW, "strategy", our_taker, TEXT, .text = "other"},
+    {ROW, "strategy", our_single, TEXT, .text = "other", .why = NOT_TOLD},
     {ROW, "strategy", token_shared, TEXT, .text = "other"},
     {ROW, "strategy", of_mug, TEXT, .text = "other", .why = NOT_TOLD},
     {ROW, "version", opening, INT, .number = 0, .why = BEFORE_RUN},
@@ -589,6 +651,20 @@ static const char *other_code(const struct world *world, const json_t *line)
     return NULL;
 }
 
+// An account that is neither the line's counter nor that of its further leg.
+static const char *other_account(const json_t *line)
+{
+    static const char *const accounts[] = {"points/ann", "points/bob", "points/eve"};
+    const json_t *more = json_array_get(json_array_get(json_object_get(line, "more"), 0), 0);
+    const char *taker = json_string_value(more) != NULL ? json_string_value(more) : "";
+    for (size_t i = 0; i < ARRAY_LENGTH(accounts); i++) {
+        if (!is(line, "counter", accounts[i]) && strcmp(taker, accounts[i]) != 0)
+            return accounts[i];
+    }
+    ck_abort_msg("all accounts are named");
+    return NULL;
+}
+
 static json_t *new_value(const struct world *world, const struct mutation *mutation,
                          const json_t *line)
 {
@@ -603,6 +679,8 @@ static json_t *new_value(const struct world *world, const struct mutation *mutat
         return json_boolean(mutation->number != 0);
     case OTHER_PRODUCT:
         return json_string(is(line, mutation->member, "stock/mug") ? "stock/shirt" : "stock/mug");
+    case OTHER_ACCOUNT:
+        return json_string(other_account(line));
     case OTHER_CODE:
         return json_string(other_code(world, line));
     case ALL_LEFT:
@@ -612,10 +690,21 @@ static json_t *new_value(const struct world *world, const struct mutation *mutat
     }
 }
 
+static void change_leg(const struct world *world, const struct mutation *mutation, json_t *line)
+{
+    json_t *leg = json_array_get(json_object_get(line, "more"), 0);
+    json_int_t number = json_integer_value(json_array_get(leg, mutation->element));
+    json_t *value = mutation->how == ADD ? json_integer(number + mutation->number)
+                                         : new_value(world, mutation, line);
+    ck_assert_int_eq(json_array_set_new(leg, mutation->element, value), 0);
+}
+
 static void change_line(const struct world *world, const struct mutation *mutation, json_t *line)
 {
     if (mutation->how == REMOVE) {
         ck_assert_int_eq(json_object_del(line, mutation->member), 0);
+    } else if (strcmp(mutation->member, "more") == 0) {
+        change_leg(world, mutation, line);
     } else if (mutation->how == BEGIN_LATE || mutation->how == FINISH_EARLY) {
         json_int_t from = mutation->how == BEGIN_LATE ? BIG : 0;
         json_object_set_new(line, "invoke_ns", json_integer(from));
