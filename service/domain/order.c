@@ -19,6 +19,12 @@ bool terms_allow(const struct terms *terms, int64_t subtotal_cents, int64_t now_
            (terms->valid_until_ms == 0 || now_ms < terms->valid_until_ms);
 }
 
+size_t order_legs(const struct order *order)
+{
+    return 1 + order->n_lines + (order->code[0] != '\0') +
+           (order->points_spent > 0 || order->points_earned > 0);
+}
+
 int64_t order_units(const struct order *order)
 {
     int64_t units = 0;

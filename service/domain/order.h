@@ -30,6 +30,7 @@ struct order {
     char reservation[RANDOM_ID_MAX + 1]; // empty if none
     char code[COUPON_CODE_MAX + 1];      // empty if none
     int64_t redemption;                  // the version of code/CODE; 0 without a code
+    size_t code_leg;                     // the operation's leg that uses the code; 0 without a code
     int64_t subtotal_cents, discount_cents, refunded_cents;
     int64_t points_spent, points_earned; // by the order
     int64_t points_returned;             // of the spent ones
@@ -65,6 +66,9 @@ bool terms_allow(const struct terms *terms, int64_t subtotal_cents, int64_t now_
 
 // The part of a sum that belongs to `part` of `whole`, rounded down; all of it if they are equal.
 int64_t share_of(int64_t sum, int64_t part, int64_t whole);
+
+// The legs of its operation: its own, one a line, and those of the code and the points.
+size_t order_legs(const struct order *order);
 
 // Units of the order, and those that are not refunded.
 int64_t order_units(const struct order *order);
