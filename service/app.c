@@ -102,6 +102,13 @@ failed:
     return rc;
 }
 
+// At most half of the connections may wait for changes, so that the others are served.
+static size_t feed_limit(const struct config *config)
+{
+    int64_t half = config->http_connections / 2;
+    return (size_t)(config->feed_limit < half ? config->feed_limit : half);
+}
+
 static enum rc start_engine(struct app *app, char *ret_error)
 {
     const struct config *config = app->config;
@@ -130,6 +137,7 @@ static enum rc start_engine(struct app *app, char *ret_error)
                      [ENDPOINT_RESERVATION] = config->reservation_strategy,
                      [ENDPOINT_ORDER] = config->order_strategy},
         .hooks = pause_points_hooks(app->pauses),
+        .feed = {.limit = feed_limit(config), .poll_ms = config->feed_poll_ms},
     };
     return engine_new(&settings, app->store, app->metrics, &app->engine, ret_error);
 }

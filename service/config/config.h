@@ -13,7 +13,7 @@ struct buffer;
 
 #define CONFIG_TEXT_MAX 512
 #define CONFIG_ERROR_MAX 640
-#define CONFIG_SETTINGS_MAX 32
+#define CONFIG_SETTINGS_MAX 64
 
 enum config_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
 
@@ -36,6 +36,7 @@ struct config {
     const char *log_format; // "text", "json"
     int64_t lock_ttl_ms, lock_wait_ms, lock_max_hold_ms;
     int64_t combine_max_batch, workers, queue_limit;
+    int64_t feed_limit, feed_poll_ms;
     int64_t http_threads, http_connections, request_timeout_ms, drain_delay_ms;
     bool lab, lab_demand, lock_fence;
     bool lab_constraints; // the setting lab.belts

@@ -37,6 +37,12 @@ const struct setting settings[] = {
     {"etcd", SETTING_ADDRESS, MEMBER(etcd), "", 0, 0, NULL,
      "The members of one etcd cluster, for etcd-lock: "
      "[http://][user:password@]host:port[,host:port...]"},
+    {"feed.limit", SETTING_INTEGER, MEMBER(feed_limit), "1000", 1, 50000, NULL,
+     "How many clients may wait for changes (GET /v1/changes); further ones are answered 503 "
+     "overloaded. Each occupies one of http.connections; at most half of these may wait."},
+    {"feed.poll_ms", SETTING_INTEGER, MEMBER(feed_poll_ms), "200", 10, 60000, NULL,
+     "While clients wait for changes: how often the database is asked, in ms, for what other "
+     "instances and administration have changed. This instance's own operations are seen at once."},
     {"http.connections", SETTING_INTEGER, MEMBER(http_connections), "4096", 8, 100000, NULL,
      "How many client connections may be open. Beyond it, the connection that has waited longest "
      "for a request gives way to a new one; first those that have never sent one."},

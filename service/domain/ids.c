@@ -17,6 +17,20 @@ bool id_is_valid(const char *text, size_t length)
     return true;
 }
 
+bool counter_name_is_valid(const char *name)
+{
+    if (strlen(name) > COUNTER_NAME_MAX || strchr(name, '/') == NULL)
+        return false;
+    for (;;) {
+        size_t length = strcspn(name, "/");
+        if (!id_is_valid(name, length))
+            return false;
+        if (name[length] == '\0')
+            return true;
+        name += length + 1;
+    }
+}
+
 bool id_is_visible(const char *text, size_t length, size_t max)
 {
     if (length < 1 || length > max)

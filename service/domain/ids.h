@@ -14,5 +14,9 @@
 // 1 to 64 of A-Z a-z 0-9 . _ : - and nothing else.
 bool id_is_valid(const char *text, size_t length);
 
+// Two or more ids separated by slashes, at most COUNTER_NAME_MAX in all: "stock/SKU-1",
+// "prize/WHEEL/gold".
+bool counter_name_is_valid(const char *name);
+
 // 1 to `max` visible ASCII characters (0x21 to 0x7e): a request key, a user_id, an order_id.
 bool id_is_visible(const char *text, size_t length, size_t max);

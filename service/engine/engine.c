@@ -59,6 +59,7 @@ struct engine {
     struct guards guards;
     struct database_series database_series;
     struct background *background;
+    struct feed *feed;
     pthread_t expiry;
     bool expiry_started;
 
@@ -382,6 +383,7 @@ static void *run_expiry(void *arg)
         pthread_mutex_unlock(&engine->mutex);
         for (size_t i = 0; i < engine->settings.workers; i++)
             db_expire(section_db(engine->workers[i].section));
+        feed_expire(engine->feed);
         pthread_mutex_lock(&engine->mutex);
         fail_expired(engine);
         if (!engine->stopping)
@@ -397,6 +399,8 @@ enum rc engine_submit(struct engine *engine, struct job *job)
 {
     if (job->background)
         return background_submit(engine->background, job);
+    if (job->feed != NULL)
+        return feed_submit(engine->feed, job);
     if (job->strategy != NULL && engine_guard(engine, job->strategy) == NULL)
         return RC_USAGE;
     bool wake = true;
@@ -426,6 +430,7 @@ size_t engine_depth(struct engine *engine)
 void engine_drain(struct engine *engine)
 {
     background_stop(engine->background);
+    feed_drain(engine->feed);
     pthread_mutex_lock(&engine->mutex);
     engine->draining = true;
     while (engine->n_busy > 0 || n_queued(engine) > 0)
@@ -451,6 +456,7 @@ void engine_free(struct engine *engine)
         section_free(engine->workers[i].section);
     guards_close(&engine->guards);
     background_free(engine->background);
+    feed_free(engine->feed);
     pthread_cond_destroy(&engine->work);
     pthread_cond_destroy(&engine->idle);
     pthread_cond_destroy(&engine->stopped);
@@ -468,6 +474,7 @@ static enum rc start_workers(struct engine *engine)
     struct section_settings settings = {.max_batch = engine->settings.max_batch,
                                         .undemanding = engine->settings.undemanding,
                                         .unfenced = engine->settings.unfenced,
+                                        .feed = engine->feed,
                                         .hooks = engine->settings.hooks};
     for (size_t i = 0; i < n; i++) {
         engine->workers[i].engine = engine;
@@ -530,6 +537,8 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
         rc = choose_strategies(engine, ret_error);
     if (rc == RC_OK)
         rc = background_new(store, &engine->background);
+    if (rc == RC_OK)
+        rc = feed_new(&settings->feed, store, metrics, &engine->feed);
     if (rc == RC_OK)
         rc = start_workers(engine);
     if (rc == RC_OK) {

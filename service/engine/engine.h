@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/rc.h"
 #include "domain/operation.h"
+#include "engine/feed.h"
 #include "engine/job.h"
 #include "engine/pause_points.h"
 #include "guard/guard.h"
@@ -29,6 +30,7 @@ struct engine_settings {
     struct guard_settings guard;
     const char *strategy[ENDPOINT_COUNT]; // names
     struct engine_hooks hooks;
+    struct feed_settings feed;
 };
 
 #define ENGINE_BATCH_MAX 1024
@@ -40,9 +42,9 @@ MUST_CHECK enum rc engine_new(const struct engine_settings *settings, struct sto
                               struct metrics *metrics, struct engine **ret_engine, char *ret_error);
 
 // RC_OK: the job was taken. Any other code: it was not, and `finished` is not called. RC_OVERLOADED
-// while the queue is full or the engine drains; RC_USAGE if the job's own strategy cannot be used.
-// For a background job: RC_RECONCILIATION_RUNNING while another one runs, RC_NO_MEMORY if no thread
-// can be started. Any thread; never blocks on I/O.
+// while the queue or the feed is full or the engine drains; RC_USAGE if the job's own strategy
+// cannot be used. For a background job: RC_RECONCILIATION_RUNNING while another one runs,
+// RC_NO_MEMORY if no thread can be started. Any thread; never blocks on I/O.
 MUST_CHECK enum rc engine_submit(struct engine *engine, struct job *job);
 
 // Takes no more jobs, cancels the background job, and waits until every taken job is finished.

@@ -1,5 +1,5 @@
-// A job: what can be submitted to the engine. It is either an operation on a counter, or a function
-// that a worker runs with its database connection.
+// A job: what can be submitted to the engine. It is an operation on counters, a function that a
+// worker runs with its database connection, or a request to the feed.
 #pragma once
 
 #include "base/rc.h"
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct db;
+struct feed_request;
 struct lane;
 struct operation;
 struct strategy;
@@ -43,4 +44,9 @@ struct job {
     // A function that may run for hours: it runs on a thread and a connection of its own, one such
     // job at a time, without a deadline. engine_drain cancels it.
     bool background;
+    // ... or, where this is set, a wait for changes (engine/feed.h), which sets its own deadline.
+    struct feed_request *feed;
+    // Has the client of a waiting job closed its side of the connection? It is then finished early.
+    // On a thread of the engine; NULL: not known.
+    bool (*is_gone)(const struct job *job);
 };

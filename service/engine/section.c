@@ -29,6 +29,7 @@
 #include "base/random.h"
 #include "engine/batch.h"
 #include "engine/duplicate_keys.h"
+#include "engine/feed.h"
 #include "engine/job.h"
 #include "engine/traced.h"
 #include "metrics/metrics.h"
@@ -178,6 +179,7 @@ static enum rc commit(struct section *section)
                     section->scope.guard->strategy, clock_now_ns() - from_ns);
     if (rc == RC_OK) {
         batch_committed(&section->batch);
+        feed_changed(section->settings.feed, section->batch.durable, section->batch.n_durable);
         pause_at(section, PAUSE_AFTER_COMMIT);
     }
     return rc;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct db;
+struct feed;
 struct guard;
 struct job;
 struct metrics;
@@ -21,6 +22,7 @@ struct store;
 struct section_settings {
     size_t max_batch;           // operations of one run
     bool undemanding, unfenced; // as in engine_settings
+    struct feed *feed; // learns which counters each commit has changed; borrowed, NULL if none
     struct engine_hooks hooks;
 };
 

@@ -37,8 +37,8 @@ struct http_context {
 
 // What a request may be large in. The header section is the request line and the fields, as sent;
 // each field counts this many bytes more, about what the library needs to remember it.
-#define TARGET_MAX 767   // bytes of path and query
-#define PARAMETERS_MAX 3 // query parameters that one route knows
+#define TARGET_MAX 4095  // bytes of path and query: room for 100 counters of GET /v1/changes
+#define PARAMETERS_MAX 4 // query parameters that one route knows
 #define HEAD_MAX ((size_t)8 * 1024)
 #define HEAD_FIELDS_MAX 64
 #define HEAD_FIELD_COST 64
@@ -72,8 +72,8 @@ struct call {
     int64_t started_ns;
 
     // The request.
-    char target[TARGET_MAX + 1]; // as sent, cut at the "?": the query follows the path's NUL
-    size_t target_length;
+    struct buffer target;   // as sent, cut at the "?": the query follows the path's NUL
+    size_t target_length;   // also of a target above TARGET_MAX, which is not kept
     const char *target_raw; // the library's pointer; only for comparing addresses
     char *query;            // "" if none; consumed by call_next_parameter
     struct parameter parameters[PARAMETERS_MAX]; // those that were sent; each once, and known

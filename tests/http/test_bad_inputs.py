@@ -269,7 +269,7 @@ class BadInputs(unittest.TestCase):
                 self.assertEqual(json.loads(body)["field"], "sku")
         self.assertIn(self.answer(b"GET /v1/stock/" + b"A" * 10000 + b" HTTP/1.1\r\n" + HOST +
                                   b"\r\n")[0], (414,))
-        self.assertEqual(self.answer(b"GET /v1/stock/" + b"A" * 1000 + b" HTTP/1.1\r\n" + HOST +
+        self.assertEqual(self.answer(b"GET /v1/stock/" + b"A" * 5000 + b" HTTP/1.1\r\n" + HOST +
                                      b"\r\n")[0], 414)
 
     def test_methods(self):

@@ -19,7 +19,7 @@ from cluster import TestCase, ledger
 ALL = os.environ.get("HOLDFAST_TEST_SIZES") == "all"
 HEAD_MAX = 8192  # bytes of the header section, counting 64 more for each field
 FIELDS_MAX = 64
-TARGET_MAX = 767
+TARGET_MAX = 4095
 REFUSALS = (400, 404, 413, 414, 422, 431)
 NO_ANSWER = (None, b"")
 BODY = b'{"quantity": 1}'

@@ -380,6 +380,14 @@ START_TEST(identifiers)
     ck_assert(id_is_valid(long_id, ID_MAX));
     ck_assert(!id_is_valid(long_id, ID_MAX + 1));
     ck_assert(!id_is_valid("", 0));
+    ck_assert(counter_name_is_valid("stock/SKU-1"));
+    ck_assert(counter_name_is_valid("prize/WHEEL/gold"));
+    ck_assert(!counter_name_is_valid(""));
+    ck_assert(!counter_name_is_valid("stock"));
+    ck_assert(!counter_name_is_valid("stock/"));
+    ck_assert(!counter_name_is_valid("/SKU-1"));
+    ck_assert(!counter_name_is_valid("stock//SKU-1"));
+    ck_assert(!counter_name_is_valid("stock/SKU 1"));
     static const char *const bad[] = {"a b",  "a/b",      "a\r\n", "a'b",
                                       "a\"b", "\xc3\xa4", "a%b",   "a\\b"};
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)

@@ -72,6 +72,10 @@ enum rc redemption_rollback_prepare(struct call *call);
 enum rc redemption_rollback_run(struct job *job, struct db *db);
 void redemption_answer(struct call *call);
 
+// changes.c
+enum rc changes_prepare(struct call *call);
+void changes_answer(struct call *call);
+
 // page.c: the query of the lists
 enum rc page_prepare(struct call *call);
 

@@ -16,21 +16,6 @@ struct page {
     struct buffer *out;
 };
 
-// A counter name is two or more ids separated by slashes: "stock/SKU-1", "prize/WHEEL/gold".
-static bool is_counter_name(const char *name)
-{
-    if (strlen(name) > COUNTER_NAME_MAX || strchr(name, '/') == NULL)
-        return false;
-    for (;;) {
-        size_t length = strcspn(name, "/");
-        if (!id_is_valid(name, length))
-            return false;
-        if (name[length] == '\0')
-            return true;
-        name += length + 1;
-    }
-}
-
 enum rc ledger_list_prepare(struct call *call)
 {
     struct page *page = call_input(call, sizeof *page);
@@ -38,7 +23,7 @@ enum rc ledger_list_prepare(struct call *call)
         return call->problem.rc;
     page->limit = PAGE_DEFAULT;
     const char *counter = call_parameter(call, "counter");
-    if (counter == NULL || !is_counter_name(counter))
+    if (counter == NULL || !counter_name_is_valid(counter))
         return problem_field(&call->problem, RC_INVALID_FIELD, "counter",
                              "a counter's name such as stock/SKU-1 or prize/WHEEL/gold");
     text_copy(page->counter, sizeof page->counter, counter);

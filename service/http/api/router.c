@@ -14,6 +14,7 @@
 #define EDIT (ROUTE_BODY | ROUTE_TAGGED)
 
 // Query parameters, at most PARAMETERS_MAX for a route.
+static const char *const changes_wait[] = {"counters", "after", "limit", "wait_ms", NULL};
 static const char *const item_page[] = {"after", "limit", NULL};
 static const char *const ledger_page[] = {"counter", "after_version", "limit", NULL};
 
@@ -50,6 +51,7 @@ static const struct route routes[] = {
     {METHOD_GET,  "/v1/lotteries/{lottery}",        "get-lottery",    CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   lottery_get_run,    NULL,                    false, NULL},
     {METHOD_PUT,  "/v1/lotteries/{lottery}",        "put-lottery",    CALLER_ADMIN,  EDIT,             lottery_put_prepare,    lottery_put_run,    NULL,                    false, NULL},
     {METHOD_GET,  "/v1/lotteries",                  "list-lotteries", CALLER_CLIENT, 0,                page_prepare,           lottery_list_run,   NULL,                    false, item_page},
+    {METHOD_GET,  "/v1/changes",                    "changes",        CALLER_CLIENT, 0,                changes_prepare,        NULL,               changes_answer,          false, changes_wait},
     {METHOD_GET,  "/v1/ledger",                     "list-ledger",    CALLER_ADMIN,  0,                ledger_list_prepare,    ledger_list_run,    NULL,                    false, ledger_page},
     {METHOD_POST, "/v1/reconciliation",             "reconcile",      CALLER_ADMIN,  ROUTE_BACKGROUND, NULL,                   reconciliation_run, NULL,                    false, NULL},
     {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,                NULL,                   strategies_get_run, NULL,                    false, NULL},
@@ -107,7 +109,7 @@ enum rc router_find(struct call *call, bool lab)
         const struct route *route = &routes[i];
         struct match match = {0};
         if (((route->flags & ROUTE_LAB) != 0 && !lab) ||
-            !matches(route->pattern, call->target, &match))
+            !matches(route->pattern, call->target.data, &match))
             continue;
         if (route->method == method) {
             call->route = route;

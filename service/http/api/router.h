@@ -30,7 +30,8 @@ struct route {
     unsigned flags;
 
     // On the HTTP thread, once the request has arrived: reads body and query into the call. NULL if
-    // there is nothing to read. On any result but RC_OK the client gets call->problem.
+    // there is nothing to read. On any result but RC_OK the client gets call->problem. If it sets
+    // call->job.feed, the job is a wait for changes.
     enum rc (*prepare)(struct call *call);
     // On a worker (or in the background), with its database connection: writes call->reply or sets
     // call->problem. NULL for routes that need no worker. A route that operates has it only if

@@ -72,6 +72,7 @@ void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket
         reaper_watch(exchange->reaper, &connection->watched, info->connect_fd);
     } else if (connection != NULL) {
         reaper_forget(exchange->reaper, &connection->watched);
+        buffer_release(&connection->call.target);
         buffer_release(&connection->call.body);
         buffer_release(&connection->call.reply);
         free(connection->call.input);
@@ -87,9 +88,9 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->started_ns = clock_now_ns();
     call->target_raw = target;
     call->target_length = strlen(target);
-    size_t kept = call->target_length <= TARGET_MAX ? call->target_length : 0;
-    memcpy(call->target, target, kept);
-    call->target[kept] = '\0';
+    buffer_clear(&call->target);
+    buffer_append(&call->target, target,
+                  call->target_length <= TARGET_MAX ? call->target_length : 0);
     call->method = METHOD_UNKNOWN;
     call->route = NULL;
     call->id[0] = '\0';
@@ -98,6 +99,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->close = false;
     call->found = false;
     call->rc = RC_OK;
+    call->job.feed = NULL;
     call->problem.rc = RC_OK;
     call->problem.field[0] = call->problem.expected[0] = call->problem.detail[0] = '\0';
     call->status = 0;
@@ -130,6 +132,8 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     if (connection->call.mailbox == NULL)
         connection->call.mailbox = mailbox_mine(&exchange->mailboxes);
     reset(&connection->call, target != NULL ? target : "", mhd);
+    if (connection->call.target.failed)
+        return NULL;
     if (target != NULL)
         save_memory(mhd, target);
     // If the reaper has ended the connection, the next reaper_enter notices it.
@@ -227,7 +231,7 @@ static void count_and_log(const struct call *call)
     if (call->status >= 500 && !intended)
         log_failure(call, operation);
     else if (log_enabled(LOG_LEVEL_DEBUG))
-        LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target, call->status,
+        LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target.data, call->status,
                   (long long)(took_ns / 1000));
 }
 
@@ -325,6 +329,13 @@ static void on_finished(struct job *job, enum rc rc)
     mailbox_post(call->mailbox, &call->parcel);
 }
 
+// The connection stays suspended as long as the engine has the job, so its descriptor stays open.
+static bool is_gone(const struct job *job)
+{
+    struct call *call = CONTAINER_OF(job, struct call, job);
+    return reaper_client_is_gone(&connection_of(call)->watched);
+}
+
 static enum MHD_Result finish(struct call *call)
 {
     const struct route *route = call->route;
@@ -368,6 +379,7 @@ static enum MHD_Result submit(struct call *call)
     call->job.run = route->run;
     call->job.background = (route->flags & ROUTE_BACKGROUND) != 0;
     call->job.finished = on_finished;
+    call->job.is_gone = is_gone;
     if (call->stage != CALL_WORKING) // all jobs of a call have one deadline
         call->job.deadline_ns = clock_now_ns() + timeout_ns;
     call->parcel.connection = call->connection;
@@ -421,7 +433,7 @@ static enum MHD_Result act(struct call *call)
     }
     if (call->problem.rc != RC_OK)
         return send_answer(call);
-    if (route->operates || route->run != NULL)
+    if (route->operates || route->run != NULL || call->job.feed != NULL)
         return submit(call);
     route->answer(call);
     return send_answer(call);
@@ -502,6 +514,7 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
         return;
     if (code == MHD_REQUEST_TERMINATED_WITH_ERROR)
         rescue_answer(cls, call);
+    recycle(&call->target);
     recycle(&call->body);
     recycle(&call->reply);
     free(call->input);

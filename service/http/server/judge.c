@@ -57,7 +57,7 @@ enum rc judge_framing(struct call *call, const char *method, const char *version
         raw_head_check(call->connection, method, call->target_raw, call->target_length, version);
     if (why != NULL)
         return problem_set(&call->problem, RC_MALFORMED_REQUEST, "%s", why);
-    why = strict_target(call->target, call->target_length);
+    why = strict_target(call->target.data, call->target_length);
     if (why != NULL)
         return problem_set(&call->problem, RC_MALFORMED_REQUEST, "%s", why);
     if (call->method == METHOD_UNKNOWN)
@@ -201,8 +201,8 @@ static enum rc check_caller(const struct server_settings *settings, enum caller 
 
 enum rc judge_request(struct call *call, const struct fields *fields)
 {
-    char *query = strchr(call->target, '?');
-    call->query = query != NULL ? query + 1 : call->target + call->target_length;
+    char *query = strchr(call->target.data, '?');
+    call->query = query != NULL ? query + 1 : call->target.data + call->target_length;
     if (query != NULL)
         *query = '\0';
     const struct server_settings *settings = call->context->settings;

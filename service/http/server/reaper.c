@@ -43,8 +43,10 @@
 #define SPARE_SHARE 64    // one in so many connections
 #define REPORT_PAUSE_MS 60000
 #define PHASE_BITS 3
-#define STATE_BITS 60      // enough for 4 years since the machine's start
-#define STATE_CLOSE_WAIT 8 // TCP_CLOSE_WAIT of netinet/tcp.h, which does not go with linux/tcp.h
+#define STATE_BITS 60 // enough for 4 years since the machine's start
+// TCP_ESTABLISHED and TCP_CLOSE_WAIT of netinet/tcp.h, which does not go with linux/tcp.h.
+#define STATE_ESTABLISHED 1
+#define STATE_CLOSE_WAIT 8
 
 // A connection that can give way. The smallest key goes first: the ending above the state.
 struct candidate {
@@ -342,6 +344,14 @@ void reaper_forget(struct reaper *reaper, struct watched *watched)
         watched->next->previous = watched->previous;
     reaper->count--;
     pthread_mutex_unlock(&reaper->mutex);
+}
+
+bool reaper_client_is_gone(const struct watched *watched)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    return getsockopt(watched->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+           info.tcpi_state != STATE_ESTABLISHED;
 }
 
 size_t reaper_count(struct reaper *reaper)

@@ -66,6 +66,10 @@ void reaper_forget(struct reaper *reaper, struct watched *watched);
 // caller must not send anything any more.
 MUST_CHECK bool reaper_enter(struct watched *watched, enum phase phase, int64_t now_ns);
 
+// Has the client shut its sending side down, or is the connection broken? Any thread, while the
+// descriptor is open.
+bool reaper_client_is_gone(const struct watched *watched);
+
 // The number of watched connections, and of those with a request in flight. Any thread.
 size_t reaper_count(struct reaper *reaper);
 size_t reaper_busy(struct reaper *reaper);

@@ -84,7 +84,7 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_BODY_TOO_LARGE] = {413, false, "The body is too large",
         "Send at most 64 KiB."},
     [RC_TARGET_TOO_LONG] = {414, false, "Path and query are too long",
-        "Send at most 767 bytes of path and query."},
+        "Send at most 4095 bytes of path and query."},
     [RC_HEADERS_TOO_LARGE] = {431, false, "The headers are too large",
         "Send fewer or shorter headers."},
     [RC_UNSUPPORTED_MEDIA_TYPE] = {415, false, "The body is not JSON",
