@@ -350,7 +350,7 @@ static void order_reserved(int i, enum guard_scope least, size_t instances)
     ck_assert_uint_eq(requests_count(&reserves, RC_OK), HELD);
     clock_sleep_ns(130 * NS_PER_MS); // some holds run out while they are ordered
     for (size_t j = 0; j < N; j++) {
-        char id[ID_MAX + 1], confirm[TARGET_MAX];
+        char id[ID_MAX + 1], confirm[128];
         size_t instance = j / HELD % instances;
         id_of(&reserves.all[j % HELD], id);
         text_format(confirm, sizeof confirm, "POST /v1/reservations/%s/confirm", id);

@@ -27,6 +27,7 @@ void requests_init(struct requests *requests, struct fixture *fixture, size_t n)
 void requests_release(struct requests *requests)
 {
     for (size_t i = 0; i < requests->n; i++) {
+        buffer_release(&requests->all[i].call.target);
         buffer_release(&requests->all[i].call.body);
         buffer_release(&requests->all[i].call.reply);
         free(requests->all[i].call.input);
@@ -67,11 +68,13 @@ static void submit(struct request *request)
 static enum rc prepare(struct request *request)
 {
     struct call *call = &request->call;
-    struct buffer body = call->body, reply = call->reply;
+    struct buffer target = call->target, body = call->body, reply = call->reply;
     free(call->input);
+    buffer_clear(&target);
+    buffer_append_text(&target, request->target);
     buffer_clear(&reply);
-    *call = (struct call){.method = request->method, .body = body, .reply = reply};
-    text_copy(call->target, sizeof call->target, request->target);
+    *call =
+        (struct call){.method = request->method, .target = target, .body = body, .reply = reply};
     text_copy(call->operation.request_key, sizeof call->operation.request_key, request->key);
     call->job.deadline_ns = clock_now_ns() + DEADLINE_NS;
     enum rc rc = router_find(call, false);

@@ -13,7 +13,7 @@ struct request {
     size_t instance;
     int64_t ttl_ms; // of a reservation, instead of the body's whole seconds; 0: the body's
     enum method method;
-    char target[TARGET_MAX + 1], key[REQUEST_KEY_MAX + 1];
+    char target[128], key[REQUEST_KEY_MAX + 1];
 };
 
 struct requests {
