@@ -11,7 +11,7 @@ const struct endpoint_traits endpoint_traits[ENDPOINT_COUNT] = {
     [ENDPOINT_POINTS] = {"points", .counters = 1U << ENDPOINT_POINTS},
     [ENDPOINT_RESERVATION] = {"reservation", .counters = 1U << ENDPOINT_STOCK},
     [ENDPOINT_ORDER] = {"order", .counters = 1U << ENDPOINT_ORDER | 1U << ENDPOINT_STOCK |
-                                             1U << ENDPOINT_POINTS},
+                                             1U << ENDPOINT_COUPON | 1U << ENDPOINT_POINTS},
 };
 
 const char *endpoint_name(enum endpoint endpoint)

@@ -198,6 +198,7 @@ static enum rc add_code(struct call *call, struct db *db)
         return rc;
     order->discount_cents = terms_discount(&code.terms, order->subtotal_cents);
     text_copy(order->code, sizeof order->code, code.code);
+    order->code_leg = basket->n;
     struct leg *leg = basket_add(call, "code", code.code);
     leg->may_create = true;
     leg->opening = code.terms.uses_per_code;
@@ -213,7 +214,7 @@ enum rc order_find_run(struct job *job, struct db *db)
     struct basket *basket = call->input;
     struct order *order = &basket->order;
     basket_clear(call);
-    order->n_lines = 0;
+    order->n_lines = order->code_leg = 0;
     struct leg *own =
         basket_add(call, "order", order->id); // the first: its version is the answer's
     own->may_create = own->fresh = true;
