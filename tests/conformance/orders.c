@@ -218,8 +218,8 @@ static bool open_gated(struct fixture *fixture, struct gate *gate, int i)
     return scenario.strategy->scope >= SCOPE_PROCESS && fixture_open(fixture, &options);
 }
 
-// Orders of one name in one batch: one is placed. A key that was used for something else is told so,
-// also when the name is taken.
+// Orders of one name in one batch: one is placed. A key that was used for something else is told
+// so, also when the name is taken.
 START_TEST(orders_of_one_name)
 {
     enum { USED, BLOCKER, FIRST, OTHER, MISUSED, N };
@@ -332,7 +332,8 @@ static void reserve(struct requests *requests, size_t i, size_t instance, int64_
                  "{\"sku\":\"B\",\"quantity\":2}]}");
 }
 
-// Every hold is ordered twice, confirmed, and runs out, while others deduct: each unit is sold once.
+// Every hold is ordered twice, confirmed, and runs out, while others deduct: each unit is sold
+// once.
 static void order_reserved(int i, enum guard_scope least, size_t instances)
 {
     enum { HELD = 6, WAYS = 4, N = HELD * WAYS };
@@ -559,8 +560,8 @@ START_TEST(a_repeated_request_gets_its_first_answer)
 }
 END_TEST
 
-// A refund that is repeated, of which nothing is left, and one that the database refuses stand in one
-// batch. The first has its answer, with legs that no lane of the batch stands for; the other fails.
+// A refund that is repeated, of which nothing is left, and one that the database refuses stand in
+// one batch. The first has its answer, with legs that no lane of the batch stands for; the other fails.
 START_TEST(a_replay_outlives_the_failure_of_its_batch)
 {
     static const char *const triggers[] = {
