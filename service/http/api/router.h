@@ -19,6 +19,7 @@ enum route_flag {
     ROUTE_LAB = 4,         // exists in lab mode only
     ROUTE_ALWAYS = 8,      // `answer` is called even if the job failed; its result is in call->rc
     ROUTE_BACKGROUND = 16, // `run` may take hours: it runs outside of the workers, see struct job
+    ROUTE_VISIBLE = 64,    // its parameter has any visible characters, as coupon codes have
     ROUTE_TAGGED = 32,     // heeds If-Match and If-None-Match: call->precondition
 };
 
