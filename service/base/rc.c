@@ -16,6 +16,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_RESERVATION_EXPIRED] = "reservation-expired",
     [RC_RESERVATION_RESOLVED] = "reservation-resolved",
     [RC_RESERVATION_LIMIT] = "reservation-limit",
+    [RC_RESERVATION_LONGER] = "reservation-longer",
     [RC_COUPON_REDEEMED] = "coupon-redeemed",
     [RC_COUPON_NOT_REDEEMABLE] = "coupon-not-redeemable",
     [RC_ALREADY_ROLLED_BACK] = "already-rolled-back",

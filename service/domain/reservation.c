@@ -115,6 +115,8 @@ enum rc reservation_extend(struct view *view, struct operation *operation)
     enum rc rc = hold_judge(view, operation);
     if (rc != RC_OK)
         return rc;
+    if (view->now_ms + operation->ttl_ms < view->expires_at_ms)
+        return RC_RESERVATION_LONGER;
     for (size_t i = 0; i < operation_n_legs(operation); i++)
         view_post_leg(view, i, 0);
     for (size_t i = 0; i < operation_n_legs(operation); i++)

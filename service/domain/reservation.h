@@ -58,6 +58,8 @@ enum rc hold_judge(struct view *view, struct operation *operation);
 // Confirm and release are movements, which empty each hold: see domain/movement.h. Extend changes no
 // number, but gives each hold a version: whoever decided on the old time decides anew. So it does with
 // the buyer where the number of open reservations is limited.
+// RC_RESERVATION_LONGER if it would end earlier than before: a replay is answered from the time of the
+// decision, so the end must not depend on more.
 enum rc reservation_extend(struct view *view, struct operation *operation);
 
 // The decision of expire: gives a hold that is due back to the stock. RC_OK; RC_RESERVATION_RESOLVED

@@ -188,7 +188,7 @@ static enum rc insert_ledger(struct batch *batch, struct db *db)
 static enum rc save_facts(struct batch *batch, struct db *db)
 {
     struct fact *facts CLEANUP(free_memory) =
-        calloc(batch->n_works + batch->n_expiries, sizeof *facts);
+        calloc(batch->n_works + batch->n_expiries + 1, sizeof *facts);
     if (facts == NULL)
         return RC_NO_MEMORY;
     enum rc rc = RC_OK;

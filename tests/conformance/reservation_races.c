@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "engine/sweeper.h"
+#include "store/db/db.h"
+#include "store/tables/counter.h"
 
 #include "suite.h"
 
@@ -169,6 +171,31 @@ START_TEST(an_extension_and_a_new_reservation_after_expiry_do_not_both_succeed)
 }
 END_TEST
 
+// A strategy that locks the row when it reads has the time at which it got the lock.
+START_TEST(what_waits_for_its_row_past_expiry_is_too_late)
+{
+    struct pause pause;
+    if (scenario_at(_i).strategy->rule != RULE_LOCKED || !open_pause(&pause, _i))
+        return;
+    struct db *db = pause.fixture.scratch.db;
+    struct counter row = {.name = "stock/S"};
+    int64_t now_ms;
+    gate_init(&pause.gate, PAUSE_BEFORE_LOAD, SIZE_MAX);
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE), RC_OK);
+    ck_assert_int_eq(counter_load(db, &row, 1, true, &now_ms), RC_OK);
+    held_fill(volley_operation(&pause.volley, 0), OPERATION_CONFIRM, &pause.held, 1);
+    volley_submit(&pause.volley, pause.fixture.instances[0].engine, 0);
+    gate_wait_for_arrival(&pause.gate);
+    gate_open(&pause.gate);
+    while (now_ms < pause.expires_at_ms)
+        ck_assert_int_eq(counter_load(db, &row, 1, true, &now_ms), RC_OK);
+    db_rollback(db);
+    volley_wait(&pause.volley);
+    ck_assert_int_eq(result(&pause, 0), RC_RESERVATION_EXPIRED);
+    close_pause(&pause);
+}
+END_TEST
+
 // ---- the limit of a user ------------------------------------------------------------------------
 
 START_TEST(a_user_has_no_more_open_than_the_limit)
@@ -262,6 +289,7 @@ int main(void)
                         scenarios());
     tcase_add_loop_test(every, an_extension_and_a_new_reservation_after_expiry_do_not_both_succeed,
                         0, scenarios());
+    tcase_add_loop_test(every, what_waits_for_its_row_past_expiry_is_too_late, 0, scenarios());
     tcase_add_loop_test(every, a_user_has_no_more_open_than_the_limit, 0, scenarios());
     tcase_add_loop_test(every, sweepers_of_three_instances_expire_each_hold_once, 0, scenarios());
     return suite_run(suite);

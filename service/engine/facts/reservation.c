@@ -42,8 +42,8 @@ static enum rc gather_holds(const struct fact *facts, size_t n, struct holds *re
     size_t n_legs = 0;
     for (size_t i = 0; i < n; i++)
         n_legs += operation_n_legs(facts[i].operation);
-    ret_holds->holds = calloc(n_legs, sizeof *ret_holds->holds);
-    ret_holds->reservations = calloc(n, sizeof *ret_holds->reservations);
+    ret_holds->holds = calloc(n_legs + 1, sizeof *ret_holds->holds);
+    ret_holds->reservations = calloc(n + 1, sizeof *ret_holds->reservations);
     if (ret_holds->holds == NULL || ret_holds->reservations == NULL)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < n; i++) {
@@ -153,7 +153,6 @@ static enum rc save_resolved(struct db *db, struct fact *facts, size_t n, int64_
 const struct facts resolve_facts = {
     .subject = subject_reservation, .load = load_expiries, .save = save_resolved};
 
-// An extension never ends earlier than what it extends.
 static enum rc save_extended(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
     struct holds old CLEANUP(release_holds) = {0}, new CLEANUP(release_holds) = {0};
@@ -162,9 +161,7 @@ static enum rc save_extended(struct db *db, struct fact *facts, size_t n, int64_
         rc = hold_delete(db, old.holds, old.n);
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
         struct operation *operation = facts[i].operation;
-        int64_t until_ms = now_ms + operation->ttl_ms;
-        facts[i].slot = until_ms > facts[i].slot ? until_ms : facts[i].slot;
-        operation->outcome.expires_at_ms = facts[i].slot;
+        facts[i].slot = operation->outcome.expires_at_ms = now_ms + operation->ttl_ms;
         rc = reservation_set_expiry(db, operation->reservation, facts[i].slot);
     }
     if (rc == RC_OK)

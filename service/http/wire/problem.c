@@ -56,7 +56,7 @@ enum rc problem_field(struct problem *problem, enum rc rc, const char *field, co
 static bool is_refusal(enum rc rc)
 {
     return rc >= RC_OUT_OF_STOCK && rc <= RC_REFUND_EXCEEDS_ORDER &&
-           !(rc >= RC_RESERVATION_EXPIRED && rc <= RC_RESERVATION_LIMIT);
+           !(rc >= RC_RESERVATION_EXPIRED && rc <= RC_RESERVATION_LONGER);
 }
 
 static void write_release(int64_t next_release_ms, struct buffer *out)

@@ -41,6 +41,8 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_RESERVATION_LIMIT] = {409, true, "This user has reached the limit of open reservations",
         "Confirm or release one of the user's reservations, or wait until one expires. The same "
         "idempotency key may be used again."},
+    [RC_RESERVATION_LONGER] = {409, false, "The reservation is held for longer already",
+        "An extension does not end earlier than what it extends. The reservation stays as it is."},
     [RC_COUPON_REDEEMED] = {409, false, "The coupon has been redeemed",
         "All uses of this code are taken. Nothing was taken with it."},
     [RC_COUPON_NOT_REDEEMABLE] = {409, false, "The coupon cannot be redeemed",
