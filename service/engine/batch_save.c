@@ -104,7 +104,7 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         struct counter *loaded =
             bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *loaded, compare_name);
         if (loaded == NULL)
-            return RC_CONFLICT; // a new child that somebody else has made
+            return RC_CONFLICT; // a new child that another writer has made
         *loaded = now[i];
     }
     return RC_OK;

@@ -71,7 +71,7 @@ START_TEST(a_repeated_request_gets_its_result_again)
 }
 END_TEST
 
-START_TEST(whoever_would_be_refused_expires_what_is_due)
+START_TEST(a_request_that_would_be_refused_expires_what_is_due)
 {
     struct fixture fixture;
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
@@ -101,7 +101,7 @@ START_TEST(whoever_would_be_refused_expires_what_is_due)
 }
 END_TEST
 
-START_TEST(whoever_comes_too_late_expires_the_holds)
+START_TEST(a_change_that_comes_too_late_expires_the_holds)
 {
     struct fixture fixture;
     if (!open_scenario(&fixture, _i, SCOPE_PROCESS, 1))
@@ -255,8 +255,8 @@ int main(void)
     TCase *every = suite_case(suite, "every strategy", 60);
     tcase_add_loop_test(every, units_move_from_the_stock_to_the_hold_and_back, 0, scenarios());
     tcase_add_loop_test(every, a_repeated_request_gets_its_result_again, 0, scenarios());
-    tcase_add_loop_test(every, whoever_would_be_refused_expires_what_is_due, 0, scenarios());
-    tcase_add_loop_test(every, whoever_comes_too_late_expires_the_holds, 0, scenarios());
+    tcase_add_loop_test(every, a_request_that_would_be_refused_expires_what_is_due, 0, scenarios());
+    tcase_add_loop_test(every, a_change_that_comes_too_late_expires_the_holds, 0, scenarios());
     tcase_add_loop_test(every, an_extended_hold_lives_on, 0, scenarios());
     tcase_add_loop_test(every, one_instance_sells_every_unit_once, 0, scenarios());
     tcase_add_loop_test(every, two_instances_sell_every_unit_once, 0, scenarios());

@@ -191,7 +191,7 @@ enum rc redemption_rollback_run(struct job *job, struct db *db)
     struct leg *leg = &operation->leg;
     text_format(leg->counter, sizeof leg->counter, "code/%s", redemption->code);
     leg->amount = 1;
-    leg->demanded_version = version; // nobody has rolled it back since
+    leg->demanded_version = version; // it has not been rolled back since
     leg->barred = redemption->in_order || redemption->rolled_back;
     leg->refusal = redemption->in_order ? RC_PART_OF_ORDER : RC_ALREADY_ROLLED_BACK;
     text_copy(operation->user_id, sizeof operation->user_id, redemption->user_id);

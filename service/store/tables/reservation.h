@@ -21,7 +21,7 @@ struct reservation {
     int64_t expires_at_ms, created_at_ms;
 };
 
-// What is held and past its time has expired, whether or not somebody has written it down.
+// What is held and past its time has expired, whether or not its state says so yet.
 enum reservation_state reservation_state_at(const struct reservation *reservation, int64_t now_ms);
 
 MUST_CHECK enum rc reservation_insert(struct db *db, const struct reservation *reservations,
