@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "domain/coupon.h"
 #include "http/api/basket.h"
 #include "store/db/db.h"
 
@@ -44,8 +45,10 @@ static void put_product(struct fixture *fixture, const char *sku, int quantity)
 // A code of the user ann: 10 % off, from 1.00, at most `uses` times.
 static void put_code(struct fixture *fixture, int uses, char ret_code[COUPON_CODE_MAX + 1])
 {
-    struct operation issue = {
-        .kind = OPERATION_ISSUE, .leg = {.counter = "coupon/C", .amount = 1}, .user_id = "ann"};
+    struct operation issue = {.kind = OPERATION_ISSUE,
+                              .leg = {.counter = "coupon/C", .amount = 1},
+                              .request_key = "issue",
+                              .user_id = "ann"};
     struct db_value params[] = {db_int(uses)};
     request_do(fixture, "PUT /v1/coupons/C", "{\"total\":5,\"per_user_limit\":5}");
     ck_assert_int_eq(db_exec(fixture->scratch.db,
@@ -53,9 +56,12 @@ static void put_code(struct fixture *fixture, int uses, char ret_code[COUPON_COD
                              " uses_per_code = ?",
                              params, 1, NULL),
                      RC_OK);
-    random_bytes(issue.entropy, sizeof issue.entropy);
+    do { // ends with a character that no other id has
+        random_bytes(issue.entropy, sizeof issue.entropy);
+        coupon_code(issue.entropy, ret_code);
+    } while (strpbrk(ret_code, "*~$=") == NULL);
     ck_assert_int_eq(submit_and_wait(fixture->instances[0].engine, &issue), RC_OK);
-    text_copy(ret_code, COUPON_CODE_MAX + 1, issue.outcome.code);
+    ck_assert_str_eq(issue.outcome.code, ret_code);
 }
 
 // All rows of the order are there and no other: its record, its lines, its ledger.
@@ -312,6 +318,35 @@ START_TEST(two_instances_redeem_a_code_as_often_as_it_may)
 }
 END_TEST
 
+// Rollbacks that have all found the redemption before one of them runs: one gives the use back. The
+// others find out that it has moved, and look again.
+START_TEST(a_redemption_is_rolled_back_once)
+{
+    enum { N = 4 };
+    struct fixture fixture;
+    char code[COUPON_CODE_MAX + 1], what[128];
+    if (!open_scenario(&fixture, _i, SCOPE_CLUSTER, 2))
+        return;
+    put_code(&fixture, 1, code);
+    request_do(&fixture, "POST /v1/coupons/redeem", "{\"code\":\"%s\",\"user_id\":\"ann\"}", code);
+    text_format(what, sizeof what, "POST /v1/redemptions/%s:1/rollback", code);
+    struct requests requests;
+    requests_init(&requests, &fixture, N);
+    for (size_t j = 0; j < N; j++)
+        request_make(&requests, j, what, "{}");
+    for (size_t j = 0; j < N; j++)
+        request_submit(&requests, j, j % 2);
+    requests_settle(&requests);
+    ck_assert_uint_eq(requests_count(&requests, RC_OK), 1);
+    ck_assert_uint_eq(requests_count(&requests, RC_ALREADY_ROLLED_BACK), N - 1);
+    text_format(what, sizeof what, "code/%s", code);
+    ck_assert_int_eq(left(&fixture, what), 1);
+    fixture_assert_reconciled(&fixture);
+    requests_release(&requests);
+    fixture_close(&fixture);
+}
+END_TEST
+
 // ---- reserved goods -----------------------------------------------------------------------------
 
 // The reservation's id from the answer of a reserve or an order.
@@ -561,7 +596,8 @@ START_TEST(a_repeated_request_gets_its_first_answer)
 END_TEST
 
 // A refund that is repeated, of which nothing is left, and one that the database refuses stand in
-// one batch. The first has its answer, with legs that no lane of the batch stands for; the other fails.
+// one batch. The first has its answer, with legs that no lane of the batch stands for; the other
+// fails.
 START_TEST(a_replay_outlives_the_failure_of_its_batch)
 {
     static const char *const triggers[] = {
@@ -657,6 +693,7 @@ int main(void)
     tcase_add_loop_test(every, orders_of_one_name, 0, scenarios());
     tcase_add_loop_test(every, one_instance_redeems_a_code_as_often_as_it_may, 0, scenarios());
     tcase_add_loop_test(every, two_instances_redeem_a_code_as_often_as_it_may, 0, scenarios());
+    tcase_add_loop_test(every, a_redemption_is_rolled_back_once, 0, scenarios());
     tcase_add_loop_test(every, one_instance_sells_what_is_held_once, 0, scenarios());
     tcase_add_loop_test(every, two_instances_sell_what_is_held_once, 0, scenarios());
     tcase_add_loop_test(every, one_instance_gives_nothing_back_twice, 0, scenarios());

@@ -37,8 +37,8 @@ static const struct route routes[] = {
     {METHOD_GET,  "/v1/orders/{order}",             "get-order",      CALLER_CLIENT, 0,                NULL,                   order_get_run,      NULL,                    false, NULL},
     {METHOD_POST, "/v1/coupons/validate",           "validate",       CALLER_CLIENT, ROUTE_BODY,       coupon_validate_prepare, coupon_validate_run, NULL,                  false, NULL},
     {METHOD_POST, "/v1/coupons/redeem",             "redeem",         CALLER_CLIENT, KEYED,            coupon_redeem_prepare,  coupon_redeem_run,  redemption_answer,       true,  NULL},
-    {METHOD_GET,  "/v1/coupons/codes/{code}",       "get-code",       CALLER_CLIENT, 0,                NULL,                   code_get_run,       NULL,                    false, NULL},
-    {METHOD_POST, "/v1/redemptions/{redemption}/rollback", "rollback", CALLER_CLIENT, KEYED,           redemption_rollback_prepare, redemption_rollback_run, redemption_answer, true, NULL},
+    {METHOD_GET,  "/v1/coupons/codes/{code}",       "get-code",       CALLER_CLIENT, ROUTE_VISIBLE,    NULL,                   code_get_run,       NULL,                    false, NULL},
+    {METHOD_POST, "/v1/redemptions/{redemption}/rollback", "rollback", CALLER_CLIENT, KEYED | ROUTE_VISIBLE, redemption_rollback_prepare, redemption_rollback_run, redemption_answer, true, NULL},
     {METHOD_GET,  "/v1/points/{user}",              "get-points",     CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   points_get_run,     NULL,                    false, NULL},
     {METHOD_POST, "/v1/stock/{sku}/restock",        "restock",        CALLER_ADMIN,  KEYED,            stock_restock_prepare,  NULL,               stock_change_answer,     true,  NULL},
     {METHOD_GET,  "/v1/stock/{sku}",                "get-stock",      CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   stock_get_run,      NULL,                    false, NULL},
@@ -92,13 +92,17 @@ static enum rc read_id(struct call *call, const struct match *match)
 {
     if (match->value.text == NULL)
         return RC_OK;
+    bool visible = (call->route->flags & ROUTE_VISIBLE) != 0;
     if (call_decode(call->id, sizeof call->id, match->value.text, match->value.length) &&
-        id_is_valid(call->id, strlen(call->id)))
+        (visible ? id_is_visible(call->id, strlen(call->id), ID_MAX)
+                 : id_is_valid(call->id, strlen(call->id))))
         return RC_OK;
     char name[32];
     text_format(name, sizeof name, "%.*s", (int)match->name.length, match->name.text);
     return problem_field(&call->problem, RC_INVALID_FIELD, name,
-                         "1 to %d of A-Z a-z 0-9 . _ : - in the path", ID_MAX);
+                         visible ? "1 to %d visible ASCII characters in the path"
+                                 : "1 to %d of A-Z a-z 0-9 . _ : - in the path",
+                         ID_MAX);
 }
 
 enum rc router_find(struct call *call, bool lab)

@@ -20,6 +20,7 @@ enum route_flag {
     ROUTE_ALWAYS = 8,      // `answer` is called even if the job failed; its result is in call->rc
     ROUTE_BACKGROUND = 16, // `run` may take hours: it runs outside of the workers, see struct job
     ROUTE_TAGGED = 32,     // heeds If-Match and If-None-Match: call->precondition
+    ROUTE_VISIBLE = 64,    // its parameter may have all visible characters, as coupon codes do
 };
 
 struct route {
