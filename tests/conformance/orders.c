@@ -45,8 +45,10 @@ static void put_product(struct fixture *fixture, const char *sku, int quantity)
 // A code of the user ann: 10 % off, from 1.00, at most `uses` times.
 static void put_code(struct fixture *fixture, int uses, char ret_code[COUPON_CODE_MAX + 1])
 {
-    struct operation issue = {
-        .kind = OPERATION_ISSUE, .leg = {.counter = "coupon/C", .amount = 1}, .user_id = "ann"};
+    struct operation issue = {.kind = OPERATION_ISSUE,
+                              .leg = {.counter = "coupon/C", .amount = 1},
+                              .request_key = "issue",
+                              .user_id = "ann"};
     struct db_value params[] = {db_int(uses)};
     request_do(fixture, "PUT /v1/coupons/C", "{\"total\":5,\"per_user_limit\":5}");
     ck_assert_int_eq(db_exec(fixture->scratch.db,
