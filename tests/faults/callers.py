@@ -47,11 +47,11 @@ def ask(scene, first, path, body, key, ended=None):
             if instance.port is None:
                 raise ConnectionRefusedError("it is just being started")
             answer = instance.call("POST", path, body, key, timeout_s=4)
+            if answer.status != 503:
+                return answer
         except (OSError, http.client.HTTPException):
-            first += 1  # whether it was executed is found out with its key
-            continue
-        if answer.status != 503:
-            return answer
+            pass  # whether it was executed is found out with its key
+        first += 1
     raise Ended
 
 

@@ -81,7 +81,8 @@ class Reservations(Callers):
     endpoint = "reservation"
     SKUS = [f"SEAT-{n}" for n in range(4)]
     OPENING = 40
-    RESOLVED = ("reservation-expired", "reservation-resolved")
+    # An extension is refused if the clock was put back, and the hold lasts longer than it asks for.
+    RESOLVED = ("reservation-expired", "reservation-resolved", "reservation-longer")
 
     def begin(self):
         self.expiries = {}  # of each reservation that was answered: its last moment, in ms
