@@ -10,7 +10,7 @@ from scene import INSTANCES
 POINTS = ["before-load", "before-save", "before-commit", "in-commit", "after-commit", "before-leave"]
 
 
-@fault("instance-killed", 7, ALL, transfers=ALL)
+@fault("instance-killed", 7, transfers=ALL, reservations=ALL, orders=ALL)
 def instance_killed(scene):
     """kill -9 of an instance at each step of a section, one after the other."""
     # Without a lock there is nothing to leave.
