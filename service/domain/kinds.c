@@ -59,9 +59,7 @@ enum rc operation_decide(struct view *view, struct operation *operation)
         operation_leg(operation, i)->refused = false;
         operation_leg(operation, i)->next_release_ms = 0;
     }
-    outcome->rc = operation->verdict;
-    if (outcome->rc == RC_OK)
-        outcome->rc = find_counters(view, operation);
+    outcome->rc = find_counters(view, operation);
     if (outcome->rc == RC_OK)
         outcome->rc = kinds[operation->kind].decide(view, operation);
     for (size_t i = 0; i < operation_n_legs(operation); i++) {

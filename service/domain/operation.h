@@ -64,8 +64,9 @@ struct leg {
     bool may_create; // a counter that does not exist begins with this change
     // Of movements only (domain/movement.h), whose amount has a sign:
     bool fresh;               // refused if the counter exists
+    bool barred;              // refused, unless the request is a replay
     bool partial;             // takes no more than there is
-    enum rc refusal;          // what the client is told if there is too little
+    enum rc refusal;          // what the client is told if it is refused
     int64_t opening;          // what a counter that begins with this change holds before it
     int64_t at_least;         // what must be there, if that is more than what is taken
     int64_t demanded_version; // 0: any
@@ -102,7 +103,6 @@ struct operation {
     size_t n_more;    // less than LEGS_MAX
     char request_key[REQUEST_KEY_MAX + 1];
     const char *reservation; // its id, borrowed; NULL if none
-    enum rc verdict;         // the submitter's: a refusal, unless the request is a replay
     uint64_t intent;         // hash of the request, where the legs depend on more than it; else 0
     void *record;            // what the facts of its kind write besides; borrowed
     int64_t ttl_ms;          // reserve, extend: how long the goods are held from now on

@@ -56,6 +56,12 @@ int64_t hold_units(const struct view *view, size_t leg)
     return view->counters[view->children[leg]].remaining;
 }
 
+// Has an earlier operation of the batch emptied the leg's hold?
+static bool was_held(const struct view *view, size_t leg)
+{
+    return view->loaded[view->children[leg]].remaining > 0;
+}
+
 // A refusal because of the time stands only when the holds have expired in fact.
 enum rc hold_judge(struct view *view, struct operation *operation)
 {
@@ -64,15 +70,18 @@ enum rc hold_judge(struct view *view, struct operation *operation)
             operation->outcome.state = reservation_states[-view->expires_at_ms];
         return RC_RESERVATION_RESOLVED;
     }
-    bool due = view->now_ms >= view->expires_at_ms, gone = false;
+    bool due = view->now_ms >= view->expires_at_ms, gone = false, resolved = false;
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         if (operation_leg(operation, i)->child == NULL)
             continue;
         bool is_held = hold_units(view, i) > 0;
         gone = gone || !is_held;
+        resolved = resolved || (!due && !is_held && was_held(view, i));
         operation_leg(operation, i)->refused = due && is_held;
         view->expire_first = view->expire_first || (due && is_held);
     }
+    if (resolved)
+        return RC_RESERVATION_RESOLVED;
     if (!due && !gone)
         return RC_OK;
     operation->outcome.state = reservation_states[RESERVATION_EXPIRED];

@@ -17,10 +17,11 @@ struct posting {
 };
 
 struct view {
-    struct counter *counters; // of the whole batch, as decided so far
-    const size_t *legs;       // counters[legs[i]] belongs to the operation's leg i
-    const size_t *children;   // counters[children[i]] belongs to its child; SIZE_MAX if it has none
-    int64_t now_ms;           // the database's time at which the counters were read
+    const struct counter *loaded; // of the whole batch, as read
+    struct counter *counters;     // the same, as decided so far
+    const size_t *legs;           // counters[legs[i]] belongs to the operation's leg i
+    const size_t *children; // counters[children[i]] belongs to its child; SIZE_MAX if it has none
+    int64_t now_ms;         // the database's time at which the counters were read
 
     // Facts: what was read besides counters. Each is there only for the kinds that read it.
     int64_t limit, *used;  // what a subject may have here; what this one has so far

@@ -345,7 +345,8 @@ void batch_assume_enough(struct batch *batch)
     }
     for (size_t i = 0; i < batch->n_works; i++) {
         const struct work *work = &batch->works[i];
-        for (size_t leg = 0; leg < operation_n_legs(work->operation); leg++) {
+        for (size_t leg = 0; work->state != WORK_DONE && leg < operation_n_legs(work->operation);
+             leg++) {
             struct counter *counter = &batch->loaded[batch->legs[work->first_leg + leg]];
             if (operation_leg(work->operation, leg)->fresh)
                 counter->version = counter->remaining = 0;
@@ -368,7 +369,8 @@ uint64_t batch_loaded_fence(const struct batch *batch)
 static void decide_one(struct batch *batch, struct work *work)
 {
     const struct root *root = &batch->roots[first_root(batch, work)];
-    struct view view = {.counters = batch->counters,
+    struct view view = {.loaded = batch->loaded,
+                        .counters = batch->counters,
                         .legs = batch->legs + work->first_leg,
                         .children = batch->children + work->first_leg,
                         .now_ms = batch->now_ms,

@@ -5,7 +5,7 @@ import http.client
 import threading
 import unittest
 
-from cluster import TestCase, await_true, ledger
+from cluster import TestCase, at_once, await_true, ledger
 
 WHEEL = {"draws_per_user": 9, "blank_weight": 1, "prizes": [{"prize": "gold", "quantity": 5, "weight": 1}]}
 # Of each noun: its path, two representations to PUT, and an operation that changes it.
@@ -15,23 +15,6 @@ NOUNS = {
                "/issue", {"user_id": "ann"}),
     "lottery": ("/v1/lotteries/{}", WHEEL, {**WHEEL, "blank_weight": 2}, "/draw", {"user_id": "ann"}),
 }
-
-
-def at_once(*functions):
-    """The results of functions that run at the same time."""
-    results = [None] * len(functions)
-    begin = threading.Barrier(len(functions))
-
-    def run(i):
-        begin.wait()
-        results[i] = functions[i]()
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(functions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 class OnSqlite(TestCase):

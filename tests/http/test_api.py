@@ -153,7 +153,8 @@ class Embedded(TestCase):
         put = self.call("PUT", "/v1/coupons/C-1", {"total": 3, "per_user_limit": 2})
         self.assertEqual((put.status, put.body), (201, {
             "campaign": "C-1", "total": 3, "per_user_limit": 2, "issued": 0, "remaining": 3,
-            "version": 1}))
+            "discount_percent": 0, "discount_cents": 0, "min_cents": 0, "valid_from_ms": 0, "valid_until_ms": 0,
+            "uses_per_code": 1, "version": 1}))
 
         def issue(user, key):
             return self.call("POST", "/v1/coupons/C-1/issue", {"user_id": user}, key)

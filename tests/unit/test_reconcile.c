@@ -273,7 +273,8 @@ static const struct {
      {"INSERT INTO product (sku) VALUES ('GHOST')"},
      {{"noun-without-counter", "stock/GHOST", 1, 0}}},
     {"a campaign without a counter",
-     {"INSERT INTO campaign (campaign, total, per_user_limit, limit_version) VALUES ('GHOST', 1, 1, 1)"},
+     {"INSERT INTO campaign (campaign, total, per_user_limit, limit_version)"
+      " VALUES ('GHOST', 1, 1, 1)"},
      {{"noun-without-counter", "coupon/GHOST", 1, 0}}},
     {"a prize without a counter",
      {"INSERT INTO prize VALUES ('L', 'ghost', 0, 1)"},

@@ -42,8 +42,9 @@ struct facts {
     // Writes what accepted operations leave behind, inside their transaction. RC_DUPLICATE: another
     // writer was faster.
     enum rc (*save)(struct db *db, struct fact *facts, size_t n, int64_t now_ms);
-    // For a replay: fills in what the first outcome held besides numbers. row: its leg 0. NULL: it
-    // held nothing.
+    // For a replay: fills in what the first outcome held besides numbers. row: its leg 0. With an
+    // `intent` the operation has as many legs as its first run. If it fails it has changed nothing.
+    // NULL: nothing to fill in.
     enum rc (*recall)(struct db *db, const struct ledger_row *row, struct operation *operation);
 };
 

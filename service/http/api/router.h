@@ -20,6 +20,7 @@ enum route_flag {
     ROUTE_ALWAYS = 8,      // `answer` is called even if the job failed; its result is in call->rc
     ROUTE_BACKGROUND = 16, // `run` may take hours: it runs outside of the workers, see struct job
     ROUTE_TAGGED = 32,     // heeds If-Match and If-None-Match: call->precondition
+    ROUTE_CODE = 64,       // the parameter is a code, not an id: see id_is_code
 };
 
 struct route {

@@ -79,17 +79,27 @@ static size_t first_refused(const struct operation *operation)
     return i < operation_n_legs(operation) ? i : 0;
 }
 
-// The lines that were refused. The buyer, the first leg where reservations are limited, is no line.
+// A line is a leg that takes stock. The others (an order's own, its code, its points, a buyer where
+// reservations are limited) are none.
+static bool is_line(const struct leg *leg)
+{
+    return strncmp(leg->counter, "stock/", 6) == 0;
+}
+
+// The legs that were refused; of a line its index among the lines.
 static void write_failed(enum rc rc, const struct operation *operation, struct buffer *out)
 {
+    int64_t n_lines = 0;
     json_write_open(out, "failed", '[');
-    int64_t buyers = operation->open_max > 0;
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         const struct leg *leg = leg_at(operation, i);
+        int64_t index = n_lines;
+        n_lines += is_line(leg);
         if (!leg->refused)
             continue;
         json_write_open(out, NULL, '{');
-        json_write_int(out, "index", (int64_t)i - buyers);
+        if (is_line(leg))
+            json_write_int(out, "index", index);
         json_write_text(out, "counter", leg->counter);
         json_write_text(out, "type", rc_slug(leg->refusal != RC_OK ? leg->refusal : rc));
         json_write_int(out, "remaining", leg->remaining);

@@ -15,15 +15,6 @@
 
 #include <string.h>
 
-struct check {
-    const char *name;
-    const char *sentence;  // names the number that is checked
-    const char *labels[3]; // in front of each name in `where`; NULL: no further name
-    // See spell(). Changes that compensate the finding come in further columns, five each: counter,
-    // version, remaining, delta, ledger_delta.
-    const char *sql;
-};
-
 // The names of the counters that stand for a row of another table.
 #define NOUNS                                                                                      \
     "SELECT TEXT('stock/' ~ sku) AS name FROM product"                                             \
@@ -335,13 +326,13 @@ static enum rc on_row(void *arg, const struct db_row *row)
     return RC_OK;
 }
 
-enum rc reconcile_queries(struct db *db, struct report *report)
+static enum rc run_checks(const struct check *all, size_t n, struct db *db, struct report *report)
 {
     struct buffer sql CLEANUP(buffer_release) = {0};
-    for (size_t i = 0; i < ARRAY_LENGTH(checks); i++) {
-        struct checking checking = {&checks[i], report};
+    for (size_t i = 0; i < n; i++) {
+        struct checking checking = {&all[i], report};
         buffer_clear(&sql);
-        spell(checks[i].sql, db, &sql);
+        spell(all[i].sql, db, &sql);
         if (sql.failed)
             return RC_NO_MEMORY;
         enum rc rc = db_query(db, sql.data, NULL, 0, on_row, &checking);
@@ -349,4 +340,10 @@ enum rc reconcile_queries(struct db *db, struct report *report)
             return rc;
     }
     return RC_OK;
+}
+
+enum rc reconcile_queries(struct db *db, struct report *report)
+{
+    enum rc rc = run_checks(checks, ARRAY_LENGTH(checks), db, report);
+    return rc == RC_OK ? run_checks(order_checks, n_order_checks, db, report) : rc;
 }

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <string.h>
-
 // Two spellings, because `||` is OR on MySQL, and SQLite has CONCAT only since 3.44.
 #define PRODUCT_COLUMNS "p.sku, p.title, COALESCE(p.price_cents, -1), c.remaining, c.version"
 #define FROM_SQLITE " FROM product p JOIN counter c ON c.name = 'stock/' || p.sku"
@@ -208,7 +206,7 @@ enum rc product_prices(struct db *db, const char *const *skus, size_t n, int64_t
     for (size_t i = 0; i < n; i++) {
         buffer_append_text(&sql, i == 0 ? "?" : ",?");
         params[i] = db_text(skus[i]);
-        ret_prices[i] = 0;
+        ret_prices[i] = PRICE_NONE;
     }
     buffer_append_text(&sql, ")");
     if (sql.failed)
