@@ -102,7 +102,7 @@ def expired_meanwhile(scene):
             bought = ask(scene, 1, *deduct)
             if bought.status != 200:
                 raise AssertionError(f"refused although the hold had expired: {bought}")
-    # Whoever comes second is refused.
+    # The second request is refused.
     bought, confirmed = ask(scene, 1, *deduct), answer.result()
     row = end_of(scene, reservation)
     first = {"confirm": (200, 409), "expire": (409, 200)}[row.reason]
