@@ -1,9 +1,9 @@
-// Orders: placed and read. A worker first finds prices, the code's terms and the reservation's holds,
-// and makes the legs of the operation. Then the engine takes everything or nothing.
+// Orders: placed and read. A worker first finds prices, the code's terms and the reservation's
+// holds, and makes the legs of the operation. Then the engine takes everything or nothing.
 //
-// Prices and terms are those of the moment at which the worker found them, just before the operation.
-// What must not be taken twice (stock, points, uses of a code, the order's id) is a counter, and is
-// decided inside the transaction.
+// Prices and terms are those of the moment at which the worker found them, just before the
+// operation. What must not be taken twice (stock, points, uses of a code, the order's id) is a
+// counter, and is decided inside the transaction.
 #include "http/api/handlers.h"
 
 #include "base/json_write.h"
