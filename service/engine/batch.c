@@ -336,6 +336,7 @@ enum rc batch_load(struct batch *batch, struct db *db, bool lock)
 void batch_assume_enough(struct batch *batch)
 {
     forget_facts(batch);
+    batch->now_ms = 0;
     for (size_t i = 0; i < batch->n_counters; i++) {
         bool is_root = i < batch->n_roots; // a child of a blind operation is new
         batch->loaded[i].remaining = is_root ? REMAINING_MAX / 2 : 0;

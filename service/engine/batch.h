@@ -61,7 +61,7 @@ struct batch {
     const struct strategy *strategy;
     enum update_rule rule; // the strategy's, unless the lab has switched it off
     uint64_t token;
-    int64_t now_ms; // the database's
+    int64_t now_ms; // the database's, when the decisions were made; 0: nothing has been read yet
     size_t capacity;
     size_t n_works, n_expiries, n_legs, n_roots, n_named, n_counters, n_subjects, n_postings,
         n_changes;

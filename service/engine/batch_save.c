@@ -56,7 +56,8 @@ static enum rc gather_changes(struct batch *batch)
         if (rc != RC_OK)
             return rc;
     }
-    qsort(batch->changes, batch->n_changes, sizeof *batch->changes, compare_change);
+    if (batch->n_counters > batch->n_roots) // the roots alone are in order already
+        qsort(batch->changes, batch->n_changes, sizeof *batch->changes, compare_change);
     return RC_OK;
 }
 
@@ -90,7 +91,9 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
     enum rc rc = batch_load_changed(batch, db, false, &now, &now_ms);
     if (rc != RC_OK)
         return rc;
-    if (batch_is_blind(batch))
+    // What was decided from a reading keeps that reading's time: the save may be later than the
+    // moment at which a hold has expired.
+    if (batch->now_ms == 0)
         batch->now_ms = now_ms;
     for (size_t i = 0; i < batch->n_changes; i++) {
         struct counter_change *change = &batch->changes[i];

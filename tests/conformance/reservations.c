@@ -122,6 +122,7 @@ START_TEST(a_change_that_comes_too_late_expires_the_holds)
         ck_assert_int_eq(again.outcome.rc, RC_RESERVATION_EXPIRED);
         ck_assert_str_eq(again.outcome.state, "expired");
     }
+    move_all_to(&fixture, 1); // otherwise they have expired early
     fixture_assert_reconciled(&fixture);
     fixture_close(&fixture);
 }

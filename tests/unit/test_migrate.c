@@ -588,7 +588,7 @@ START_TEST(the_command_answers_with_exit_codes)
     ck_assert_int_eq(command(scratch.store, "down", "0"), 2);
     ck_assert_int_eq(command(scratch.store, "down", "99"), 0);
     ck_assert_int_eq(command(scratch.store, "status", "--json"), 1);
-    ck_assert_int_eq(command_reconcile(scratch.store, false), 2);
+    ck_assert_int_eq(command_reconcile(scratch.store, 0, NULL), 2);
     ck_assert_int_eq(command(scratch.store, "up", NULL), 0);
     ck_assert_int_eq(command(scratch.store, "sideways", NULL), 2);
     ck_assert_int_eq(command(scratch.store, "up", "now"), 2);

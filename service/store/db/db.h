@@ -43,6 +43,7 @@ struct db_value db_text_or_null(const char *text);
 struct db_row;
 int64_t db_row_int(const struct db_row *row, size_t column);      // NULL reads as 0
 const char *db_row_text(const struct db_row *row, size_t column); // NULL reads as ""
+// A column that the query does not have is NULL.
 bool db_row_is_null(const struct db_row *row, size_t column);
 
 // Called once a row; anything but RC_OK ends the query with that result. It must not use the same

@@ -128,7 +128,7 @@ enum rc reservation_page(struct db *db, const char *user_id, enum reservation_st
 // Runs `before`, a list of n times `item`, and `after`; on SQLite once for each item, because a
 // statement there costs no round trip and is prepared once.
 struct statement {
-    const char *before, *item, *after;
+    const char *before, *item, *between, *after;
     size_t n_params; // of an item
 };
 
@@ -141,7 +141,7 @@ static enum rc run_list(struct db *db, const struct statement *statement,
         return RC_OK;
     buffer_append_text(&sql, statement->before);
     for (size_t i = 0; i < at_once; i++) {
-        buffer_append_text(&sql, i == 0 ? "" : ",");
+        buffer_append_text(&sql, i == 0 ? "" : statement->between);
         buffer_append_text(&sql, statement->item);
     }
     buffer_append_text(&sql, statement->after);
@@ -185,8 +185,8 @@ enum rc reservation_expiries(struct db *db, const char *const *ids, size_t n,
                              int64_t *ret_expires_at)
 {
     static const struct statement statement = {
-        "SELECT reservation, expires_at, state FROM reservation WHERE reservation IN (", "?", ")",
-        1};
+        "SELECT reservation, expires_at, state FROM reservation WHERE reservation IN (", "?", ",",
+        ")", 1};
     struct expiries expiries = {ids, n, ret_expires_at};
     struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
     if (params == NULL)
@@ -215,7 +215,7 @@ enum rc reservation_resolve_all(struct db *db, const char *const *ids, size_t n,
     text_format(before, sizeof before,
                 "UPDATE reservation SET state = '%s' WHERE state = 'held' AND reservation IN (",
                 reservation_states[state]);
-    struct statement statement = {before, "?", ")", 1};
+    struct statement statement = {before, "?", ",", ")", 1};
     struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
     if (params == NULL)
         return RC_NO_MEMORY;
@@ -254,11 +254,16 @@ enum rc hold_insert(struct db *db, const struct hold *holds, size_t n)
 enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
 {
     enum { COLUMNS = 4 };
-    static const struct statement statement = {
-        "DELETE FROM hold WHERE (counter, expires_at, reservation, line) IN (VALUES ", "(?,?,?,?)",
-        ")", COLUMNS};
+    static const struct statement sqlite = {
+        "DELETE FROM hold WHERE ",
+        "counter = ? AND expires_at = ? AND reservation = ? AND line = ?", "", "", COLUMNS};
+    // The range optimizer takes 20 times as long for a list of 256 rows as this join.
     static const struct statement mysql = {
-        "DELETE FROM hold WHERE (counter, expires_at, reservation, line) IN (", "(?,?,?,?)", ")",
+        "DELETE h FROM (SELECT CAST('' AS BINARY) AS counter, 0 AS expires_at,"
+        " CAST('' AS BINARY) AS reservation, 0 AS line",
+        " UNION ALL SELECT ?,?,?,?", "",
+        ") w STRAIGHT_JOIN hold h ON h.counter = w.counter AND h.expires_at = w.expires_at"
+        " AND h.reservation = w.reservation AND h.line = w.line",
         COLUMNS};
     struct db_value *params CLEANUP(free_memory) = calloc(n * COLUMNS, sizeof *params);
     if (params == NULL)
@@ -270,11 +275,11 @@ enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
         *at++ = db_text(holds[i].reservation);
         *at++ = db_int(holds[i].line);
     }
-    return run_list(db, db_is_sqlite(db) ? &statement : &mysql, params, n, NULL, NULL);
+    return run_list(db, db_is_sqlite(db) ? &sqlite : &mysql, params, n, NULL, NULL);
 }
 
 struct due {
-    int64_t now_ms, version, next_ms;
+    int64_t version, next_ms;
     hold_fn on_hold;
     void *arg;
 };
@@ -293,26 +298,26 @@ static enum rc on_due(void *arg, const struct db_row *row)
     struct due *due = arg;
     struct hold hold;
     due->version = db_row_int(row, 5);
+    due->next_ms = db_row_int(row, 6);
     if (db_row_is_null(row, 1))
-        return RC_OK; // the counter has no holds
+        return RC_OK; // none is due
     read_hold(row, &hold);
-    if (hold.expires_at_ms <= due->now_ms)
-        return due->on_hold(due->arg, &hold);
-    if (due->next_ms == 0)
-        due->next_ms = hold.expires_at_ms;
-    return RC_OK;
+    return due->on_hold(due->arg, &hold);
 }
 
-// One row more than those that are due tells when the next one will be.
 enum rc hold_due(struct db *db, const char *counter, int64_t now_ms, size_t max, hold_fn on_hold,
                  void *arg, int64_t *ret_version, int64_t *ret_next_ms)
 {
-    struct due due = {.now_ms = now_ms, .on_hold = on_hold, .arg = arg};
-    struct db_value params[] = {db_text(counter), db_int((int64_t)max)};
+    struct due due = {.on_hold = on_hold, .arg = arg};
+    struct db_value params[] = {db_text(counter), db_int(now_ms),       db_text(counter),
+                                db_int(now_ms),   db_int((int64_t)max), db_text(counter)};
     enum rc rc = db_query(db,
                           "SELECT c.name, h.expires_at, h.reservation, h.line, h.quantity,"
-                          " c.version FROM counter c LEFT JOIN hold h ON h.counter = c.name"
-                          " WHERE c.name = ? ORDER BY h.expires_at, h.reservation, h.line LIMIT ?",
+                          " c.version, (SELECT MIN(expires_at) FROM hold WHERE counter = ?"
+                          " AND expires_at > ?) FROM counter c LEFT JOIN (SELECT * FROM hold"
+                          " WHERE counter = ? AND expires_at <= ?"
+                          " ORDER BY expires_at, reservation, line LIMIT ?) h ON h.counter = c.name"
+                          " WHERE c.name = ? ORDER BY h.expires_at, h.reservation, h.line",
                           params, ARRAY_LENGTH(params), on_due, &due);
     *ret_version = due.version;
     *ret_next_ms = due.next_ms;
