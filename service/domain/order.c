@@ -25,6 +25,13 @@ size_t order_legs(const struct order *order)
            (order->points_spent > 0 || order->points_earned > 0);
 }
 
+void order_add_up(struct order *order)
+{
+    order->subtotal_cents = 0;
+    for (size_t i = 0; i < order->n_lines; i++)
+        order->subtotal_cents += order->lines[i].price_cents * order->lines[i].quantity;
+}
+
 int64_t order_units(const struct order *order)
 {
     int64_t units = 0;

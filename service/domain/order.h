@@ -39,6 +39,7 @@ struct order {
     size_t n_lines;
     struct order_line lines[ORDER_LINES_MAX];
     bool code_returned; // the redemption is rolled back
+    bool unpriced;      // prices and subtotal are found when the order is saved
 };
 
 // What a cancellation or a refund gives back.
@@ -69,6 +70,9 @@ int64_t share_of(int64_t sum, int64_t part, int64_t whole);
 
 // The legs of its operation: its own, one a line, and those of the code and the points.
 size_t order_legs(const struct order *order);
+
+// Sets the subtotal from the lines.
+void order_add_up(struct order *order);
 
 // Units of the order, and those that are not refunded.
 int64_t order_units(const struct order *order);
