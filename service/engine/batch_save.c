@@ -76,20 +76,28 @@ enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
     return rc;
 }
 
-// Reads the rows into `loaded`, as they were when the update locked them. RC_CONFLICT if a row has
-// moved and some decision has read more than counters. ret_moved: some row had moved since the
-// batch read it.
+// Reads the rows into `loaded`, as they were when the update locked them. Rows that the save has
+// inserted are certain. RC_CONFLICT if a row has moved and some decision has read more than counters.
+// ret_moved: some row had moved since the batch read it.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
+    size_t n = 0;
     *ret_moved = false;
     if (batch->n_changes == 0)
         return RC_OK;
-    struct counter *now CLEANUP(free_memory) = NULL;
-    enum rc rc = batch_load_changed(batch, db, false, &now, &batch->now_ms);
+    struct counter *now CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *now);
+    if (now == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < batch->n_changes; i++) {
+        if (batch->changes[i].before.version != 0)
+            now[n++] = batch->changes[i].before;
+    }
+    enum rc rc = counter_load(db, now, n, false, &batch->now_ms);
     if (rc != RC_OK)
         return rc;
-    for (size_t i = 0; i < batch->n_changes; i++) {
-        struct counter_change *change = &batch->changes[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct counter_change *change =
+            bsearch(now[i].name, batch->changes, batch->n_changes, sizeof *change, compare_changed);
         if (now[i].version == change->version && now[i].remaining == change->remaining)
             continue;
         if (!batch_is_blind(batch))
@@ -97,11 +105,8 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         *ret_moved = true;
         now[i].version -= change->version - change->before.version;
         now[i].remaining -= change->remaining - change->before.remaining;
-        struct counter *loaded =
-            bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *loaded, compare_name);
-        if (loaded == NULL)
-            return RC_CONFLICT; // a new child that somebody else has made
-        *loaded = now[i];
+        *(struct counter *)bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *now,
+                                   compare_name) = now[i];
     }
     return RC_OK;
 }
