@@ -1,4 +1,4 @@
-// The rules of reservations. Whoever comes second to a hold finds nothing left in it.
+// The rules of reservations. The second operation on a hold finds nothing left in it.
 #include "domain/reservation.h"
 
 #include "base/text.h"

@@ -34,12 +34,12 @@ int64_t hold_units(const struct view *view, size_t leg);
 // Is everything held that the legs name? As confirm, below.
 enum rc hold_judge(struct view *view, struct operation *operation);
 
-// The decision of confirm, release and extend while the reservation is held: RC_OK;
-// RC_RESERVATION_EXPIRED, RC_RESERVATION_RESOLVED.
-// Confirm and release are movements, which empty each hold: see domain/movement.h. Extend changes no number, but gives each hold a version: whoever decided on the old time decides
-// anew.
+// Extend changes no number, but gives each hold a version, so that a decision that has read the old
+// time is made again. The refusals of confirm, release and extend: RC_RESERVATION_EXPIRED,
+// RC_RESERVATION_RESOLVED. Confirm and release are movements, which empty each hold: see
+// domain/movement.h.
 enum rc reservation_extend(struct view *view, struct operation *operation);
 
 // The decision of expire: gives a hold that is due back to the stock. RC_OK; RC_RESERVATION_RESOLVED
-// if somebody else has emptied it; RC_INVALID_FIELD if it is not due.
+// if another operation has emptied it; RC_INVALID_FIELD if it is not due.
 enum rc reservation_expire(struct view *view, struct operation *operation);

@@ -105,8 +105,11 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         *ret_moved = true;
         now[i].version -= change->version - change->before.version;
         now[i].remaining -= change->remaining - change->before.remaining;
-        *(struct counter *)bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *now,
-                                   compare_name) = now[i];
+        struct counter *loaded =
+            bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *loaded, compare_name);
+        if (loaded == NULL)
+            return RC_CONFLICT; // a child that another writer has made
+        *loaded = now[i];
     }
     return RC_OK;
 }

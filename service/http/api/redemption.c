@@ -207,7 +207,7 @@ enum rc redemption_rollback_run(struct job *job, struct db *db)
     struct leg *leg = &operation->leg;
     text_format(leg->counter, sizeof leg->counter, "code/%s", redemption->code);
     leg->amount = 1;
-    leg->demanded_version = version; // nobody has rolled it back since
+    leg->demanded_version = version; // it has not been rolled back since
     operation->verdict = redemption->in_order      ? RC_PART_OF_ORDER
                          : redemption->rolled_back ? RC_ALREADY_ROLLED_BACK
                                                    : RC_OK;

@@ -311,7 +311,7 @@ void reservation_change_answer(struct call *call)
 
 // ---- get ----------------------------------------------------------------------------------------
 
-// What is held and past its time has expired, whether or not somebody has written it down.
+// What is held and past its time has expired, whether or not its state says so yet.
 static enum reservation_state state_at(const struct reservation *reservation, int64_t now_ms)
 {
     bool expired = reservation->state == RESERVATION_HELD && now_ms >= reservation->expires_at_ms;

@@ -168,7 +168,7 @@ static enum rc keep_line(void *arg, const struct db_row *row)
     return text_copy(line->sku, sizeof line->sku, db_row_text(row, 0)) ? RC_OK : RC_INTERNAL;
 }
 
-// The version is read first: a change after it is noticed by whoever demands that version.
+// The version is read first: an operation that demands it notices a later change.
 enum rc order_get(struct db *db, const char *id, struct order *ret_order, int64_t *ret_version)
 {
     char counter[COUNTER_NAME_MAX + 1];
