@@ -98,6 +98,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->body_seen = 0;
     call->close = false;
     call->expires_due = false;
+    call->step = STEP_RUN;
     call->rc = RC_OK;
     call->job.feed = NULL;
     call->problem.rc = RC_OK;
@@ -447,7 +448,8 @@ static enum MHD_Result act(struct call *call)
     if (route->operates || route->run != NULL || call->job.feed != NULL) {
         int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
         call->job.deadline_ns = clock_now_ns() + timeout_ns; // of all steps
-        call->step = route->operates && route->run == NULL ? STEP_OPERATE : STEP_RUN;
+        if (route->operates && route->run == NULL)
+            call->step = STEP_OPERATE;
         return submit(call);
     }
     route->answer(call);
