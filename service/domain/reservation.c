@@ -7,6 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const reservation_states[RESERVATION_STATE_COUNT] = {
+    [RESERVATION_HELD] = "held",
+    [RESERVATION_CONFIRMED] = "confirmed",
+    [RESERVATION_RELEASED] = "released",
+    [RESERVATION_EXPIRED] = "expired",
+};
+
 static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 void reservation_id(const uint64_t entropy[ENTROPY_WORDS], char ret_id[RESERVATION_ID_MAX + 1])
@@ -20,6 +27,12 @@ void hold_name(char target[COUNTER_NAME_MAX + 1], const char *sku, const char *r
                size_t line)
 {
     text_format(target, COUNTER_NAME_MAX + 1, "hold/%s/%s/%zu", sku, reservation, line);
+}
+
+void buyer_name(char target[COUNTER_NAME_MAX + 1], const char *user_id)
+{
+    uint64_t hash = text_hash(TEXT_HASH_START, user_id, strlen(user_id));
+    text_format(target, COUNTER_NAME_MAX + 1, "buyer/%016llx", (unsigned long long)hash);
 }
 
 int64_t hold_line(const char *name)
@@ -52,8 +65,11 @@ static bool was_held(const struct view *view, size_t leg)
 // A refusal because of the time stands only when the holds have expired in fact.
 enum rc hold_judge(struct view *view, struct operation *operation)
 {
-    if (view->expires_at_ms == 0)
+    if (view->expires_at_ms <= 0) {
+        if (view->expires_at_ms < 0)
+            operation->outcome.state = reservation_states[-view->expires_at_ms];
         return RC_RESERVATION_RESOLVED;
+    }
     bool due = view->now_ms >= view->expires_at_ms, gone = false, resolved = false;
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         if (operation_leg(operation, i)->child == NULL)
@@ -66,7 +82,10 @@ enum rc hold_judge(struct view *view, struct operation *operation)
     }
     if (resolved)
         return RC_RESERVATION_RESOLVED;
-    return due || gone ? RC_RESERVATION_EXPIRED : RC_OK;
+    if (!due && !gone)
+        return RC_OK;
+    operation->outcome.state = reservation_states[RESERVATION_EXPIRED];
+    return RC_RESERVATION_EXPIRED;
 }
 
 enum rc reservation_reserve(struct view *view, struct operation *operation)
@@ -81,11 +100,23 @@ enum rc reservation_reserve(struct view *view, struct operation *operation)
     return RC_OK;
 }
 
+enum rc reservation_reserve_limited(struct view *view, struct operation *operation)
+{
+    if (*view->used >= operation->open_max)
+        return RC_RESERVATION_LIMIT;
+    enum rc rc = reservation_reserve(view, operation);
+    if (rc == RC_OK)
+        ++*view->used;
+    return rc;
+}
+
 enum rc reservation_extend(struct view *view, struct operation *operation)
 {
     enum rc rc = hold_judge(view, operation);
     if (rc != RC_OK)
         return rc;
+    if (view->now_ms + operation->ttl_ms < view->expires_at_ms)
+        return RC_RESERVATION_LONGER;
     for (size_t i = 0; i < operation_n_legs(operation); i++)
         view_post_leg(view, i, 0);
     for (size_t i = 0; i < operation_n_legs(operation); i++)
@@ -96,11 +127,19 @@ enum rc reservation_extend(struct view *view, struct operation *operation)
 enum rc reservation_expire(struct view *view, struct operation *operation)
 {
     (void)operation;
-    if (view->expires_at_ms == 0 || hold_units(view, 0) == 0)
+    if (view->expires_at_ms <= 0 || hold_units(view, 0) == 0)
         return RC_RESERVATION_RESOLVED;
     if (view->now_ms < view->expires_at_ms)
         return RC_INVALID_FIELD;
     view_post_leg(view, 0, hold_units(view, 0));
     view_post_child(view, 0, -hold_units(view, 0));
     return RC_OK;
+}
+
+enum rc reservation_expire_due(struct view *view, struct operation *operation)
+{
+    for (size_t i = 0; i < operation_n_legs(operation); i++)
+        operation_leg(operation, i)->refused = true;
+    view->expire_first = true;
+    return RC_OUT_OF_STOCK;
 }

@@ -285,6 +285,7 @@ static enum rc load_facts(struct batch *batch, size_t i, struct db *db)
         return RC_OK;
     const struct facts *facts = kind_facts[root->operation->kind];
     gather_subjects(batch, i, facts);
+    root->facts.now_ms = batch->now_ms;
     enum rc rc =
         facts->load(db, counter_id(batch->loaded[i].name), batch->subjects + root->first_subject,
                     root->n_subjects, &root->facts, batch->used_loaded + root->first_subject);
@@ -335,6 +336,7 @@ enum rc batch_load(struct batch *batch, struct db *db, bool lock)
 void batch_assume_enough(struct batch *batch)
 {
     forget_facts(batch);
+    batch->now_ms = 0;
     for (size_t i = 0; i < batch->n_counters; i++) {
         bool is_root = i < batch->n_roots; // a child of a blind operation is new
         batch->loaded[i].remaining = is_root ? REMAINING_MAX / 2 : 0;

@@ -78,7 +78,8 @@ enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
 
 // Reads the rows into `loaded`, as they were when the update locked them. Rows that the save has
 // inserted are certain. RC_CONFLICT if a row has moved and some decision has read more than counters.
-// ret_moved: some row had moved since the batch read it.
+// ret_moved: some row had moved since the batch read it. Decisions that have read facts keep the time
+// at which they were made, which may be the reason why a reservation was still held.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
     size_t n = 0;
@@ -92,9 +93,14 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         if (batch->changes[i].before.version != 0)
             now[n++] = batch->changes[i].before;
     }
-    enum rc rc = counter_load(db, now, n, false, &batch->now_ms);
+    int64_t now_ms;
+    enum rc rc = counter_load(db, now, n, false, &now_ms);
     if (rc != RC_OK)
         return rc;
+    // What was decided from a reading keeps that reading's time: the save may be later than the
+    // moment at which a hold has expired.
+    if (batch->now_ms == 0)
+        batch->now_ms = now_ms;
     for (size_t i = 0; i < n; i++) {
         const struct counter_change *change =
             bsearch(now[i].name, batch->changes, batch->n_changes, sizeof *change, compare_changed);
@@ -192,7 +198,7 @@ static enum rc insert_ledger(struct batch *batch, struct db *db)
 static enum rc save_facts(struct batch *batch, struct db *db)
 {
     struct fact *facts CLEANUP(free_memory) =
-        calloc(batch->n_works + batch->n_expiries, sizeof *facts);
+        calloc(batch->n_works + batch->n_expiries + 1, sizeof *facts);
     if (facts == NULL)
         return RC_NO_MEMORY;
     enum rc rc = RC_OK;

@@ -54,8 +54,7 @@ static void submit(struct request *request)
 {
     struct call *call = &request->call;
     const struct route *route = call->route;
-    call->job.operation =
-        route->operates && (route->run == NULL || call->found) ? &call->operation : NULL;
+    call->job.operation = call->step == STEP_OPERATE ? &call->operation : NULL;
     call->job.run = route->run;
     call->job.finished = on_finished;
     enum rc rc =
@@ -63,6 +62,8 @@ static void submit(struct request *request)
     if (rc != RC_OK)
         on_finished(&call->job, rc);
 }
+
+static struct http_context context = {.reservations_per_user = 0}; // all that the handlers need
 
 // Makes the request anew: finds its route and reads its body.
 static enum rc prepare(struct request *request)
@@ -73,13 +74,18 @@ static enum rc prepare(struct request *request)
     buffer_clear(&target);
     buffer_append_text(&target, request->target);
     buffer_clear(&reply);
-    *call =
-        (struct call){.method = request->method, .target = target, .body = body, .reply = reply};
+    *call = (struct call){.context = &context,
+                          .method = request->method,
+                          .target = target,
+                          .body = body,
+                          .reply = reply};
     text_copy(call->operation.request_key, sizeof call->operation.request_key, request->key);
     call->job.deadline_ns = clock_now_ns() + DEADLINE_NS;
     enum rc rc = router_find(call, false);
     if (rc == RC_OK && call->route->prepare != NULL)
         rc = call->route->prepare(call);
+    bool complete = call->route != NULL && (call->route->run == NULL || call->complete);
+    call->step = rc == RC_OK && call->route->operates && complete ? STEP_OPERATE : STEP_RUN;
     if (request->ttl_ms > 0)
         call->operation.ttl_ms = request->ttl_ms;
     return rc;
@@ -110,15 +116,15 @@ static void resume(struct request *request)
 {
     struct call *call = &request->call;
     bool moved = call->rc == RC_MOVED && clock_now_ns() < call->job.deadline_ns;
-    bool made = call->route->operates && call->route->run != NULL && !call->found &&
-                call->rc == RC_OK && call->problem.rc == RC_OK;
+    bool made = call->route->operates && call->step == STEP_RUN && call->rc == RC_OK &&
+                call->problem.rc == RC_OK;
     if (call->rc == RC_MOVED && !moved)
         call->rc = RC_CONTENTION;
     if (!moved && !made) {
         finish(request);
         return;
     }
-    call->found = made;
+    call->step = made ? STEP_OPERATE : STEP_RUN;
     submit(request);
 }
 
@@ -200,7 +206,7 @@ void request_make(struct requests *requests, size_t i, const char *what, const c
     va_end(arguments);
     ck_assert_int_eq(prepare(request), RC_OK);
     struct job *job = &request->call.job;
-    if (request->call.route->run != NULL && !request->call.found)
+    if (request->call.route->run != NULL && request->call.step == STEP_RUN)
         ck_assert_int_eq(request->call.route->run(job, requests->fixture->scratch.db), RC_OK);
 }
 
@@ -208,7 +214,7 @@ void request_submit(struct requests *requests, size_t i, size_t instance)
 {
     struct request *request = &requests->all[i];
     request->instance = instance;
-    request->call.found = true;
+    request->call.step = STEP_OPERATE;
     requests->n_open++;
     submit(request);
 }

@@ -313,7 +313,8 @@ class OnMysql(OnSqlite):
     def test_what_another_has_created_between_two_reads_is_seen(self):
         """The service reads that there is no counter; before it reads the noun, both are created."""
         nouns = {"stock": ("product", "(sku) VALUES ('NEW')", ["stock/NEW"]),
-                 "coupon": ("campaign", "VALUES ('NEW', 5, 9, 1)", ["coupon/NEW"]),
+                 "coupon": ("campaign", "(campaign, total, per_user_limit, limit_version)"
+                            " VALUES ('NEW', 5, 9, 1)", ["coupon/NEW"]),
                  "lottery": ("lottery", "VALUES ('NEW', 9, 1, 1)", ["lottery/NEW", "prize/NEW/gold"])}
         for noun, (table, row, counters) in nouns.items():
             path, body, *_ = NOUNS[noun]

@@ -44,6 +44,7 @@ def http(name):
                 {"HOLDFAST_BIN": os.path.join(TREE, "build/dev/service/holdfast"), "PYTHONDONTWRITEBYTECODE": "1"})
 
 
+RESERVATIONS = conformance("reservations", "every strategy", "optimistic")
 TRANSFERS = conformance("transfers", "every strategy", "mutex")
 ORDERS = conformance("orders", "every strategy", "optimistic")
 
@@ -106,6 +107,20 @@ MUTANTS = [
              "    const struct counter *to = &view->counters[view->legs[1]];\n"
              "    int64_t had = to->remaining;\n    view_post_leg(view, 0, -points);\n"
              "    view_post_leg(view, 1, had + points - to->remaining);\n")]),
+    Mutant("confirm-without-time", "a hold is confirmed, released or extended as long as it is there", RESERVATIONS, [
+        Edit("service/domain/reservation.c", "bool due = view->now_ms >= view->expires_at_ms, gone",
+             "bool due = false, gone")]),
+    Mutant("process-clock", "the clock of an instance, which is two seconds ahead, decides what has expired",
+           conformance("reservation_races", "every strategy", "optimistic"), [
+        Edit("service/engine/batch.c", '#include "base/text.h"', '#include "base/clock.h"\n#include "base/text.h"'),
+        Edit("service/engine/batch.c", ".now_ms = batch->now_ms,", ".now_ms = clock_wall_ms() + 2000,")]),
+    Mutant("extend-without-version", "an extension gives the hold no version", RESERVATIONS, [
+        Edit("service/domain/reservation.c",
+             "        view_post_leg(view, i, 0);\n    for (size_t i = 0; i < operation_n_legs(operation); i++)\n"
+             "        view_post_child(view, i, 0);\n", "        view_post_leg(view, i, 0);\n")]),
+    Mutant("refused-before-expiring", "sold out, although holds that are due have the goods", RESERVATIONS, [
+        Edit("service/engine/batch_expiry.c", "    if (!find_roots(batch, wanted))\n",
+             "    if (!find_roots(batch, wanted) || true)\n")]),
 ]
 
 

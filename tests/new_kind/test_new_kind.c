@@ -221,7 +221,9 @@ START_TEST(its_endpoint_does_not_mix_mutex_with_another_strategy)
         .strategy = {[ENDPOINT_STOCK] = "mutex",
                      [ENDPOINT_COUPON] = "mutex",
                      [ENDPOINT_LOTTERY] = "conditional",
-                     [ENDPOINT_POINTS] = "conditional"},
+                     [ENDPOINT_POINTS] = "conditional",
+                     [ENDPOINT_RESERVATION] = "mutex",
+                     [ENDPOINT_ORDER] = "mutex"},
     };
     ck_assert_int_eq(engine_new(&settings, scratch.store, metrics, &engine, why), RC_USAGE);
     ck_assert_str_eq(why, "stock.strategy = mutex, points.strategy = conditional: both change the"

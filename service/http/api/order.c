@@ -221,7 +221,7 @@ enum rc order_place_prepare(struct call *call)
     if (operation->kind != OPERATION_ORDER)
         return RC_OK;
     rc = make_order(call, NULL);
-    call->found = rc == RC_OK;
+    call->complete = rc == RC_OK;
     return rc;
 }
 

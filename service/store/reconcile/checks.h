@@ -15,7 +15,9 @@ struct check {
     const char *name;
     const char *sentence;  // names the number that is checked
     const char *labels[3]; // in front of each name in `where`; NULL: no further name
-    const char *sql;       // TEXT(a ~ b) concatenates a and b, see spell()
+    // See spell(). Changes that compensate the finding come in further columns, five each: counter,
+    // version, remaining, delta, ledger_delta.
+    const char *sql;
 };
 
 // The checks of orders, refunds and redemptions; queries.c has the others.
