@@ -78,16 +78,15 @@ enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
 }
 
 // Reads the rows into `loaded`, as they were when the update locked them. Rows that the save has
-// inserted are certain. RC_CONFLICT if a row has moved and some decision has read more than
-// counters. ret_moved: some row had moved since the batch read it. Decisions that have read facts
-// keep the time at which they were made, which may be the reason why a reservation was still held.
+// inserted are certain. RC_CONFLICT if a row has moved and some decision has read more than counters.
+// ret_moved: some row had moved since the batch read it. Decisions that have read facts keep the time
+// at which they were made, which may be the reason why a reservation was still held.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
     size_t n = 0;
     *ret_moved = false;
     if (batch->n_changes == 0)
         return RC_OK;
-    int64_t now_ms = 0;
     struct counter *now CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *now);
     if (now == NULL)
         return RC_NO_MEMORY;
@@ -95,6 +94,7 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         if (batch->changes[i].before.version != 0)
             now[n++] = batch->changes[i].before;
     }
+    int64_t now_ms;
     enum rc rc = counter_load(db, now, n, false, &now_ms);
     if (rc != RC_OK)
         return rc;

@@ -226,7 +226,7 @@ enum rc order_place_prepare(struct call *call)
     if (operation->kind != OPERATION_ORDER)
         return RC_OK;
     rc = make_order(call, NULL);
-    call->step = STEP_OPERATE; // there is nothing to find
+    call->complete = rc == RC_OK;
     return rc;
 }
 
