@@ -71,9 +71,7 @@ MUTANTS = [
     Mutant("replay-with-one-leg", "a repeated transfer is answered with the first leg's result only",
            conformance("random_points", "every strategy", "optimistic"), [
         Edit("service/engine/batch_replays.c",
-             "i < operation_n_legs(operation); i++) {\n        struct leg *leg = operation_leg(operation, i);\n"
-             "        text_copy(leg->counter",
-             "i < 1; i++) {\n        struct leg *leg = operation_leg(operation, i);\n        text_copy(leg->counter")]),
+             "i < operation_n_legs(operation); i++) {\n        struct leg *leg", "i < 1; i++) {\n        struct leg *leg")]),
     Mutant("unsorted-keys", "guards are entered in the order in which the client names the counters", TRANSFERS, [
         Edit("service/engine/engine.c", "    qsort(pick->keys, pick->n, sizeof pick->keys[0], compare_keys);\n",
              ""), *LINEAR]),
