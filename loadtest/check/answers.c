@@ -21,7 +21,10 @@ static bool reason_fits(enum attempt_kind kind, const char *slug)
                    {KIND_RESERVE, "out-of-stock"},         {KIND_CONFIRM, "reservation-expired"},
                    {KIND_CONFIRM, "reservation-resolved"}, {KIND_RELEASE, "reservation-expired"},
                    {KIND_RELEASE, "reservation-resolved"}, {KIND_EXTEND, "reservation-expired"},
-                   {KIND_EXTEND, "reservation-resolved"}};
+                   {KIND_EXTEND, "reservation-resolved"},  {KIND_ORDER, "out-of-stock"},
+                   {KIND_ORDER, "not-enough-points"},      {KIND_ORDER, "reservation-expired"},
+                   {KIND_ORDER, "reservation-resolved"},   {KIND_CANCEL, "order-closed"},
+                   {KIND_REFUND, "order-closed"},          {KIND_REFUND, "refund-exceeds-order"}};
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         if (reasons[i].kind == kind && strcmp(reasons[i].slug, slug) == 0)
             return true;
@@ -64,7 +67,8 @@ static const char *describe_fault(const struct history *history, const struct at
     if (!ok && attempt->status != 409)
         return reason_fits(attempt->kind, attempt->detail) ? "gives a reason that belongs to 409"
                                                            : NULL;
-    if (ok && attempt->status != (has_result(attempt->kind) ? 201 : 200))
+    bool creates = has_result(attempt->kind) || attempt->kind == KIND_ORDER;
+    if (ok && attempt->status != (creates ? 201 : 200))
         return "has a status that the API does not promise";
     const char *gap = describe_gap(history, attempt, ok);
     if (gap != NULL)

@@ -39,6 +39,7 @@ static bool check_all(struct check *check)
     draws_check(check);
     moves_check(check);
     holds_check(check);
+    orders_check(check);
     readings_check(check);
     real_time_check(check);
     if (!sold_out_check(check) || !order_check(check))

@@ -42,6 +42,13 @@ static bool is_move(const struct walk *walk, const struct operation *operation)
            (effects.end - effects.from > 1 || evidence_is_ours(evidence, operation->key));
 }
 
+// The row's change of what the group counts.
+static int64_t delta_in(const struct walk *walk, const struct ledger_row *row)
+{
+    const struct history_head *head = &walk->check->evidence->history->head;
+    return is_in(walk->group, head->counters[row->counter].kind) ? row->delta : 0;
+}
+
 static void check_move(struct walk *walk, const struct operation *operation)
 {
     const struct evidence *evidence = walk->check->evidence;
@@ -49,7 +56,7 @@ static void check_move(struct walk *walk, const struct operation *operation)
     if (!evidence_has_effect(evidence, operation) || !is_move(walk, operation))
         return;
     for (uint32_t at = operation->effects.from; at < operation->effects.end; at++)
-        sum = wrapping_sum(sum, evidence_effect(evidence, at)->delta);
+        sum = wrapping_sum(sum, delta_in(walk, evidence_effect(evidence, at)));
     walk->moves++;
     if (sum == 0)
         return;
@@ -102,8 +109,8 @@ void moves_check(struct check *check)
     static const struct group groups[] = {
         {"points-conserved", 1U << COUNTER_POINTS, "points",
          "Transfers give what they take, and nothing else is made or lost", true},
-        {"holds-conserved", 1U << COUNTER_STOCK | 1U << COUNTER_HOLD, "units",
-         "What is in stock or held changes only by what is sold and restocked", false},
+        {"holds-conserved", 1U << COUNTER_STOCK | 1U << COUNTER_HOLD | 1U << COUNTER_ORDER, "units",
+         "What is in stock, held or ordered changes only by what is sold and restocked", false},
     };
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
         check_group(check, &groups[i]);

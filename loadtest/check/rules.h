@@ -16,6 +16,7 @@ void conservation_check(struct check *check); // no-oversell, conservation
 void whole_check(struct check *check);        // operations-whole
 void draws_check(struct check *check);        // draws-whole
 void moves_check(struct check *check);        // points-conserved, holds-conserved
+void orders_check(struct check *check);       // refund-bounded
 void holds_check(struct check *check);        // holds-resolve-once, expiry-exact
 void readings_check(struct check *check);     // readings-true
 void real_time_check(struct check *check);    // real-time-order

@@ -21,9 +21,12 @@ static const struct {
     [COUNTER_PRIZE] = {"prize", true, false, false},
     [COUNTER_POINTS] = {"points", false, false, false},
     [COUNTER_HOLD] = {"hold", false, false, true},
+    [COUNTER_ORDER] = {"order", false, false, true},
 };
 
 #define NO_MORE 0, 0, 0, false
+#define WITH_ALL                                                                                   \
+    (2 * LINES_MAX - 1), (1U << COUNTER_STOCK | 1U << COUNTER_HOLD | 1U << COUNTER_POINTS)
 #define WITH_HOLDS (2 * LINES_MAX - 1), (1U << COUNTER_STOCK | 1U << COUNTER_HOLD)
 
 static const struct {
@@ -47,6 +50,9 @@ static const struct {
     [KIND_CONFIRM] = {"confirm", true, false, false, COUNTER_STOCK, 0, 0, 1, WITH_HOLDS, false},
     [KIND_RELEASE] = {"release", true, true, true, COUNTER_STOCK, 1, 0, 1, WITH_HOLDS, false},
     [KIND_EXTEND] = {"extend", true, false, true, COUNTER_STOCK, 0, 0, 1, WITH_HOLDS, false},
+    [KIND_ORDER] = {"order", true, true, true, COUNTER_ORDER, 1, 0, 1, WITH_ALL, false},
+    [KIND_CANCEL] = {"cancel", true, true, true, COUNTER_ORDER, -1, 0, 1, WITH_ALL, false},
+    [KIND_REFUND] = {"refund", true, true, false, COUNTER_ORDER, -1, 0, 0, WITH_ALL, false},
     [KIND_EXPIRE] = {.name = "expire", .balanced = true, .counter = COUNTER_STOCK},
     [KIND_READ] = {.name = "read"},
     [KIND_OTHER] = {.name = "other"},
@@ -118,6 +124,11 @@ bool attempt_kind_has_more(enum attempt_kind kind, size_t n)
 bool attempt_kind_may_name(enum attempt_kind kind, enum counter_kind counter)
 {
     return (attempt_kinds[kind].more_counters & 1U << counter) != 0;
+}
+
+bool attempt_kind_balances(enum attempt_kind kind, enum counter_kind counter)
+{
+    return (attempt_kinds[kind].counter == COUNTER_POINTS) == (counter == COUNTER_POINTS);
 }
 
 bool attempt_kind_is_balanced(enum attempt_kind kind)

@@ -24,7 +24,8 @@ enum counter_kind {
     COUNTER_LOTTERY,
     COUNTER_PRIZE,
     COUNTER_POINTS,
-    COUNTER_HOLD, // of a line of a reservation; begins during the run
+    COUNTER_HOLD,  // of a line of a reservation; begins during the run
+    COUNTER_ORDER, // what is left of an order; begins during the run
     COUNTER_KIND_COUNT
 };
 
@@ -59,6 +60,9 @@ enum attempt_kind {
     KIND_CONFIRM,
     KIND_RELEASE,
     KIND_EXTEND,
+    KIND_ORDER,
+    KIND_CANCEL,
+    KIND_REFUND,
     KIND_EXPIRE, // by the service itself: a reason in the ledger, never a request
     KIND_READ,
     KIND_OTHER,
@@ -97,6 +101,7 @@ struct attempt {
     enum attempt_kind kind;
     enum attempt_outcome outcome;
     size_t counter;                  // index into the head's counters; SIZE_MAX for KIND_OTHER
+    const char *counter_name;        // of one that the head does not have; else NULL
     size_t target;                   // index into the head's targets
     int status;                      // HTTP status; 0 if there was no answer
     bool replayed;                   // Idempotent-Replayed: true
@@ -139,8 +144,9 @@ bool attempt_kind_opens(enum attempt_kind kind);
 // Whether the answer says when something expires.
 bool attempt_kind_expires(enum attempt_kind kind);
 
-// Whether its changes add up to zero.
+// Whether its changes add up to zero: those of accounts, or those of units in stock, held or ordered.
 bool attempt_kind_is_balanced(enum attempt_kind kind);
+bool attempt_kind_balances(enum attempt_kind kind, enum counter_kind counter);
 
 // How many rows the service may add to those of the legs: a won draw has one of the prize.
 size_t attempt_kind_rows_added(enum attempt_kind kind);

@@ -242,7 +242,8 @@ static bool check_legs(const struct line *line, const struct attempt *attempt)
         if (repeated || !attempt_kind_may_name(attempt->kind, kind))
             return wrong(line, MEMBER_MORE,
                          "a list of different counters that such a request may name");
-        if (__builtin_add_overflow(sum, more[i].amount, &sum))
+        if (attempt_kind_balances(attempt->kind, kind) &&
+            __builtin_add_overflow(sum, more[i].amount, &sum))
             return wrong(line, MEMBER_MORE, "a list of changes with a sum");
     }
     return sum == 0 || !is_balanced(attempt) ||

@@ -131,9 +131,12 @@ static char *put_request(char *at, const struct history_head *head, const struct
     at = line_int(at, attempt->attempt);
     at = LINE_PUT(at, ",\"kind\":");
     at = line_text(at, attempt_kind_name(attempt->kind), HISTORY_TEXT_MAX);
-    if (attempt->counter != SIZE_MAX) {
+    if (attempt->counter != SIZE_MAX || attempt->counter_name != NULL) {
         at = LINE_PUT(at, ",\"counter\":");
-        at = line_text(at, head->counters[attempt->counter].name, HISTORY_COUNTER_MAX);
+        at = line_text(at,
+                       attempt->counter_name != NULL ? attempt->counter_name
+                                                     : head->counters[attempt->counter].name,
+                       HISTORY_COUNTER_MAX);
     }
     at = LINE_PUT(at, ",\"target\":");
     at = line_int(at, (int64_t)attempt->target);

@@ -40,6 +40,9 @@ static const unsigned required[KIND_COUNT] = {
     [KIND_CONFIRM] = 1U << MEMBER_LEGS,
     [KIND_RELEASE] = 1U << MEMBER_LEGS,
     [KIND_EXTEND] = 1U << MEMBER_LEGS | 1U << MEMBER_EXPIRES,
+    [KIND_ORDER] = 1U << MEMBER_LEGS,
+    [KIND_CANCEL] = 1U << MEMBER_LEGS,
+    [KIND_REFUND] = 1U << MEMBER_LEGS,
     [KIND_READ] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
 };
 
@@ -88,7 +91,8 @@ static bool read_legs(const struct flat_member *array, enum attempt_kind kind,
             return false;
     }
     bool holds = attempt_kind_may_name(kind, COUNTER_HOLD); // which no answer tells
-    if (n == 0 || !attempt_kind_has_more(kind, holds ? 2 * n - 1 : n - 1))
+    if (n == 0 ||
+        !(attempt_kind_has_more(kind, n - 1) || (holds && attempt_kind_has_more(kind, 2 * n - 1))))
         return false;
     answer->version = legs[0].version;
     answer->remaining = legs[0].remaining;

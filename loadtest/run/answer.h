@@ -6,7 +6,7 @@
 #include "measure/timeline.h"
 #include "run/response.h"
 
-#define ANSWER_MORE_MAX 7 // legs besides the first
+#define ANSWER_MORE_MAX 9 // legs besides the first
 
 struct answer_leg {
     struct maybe version, remaining;

@@ -102,7 +102,9 @@ static void complete_stock(struct plan *plan)
         int64_t sum = 0;
         for (size_t i = 0; i < KIND_COUNT; i++)
             sum += plan->mix[i];
-        demand *= (double)(plan->mix[KIND_DEDUCT] + plan->mix[KIND_RESERVE]) / (double)sum;
+        demand *=
+            (double)(plan->mix[KIND_DEDUCT] + plan->mix[KIND_RESERVE] + plan->mix[KIND_ORDER]) /
+            (double)sum;
     }
     double half = demand / 2 / (double)plan->skus;
     plan->stock = half < (double)STOCK_MAX ? clamp((int64_t)half, 1, STOCK_MAX) : STOCK_MAX;

@@ -343,7 +343,7 @@ static bool value_mix(const struct flag *flag, const char *text, struct plan *pl
         (void)text_format(
             ret_error, HISTORY_ERROR_MAX,
             "%s: '%.39s' is not one of deduct, issue, draw, earn, spend, transfer, "
-            "reserve, read with its weight, such as deduct=60; each may be given once",
+            "reserve, order, read with its weight, such as deduct=60; each may be given once",
             flag->name, part);
         return false;
     }

@@ -1,4 +1,4 @@
-// The steps after a reservation. Its user confirms, releases or extends it, comes back at the very
+// The steps after a reservation and after an order. Its user confirms, releases or extends it, comes back at the very
 // millisecond at which it expires, or never. After an extension the user chooses again. Who came
 // back too late buys what was reserved first, like anybody.
 #include "run/follow.h"
@@ -28,22 +28,10 @@ static enum then choose(const struct plan *plan, int64_t n)
     return (enum then)then;
 }
 
-// What the request changes in the stock and in the hold of each line.
-static void amounts(const struct task *task, int64_t *ret_stock, int64_t *ret_hold)
-{
-    enum attempt_kind kind = task->kind;
-    *ret_stock = kind == KIND_RESERVE ? -task->quantity : kind == KIND_RELEASE ? task->quantity : 0;
-    *ret_hold = kind == KIND_RESERVE ? task->quantity : kind == KIND_EXTEND ? 0 : -task->quantity;
-}
-
 static void change_kind(struct task *task, enum attempt_kind kind)
 {
-    int64_t stock, hold;
     task->kind = kind;
     task->template = scenario_template_of(kind);
-    amounts(task, &stock, &hold);
-    for (size_t i = 0; i < task->n_more; i++)
-        task->more[i].amount = stock;
 }
 
 static void change_to_deduct(struct task *task)
@@ -60,58 +48,50 @@ static bool is_too_late(const struct task *task, const struct answer *answer)
            strcmp(answer->detail, "reservation-expired") == 0;
 }
 
-bool follow_up(const struct plan *plan, int64_t n, const struct task *task,
-               const struct answer *answer, struct follow_up *ret_next)
+// Some of the users of an order cancel it, some want one line after another refunded.
+static bool follow_order(const struct plan *plan, int64_t n, const struct task *task,
+                         struct task *next)
 {
-    bool held =
-        answer->outcome == OUTCOME_OK && (task->kind == KIND_RESERVE || task->kind == KIND_EXTEND);
-    enum then then = held ? choose(plan, n) : THEN_LEAVE;
-    if (then == THEN_LEAVE && !is_too_late(task, answer))
+    uint64_t choice = seeded(plan->seed, SEEDED_BACK, (uint64_t)n);
+    *next = *task;
+    next->reservation[0] = '\0';
+    if (task->kind == KIND_REFUND && task->n_more == 0)
+        return false; // nothing is left
+    if (task->kind == KIND_REFUND)
+        next->n_more--;
+    next->restock = choice % 2 == 0;
+    change_kind(next, choice % 10 < 7 ? KIND_REFUND : KIND_CANCEL);
+    return choice % 100 < 40;
+}
+
+static bool follow_hold(const struct plan *plan, int64_t n, const struct task *task,
+                        const struct answer *answer, struct follow_up *next)
+{
+    enum then then = choose(plan, n);
+    if (then == THEN_LEAVE)
         return false;
-    *ret_next = (struct follow_up){.task = *task};
-    if (!held) {
-        change_to_deduct(&ret_next->task);
-        return true;
-    }
+    next->task = *task;
     if (task->kind == KIND_RESERVE)
-        (void)text_copy(ret_next->task.reservation, sizeof ret_next->task.reservation,
-                        answer->detail);
+        (void)text_copy(next->task.reservation, sizeof next->task.reservation, answer->detail);
     if (then == THEN_RETURN)
-        ret_next->at_ms = answer->expires_at_ms.value;
-    change_kind(&ret_next->task, kinds[then]);
+        next->at_ms = answer->expires_at_ms.value;
+    bool orders = plan->mix[KIND_ORDER] > 0 && then == THEN_CONFIRM;
+    change_kind(&next->task, orders ? KIND_ORDER : kinds[then]);
     return true;
 }
 
-void follow_lines(const struct scenario *scenario, const struct task *task,
-                  char ret_lines[FOLLOW_LINES_MAX])
+bool follow_up(const struct plan *plan, int64_t n, const struct task *task,
+               const struct answer *answer, struct follow_up *ret_next)
 {
-    const struct resources *resources = scenario_resources(scenario);
-    size_t used = 0;
-    ret_lines[0] = '\0';
-    for (size_t i = 0; task->kind == KIND_RESERVE && i <= task->n_more; i++) {
-        size_t sku = i == 0 ? task->counter : task->more[i - 1].counter;
-        text_format(ret_lines + used, FOLLOW_LINES_MAX - used,
-                    "%s{\"sku\":\"%s\",\"quantity\":%lld}", i > 0 ? "," : "",
-                    resources->skus.names[sku], (long long)task->quantity);
-        used += strlen(ret_lines + used);
-    }
-}
-
-size_t follow_holds(const struct scenario *scenario, const struct task *task,
-                    const struct answer *answer, char (*names)[HISTORY_COUNTER_MAX + 1],
-                    struct attempt_leg *legs)
-{
-    const struct resources *resources = scenario_resources(scenario);
-    bool made = task->kind == KIND_RESERVE && answer->outcome == OUTCOME_OK;
-    const char *id = made ? answer->detail : task->reservation;
-    int64_t stock, hold;
-    if (*id == '\0')
-        return 0;
-    amounts(task, &stock, &hold);
-    for (size_t i = 0; i <= task->n_more; i++) {
-        size_t sku = i == 0 ? task->counter : task->more[i - 1].counter;
-        text_format(names[i], sizeof names[i], "hold/%s/%s/%zu", resources->skus.names[sku], id, i);
-        legs[i] = (struct attempt_leg){.counter = SIZE_MAX, .name = names[i], .amount = hold};
-    }
-    return task->n_more + 1;
+    bool ok = answer->outcome == OUTCOME_OK;
+    ret_next->at_ms = 0;
+    if (ok && (task->kind == KIND_RESERVE || task->kind == KIND_EXTEND))
+        return follow_hold(plan, n, task, answer, ret_next);
+    if (ok && (task->kind == KIND_ORDER || task->kind == KIND_REFUND))
+        return follow_order(plan, n, task, &ret_next->task);
+    if (!is_too_late(task, answer))
+        return false;
+    ret_next->task = *task;
+    change_to_deduct(&ret_next->task);
+    return true;
 }

@@ -231,7 +231,10 @@ static bool begin(struct operations *operations, const struct task *follow, int6
         .n = n, .begun_ns = -1, .retries_left = plan->retries, .returned = returned};
     if (follow != NULL)
         operation->task = *follow;
-    else
+    if (follow != NULL && follow->kind == KIND_ORDER)
+        text_format(operation->task.order, sizeof operation->task.order, "%s-%lld", plan->run,
+                    (long long)n);
+    if (follow == NULL)
         scenario_task(context->run->scenario, n, &operation->task);
     char prefix[HISTORY_RUN_MAX + 2];
     (void)text_format(prefix, sizeof prefix, "%s-", plan->run);

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "run/follow.h"
+#include "run/cart.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -264,16 +264,17 @@ static void render(struct pool *pool, struct pool_slot *slot, struct request *re
 {
     const struct operation *operation = request->operation;
     const struct task *task = &operation->task;
-    char lines[FOLLOW_LINES_MAX];
-    follow_lines(pool->context->run->scenario, task, lines);
+    char body[CART_BODY_MAX];
+    cart_body(pool->context->run->scenario, task, operation->user, body);
     const struct template_values values = {
-        .resource = task->reservation[0] != '\0' ? task->reservation : task->resource,
+        .resource = task->order[0] != '\0'         ? task->order
+                    : task->reservation[0] != '\0' ? task->reservation
+                                                   : task->resource,
         .key = operation->key,
         .user = operation->user,
         .quantity = task->quantity,
         .n = operation->n,
-        .ttl_s = pool->context->plan->ttl_ns / NS_PER_S,
-        .lines = lines,
+        .body = body,
         .seed = pool->context->plan->seed,
     };
     slot->request = request;

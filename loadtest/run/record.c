@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "history/writer.h"
-#include "run/follow.h"
+#include "run/cart.h"
 
 #define FLUSH_AT ((size_t)256 * 1024)
 
@@ -61,35 +61,25 @@ static void write_line(struct recorder *recorder, const struct request *request,
     const struct operation *operation = request->operation;
     const struct task *task = &operation->task;
     const struct answer *answer = &request->answer;
-    struct attempt_leg more[TASK_MORE_MAX + PLAN_LINES_MAX];
-    char holds[PLAN_LINES_MAX][HISTORY_COUNTER_MAX + 1];
-    for (size_t i = 0; i < task->n_more; i++) {
-        more[i] = task->more[i];
-        more[i].version = answer->more[i].version;
-        more[i].remaining = answer->more[i].remaining;
-    }
-    size_t n_holds = follow_holds(run->scenario, task, answer, holds, more + task->n_more);
-    const struct attempt attempt = {
+    struct cart_room room;
+    struct attempt attempt = {
         .op = operation->n,
         .attempt = request->number,
         .kind = task->kind,
         .outcome = answer->outcome,
-        .counter = task->counter,
         .target = request->target,
         .status = answer->status,
         .replayed = answer->replayed,
         .invoke_ns = request->invoke_ns,
         .complete_ns = answer->outcome == OUTCOME_INFO ? HISTORY_NEVER : complete_ns,
-        .quantity = task->quantity,
         .version = answer->version,
         .remaining = answer->remaining,
         .expires_at_ms = answer->expires_at_ms,
-        .more = more,
-        .n_more = task->n_more + n_holds,
         .key = operation->key,
         .user = operation->user,
         .detail = answer->detail,
     };
+    cart_describe(run->scenario, task, answer, &room, &attempt);
     history_line(&recorder->history, run->head, &attempt);
     atomic_fetch_add_explicit(&run->attempts, 1, memory_order_relaxed);
     if (recorder->history.length > FLUSH_AT)

@@ -33,7 +33,10 @@ enum {
     TEMPLATE_RESERVE,
     TEMPLATE_CONFIRM,
     TEMPLATE_RELEASE,
-    TEMPLATE_EXTEND
+    TEMPLATE_EXTEND,
+    TEMPLATE_ORDER,
+    TEMPLATE_CANCEL,
+    TEMPLATE_REFUND
 };
 
 static const char *const templates[] = {
@@ -49,12 +52,13 @@ static const char *const templates[] = {
     [TEMPLATE_TRANSFER] = "POST /v1/points/transfers\n" KEY_AND_TYPE
                           "{\"from\":\"{{user}}\",\"to\":\"{{resource}}\",\"points\":{{quantity}}}",
     [TEMPLATE_READ_POINTS] = "GET /v1/points/{{user}}\n",
-    [TEMPLATE_RESERVE] = "POST /v1/reservations\n" KEY_AND_TYPE
-                         "{\"user_id\":\"{{user}}\",\"ttl_s\":{{ttl}},\"lines\":[{{lines}}]}",
+    [TEMPLATE_RESERVE] = "POST /v1/reservations\n" KEY_AND_TYPE "{{body}}",
     [TEMPLATE_CONFIRM] = "POST /v1/reservations/{{resource}}/confirm\n" KEY_AND_TYPE "{}",
     [TEMPLATE_RELEASE] = "POST /v1/reservations/{{resource}}/release\n" KEY_AND_TYPE "{}",
-    [TEMPLATE_EXTEND] =
-        "POST /v1/reservations/{{resource}}/extend\n" KEY_AND_TYPE "{\"ttl_s\":{{ttl}}}",
+    [TEMPLATE_EXTEND] = "POST /v1/reservations/{{resource}}/extend\n" KEY_AND_TYPE "{{body}}",
+    [TEMPLATE_ORDER] = "POST /v1/orders\n" KEY_AND_TYPE "{{body}}",
+    [TEMPLATE_CANCEL] = "POST /v1/orders/{{resource}}/cancel\n" KEY_AND_TYPE "{{body}}",
+    [TEMPLATE_REFUND] = "POST /v1/orders/{{resource}}/refunds\n" KEY_AND_TYPE "{{body}}",
 };
 
 struct scenario {
@@ -112,6 +116,21 @@ static void reserve_task(const struct scenario *scenario, int64_t n, struct task
         task->more[task->n_more++] =
             (struct attempt_leg){.counter = sku, .amount = -task->quantity};
     }
+    if (scenario->resources.accounts.n == 0)
+        return;
+    task->account = pick(scenario, &scenario->resources.accounts, SEEDED_ACCOUNT, n);
+    task->owner = scenario->resources.accounts.names[task->account];
+}
+
+// Half of the orders spend points.
+static void order_task(const struct scenario *scenario, int64_t n, struct task *task)
+{
+    const struct plan *plan = scenario->plan;
+    reserve_task(scenario, n, task);
+    task->kind = KIND_ORDER;
+    task->template = TEMPLATE_ORDER;
+    task->points = seeded(plan->seed, SEEDED_ORDER, (uint64_t)n) % 2 == 0 ? plan->quantity : 0;
+    text_format(task->order, sizeof task->order, "%s-%lld", plan->run, (long long)n);
 }
 
 // `resource` and `owner` are the account's user.
@@ -197,7 +216,7 @@ static void mix_task(const struct scenario *scenario, int64_t n, struct task *ta
     static void (*const tasks[KIND_COUNT])(const struct scenario *, int64_t, struct task *) = {
         [KIND_DEDUCT] = deduct_task, [KIND_ISSUE] = issue_task,     [KIND_DRAW] = draw_task,
         [KIND_EARN] = earn_task,     [KIND_SPEND] = spend_task,     [KIND_TRANSFER] = transfer_task,
-        [KIND_READ] = read_task,     [KIND_RESERVE] = reserve_task,
+        [KIND_READ] = read_task,     [KIND_RESERVE] = reserve_task, [KIND_ORDER] = order_task,
     };
     uint64_t random = seeded(scenario->plan->seed, SEEDED_KIND, (uint64_t)n);
     int64_t left = (int64_t)seeded_below(random, (uint64_t)scenario->mix_total);
@@ -221,9 +240,11 @@ static const int64_t points_mix[KIND_COUNT] = {
     [KIND_EARN] = 25, [KIND_SPEND] = 25, [KIND_TRANSFER] = 40, [KIND_READ] = 10};
 static const int64_t reserve_mix[KIND_COUNT] = {
     [KIND_RESERVE] = 60, [KIND_DEDUCT] = 30, [KIND_READ] = 10};
+static const int64_t checkout_mix[KIND_COUNT] = {
+    [KIND_ORDER] = 50, [KIND_RESERVE] = 30, [KIND_EARN] = 10, [KIND_READ] = 10};
 static const int64_t everything_mix[KIND_COUNT] = {
-    [KIND_DEDUCT] = 40, [KIND_ISSUE] = 10,   [KIND_DRAW] = 10,    [KIND_EARN] = 5,
-    [KIND_SPEND] = 5,   [KIND_TRANSFER] = 5, [KIND_RESERVE] = 10, [KIND_READ] = 15};
+    [KIND_DEDUCT] = 40,  [KIND_ISSUE] = 10,  [KIND_DRAW] = 10, [KIND_EARN] = 5, [KIND_SPEND] = 5,
+    [KIND_TRANSFER] = 5, [KIND_RESERVE] = 5, [KIND_ORDER] = 5, [KIND_READ] = 15};
 
 static const struct scenario_kind kinds[] = {
     {"deduct", "each operation deducts units of a product", USES_STOCK, PLAN_UNSET, true,
@@ -236,9 +257,12 @@ static const struct scenario_kind kinds[] = {
      USES_POINTS | USES_MIX, PLAN_UNSET, true, mix_task, points_mix},
     {"reserve", "users reserve, then confirm, release, extend, come back as it expires, or never",
      USES_STOCK | USES_HOLDS | USES_MIX, PLAN_UNSET, true, mix_task, reserve_mix},
-    {"mixed", "deductions, reservations, coupons, draws, points and reads together",
-     USES_STOCK | USES_HOLDS | USES_POINTS | USES_COUPON | USES_LOTTERY | USES_MIX, PLAN_UNSET,
-     true, mix_task, everything_mix},
+    {"checkout", "users order, some from a reservation; some cancel, some get refunds",
+     USES_STOCK | USES_HOLDS | USES_ORDERS | USES_POINTS | USES_MIX, PLAN_UNSET, true, mix_task,
+     checkout_mix},
+    {"mixed", "deductions, reservations, orders, coupons, draws, points and reads together",
+     USES_STOCK | USES_HOLDS | USES_ORDERS | USES_POINTS | USES_COUPON | USES_LOTTERY | USES_MIX,
+     PLAN_UNSET, true, mix_task, everything_mix},
     {"template", "a request of your own (--template), for any HTTP service; not checked",
      USES_TEMPLATE, PLAN_UNSET, false, template_task, no_mix},
 };
@@ -329,9 +353,15 @@ size_t scenario_template_of(enum attempt_kind kind)
     static const size_t found[KIND_COUNT] = {
         [KIND_DEDUCT] = TEMPLATE_DEDUCT,   [KIND_RESERVE] = TEMPLATE_RESERVE,
         [KIND_CONFIRM] = TEMPLATE_CONFIRM, [KIND_RELEASE] = TEMPLATE_RELEASE,
-        [KIND_EXTEND] = TEMPLATE_EXTEND,
+        [KIND_EXTEND] = TEMPLATE_EXTEND,   [KIND_ORDER] = TEMPLATE_ORDER,
+        [KIND_CANCEL] = TEMPLATE_CANCEL,   [KIND_REFUND] = TEMPLATE_REFUND,
     };
     return found[kind];
+}
+
+const struct plan *scenario_plan(const struct scenario *scenario)
+{
+    return scenario->plan;
 }
 
 const struct resources *scenario_resources(const struct scenario *scenario)

@@ -23,7 +23,8 @@ struct scenario_kind; // a row of the table
 #define USES_MIX 16U
 #define USES_TEMPLATE 32U
 #define USES_POINTS 64U
-#define USES_HOLDS 128U // reservations
+#define USES_HOLDS 128U  // reservations
+#define USES_ORDERS 256U // of accounts' users
 
 // NULL if there is no scenario of this name.
 const struct scenario_kind *scenario_kind_find(const char *name);
@@ -54,7 +55,11 @@ struct task {
     int64_t quantity;     // units or points; 0: the kind has none
     struct attempt_leg more[TASK_MORE_MAX]; // further legs: their counters and amounts
     size_t n_more;
-    char reservation[RESERVATION_MAX + 1]; // that the request is about; "" if none
+    // Of requests about several products (run/cart.h). "": none.
+    char reservation[RESERVATION_MAX + 1], order[HISTORY_TEXT_MAX + 1];
+    int64_t points; // of an order
+    size_t account; // of its user
+    bool restock;   // of a refund
 };
 
 // Names the resources. With --template, reads the file and checks that it compiles. Borrows the
@@ -65,6 +70,8 @@ void scenario_free(struct scenario *scenario); // NULL is fine
 
 // The template of a reservation's next step.
 size_t scenario_template_of(enum attempt_kind kind);
+
+const struct plan *scenario_plan(const struct scenario *scenario); // borrowed
 
 // Owned by the scenario.
 const struct resources *scenario_resources(const struct scenario *scenario);

@@ -13,6 +13,8 @@ enum seeded_stream {
     SEEDED_READ,    // of a product or of an account
     SEEDED_ARRIVAL,
     SEEDED_LINES, // how many a reservation has
+    SEEDED_ORDER, // whether it spends points
+    SEEDED_BACK,  // what its user does next
     SEEDED_THEN,  // what its user does next
     SEEDED_LINE,  // and the numbers above it, for each line but the first
     SEEDED_PLACEHOLDER =

@@ -34,8 +34,7 @@ enum piece_kind {
     PIECE_USER,
     PIECE_QUANTITY,
     PIECE_N,
-    PIECE_TTL,
-    PIECE_LINES,
+    PIECE_BODY,
     PIECE_RANDOM,
 };
 
@@ -66,8 +65,7 @@ static const struct {
     enum piece_kind kind;
 } placeholders[] = {
     {"resource", PIECE_RESOURCE}, {"key", PIECE_KEY}, {"user", PIECE_USER},
-    {"quantity", PIECE_QUANTITY}, {"n", PIECE_N},     {"ttl", PIECE_TTL},
-    {"lines", PIECE_LINES},
+    {"quantity", PIECE_QUANTITY}, {"n", PIECE_N},     {"body", PIECE_BODY},
 };
 
 static const struct {
@@ -395,11 +393,8 @@ static size_t body_length(const struct template *template, const struct template
         case PIECE_N:
             length += int_length(values->n);
             break;
-        case PIECE_TTL:
-            length += int_length(values->ttl_s);
-            break;
-        case PIECE_LINES:
-            length += strlen(values->lines);
+        case PIECE_BODY:
+            length += strlen(values->body);
             break;
         case PIECE_RANDOM:
             length += int_length(random_value(piece, i, values));
@@ -435,11 +430,8 @@ void template_render(const struct template *template, const struct template_valu
         case PIECE_N:
             buffer_append_int(out, values->n);
             break;
-        case PIECE_TTL:
-            buffer_append_int(out, values->ttl_s);
-            break;
-        case PIECE_LINES:
-            buffer_append_text(out, values->lines);
+        case PIECE_BODY:
+            buffer_append_text(out, values->body);
             break;
         case PIECE_RANDOM:
             buffer_append_int(out, random_value(piece, i, values));

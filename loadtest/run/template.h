@@ -23,9 +23,9 @@ struct template;
 
 struct template_values {
     const char *resource, *key, *user; // plain ids: they are not escaped
-    int64_t quantity, n, ttl_s;
-    const char *lines; // the products of a reservation, as elements of a JSON array
-    uint64_t seed;     // of the run; {{random}} is a function of seed, n and the placeholder
+    int64_t quantity, n;
+    const char *body; // of a request about several products
+    uint64_t seed;    // of the run; {{random}} is a function of seed, n and the placeholder
 };
 
 // Compiles the text for one target: `authority` goes into Host, `prefix` before the path, `fields`

@@ -20,14 +20,15 @@
 #define LIMIT 2 // of coupons and draws for each user
 
 #define ACCOUNTS 3
-#define HOLDS_MAX 240
+#define HOLDS_MAX 400
 #define TTL_MS 25
 
-// Holds follow: a counter each.
+// Holds and orders follow: a counter each.
 enum { SHIRT, MUG, COUPON, LOTTERY, GOLD, SILVER, ANN, TEE = ANN + ACCOUNTS, COUNTERS };
 
-// A hold of tees.
+// A hold or an order of tees.
 struct hold {
+    bool order;
     int64_t expires_at_ms;
     bool told; // some client knows it
     char user[8];
@@ -40,7 +41,7 @@ struct shop {
     int64_t version[COUNTERS + HOLDS_MAX], remaining[COUNTERS + HOLDS_MAX], token;
     struct hold holds[HOLDS_MAX];
     size_t n_holds;
-    int64_t used[COUNTERS][USERS];
+    int64_t used[COUNTERS + HOLDS_MAX][USERS];
     struct ledger ledger;
     struct ledger_builder rows;
     struct buffer lines;
@@ -50,7 +51,8 @@ struct shop {
 // What a client asks, and what the shop answers.
 struct visit {
     struct attempt attempt;
-    struct attempt_leg taker; // of a transfer; the hold of a reservation and its next steps
+    struct attempt_leg taker; // of a transfer; the hold of a reservation and its next steps; the
+                              // stock of an order and its next steps
     char key[32], user[8], detail[32];
     int64_t taken_ns; // when the shop takes the request
 };
@@ -113,7 +115,7 @@ static void see(const struct shop *shop, struct visit *visit, int status)
     attempt->version = (struct maybe){shop->version[attempt->counter], true};
     if (attempt->kind != KIND_DRAW || status == 409)
         attempt->remaining = (struct maybe){shop->remaining[attempt->counter], true};
-    if (attempt->kind == KIND_TRANSFER && status == 200) {
+    if (attempt->n_more > 0 && visit->taker.counter < COUNTERS && status != 409) {
         taker->version = (struct maybe){shop->version[taker->counter], true};
         taker->remaining = (struct maybe){shop->remaining[taker->counter], true};
     }
@@ -123,6 +125,11 @@ static void refuse(const struct shop *shop, struct visit *visit, const char *slu
 {
     text_copy(visit->detail, sizeof visit->detail, slug);
     see(shop, visit, 409);
+    if (visit->attempt.kind != KIND_ORDER)
+        return;
+    visit->attempt.version = visit->attempt.remaining = (struct maybe){0, false};
+    visit->taker.version = (struct maybe){shop->version[TEE], true};
+    visit->taker.remaining = (struct maybe){shop->remaining[TEE], true};
 }
 
 // Gives back what is held by holds that are due.
@@ -131,7 +138,7 @@ static void expire(struct shop *shop, int64_t taken_ns)
     for (size_t i = 0; i < shop->n_holds; i++) {
         int64_t held = shop->remaining[COUNTERS + i];
         struct visit visit = {.attempt.kind = KIND_EXPIRE, .taken_ns = taken_ns};
-        if (held == 0 || shop->holds[i].expires_at_ms > now_ms(&visit))
+        if (held == 0 || shop->holds[i].order || shop->holds[i].expires_at_ms > now_ms(&visit))
             continue;
         text_format(visit.key, sizeof visit.key, "expire R%zu 0", i);
         add_row(shop, TEE, held, 0, &visit);
@@ -176,6 +183,10 @@ static const char *find_reason(const struct shop *shop, const struct visit *visi
 {
     const struct attempt *attempt = &visit->attempt;
     const struct attempt_leg leg = attempt_leg(attempt, 0);
+    if (attempt->kind == KIND_ORDER)
+        return shop->remaining[TEE] < attempt->quantity ? "out-of-stock" : NULL;
+    if (attempt->kind == KIND_CANCEL || attempt->kind == KIND_REFUND)
+        return shop->remaining[attempt->counter] == 0 ? "order-closed" : NULL;
     if (visit->attempt.n_more > 0 && visit->taker.counter >= COUNTERS)
         return shop->remaining[visit->taker.counter] > 0 ? NULL
                : now_ms(visit) >= shop->holds[visit->taker.counter - COUNTERS].expires_at_ms
@@ -227,7 +238,9 @@ static void take(struct shop *shop, struct visit *visit)
     if (attempt->kind == KIND_ISSUE)
         text_format(visit->detail, sizeof visit->detail, "code-%lld",
                     (long long)shop->version[attempt->counter]);
-    see(shop, visit, attempt->kind == KIND_ISSUE || attempt->kind == KIND_RESERVE ? 201 : 200);
+    bool creates =
+        attempt->kind == KIND_ISSUE || attempt->kind == KIND_RESERVE || attempt->kind == KIND_ORDER;
+    see(shop, visit, creates ? 201 : 200);
 }
 
 // ---- the clients --------------------------------------------------------------------------------
@@ -282,7 +295,7 @@ static bool ask_of_hold(struct shop *shop, struct visit *visit)
     static const enum attempt_kind kinds[] = {KIND_CONFIRM, KIND_RELEASE, KIND_EXTEND};
     size_t recent = shop->n_holds < 6 ? shop->n_holds : 6;
     size_t n = recent > 0 ? shop->n_holds - 1 - generated_below(&shop->random, recent) : 0;
-    if (recent == 0 || !shop->holds[n].told)
+    if (recent == 0 || !shop->holds[n].told || shop->holds[n].order)
         return false;
     struct attempt *attempt = &visit->attempt;
     int64_t held = 0; // what was reserved
@@ -298,6 +311,34 @@ static bool ask_of_hold(struct shop *shop, struct visit *visit)
                                         .amount = attempt->kind == KIND_EXTEND ? 0 : -held};
     text_copy(visit->user, sizeof visit->user, shop->holds[n].user);
     return true;
+}
+
+// An order, or a cancellation or a refund of a recent one.
+static void ask_of_order(struct shop *shop, struct visit *visit)
+{
+    struct attempt *attempt = &visit->attempt;
+    size_t n = shop->n_holds;
+    for (size_t i = n; i-- > 0 && n == shop->n_holds && chance(shop, 80);)
+        n = shop->holds[i].order && shop->version[COUNTERS + i] > 0 ? i : n;
+    bool old = n < shop->n_holds, cancel = chance(shop, 50);
+    int64_t left = old ? shop->remaining[COUNTERS + n] : 0;
+    attempt->kind = !old ? KIND_ORDER : cancel ? KIND_CANCEL : KIND_REFUND;
+    attempt->counter = COUNTERS + n;
+    attempt->quantity = left == 0 ? 1 + (int64_t)generated_below(&shop->random, 3)
+                        : cancel  ? left
+                                  : 1;
+    attempt->n_more = attempt->kind != KIND_REFUND;
+    visit->taker = (struct attempt_leg){.counter = TEE,
+                                        .amount = old ? attempt->quantity : -attempt->quantity};
+    struct hold *order = &shop->holds[n];
+    text_format(visit->user, sizeof visit->user, old ? "%.7s" : "u1", order->user);
+    if (old)
+        return;
+    ck_assert_uint_lt(++shop->n_holds, HOLDS_MAX);
+    *order = (struct hold){.order = true, .told = true, .user = "u1"};
+    shop->counters[COUNTERS + n].kind = COUNTER_ORDER;
+    text_format(shop->counters[COUNTERS + n].name, sizeof shop->counters[0].name, "order/%s",
+                visit->key);
 }
 
 static void ask(struct shop *shop, struct visit *visit)
@@ -316,6 +357,10 @@ static void ask(struct shop *shop, struct visit *visit)
     attempt->target = generated_below(&shop->random, 2);
     if (chance(shop, 20) && ask_of_hold(shop, visit))
         return;
+    if (chance(shop, 8)) {
+        ask_of_order(shop, visit);
+        return;
+    }
     size_t chosen = generated_below(&shop->random, ARRAY_LENGTH(kinds));
     size_t nth = generated_below(&shop->random, kinds[chosen].counters);
     attempt->kind = kinds[chosen].kind;

@@ -18,11 +18,26 @@
         (number), true                                                                             \
     }
 
-enum { STOCK, COUPON, LOTTERY, GOLD, SILVER, ANN, BOB, TEE, HOLD_A, HOLD_B, N_COUNTERS };
+enum {
+    STOCK,
+    COUPON,
+    LOTTERY,
+    GOLD,
+    SILVER,
+    ANN,
+    BOB,
+    TEE,
+    MUG,
+    EVE,
+    HOLD_A,
+    HOLD_B,
+    ORDER,
+    N_COUNTERS
+};
 
 struct shop {
     struct history_counter counters[N_COUNTERS];
-    struct attempt_leg taker, held_a, held_b, sold_a;
+    struct attempt_leg taker, held_a, held_b, sold_a, placed[2], cancelled[2];
     struct attempt attempts[64];
     struct ledger_row rows[64];
     struct ledger_final finals[N_COUNTERS];
@@ -63,6 +78,9 @@ static void open_counters(struct shop *shop)
     shop->counters[TEE] = (struct history_counter){"stock/t", COUNTER_STOCK, 1, 2, 0, 0};
     shop->counters[HOLD_A] = (struct history_counter){"hold/t/A/0", COUNTER_HOLD, 0, 0, 0, 0};
     shop->counters[HOLD_B] = (struct history_counter){"hold/t/B/0", COUNTER_HOLD, 0, 0, 0, 0};
+    shop->counters[MUG] = (struct history_counter){"stock/m", COUNTER_STOCK, 1, 1, 0, 0};
+    shop->counters[EVE] = (struct history_counter){"points/eve", COUNTER_POINTS, 1, 5, 0, 0};
+    shop->counters[ORDER] = (struct history_counter){"order/r-50", COUNTER_ORDER, 0, 0, 0, 0};
     for (size_t i = 0; i < HOLD_A; i++)
         add_row(shop,
                 (struct ledger_row){i, 1, shop->counters[i].remaining, shop->counters[i].remaining,
@@ -83,6 +101,7 @@ static void open_counters(struct shop *shop)
     .n_more = 1
 #define CONFIRM                                                                                    \
     .kind = KIND_CONFIRM, .counter = TEE, .outcome = OUTCOME_OK, .status = 200, .n_more = 1
+#define ORDER_OK .counter = ORDER, .outcome = OUTCOME_OK, .quantity = 1, .n_more = 2
 #define READ .kind = KIND_READ, .outcome = OUTCOME_OK, .status = 200
 #define REFUSED .outcome = OUTCOME_FAIL, .status = 409
 #define UNKNOWN .outcome = OUTCOME_INFO, .status = 0, .detail = "timeout"
@@ -185,6 +204,28 @@ static void hold_tees(struct shop *shop)
     shop->finals[TEE] = (struct ledger_final){5, 1, true};
     shop->finals[HOLD_A] = shop->finals[HOLD_B] = (struct ledger_final){2, 0, true};
 }
+
+// One mug for two points; then the order is cancelled.
+static void order_mug(struct shop *shop)
+{
+    shop->placed[0] = (struct attempt_leg){MUG, -1, KNOWN(2), KNOWN(0), NULL};
+    shop->placed[1] = (struct attempt_leg){EVE, -2, KNOWN(2), KNOWN(3), NULL};
+    shop->cancelled[0] = (struct attempt_leg){MUG, 1, KNOWN(3), KNOWN(1), NULL};
+    shop->cancelled[1] = (struct attempt_leg){EVE, 2, KNOWN(3), KNOWN(5), NULL};
+    ATTEMPT(ORDER_OK, .kind = KIND_ORDER, .status = 201, .key = "r-50", .user = "eve",
+            .more = shop->placed, FROM(60, 65), SAW(1, 1));
+    ATTEMPT(ORDER_OK, .kind = KIND_CANCEL, .status = 200, .key = "r-51", .user = "eve",
+            .more = shop->cancelled, FROM(70, 75), SAW(2, 0));
+    add_row(shop, (struct ledger_row){ORDER, 1, 1, 1, 0, 0, "r-50", "eve", "order", NULL, 1100});
+    add_row(shop, (struct ledger_row){MUG, 2, -1, 0, 1, 0, "r-50", "eve", "order", NULL, 1100});
+    add_row(shop, (struct ledger_row){EVE, 2, -2, 3, 2, 0, "r-50", "eve", "order", NULL, 1100});
+    add_row(shop, (struct ledger_row){ORDER, 2, -1, 0, 0, 0, "r-51", "eve", "cancel", NULL, 1200});
+    add_row(shop, (struct ledger_row){MUG, 3, 1, 1, 1, 0, "r-51", "eve", "cancel", NULL, 1200});
+    add_row(shop, (struct ledger_row){EVE, 3, 2, 5, 2, 0, "r-51", "eve", "cancel", NULL, 1200});
+    shop->finals[ORDER] = (struct ledger_final){2, 0, true};
+    shop->finals[MUG] = (struct ledger_final){3, 1, true};
+    shop->finals[EVE] = (struct ledger_final){3, 5, true};
+}
 #pragma GCC diagnostic pop
 
 // A healthy run, in which every rule has something to check.
@@ -207,6 +248,7 @@ static struct shop *new_shop(void)
     draw_prizes(shop);
     move_points(shop);
     hold_tees(shop);
+    order_mug(shop);
     return shop;
 }
 
@@ -320,14 +362,14 @@ START_TEST(a_healthy_run_is_accepted)
     const struct verdict *verdict = &shop->verdict;
     for (size_t i = 0; i < verdict->n_invariants; i++)
         ck_assert_msg(verdict->invariants[i].looked_at > 0, "%s", verdict->invariants[i].slug);
-    ck_assert_uint_eq(verdict->n_invariants, 22);
-    ck_assert_int_eq(verdict->attempts, 26);
-    ck_assert_int_eq(verdict->operations, 24);
+    ck_assert_uint_eq(verdict->n_invariants, 23);
+    ck_assert_int_eq(verdict->attempts, 28);
+    ck_assert_int_eq(verdict->operations, 26);
     ck_assert_int_eq(verdict->reads, 1);
     ck_assert_int_eq(verdict->replays, 2);
     ck_assert_int_eq(verdict->refusals, 6);
     ck_assert_int_eq(verdict->unknown, 4);
-    ck_assert_int_eq(verdict->ledger_rows, 21);
+    ck_assert_int_eq(verdict->ledger_rows, 27);
     free_shop(shop);
 }
 END_TEST
@@ -472,6 +514,42 @@ START_TEST(an_expiry_of_a_hold_that_no_client_knows)
     shop->ledger.n_rows = n;
     EXPECT_HEALTHY(false);
     free_shop(shop);
+}
+END_TEST
+
+// ---- orders -------------------------------------------------------------------------------------
+
+START_TEST(an_order_that_returns_too_many_points)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, EVE, 3)->delta = shop->cancelled[1].amount = 3;
+    row_of(shop, EVE, 3)->remaining = shop->cancelled[1].remaining.value = 6;
+    shop->finals[EVE].remaining = 6;
+    EXPECT("refund-bounded", "r-50 at", "r-51 at", "ledger order/r-50 version 1",
+           "ledger order/r-50 version 2");
+}
+END_TEST
+
+START_TEST(an_order_that_is_refunded_after_its_end)
+{
+    struct shop *shop = new_shop();
+    ATTEMPT(.kind = KIND_REFUND, .counter = ORDER, .outcome = OUTCOME_OK, .status = 200,
+            .key = "r-52", .user = "eve", .quantity = 1, FROM(80, 85), SAW(3, -1));
+    add_row(shop, (struct ledger_row){ORDER, 3, -1, -1, 0, 0, "r-52", "eve", "refund", NULL, 1300});
+    shop->finals[ORDER] = (struct ledger_final){3, -1, true};
+    EXPECT_BROKEN("no-oversell refund-bounded");
+}
+END_TEST
+
+START_TEST(an_order_without_one_of_its_legs)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, MUG, 2)->delta = 0;
+    row_of(shop, MUG, 2)->remaining = shop->placed[0].remaining.value = 1;
+    shop->placed[0].amount = 0;
+    row_of(shop, MUG, 3)->remaining = shop->cancelled[0].remaining.value = 2;
+    shop->finals[MUG].remaining = 2;
+    EXPECT_BROKEN("holds-conserved refund-bounded");
 }
 END_TEST
 
@@ -1284,8 +1362,8 @@ START_TEST(the_verdict_is_readable)
     check_with(shop, false);
     verdict_write_text(&shop->verdict, &text);
     static const char *const pieces[] = {
-        "24 operations in 26 requests",
-        "\n  holds   no-oversell               No more taken than there was: units taken 12",
+        "26 operations in 28 requests",
+        "\n  holds   no-oversell               No more taken than there was: units taken 13",
         " issued 3 of 3, prizes won 1 of 3, points taken",
         "\n  BROKEN  real-time-order           ",
         "\nreal-time-order\n  stock/s: the request that wrote version 4 was answered at 38.000 ms",
@@ -1598,6 +1676,9 @@ int main(void)
     TCase *tests = tcase_create("check");
     tcase_add_test(tests, a_healthy_run_is_accepted);
     tcase_add_test(tests, the_order_of_the_file_does_not_matter);
+    tcase_add_test(tests, an_order_that_returns_too_many_points);
+    tcase_add_test(tests, an_order_that_is_refunded_after_its_end);
+    tcase_add_test(tests, an_order_without_one_of_its_legs);
     tcase_add_test(tests, a_hold_that_is_confirmed_at_its_end);
     tcase_add_test(tests, a_hold_that_expires_early);
     tcase_add_test(tests, a_refusal_while_a_hold_is_due);

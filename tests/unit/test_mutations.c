@@ -249,7 +249,7 @@ PLACE(sold_alone, sold(world, line) && world->requests[OP] == 1)
 PLACE(replayed_later, first(world, line) && world->successes[OP] == 2)
 PLACE(product, is(line, "counter", "stock/shirt") || is(line, "counter", "stock/mug"))
 PLACE(product_state, product(world, line) && (got(world, line) || refused(world, line)))
-PLACE(state, got(world, line) || refused(world, line))
+PLACE(state, (got(world, line) || refused(world, line)) && HAS("version"))
 PLACE(alone, HAS("version") && world->requests[OP] == 1)
 
 // The counter of the first further leg.
