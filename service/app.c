@@ -153,6 +153,7 @@ static enum rc start_server(struct app *app, char *ret_error)
         .lab = config->lab,
         .request_timeout_ms = config->request_timeout_ms,
         .connection_limit = (size_t)config->http_connections,
+        .reservations_per_user = config->reservation_per_user,
     };
     return server_new(&settings, app->engine, app->store, app->metrics, &app->server, ret_error);
 }

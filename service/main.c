@@ -22,16 +22,10 @@ static int print_version(const struct config *config)
     return EXIT_CLEAN;
 }
 
-static int reconcile(struct store *store, int argc, char **argv)
-{
-    (void)argv; // --json
-    return command_reconcile(store, argc > 0);
-}
-
 struct command {
     const char *name, *usage, *help;
     int operands_max;         // own flags included
-    const char *own_flags[2]; // ended by NULL
+    const char *own_flags[4]; // ended by NULL
     // One of the two; the words after the command's name are left in argv.
     int (*run)(const struct config *config);
     int (*run_on_store)(struct store *store, int argc, char **argv);
@@ -43,9 +37,13 @@ static const struct command commands[] = {
      "Apply, undo or list the schema's migrations. belts-off drops the database's unique keys and "
      "checks, for laboratory mode only; belts-on restores them.",
      .operands_max = 2, .own_flags = {"--json"}, .run_on_store = command_migrate},
-    {"reconcile", "reconcile [--json]",
-     "Check that counters, ledger, coupons and draws agree. Exit 1: they do not.",
-     .operands_max = 1, .own_flags = {"--json"}, .run_on_store = reconcile},
+    {"reconcile", "reconcile [--json] [--compensate FILE] | reconcile --apply FILE",
+     "Check that counters, ledger, coupons, draws and reservations agree. Exit 1: they do not. "
+     "--compensate writes proposals to a new file, one JSON object a line, and changes nothing. Read "
+     "them and delete those that are wrong. --apply then carries out the others, unless their counters "
+     "have moved. Exit 1: some have.",
+     .operands_max = 3, .own_flags = {"--json", "--compensate", "--apply"},
+     .run_on_store = command_reconcile},
     {"ready", "ready",
      "Ask the service that listens on `listen` whether it is ready. Exit 1: it is not.",
      .run = command_ready},

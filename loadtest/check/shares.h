@@ -17,7 +17,7 @@ struct shares {
     struct index users;
 };
 
-// Borrows the texts of the ledger. False: out of memory; release it all the same.
+// Borrows the texts of the ledger. False: out of memory; release it nevertheless.
 MUST_CHECK bool shares_init(struct shares *shares, const struct history *history,
                             const struct ledger *ledger);
 void shares_release(struct shares *shares); // a zeroed one is fine

@@ -17,6 +17,8 @@ enum rc {
     RC_ALREADY_EARNED,
     RC_RESERVATION_EXPIRED,
     RC_RESERVATION_RESOLVED,
+    RC_RESERVATION_LIMIT,
+    RC_RESERVATION_LONGER,
     RC_COUPON_REDEEMED,
     RC_COUPON_NOT_REDEEMABLE,
     RC_ALREADY_ROLLED_BACK,
@@ -54,7 +56,7 @@ enum rc {
 
     // Internal to store, guard and engine; never sent to a client.
     RC_DUPLICATE, // a unique key rejected the row
-    RC_MOVED,    // a movement's counter has not the version that its leg demands
+    RC_MOVED,     // a movement's counter has not the version that its leg demands
     RC_CONFLICT,  // the row did not meet the update's condition, or the database asked for a retry
     RC_STALE_TOKEN, // the row has already seen a newer fencing token
 

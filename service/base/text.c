@@ -36,6 +36,11 @@ uint64_t text_hash(uint64_t hash, const void *bytes, size_t length)
     return hash;
 }
 
+uint64_t text_hash_text(uint64_t hash, const char *text)
+{
+    return text_hash(hash, text, strlen(text) + 1);
+}
+
 size_t text_utf8_length(const char *at, size_t length)
 {
     unsigned char first = (unsigned char)at[0];

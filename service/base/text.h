@@ -18,6 +18,8 @@ bool text_format(char *target, size_t size, const char *format, ...) PRINTF_LIKE
 // TEXT_HASH_START. Not secure against attackers: it picks hash buckets and detects honest mistakes.
 #define TEXT_HASH_START UINT64_C(0xcbf29ce484222325)
 uint64_t text_hash(uint64_t hash, const void *bytes, size_t length);
+// The same over a text and its terminator, so that "ab" and "c" differ from "a" and "bc".
+uint64_t text_hash_text(uint64_t hash, const char *text);
 
 // The length of the UTF-8 character that begins at `at`, where `length` bytes are left; 0 if there
 // is none.

@@ -2,9 +2,8 @@
 // on standard error. It returns the exit code with which main.c ends the process.
 #pragma once
 
-#include <stdbool.h>
-
 struct config;
+struct db;
 struct store;
 
 // EXIT_FAILED: the command ran, and the answer is no: findings, migrations not applied, not ready.
@@ -18,8 +17,13 @@ int command_serve(const struct config *config);
 // The words after `migrate`: up, down [STEPS], status [--json], belts-off, belts-on.
 int command_migrate(struct store *store, int argc, char **argv);
 
-// With json one JSON object, else a line for each finding and a summary.
-int command_reconcile(struct store *store, bool json);
+// The words after `reconcile`: [--json] [--compensate FILE], or --apply FILE.
+int command_reconcile(struct store *store, int argc, char **argv);
+
+// Carries out the proposals that `reconcile --compensate` has written. EXIT_FAILED: some were refused,
+// because their counters have moved. EXIT_USAGE: the file is not one of proposals; then nothing was
+// changed.
+int command_compensate(struct db *db, const char *path);
 
 // Asks the service at the setting `listen` for /readyz and prints its answer. For container health
 // checks and scripts without an HTTP client. EXIT_FAILED: not ready, no answer within two seconds,

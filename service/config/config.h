@@ -30,7 +30,7 @@ struct config {
     // Names from the registry.
     const char *stock_strategy, *coupon_strategy, *lottery_strategy, *points_strategy,
         *reservation_strategy, *order_strategy;
-    int64_t reservation_sweep_ms;
+    int64_t reservation_per_user, reservation_sweep_ms;
     const char *lock_wait;  // "fail", "spin", "notify"
     const char *log_level;  // "debug" ... "error"
     const char *log_format; // "text", "json"

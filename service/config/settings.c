@@ -93,6 +93,9 @@ const struct setting settings[] = {
     {"request.timeout_ms", SETTING_INTEGER, MEMBER(request_timeout_ms), "5000", 10, 600000, NULL,
      "Deadline of a request in ms. If it has not begun to run by then, it is answered 503. The "
      "first request line, each header section and each body must arrive within this time, too."},
+    {"reservation.per_user", SETTING_INTEGER, MEMBER(reservation_per_user), "0", 0, 1000000, NULL,
+     "How many reservations a user may have open at once, on all instances together, which must have "
+     "the same setting. 0: any number. A reservation without a user_id does not count."},
     {"reservation.strategy", SETTING_STRATEGY, MEMBER(reservation_strategy), "conditional", 0, 0,
      NULL, "Concurrency strategy for reservations."},
     {"reservation.sweep_ms", SETTING_INTEGER, MEMBER(reservation_sweep_ms), "1000", 10, 3600000,

@@ -8,3 +8,8 @@ const char *counter_id(const char *name)
     const char *slash = strchr(name, '/');
     return slash != NULL ? slash + 1 : name;
 }
+
+bool counter_is_child(const char *name)
+{
+    return strchr(counter_id(name), '/') != NULL;
+}

@@ -3,6 +3,7 @@
 
 #include "domain/ids.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct counter {
@@ -14,3 +15,6 @@ struct counter {
 
 // The id behind the first slash: "SKU-1" of "stock/SKU-1".
 const char *counter_id(const char *name);
+
+// Does another counter guard it? Such a name has more than one slash: "prize/WHEEL/gold".
+bool counter_is_child(const char *name);

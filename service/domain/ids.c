@@ -3,18 +3,28 @@
 
 #include <string.h>
 
-bool id_is_valid(const char *text, size_t length)
+static bool consists_of(const char *text, size_t length, const char *more)
 {
     if (length < 1 || length > ID_MAX)
         return false;
     for (size_t i = 0; i < length; i++) {
         char c = text[i];
         bool allowed = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                       c == '.' || c == '_' || c == ':' || c == '-';
+                       (c != '\0' && strchr(more, c) != NULL);
         if (!allowed)
             return false;
     }
     return true;
+}
+
+bool id_is_valid(const char *text, size_t length)
+{
+    return consists_of(text, length, "._:-");
+}
+
+bool id_is_code(const char *text, size_t length)
+{
+    return consists_of(text, length, "._:-*~$=");
 }
 
 bool counter_name_is_valid(const char *name)
@@ -23,7 +33,7 @@ bool counter_name_is_valid(const char *name)
         return false;
     for (;;) {
         size_t length = strcspn(name, "/");
-        if (!id_is_valid(name, length))
+        if (!id_is_code(name, length))
             return false;
         if (name[length] == '\0')
             return true;

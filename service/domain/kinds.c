@@ -19,10 +19,14 @@ const struct kind kinds[OPERATION_KIND_COUNT] = {
     [OPERATION_TRANSFER] = {"transfer", ENDPOINT_POINTS, .blind = true, points_transfer},
     [OPERATION_RESERVE] = {"reserve", ENDPOINT_RESERVATION, .blind = true, reservation_reserve,
                            .opens = true},
+    [OPERATION_RESERVE_LIMITED] = {"reserve", ENDPOINT_RESERVATION, .blind = false,
+                                   reservation_reserve_limited, .opens = true},
     [OPERATION_CONFIRM] = {"confirm", ENDPOINT_RESERVATION, .blind = false, movement_decide},
     [OPERATION_RELEASE] = {"release", ENDPOINT_RESERVATION, .blind = false, movement_decide},
     [OPERATION_EXTEND] = {"extend", ENDPOINT_RESERVATION, .blind = false, reservation_extend},
     [OPERATION_EXPIRE] = {"expire", ENDPOINT_RESERVATION, .blind = false, reservation_expire},
+    [OPERATION_EXPIRE_DUE] = {"expire-due", ENDPOINT_RESERVATION, .blind = false,
+                              reservation_expire_due},
     [OPERATION_REDEEM] = {"redeem", ENDPOINT_COUPON, .blind = false, movement_decide},
     [OPERATION_ROLLBACK] = {"rollback", ENDPOINT_COUPON, .blind = false, movement_decide},
     [OPERATION_ORDER] = {"order", ENDPOINT_ORDER, .blind = true, movement_decide},
@@ -50,11 +54,12 @@ enum rc operation_decide(struct view *view, struct operation *operation)
     struct outcome *outcome = &operation->outcome;
     view->n_postings = view->refusing_leg = 0;
     view->used_up = view->expire_first = false;
-    for (size_t i = 0; i < operation_n_legs(operation); i++)
+    outcome->state = NULL;
+    for (size_t i = 0; i < operation_n_legs(operation); i++) {
         operation_leg(operation, i)->refused = false;
-    outcome->rc = operation->verdict;
-    if (outcome->rc == RC_OK)
-        outcome->rc = find_counters(view, operation);
+        operation_leg(operation, i)->next_release_ms = 0;
+    }
+    outcome->rc = find_counters(view, operation);
     if (outcome->rc == RC_OK)
         outcome->rc = kinds[operation->kind].decide(view, operation);
     for (size_t i = 0; i < operation_n_legs(operation); i++) {

@@ -12,6 +12,8 @@ static int64_t has(const struct view *view, const struct leg *leg, size_t i)
 static enum rc judge(struct view *view, const struct leg *leg, size_t i)
 {
     int64_t there = has(view, leg, i), version = view->counters[view->legs[i]].version;
+    if (leg->barred)
+        return leg->refusal;
     if (leg->child != NULL)
         return there + hold_units(view, i) < leg->amount ? leg->refusal : RC_OK;
     if (leg->demanded_version != 0 && version != leg->demanded_version)

@@ -4,8 +4,6 @@
 #include "base/text.h"
 #include "domain/kinds.h"
 
-#include <string.h>
-
 const struct endpoint_traits endpoint_traits[ENDPOINT_COUNT] = {
     [ENDPOINT_STOCK] = {"stock", .counters = 1U << ENDPOINT_STOCK},
     [ENDPOINT_COUPON] = {"coupon", .counters = 1U << ENDPOINT_COUPON},
@@ -13,7 +11,7 @@ const struct endpoint_traits endpoint_traits[ENDPOINT_COUNT] = {
     [ENDPOINT_POINTS] = {"points", .counters = 1U << ENDPOINT_POINTS},
     [ENDPOINT_RESERVATION] = {"reservation", .counters = 1U << ENDPOINT_STOCK},
     [ENDPOINT_ORDER] = {"order", .counters = 1U << ENDPOINT_ORDER | 1U << ENDPOINT_STOCK |
-                                             1U << ENDPOINT_POINTS},
+                                             1U << ENDPOINT_COUPON | 1U << ENDPOINT_POINTS},
 };
 
 const char *endpoint_name(enum endpoint endpoint)
@@ -26,30 +24,24 @@ enum endpoint operation_endpoint(const struct operation *operation)
     return kinds[operation->kind].endpoint;
 }
 
-// Hashes the terminator too, so that "ab" + "c" and "a" + "bc" differ.
-static uint64_t hash_text(uint64_t hash, const char *text)
-{
-    return text_hash(hash, text, strlen(text) + 1);
-}
-
 int64_t operation_fingerprint(const struct operation *operation)
 {
-    uint64_t hash = hash_text(TEXT_HASH_START, kinds[operation->kind].name);
+    uint64_t hash = text_hash_text(TEXT_HASH_START, kinds[operation->kind].name);
     if (operation->intent != 0)
         return (int64_t)(text_hash(hash, &operation->intent, sizeof operation->intent) >> 1);
-    hash = hash_text(hash, operation->leg.counter);
-    hash = hash_text(hash, operation->user_id);
-    hash = hash_text(hash, operation->order_id);
+    hash = text_hash_text(hash, operation->leg.counter);
+    hash = text_hash_text(hash, operation->user_id);
+    hash = text_hash_text(hash, operation->order_id);
     hash = text_hash(hash, &operation->leg.amount, sizeof operation->leg.amount);
     for (size_t i = 0; i < operation->n_more; i++) {
-        hash = hash_text(hash, operation->more[i].counter);
+        hash = text_hash_text(hash, operation->more[i].counter);
         hash = text_hash(hash, &operation->more[i].amount, sizeof operation->more[i].amount);
     }
     // Members that not every kind has are hashed only where they are, so that the fingerprints of the
     // others stay as they are in the ledger. The id of a reservation that the operation opens is
     // not the client's.
     if (operation->reservation != NULL && !kinds[operation->kind].opens)
-        hash = hash_text(hash, operation->reservation);
+        hash = text_hash_text(hash, operation->reservation);
     if (operation->ttl_ms != 0)
         hash = text_hash(hash, &operation->ttl_ms, sizeof operation->ttl_ms);
     return (int64_t)(hash >> 1);

@@ -32,10 +32,12 @@ enum operation_kind {
     OPERATION_SPEND,
     OPERATION_TRANSFER,
     OPERATION_RESERVE,
+    OPERATION_RESERVE_LIMITED, // the user may have only so many open
     OPERATION_CONFIRM,
     OPERATION_RELEASE,
     OPERATION_EXTEND,
     OPERATION_EXPIRE,
+    OPERATION_EXPIRE_DUE,
     OPERATION_REDEEM,
     OPERATION_ROLLBACK,
     OPERATION_ORDER,
@@ -57,12 +59,14 @@ enum operation_kind {
 struct leg {
     char counter[COUNTER_NAME_MAX + 1]; // "stock/SKU-1", "coupon/SPRING", "lottery/WHEEL"
     const char *child; // a counter that this one guards, and that changes with it; NULL if none
-    int64_t amount;    // 1 to QUANTITY_MAX; of a confirmation: what is sold, and may be 0
-    bool may_create;   // a counter that does not exist begins with this change
+    // 1 to QUANTITY_MAX; of a confirmation: what is sold, and may be 0; of a buyer: 0.
+    int64_t amount;
+    bool may_create; // a counter that does not exist begins with this change
     // Of movements only (domain/movement.h), whose amount has a sign:
     bool fresh;               // refused if the counter exists
+    bool barred;              // refused, unless the request is a replay
     bool partial;             // takes no more than there is
-    enum rc refusal;          // what the client is told if there is too little
+    enum rc refusal;          // what the client is told if it is refused
     int64_t opening;          // what a counter that begins with this change holds before it
     int64_t at_least;         // what must be there, if that is more than what is taken
     int64_t demanded_version; // 0: any
@@ -70,6 +74,9 @@ struct leg {
     // The result: after the operation; on a refusal: as read.
     int64_t remaining, version;
     bool refused; // this leg is a reason of the refusal
+    // If there was too little: when the next hold on the counter expires, in the database's ms; 0 if
+    // it has none.
+    int64_t next_release_ms;
 };
 
 #define LEGS_MAX 64
@@ -85,6 +92,7 @@ struct outcome {
     char prize[ID_MAX + 1];                   // draw only; empty is the blank
     int64_t expires_at_ms;                    // reserve and extend only
     char reservation[RESERVATION_ID_MAX + 1]; // reserve only: a replay's
+    const char *state; // of the reservation, if that is why it was refused; static; else NULL
 };
 
 struct operation {
@@ -95,10 +103,10 @@ struct operation {
     size_t n_more;    // less than LEGS_MAX
     char request_key[REQUEST_KEY_MAX + 1];
     const char *reservation; // its id, borrowed; NULL if none
-    enum rc verdict;         // the submitter's: a refusal, unless the request is a replay
     uint64_t intent;         // hash of the request, where the legs depend on more than it; else 0
     void *record;            // what the facts of its kind write besides; borrowed
     int64_t ttl_ms;          // reserve, extend: how long the goods are held from now on
+    int64_t open_max;        // reserve limited: how many reservations the user may have open
     char user_id[USER_ID_MAX + 1];   // empty if none
     char order_id[ORDER_ID_MAX + 1]; // empty if none
     uint64_t entropy[ENTROPY_WORDS]; // issue, draw: from the CSPRNG, so that deciding is pure

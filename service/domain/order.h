@@ -10,6 +10,7 @@
 
 #define ORDER_LINES_MAX 50
 #define RANDOM_ID_MAX RESERVATION_ID_MAX
+#define EXACT_MAX INT64_C(9007199254740991) // 2^53 - 1: every JSON parser reads it exactly
 
 enum order_state {
     ORDER_PLACED,
@@ -30,6 +31,7 @@ struct order {
     char reservation[RANDOM_ID_MAX + 1]; // empty if none
     char code[COUPON_CODE_MAX + 1];      // empty if none
     int64_t redemption;                  // the version of code/CODE; 0 without a code
+    size_t code_leg;                     // the operation's leg that uses the code; 0 without a code
     int64_t subtotal_cents, discount_cents, refunded_cents;
     int64_t points_spent, points_earned; // by the order
     int64_t points_returned;             // of the spent ones

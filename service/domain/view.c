@@ -23,7 +23,13 @@ void view_post_leg(struct view *view, size_t i, int64_t delta)
     view_post(view, view->legs[i], delta);
 }
 
+bool view_has_child(const struct view *view, size_t i)
+{
+    return view->children[i] != SIZE_MAX;
+}
+
 void view_post_child(struct view *view, size_t i, int64_t delta)
 {
-    view_post(view, view->children[i], delta);
+    if (view_has_child(view, i))
+        view_post(view, view->children[i], delta);
 }

@@ -17,14 +17,15 @@ struct posting {
 };
 
 struct view {
-    struct counter *counters; // of the whole batch, as decided so far
-    const size_t *legs;       // counters[legs[i]] belongs to the operation's leg i
-    const size_t *children;   // counters[children[i]] belongs to its child, if it has one
-    int64_t now_ms;           // the database's time at which the counters were read
+    const struct counter *loaded; // of the whole batch, as read
+    struct counter *counters;     // the same, as decided so far
+    const size_t *legs;           // counters[legs[i]] belongs to the operation's leg i
+    const size_t *children; // counters[children[i]] belongs to its child; SIZE_MAX if it has none
+    int64_t now_ms;         // the database's time at which the counters were read
 
     // Facts: what was read besides counters. Each is there only for the kinds that read it.
-    int64_t limit, *used;          // what a subject may have here; what this one has so far
-    int64_t expires_at_ms;         // of the reservation; 0: it is confirmed or released
+    int64_t limit, *used;  // what a subject may have here; what this one has so far
+    int64_t expires_at_ms; // of the reservation; at most 0: minus its state, if nothing is held
     const struct lottery *lottery; // the wheel
     size_t first_prize;            // counters[first_prize + i] belongs to lottery->prizes[i]
 
@@ -50,5 +51,8 @@ void view_post(struct view *view, size_t counter, int64_t delta);
 // Posts leg i.
 void view_post_leg(struct view *view, size_t i, int64_t delta);
 
-// Posts the child of leg i. The legs come first.
+// Does leg i have a child?
+bool view_has_child(const struct view *view, size_t i);
+
+// Posts the child of leg i, if it has one. The legs come first.
 void view_post_child(struct view *view, size_t i, int64_t delta);

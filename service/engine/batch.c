@@ -285,6 +285,7 @@ static enum rc load_facts(struct batch *batch, size_t i, struct db *db)
         return RC_OK;
     const struct facts *facts = kind_facts[root->operation->kind];
     gather_subjects(batch, i, facts);
+    root->facts.now_ms = batch->now_ms;
     enum rc rc =
         facts->load(db, counter_id(batch->loaded[i].name), batch->subjects + root->first_subject,
                     root->n_subjects, &root->facts, batch->used_loaded + root->first_subject);
@@ -335,6 +336,7 @@ enum rc batch_load(struct batch *batch, struct db *db, bool lock)
 void batch_assume_enough(struct batch *batch)
 {
     forget_facts(batch);
+    batch->now_ms = 0;
     for (size_t i = 0; i < batch->n_counters; i++) {
         bool is_root = i < batch->n_roots; // a child of a blind operation is new
         batch->loaded[i].remaining = is_root ? REMAINING_MAX / 2 : 0;
@@ -343,7 +345,8 @@ void batch_assume_enough(struct batch *batch)
     }
     for (size_t i = 0; i < batch->n_works; i++) {
         const struct work *work = &batch->works[i];
-        for (size_t leg = 0; leg < operation_n_legs(work->operation); leg++) {
+        for (size_t leg = 0; work->state != WORK_DONE && leg < operation_n_legs(work->operation);
+             leg++) {
             struct counter *counter = &batch->loaded[batch->legs[work->first_leg + leg]];
             if (operation_leg(work->operation, leg)->fresh)
                 counter->version = counter->remaining = 0;
@@ -366,7 +369,8 @@ uint64_t batch_loaded_fence(const struct batch *batch)
 static void decide_one(struct batch *batch, struct work *work)
 {
     const struct root *root = &batch->roots[first_root(batch, work)];
-    struct view view = {.counters = batch->counters,
+    struct view view = {.loaded = batch->loaded,
+                        .counters = batch->counters,
                         .legs = batch->legs + work->first_leg,
                         .children = batch->children + work->first_leg,
                         .now_ms = batch->now_ms,

@@ -52,6 +52,7 @@ struct root {
     const struct operation *operation; // one whose kind loads facts; NULL if there is none
     size_t first_subject, n_subjects;
     bool due_read;           // the holds on it that are due
+    int64_t next_release_ms; // then: when the next one will be; 0 if there is none
     struct root_facts facts; // its memory is kept from batch to batch
     size_t first_child;      // the facts' children are counters[first_child] and following
 };
@@ -60,7 +61,7 @@ struct batch {
     const struct strategy *strategy;
     enum update_rule rule; // the strategy's, unless the lab has switched it off
     uint64_t token;
-    int64_t now_ms; // the database's
+    int64_t now_ms; // the database's, when the decisions were made; 0: nothing has been read yet
     size_t capacity;
     size_t n_works, n_expiries, n_legs, n_roots, n_named, n_counters, n_subjects, n_postings,
         n_changes;

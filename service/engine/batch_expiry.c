@@ -81,6 +81,7 @@ static enum rc add_due(struct batch *batch, struct db *db, size_t root)
     if (rc == RC_OK && version != counter->version)
         return RC_CONFLICT;
     batch->roots[root].due_read = true;
+    batch->roots[root].next_release_ms = next_ms;
     batch->more_due = batch->more_due || batch->n_expiries - from == room;
     return rc;
 }
@@ -144,12 +145,39 @@ enum rc batch_expire(struct batch *batch, struct db *db, size_t *ret_n)
     return rc == RC_OK && *ret_n > 0 ? load_children(batch, db, first) : rc;
 }
 
+// The reservations of this batch hold units too, which the next release may bring back.
+static void note_own_holds(struct batch *batch, const struct work *work)
+{
+    int64_t expires_at_ms = work->operation->outcome.expires_at_ms;
+    if (work->state != WORK_ACCEPTED || expires_at_ms == 0)
+        return;
+    for (size_t i = 0; i < operation_n_legs(work->operation); i++) {
+        int64_t *next_ms = &batch->roots[batch->legs[work->first_leg + i]].next_release_ms;
+        if (*next_ms == 0 || expires_at_ms < *next_ms)
+            *next_ms = expires_at_ms;
+    }
+}
+
+// Says of each leg that had too little when the next hold on its counter expires.
+static void tell_releases(const struct batch *batch, const struct work *work)
+{
+    for (size_t i = 0; i < operation_n_legs(work->operation); i++) {
+        struct leg *leg = operation_leg(work->operation, i);
+        if (leg->refused)
+            leg->next_release_ms = batch->roots[batch->legs[work->first_leg + i]].next_release_ms;
+    }
+}
+
 bool batch_continue(struct batch *batch)
 {
     bool any = false;
+    for (size_t i = 0; i < batch->n_works; i++)
+        note_own_holds(batch, &batch->works[i]);
     for (size_t i = 0; i < batch->n_works; i++) {
         struct work *work = &batch->works[i];
         bool again = batch->more_due && work->state == WORK_REFUSED && work->expire_first;
+        if (work->state == WORK_REFUSED && work->expire_first)
+            tell_releases(batch, work);
         work->state = again ? WORK_PENDING : WORK_DONE;
         any = any || again;
     }

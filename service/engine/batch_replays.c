@@ -77,57 +77,77 @@ static enum rc keep_row(void *arg, const struct ledger_row *row)
     return RC_OK;
 }
 
-// The result of one leg, from its row. False if the row belongs to another operation.
-static bool recall_leg(const struct ledger_row *row, struct leg *leg)
+static enum rc keep_first_rows(void *arg, const struct ledger_row *row)
 {
-    leg->delta = row->delta;
-    leg->remaining = row->remaining;
-    leg->version = row->version;
-    return strcmp(row->counter, leg->counter) == 0;
+    const struct found_rows *found = arg;
+    bool is_leg = found->n < found->capacity && !counter_is_child(row->counter);
+    return is_leg ? keep_row(arg, row) : RC_OK;
 }
 
-// Brings the legs of the first run, whatever the legs of this one.
-static enum rc recall_legs(struct db *db, const struct ledger_row *row, struct operation *operation)
+static void release_rows(struct found_rows *found)
 {
-    struct ledger_row other = *row;
-    enum rc rc = RC_OK;
-    size_t n = 0;
-    while (rc == RC_OK && n < LEGS_MAX) {
-        operation->n_more = n;
-        struct leg *leg = operation_leg(operation, n++);
-        text_copy(leg->counter, sizeof leg->counter, other.counter);
-        (void)recall_leg(&other, leg);
-        rc = ledger_find_leg(db, row->request_key, (int64_t)n, &other);
+    free(found->rows);
+}
+
+// Reads the first rows of the operation, one a leg; behind them stand those of children. With an
+// `intent` the first run may have had other legs, so all rows are read.
+static enum rc read_legs(struct db *db, const struct ledger_row *row,
+                         const struct operation *operation, struct found_rows *found)
+{
+    found->capacity = operation->intent != 0 ? LEGS_MAX : operation_n_legs(operation);
+    found->rows = calloc(found->capacity, sizeof *found->rows);
+    if (found->rows == NULL)
+        return RC_NO_MEMORY;
+    if (found->capacity == 1)
+        return keep_row(found, row);
+    enum rc rc = ledger_find_legs(db, row->request_key, keep_first_rows, found);
+    size_t least = operation->intent != 0 ? 1 : found->capacity;
+    return rc == RC_OK && found->n < least ? RC_NOT_FOUND : rc;
+}
+
+static bool has_legs(struct operation *operation, const struct ledger_row *rows)
+{
+    for (size_t i = 0; i < operation_n_legs(operation); i++) {
+        if (strcmp(operation_leg(operation, i)->counter, rows[i].counter) != 0)
+            return false;
     }
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
+    return true;
 }
 
-// Finds the results of the legs. ret_same: they are the operation's.
-static enum rc check_legs(struct db *db, const struct ledger_row *row, struct operation *operation,
-                          bool *ret_same)
+static void recall_legs(struct operation *operation, const struct ledger_row *rows)
 {
-    *ret_same = row->fingerprint == operation_fingerprint(operation);
-    if (*ret_same && operation->intent != 0)
-        return recall_legs(db, row, operation);
-    *ret_same = *ret_same && recall_leg(row, &operation->leg);
-    for (size_t i = 1; *ret_same && i < operation_n_legs(operation); i++) {
-        struct ledger_row other;
-        enum rc rc = ledger_find_leg(db, row->request_key, (int64_t)i, &other);
-        if (rc != RC_OK)
-            return rc;
-        *ret_same = recall_leg(&other, operation_leg(operation, i));
+    for (size_t i = 0; i < operation_n_legs(operation); i++) {
+        struct leg *leg = operation_leg(operation, i);
+        text_copy(leg->counter, sizeof leg->counter, rows[i].counter);
+        leg->delta = rows[i].delta;
+        leg->remaining = rows[i].remaining;
+        leg->version = rows[i].version;
     }
-    return RC_OK;
 }
 
-// The results of the legs and of the facts; leg 0 has this row.
+// The results of the facts and of the legs; leg 0 has this row. ret_same: they are the operation's.
+// If it fails the operation is as it was, because it may be decided again.
 static enum rc recall(struct db *db, const struct ledger_row *row, struct operation *operation,
                       bool *ret_same)
 {
-    enum rc rc = check_legs(db, row, operation, ret_same);
+    struct found_rows found CLEANUP(release_rows) = {0};
     const struct facts *facts = kind_facts[operation->kind];
-    bool recalls = rc == RC_OK && *ret_same && facts != NULL && facts->recall != NULL;
-    return recalls ? facts->recall(db, row, operation) : rc;
+    size_t n_more = operation->n_more;
+    *ret_same = row->fingerprint == operation_fingerprint(operation);
+    if (!*ret_same)
+        return RC_OK;
+    enum rc rc = read_legs(db, row, operation, &found);
+    if (rc == RC_OK && operation->intent == 0)
+        *ret_same = has_legs(operation, found.rows);
+    else if (rc == RC_OK)
+        operation->n_more = found.n - 1;
+    if (rc == RC_OK && *ret_same && facts != NULL && facts->recall != NULL)
+        rc = facts->recall(db, row, operation);
+    if (rc == RC_OK && *ret_same)
+        recall_legs(operation, found.rows);
+    else
+        operation->n_more = n_more;
+    return rc;
 }
 
 static enum rc replay(struct batch *batch, struct db *db, const struct ledger_row *row,

@@ -56,7 +56,8 @@ static enum rc gather_changes(struct batch *batch)
         if (rc != RC_OK)
             return rc;
     }
-    qsort(batch->changes, batch->n_changes, sizeof *batch->changes, compare_change);
+    if (batch->n_counters > batch->n_roots) // the roots alone are in order already
+        qsort(batch->changes, batch->n_changes, sizeof *batch->changes, compare_change);
     return RC_OK;
 }
 
@@ -78,16 +79,22 @@ enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
 
 // Reads the rows into `loaded`, as they were when the update locked them. RC_CONFLICT if a row has
 // moved and some decision has read more than counters. ret_moved: some row had moved since the
-// batch read it.
+// batch read it. Decisions that have read facts keep the time at which they were made, which may be
+// the reason why a reservation was still held.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
     *ret_moved = false;
     if (batch->n_changes == 0)
         return RC_OK;
     struct counter *now CLEANUP(free_memory) = NULL;
-    enum rc rc = batch_load_changed(batch, db, false, &now, &batch->now_ms);
+    int64_t now_ms;
+    enum rc rc = batch_load_changed(batch, db, false, &now, &now_ms);
     if (rc != RC_OK)
         return rc;
+    // What was decided from a reading keeps that reading's time: the save may be later than the
+    // moment at which a hold has expired.
+    if (batch->now_ms == 0)
+        batch->now_ms = now_ms;
     for (size_t i = 0; i < batch->n_changes; i++) {
         struct counter_change *change = &batch->changes[i];
         if (now[i].version == change->version && now[i].remaining == change->remaining)
@@ -100,7 +107,7 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         struct counter *loaded =
             bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *loaded, compare_name);
         if (loaded == NULL)
-            return RC_CONFLICT; // a new child that somebody else has made
+            return RC_CONFLICT; // a new child that another writer has made
         *loaded = now[i];
     }
     return RC_OK;
@@ -184,7 +191,7 @@ static enum rc insert_ledger(struct batch *batch, struct db *db)
 static enum rc save_facts(struct batch *batch, struct db *db)
 {
     struct fact *facts CLEANUP(free_memory) =
-        calloc(batch->n_works + batch->n_expiries, sizeof *facts);
+        calloc(batch->n_works + batch->n_expiries + 1, sizeof *facts);
     if (facts == NULL)
         return RC_NO_MEMORY;
     enum rc rc = RC_OK;

@@ -203,6 +203,8 @@ static enum rc attempt_unread(struct section *section, bool *ret_done)
     *ret_done = false;
     batch_assume_enough(batch);
     batch_decide(batch);
+    if (batch_count(batch, WORK_REFUSED) > 0)
+        return RC_OK; // two orders of one name: a refusal stands only when its key was looked up
     batch->token = 0;
     pause_at(section, PAUSE_BEFORE_SAVE);
     enum rc rc = db_begin(section->db, DB_BEGIN_WRITE_LATE);
@@ -476,6 +478,29 @@ static void give_back(struct section *section, struct job *const *jobs, size_t n
     section->n_returned += n;
 }
 
+// Answers the works that are done. Returns how many jobs are left.
+static size_t finish_done(struct batch *batch, struct job **ret_jobs)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (work->state == WORK_DONE)
+            finish(work->job, work->operation->outcome.rc);
+        else
+            ret_jobs[n++] = work->job;
+    }
+    return n;
+}
+
+static void prove(struct section *section)
+{
+    int64_t proof_ns = batch_proof_deadline(&section->batch);
+    if (proof_ns == INT64_MAX)
+        return;
+    limit_db(section, proof_ns + DB_GRACE_NS);
+    batch_commit_proof(&section->batch, section->db);
+}
+
 // Runs these jobs, whose request keys differ, as one batch.
 static void run_jobs(struct section *section, struct job **jobs, size_t n, int64_t deadline_ns)
 {
@@ -497,22 +522,16 @@ static void run_jobs(struct section *section, struct job **jobs, size_t n, int64
     if (rc == RC_OK && !section->entered)
         rc = enter(section, deadline_ns);
     rc = rc == RC_OK ? run_batch(section, deadline_ns) : final_fault(rc);
-    if (rc != RC_INTERNAL) {
-        int64_t proof_ns = batch_proof_deadline(batch);
-        if (proof_ns != INT64_MAX) {
-            limit_db(section, proof_ns + DB_GRACE_NS);
-            batch_commit_proof(batch, section->db);
-        }
+    if (rc == RC_INTERNAL)
+        LOG_ERROR("a transaction of %zu operations failed: %s", n, db_error(section->db));
+    prove(section);
+    if (rc != RC_INTERNAL || n == 1) {
         finish_batch(section, rc);
         return;
     }
 
     // One operation made the transaction fail: run them one by one.
-    LOG_ERROR("a transaction of %zu operations failed: %s", n, db_error(section->db));
-    if (n == 1) {
-        finish_batch(section, rc);
-        return;
-    }
+    n = finish_done(batch, jobs);
     size_t i = 0;
     while (i < n && section->n_returned == 0)
         run_jobs(section, &jobs[i++], 1, deadline_ns);

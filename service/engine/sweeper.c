@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SWEEP_MAX 1000 // holds
+#define SWEEP_MAX 256 // holds at once: more would take longer for the requests between them
 #define DEADLINE_NS (5 * NS_PER_S)
 
 struct swept {
@@ -33,7 +33,9 @@ struct sweeper {
     struct swept *swept; // SWEEP_MAX
     size_t n;
     int64_t oldest_ms; // of what was found: when it was due
-    _Atomic int64_t lag_ms;
+    // A hold that fell due then may still be open; monotonic. It stays while nothing can be found.
+    _Atomic int64_t swept_to_ns;
+    _Atomic int64_t n_expired;
 
     pthread_mutex_t mutex;
     pthread_cond_t changed; // a job has finished, or stopping
@@ -59,8 +61,10 @@ static void on_found(struct job *job, enum rc rc)
 
 static void on_swept(struct job *job, enum rc rc)
 {
-    (void)rc; // what failed is found again
-    on_finished(CONTAINER_OF(job, struct swept, job)->sweeper);
+    struct sweeper *sweeper = CONTAINER_OF(job, struct swept, job)->sweeper;
+    if (rc == RC_OK) // what failed is found again
+        atomic_fetch_add(&sweeper->n_expired, 1);
+    on_finished(sweeper);
 }
 
 static void submit(struct sweeper *sweeper, struct job *job)
@@ -106,9 +110,11 @@ static enum rc add(void *arg, const struct hold *hold)
 static enum rc find(struct job *job, struct db *db)
 {
     struct sweeper *sweeper = CONTAINER_OF(job, struct sweeper, find);
-    int64_t now_ms = 0;
+    int64_t now_ms = 0, began_ns = clock_now_ns();
     enum rc rc = hold_due_anywhere(db, SWEEP_MAX, add, sweeper, &now_ms);
-    atomic_store(&sweeper->lag_ms, sweeper->n > 0 ? now_ms - sweeper->oldest_ms : 0);
+    int64_t overdue_ms = sweeper->n > 0 ? now_ms - sweeper->oldest_ms : 0;
+    if (rc == RC_OK)
+        atomic_store(&sweeper->swept_to_ns, began_ns - overdue_ms * NS_PER_MS);
     return rc;
 }
 
@@ -147,7 +153,13 @@ static void *run(void *arg)
 static int64_t read_lag(void *arg)
 {
     struct sweeper *sweeper = arg;
-    return atomic_load(&sweeper->lag_ms);
+    return clock_now_ns() - atomic_load(&sweeper->swept_to_ns);
+}
+
+static int64_t read_expired(void *arg)
+{
+    struct sweeper *sweeper = arg;
+    return atomic_load(&sweeper->n_expired);
 }
 
 enum rc sweeper_new(struct engine *engine, struct metrics *metrics, int64_t period_ms,
@@ -158,6 +170,7 @@ enum rc sweeper_new(struct engine *engine, struct metrics *metrics, int64_t peri
         return RC_NO_MEMORY;
     sweeper->engine = engine;
     sweeper->period_ns = period_ms * NS_PER_MS;
+    sweeper->swept_to_ns = clock_now_ns();
     sweeper->find.run = find;
     sweeper->find.finished = on_found;
     sweeper->swept = calloc(SWEEP_MAX, sizeof *sweeper->swept);
@@ -170,9 +183,11 @@ enum rc sweeper_new(struct engine *engine, struct metrics *metrics, int64_t peri
         free(sweeper);
         return RC_NO_MEMORY;
     }
-    metrics_gauge(metrics, "holdfast_sweeper_lag_milliseconds", "",
-                  "How long the oldest hold that the last sweep found had been due.", read_lag,
-                  sweeper);
+    metrics_duration(metrics, "holdfast_sweeper_lag_seconds", "",
+                     "How long a hold may have been due without having been swept.", read_lag,
+                     sweeper);
+    metrics_counter(metrics, "holdfast_holds_swept_total", "", "Holds that the sweeper expired.",
+                    read_expired, sweeper);
     *ret_sweeper = sweeper;
     return RC_OK;
 }

@@ -1,6 +1,8 @@
 // Helpers for handlers: query parameters, and memory that lives as long as the call.
 #include "http/call.h"
 
+#include "base/random.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,22 @@ enum rc call_answer_version(struct call *call, int64_t version)
     call->version = version;
     call->status = holds ? 200 : 304;
     return RC_OK;
+}
+
+bool call_expire_due(struct call *call)
+{
+    struct operation *operation = &call->operation;
+    uint64_t number;
+    if (call->expires_due)
+        return false;
+    call->expires_due = true;
+    call->job.strategy = NULL;
+    memset(operation, 0, sizeof *operation);
+    operation->kind = OPERATION_EXPIRE_DUE;
+    random_bytes(&number, sizeof number);
+    // It contains a space, which no client's key can.
+    text_format(operation->request_key, sizeof operation->request_key, "due %016" PRIx64, number);
+    return true;
 }
 
 static int hex_value(char c)

@@ -31,6 +31,7 @@ struct http_context {
     struct engine *engine;
     struct store *store;
     struct metrics *metrics;
+    int64_t reservations_per_user; // open at once; 0: no limit
     atomic_bool draining;  // shutdown was announced: /readyz fails, answers close their connection
     atomic_bool quiescing; // new connections and new jobs are refused
 };
@@ -57,6 +58,13 @@ enum call_stage {
     CALL_BODY,     // the headers were judged; the body is being read
     CALL_WORKING,  // suspended: the engine owns the job
     CALL_ANSWERED, // a response is queued
+};
+
+// The job of a call that is in the engine.
+enum call_step {
+    STEP_RUN,       // the route's `run`
+    STEP_OPERATE,   // call->operation
+    STEP_RUN_AGAIN, // `run`, after the operation that it has asked for
 };
 
 // A parameter of the query, decoded.
@@ -89,7 +97,8 @@ struct call {
     // The job for the engine.
     struct operation operation;
     struct job job;
-    bool found;           // the route's `run` has completed the operation
+    enum call_step step;
+    bool expires_due;     // `run` has asked for an operation first: see call_expire_due
     enum rc rc;           // the job's result
     struct parcel parcel; // carries the call back to its HTTP thread
     void *input;          // what prepare read for run; freed with the call; NULL if nothing
@@ -99,6 +108,7 @@ struct call {
     int status;
     int64_t version;          // of what was read: its entity tag is sent; 0: none
     const char *content_type; // NULL is application/json
+    char location[96];        // the path of what was created; empty if there is none
     struct buffer reply;
     struct slice document; // static text, sent instead of reply if its text is set
     unsigned allow;        // methods for the Allow header
@@ -111,6 +121,11 @@ void *call_input(struct call *call, size_t size);
 // Answers a GET whose representation call->reply holds and was read at this version: with 200, or
 // with 304 if the client has it already. RC_VERSION_MISMATCH if it asked for another version.
 MUST_CHECK enum rc call_answer_version(struct call *call, int64_t version);
+
+// For a `run` that reads counters whose holds are due: makes them expire in their lanes. The caller
+// adds the legs to call->operation and returns RC_OK, and `run` is called again when that is done or
+// has failed. False if this is already that call.
+bool call_expire_due(struct call *call);
 
 // Takes the next parameter from call->query and decodes it in place. False at the end, and after a
 // malformed parameter, which sets call->problem.

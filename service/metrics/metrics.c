@@ -112,11 +112,17 @@ static void register_gauge(struct metrics *metrics, const struct gauge *gauge)
 void metrics_gauge(struct metrics *metrics, const char *name, const char *labels, const char *help,
                    int64_t (*read)(void *arg), void *arg)
 {
-    register_gauge(metrics, &(struct gauge){"gauge", name, labels, help, read, arg});
+    register_gauge(metrics, &(struct gauge){"gauge", name, labels, help, read, arg, false});
+}
+
+void metrics_duration(struct metrics *metrics, const char *name, const char *labels,
+                      const char *help, int64_t (*read)(void *arg), void *arg)
+{
+    register_gauge(metrics, &(struct gauge){"gauge", name, labels, help, read, arg, true});
 }
 
 void metrics_counter(struct metrics *metrics, const char *name, const char *labels,
                      const char *help, int64_t (*read)(void *arg), void *arg)
 {
-    register_gauge(metrics, &(struct gauge){"counter", name, labels, help, read, arg});
+    register_gauge(metrics, &(struct gauge){"counter", name, labels, help, read, arg, false});
 }

@@ -59,6 +59,10 @@ void metrics_request(struct metrics *metrics, const char *operation, int status,
 void metrics_gauge(struct metrics *metrics, const char *name, const char *labels, const char *help,
                    int64_t (*read)(void *arg), void *arg);
 
+// A gauge that is read in nanoseconds and rendered in seconds.
+void metrics_duration(struct metrics *metrics, const char *name, const char *labels,
+                      const char *help, int64_t (*read)(void *arg), void *arg);
+
 void metrics_counter(struct metrics *metrics, const char *name, const char *labels,
                      const char *help, int64_t (*read)(void *arg), void *arg);
 

@@ -31,6 +31,7 @@ struct gauge {
     const char *type, *name, *labels, *help;
     int64_t (*read)(void *arg);
     void *arg;
+    bool is_duration; // nanoseconds, rendered in seconds
 };
 
 struct metrics {

@@ -158,9 +158,14 @@ static void render_gauges(struct metrics *metrics, struct buffer *out)
         render_head(out, first->name, first->type, first->help);
         for (size_t j = i; j < metrics->n_gauges; j++) {
             const struct gauge *gauge = &metrics->gauges[j];
-            if (strcmp(gauge->name, first->name) == 0)
-                buffer_format(out, *gauge->labels ? "%s{%s} %" PRId64 "\n" : "%s%s %" PRId64 "\n",
-                              gauge->name, gauge->labels, gauge->read(gauge->arg));
+            if (strcmp(gauge->name, first->name) != 0)
+                continue;
+            int64_t value = gauge->read(gauge->arg);
+            buffer_format(out, *gauge->labels ? "%s{%s} " : "%s%s ", gauge->name, gauge->labels);
+            if (gauge->is_duration)
+                buffer_format(out, "%.3f\n", (double)value / (double)NS_PER_S);
+            else
+                buffer_format(out, "%" PRId64 "\n", value);
         }
     }
     pthread_mutex_unlock(&metrics->gauges_lock);

@@ -1,4 +1,5 @@
--- A wrk script: deducts one unit of one SKU per request, each with a new Idempotency-Key.
+-- A wrk script: deducts one unit of the SKU in BENCH_SKU per request, each with a new Idempotency-Key.
+local sku = os.getenv("BENCH_SKU") or "BENCH-0"
 local counter, prefix = 0, ""
 local threads = 0
 
@@ -14,6 +15,6 @@ end
 
 function request()
     counter = counter + 1
-    return "POST /v1/stock/BENCH-0/deduct HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n" ..
+    return "POST /v1/stock/" .. sku .. "/deduct HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n" ..
         "Idempotency-Key: " .. prefix .. counter .. "\r\nContent-Length: 14\r\n\r\n{\"quantity\":1}"
 end

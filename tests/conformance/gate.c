@@ -37,3 +37,11 @@ void gate_open(struct gate *gate)
     pthread_cond_broadcast(&gate->changed);
     pthread_mutex_unlock(&gate->mutex);
 }
+
+void gate_close(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->mutex);
+    gate->open = false;
+    gate->arrived = 0;
+    pthread_mutex_unlock(&gate->mutex);
+}

@@ -5,6 +5,7 @@ the process that started it, so an interrupted run leaves nothing behind. The sm
 full-disk fault is mounted in a mount namespace of the server's own and disappears with it.
 """
 
+import glob
 import http.client
 import os
 import re
@@ -108,6 +109,7 @@ class Mysql(Backend):
         super().__init__(directory)
         self.password = ask_stack(directory, 'echo "$STACK_PASSWORD"').strip()
         self.room = None  # a process whose mount namespace holds the small file system
+        self.clock = None  # the file that says how far its clock is from the machine's
 
     @property
     def url(self):
@@ -118,6 +120,9 @@ class Mysql(Backend):
         # Without native AIO a write ends before its thread does: after SIGKILL and wait, no write of the
         # old process can reach a file that the new one has read.
         command = [*self.command, "--innodb-log-file-size=32M", "--innodb-use-native-aio=OFF"]
+        if self.clock is not None:
+            return ["env", f"LD_PRELOAD={self.clock_library()}", f"FAKETIME_TIMESTAMP_FILE={self.clock}",
+                    "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", *command]
         if self.room is None:
             return command
         data = re.escape(f"{self.directory}/mysql") + "(?=/|$)"
@@ -155,6 +160,27 @@ class Mysql(Backend):
             self.room.communicate()
             self.room = None
         self.start()
+
+    @staticmethod
+    def clock_library():
+        """The library of the package faketime, or None."""
+        return next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
+
+    def own_clock(self):
+        """Starts the server again, with a clock that set_clock moves."""
+        self.clock = f"{self.directory}/clock"
+        self.set_clock(0)
+        self.restart()
+
+    def set_clock(self, seconds):
+        """Sets its clock so many seconds behind (-) or ahead of (+) the machine's."""
+        with open(f"{self.clock}.new", "w", encoding="ascii") as file:
+            file.write(f"{seconds:+d}\n")
+        os.replace(file.name, self.clock)
+
+    def machine_clock(self):
+        self.clock = None
+        self.restart()
 
     def client(self, program, *words):
         return subprocess.run(

@@ -17,7 +17,7 @@ EVERY = range(INSTANCES)
 NO_READS = {"mix": "deduct=80,issue=10,draw=10"}
 
 
-@fault("commit-unanswered", 8, transfers=ALL)
+@fault("commit-unanswered", 8, transfers=ALL, reservations=ALL, orders=ALL)
 def commit_unanswered(scene):
     """COMMIT is executed and its answer lost: the outcome is looked up, never blindly retried."""
     for i in EVERY:  # matches the rows before COMMIT, which `READ COMMITTED` does not have

@@ -26,8 +26,10 @@ import databases  # noqa: E402,F401
 import holders  # noqa: E402,F401
 import lock_servers  # noqa: E402,F401
 import network  # noqa: E402,F401
+import orders  # noqa: E402,F401
 import power_cuts  # noqa: E402,F401
 import processes  # noqa: E402,F401
+import reservations  # noqa: E402,F401
 
 SERVERS = ("mariadbd", "mariadb", "redis-server", "java", "etcd")
 SKIPPED = 77  # tells ctest

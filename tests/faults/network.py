@@ -20,7 +20,7 @@ def cut_off(scene, name, dependency):
         scene.recover(0, time.monotonic())
 
 
-@fault("partition-lock-server", 10, SERVER_LOCKS, transfers=SERVER_LOCKS)
+@fault("partition-lock-server", 10, SERVER_LOCKS, transfers=SERVER_LOCKS, orders=SERVER_LOCKS)
 def partition_lock_server(scene):
     """One instance is cut off from the lock server, in both directions or in one."""
     cut_off(scene, scene.lock_server, scene.strategy)

@@ -10,13 +10,12 @@ from scene import INSTANCES
 POINTS = ["before-load", "before-save", "before-commit", "in-commit", "after-commit", "before-leave"]
 
 
-@fault("instance-killed", 7, ALL, transfers=ALL)
+@fault("instance-killed", 7, transfers=ALL, reservations=ALL, orders=ALL)
 def instance_killed(scene):
     """kill -9 of an instance at each step of a section, one after the other."""
-    for n, point in enumerate(scene.some(POINTS)):
+    # Without a lock there is nothing to leave.
+    for n, point in enumerate(scene.some(POINTS if scene.strategy in LOCKS else POINTS[:-1])):
         i = n % INSTANCES
-        if point == "before-leave" and scene.strategy not in LOCKS:
-            continue
         with scene.paused(i, point, "stop"):
             scene.instances[i].kill()
             scene.bit("instances killed")

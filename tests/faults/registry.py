@@ -14,18 +14,17 @@ class NotHere(Exception):
     """The fault cannot be injected on this machine."""
 
 
-def fault(name, number, strategies=ALL, settings=None, load=None, soak=True, convicts=(), transfers=()):
+def fault(name, number, strategies=ALL, settings=None, load=None, soak=True, convicts=(), workload="mixed", **more):
     """Registers the function below as the fault of this name. The number is that of the catalogue in
     tests/README.md. `soak`: other faults may run in the same scene. `convicts`: the scene must end with
-    one of these invariants violated, because their protection is switched off. `transfers`: registers it a
-    second time, for these strategies, as transfers-NAME: with transfers of points instead of the load
-    tester's mix."""
+    one of these invariants violated, because their protection is switched off. `workload`: one of
+    workloads.py. `more` registers it again for other workloads: `transfers=ALL` for all strategies, as
+    transfers-NAME."""
     def register(act):
-        faults[name] = Fault(name, number, strategies, act, settings or {}, load or {}, soak, convicts, "mixed",
+        faults[name] = Fault(name, number, strategies, act, settings or {}, load or {}, soak, convicts, workload,
                              act.__doc__.split("\n")[0])
-        if transfers:
-            second = f"transfers-{name}"
-            faults[second] = faults[name]._replace(name=second, strategies=transfers, load={},
-                                                    workload="transfers")
+        for other, its_strategies in more.items():
+            faults[f"{other}-{name}"] = faults[name]._replace(name=f"{other}-{name}", strategies=its_strategies,
+                                                              load={}, workload=other)
         return act
     return register

@@ -20,6 +20,7 @@ from link import Link
 from workloads import WORKLOADS
 
 LOCK_SERVERS = {"redis-lock": "redis", "zookeeper-lock": "zookeeper", "etcd-lock": "etcd"}
+ENDPOINTS = ("stock", "coupon", "lottery", "points", "reservation", "order")
 INSTANCES = 3
 TTL_MS = 1000
 TIMEOUT_MS = 3000
@@ -45,7 +46,7 @@ class Scene:
         self.random = random.Random(f"{seed} {strategy}")
         self.lock_server = LOCK_SERVERS.get(strategy)
         self.settings = dict(SETTINGS, **{f"{endpoint}.strategy": strategy
-                                          for endpoint in ("stock", "coupon", "lottery", "points")})
+                                          for endpoint in ENDPOINTS})
         # Direct mode (1) and lanes take different paths through the engine.
         self.settings["combine.max_batch"] = self.random.choice((1, 256))
         self.settings.update(settings or {})
@@ -53,6 +54,7 @@ class Scene:
         self.workload = None
         self.start_workload = WORKLOADS[workload]
         self.endpoint = self.start_workload.endpoint
+        self.size = INSTANCES
         self.instances = []
         self.links = []
         self.past = {}  # metrics of instances that have exited
@@ -84,14 +86,8 @@ class Scene:
         if done.returncode:
             raise AssertionError(f"migrate up: {done.stdout}{done.stderr}")
         self.exits.callback(self.kill_instances)
-        for i in range(INSTANCES):
-            self.links.append({})
-            for name in filter(None, ("mysql", self.lock_server)):
-                link = Link(self.stack[name].address)
-                self.links[i][name] = link
-                self.exits.callback(link.close)
-            self.instances.append(None)
-            self.start(i, wait=False)
+        for _ in range(INSTANCES):
+            self.add(wait=False)
         for instance in self.instances:
             instance.await_listening()
         answer = self.instances[0].call("PUT", "/v1/stock/PROBE", {"quantity": 1000000})
@@ -142,6 +138,19 @@ class Scene:
 
     # ---- instances -----------------------------------------------------------------------------
 
+    def add(self, **named):
+        """Starts one more instance, behind links of its own; `named` as for `start`. The workload uses only
+        those with which the scene began. Returns its number."""
+        i = len(self.instances)
+        self.links.append({})
+        for name in filter(None, ("mysql", self.lock_server)):
+            link = Link(self.stack[name].address)
+            self.links[i][name] = link
+            self.exits.callback(link.close)
+        self.instances.append(None)
+        self.start(i, **named)
+        return i
+
     def start(self, i, wait=True, pause=None, **settings):
         """Starts instance i, on its earlier port if it had one. Setting names have __ for dots."""
         own = dict(self.settings)
@@ -180,8 +189,7 @@ class Scene:
     def paused(self, i, point, action, times=20):
         """Restarts instance i and pauses it at the point until the end of the block. `stop` stops the
         whole process, `wait` only the worker that reached the point."""
-        self.files += 1
-        file = f"{self.stack.directory}/paused-{os.getpid()}-{self.files}"
+        file = self.new_file()
         self.restart(i, pause=f"{point}@{self.endpoint}:{times}:{file}:{action}")
         await_true(lambda: os.path.exists(file), 30)
         if action == "stop":
@@ -191,6 +199,11 @@ class Scene:
         finally:
             os.unlink(file)
             self.resume(i)
+
+    def new_file(self):
+        """The path of a file that does not exist yet, for a pause."""
+        self.files += 1
+        return f"{self.stack.directory}/paused-{os.getpid()}-{self.files}"
 
     def resume(self, i):
         if self.instances[i].process.poll() is None:

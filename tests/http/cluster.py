@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import urllib.parse
@@ -295,6 +296,23 @@ def ledger(port, counter, **headers):
 
 
 # ---- many requests at once -------------------------------------------------------------------------
+
+
+def at_once(*functions):
+    """The results of functions that run at the same time."""
+    results = [None] * len(functions)
+    begin = threading.Barrier(len(functions))
+
+    def run(i):
+        begin.wait()
+        results[i] = functions[i]()
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(functions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
 
 
 class KeepAlive:

@@ -5,7 +5,7 @@ import http.client
 import threading
 import unittest
 
-from cluster import TestCase, await_true, ledger
+from cluster import TestCase, at_once, await_true, ledger
 
 WHEEL = {"draws_per_user": 9, "blank_weight": 1, "prizes": [{"prize": "gold", "quantity": 5, "weight": 1}]}
 # Of each noun: its path, two representations to PUT, and an operation that changes it.
@@ -15,23 +15,6 @@ NOUNS = {
                "/issue", {"user_id": "ann"}),
     "lottery": ("/v1/lotteries/{}", WHEEL, {**WHEEL, "blank_weight": 2}, "/draw", {"user_id": "ann"}),
 }
-
-
-def at_once(*functions):
-    """The results of functions that run at the same time."""
-    results = [None] * len(functions)
-    begin = threading.Barrier(len(functions))
-
-    def run(i):
-        begin.wait()
-        results[i] = functions[i]()
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(functions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 class OnSqlite(TestCase):
@@ -313,7 +296,8 @@ class OnMysql(OnSqlite):
     def test_what_another_has_created_between_two_reads_is_seen(self):
         """The service reads that there is no counter; before it reads the noun, both are created."""
         nouns = {"stock": ("product", "(sku) VALUES ('NEW')", ["stock/NEW"]),
-                 "coupon": ("campaign", "VALUES ('NEW', 5, 9, 1)", ["coupon/NEW"]),
+                 "coupon": ("campaign", "(campaign, total, per_user_limit, limit_version)"
+                            " VALUES ('NEW', 5, 9, 1)", ["coupon/NEW"]),
                  "lottery": ("lottery", "VALUES ('NEW', 9, 1, 1)", ["lottery/NEW", "prize/NEW/gold"])}
         for noun, (table, row, counters) in nouns.items():
             path, body, *_ = NOUNS[noun]

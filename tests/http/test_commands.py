@@ -239,6 +239,14 @@ class Reconcile(TestCase):
         self.assertEqual(run("reconcile", "--store=oracle:x").returncode, 2)
         self.assertEqual(run("reconcile", "--hope").returncode, 2)
 
+    def test_words_that_are_refused(self):
+        database = self.sold()
+        for words in (["now"], ["--json", "--json"], ["--compensate"], ["--apply"], ["--apply", "f", "--json"],
+                      ["--compensate", "f", "--apply", "f"], ["--apply", "/nowhere/f"], ["--compensate", "/nowhere/f"]):
+            refused = self.reconcile(database, *words)
+            self.assertEqual((refused.returncode, refused.stdout), (2, ""), words)
+            self.assertTrue(refused.stderr.startswith("holdfast reconcile: "), refused.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

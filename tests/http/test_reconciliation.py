@@ -3,9 +3,11 @@
 
 import concurrent.futures
 import json
+import os
 import signal
 import socket
 import sqlite3
+import tempfile
 import time
 import unittest
 
@@ -86,6 +88,59 @@ class ReportOnSqlite(TestCase):
         self.assertEqual(len(report["findings"]), SHOWN_MAX)
         self.assertEqual((report["findings_shown"], report["finding_count"], report["clean"]),
                          (SHOWN_MAX, SHOWN_MAX + 200, False))
+
+
+    def test_compensation(self):
+        database, service = self.shop()
+        service.call("PUT", "/v1/stock/Q", {"quantity": 5})
+        held = service.call("POST", "/v1/reservations", {"ttl_s": 600, "lines": [{"sku": "R", "quantity": 2}]}, "v-0")
+        self.assertEqual(held.status, 201, held)
+        self.change(database, "UPDATE counter SET remaining = remaining + 2 WHERE name = 'stock/Q'",
+                    "DELETE FROM hold")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "proposals")
+            words = ("reconcile", f"--store={database.store}")
+            found = run(*words, "--compensate", path)
+            self.assertEqual(found.returncode, 1, found)
+            with open(path, encoding="ascii") as file:
+                drift, lost = [json.loads(line) for line in file]
+            self.assertEqual(drift["changes"], [{"counter": "stock/Q", "version": 1, "remaining": 7, "delta": -2,
+                                                 "ledger_delta": 0}])
+            self.assertEqual([(c["delta"], c["ledger_delta"]) for c in lost["changes"]], [(-2, -2), (2, 2)])
+            self.assertIn("expected 5, found 7", drift["why"])
+            self.assertEqual(run(*words, "--compensate", path).returncode, 2)  # it is not overwritten
+            self.assertEqual(run(*words).returncode, 1)  # nothing has changed so far
+
+            # The goods sell on before the proposals are applied.
+            self.assertEqual(service.call("POST", "/v1/stock/R/deduct", {"quantity": 1}, "r-9").status, 200)
+            applied = run(*words, "--apply", path)
+            self.assertEqual(applied.returncode, 1, applied)
+            self.assertIn(drift["key"] + "  stock/Q: applied", applied.stdout)
+            self.assertIn("REFUSED, its counter has moved", applied.stdout)
+            os.remove(path)
+            again = json.loads(run(*words, "--json", "--compensate", path).stdout)
+            self.assertEqual([finding["check"] for finding in again["findings"]], ["hold-without-record"])
+            for words_of in ("applied\n", "applied before\n"):
+                applied = run(*words, "--apply", path)
+                self.assertEqual(applied.returncode, 0, applied)
+                self.assertIn(words_of, applied.stdout)
+        self.assertTrue(self.report(service)["clean"])
+        self.assertEqual(service.call("GET", "/v1/stock/R").body["remaining"], 6)
+        rows = service.call("GET", "/v1/ledger?counter=stock/R").body["rows"]
+        self.assertEqual((rows[-1]["reason"], rows[-1]["delta"]), ("compensate", 2))
+
+    def test_apply_of_what_is_no_proposal(self):
+        database, _ = self.shop()
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "proposals")
+            change = '{"counter":"stock/R","version":4,"remaining":7,"delta":1,"ledger_delta":1}'
+            good = '{"key":"compensate 1","check":"a","why":"b","changes":[%s]}\n' % change
+            with open(path, "w", encoding="ascii") as file:
+                file.write(good + "\n" + good.replace("compensate 1", "r-1"))
+            applied = run("reconcile", f"--store={database.store}", "--apply", path)
+            self.assertEqual((applied.returncode, applied.stdout), (2, ""))
+            self.assertIn("line 3: the key", applied.stderr)
+        self.assertTrue(json.loads(run("reconcile", "--json", f"--store={database.store}").stdout)["clean"])
 
 
 class ReportOnMysql(ReportOnSqlite):

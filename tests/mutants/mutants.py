@@ -44,7 +44,9 @@ def http(name):
                 {"HOLDFAST_BIN": os.path.join(TREE, "build/dev/service/holdfast"), "PYTHONDONTWRITEBYTECODE": "1"})
 
 
+RESERVATIONS = conformance("reservations", "every strategy", "optimistic")
 TRANSFERS = conformance("transfers", "every strategy", "mutex")
+ORDERS = conformance("orders", "every strategy", "optimistic")
 
 LINEAR = [  # searches that do not rely on an order
     Edit("service/engine/batch.c", "#include <stdlib.h>", "#include <search.h>\n#include <stdlib.h>"),
@@ -77,6 +79,27 @@ MUTANTS = [
         Edit("service/engine/lanes.c",
              "    qsort(ret_pick->lanes, ret_pick->n, sizeof ret_pick->lanes[0], compare_lanes);\n",
              "")]),
+    Mutant("redeemed-apart", "the code is redeemed in a transaction of its own, before the order's", ORDERS, [
+        Edit("service/http/api/order.c", '#include "store/tables/order.h"',
+             '#include "store/db/db.h"\n#include "store/tables/order.h"'),
+        Edit("service/http/api/order.c",
+             '    struct leg *leg = basket_add(call, "code", code.code);\n    leg->may_create = true;\n'
+             "    leg->opening = code.terms.uses_per_code;\n    leg->amount = -1;\n"
+             "    leg->barred = !terms_allow(&code.terms, order->subtotal_cents, code.now_ms);\n"
+             "    leg->refusal = leg->barred ? RC_COUPON_NOT_REDEEMABLE : RC_COUPON_REDEEMED;\n    return RC_OK;\n",
+             "    char counter[COUNTER_NAME_MAX + 1];\n    order->code_leg = 0;\n"
+             '    text_format(counter, sizeof counter, "code/%s", code.code);\n'
+             "    struct db_value name[] = {db_text(counter)};\n"
+             '    return db_exec(db, "INSERT INTO counter VALUES (?, 0, 1, 0)", name, 1, NULL) == RC_OK'
+             " ? RC_OK : RC_COUPON_REDEEMED;\n")]),
+    Mutant("rolled-back-twice", "a rollback does not notice that another one came first", ORDERS, [
+        Edit("service/http/api/redemption.c", "    leg->demanded_version = version;", "    (void)version;")]),
+    Mutant("refund-without-order", "a refund leaves the order's own counter alone", ORDERS, [
+        Edit("service/http/api/refund.c", "    call->operation.leg.amount -= units;\n", ""),
+        Edit("service/http/api/refund.c", "    own->demanded_version = version;", "    (void)version;")]),
+    Mutant("lines-checked-apart", "lines are checked one by one, and their sum takes what is there", ORDERS, [
+        Edit("service/http/api/order.c", "    leg->amount = -wanted->quantity;\n",
+             "    leg->amount = -wanted->quantity;\n    leg->partial = true;\n    leg->at_least = 1;\n")]),
     Mutant("self-transfer-doubles", "who transfers to themselves is given what they had before, and more",
            http("test_api.Embedded.test_points_are_earned_spent_and_transferred"), [
         Edit("service/http/api/points.c", "strcmp(transfer->from, transfer->to) == 0", "transfer->from[0] == '\\0'"),
@@ -85,6 +108,20 @@ MUTANTS = [
              "    const struct counter *to = &view->counters[view->legs[1]];\n"
              "    int64_t had = to->remaining;\n    view_post_leg(view, 0, -points);\n"
              "    view_post_leg(view, 1, had + points - to->remaining);\n")]),
+    Mutant("confirm-without-time", "a hold is confirmed, released or extended as long as it is there", RESERVATIONS, [
+        Edit("service/domain/reservation.c", "bool due = view->now_ms >= view->expires_at_ms, gone",
+             "bool due = false, gone")]),
+    Mutant("process-clock", "the clock of an instance, which is two seconds ahead, decides what has expired",
+           conformance("reservation_races", "every strategy", "optimistic"), [
+        Edit("service/engine/batch.c", '#include "base/text.h"', '#include "base/clock.h"\n#include "base/text.h"'),
+        Edit("service/engine/batch.c", ".now_ms = batch->now_ms,", ".now_ms = clock_wall_ms() + 2000,")]),
+    Mutant("extend-without-version", "an extension gives the hold no version", RESERVATIONS, [
+        Edit("service/domain/reservation.c",
+             "        view_post_leg(view, i, 0);\n    for (size_t i = 0; i < operation_n_legs(operation); i++)\n"
+             "        view_post_child(view, i, 0);\n", "        view_post_leg(view, i, 0);\n")]),
+    Mutant("refused-before-expiring", "sold out, although holds that are due have the goods", RESERVATIONS, [
+        Edit("service/engine/batch_expiry.c", "    if (!find_roots(batch, wanted))\n",
+             "    if (!find_roots(batch, wanted) || true)\n")]),
 ]
 
 

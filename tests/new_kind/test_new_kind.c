@@ -221,7 +221,9 @@ START_TEST(its_endpoint_does_not_mix_mutex_with_another_strategy)
         .strategy = {[ENDPOINT_STOCK] = "mutex",
                      [ENDPOINT_COUPON] = "mutex",
                      [ENDPOINT_LOTTERY] = "conditional",
-                     [ENDPOINT_POINTS] = "conditional"},
+                     [ENDPOINT_POINTS] = "conditional",
+                     [ENDPOINT_RESERVATION] = "mutex",
+                     [ENDPOINT_ORDER] = "mutex"},
     };
     ck_assert_int_eq(engine_new(&settings, scratch.store, metrics, &engine, why), RC_USAGE);
     ck_assert_str_eq(why, "stock.strategy = mutex, points.strategy = conditional: both change the"
@@ -240,8 +242,8 @@ START_TEST(its_endpoint_does_not_mix_mutex_with_another_strategy)
     ck_assert_int_eq(engine_set_strategy(engine, ENDPOINT_POINTS, row_lock, why), RC_USAGE);
     ck_assert_ptr_nonnull(strstr(why, "points.strategy = row-lock"));
     ck_assert_ptr_eq(engine_strategy(engine, ENDPOINT_POINTS), mutex);
-    ck_assert_int_eq(engine_set_strategy(engine, ENDPOINT_COUPON, row_lock, why), RC_OK);
-    ck_assert_ptr_eq(engine_strategy(engine, ENDPOINT_COUPON), row_lock);
+    ck_assert_int_eq(engine_set_strategy(engine, ENDPOINT_LOTTERY, row_lock, why), RC_OK);
+    ck_assert_ptr_eq(engine_strategy(engine, ENDPOINT_LOTTERY), row_lock);
     engine_free(engine);
     metrics_free(metrics);
     scratch_close(&scratch);

@@ -29,7 +29,7 @@ ROOMS = {
         ("store/db", "base"),
         ("store/tables", "base domain store/db"),
         ("store/migrate", "base store/db"),
-        ("store/reconcile", "base domain store/db"),
+        ("store/reconcile", "base domain store/db store/tables"),
         ("guard", "base domain store/db"),
         ("guard/redis", "base domain guard"),
         ("guard/zookeeper", "base domain guard"),

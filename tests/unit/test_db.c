@@ -55,6 +55,24 @@ START_TEST(values_come_back_as_they_went_in)
 }
 END_TEST
 
+START_TEST(the_time_is_right_to_the_millisecond)
+{
+    if (!open_engine(_i))
+        return;
+    char sql[128];
+    text_format(sql, sizeof sql, "SELECT %s", db_now_ms_sql(scratch.db));
+    for (int i = 0; i < 50; i++) {
+        int64_t before_ms = clock_wall_ms(), now_ms = 0;
+        ck_assert_int_eq(db_query_int(scratch.db, sql, NULL, 0, &now_ms), RC_OK);
+        ck_assert_int_ge(now_ms, before_ms);
+        ck_assert_int_le(now_ms, clock_wall_ms());
+        while (clock_wall_ms() == before_ms) // each millisecond is another fraction of a day
+            continue;
+    }
+    scratch_close(&scratch);
+}
+END_TEST
+
 START_TEST(a_duplicate_leaves_the_transaction_to_be_rolled_back)
 {
     if (!open_engine(_i))
@@ -312,6 +330,7 @@ int main(void)
     TCase *engines = tcase_create("both engines");
     tcase_set_timeout(engines, 60);
     tcase_add_loop_test(engines, values_come_back_as_they_went_in, 0, 2);
+    tcase_add_loop_test(engines, the_time_is_right_to_the_millisecond, 0, 2);
     tcase_add_loop_test(engines, a_duplicate_leaves_the_transaction_to_be_rolled_back, 0, 2);
     tcase_add_loop_test(engines, late_inserts_are_all_there_or_none, 0, 2);
     tcase_add_loop_test(engines, what_was_not_committed_is_not_seen, 0, 2);

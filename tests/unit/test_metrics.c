@@ -123,15 +123,17 @@ static int64_t read_number(void *arg)
 START_TEST(gauges_of_one_name_share_their_head)
 {
     struct metrics *metrics = new_metrics();
-    int64_t one = 1, two = -2, three = 3;
+    int64_t one = 1, two = -2, three = 3, lag_ns = 1250 * NS_PER_MS;
     metrics_gauge(metrics, "depth", "endpoint=\"stock\"", "Waiting", read_number, &one);
     metrics_gauge(metrics, "ready", "", "Whether", read_number, &three);
     metrics_gauge(metrics, "depth", "endpoint=\"coupon\"", "Waiting", read_number, &two);
+    metrics_duration(metrics, "lag_seconds", "", "Since", read_number, &lag_ns);
     char *text = render(metrics);
     ck_assert_ptr_nonnull(strstr(text, "# HELP depth Waiting\n# TYPE depth gauge\n"
                                        "depth{endpoint=\"stock\"} 1\n"
                                        "depth{endpoint=\"coupon\"} -2\n"));
     check_line(text, "ready 3");
+    check_line(text, "lag_seconds 1.250");
     free(text);
     metrics_free(metrics);
 }

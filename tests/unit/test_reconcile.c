@@ -6,6 +6,7 @@
 #include "commands/commands.h"
 #include "scratch.h"
 #include "store/migrate/migrate.h"
+#include "store/reconcile/compensation.h"
 #include "store/reconcile/json.h"
 #include "store/tables/campaign.h"
 #include "store/tables/lottery.h"
@@ -40,6 +41,41 @@ static void move(struct db *db, const char *counter, int version, int delta, int
     execute(db, sql);
 }
 
+// The reservations of the shop. The first is held, the others have ended.
+#define HELD "AAAAAAAAAAAAAAAAAAAA"
+#define SOLD "BBBBBBBBBBBBBBBBBBBB"
+#define DUE "CCCCCCCCCCCCCCCCCCCC"
+#define FREED "DDDDDDDDDDDDDDDDDDDD"
+#define NEVER "9000000000000"
+
+static void open_reservations(struct db *db)
+{
+    execute(db, "INSERT INTO counter VALUES ('hold/R/" HELD "/0', 0, 0, 0),"
+                " ('hold/R/" SOLD "/0', 0, 0, 0), ('hold/R/" DUE "/0', 0, 0, 0),"
+                " ('hold/R/" FREED "/12', 0, 0, 0)");
+    move(db, "stock/R", 2, -3, 7, "r2", 0, "u1", "reserve");
+    move(db, "hold/R/" HELD "/0", 1, 3, 3, "r2", 1, "u1", "reserve");
+    move(db, "stock/R", 3, -3, 4, "r3", 0, "u1", "reserve");
+    move(db, "hold/R/" SOLD "/0", 1, 3, 3, "r3", 1, "u1", "reserve");
+    move(db, "stock/R", 4, 1, 5, "r4", 0, "u1", "confirm");
+    move(db, "hold/R/" SOLD "/0", 2, -3, 0, "r4", 1, "u1", "confirm");
+    move(db, "stock/R", 5, -2, 3, "r5", 0, "u1", "reserve");
+    move(db, "hold/R/" DUE "/0", 1, 2, 2, "r5", 1, "u1", "reserve");
+    move(db, "stock/R", 6, 2, 5, "expire " DUE " 0", 0, "", "expire");
+    move(db, "hold/R/" DUE "/0", 2, -2, 0, "expire " DUE " 0", 1, "", "expire");
+    move(db, "stock/R", 7, -1, 4, "r7", 0, "u1", "reserve");
+    move(db, "hold/R/" FREED "/12", 1, 1, 1, "r7", 1, "u1", "reserve");
+    move(db, "stock/R", 8, 1, 5, "r8", 0, "u1", "release");
+    move(db, "hold/R/" FREED "/12", 2, -1, 0, "r8", 1, "u1", "release");
+    execute(db, "UPDATE ledger SET created_at = 100 WHERE reason = 'expire'");
+    execute(db, "UPDATE ledger SET created_at = 99 WHERE reason IN ('confirm', 'release')");
+    execute(db, "INSERT INTO reservation VALUES ('" HELD "', 'u1', NULL, 'held', '', " NEVER ", 1),"
+                " ('" SOLD "', 'u1', NULL, 'confirmed', '', 100, 1),"
+                " ('" DUE "', 'u1', NULL, 'expired', '', 100, 1),"
+                " ('" FREED "', 'u1', NULL, 'released', '', 100, 1)");
+    execute(db, "INSERT INTO hold VALUES ('stock/R', " NEVER ", '" HELD "', 0, 3)");
+}
+
 // A clean shop without constraints:
 //
 //   stock/S      10, then 9, 8, 7 (versions 1 to 4)
@@ -47,9 +83,11 @@ static void move(struct db *db, const char *counter, int version, int delta, int
 //   lottery L    3 gold, 4 silver, 2 draws a user; u1 won gold (version 2) and drew a blank (3),
 //                u2 won silver (4)
 //   points       a earned 5 for order o1 (version 1) and gave 2 of them to b (2)
+//   stock/R      10; 3 held; 2 of 3 confirmed; 2 expired and 1 released (versions 2 to 8)
 static void open_shop(struct scratch *scratch, enum db_engine engine)
 {
     struct product product = {.sku = "S", .price_cents = PRICE_NONE, .remaining = 10};
+    struct product reserved = {.sku = "R", .price_cents = PRICE_NONE, .remaining = 10};
     struct campaign campaign = {.campaign = "C", .total = 5, .per_user_limit = 2};
     struct lottery lottery = {.lottery = "L",
                               .draws_per_user = 2,
@@ -62,6 +100,7 @@ static void open_shop(struct scratch *scratch, enum db_engine engine)
     scratch_open(scratch, engine);
     struct db *db = scratch->db;
     ck_assert_int_eq(product_put(db, &product, NULL, &created, &product), RC_OK);
+    ck_assert_int_eq(product_put(db, &reserved, NULL, &created, &reserved), RC_OK);
     ck_assert_int_eq(campaign_put(db, &campaign, NULL, &created, &campaign), RC_OK);
     ck_assert_int_eq(lottery_put(db, &lottery, NULL, &created, &lottery), RC_OK);
 
@@ -91,6 +130,7 @@ static void open_shop(struct scratch *scratch, enum db_engine engine)
     move(db, "points/b", 1, 2, 2, "p2", 1, "a", "transfer");
     execute(db, "UPDATE ledger SET order_id = 'o1' WHERE request_key = 'p1'");
     execute(db, "INSERT INTO earned VALUES ('a', 'o1', 1, 1)");
+    open_reservations(db);
 
     ck_assert_msg(migrate_lab(db, true, error) == RC_OK, "%s", error);
 }
@@ -118,6 +158,11 @@ static struct reconciliation reconcile(struct db *db, struct seen *seen)
     return summary;
 }
 
+static int reconcile_command(struct store *store, char *word)
+{
+    return command_reconcile(store, word != NULL, &word);
+}
+
 START_TEST(a_shop_whose_books_agree_is_clean)
 {
     struct scratch scratch;
@@ -127,14 +172,14 @@ START_TEST(a_shop_whose_books_agree_is_clean)
     open_shop(&scratch, (enum db_engine)_i);
     struct reconciliation summary = reconcile(scratch.db, &seen);
     ck_assert_int_eq(summary.findings, 0);
-    ck_assert_int_eq(summary.counters, 7);
-    ck_assert_int_eq(summary.ledger_rows, 4 + 4 + 4 + 2 + 2 + 2 + 1);
+    ck_assert_int_eq(summary.counters, 12);
+    ck_assert_int_eq(summary.ledger_rows, 4 + 4 + 4 + 2 + 2 + 2 + 1 + 8 + 7);
     ck_assert_int_eq(summary.coupons, 3);
     ck_assert_int_eq(summary.draws, 3);
     ck_assert_int_gt(summary.started_at_ms, INT64_C(1600000000000));
     ck_assert_int_ge(summary.took_ms, 0);
-    ck_assert_int_eq(command_reconcile(scratch.store, false), 0);
-    ck_assert_int_eq(command_reconcile(scratch.store, true), 0);
+    ck_assert_int_eq(reconcile_command(scratch.store, NULL), 0);
+    ck_assert_int_eq(reconcile_command(scratch.store, "--json"), 0);
     scratch_close(&scratch);
 }
 END_TEST
@@ -218,15 +263,18 @@ static const struct {
     {"a counter without a ledger",
      {"INSERT INTO counter VALUES ('stock/NEW', 5, 1, 0)"},
      {{"counter-without-ledger", "stock/NEW", 1, 0}, {"counter-without-noun", "stock/NEW", 1, 0}}},
-    {"a product is gone", {"DELETE FROM product"}, {{"counter-without-noun", "stock/S", 1, 0}}},
+    {"a product is gone",
+     {"DELETE FROM product WHERE sku = 'S'"},
+     {{"counter-without-noun", "stock/S", 1, 0}}},
     {"a ledger without its counter",
-     {"DELETE FROM product", "DELETE FROM counter WHERE name = 'stock/S'"},
+     {"DELETE FROM product WHERE sku = 'S'", "DELETE FROM counter WHERE name = 'stock/S'"},
      {{"ledger-without-counter", "stock/S", 1, 0}}},
     {"a product without a counter",
      {"INSERT INTO product (sku) VALUES ('GHOST')"},
      {{"noun-without-counter", "stock/GHOST", 1, 0}}},
     {"a campaign without a counter",
-     {"INSERT INTO campaign VALUES ('GHOST', 1, 1, 1)"},
+     {"INSERT INTO campaign (campaign, total, per_user_limit, limit_version)"
+      " VALUES ('GHOST', 1, 1, 1)"},
      {{"noun-without-counter", "coupon/GHOST", 1, 0}}},
     {"a prize without a counter",
      {"INSERT INTO prize VALUES ('L', 'ghost', 0, 1)"},
@@ -323,20 +371,91 @@ static const struct {
     {"an earning that is not on record",
      {"DELETE FROM earned"},
      {{"ledger-without-earned", "points/a order o1 version 1", 1, 0}}},
+
+    {"a hold records another quantity than its counter",
+     {"UPDATE hold SET quantity = 2"},
+     {{"hold-sum", "stock/R reservation " HELD " line 0", 2, 3}}},
+    {"a hold without its counter",
+     {"DELETE FROM ledger WHERE counter = 'hold/R/" HELD "/0'",
+      "DELETE FROM counter WHERE name = 'hold/R/" HELD "/0'"},
+     {{"hold-sum", "stock/R reservation " HELD " line 0", 3, 0},
+      {"movement-sum", "request r2 reason reserve", 0, -3}}},
+    {"a hold that is not on record",
+     {"DELETE FROM hold"},
+     {{"hold-without-record", "hold/R/" HELD "/0", 1, 0}}},
+    {"a hold of another line",
+     {"UPDATE hold SET line = 1"},
+     {{"hold-sum", "stock/R reservation " HELD " line 1", 3, 0},
+      {"hold-without-record", "hold/R/" HELD "/0", 1, 0}}},
+    {"an extension that the hold did not get",
+     {"UPDATE reservation SET expires_at = expires_at + 1 WHERE state = 'held'"},
+     {{"hold-without-record", "hold/R/" HELD "/0", 1, 0}}},
+    {"an open hold of a reservation that was released",
+     {"UPDATE reservation SET state = 'released' WHERE state = 'held'"},
+     {{"hold-of-resolved", "reservation " HELD, 0, 1}}},
+    {"an open hold of no reservation",
+     {"DELETE FROM reservation WHERE state = 'held'"},
+     {{"hold-without-record", "hold/R/" HELD "/0", 1, 0},
+      {"hold-of-resolved", "reservation " HELD, 0, 1}}},
+    {"an open hold of a reservation whose other lines have expired",
+     {"UPDATE reservation SET state = 'expired' WHERE state = 'held'"},
+     {{NULL, NULL, 0, 0}}},
+    {"one hold was emptied twice",
+     {"INSERT INTO ledger VALUES ('hold/R/" SOLD
+      "/0', 3, -2, -2, 'r9', 0, 0, NULL, NULL, 'confirm', 'admin', 0, 99)",
+      "INSERT INTO ledger VALUES ('hold/R/" SOLD
+      "/0', 4, 2, 0, NULL, 0, 0, NULL, NULL, 'adjust', 'admin', 0, 99)",
+      "UPDATE counter SET version = 4 WHERE name = 'hold/R/" SOLD "/0'"},
+     {{"ledger-negative", "hold/R/" SOLD "/0 version 3", 0, -2},
+      {"resolved-twice", "hold/R/" SOLD "/0", 1, 2}}},
+    {"a confirmed reservation whose record says held",
+     {"UPDATE reservation SET state = 'held' WHERE state = 'confirmed'"},
+     {{"resolved-unlike", "hold/R/" SOLD "/0 reason confirm", 1, 0}}},
+    {"a confirmed reservation whose record says released",
+     {"UPDATE reservation SET state = 'released' WHERE state = 'confirmed'"},
+     {{"resolved-unlike", "hold/R/" SOLD "/0 reason confirm", 1, 0}}},
+    {"an expired reservation whose record says confirmed",
+     {"UPDATE reservation SET state = 'confirmed' WHERE state = 'expired'"},
+     {{"resolved-unlike", "hold/R/" DUE "/0 reason expire", 1, 0}}},
+    {"a hold of a line of two digits whose reservation is gone",
+     {"DELETE FROM reservation WHERE state = 'released'"},
+     {{"resolved-unlike", "hold/R/" FREED "/12 reason release", 1, 0}}},
+    {"a hold that expired a millisecond early",
+     {"UPDATE ledger SET created_at = 99 WHERE reason = 'expire'"},
+     {{"expired-early", "hold/R/" DUE "/0", 100, 99}}},
+    {"a hold that was confirmed when it had expired",
+     {"UPDATE ledger SET created_at = 100 WHERE reason = 'confirm'"},
+     {{"confirmed-late", "hold/R/" SOLD "/0 reason confirm", 100, 100}}},
+    {"a hold that was released when it had expired",
+     {"UPDATE ledger SET created_at = 101 WHERE reason = 'release'"},
+     {{"confirmed-late", "hold/R/" FREED "/12 reason release", 100, 101}}},
+    {"a hold that was not swept",
+     {"UPDATE hold SET expires_at = 100",
+      "UPDATE reservation SET expires_at = 100 WHERE state = 'held'"},
+     {{"expired-unswept", "stock/R", 0, 1}}},
+    {"a release that gave back too much",
+     {"UPDATE ledger SET delta = 2, remaining = 6 WHERE request_key = 'r8' AND leg = 0",
+      "UPDATE counter SET remaining = 6 WHERE name = 'stock/R'"},
+     {{"movement-sum", "request r8 reason release", 0, 1}}},
+    {"a confirmation that gave back more than was held",
+     {"UPDATE ledger SET delta = 4 WHERE request_key = 'r4' AND leg = 0",
+      "UPDATE ledger SET remaining = remaining + 3 WHERE counter = 'stock/R' AND version >= 4",
+      "UPDATE counter SET remaining = 8 WHERE name = 'stock/R'"},
+     {{"movement-sum", "request r4 reason confirm", 0, 1}}},
 };
 
-static void check_case(size_t at, const struct seen *seen)
+static void check_findings(const char *what, const struct expected *expected,
+                           const struct seen *seen)
 {
-    const struct expected *expected = cases[at].findings;
     for (size_t i = 0; i < seen->n; i++) {
         const struct finding *found = &seen->findings[i];
-        ck_assert_msg(
-            expected[i].check != NULL && strcmp(found->check, expected[i].check) == 0 &&
-                strcmp(found->where, expected[i].where) == 0 &&
-                found->expected == expected[i].expected && found->found == expected[i].found,
-            "%s: found %s: %s: %s", cases[at].what, found->check, found->where, found->what);
+        ck_assert_msg(expected[i].check != NULL && strcmp(found->check, expected[i].check) == 0 &&
+                          strcmp(found->where, expected[i].where) == 0 &&
+                          found->expected == expected[i].expected &&
+                          found->found == expected[i].found,
+                      "%s: found %s: %s: %s", what, found->check, found->where, found->what);
     }
-    ck_assert_msg(expected[seen->n].check == NULL, "%s: %s was not found", cases[at].what,
+    ck_assert_msg(expected[seen->n].check == NULL, "%s: %s was not found", what,
                   expected[seen->n].check);
 }
 
@@ -353,9 +472,156 @@ START_TEST(each_defect_is_found_and_nothing_else)
     for (size_t i = 0; i < ARRAY_LENGTH(cases[at].plant) && cases[at].plant[i] != NULL; i++)
         execute(scratch.db, cases[at].plant[i]);
     reconcile(scratch.db, &seen);
-    check_case(at, &seen);
-    ck_assert_int_eq(command_reconcile(scratch.store, true), seen.n == 0 ? 0 : 1);
+    check_findings(cases[at].what, cases[at].findings, &seen);
+    ck_assert_int_eq(reconcile_command(scratch.store, "--json"), seen.n == 0 ? 0 : 1);
     scratch_close(&scratch);
+}
+END_TEST
+
+// ---- compensation -------------------------------------------------------------------------------
+
+static const struct {
+    const char *what;
+    const char *plant[2];
+    size_t n_proposals;
+    struct expected stay[3]; // history that no later change undoes
+} compensated[] = {
+    {"a counter that was changed by hand",
+     {"UPDATE counter SET remaining = 8 WHERE name = 'stock/S'"},
+     1,
+     {{NULL, NULL, 0, 0}}},
+    {"a counter that is behind its ledger",
+     {"UPDATE counter SET remaining = 8, version = 3 WHERE name = 'stock/S'"},
+     1,
+     {{NULL, NULL, 0, 0}}},
+    {"one version is sold twice",
+     {COPY_OF_S4("version", "delta", "remaining", "'s4b'")},
+     1,
+     {{"version-duplicate", "stock/S version 4", 0, 1}}},
+    {"a row disagrees with the chain",
+     {"UPDATE ledger SET remaining = 5 WHERE request_key = 's4'",
+      "UPDATE counter SET remaining = 5 WHERE name = 'stock/S'"},
+     1,
+     {{"balance", "stock/S version 4", 7, 5}}},
+    {"the last ledger row is lost",
+     {"DELETE FROM ledger WHERE request_key = 's4'"},
+     0,
+     {{"last-version", "stock/S", 3, 4}, {"last-remaining", "stock/S", 8, 7}}},
+    {"a ledger row in the middle is lost",
+     {"DELETE FROM ledger WHERE request_key = 's3'"},
+     0,
+     {{"version-gap", "stock/S version 4", 3, 4}, {"ledger-sum", "stock/S", 8, 7}}},
+    {"a coupon more than the counter says",
+     {"UPDATE campaign SET total = 4"},
+     1,
+     {{NULL, NULL, 0, 0}}},
+    {"the lottery does not count its prizes",
+     {"UPDATE counter SET remaining = 6 WHERE name = 'lottery/L'",
+      "UPDATE ledger SET remaining = 6, delta = 0 WHERE request_key = 'd4' AND leg = 0"},
+     1,
+     {{NULL, NULL, 0, 0}}},
+    {"a hold that is not on record", {"DELETE FROM hold"}, 1, {{NULL, NULL, 0, 0}}},
+};
+
+struct collected {
+    size_t n;
+    struct proposal proposals[4];
+};
+
+// Writes the finding's proposal and reads it back.
+static void collect(void *arg, const struct finding *finding)
+{
+    struct collected *collected = arg;
+    struct buffer line CLEANUP(buffer_release) = {0};
+    char error[COMPENSATION_ERROR_MAX] = "";
+    compensation_write(&line, finding);
+    if (line.length == 0)
+        return;
+    ck_assert_uint_lt(collected->n, ARRAY_LENGTH(collected->proposals));
+    enum rc rc =
+        compensation_parse(line.data, line.length, &collected->proposals[collected->n++], error);
+    ck_assert_msg(rc == RC_OK, "%s: %s", line.data, error);
+}
+
+static void apply(struct db *db, const struct collected *collected,
+                  enum compensation_result expected)
+{
+    for (size_t i = 0; i < collected->n; i++) {
+        enum compensation_result result;
+        ck_assert_int_eq(compensation_apply(db, &collected->proposals[i], &result), RC_OK);
+        ck_assert_int_eq(result, expected);
+        ck_assert(!db_in_transaction(db));
+    }
+}
+
+START_TEST(a_proposal_brings_its_counter_back)
+{
+    struct scratch scratch;
+    struct seen seen;
+    struct collected collected = {.n = 0};
+    struct reconciliation summary;
+    size_t at = (size_t)_i / 2;
+    enum db_engine engine = _i % 2 == 0 ? DB_SQLITE : DB_MYSQL;
+    if (!scratch_available(engine))
+        return;
+    open_shop(&scratch, engine);
+    for (size_t i = 0; i < ARRAY_LENGTH(compensated[at].plant) && compensated[at].plant[i]; i++)
+        execute(scratch.db, compensated[at].plant[i]);
+    ck_assert_int_eq(reconcile_run(scratch.db, collect, &collected, &summary), RC_OK);
+    ck_assert_uint_eq(collected.n, compensated[at].n_proposals);
+
+    struct collected edited = collected;
+    for (size_t i = 0; i < edited.n; i++)
+        edited.proposals[i].compensation.changes[0].version++;
+    apply(scratch.db, &edited, COMPENSATION_MOVED);
+    edited = collected;
+    for (size_t i = 0; i < edited.n; i++)
+        edited.proposals[i].compensation.changes[0].remaining++;
+    apply(scratch.db, &edited, COMPENSATION_MOVED);
+
+    int64_t before = reconcile(scratch.db, &seen).ledger_rows;
+    ck_assert_int_eq((int64_t)seen.n, summary.findings); // nothing has changed
+    apply(scratch.db, &collected, COMPENSATION_APPLIED);
+    apply(scratch.db, &collected, COMPENSATION_REPEATED);
+    apply(scratch.db, &edited, COMPENSATION_KEY_USED);
+    int64_t after = reconcile(scratch.db, &seen).ledger_rows;
+    check_findings(compensated[at].what, compensated[at].stay, &seen);
+    size_t n_changes = collected.n > 0 ? collected.proposals[0].compensation.n_changes : 0;
+    ck_assert_int_eq(after - before, (int64_t)n_changes);
+    scratch_close(&scratch);
+}
+END_TEST
+
+#define CHANGE(version, delta)                                                                     \
+    "{\"counter\":\"stock/S\",\"version\":" version ",\"remaining\":2,\"delta\":" delta            \
+    ",\"ledger_delta\":0}"
+#define PROPOSAL(changes)                                                                          \
+    "{\"key\":\"compensate 1\",\"check\":\"a\",\"why\":\"b\",\"changes\":[" changes "]}"
+
+START_TEST(a_line_that_is_not_a_proposal_is_refused)
+{
+    static const char *const lines[] = {
+        "",
+        "{}",
+        "{\"key\":\"order-1\",\"check\":\"a\",\"why\":\"b\",\"changes\":[" CHANGE("1", "2") "]}",
+        PROPOSAL(""),
+        PROPOSAL(CHANGE("1", "-3")),
+        PROPOSAL(CHANGE("1.5", "2")),
+        PROPOSAL(CHANGE("1", "9223372036854775807")),
+        PROPOSAL(CHANGE("1", "2") "," CHANGE("1", "2")),
+        PROPOSAL(CHANGE("1", "2")) "x",
+        PROPOSAL("{\"counter\":\"stock/S\",\"version\":1,\"delta\":1}"),
+    };
+    struct proposal proposal;
+    char error[COMPENSATION_ERROR_MAX];
+    for (size_t i = 0; i < ARRAY_LENGTH(lines); i++) {
+        error[0] = '\0';
+        ck_assert_msg(compensation_parse(lines[i], strlen(lines[i]), &proposal, error) == RC_USAGE,
+                      "%s", lines[i]);
+        ck_assert_str_ne(error, "");
+    }
+    const char *line = PROPOSAL(CHANGE("1", "2"));
+    ck_assert_int_eq(compensation_parse(line, strlen(line), &proposal, error), RC_OK);
 }
 END_TEST
 
@@ -400,8 +666,8 @@ START_TEST(a_failed_run_is_reported)
     ck_assert_int_eq(reconcile_run(scratch.db, keep_finding, &seen, &summary),
                      RC_BACKEND_UNAVAILABLE);
     ck_assert_str_ne(db_error(scratch.db), "");
-    ck_assert_int_eq(command_reconcile(scratch.store, false), 2);
-    ck_assert_int_eq(command_reconcile(scratch.store, true), 2);
+    ck_assert_int_eq(reconcile_command(scratch.store, NULL), 2);
+    ck_assert_int_eq(reconcile_command(scratch.store, "--json"), 2);
     scratch_close(&scratch);
 }
 END_TEST
@@ -471,6 +737,9 @@ int main(void)
     tcase_add_loop_test(tests, an_empty_shop_is_clean, DB_SQLITE, DB_MYSQL + 1);
     tcase_add_loop_test(tests, each_defect_is_found_and_nothing_else, 0,
                         2 * (int)ARRAY_LENGTH(cases));
+    tcase_add_loop_test(tests, a_proposal_brings_its_counter_back, 0,
+                        2 * (int)ARRAY_LENGTH(compensated));
+    tcase_add_test(tests, a_line_that_is_not_a_proposal_is_refused);
     tcase_add_loop_test(tests, it_sees_one_moment, DB_SQLITE, DB_MYSQL + 1);
     tcase_add_loop_test(tests, a_failed_run_is_reported, DB_SQLITE, DB_MYSQL + 1);
     tcase_add_loop_test(tests, a_report_is_json_of_bounded_length, 0, 2);

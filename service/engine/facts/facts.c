@@ -8,6 +8,7 @@ const struct facts *const kind_facts[OPERATION_KIND_COUNT] = {
     [OPERATION_DRAW] = &draw_facts,
     [OPERATION_EARN_FOR_ORDER] = &earn_facts,
     [OPERATION_RESERVE] = &reserve_facts,
+    [OPERATION_RESERVE_LIMITED] = &reserve_limited_facts,
     [OPERATION_CONFIRM] = &resolve_facts,
     [OPERATION_RELEASE] = &resolve_facts,
     [OPERATION_EXTEND] = &extend_facts,

@@ -17,6 +17,7 @@ struct lottery;
 
 // What was read for the operations on one root, besides what each subject has.
 struct root_facts {
+    int64_t now_ms;           // given to load: the time at which the counters were read
     int64_t limit;            // a subject's
     struct lottery *lottery;  // owned
     struct counter *children; // counters that the root guards; owned
@@ -41,8 +42,9 @@ struct facts {
     // Writes what accepted operations leave behind, inside their transaction. RC_DUPLICATE: another
     // writer was faster.
     enum rc (*save)(struct db *db, struct fact *facts, size_t n, int64_t now_ms);
-    // For a replay: fills in what the first outcome held besides numbers. row: its leg 0. NULL: it
-    // held nothing.
+    // For a replay: fills in what the first outcome held besides numbers. row: its leg 0. With an
+    // `intent` the operation has as many legs as its first run. If it fails it has changed nothing.
+    // NULL: nothing to fill in.
     enum rc (*recall)(struct db *db, const struct ledger_row *row, struct operation *operation);
 };
 
@@ -50,8 +52,9 @@ struct facts {
 // load facts of the same root load the same.
 extern const struct facts *const kind_facts[OPERATION_KIND_COUNT];
 
-extern const struct facts coupon_facts, draw_facts, earn_facts, reserve_facts, resolve_facts,
-    extend_facts, order_facts, order_reserved_facts, refund_facts, redeem_facts, rollback_facts;
+extern const struct facts coupon_facts, draw_facts, earn_facts, reserve_facts,
+    reserve_limited_facts, resolve_facts, extend_facts, order_facts, order_reserved_facts,
+    refund_facts, redeem_facts, rollback_facts;
 
 // A `subject`: the operation's user.
 static inline const char *subject_user(const struct operation *operation)

@@ -17,23 +17,13 @@ static enum rc insert_redemption(struct db *db, struct operation *operation, int
     return redemption_insert(db, &redemption, now_ms);
 }
 
-static void find_redemption(struct operation *operation)
-{
-    struct order *order = operation->record;
-    for (size_t i = 0; order->code[0] != '\0' && i < operation_n_legs(operation); i++) {
-        const struct leg *leg = operation_leg(operation, i);
-        if (strcmp(counter_id(leg->counter), order->code) == 0 &&
-            strncmp(leg->counter, "code/", 5) == 0)
-            order->redemption = leg->version;
-    }
-}
-
 static enum rc save_order(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
     enum rc rc = RC_OK;
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
         struct order *order = facts[i].operation->record;
-        find_redemption(facts[i].operation);
+        if (order->code_leg != 0)
+            order->redemption = operation_leg(facts[i].operation, order->code_leg)->version;
         rc = order_insert(db, order, now_ms);
         if (rc == RC_OK && order->redemption != 0)
             rc = insert_redemption(db, facts[i].operation, now_ms);
@@ -45,15 +35,18 @@ static enum rc save_order(struct db *db, struct fact *facts, size_t n, int64_t n
 static enum rc recall_order(struct db *db, const struct ledger_row *row,
                             struct operation *operation)
 {
-    struct order *order = operation->record;
+    struct order *order = operation->record, found;
     int64_t version;
     (void)row;
-    enum rc rc = order_get(db, order->id, order, &version);
-    order->state = ORDER_PLACED;
-    order->refunded_cents = order->points_returned = order->points_taken = 0;
-    for (size_t i = 0; i < order->n_lines; i++)
-        order->lines[i].refunded = 0;
-    return rc;
+    enum rc rc = order_get(db, order->id, &found, &version);
+    if (rc != RC_OK)
+        return rc;
+    found.state = ORDER_PLACED;
+    found.refunded_cents = found.points_returned = found.points_taken = 0;
+    for (size_t i = 0; i < found.n_lines; i++)
+        found.lines[i].refunded = 0;
+    *order = found;
+    return RC_OK;
 }
 
 static enum rc save_reserved(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
@@ -91,9 +84,12 @@ static enum rc save_refund(struct db *db, struct fact *facts, size_t n, int64_t 
 static enum rc recall_refund(struct db *db, const struct ledger_row *row,
                              struct operation *operation)
 {
-    struct refund *refund = operation->record;
-    refund->version = row->version;
-    return refund_get(db, refund);
+    struct refund *refund = operation->record, found = *refund;
+    found.version = row->version;
+    enum rc rc = refund_get(db, &found);
+    if (rc == RC_OK)
+        *refund = found;
+    return rc;
 }
 
 const struct facts order_facts = {.save = save_order, .recall = recall_order};

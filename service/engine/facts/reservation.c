@@ -42,8 +42,8 @@ static enum rc gather_holds(const struct fact *facts, size_t n, struct holds *re
     size_t n_legs = 0;
     for (size_t i = 0; i < n; i++)
         n_legs += operation_n_legs(facts[i].operation);
-    ret_holds->holds = calloc(n_legs, sizeof *ret_holds->holds);
-    ret_holds->reservations = calloc(n, sizeof *ret_holds->reservations);
+    ret_holds->holds = calloc(n_legs + 1, sizeof *ret_holds->holds);
+    ret_holds->reservations = calloc(n + 1, sizeof *ret_holds->reservations);
     if (ret_holds->holds == NULL || ret_holds->reservations == NULL)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < n; i++) {
@@ -77,8 +77,10 @@ static void describe(const struct operation *operation, int64_t now_ms, struct r
     ret->created_at_ms = now_ms;
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
         const struct leg *leg = operation_leg((struct operation *)(uintptr_t)operation, i);
+        if (leg->child == NULL)
+            continue;
         (void)text_format(ret->items + used, sizeof ret->items - used, "%s%s %lld",
-                          i == 0 ? "" : ",", counter_id(leg->counter), (long long)leg->amount);
+                          used == 0 ? "" : ",", counter_id(leg->counter), (long long)leg->amount);
         used += strlen(ret->items + used);
     }
 }
@@ -115,6 +117,20 @@ static enum rc recall_reserve(struct db *db, const struct ledger_row *row,
 
 const struct facts reserve_facts = {.save = save_reserve, .recall = recall_reserve};
 
+// The root is the first leg, the buyer.
+static enum rc load_open(struct db *db, const char *id, const char *const *users, size_t n_users,
+                         struct root_facts *ret_facts, int64_t *ret_open)
+{
+    (void)id;
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < n_users && rc == RC_OK; i++)
+        rc = reservation_count_open(db, users[i], ret_facts->now_ms, &ret_open[i]);
+    return rc;
+}
+
+const struct facts reserve_limited_facts = {
+    .subject = subject_user, .load = load_open, .save = save_reserve, .recall = recall_reserve};
+
 // ---- the others ---------------------------------------------------------------------------------
 
 static enum rc save_resolved(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
@@ -137,7 +153,6 @@ static enum rc save_resolved(struct db *db, struct fact *facts, size_t n, int64_
 const struct facts resolve_facts = {
     .subject = subject_reservation, .load = load_expiries, .save = save_resolved};
 
-// An extension never ends earlier than what it extends.
 static enum rc save_extended(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
     struct holds old CLEANUP(release_holds) = {0}, new CLEANUP(release_holds) = {0};
@@ -146,9 +161,7 @@ static enum rc save_extended(struct db *db, struct fact *facts, size_t n, int64_
         rc = hold_delete(db, old.holds, old.n);
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
         struct operation *operation = facts[i].operation;
-        int64_t until_ms = now_ms + operation->ttl_ms;
-        facts[i].slot = until_ms > facts[i].slot ? until_ms : facts[i].slot;
-        operation->outcome.expires_at_ms = facts[i].slot;
+        facts[i].slot = operation->outcome.expires_at_ms = now_ms + operation->ttl_ms;
         rc = reservation_set_expiry(db, operation->reservation, facts[i].slot);
     }
     if (rc == RC_OK)

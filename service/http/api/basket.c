@@ -28,5 +28,4 @@ void basket_clear(struct call *call)
 {
     struct basket *basket = call->input;
     basket->n = call->operation.n_more = 0;
-    call->operation.verdict = RC_OK;
 }

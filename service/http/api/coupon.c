@@ -4,6 +4,7 @@
 #include "base/json_write.h"
 #include "base/random.h"
 #include "http/api/page.h"
+#include "http/api/terms.h"
 #include "http/call.h"
 #include "http/wire/body.h"
 #include "store/tables/campaign.h"
@@ -47,6 +48,7 @@ static void write_campaign(struct buffer *out, const struct campaign *campaign)
     json_write_int(out, "per_user_limit", campaign->per_user_limit);
     json_write_int(out, "issued", campaign->total - campaign->remaining);
     json_write_int(out, "remaining", campaign->remaining);
+    terms_write(out, &campaign->terms);
     json_write_int(out, "version", campaign->version);
     json_write_close(out, '}');
 }
@@ -57,12 +59,14 @@ enum rc coupon_put_prepare(struct call *call)
     if (put == NULL)
         return call->problem.rc;
     text_copy(put->campaign, sizeof put->campaign, call->id);
-    const struct field fields[] = {
+    struct field fields[2 + TERMS_FIELDS] = {
         {"total", FIELD_INT, true, 0, TOTAL_MAX, &put->total},
         {"per_user_limit", FIELD_INT, true, 1, QUANTITY_MAX, &put->per_user_limit},
     };
-    return body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
-                       &call->problem);
+    terms_fields(&put->terms, fields + 2);
+    enum rc rc = body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
+                             &call->problem);
+    return rc == RC_OK ? terms_complete(&put->terms, &call->problem) : rc;
 }
 
 enum rc coupon_put_run(struct job *job, struct db *db)

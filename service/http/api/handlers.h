@@ -15,6 +15,7 @@ void stock_change_answer(struct call *call);
 enum rc stock_put_prepare(struct call *call);
 enum rc stock_patch_prepare(struct call *call);
 enum rc stock_put_run(struct job *job, struct db *db);
+enum rc stock_get_prepare(struct call *call);
 enum rc stock_get_run(struct job *job, struct db *db);
 enum rc stock_list_run(struct job *job, struct db *db);
 
@@ -51,6 +52,8 @@ enum rc reservation_extend_prepare(struct call *call);
 enum rc reservation_find_run(struct job *job, struct db *db);
 void reservation_change_answer(struct call *call);
 enum rc reservation_get_run(struct job *job, struct db *db);
+enum rc reservation_list_prepare(struct call *call);
+enum rc reservation_list_run(struct job *job, struct db *db);
 
 // order.c
 enum rc order_place_prepare(struct call *call);

@@ -20,7 +20,7 @@ size_t lines_find(const struct lines *lines, const char *sku)
 enum rc lines_read(struct call *call, const json_t *list, struct lines *ret_lines)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
-        struct line line;
+        struct line line = {.at = i};
         const struct field fields[] = {
             {"sku", FIELD_ID, true, 0, 0, line.sku},
             {"quantity", FIELD_INT, true, 1, QUANTITY_MAX, &line.quantity},
@@ -43,20 +43,16 @@ enum rc lines_read(struct call *call, const json_t *list, struct lines *ret_line
     return RC_OK;
 }
 
-void lines_split(char *items, struct lines *ret_lines)
+void lines_split(const char *items, struct lines *ret_lines)
 {
-    char *rest = NULL;
     ret_lines->n = 0;
-    for (char *item = strtok_r(items, ",", &rest); item != NULL && ret_lines->n < LINES_MAX;
-         item = strtok_r(NULL, ",", &rest)) {
-        struct line *line = &ret_lines->lines[ret_lines->n];
-        char *gap = strchr(item, ' ');
-        if (gap == NULL)
-            continue;
-        *gap = '\0';
-        text_copy(line->sku, sizeof line->sku, item);
-        line->quantity = strtoll(gap + 1, NULL, 10);
-        ret_lines->n++;
+    while (*items != '\0' && ret_lines->n < LINES_MAX) {
+        struct line *line = &ret_lines->lines[ret_lines->n++];
+        size_t length = strcspn(items, " ");
+        char *end;
+        text_format(line->sku, sizeof line->sku, "%.*s", (int)length, items);
+        line->quantity = strtoll(items + length, &end, 10);
+        items = end + (*end == ',');
     }
 }
 

@@ -17,6 +17,7 @@ struct call;
 struct line {
     char sku[ID_MAX + 1];
     int64_t quantity;
+    size_t at; // in the body: the first line that names the product
 };
 
 struct lines {
@@ -31,8 +32,8 @@ MUST_CHECK enum rc lines_read(struct call *call, const json_t *list, struct line
 // SIZE_MAX if there is none of this product.
 size_t lines_find(const struct lines *lines, const char *sku);
 
-// Splits a reservation's items, "SKU QUANTITY,SKU QUANTITY". Changes the text.
-void lines_split(char *items, struct lines *ret_lines);
+// Splits a reservation's items, "SKU QUANTITY,SKU QUANTITY".
+void lines_split(const char *items, struct lines *ret_lines);
 
 // Writes "legs": the results of the operation's legs.
 void legs_write(struct buffer *out, struct operation *operation);

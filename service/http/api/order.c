@@ -1,5 +1,9 @@
-// Orders. A worker first finds prices, the code's terms and the reservation's holds, and makes the legs;
-// then the engine takes everything or nothing.
+// Orders: placed and read. A worker first finds prices, the code's terms and the reservation's holds,
+// and makes the legs of the operation. Then the engine takes everything or nothing.
+//
+// Prices and terms are those of the moment at which the worker found them, just before the operation.
+// What must not be taken twice (stock, points, uses of a code, the order's id) is a counter, and is
+// decided inside the transaction.
 #include "http/api/handlers.h"
 
 #include "base/json_write.h"
@@ -15,32 +19,27 @@
 
 // ---- place --------------------------------------------------------------------------------------
 
-static uint64_t hash(uint64_t hash, const char *text)
-{
-    return text_hash(hash, text, strlen(text) + 1);
-}
-
 // An order without an id gets one from its key, so that a retry names the same order.
 static void name_order(const char *key, char ret_id[ID_MAX + 1])
 {
-    uint64_t entropy[ENTROPY_WORDS] = {hash(TEXT_HASH_START, key)};
+    uint64_t entropy[ENTROPY_WORDS] = {text_hash_text(TEXT_HASH_START, key)};
     char id[RANDOM_ID_MAX + 1];
-    entropy[1] = hash(entropy[0], key);
+    entropy[1] = text_hash_text(entropy[0], key);
     reservation_id(entropy, id);
     text_copy(ret_id, ID_MAX + 1, id);
 }
 
 static uint64_t intent_of(const struct basket *basket)
 {
-    uint64_t intent = hash(TEXT_HASH_START, basket->order.id);
-    intent = hash(intent, basket->order.user_id);
-    intent = hash(intent, basket->code);
-    intent = hash(intent, basket->reservation_id);
+    uint64_t intent = text_hash_text(TEXT_HASH_START, basket->order.id);
+    intent = text_hash_text(intent, basket->order.user_id);
+    intent = text_hash_text(intent, basket->code);
+    intent = text_hash_text(intent, basket->reservation_id);
     intent = text_hash(intent, &basket->points, sizeof basket->points);
     intent = text_hash(intent, &basket->points_earn, sizeof basket->points_earn);
     for (size_t i = 0; i < basket->lines.n; i++) {
         const struct line *line = &basket->lines.lines[i];
-        intent = hash(intent, line->sku);
+        intent = text_hash_text(intent, line->sku);
         intent = text_hash(intent, &line->quantity, sizeof line->quantity);
     }
     return intent | 1;
@@ -91,63 +90,77 @@ enum rc order_place_prepare(struct call *call)
     return RC_OK;
 }
 
-// A line of the order: units of one product, of which some may be held.
-static struct leg *add_line(struct call *call, const char *sku, int64_t quantity)
+static void add_line(struct call *call, const struct line *wanted)
 {
     struct basket *basket = call->input;
-    struct order *order = &basket->order;
-    struct leg *leg = basket_add(call, "stock", sku);
+    struct leg *leg = basket_add(call, "stock", wanted->sku);
     leg->refusal = RC_OUT_OF_STOCK;
-    leg->amount = -quantity;
-    struct order_line *line = &order->lines[order->n_lines++];
-    *line = (struct order_line){.quantity = quantity};
-    text_copy(line->sku, sizeof line->sku, sku);
-    return leg;
+    leg->amount = -wanted->quantity;
+    struct order_line *line = &basket->order.lines[basket->order.n_lines++];
+    *line = (struct order_line){.quantity = wanted->quantity};
+    text_copy(line->sku, sizeof line->sku, wanted->sku);
 }
 
-static enum rc add_reserved(struct call *call, struct db *db)
+static enum rc find_reservation(struct call *call, struct db *db, struct lines *ret_held)
 {
     struct basket *basket = call->input;
+    struct reservation *reservation = &basket->reservation;
     int64_t now_ms;
-    enum rc rc = reservation_get(db, basket->reservation_id, &basket->reservation, &now_ms);
-    if (rc == RC_NOT_FOUND)
-        return problem_set(&call->problem, RC_NOT_FOUND, "There is no such reservation.");
-    struct lines held = {.n = 0};
-    if (rc == RC_OK)
-        lines_split(basket->reservation.items, &held);
-    for (size_t i = 0; i < held.n && rc == RC_OK; i++) {
-        const struct line *line = &held.lines[i];
-        size_t more = lines_find(&basket->lines, line->sku);
-        int64_t quantity =
-            line->quantity + (more != SIZE_MAX ? basket->lines.lines[more].quantity : 0);
-        struct leg *leg = add_line(call, line->sku, quantity);
-        hold_name(basket->holds[i], line->sku, basket->reservation.id, i);
-        leg->child = basket->holds[i];
-        leg->amount = quantity;
-    }
-    call->operation.reservation = basket->reservation.id;
-    text_copy(basket->order.reservation, sizeof basket->order.reservation, basket->reservation.id);
-    return rc;
+    if (basket->reservation_id[0] == '\0')
+        return RC_OK;
+    enum rc rc = reservation_get(db, basket->reservation_id, reservation, &now_ms);
+    bool foreign = rc == RC_OK && reservation->user_id[0] != '\0' &&
+                   strcmp(reservation->user_id, basket->order.user_id) != 0;
+    if (rc == RC_NOT_FOUND || foreign)
+        return problem_set(&call->problem, RC_NOT_FOUND, "This user has no such reservation.");
+    if (rc != RC_OK)
+        return rc;
+    lines_split(reservation->items, ret_held);
+    call->operation.reservation = reservation->id;
+    text_copy(basket->order.reservation, sizeof basket->order.reservation, reservation->id);
+    return RC_OK;
+}
+
+// A hold serves the line of its product. Without such a line all of it goes back to the stock.
+static void add_hold(struct call *call, const struct lines *wanted, const char *sku, size_t number)
+{
+    struct basket *basket = call->input;
+    size_t line = lines_find(wanted, sku);
+    struct leg *leg = line != SIZE_MAX ? operation_leg(&call->operation, 1 + line)
+                                       : basket_add(call, "stock", sku);
+    hold_name(basket->holds[number], sku, basket->reservation.id, number);
+    leg->child = basket->holds[number];
+    leg->amount = -leg->amount; // of a hold: what is sold
 }
 
 static enum rc add_lines(struct call *call, struct db *db)
 {
     struct basket *basket = call->input;
-    enum rc rc = basket->reservation_id[0] != '\0' ? add_reserved(call, db) : RC_OK;
-    size_t reserved = basket->order.n_lines;
-    for (size_t i = 0; i < basket->lines.n && rc == RC_OK; i++) {
-        const struct line *line = &basket->lines.lines[i];
-        bool added = false;
-        for (size_t j = 0; j < reserved && !added; j++)
-            added = strcmp(basket->order.lines[j].sku, line->sku) == 0;
-        if (!added && basket->order.n_lines == ORDER_LINES_MAX)
-            return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
-                                 "at most %d products together with the reservation's",
-                                 ORDER_LINES_MAX);
-        if (!added)
-            (void)add_line(call, line->sku, line->quantity);
-    }
-    return rc;
+    struct lines held = {.n = 0};
+    enum rc rc = find_reservation(call, db, &held);
+    if (rc != RC_OK)
+        return rc;
+    const struct lines *wanted = basket->lines.n > 0 ? &basket->lines : &held;
+    size_t n_products = wanted->n;
+    for (size_t i = 0; i < held.n; i++)
+        n_products += lines_find(wanted, held.lines[i].sku) == SIZE_MAX;
+    if (n_products > ORDER_LINES_MAX)
+        return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
+                             "at most %d products, together with those of the reservation",
+                             ORDER_LINES_MAX);
+    for (size_t i = 0; i < wanted->n; i++)
+        add_line(call, &wanted->lines[i]);
+    for (size_t i = 0; i < held.n; i++)
+        add_hold(call, wanted, held.lines[i].sku, i);
+    return RC_OK;
+}
+
+static enum rc problem_line(struct call *call, size_t i)
+{
+    const struct basket *basket = call->input;
+    char field[32];
+    text_format(field, sizeof field, "lines[%zu].sku", basket->lines.lines[i].at);
+    return problem_field(&call->problem, RC_NOT_FOUND, field, "a product that exists");
 }
 
 static enum rc find_prices(struct call *call, struct db *db)
@@ -161,8 +174,14 @@ static enum rc find_prices(struct call *call, struct db *db)
     enum rc rc = product_prices(db, skus, order->n_lines, prices);
     order->subtotal_cents = 0;
     for (size_t i = 0; i < order->n_lines && rc == RC_OK; i++) {
-        order->lines[i].price_cents = prices[i];
-        order->subtotal_cents += prices[i] * order->lines[i].quantity;
+        struct order_line *line = &order->lines[i];
+        if (prices[i] == PRICE_NONE)
+            return problem_line(call, i);
+        if (prices[i] > 0 && line->quantity > (EXACT_MAX - order->subtotal_cents) / prices[i])
+            return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
+                                 "worth at most %lld cents", (long long)EXACT_MAX);
+        line->price_cents = prices[i];
+        order->subtotal_cents += prices[i] * line->quantity;
     }
     return rc;
 }
@@ -177,15 +196,15 @@ static enum rc add_code(struct call *call, struct db *db)
         return problem_set(&call->problem, RC_NOT_FOUND, "This user has no such code.");
     if (rc != RC_OK)
         return rc;
-    if (!terms_allow(&code.terms, order->subtotal_cents, code.now_ms))
-        call->operation.verdict = RC_COUPON_NOT_REDEEMABLE;
     order->discount_cents = terms_discount(&code.terms, order->subtotal_cents);
     text_copy(order->code, sizeof order->code, code.code);
+    order->code_leg = basket->n;
     struct leg *leg = basket_add(call, "code", code.code);
     leg->may_create = true;
     leg->opening = code.terms.uses_per_code;
     leg->amount = -1;
-    leg->refusal = RC_COUPON_REDEEMED;
+    leg->barred = !terms_allow(&code.terms, order->subtotal_cents, code.now_ms);
+    leg->refusal = leg->barred ? RC_COUPON_NOT_REDEEMABLE : RC_COUPON_REDEEMED;
     return RC_OK;
 }
 
@@ -195,7 +214,7 @@ enum rc order_find_run(struct job *job, struct db *db)
     struct basket *basket = call->input;
     struct order *order = &basket->order;
     basket_clear(call);
-    order->n_lines = 0;
+    order->n_lines = order->code_leg = 0;
     struct leg *own =
         basket_add(call, "order", order->id); // the first: its version is the answer's
     own->may_create = own->fresh = true;
@@ -255,6 +274,7 @@ void order_place_answer(struct call *call)
 {
     const struct basket *basket = call->input;
     call->status = 201;
+    text_format(call->location, sizeof call->location, "/v1/orders/%s", basket->order.id);
     json_write_open(&call->reply, NULL, '{');
     write_order(&call->reply, &basket->order);
     legs_write(&call->reply, &call->operation);
@@ -272,213 +292,9 @@ enum rc order_get_run(struct job *job, struct db *db)
     enum rc rc = order_get(db, call->id, order, &version);
     if (rc != RC_OK)
         return rc;
-    call->status = 200;
     json_write_open(&call->reply, NULL, '{');
     write_order(&call->reply, order);
     json_write_int(&call->reply, "version", version);
     json_write_close(&call->reply, '}');
-    return RC_OK;
-}
-
-// ---- cancel and refund --------------------------------------------------------------------------
-
-static uint64_t refund_intent(const struct call *call)
-{
-    const struct basket *basket = call->input;
-    uint64_t intent = hash(TEXT_HASH_START, call->id);
-    intent = text_hash(intent, &basket->points, sizeof basket->points);
-    intent = text_hash(intent, basket->refund_lines, sizeof basket->refund_lines);
-    intent = text_hash(intent, basket->restock_lines, sizeof basket->restock_lines);
-    intent = text_hash(intent, &basket->give_code_back, sizeof basket->give_code_back);
-    return intent | 1;
-}
-
-static enum rc prepare_refund(struct call *call, enum operation_kind kind)
-{
-    struct basket *basket = call->input;
-    call->operation.kind = kind;
-    call->operation.record = &basket->refund;
-    call->operation.intent = refund_intent(call);
-    text_copy(call->operation.order_id, sizeof call->operation.order_id, call->id);
-    basket->refund.order = &basket->order;
-    text_copy(basket->refund.reason, sizeof basket->refund.reason, basket->reason);
-    return RC_OK;
-}
-
-enum rc order_cancel_prepare(struct call *call)
-{
-    struct basket *basket = basket_new(call);
-    if (basket == NULL)
-        return call->problem.rc;
-    const struct field fields[] = {
-        {"reason", FIELD_TEXT, false, 1, sizeof basket->reason - 1, basket->reason},
-    };
-    enum rc rc = body_decode(call->body.data, call->body.length, fields, ARRAY_LENGTH(fields),
-                             &call->problem);
-    return rc == RC_OK ? prepare_refund(call, OPERATION_CANCEL) : rc;
-}
-
-static enum rc read_refund_line(struct call *call, const json_t *item, size_t i)
-{
-    struct basket *basket = call->input;
-    int64_t line = 0, quantity = 0;
-    bool restock = false;
-    const struct field fields[] = {
-        {"line", FIELD_INT, true, 0, ORDER_LINES_MAX - 1, &line},
-        {"quantity", FIELD_INT, true, 1, REMAINING_MAX, &quantity},
-        {"restock", FIELD_BOOL, false, 0, 0, &restock},
-    };
-    char where[32];
-    text_format(where, sizeof where, "lines[%zu]", i);
-    if (!json_is_object(item))
-        return problem_field(&call->problem, RC_INVALID_FIELD, where, "an object");
-    text_format(where, sizeof where, "lines[%zu].", i);
-    enum rc rc = body_read(item, where, fields, ARRAY_LENGTH(fields), &call->problem);
-    if (rc != RC_OK)
-        return rc;
-    basket->refund_lines[line] += quantity;
-    basket->restock_lines[line] += restock ? quantity : 0;
-    return RC_OK;
-}
-
-enum rc order_refund_prepare(struct call *call)
-{
-    struct basket *basket = basket_new(call);
-    if (basket == NULL)
-        return call->problem.rc;
-    json_t *lines = NULL, *object = NULL;
-    const struct field fields[] = {
-        {"lines", FIELD_LIST, false, 1, ORDER_LINES_MAX, &lines},
-        {"points", FIELD_INT, false, 1, QUANTITY_MAX, &basket->points},
-        {"code", FIELD_BOOL, false, 0, 0, &basket->give_code_back},
-        {"reason", FIELD_TEXT, false, 1, sizeof basket->reason - 1, basket->reason},
-    };
-    enum rc rc = body_parse(call->body.data, call->body.length, &object, &call->problem);
-    if (rc != RC_OK)
-        return rc;
-    rc = body_read(object, "", fields, ARRAY_LENGTH(fields), &call->problem);
-    for (size_t i = 0; rc == RC_OK && i < json_array_size(lines); i++)
-        rc = read_refund_line(call, json_array_get(lines, i), i);
-    json_decref(object);
-    if (rc == RC_OK && lines == NULL && basket->points == 0 && !basket->give_code_back)
-        return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
-                             "given, or `points` or `code`: something to refund");
-    return rc == RC_OK ? prepare_refund(call, OPERATION_REFUND) : rc;
-}
-
-// Moves what is refunded of a line from the order; a cancellation restocks all that is left.
-static enum rc refund_line(struct call *call, size_t i, bool cancels)
-{
-    struct basket *basket = call->input;
-    struct order_line *line = &basket->order.lines[i];
-    int64_t left = line->quantity - line->refunded;
-    int64_t units = cancels ? left : basket->refund_lines[i];
-    int64_t restocked = cancels ? left : basket->restock_lines[i];
-    if (units > left)
-        return RC_REFUND_EXCEEDS_ORDER;
-    line->refunded += units;
-    call->operation.leg.amount -= units;
-    if (restocked > 0) {
-        struct leg *leg = basket_add(call, "stock", line->sku);
-        leg->amount = restocked;
-    }
-    basket->refund.refunded_cents += units * line->price_cents;
-    return RC_OK;
-}
-
-// Earned points go back in proportion to the units, and all of them with the last unit.
-static void refund_points(struct call *call, int64_t returned)
-{
-    struct basket *basket = call->input;
-    struct order *order = &basket->order;
-    struct refund *refund = &basket->refund;
-    int64_t units = order_units(order);
-    int64_t due = share_of(order->points_earned, units - order_units_left(order), units);
-    refund->points_returned = returned;
-    refund->points_wanted = due - basket->points_due_before;
-    order->points_returned += returned;
-    if (returned == 0 && refund->points_wanted == 0)
-        return;
-    struct leg *leg = basket_add(call, "points", order->user_id);
-    leg->may_create = leg->partial = true;
-    leg->amount = returned - refund->points_wanted;
-}
-
-static void return_code(struct call *call)
-{
-    struct basket *basket = call->input;
-    struct order *order = &basket->order;
-    if (order->redemption == 0 || order->code_returned)
-        return;
-    order->code_returned = true;
-    struct leg *leg = basket_add(call, "code", order->code);
-    leg->amount = 1;
-}
-
-static enum rc make_refund(struct call *call, bool cancels)
-{
-    struct basket *basket = call->input;
-    struct order *order = &basket->order;
-    struct refund *refund = &basket->refund;
-    int64_t units = order_units(order), spent_left = order->points_spent - order->points_returned;
-    int64_t returned = cancels ? spent_left : basket->points;
-    basket->points_due_before =
-        share_of(order->points_earned, units - order_units_left(order), units);
-    refund->refunded_cents = refund->points_taken = 0;
-    if (order->state == ORDER_REFUNDED || order->state == ORDER_CANCELLED)
-        return RC_ORDER_CLOSED;
-    enum rc rc = returned > spent_left ? RC_REFUND_EXCEEDS_ORDER : RC_OK;
-    for (size_t i = 0; i < ORDER_LINES_MAX && rc == RC_OK; i++) {
-        if (i < order->n_lines)
-            rc = refund_line(call, i, cancels);
-        else if (basket->refund_lines[i] > 0)
-            rc = RC_REFUND_EXCEEDS_ORDER;
-    }
-    if (rc != RC_OK)
-        return rc;
-    int64_t total = order->subtotal_cents - order->discount_cents;
-    refund->refunded_cents = share_of(total, refund->refunded_cents, order->subtotal_cents);
-    if (order_units_left(order) == 0) // cents that were rounded off come with the last unit
-        refund->refunded_cents = total - order->refunded_cents;
-    order->refunded_cents += refund->refunded_cents;
-    refund_points(call, returned);
-    if (cancels || basket->give_code_back)
-        return_code(call);
-    order->state = cancels                        ? ORDER_CANCELLED
-                   : order_units_left(order) == 0 ? ORDER_REFUNDED
-                                                  : ORDER_PARTIALLY_REFUNDED;
-    return RC_OK;
-}
-
-enum rc order_refund_run(struct job *job, struct db *db)
-{
-    struct call *call = CONTAINER_OF(job, struct call, job);
-    struct basket *basket = call->input;
-    int64_t version;
-    basket_clear(call);
-    enum rc rc = order_get(db, call->id, &basket->order, &version);
-    if (rc != RC_OK)
-        return rc;
-    struct leg *own = basket_add(call, "order", call->id);
-    own->demanded_version = version;
-    own->refusal = RC_REFUND_EXCEEDS_ORDER;
-    text_copy(call->operation.user_id, sizeof call->operation.user_id, basket->order.user_id);
-    call->operation.verdict = make_refund(call, call->operation.kind == OPERATION_CANCEL);
-    return RC_OK;
-}
-
-void order_refund_answer(struct call *call)
-{
-    const struct basket *basket = call->input;
-    const struct refund *refund = &basket->refund;
-    call->status = 200;
-    json_write_open(&call->reply, NULL, '{');
-    json_write_text(&call->reply, "order_id", call->id);
-    json_write_int(&call->reply, "refunded_cents", refund->refunded_cents);
-    json_write_int(&call->reply, "points_returned", refund->points_returned);
-    json_write_int(&call->reply, "points_taken", refund->points_taken);
-    json_write_int(&call->reply, "points_short", refund->points_wanted - refund->points_taken);
-    legs_write(&call->reply, &call->operation);
-    json_write_text(&call->reply, "strategy", call->operation.outcome.strategy);
-    json_write_close(&call->reply, '}');
+    return call_answer_version(call, version);
 }

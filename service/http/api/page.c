@@ -16,6 +16,7 @@ enum rc page_prepare(struct call *call)
     struct page *page = call_input(call, sizeof *page);
     if (page == NULL)
         return call->problem.rc;
+    page->call = call;
     page->limit = PAGE_DEFAULT;
     const char *after = call_parameter(call, "after");
     if (after != NULL && !id_is_valid(after, strlen(after)))

@@ -10,13 +10,15 @@
 #include <stdint.h>
 
 struct buffer;
+struct call;
 struct db;
 struct job;
 
 // The page that a request asks for, and what has been written of it.
 struct page {
-    char after[ID_MAX + 1]; // items with greater ids, in byte order
-    int64_t limit;          // at most so many
+    const struct call *call; // for the list's own parameters
+    char after[ID_MAX + 1];  // items with greater ids, in byte order
+    int64_t limit;           // at most so many
     struct buffer *out;
     int64_t count;
     char last[ID_MAX + 1];

@@ -3,11 +3,11 @@
 
 #include "base/json_write.h"
 #include "http/api/lines.h"
+#include "http/api/terms.h"
 #include "http/call.h"
 #include "http/wire/body.h"
 #include "store/tables/order.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct input {
@@ -34,16 +34,6 @@ static void name_redemption(const struct redemption *redemption, char *target, s
 
 // ---- look up and validate -----------------------------------------------------------------------
 
-static void write_terms(struct buffer *out, const struct terms *terms)
-{
-    json_write_int(out, "discount_percent", terms->discount_percent);
-    json_write_int(out, "discount_cents", terms->discount_cents);
-    json_write_int(out, "min_cents", terms->min_cents);
-    json_write_int(out, "valid_from_ms", terms->valid_from_ms);
-    json_write_int(out, "valid_until_ms", terms->valid_until_ms);
-    json_write_int(out, "uses_per_code", terms->uses_per_code);
-}
-
 enum rc code_get_run(struct job *job, struct db *db)
 {
     struct call *call = CONTAINER_OF(job, struct call, job);
@@ -57,7 +47,7 @@ enum rc code_get_run(struct job *job, struct db *db)
     json_write_text(&call->reply, "campaign", code.campaign);
     json_write_text(&call->reply, "user_id", code.user_id);
     json_write_int(&call->reply, "uses_left", code.uses_left);
-    write_terms(&call->reply, &code.terms);
+    terms_write(&call->reply, &code.terms);
     json_write_close(&call->reply, '}');
     return RC_OK;
 }
@@ -121,11 +111,6 @@ enum rc coupon_validate_run(struct job *job, struct db *db)
 
 // ---- redeem -------------------------------------------------------------------------------------
 
-static uint64_t hash(uint64_t hash, const char *text)
-{
-    return text_hash(hash, text, strlen(text) + 1);
-}
-
 enum rc coupon_redeem_prepare(struct call *call)
 {
     struct input *input = input_new(call);
@@ -138,9 +123,9 @@ enum rc coupon_redeem_prepare(struct call *call)
     enum rc rc = read_code(call, input, fields, ARRAY_LENGTH(fields));
     struct operation *operation = &call->operation;
     operation->kind = OPERATION_REDEEM;
-    operation->intent = hash(hash(hash(TEXT_HASH_START, redemption->code), redemption->user_id),
-                             redemption->order_id) |
-                        1;
+    uint64_t intent = text_hash_text(TEXT_HASH_START, redemption->code);
+    intent = text_hash_text(intent, redemption->user_id);
+    operation->intent = text_hash_text(intent, redemption->order_id) | 1;
     text_copy(operation->user_id, sizeof operation->user_id, redemption->user_id);
     text_copy(operation->order_id, sizeof operation->order_id, redemption->order_id);
     return rc;
@@ -162,9 +147,8 @@ enum rc coupon_redeem_run(struct job *job, struct db *db)
     leg->may_create = true;
     leg->opening = code.terms.uses_per_code;
     leg->amount = -1;
-    leg->refusal = RC_COUPON_REDEEMED;
-    if (!terms_allow(&code.terms, code.terms.min_cents, code.now_ms))
-        operation->verdict = RC_COUPON_NOT_REDEEMABLE;
+    leg->barred = !terms_allow(&code.terms, code.terms.min_cents, code.now_ms);
+    leg->refusal = leg->barred ? RC_COUPON_NOT_REDEEMABLE : RC_COUPON_REDEEMED;
     return RC_OK;
 }
 
@@ -184,13 +168,13 @@ enum rc redemption_rollback_prepare(struct call *call)
     const char *colon = strrchr(call->id, ':');
     if (rc != RC_OK)
         return rc;
-    if (colon == NULL || (size_t)(colon - call->id) > COUPON_CODE_MAX)
+    if (colon == NULL || (size_t)(colon - call->id) > COUPON_CODE_MAX ||
+        !text_to_int64(colon + 1, &input->redemption.version))
         return RC_NOT_FOUND;
     text_format(input->redemption.code, sizeof input->redemption.code, "%.*s",
                 (int)(colon - call->id), call->id);
-    input->redemption.version = strtoll(colon + 1, NULL, 10);
     call->operation.kind = OPERATION_ROLLBACK;
-    call->operation.intent = hash(TEXT_HASH_START, call->id) | 1;
+    call->operation.intent = text_hash_text(TEXT_HASH_START, call->id) | 1;
     return RC_OK;
 }
 
@@ -207,10 +191,9 @@ enum rc redemption_rollback_run(struct job *job, struct db *db)
     struct leg *leg = &operation->leg;
     text_format(leg->counter, sizeof leg->counter, "code/%s", redemption->code);
     leg->amount = 1;
-    leg->demanded_version = version; // nobody has rolled it back since
-    operation->verdict = redemption->in_order      ? RC_PART_OF_ORDER
-                         : redemption->rolled_back ? RC_ALREADY_ROLLED_BACK
-                                                   : RC_OK;
+    leg->demanded_version = version; // it has not been rolled back since
+    leg->barred = redemption->in_order || redemption->rolled_back;
+    leg->refusal = redemption->in_order ? RC_PART_OF_ORDER : RC_ALREADY_ROLLED_BACK;
     text_copy(operation->user_id, sizeof operation->user_id, redemption->user_id);
     return RC_OK;
 }
@@ -227,7 +210,7 @@ void redemption_answer(struct call *call)
     call->status = redeems ? 201 : 200;
     json_write_open(&call->reply, NULL, '{');
     json_write_text(&call->reply, "redemption_id", id);
-    json_write_text(&call->reply, "state", redeems ? "redeemed" : "rolled-back");
+    json_write_text(&call->reply, "state", redeems ? "redeemed" : "rolled_back");
     json_write_text(&call->reply, "code", input->redemption.code);
     json_write_text(&call->reply, "user_id", operation->user_id);
     json_write_int(&call->reply, "uses_left", operation->outcome.remaining);

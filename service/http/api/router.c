@@ -11,11 +11,14 @@
 #include <string.h>
 
 #define KEYED (ROUTE_BODY | ROUTE_KEY)
+#define KEYED_CODE (ROUTE_BODY | ROUTE_KEY | ROUTE_CODE)
 #define EDIT (ROUTE_BODY | ROUTE_TAGGED)
 
 // Query parameters, at most PARAMETERS_MAX for a route.
 static const char *const changes_wait[] = {"counters", "after", "limit", "wait_ms", NULL};
 static const char *const item_page[] = {"after", "limit", NULL};
+static const char *const stock_item[] = {"include", NULL};
+static const char *const reservation_page_of[] = {"user_id", "state", "after", "limit", NULL};
 static const char *const ledger_page[] = {"counter", "after_version", "limit", NULL};
 
 // clang-format off
@@ -30,18 +33,19 @@ static const struct route routes[] = {
     {METHOD_POST, "/v1/reservations/{reservation}/confirm", "confirm", CALLER_CLIENT, KEYED,           reservation_confirm_prepare, reservation_find_run, reservation_change_answer, true, NULL},
     {METHOD_POST, "/v1/reservations/{reservation}/release", "release", CALLER_CLIENT, KEYED,           reservation_release_prepare, reservation_find_run, reservation_change_answer, true, NULL},
     {METHOD_POST, "/v1/reservations/{reservation}/extend", "extend",  CALLER_CLIENT, KEYED,            reservation_extend_prepare, reservation_find_run, reservation_change_answer, true, NULL},
+    {METHOD_GET,  "/v1/reservations",               "list-reservations", CALLER_CLIENT, 0,             reservation_list_prepare, reservation_list_run, NULL,                  false, reservation_page_of},
     {METHOD_GET,  "/v1/reservations/{reservation}", "get-reservation", CALLER_CLIENT, 0,               NULL,                   reservation_get_run, NULL,                   false, NULL},
     {METHOD_POST, "/v1/orders",                     "order",          CALLER_CLIENT, KEYED,            order_place_prepare,    order_find_run,     order_place_answer,      true,  NULL},
     {METHOD_POST, "/v1/orders/{order}/cancel",      "cancel",         CALLER_CLIENT, KEYED,            order_cancel_prepare,   order_refund_run,   order_refund_answer,     true,  NULL},
     {METHOD_POST, "/v1/orders/{order}/refunds",     "refund",         CALLER_CLIENT, KEYED,            order_refund_prepare,   order_refund_run,   order_refund_answer,     true,  NULL},
-    {METHOD_GET,  "/v1/orders/{order}",             "get-order",      CALLER_CLIENT, 0,                NULL,                   order_get_run,      NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/orders/{order}",             "get-order",      CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   order_get_run,      NULL,                    false, NULL},
     {METHOD_POST, "/v1/coupons/validate",           "validate",       CALLER_CLIENT, ROUTE_BODY,       coupon_validate_prepare, coupon_validate_run, NULL,                  false, NULL},
     {METHOD_POST, "/v1/coupons/redeem",             "redeem",         CALLER_CLIENT, KEYED,            coupon_redeem_prepare,  coupon_redeem_run,  redemption_answer,       true,  NULL},
-    {METHOD_GET,  "/v1/coupons/codes/{code}",       "get-code",       CALLER_CLIENT, 0,                NULL,                   code_get_run,       NULL,                    false, NULL},
-    {METHOD_POST, "/v1/redemptions/{redemption}/rollback", "rollback", CALLER_CLIENT, KEYED,           redemption_rollback_prepare, redemption_rollback_run, redemption_answer, true, NULL},
+    {METHOD_GET,  "/v1/coupons/codes/{code}",       "get-code",       CALLER_CLIENT, ROUTE_CODE,       NULL,                   code_get_run,       NULL,                    false, NULL},
+    {METHOD_POST, "/v1/redemptions/{redemption}/rollback", "rollback", CALLER_CLIENT, KEYED_CODE,      redemption_rollback_prepare, redemption_rollback_run, redemption_answer, true, NULL},
     {METHOD_GET,  "/v1/points/{user}",              "get-points",     CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   points_get_run,     NULL,                    false, NULL},
     {METHOD_POST, "/v1/stock/{sku}/restock",        "restock",        CALLER_ADMIN,  KEYED,            stock_restock_prepare,  NULL,               stock_change_answer,     true,  NULL},
-    {METHOD_GET,  "/v1/stock/{sku}",                "get-stock",      CALLER_CLIENT, ROUTE_TAGGED,     NULL,                   stock_get_run,      NULL,                    false, NULL},
+    {METHOD_GET,  "/v1/stock/{sku}",                "get-stock",      CALLER_CLIENT, ROUTE_TAGGED,     stock_get_prepare,      stock_get_run,      NULL,                    false, stock_item},
     {METHOD_PUT,  "/v1/stock/{sku}",                "put-stock",      CALLER_ADMIN,  EDIT,             stock_put_prepare,      stock_put_run,      NULL,                    false, NULL},
     {METHOD_PATCH, "/v1/stock/{sku}",               "patch-stock",    CALLER_ADMIN,  EDIT,             stock_patch_prepare,    stock_put_run,      NULL,                    false, NULL},
     {METHOD_GET,  "/v1/stock",                      "list-stock",     CALLER_CLIENT, 0,                page_prepare,           stock_list_run,     NULL,                    false, item_page},
@@ -92,13 +96,15 @@ static enum rc read_id(struct call *call, const struct match *match)
 {
     if (match->value.text == NULL)
         return RC_OK;
-    if (call_decode(call->id, sizeof call->id, match->value.text, match->value.length) &&
-        id_is_valid(call->id, strlen(call->id)))
+    bool fits = call_decode(call->id, sizeof call->id, match->value.text, match->value.length);
+    bool is_code = (call->route->flags & ROUTE_CODE) != 0;
+    if (fits && (is_code ? id_is_code : id_is_valid)(call->id, strlen(call->id)))
         return RC_OK;
     char name[32];
     text_format(name, sizeof name, "%.*s", (int)match->name.length, match->name.text);
     return problem_field(&call->problem, RC_INVALID_FIELD, name,
-                         "1 to %d of A-Z a-z 0-9 . _ : - in the path", ID_MAX);
+                         "1 to %d of A-Z a-z 0-9 . _ : -%s in the path", ID_MAX,
+                         is_code ? " * ~ $ =" : "");
 }
 
 enum rc router_find(struct call *call, bool lab)

@@ -20,6 +20,7 @@ enum route_flag {
     ROUTE_ALWAYS = 8,      // `answer` is called even if the job failed; its result is in call->rc
     ROUTE_BACKGROUND = 16, // `run` may take hours: it runs outside of the workers, see struct job
     ROUTE_TAGGED = 32,     // heeds If-Match and If-None-Match: call->precondition
+    ROUTE_CODE = 64,       // the parameter is a code, not an id: see id_is_code
 };
 
 struct route {
@@ -35,7 +36,8 @@ struct route {
     enum rc (*prepare)(struct call *call);
     // On a worker (or in the background), with its database connection: writes call->reply or sets
     // call->problem. NULL for routes that need no worker. A route that operates has it only if
-    // prepare cannot complete call->operation: then it does that, before the operation runs.
+    // prepare cannot complete call->operation: then it does that, before the operation runs. On
+    // another route it may ask for an operation first (call_expire_due).
     enum rc (*run)(struct job *job, struct db *db);
     // On the HTTP thread, after the job succeeded, or at once if the route has no job: writes
     // call->reply and call->status. NULL if run writes them.

@@ -8,6 +8,8 @@
 #include "http/wire/body.h"
 #include "store/tables/product.h"
 
+#include <string.h>
+
 #define PRICE_MAX INT64_C(1000000000000)
 
 static enum rc prepare_change(struct call *call, enum operation_kind kind)
@@ -47,7 +49,9 @@ void stock_change_answer(struct call *call)
     json_write_close(&call->reply, '}');
 }
 
-static void write_product(struct buffer *out, const struct product *product)
+// holds: NULL to leave them out.
+static void write_product(struct buffer *out, const struct product *product,
+                          const struct product_holds *holds)
 {
     json_write_open(out, NULL, '{');
     json_write_text(out, "sku", product->sku);
@@ -58,6 +62,8 @@ static void write_product(struct buffer *out, const struct product *product)
         json_write_int(out, "price_cents", product->price_cents);
     json_write_int(out, "remaining", product->remaining);
     json_write_int(out, "version", product->version);
+    if (holds != NULL)
+        json_write_int(out, "reserved", holds->reserved);
     json_write_close(out, '}');
 }
 
@@ -106,18 +112,34 @@ enum rc stock_put_run(struct job *job, struct db *db)
     if (rc != RC_OK)
         return rc;
     call->status = created ? 201 : 200;
-    write_product(&call->reply, &product);
+    write_product(&call->reply, &product, NULL);
     return RC_OK;
 }
 
+enum rc stock_get_prepare(struct call *call)
+{
+    const char *include = call_parameter(call, "include");
+    if (include != NULL && strcmp(include, "reserved") != 0)
+        return problem_field(&call->problem, RC_INVALID_FIELD, "include", "reserved");
+    return RC_OK;
+}
+
+// The version that is answered has no hold that is due: such holds expire first.
 enum rc stock_get_run(struct job *job, struct db *db)
 {
     struct call *call = CONTAINER_OF(job, struct call, job);
     struct product product = {0};
-    enum rc rc = product_get(db, call->id, &product);
+    struct product_holds holds;
+    bool add_up = call_parameter(call, "include") != NULL;
+    enum rc rc = product_get_with_holds(db, call->id, add_up, &product, &holds);
     if (rc != RC_OK)
         return rc;
-    write_product(&call->reply, &product);
+    if (holds.due && call_expire_due(call)) {
+        struct leg *leg = &call->operation.leg;
+        text_format(leg->counter, sizeof leg->counter, "stock/%s", call->id);
+        return RC_OK;
+    }
+    write_product(&call->reply, &product, add_up ? &holds : NULL);
     return call_answer_version(call, product.version);
 }
 
@@ -125,7 +147,7 @@ static enum rc on_product(void *arg, const struct product *product)
 {
     struct page *page = arg;
     page_add(page, product->sku);
-    write_product(page->out, product);
+    write_product(page->out, product, NULL);
     return RC_OK;
 }
 

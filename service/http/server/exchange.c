@@ -97,7 +97,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->n_parameters = 0;
     call->body_seen = 0;
     call->close = false;
-    call->found = false;
+    call->expires_due = false;
     call->rc = RC_OK;
     call->job.feed = NULL;
     call->problem.rc = RC_OK;
@@ -105,6 +105,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->status = 0;
     call->version = 0;
     call->content_type = NULL;
+    call->location[0] = '\0';
     call->document = (struct slice){NULL, 0};
     call->allow = 0;
 }
@@ -189,6 +190,8 @@ static void add_headers(struct call *call, struct MHD_Response *response)
         add(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
     if (call->status == MHD_HTTP_SERVICE_UNAVAILABLE)
         add(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (call->location[0] != '\0')
+        add(response, MHD_HTTP_HEADER_LOCATION, call->location);
     if (call->problem.rc == RC_RECONCILIATION_RUNNING)
         add(response, MHD_HTTP_HEADER_RETRY_AFTER, "5");
     if (call->status == MHD_HTTP_UNAUTHORIZED)
@@ -373,15 +376,11 @@ static bool count_job(struct exchange *exchange)
 static enum MHD_Result submit(struct call *call)
 {
     const struct route *route = call->route;
-    int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
-    call->job.operation =
-        route->operates && (route->run == NULL || call->found) ? &call->operation : NULL;
+    call->job.operation = call->step == STEP_OPERATE ? &call->operation : NULL;
     call->job.run = route->run;
     call->job.background = (route->flags & ROUTE_BACKGROUND) != 0;
     call->job.finished = on_finished;
     call->job.is_gone = is_gone;
-    if (call->stage != CALL_WORKING) // all jobs of a call have one deadline
-        call->job.deadline_ns = clock_now_ns() + timeout_ns;
     call->parcel.connection = call->connection;
     // Checked after PHASE_WORK was entered: either this thread sees `quiescing`, or
     // server_wait_idle sees this call and waits for it. Otherwise the library might be stopped with
@@ -398,22 +397,34 @@ static enum MHD_Result submit(struct call *call)
     return MHD_YES;
 }
 
+// The step after the one that has ended. False if that was the last.
+static bool take_next_step(struct call *call)
+{
+    bool ok = call->rc == RC_OK && call->problem.rc == RC_OK;
+    if (call->step == STEP_RUN && ok && (call->route->operates || call->expires_due)) {
+        call->step = STEP_OPERATE;
+        return true;
+    }
+    if (call->step == STEP_OPERATE && call->rc == RC_MOVED &&
+        clock_now_ns() < call->job.deadline_ns) {
+        call->step = STEP_RUN; // what `run` has found is out of date
+        return true;
+    }
+    if (call->step == STEP_OPERATE && call->expires_due) { // whether or not it has succeeded
+        call->step = STEP_RUN_AGAIN;
+        return true;
+    }
+    return false;
+}
+
 // The first call for a resumed connection.
 static enum MHD_Result resumed(struct call *call)
 {
     atomic_fetch_sub_explicit(&exchange_of(call)->jobs, 1, memory_order_relaxed);
     MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT,
                               EXCHANGE_IDLE_TIMEOUT_S);
-    const struct route *route = call->route;
-    if (route->operates && route->run != NULL && !call->found && call->rc == RC_OK &&
-        call->problem.rc == RC_OK) {
-        call->found = true; // `run` has completed the operation
+    if (take_next_step(call))
         return submit(call);
-    }
-    if (call->rc == RC_MOVED && clock_now_ns() < call->job.deadline_ns) {
-        call->found = false; // what `run` has found is out of date
-        return submit(call);
-    }
     if (call->rc == RC_MOVED)
         call->rc = RC_CONTENTION;
     return finish(call);
@@ -433,8 +444,12 @@ static enum MHD_Result act(struct call *call)
     }
     if (call->problem.rc != RC_OK)
         return send_answer(call);
-    if (route->operates || route->run != NULL || call->job.feed != NULL)
+    if (route->operates || route->run != NULL || call->job.feed != NULL) {
+        int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
+        call->job.deadline_ns = clock_now_ns() + timeout_ns; // of all steps
+        call->step = route->operates && route->run == NULL ? STEP_OPERATE : STEP_RUN;
         return submit(call);
+    }
     route->answer(call);
     return send_answer(call);
 }

@@ -232,8 +232,8 @@ static void make_room(struct reaper *reaper, int64_t now_ns)
     for (size_t i = 0; too_many && i < n; i++) {
         const struct candidate *candidate = &reaper->candidates[i];
         enum ending ending = (enum ending)(candidate->key >> STATE_BITS);
-        // Silent strangers make some room in advance, so that one newcomer is not one search. Whoever
-        // uses its connection stays while young ones may still turn out to be silent.
+        // Silent strangers make some room in advance, so that one newcomer is not one search. A
+        // client that uses its connection stays while young connections may still prove silent.
         bool silent = ending == ENDING_LIMIT_NO_REQUEST;
         if (silent ? now.open + limit / SPARE_SHARE <= limit : now.open <= limit + now.young)
             break;

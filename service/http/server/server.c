@@ -168,6 +168,7 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     server->settings = *settings;
     struct http_context *context = &server->exchange.context;
     context->settings = &server->settings;
+    context->reservations_per_user = settings->reservations_per_user;
     context->engine = engine;
     context->store = store;
     context->metrics = metrics;

@@ -27,6 +27,7 @@ struct server_settings {
     int64_t request_timeout_ms;
     // Beyond it, connections give way to new ones. A lower limit of open files lowers it.
     size_t connection_limit;
+    int64_t reservations_per_user; // open at once; 0: no limit
 };
 
 #define SERVER_ERROR_MAX LISTEN_ERROR_MAX

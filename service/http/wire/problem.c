@@ -52,25 +52,59 @@ enum rc problem_field(struct problem *problem, enum rc rc, const char *field, co
     return rc;
 }
 
+// Refused because of a number, which is answered. A reservation is refused because of its state.
 static bool is_refusal(enum rc rc)
 {
-    return rc >= RC_OUT_OF_STOCK && rc <= RC_REFUND_EXCEEDS_ORDER;
+    return rc >= RC_OUT_OF_STOCK && rc <= RC_REFUND_EXCEEDS_ORDER &&
+           !(rc >= RC_RESERVATION_EXPIRED && rc <= RC_RESERVATION_LONGER);
 }
 
-// The lines that were refused.
+static void write_release(int64_t next_release_ms, struct buffer *out)
+{
+    if (next_release_ms != 0)
+        json_write_int(out, "next_release_at_ms", next_release_ms);
+}
+
+static const struct leg *leg_at(const struct operation *operation, size_t i)
+{
+    return i == 0 ? &operation->leg : &operation->more[i - 1];
+}
+
+// The number of the first leg that was refused, whose numbers are the outcome's; 0 if none was.
+static size_t first_refused(const struct operation *operation)
+{
+    size_t i = 0;
+    while (i < operation_n_legs(operation) && !leg_at(operation, i)->refused)
+        i++;
+    return i < operation_n_legs(operation) ? i : 0;
+}
+
+// A line is a leg that takes stock. The others (an order's own, its code, its points, a buyer where
+// reservations are limited) are none.
+static bool is_line(const struct leg *leg)
+{
+    return strncmp(leg->counter, "stock/", 6) == 0;
+}
+
+// The legs that were refused; of a line its index among the lines.
 static void write_failed(enum rc rc, const struct operation *operation, struct buffer *out)
 {
+    int64_t n_lines = 0;
     json_write_open(out, "failed", '[');
     for (size_t i = 0; i < operation_n_legs(operation); i++) {
-        const struct leg *leg = i == 0 ? &operation->leg : &operation->more[i - 1];
+        const struct leg *leg = leg_at(operation, i);
+        int64_t index = n_lines;
+        n_lines += is_line(leg);
         if (!leg->refused)
             continue;
         json_write_open(out, NULL, '{');
-        json_write_int(out, "index", (int64_t)i);
+        if (is_line(leg))
+            json_write_int(out, "index", index);
         json_write_text(out, "counter", leg->counter);
         json_write_text(out, "type", rc_slug(leg->refusal != RC_OK ? leg->refusal : rc));
         json_write_int(out, "remaining", leg->remaining);
         json_write_int(out, "version", leg->version);
+        write_release(leg->next_release_ms, out);
         json_write_close(out, '}');
     }
     json_write_close(out, ']');
@@ -91,12 +125,15 @@ void problem_write(const struct problem *problem, const struct operation *operat
         json_write_text(out, "field", problem->field);
     if (problem->expected[0] != '\0')
         json_write_text(out, "expected", problem->expected);
+    if (operation != NULL && operation->outcome.state != NULL)
+        json_write_text(out, "state", operation->outcome.state);
     if (operation != NULL && is_refusal(problem->rc) &&
         (operation->n_more > 0 || operation->leg.child != NULL))
         write_failed(problem->rc, operation, out);
     if (operation != NULL && is_refusal(problem->rc)) {
         json_write_int(out, "remaining", operation->outcome.remaining);
         json_write_int(out, "version", operation->outcome.version);
+        write_release(leg_at(operation, first_refused(operation))->next_release_ms, out);
     }
     json_write_close(out, '}');
 }

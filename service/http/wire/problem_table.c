@@ -18,8 +18,9 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_OK] = {200, false, "Done", ""},
 
     [RC_OUT_OF_STOCK] = {409, true, "Not enough in stock",
-        "Ask for at most `remaining`, or wait for a restock. Nothing was deducted. The same "
-        "idempotency key may be used again."},
+        "Ask for at most `remaining`, or wait for a restock or until `next_release_at_ms`, when "
+        "reserved units may come back. Nothing was deducted. The same idempotency key may be used "
+        "again."},
     [RC_COUPON_EXHAUSTED] = {409, true, "All coupons of this campaign have been issued",
         "Wait until the campaign's total is raised."},
     [RC_LIMIT_REACHED] = {409, false, "This user has reached the coupon limit",
@@ -33,10 +34,15 @@ static const struct problem_info table[RC_COUNT] = {
         "An account earns points for an order once. Nothing was added. To get the first result again, "
         "send that request with its own idempotency key."},
     [RC_RESERVATION_EXPIRED] = {409, false, "The reservation has expired",
-        "The goods are back in stock since `expires_at`. Reserve them again."},
+        "The goods went back into stock. Reserve them again."},
     [RC_RESERVATION_RESOLVED] = {409, false, "The reservation is resolved",
         "It was confirmed or released before, and nothing of it is held any more. To get the first "
         "result again, send that request with its own idempotency key."},
+    [RC_RESERVATION_LIMIT] = {409, true, "This user has reached the limit of open reservations",
+        "Confirm or release one of the user's reservations, or wait until one expires. The same "
+        "idempotency key may be used again."},
+    [RC_RESERVATION_LONGER] = {409, false, "The reservation is held for longer already",
+        "An extension does not end earlier than what it extends. The reservation stays as it is."},
     [RC_COUPON_REDEEMED] = {409, false, "The coupon has been redeemed",
         "All uses of this code are taken. Nothing was taken with it."},
     [RC_COUPON_NOT_REDEEMABLE] = {409, false, "The coupon cannot be redeemed",
@@ -108,6 +114,7 @@ static const struct problem_info table[RC_COUNT] = {
 
     [RC_DUPLICATE] = {500, true, "A unique key rejected the row", ""},
     [RC_CONFLICT] = {500, true, "The row did not meet the update's condition", ""},
+    [RC_MOVED] = {500, true, "A counter has not the version that the operation demands", ""},
     [RC_STALE_TOKEN] = {500, true, "The row has already seen a newer fencing token", ""},
 
     [RC_USAGE] = {500, false, "Invalid setting or argument", ""},

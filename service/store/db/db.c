@@ -217,8 +217,15 @@ enum rc db_verify(struct db *db)
     return db->ops->verify != NULL ? db->ops->verify(db) : RC_OK;
 }
 
+// SQLite gives a fraction of a day. Every other millisecond it is a little too small.
 const char *db_now_ms_sql(const struct db *db)
 {
-    return db_is_sqlite(db) ? "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    return db_is_sqlite(db) ? "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
                             : "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
+}
+
+const char *db_row_ms_sql(const struct db *db)
+{
+    return db_is_sqlite(db) ? db_now_ms_sql(db)
+                            : "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)";
 }

@@ -43,6 +43,7 @@ struct db_value db_text_or_null(const char *text);
 struct db_row;
 int64_t db_row_int(const struct db_row *row, size_t column);      // NULL reads as 0
 const char *db_row_text(const struct db_row *row, size_t column); // NULL reads as ""
+// A column that the query does not have is NULL.
 bool db_row_is_null(const struct db_row *row, size_t column);
 
 // Called once a row; anything but RC_OK ends the query with that result. It must not use the same
@@ -158,3 +159,6 @@ MUST_CHECK enum rc db_verify(struct db *db);
 
 // An SQL expression for the database's own time in milliseconds since 1970, as an integer.
 const char *db_now_ms_sql(const struct db *db);
+// The same at the moment at which a row is read, which is later if the statement has waited for the row's
+// lock. For columns only: no index can be compared with it.
+const char *db_row_ms_sql(const struct db *db);

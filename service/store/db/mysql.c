@@ -28,6 +28,7 @@ struct mysql_store {
 struct mysql_row {
     struct db_row row;
     MYSQL_ROW fields;
+    unsigned n_fields;
 };
 
 static int64_t row_number(const struct db_row *row, size_t column)
@@ -44,7 +45,8 @@ static const char *row_text(const struct db_row *row, size_t column)
 
 static bool row_is_null(const struct db_row *row, size_t column)
 {
-    return ((const struct mysql_row *)row)->fields[column] == NULL;
+    const struct mysql_row *fetched = (const struct mysql_row *)row;
+    return column >= fetched->n_fields || fetched->fields[column] == NULL;
 }
 
 static const struct db_row_ops row_ops = {row_number, row_text, row_is_null};
@@ -155,7 +157,7 @@ static enum rc fetch_all(struct mysql_db *mysql, db_row_fn on_row, void *arg)
     MYSQL_RES *result = mysql_use_result(mysql->handle);
     if (result == NULL)
         return mysql_errno(mysql->handle) != 0 ? mysql_connection_failed(mysql) : RC_OK;
-    struct mysql_row row = {.row.ops = &row_ops};
+    struct mysql_row row = {.row.ops = &row_ops, .n_fields = mysql_num_fields(result)};
     enum rc rc = RC_OK;
     while (rc == RC_OK && (row.fields = mysql_fetch_row(result)) != NULL) {
         if (on_row != NULL)

@@ -68,8 +68,9 @@ static const char *row_text(const struct db_row *row, size_t column)
 
 static bool row_is_null(const struct db_row *row, size_t column)
 {
-    return sqlite3_column_type(((const struct sqlite_row *)row)->statement, (int)column) ==
-           SQLITE_NULL;
+    sqlite3_stmt *statement = ((const struct sqlite_row *)row)->statement;
+    return (int)column >= sqlite3_data_count(statement) ||
+           sqlite3_column_type(statement, (int)column) == SQLITE_NULL;
 }
 
 static const struct db_row_ops row_ops = {row_number, row_text, row_is_null};

@@ -35,12 +35,28 @@ struct scan {
     int64_t before, before_chained;  // remaining and chained at the previous version
     bool before_known;               // the previous version is in the ledger, once
     bool duplicated;                 // this version is in the ledger more than once
+    bool gapped;                     // a version is missing
     size_t n_tokens;
     struct {
         char strategy[STRATEGY_NAME_MAX + 1];
         int64_t highest;
     } tokens[STRATEGIES_MAX];
 };
+
+// A counter that has left its ledger goes back to what all changes add up to. The ledger does not
+// change by that. Not where rows are missing, or more was sold than there was.
+static struct compensation back_to_ledger(const struct scan *scan)
+{
+    struct compensation compensation = {.n_changes = 1};
+    struct compensating_change *change = &compensation.changes[0];
+    text_copy(change->counter, sizeof change->counter, scan->counter);
+    change->version = scan->row_version;
+    change->remaining = scan->row_remaining;
+    change->delta = scan->sum - scan->row_remaining;
+    if (scan->gapped || scan->row_version > scan->version || scan->sum < 0)
+        compensation.n_changes = 0;
+    return compensation;
+}
 
 static void finish_counter(struct scan *scan)
 {
@@ -51,6 +67,8 @@ static void finish_counter(struct scan *scan)
                        scan->counter);
         return;
     }
+    // The first of the three findings takes it.
+    scan->report->compensation = back_to_ledger(scan);
     if (scan->version != scan->row_version)
         report_finding(scan->report, "last-version",
                        "the counter's version, against the last row's", scan->version,
@@ -63,6 +81,7 @@ static void finish_counter(struct scan *scan)
         report_finding(scan->report, "ledger-sum",
                        "the counter's remaining, against the sum of all changes", scan->sum,
                        scan->row_remaining, "%s", scan->counter);
+    scan->report->compensation.n_changes = 0;
 }
 
 static void begin_counter(struct scan *scan, const struct db_row *row)
@@ -72,7 +91,7 @@ static void begin_counter(struct scan *scan, const struct db_row *row)
     scan->row_version = db_row_int(row, 6);
     scan->row_remaining = db_row_int(row, 7);
     scan->version = scan->remaining = scan->chained = scan->sum = 0;
-    scan->duplicated = false;
+    scan->duplicated = scan->gapped = false;
     scan->n_tokens = 0;
 }
 
@@ -110,6 +129,7 @@ static void check_version(struct scan *scan, int64_t version)
     scan->before = scan->remaining;
     scan->before_chained = scan->chained;
     scan->duplicated = false;
+    scan->gapped = scan->gapped || version != scan->version + 1;
     if (version != scan->version + 1)
         report_finding(scan->report, "version-gap", "the next version in the ledger",
                        scan->version + 1, version, "%s version %" PRId64, scan->counter, version);

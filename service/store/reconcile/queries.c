@@ -15,13 +15,6 @@
 
 #include <string.h>
 
-struct check {
-    const char *name;
-    const char *sentence;  // names the number that is checked
-    const char *labels[3]; // in front of each name in `where`; NULL: no further name
-    const char *sql;       // TEXT(a ~ b) concatenates a and b, see spell()
-};
-
 // The names of the counters that stand for a row of another table.
 #define NOUNS                                                                                      \
     "SELECT TEXT('stock/' ~ sku) AS name FROM product"                                             \
@@ -30,7 +23,20 @@ struct check {
     " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize"                          \
     " UNION ALL SELECT TEXT('order/' ~ order_id) FROM orders"
 
+// A hold is the counter hold/SKU/RESERVATION/LINE, with 20 characters of RESERVATION and one or two of
+// LINE. The parts are counted from the end, so that joins use the keys of the other tables.
 #define HOLD_NAME "TEXT('hold/' ~ SUBSTR(h.counter, 7) ~ '/' ~ h.reservation ~ '/' ~ h.line)"
+#define TAIL_OF(name) "(CASE WHEN SUBSTR(" name ", -2, 1) = '/' THEN 22 ELSE 23 END)"
+#define RESERVATION_OF(name) "SUBSTR(" name ", -" TAIL_OF(name) ", 20)"
+#define LINE_OF(name) "(0 + SUBSTR(" name ", 21 - " TAIL_OF(name) "))"
+#define STOCK_OF(name)                                                                             \
+    "TEXT('stock/' ~ SUBSTR(" name ", 6, LENGTH(" name ") - 6 - " TAIL_OF(name) "))"
+
+// The ledger rows that emptied holds, with their reservations. '0' is the character after '/'.
+#define RESOLVED                                                                                   \
+    "FROM ledger l LEFT JOIN reservation r ON r.reservation = " RESERVATION_OF(                    \
+        "l.counter") " WHERE l.counter > 'hold/' AND l.counter < 'hold0' AND l.delta < 0"          \
+                     " AND l.reason <> 'compensate'"
 
 static const struct check checks[] = {
     // ---- counters -------------------------------------------------------------------------------
@@ -48,13 +54,15 @@ static const struct check checks[] = {
      {""},
      "SELECT d.name, NULL, NULL, 1, 0 FROM (" NOUNS ") d"
      " LEFT JOIN counter k ON k.name = d.name WHERE k.name IS NULL"},
-    // An account of points is its counter alone. Resolved holds and used codes keep their counters.
+    // An account of points and a buyer are their counters alone. Resolved holds and used codes keep
+    // theirs.
     {"counter-without-noun",
      "products, campaigns, lotteries or prizes with this name",
      {""},
      "SELECT k.name, NULL, NULL, 1, 0 FROM counter k LEFT JOIN (" NOUNS ") d ON d.name = k.name"
      " WHERE d.name IS NULL AND NOT (k.name > 'points/' AND k.name < 'points0')"
      " AND NOT (k.name > 'hold/' AND k.name < 'hold0')"
+     " AND NOT (k.name > 'buyer/' AND k.name < 'buyer0')"
      " AND NOT (k.name > 'code/' AND k.name < 'code0')"},
 
     // ---- requests -------------------------------------------------------------------------------
@@ -76,8 +84,9 @@ static const struct check checks[] = {
     {"coupon-count",
      "coupons issued, against total - remaining",
      {"campaign"},
-     "SELECT d.campaign, NULL, NULL, d.expected, d.found FROM ("
-     "SELECT c.campaign, c.total - k.remaining AS expected,"
+     "SELECT d.campaign, NULL, NULL, d.expected, d.found, d.name, d.version, d.remaining,"
+     " d.expected - d.found, d.expected - d.found FROM ("
+     "SELECT c.campaign, k.name, k.version, k.remaining, c.total - k.remaining AS expected,"
      " (SELECT COUNT(*) FROM coupon x WHERE x.campaign = c.campaign) AS found"
      " FROM campaign c JOIN counter k ON k.name = TEXT('coupon/' ~ c.campaign)) d"
      " WHERE d.expected <> d.found"},
@@ -147,30 +156,67 @@ static const struct check checks[] = {
      "SELECT h.counter, h.reservation, h.line, h.quantity, COALESCE(k.remaining, 0) FROM hold h"
      " LEFT JOIN counter k ON k.name = " HOLD_NAME
      " WHERE k.name IS NULL OR k.remaining <> h.quantity"},
+    // Its goods would never come back by themselves. The stock is found by the hold's name.
     {"hold-without-record",
-     "open holds with this name",
+     "open holds with this name that end with their reservation",
      {""},
-     "SELECT k.name, NULL, NULL, 1, 0 FROM counter k"
-     " LEFT JOIN (SELECT " HOLD_NAME " AS name FROM hold h) d ON d.name = k.name"
-     " WHERE k.name > 'hold/' AND k.name < 'hold0' AND k.remaining > 0 AND d.name IS NULL"},
-    {"resolved-twice",
-     "rows that emptied this hold",
-     {""},
-     "SELECT counter, NULL, NULL, 1, COUNT(*) FROM ledger"
-     " WHERE counter > 'hold/' AND counter < 'hold0' AND delta < 0"
-     " GROUP BY counter HAVING COUNT(*) > 1"},
+     "SELECT k.name, NULL, NULL, 1, 0, CASE WHEN s.name IS NOT NULL THEN k.name END, k.version,"
+     " k.remaining, -k.remaining, -k.remaining, s.name, s.version, s.remaining, k.remaining, k.remaining FROM counter k"
+     " LEFT JOIN reservation r ON r.reservation = " RESERVATION_OF("k.name") " LEFT JOIN hold h ON h.counter = " STOCK_OF(
+         "k.name") " AND h.expires_at = r.expires_at"
+                   " AND h.reservation = r.reservation AND h.line = " LINE_OF("k.name") " LEFT JOIN counter s ON s.name = " STOCK_OF(
+                       "k.name") " WHERE k.name > 'hold/' AND k.name < 'hold0' AND k.remaining > 0 AND h.counter IS NULL"},
     {"hold-of-resolved",
      "open holds of a reservation that is not held",
      {"reservation"},
      "SELECT h.reservation, NULL, NULL, 0, COUNT(*) FROM hold h LEFT JOIN reservation r"
      " ON r.reservation = h.reservation WHERE r.state IS NULL OR r.state NOT IN ('held', 'expired')"
      " GROUP BY h.reservation"},
+    {"resolved-twice",
+     "rows that emptied this hold",
+     {""},
+     "SELECT counter, NULL, NULL, 1, COUNT(*) FROM ledger"
+     " WHERE counter > 'hold/' AND counter < 'hold0' AND delta < 0"
+     " GROUP BY counter HAVING COUNT(*) > 1"},
+    {"resolved-unlike",
+     "reservations whose state agrees with this row",
+     {"", "reason"},
+     "SELECT l.counter, l.reason, NULL, 1, 0 " RESOLVED
+     " AND (r.state IS NULL OR r.state = 'held' OR (l.reason = 'expire') <> (r.state = 'expired')"
+     " OR (l.reason = 'release') <> (r.state = 'released'))"},
+    // No reservation is extended after the first of its holds has expired or been emptied. So its
+    // last expires_at is what was in force then.
+    {"expired-early",
+     "the time at which this hold was given back, at least its expiry",
+     {""},
+     "SELECT l.counter, NULL, NULL, r.expires_at, l.created_at " RESOLVED
+     " AND l.reason = 'expire' AND l.created_at < r.expires_at"},
+    {"confirmed-late",
+     "the time at which this hold was emptied, less than its expiry",
+     {"", "reason"},
+     "SELECT l.counter, l.reason, NULL, r.expires_at, l.created_at " RESOLVED
+     " AND l.reason <> 'expire' AND l.created_at >= r.expires_at"},
+    {"expired-unswept",
+     "holds on this counter that expired more than ten minutes ago",
+     {""},
+     "SELECT counter, NULL, NULL, 0, COUNT(*) FROM hold WHERE expires_at < NOW_MS - 600000"
+     " GROUP BY counter"},
+    // Only what a confirmation sells leaves stock and holds together.
+    {"movement-sum",
+     "the sum of this request's changes",
+     {"request", "reason"},
+     "SELECT request_key, MIN(reason), NULL, 0, SUM(delta) FROM ledger"
+     " WHERE reason IN ('reserve', 'confirm', 'release', 'extend', 'expire')"
+     " AND request_key IS NOT NULL GROUP BY request_key"
+     " HAVING SUM(delta) > 0 OR (SUM(delta) < 0 AND MIN(reason) <> 'confirm')"},
 
     // ---- lotteries ------------------------------------------------------------------------------
     {"lottery-sum",
      "remaining, against the sum of its prizes",
      {"lottery"},
-     "SELECT l.lottery, NULL, NULL, COALESCE(SUM(p.remaining), 0), MIN(k.remaining)"
+     "SELECT l.lottery, NULL, NULL, COALESCE(SUM(p.remaining), 0), MIN(k.remaining), MIN(k.name),"
+     " MIN(k.version), MIN(k.remaining), COALESCE(SUM(p.remaining), 0) - MIN(k.remaining),"
+     " COALESCE(SUM(p.remaining), 0) - MIN(k.remaining)"
      " FROM lottery l JOIN counter k ON k.name = TEXT('lottery/' ~ l.lottery)"
      " LEFT JOIN prize z ON z.lottery = l.lottery"
      " LEFT JOIN counter p ON p.name = TEXT('prize/' ~ z.lottery ~ '/' ~ z.prize)"
@@ -218,13 +264,18 @@ static const struct check checks[] = {
      " AND d.lottery IS NULL"},
 };
 
-// Spells TEXT(a ~ b) for the engine: `||` is OR on MySQL, and SQLite has CONCAT only since 3.44.
-static void spell(const char *sql, bool sqlite, struct buffer *out)
+// Spells for the engine: TEXT(a ~ b), which concatenates a and b (`||` is OR on MySQL, and SQLite has
+// CONCAT only since 3.44); NOW_MS, the time.
+static void spell(const char *sql, const struct db *db, struct buffer *out)
 {
+    bool sqlite = db_is_sqlite(db);
     for (const char *at = sql; *at != '\0'; at++) {
         if (strncmp(at, "TEXT(", 5) == 0) {
             buffer_append_text(out, sqlite ? "(" : "CONCAT(");
             at += 4;
+        } else if (strncmp(at, "NOW_MS", 6) == 0) {
+            buffer_append_text(out, db_now_ms_sql(db));
+            at += 5;
         } else if (*at == '~') {
             buffer_append_text(out, sqlite ? "||" : ",");
         } else {
@@ -237,6 +288,24 @@ struct checking {
     const struct check *check;
     struct report *report;
 };
+
+static struct compensation read_changes(const struct db_row *row)
+{
+    struct compensation compensation = {0};
+    while (compensation.n_changes < COMPENSATION_CHANGES_MAX) {
+        size_t column = 5 + 5 * compensation.n_changes;
+        struct compensating_change *change = &compensation.changes[compensation.n_changes];
+        if (db_row_is_null(row, column) ||
+            !text_copy(change->counter, sizeof change->counter, db_row_text(row, column)))
+            break;
+        compensation.n_changes++;
+        change->version = db_row_int(row, column + 1);
+        change->remaining = db_row_int(row, column + 2);
+        change->delta = db_row_int(row, column + 3);
+        change->ledger_delta = db_row_int(row, column + 4);
+    }
+    return compensation;
+}
 
 static enum rc on_row(void *arg, const struct db_row *row)
 {
@@ -251,18 +320,19 @@ static enum rc on_row(void *arg, const struct db_row *row)
             break;
         used += strlen(where + used);
     }
+    checking->report->compensation = read_changes(row);
     report_finding(checking->report, check->name, check->sentence, db_row_int(row, 3),
                    db_row_int(row, 4), "%s", where);
     return RC_OK;
 }
 
-enum rc reconcile_queries(struct db *db, struct report *report)
+static enum rc run_checks(const struct check *all, size_t n, struct db *db, struct report *report)
 {
     struct buffer sql CLEANUP(buffer_release) = {0};
-    for (size_t i = 0; i < ARRAY_LENGTH(checks); i++) {
-        struct checking checking = {&checks[i], report};
+    for (size_t i = 0; i < n; i++) {
+        struct checking checking = {&all[i], report};
         buffer_clear(&sql);
-        spell(checks[i].sql, db_is_sqlite(db), &sql);
+        spell(all[i].sql, db, &sql);
         if (sql.failed)
             return RC_NO_MEMORY;
         enum rc rc = db_query(db, sql.data, NULL, 0, on_row, &checking);
@@ -270,4 +340,10 @@ enum rc reconcile_queries(struct db *db, struct report *report)
             return rc;
     }
     return RC_OK;
+}
+
+enum rc reconcile_queries(struct db *db, struct report *report)
+{
+    enum rc rc = run_checks(checks, ARRAY_LENGTH(checks), db, report);
+    return rc == RC_OK ? run_checks(order_checks, n_order_checks, db, report) : rc;
 }

@@ -1,5 +1,5 @@
-// Reconciliation: checks that counters, ledger, coupons and draws agree. It reads one snapshot,
-// which has every transaction wholly or not at all, so it may run beside the service.
+// Reconciliation: checks that counters, ledger, coupons, draws and reservations agree. It reads one
+// snapshot, which has every transaction wholly or not at all, so it may run beside the service.
 //
 // It scans the ledger once, row by row, in O(1) memory (ledger.c). Checks that join other tables
 // are queries (queries.c). Where the cause can be told, it is reported once: a row that breaks the

@@ -1,9 +1,10 @@
-// Reconciliation: proves from one consistent snapshot that counters, ledger, coupons and draws
-// agree, while the service runs.
+// Reconciliation: proves from one consistent snapshot that counters, ledger, coupons, draws and
+// reservations agree, while the service runs.
 #pragma once
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "store/reconcile/compensation.h"
 
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ struct finding {
     char where[FINDING_WHERE_MAX + 1]; // "stock/SKU-1 version 58"
     char what[256];                    // one sentence with the numbers
     int64_t expected, found;           // off by found - expected
+    struct compensation compensation;
 };
 
 struct reconciliation {

@@ -10,7 +10,9 @@
 void report_finding(struct report *report, const char *check, const char *sentence,
                     int64_t expected, int64_t found, const char *where, ...)
 {
-    struct finding finding = {.check = check, .expected = expected, .found = found};
+    struct finding finding = {
+        .check = check, .expected = expected, .found = found, .compensation = report->compensation};
+    report->compensation.n_changes = 0;
     va_list arguments;
     va_start(arguments, where);
     vsnprintf(finding.where, sizeof finding.where, where, arguments);

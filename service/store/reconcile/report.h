@@ -11,6 +11,7 @@ struct report {
     void (*on_finding)(void *arg, const struct finding *finding);
     void *arg;
     struct reconciliation summary;
+    struct compensation compensation; // of the next finding, which takes it
 };
 
 // Passes a finding to on_finding and counts it. `sentence` names the number that was checked;

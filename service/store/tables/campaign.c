@@ -10,43 +10,83 @@
 #include "store/tables/admin.h"
 #include "store/tables/usage.h"
 
+#include <string.h>
+
 struct definition {
     bool found;
     int64_t total, per_user_limit, limit_version;
+    struct terms terms;
 };
+
+struct terms terms_read(const struct db_row *row, size_t column)
+{
+    return (struct terms){.discount_percent = db_row_int(row, column),
+                          .discount_cents = db_row_int(row, column + 1),
+                          .min_cents = db_row_int(row, column + 2),
+                          .valid_from_ms = db_row_int(row, column + 3),
+                          .valid_until_ms = db_row_int(row, column + 4),
+                          .uses_per_code = db_row_int(row, column + 5)};
+}
 
 static enum rc keep_definition(void *arg, const struct db_row *row)
 {
-    *(struct definition *)arg =
-        (struct definition){true, db_row_int(row, 0), db_row_int(row, 1), db_row_int(row, 2)};
+    *(struct definition *)arg = (struct definition){true, db_row_int(row, 0), db_row_int(row, 1),
+                                                    db_row_int(row, 2), terms_read(row, 3)};
     return RC_OK;
 }
 
 static enum rc load_definition(struct db *db, const char *campaign, struct definition *ret)
 {
     struct db_value param = db_text(campaign);
-    *ret = (struct definition){.found = false};
+    *ret = (struct definition){.terms.uses_per_code = 1};
     return db_query(db,
-                    "SELECT total, per_user_limit, limit_version FROM campaign WHERE campaign = ?",
+                    "SELECT p.total, p.per_user_limit, p.limit_version, " TERMS_COLUMNS
+                    " FROM campaign p WHERE p.campaign = ?",
                     &param, 1, keep_definition, ret);
 }
 
-static enum rc insert_definition(struct db *db, const struct campaign *put, int64_t limit_version)
+static enum rc write_definition(struct db *db, const struct campaign *put, int64_t limit_version,
+                                bool exists)
 {
-    struct db_value values[] = {db_text(put->campaign), db_int(put->total),
-                                db_int(put->per_user_limit), db_int(limit_version)};
-    return db_insert(db, "campaign (campaign, total, per_user_limit, limit_version)",
+    const struct terms *terms = &put->terms;
+    struct db_value values[] = {db_int(put->total),
+                                db_int(put->per_user_limit),
+                                db_int(limit_version),
+                                db_int(terms->discount_percent),
+                                db_int(terms->discount_cents),
+                                db_int(terms->min_cents),
+                                db_int(terms->valid_from_ms),
+                                db_int(terms->valid_until_ms),
+                                db_int(terms->uses_per_code),
+                                db_text(put->campaign)};
+    if (exists)
+        return db_exec(db,
+                       "UPDATE campaign SET total = ?, per_user_limit = ?, limit_version = ?,"
+                       " discount_percent = ?, discount_cents = ?, min_cents = ?,"
+                       " valid_from_ms = ?, valid_until_ms = ?, uses_per_code = ?"
+                       " WHERE campaign = ?",
+                       values, ARRAY_LENGTH(values), NULL);
+    return db_insert(db,
+                     "campaign (total, per_user_limit, limit_version, discount_percent,"
+                     " discount_cents, min_cents, valid_from_ms, valid_until_ms, uses_per_code,"
+                     " campaign)",
                      ARRAY_LENGTH(values), values, 1);
 }
 
-static enum rc update_definition(struct db *db, const struct campaign *put, int64_t limit_version)
+static int64_t kept(int64_t wanted, int64_t old)
 {
-    struct db_value values[] = {db_int(put->total), db_int(put->per_user_limit),
-                                db_int(limit_version), db_text(put->campaign)};
-    return db_exec(db,
-                   "UPDATE campaign SET total = ?, per_user_limit = ?, limit_version = ?"
-                   " WHERE campaign = ?",
-                   values, ARRAY_LENGTH(values), NULL);
+    return wanted == TERM_KEPT ? old : wanted;
+}
+
+static struct terms terms_over(const struct terms *wanted, const struct terms *old)
+{
+    return (struct terms){.discount_percent = kept(wanted->discount_percent, old->discount_percent),
+                          .discount_cents = kept(wanted->discount_cents, old->discount_cents),
+                          .min_cents = kept(wanted->min_cents, old->min_cents),
+                          .valid_from_ms = kept(wanted->valid_from_ms, old->valid_from_ms),
+                          .valid_until_ms = kept(wanted->valid_until_ms, old->valid_until_ms),
+                          .uses_per_code = wanted->uses_per_code > 0 ? wanted->uses_per_code
+                                                                     : old->uses_per_code};
 }
 
 struct put {
@@ -56,23 +96,22 @@ struct put {
     struct campaign result;
 };
 
-static enum rc put_over(struct db *db, const struct put *put, const struct definition *old,
-                        struct counter *counter, int64_t now_ms)
+static enum rc put_over(struct db *db, const struct campaign *campaign,
+                        const struct definition *old, struct counter *counter, int64_t now_ms)
 {
-    const struct campaign *campaign = put->campaign;
     bool exists = counter->version != 0;
     int64_t issued = old->found && exists ? old->total - counter->remaining : 0;
     bool same_limit = old->found && old->per_user_limit == campaign->per_user_limit;
     if (campaign->total < issued)
         return RC_INVALID_FIELD;
-    if (exists && same_limit && old->total == campaign->total)
+    bool same_terms = memcmp(&old->terms, &campaign->terms, sizeof old->terms) == 0;
+    if (exists && same_limit && same_terms && old->total == campaign->total)
         return RC_OK;
     enum rc rc = admin_set_counter(db, counter, campaign->total - issued, now_ms);
     if (rc != RC_OK)
         return rc;
     int64_t limit_version = same_limit ? old->limit_version : counter->version;
-    return old->found ? update_definition(db, campaign, limit_version)
-                      : insert_definition(db, campaign, limit_version);
+    return write_definition(db, campaign, limit_version, old->found);
 }
 
 static enum rc put_once(struct db *db, void *arg)
@@ -85,12 +124,14 @@ static enum rc put_once(struct db *db, void *arg)
     enum rc rc = admin_lock_counter(db, put->condition, &counter, &now_ms);
     if (rc == RC_OK)
         rc = load_definition(db, put->campaign->campaign, &old);
-    if (rc == RC_OK)
-        rc = put_over(db, put, &old, &counter, now_ms);
     if (rc != RC_OK)
         return rc;
     put->created = !old.found;
     put->result = *put->campaign;
+    put->result.terms = terms_over(&put->campaign->terms, &old.terms);
+    rc = put_over(db, &put->result, &old, &counter, now_ms);
+    if (rc != RC_OK)
+        return rc;
     put->result.remaining = counter.remaining;
     put->result.version = counter.version;
     return RC_OK;
@@ -110,7 +151,7 @@ enum rc campaign_put(struct db *db, const struct campaign *put,
 }
 
 #define CAMPAIGN_SQL(counter_name)                                                                 \
-    "SELECT p.campaign, p.total, p.per_user_limit, c.remaining, c.version"                         \
+    "SELECT p.campaign, p.total, p.per_user_limit, c.remaining, c.version, " TERMS_COLUMNS         \
     " FROM campaign p JOIN counter c ON c.name = " counter_name
 
 struct reader {
@@ -124,7 +165,8 @@ static enum rc read_campaign(void *arg, const struct db_row *row)
     struct campaign campaign = {.total = db_row_int(row, 1),
                                 .per_user_limit = db_row_int(row, 2),
                                 .remaining = db_row_int(row, 3),
-                                .version = db_row_int(row, 4)};
+                                .version = db_row_int(row, 4),
+                                .terms = terms_read(row, 5)};
     text_copy(campaign.campaign, sizeof campaign.campaign, db_row_text(row, 0));
     return reader->on_campaign(reader->arg, &campaign);
 }

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/rc.h"
 #include "domain/operation.h"
+#include "domain/order.h"
 #include "domain/precondition.h"
 
 #include <stdbool.h>
@@ -11,18 +12,23 @@
 #include <stdint.h>
 
 struct db;
+struct db_row;
+
+#define TERM_KEPT (-1)
 
 struct campaign {
     char campaign[ID_MAX + 1];
     int64_t total, per_user_limit; // total 0 to REMAINING_MAX, per_user_limit 1 to QUANTITY_MAX
-    int64_t remaining, version;    // issued = total - remaining
+    struct terms terms;
+    int64_t remaining, version; // issued = total - remaining
 };
 
 // Creates or changes the campaign if the condition holds for its version, else RC_VERSION_MISMATCH.
 // Its counter becomes total - issued. RC_INVALID_FIELD if total is below the number already issued.
-// Any change raises the counter's version with a ledger row (delta
-// may be 0), so that a decision based on the old limits cannot be saved. Runs in a transaction of
-// its own.
+// A term that is TERM_KEPT stays as it is, and so does uses_per_code if it is 0; a new campaign begins
+// with 0 and one use per code. Any change
+// raises the counter's version with a ledger row (delta may be 0), so that a decision based on the old
+// limits cannot be saved. Runs in a transaction of its own.
 MUST_CHECK enum rc campaign_put(struct db *db, const struct campaign *put,
                                 const struct precondition *condition, bool *ret_created,
                                 struct campaign *ret_campaign);
@@ -32,6 +38,13 @@ typedef enum rc (*campaign_fn)(void *arg, const struct campaign *campaign);
 // Campaigns with a name > after in byte order, ascending, at most limit.
 MUST_CHECK enum rc campaign_page(struct db *db, const char *after, int64_t limit,
                                  campaign_fn on_campaign, void *arg);
+
+// The columns of a campaign's terms, for a query in which it is `p`; and what they hold, from this
+// column on.
+#define TERMS_COLUMNS                                                                              \
+    "p.discount_percent, p.discount_cents, p.min_cents, p.valid_from_ms, p.valid_until_ms,"        \
+    " p.uses_per_code"
+struct terms terms_read(const struct db_row *row, size_t column);
 
 struct coupon {
     char code[COUPON_CODE_MAX + 1];

@@ -110,6 +110,14 @@ enum rc ledger_find_leg(struct db *db, const char *request_key, int64_t leg,
     return RC_OK;
 }
 
+enum rc ledger_find_legs(struct db *db, const char *request_key, ledger_row_fn on_row, void *arg)
+{
+    struct reader reader = {on_row, arg};
+    struct db_value key = db_text(request_key);
+    return db_query(db, "SELECT " COLUMNS " FROM ledger WHERE request_key = ? ORDER BY leg", &key,
+                    1, read_row, &reader);
+}
+
 enum rc ledger_page(struct db *db, const char *counter, int64_t after_version, int64_t limit,
                     ledger_row_fn on_row, void *arg)
 {

@@ -42,6 +42,10 @@ MUST_CHECK enum rc ledger_find(struct db *db, const char *const *request_keys, s
 MUST_CHECK enum rc ledger_find_leg(struct db *db, const char *request_key, int64_t leg,
                                    struct ledger_row *ret_row);
 
+// The rows of an operation, in the order of their legs.
+MUST_CHECK enum rc ledger_find_legs(struct db *db, const char *request_key, ledger_row_fn on_row,
+                                    void *arg);
+
 // Rows of one counter with version > after_version, ascending, at most `limit`.
 MUST_CHECK enum rc ledger_page(struct db *db, const char *counter, int64_t after_version,
                                int64_t limit, ledger_row_fn on_row, void *arg);

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "domain/counter.h"
 #include "store/db/db.h"
+#include "store/tables/campaign.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,18 @@ struct get {
     int64_t version;
 };
 
+static enum rc keep_line(struct order *order, const struct db_row *row, size_t column)
+{
+    if (order->n_lines == ORDER_LINES_MAX)
+        return RC_INTERNAL;
+    struct order_line *line = &order->lines[order->n_lines++];
+    line->quantity = db_row_int(row, column + 1);
+    line->refunded = db_row_int(row, column + 2);
+    line->price_cents = db_row_int(row, column + 3);
+    return text_copy(line->sku, sizeof line->sku, db_row_text(row, column)) ? RC_OK : RC_INTERNAL;
+}
+
+// A row has the order and one of its lines.
 static enum rc keep_order(void *arg, const struct db_row *row)
 {
     struct get *get = arg;
@@ -135,22 +148,9 @@ static enum rc keep_order(void *arg, const struct db_row *row)
     bool whole = text_copy(order->user_id, sizeof order->user_id, db_row_text(row, 0)) &&
                  text_copy(order->reservation, sizeof order->reservation, db_row_text(row, 2)) &&
                  text_copy(order->code, sizeof order->code, db_row_text(row, 3));
-    return whole && state < ORDER_STATE_COUNT ? RC_OK : RC_INTERNAL;
+    return whole && state < ORDER_STATE_COUNT ? keep_line(order, row, 15) : RC_INTERNAL;
 }
 
-static enum rc keep_line(void *arg, const struct db_row *row)
-{
-    struct order *order = arg;
-    if (order->n_lines == ORDER_LINES_MAX)
-        return RC_INTERNAL;
-    struct order_line *line = &order->lines[order->n_lines++];
-    line->quantity = db_row_int(row, 1);
-    line->refunded = db_row_int(row, 2);
-    line->price_cents = db_row_int(row, 3);
-    return text_copy(line->sku, sizeof line->sku, db_row_text(row, 0)) ? RC_OK : RC_INTERNAL;
-}
-
-// The version is read first: a change after it is noticed by whoever demands that version.
 enum rc order_get(struct db *db, const char *id, struct order *ret_order, int64_t *ret_version)
 {
     char counter[COUNTER_NAME_MAX + 1];
@@ -159,25 +159,21 @@ enum rc order_get(struct db *db, const char *id, struct order *ret_order, int64_
     if (!text_copy(order.id, sizeof order.id, id))
         return RC_NOT_FOUND;
     *ret_order = order;
-    text_format(counter, sizeof counter, "order/%s", id);
+    text_format(counter, sizeof counter, "order/%s", ret_order->id);
     struct db_value params[] = {db_text(counter), db_text(ret_order->id)};
     enum rc rc = db_query(db,
                           "SELECT o.user_id, o.state, o.reservation, o.code, o.redemption,"
                           " o.subtotal_cents, o.discount_cents, o.refunded_cents, o.points_spent,"
                           " o.points_earned, o.points_returned, o.points_taken, o.created_at,"
-                          " c.version, COALESCE(r.state, '') FROM orders o"
+                          " c.version, COALESCE(r.state, ''),"
+                          " i.sku, i.quantity, i.refunded, i.price_cents FROM orders o"
                           " JOIN counter c ON c.name = ?"
+                          " JOIN order_item i ON i.order_id = o.order_id"
                           " LEFT JOIN redemption r ON r.code = o.code AND r.version = o.redemption"
-                          " WHERE o.order_id = ?",
+                          " WHERE o.order_id = ? ORDER BY i.line",
                           params, ARRAY_LENGTH(params), keep_order, &get);
     *ret_version = get.version;
-    if (rc == RC_OK && get.version == 0)
-        return RC_NOT_FOUND;
-    return rc == RC_OK ? db_query(db,
-                                  "SELECT sku, quantity, refunded, price_cents FROM order_item"
-                                  " WHERE order_id = ? ORDER BY line",
-                                  &params[1], 1, keep_line, ret_order)
-                       : rc;
+    return rc == RC_OK && get.version == 0 ? RC_NOT_FOUND : rc;
 }
 
 // ---- redemptions --------------------------------------------------------------------------------
@@ -240,15 +236,9 @@ enum rc redemption_get(struct db *db, struct redemption *ret_redemption, int64_t
 static enum rc keep_code(void *arg, const struct db_row *row)
 {
     struct code *code = arg;
-    struct terms *terms = &code->terms;
-    terms->discount_percent = db_row_int(row, 2);
-    terms->discount_cents = db_row_int(row, 3);
-    terms->min_cents = db_row_int(row, 4);
-    terms->valid_from_ms = db_row_int(row, 5);
-    terms->valid_until_ms = db_row_int(row, 6);
-    terms->uses_per_code = db_row_int(row, 7);
-    code->uses_left = db_row_is_null(row, 8) ? terms->uses_per_code : db_row_int(row, 8);
-    code->now_ms = db_row_int(row, 9);
+    code->now_ms = db_row_int(row, 2);
+    code->terms = terms_read(row, 4);
+    code->uses_left = db_row_is_null(row, 3) ? code->terms.uses_per_code : db_row_int(row, 3);
     return text_copy(code->campaign, sizeof code->campaign, db_row_text(row, 0)) &&
                    text_copy(code->user_id, sizeof code->user_id, db_row_text(row, 1))
                ? RC_OK
@@ -265,8 +255,7 @@ enum rc code_get(struct db *db, const char *code, struct code *ret_code)
     text_format(counter, sizeof counter, "code/%s", code);
     struct db_value params[] = {db_text(counter), db_text(code)};
     buffer_format(&sql,
-                  "SELECT p.campaign, x.user_id, p.discount_percent, p.discount_cents, p.min_cents,"
-                  " p.valid_from_ms, p.valid_until_ms, p.uses_per_code, c.remaining, %s"
+                  "SELECT p.campaign, x.user_id, %s, c.remaining, " TERMS_COLUMNS
                   " FROM coupon x JOIN campaign p ON p.campaign = x.campaign"
                   " LEFT JOIN counter c ON c.name = ? WHERE x.code = ?",
                   db_now_ms_sql(db));

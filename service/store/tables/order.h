@@ -19,7 +19,7 @@ MUST_CHECK enum rc order_insert(struct db *db, struct order *order, int64_t now_
 MUST_CHECK enum rc refund_insert(struct db *db, const struct refund *refund, int64_t now_ms);
 // The numbers of the refund with refund->order->id and refund->version.
 MUST_CHECK enum rc refund_get(struct db *db, struct refund *refund);
-// ret_version: of the counter order/ID, read by a statement before the others. RC_NOT_FOUND.
+// ret_version: of the counter order/ID. Order, lines and version are of one moment. RC_NOT_FOUND.
 MUST_CHECK enum rc order_get(struct db *db, const char *id, struct order *ret_order,
                              int64_t *ret_version);
 

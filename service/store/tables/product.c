@@ -10,14 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <string.h>
-
 // Two spellings, because `||` is OR on MySQL, and SQLite has CONCAT only since 3.44.
-#define PRODUCT_SQL(counter_name)                                                                  \
-    "SELECT p.sku, p.title, COALESCE(p.price_cents, -1), c.remaining, c.version"                   \
-    " FROM product p JOIN counter c ON c.name = " counter_name
-#define PRODUCT_SQLITE PRODUCT_SQL("'stock/' || p.sku")
-#define PRODUCT_MYSQL PRODUCT_SQL("CONCAT('stock/', p.sku)")
+#define PRODUCT_COLUMNS "p.sku, p.title, COALESCE(p.price_cents, -1), c.remaining, c.version"
+#define FROM_SQLITE " FROM product p JOIN counter c ON c.name = 'stock/' || p.sku"
+#define FROM_MYSQL " FROM product p JOIN counter c ON c.name = CONCAT('stock/', p.sku)"
+#define PRODUCT_SQLITE "SELECT " PRODUCT_COLUMNS FROM_SQLITE
+#define PRODUCT_MYSQL "SELECT " PRODUCT_COLUMNS FROM_MYSQL
 
 struct reader {
     product_fn on_product;
@@ -54,6 +52,45 @@ enum rc product_get(struct db *db, const char *sku, struct product *ret_product)
     if (found.version == 0)
         return RC_NOT_FOUND;
     *ret_product = found;
+    return RC_OK;
+}
+
+struct with_holds {
+    struct product product;
+    struct product_holds holds;
+};
+
+static enum rc read_with_holds(void *arg, const struct db_row *row)
+{
+    struct with_holds *found = arg;
+    struct reader reader = {keep_product, &found->product};
+    found->holds.due = db_row_int(row, 5) != 0;
+    found->holds.reserved = db_row_int(row, 6);
+    return read_product(&reader, row);
+}
+
+enum rc product_get_with_holds(struct db *db, const char *sku, bool add_up,
+                               struct product *ret_product, struct product_holds *ret_holds)
+{
+    struct with_holds found = {.product.version = 0};
+    struct db_value param = db_text(sku);
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    const char *now = db_now_ms_sql(db);
+    buffer_format(&sql,
+                  "SELECT " PRODUCT_COLUMNS
+                  ", EXISTS (SELECT 1 FROM hold h WHERE h.counter = c.name AND h.expires_at <= %s),"
+                  " (SELECT COALESCE(SUM(h.quantity), 0) FROM hold h"
+                  " WHERE %d AND h.counter = c.name AND h.expires_at > %s)%s WHERE p.sku = ?",
+                  now, add_up, now, db_is_sqlite(db) ? FROM_SQLITE : FROM_MYSQL);
+    if (sql.failed)
+        return RC_NO_MEMORY;
+    enum rc rc = db_query(db, sql.data, &param, 1, read_with_holds, &found);
+    if (rc != RC_OK)
+        return rc;
+    if (found.product.version == 0)
+        return RC_NOT_FOUND;
+    *ret_product = found.product;
+    *ret_holds = found.holds;
     return RC_OK;
 }
 
@@ -169,7 +206,7 @@ enum rc product_prices(struct db *db, const char *const *skus, size_t n, int64_t
     for (size_t i = 0; i < n; i++) {
         buffer_append_text(&sql, i == 0 ? "?" : ",?");
         params[i] = db_text(skus[i]);
-        ret_prices[i] = 0;
+        ret_prices[i] = PRICE_NONE;
     }
     buffer_append_text(&sql, ")");
     if (sql.failed)

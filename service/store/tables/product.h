@@ -33,11 +33,23 @@ MUST_CHECK enum rc product_put(struct db *db, const struct product *put,
                                struct product *ret_product);
 MUST_CHECK enum rc product_get(struct db *db, const char *sku, struct product *ret_product);
 
+// The holds on a product at the database's time.
+struct product_holds {
+    bool due;         // some are due and have not expired yet
+    int64_t reserved; // units in the open holds that are not due; 0 unless asked for
+};
+
+// product_get and its holds, in one reading.
+MUST_CHECK enum rc product_get_with_holds(struct db *db, const char *sku, bool add_up,
+                                          struct product *ret_product,
+                                          struct product_holds *ret_holds);
+
 typedef enum rc (*product_fn)(void *arg, const struct product *product);
 // Products with sku > after in byte order, ascending, at most limit.
 MUST_CHECK enum rc product_page(struct db *db, const char *after, int64_t limit,
                                 product_fn on_product, void *arg);
 
-// The prices in cents of distinct products, 0 where there is none: ret_prices[i] for skus[i].
+// The prices in cents of distinct products: ret_prices[i] for skus[i]. 0: it has no price. PRICE_NONE:
+// there is no such product.
 MUST_CHECK enum rc product_prices(struct db *db, const char *const *skus, size_t n,
                                   int64_t *ret_prices);

@@ -10,16 +10,6 @@
 
 struct db;
 
-enum reservation_state {
-    RESERVATION_HELD,
-    RESERVATION_CONFIRMED,
-    RESERVATION_RELEASED,
-    RESERVATION_EXPIRED,
-    RESERVATION_STATE_COUNT
-};
-
-extern const char *const reservation_states[RESERVATION_STATE_COUNT]; // "held", ...
-
 // "SKU QUANTITY" for each line, with a comma between two.
 #define RESERVATION_ITEMS_MAX (RESERVATION_LINES_MAX * (ID_MAX + 22))
 
@@ -31,13 +21,29 @@ struct reservation {
     int64_t expires_at_ms, created_at_ms;
 };
 
+// What is held and past its time has expired, whether or not its state says so yet.
+enum reservation_state reservation_state_at(const struct reservation *reservation, int64_t now_ms);
+
 MUST_CHECK enum rc reservation_insert(struct db *db, const struct reservation *reservations,
                                       size_t n);
 MUST_CHECK enum rc reservation_get(struct db *db, const char *id, struct reservation *ret,
                                    int64_t *ret_now_ms);
 
-// When each of these distinct reservations expires: ret_expires_at[i] for ids[i]. 0: it is unknown,
-// confirmed or released.
+// now_ms: the database's time at which it was read.
+typedef enum rc (*reservation_fn)(void *arg, const struct reservation *reservation, int64_t now_ms);
+
+// A user's reservations with id > after, ascending, at most limit. state: as reservation_state_at
+// tells it, or RESERVATION_STATE_COUNT for all.
+MUST_CHECK enum rc reservation_page(struct db *db, const char *user_id,
+                                    enum reservation_state state, const char *after, int64_t limit,
+                                    reservation_fn on_reservation, void *arg);
+
+// How many reservations a user has open at now_ms.
+MUST_CHECK enum rc reservation_count_open(struct db *db, const char *user_id, int64_t now_ms,
+                                          int64_t *ret_open);
+
+// When each of these distinct reservations expires or expired: ret_expires_at[i] for ids[i]. Where
+// nothing can expire, minus the reservation's state; 0 if it is unknown.
 MUST_CHECK enum rc reservation_expiries(struct db *db, const char *const *ids, size_t n,
                                         int64_t *ret_expires_at);
 
@@ -59,7 +65,7 @@ typedef enum rc (*hold_fn)(void *arg, const struct hold *hold);
 
 // The holds of a counter that are due at now_ms, in the order (expires_at, reservation, line), at most
 // `max`. ret_version: the counter's, read by the same statement. ret_next_ms: when the first that is
-// not due expires; 0 if there is none or `max` were due.
+// not due expires; 0 if there is none.
 MUST_CHECK enum rc hold_due(struct db *db, const char *counter, int64_t now_ms, size_t max,
                             hold_fn on_hold, void *arg, int64_t *ret_version, int64_t *ret_next_ms);
 
