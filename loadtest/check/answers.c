@@ -52,6 +52,12 @@ static const char *describe_gap(const struct history *history, const struct atte
     return gap;
 }
 
+// A refusal of a reservation's next step tells only what has become of the reservation.
+static bool tells_no_state(const char *slug)
+{
+    return strncmp(slug, "reservation-", strlen("reservation-")) == 0;
+}
+
 // Whether a success of this kind has a result, such as a coupon's code.
 static bool has_result(enum attempt_kind kind)
 {
@@ -70,12 +76,15 @@ static const char *describe_fault(const struct history *history, const struct at
     bool creates = has_result(attempt->kind) || attempt->kind == KIND_ORDER;
     if (ok && attempt->status != (creates ? 201 : 200))
         return "has a status that the API does not promise";
+    if (!ok && !reason_fits(attempt->kind, attempt->detail))
+        return "gives a reason that does not fit";
+    if (!ok && tells_no_state(attempt->detail))
+        return NULL;
     const char *gap = describe_gap(history, attempt, ok);
     if (gap != NULL)
         return gap;
     if (!ok)
-        return reason_fits(attempt->kind, attempt->detail) ? NULL
-                                                           : "gives a reason that does not fit";
+        return NULL;
     if (attempt->expires_at_ms.known != attempt_kind_expires(attempt->kind))
         return "says when something expires exactly if nothing does";
     if (has_result(attempt->kind))

@@ -102,9 +102,10 @@ static bool read_legs(const struct flat_member *array, enum attempt_kind kind,
 
 // Reads the legs for which a request was refused. The numbers beside the list are those of the first
 // of them, so they are the first leg's only if that is in the list, or if the list is empty.
-static bool read_failed(const struct flat_member *array, struct answer *answer,
-                        bool *ret_first_told)
+static bool read_failed(const struct flat_member *array, enum attempt_kind kind,
+                        struct answer *answer, bool *ret_first_told)
 {
+    int64_t before = kind == KIND_ORDER; // legs before that of the first line
     struct flat_json json = flat_array_open(array);
     struct flat_member text;
     enum flat_kind type;
@@ -113,12 +114,14 @@ static bool read_failed(const struct flat_member *array, struct answer *answer,
     while ((type = flat_array_next(&json, &text)) != FLAT_END) {
         struct answer_leg leg = {0};
         int64_t index = -1;
-        if (type == FLAT_ERROR || !read_leg(&text, &leg, &index) || index < 0 ||
-            index > ANSWER_MORE_MAX)
+        if (type == FLAT_ERROR || !read_leg(&text, &leg, &index) ||
+            index + before > ANSWER_MORE_MAX)
             return false;
-        if (index > 0)
-            answer->more[index - 1] = leg;
-        *ret_first_told |= index == 0;
+        if (index < 0)
+            answer->account = leg;
+        else if (index + before > 0)
+            answer->more[index + before - 1] = leg;
+        *ret_first_told |= index >= 0 && index + before == 0;
         empty = false;
     }
     *ret_first_told |= empty;
@@ -160,7 +163,7 @@ static const char *read_body(const struct response *response, enum attempt_kind 
             if (!read_legs(&value, kind, answer))
                 return "malformed answer: legs";
         } else if (type == FLAT_ARRAY && member == MEMBER_FAILED && problem) {
-            if (!read_failed(&value, answer, &first_told))
+            if (!read_failed(&value, kind, answer, &first_told))
                 return "malformed answer: failed";
         } else if (type == FLAT_TEXT && member == MEMBER_TYPE && problem)
             take_slug(answer, &value);

@@ -144,9 +144,14 @@ static void describe_order(const struct scenario *scenario, const struct task *t
         if (task->kind != KIND_REFUND || task->restock)
             (void)add_leg(answer, room, attempt, sku_of(task, i), amount, true);
     }
-    if (points_of(task) > 0)
-        (void)add_leg(answer, room, attempt, resources->skus.n + task->account,
-                      effects[task->kind].points * points_of(task), true);
+    if (points_of(task) > 0) {
+        struct attempt_leg *leg = add_leg(answer, room, attempt, resources->skus.n + task->account,
+                                          effects[task->kind].points * points_of(task), true);
+        if (answer->account.version.known) {
+            leg->version = answer->account.version;
+            leg->remaining = answer->account.remaining;
+        }
+    }
     if (held)
         add_holds(scenario, task, answer, room, attempt);
 }
