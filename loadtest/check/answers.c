@@ -15,9 +15,16 @@ static bool reason_fits(enum attempt_kind kind, const char *slug)
     static const struct {
         enum attempt_kind kind;
         const char *slug;
-    } reasons[] = {{KIND_DEDUCT, "out-of-stock"},     {KIND_ISSUE, "coupon-exhausted"},
-                   {KIND_ISSUE, "limit-reached"},     {KIND_DRAW, "already-drawn"},
-                   {KIND_SPEND, "not-enough-points"}, {KIND_TRANSFER, "not-enough-points"}};
+    } reasons[] = {{KIND_DEDUCT, "out-of-stock"},          {KIND_ISSUE, "coupon-exhausted"},
+                   {KIND_ISSUE, "limit-reached"},          {KIND_DRAW, "already-drawn"},
+                   {KIND_SPEND, "not-enough-points"},      {KIND_TRANSFER, "not-enough-points"},
+                   {KIND_RESERVE, "out-of-stock"},         {KIND_CONFIRM, "reservation-expired"},
+                   {KIND_CONFIRM, "reservation-resolved"}, {KIND_RELEASE, "reservation-expired"},
+                   {KIND_RELEASE, "reservation-resolved"}, {KIND_EXTEND, "reservation-expired"},
+                   {KIND_EXTEND, "reservation-resolved"},  {KIND_ORDER, "out-of-stock"},
+                   {KIND_ORDER, "not-enough-points"},      {KIND_ORDER, "reservation-expired"},
+                   {KIND_ORDER, "reservation-resolved"},   {KIND_CANCEL, "order-closed"},
+                   {KIND_REFUND, "order-closed"},          {KIND_REFUND, "refund-exceeds-order"}};
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         if (reasons[i].kind == kind && strcmp(reasons[i].slug, slug) == 0)
             return true;
@@ -25,23 +32,40 @@ static bool reason_fits(enum attempt_kind kind, const char *slug)
     return false;
 }
 
-// The number that a leg of the answer lacks, or NULL. A refusal tells at least the state of the
-// first leg.
-static const char *describe_gap(const struct attempt *attempt, bool ok)
+// The number that a leg of the answer lacks, or NULL. A refusal tells the state of one leg at least.
+// No answer tells that of a counter that begins during the run, unless it comes first.
+static const char *describe_gap(const struct history *history, const struct attempt *attempt,
+                                bool ok)
 {
     bool stateless = ok && attempt->kind == KIND_DRAW; // says nothing of what remains
-    for (size_t i = 0; i < (ok ? attempt_n_legs(attempt) : 1); i++) {
+    const char *gap = NULL;
+    for (size_t i = 0; i < attempt_n_legs(attempt); i++) {
         const struct attempt_leg leg = attempt_leg(attempt, i);
-        if (!leg.version.known)
-            return "has no version";
-        if (!leg.remaining.known && !stateless)
-            return "does not say how many remain";
+        if (i > 0 && counter_kind_begins(history->head.counters[leg.counter].kind))
+            continue;
+        bool told = leg.version.known && (leg.remaining.known || stateless);
+        if (!told && gap == NULL)
+            gap = leg.version.known ? "does not say how many remain" : "has no version";
+        if (told && !ok)
+            return NULL;
     }
-    return NULL;
+    return gap;
+}
+
+// A refusal of a reservation's next step tells only what has become of the reservation.
+static bool tells_no_state(const char *slug)
+{
+    return strncmp(slug, "reservation-", strlen("reservation-")) == 0;
+}
+
+// Whether a success of this kind has a result, such as a coupon's code.
+static bool has_result(enum attempt_kind kind)
+{
+    return kind == KIND_ISSUE || kind == KIND_RESERVE;
 }
 
 // What is wrong with the answer, or NULL.
-static const char *describe_fault(const struct attempt *attempt)
+static const char *describe_fault(const struct history *history, const struct attempt *attempt)
 {
     bool ok = attempt->outcome == OUTCOME_OK;
     if (attempt->replayed && (!ok || !attempt_kind_changes(attempt->kind)))
@@ -49,16 +73,22 @@ static const char *describe_fault(const struct attempt *attempt)
     if (!ok && attempt->status != 409)
         return reason_fits(attempt->kind, attempt->detail) ? "gives a reason that belongs to 409"
                                                            : NULL;
-    if (ok && attempt->status != (attempt->kind == KIND_ISSUE ? 201 : 200))
+    bool creates = has_result(attempt->kind) || attempt->kind == KIND_ORDER;
+    if (ok && attempt->status != (creates ? 201 : 200))
         return "has a status that the API does not promise";
-    const char *gap = describe_gap(attempt, ok);
+    if (!ok && !reason_fits(attempt->kind, attempt->detail))
+        return "gives a reason that does not fit";
+    if (!ok && tells_no_state(attempt->detail))
+        return NULL;
+    const char *gap = describe_gap(history, attempt, ok);
     if (gap != NULL)
         return gap;
     if (!ok)
-        return reason_fits(attempt->kind, attempt->detail) ? NULL
-                                                           : "gives a reason that does not fit";
-    if (attempt->kind == KIND_ISSUE)
-        return attempt->detail[0] == '\0' ? "has no code" : NULL;
+        return NULL;
+    if (attempt->expires_at_ms.known != attempt_kind_expires(attempt->kind))
+        return "says when something expires exactly if nothing does";
+    if (has_result(attempt->kind))
+        return attempt->detail[0] == '\0' ? "has no result" : NULL;
     return attempt->kind != KIND_DRAW && attempt->detail[0] != '\0'
                ? "has the result of another request"
                : NULL;
@@ -74,7 +104,7 @@ void answers_check(struct check *check)
         if (attempt->kind == KIND_OTHER)
             continue;
         answers += attempt->status != 0;
-        const char *what = describe_fault(attempt);
+        const char *what = describe_fault(history, attempt);
         if (what == NULL)
             continue;
         struct violation *violation = finding_add(

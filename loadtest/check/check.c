@@ -37,10 +37,12 @@ static bool check_all(struct check *check)
     conservation_check(check);
     whole_check(check);
     draws_check(check);
-    points_check(check);
+    moves_check(check);
+    holds_check(check);
+    orders_check(check);
     readings_check(check);
     real_time_check(check);
-    if (!order_check(check))
+    if (!sold_out_check(check) || !order_check(check))
         return false;
     tokens_check(check);
     caps_check(check);

@@ -166,7 +166,7 @@ static void oversell_check(struct check *check)
     static const struct {
         enum counter_kind kind;
         const char *words;
-    } kinds[] = {{COUNTER_STOCK, "units sold"},
+    } kinds[] = {{COUNTER_STOCK, "units taken"},
                  {COUNTER_COUPON, "coupons issued"},
                  {COUNTER_PRIZE, "prizes won"},
                  {COUNTER_POINTS, "points taken"}};

@@ -53,12 +53,15 @@ static int compare_numbers(const void *a, const void *b)
     return (one > two) - (one < two);
 }
 
+// Legs that the service names are only in an answer.
 static bool same_request(const struct attempt *one, const struct attempt *two)
 {
+    size_t n = one->n_more < two->n_more ? one->n_more : two->n_more;
     bool same = one->kind == two->kind && one->counter == two->counter &&
-                one->quantity == two->quantity && one->n_more == two->n_more &&
+                one->quantity == two->quantity &&
+                (one->n_more == two->n_more || attempt_kind_opens(one->kind)) &&
                 strcmp(one->user, two->user) == 0;
-    for (size_t i = 0; same && i < one->n_more; i++)
+    for (size_t i = 0; same && i < n; i++)
         same = one->more[i].counter == two->more[i].counter &&
                one->more[i].amount == two->more[i].amount;
     return same;
@@ -128,6 +131,8 @@ static const char *difference(const struct attempt *first, const struct attempt 
 {
     if (again->status != first->status)
         return "status";
+    if (!maybe_equal(again->expires_at_ms, first->expires_at_ms))
+        return "expires_at";
     size_t legs = attempt_n_legs(first);
     for (size_t i = 0; i < legs && legs == attempt_n_legs(again); i++) {
         const struct attempt_leg one = attempt_leg(first, i), two = attempt_leg(again, i);

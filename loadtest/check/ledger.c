@@ -17,7 +17,7 @@
 
 #define LEDGER_FORMAT 1
 #define TEXT_MAX HISTORY_COUNTER_MAX
-#define LINE_MAX_BYTES (200 + 6 * LINE_INT_ROOM + 5 * LINE_TEXT_ROOM(TEXT_MAX))
+#define LINE_MAX_BYTES (200 + 7 * LINE_INT_ROOM + 5 * LINE_TEXT_ROOM(TEXT_MAX))
 
 // ---- building -----------------------------------------------------------------------------------
 
@@ -115,6 +115,7 @@ static void write_row(FILE *file, const char *counter, const struct ledger_row *
     at = put_int(at, "remaining", row->remaining);
     at = put_int(at, "leg", row->leg);
     at = put_int(at, "token", row->token);
+    at = put_int(at, "created_at_ms", row->created_at_ms);
     at = put_text(at, "key", row->key);
     at = put_text(at, "user", row->user);
     at = put_text(at, "reason", row->reason);
@@ -150,6 +151,7 @@ enum ledger_member {
     MEMBER_REMAINING,
     MEMBER_LEG,
     MEMBER_TOKEN,
+    MEMBER_CREATED,
     MEMBER_KEY,
     MEMBER_USER,
     MEMBER_REASON,
@@ -176,6 +178,7 @@ const struct member ledger_members[LEDGER_MEMBERS] = {
     [MEMBER_REMAINING] = {"remaining", MEMBER_INT, ROW | FINAL, 0, INT64_MIN, INT64_MAX},
     [MEMBER_LEG] = {"leg", MEMBER_INT, ROW, 0, 0, LEDGER_LEG_MAX},
     [MEMBER_TOKEN] = {"token", MEMBER_INT, ROW, 0, INT64_MIN, INT64_MAX},
+    [MEMBER_CREATED] = {"created_at_ms", MEMBER_INT, ROW, 0, INT64_MIN, INT64_MAX},
     [MEMBER_KEY] = {"key", MEMBER_TEXT, ROW, 0, 0, TEXT_MAX},
     [MEMBER_USER] = {"user", MEMBER_TEXT, ROW, 0, 0, TEXT_MAX},
     [MEMBER_REASON] = {"reason", MEMBER_TEXT, ROW, 0, 1, TEXT_MAX},
@@ -271,6 +274,7 @@ static bool read_row(struct load *load)
         .remaining = number_of(load, MEMBER_REMAINING),
         .leg = number_of(load, MEMBER_LEG),
         .token = number_of(load, MEMBER_TOKEN),
+        .created_at_ms = number_of(load, MEMBER_CREATED),
     };
     char key[TEXT_MAX + 1], user[TEXT_MAX + 1], reason[TEXT_MAX + 1], strategy[TEXT_MAX + 1];
     if (!read_counter(load, MEMBER_COUNTER, &row.counter) || !read_text(load, MEMBER_KEY, key) ||

@@ -16,7 +16,7 @@ struct http;
 #define LEDGER_LINE_FINAL 2U
 #define LEDGER_LINE_ROW 4U
 #define LEDGER_LINE_CLOSING 8U
-#define LEDGER_MEMBERS 15
+#define LEDGER_MEMBERS 16
 #define LEDGER_LEG_MAX HISTORY_LEGS_MAX // one more than a request has: the service may add a row
 extern const struct member ledger_members[LEDGER_MEMBERS];
 
@@ -28,6 +28,7 @@ struct ledger_row {
     // Owned by the ledger. An administrator's change has no key and no user: null, here "". No text
     // is empty.
     const char *key, *user, *reason, *strategy;
+    int64_t created_at_ms; // when it was decided, by the database's clock
 };
 
 struct ledger_final {

@@ -65,6 +65,7 @@ static bool read_row(const json_t *json, struct ledger_row *row)
     return read_int(json, "version", &row->version) && read_int(json, "delta", &row->delta) &&
            read_int(json, "remaining", &row->remaining) && read_int(json, "leg", &row->leg) &&
            row->leg >= 0 && row->leg <= LEDGER_LEG_MAX && read_int(json, "token", &row->token) &&
+           read_int(json, "created_at_ms", &row->created_at_ms) &&
            read_text_or_null(json, "request_key", &row->key) &&
            read_text_or_null(json, "user_id", &row->user) &&
            read_text(json, "reason", &row->reason) && read_text(json, "strategy", &row->strategy);
@@ -172,6 +173,8 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
         const struct history_counter *counter = &fetch->head->counters[i];
         char path[sizeof known];
         const char *prize;
+        if (counter_kind_begins(counter->kind))
+            continue; // find_last
         locate(counter, path, sizeof path, &prize);
         // A lottery and its prizes follow each other and share one answer.
         if (strcmp(path, known) != 0) {
@@ -190,6 +193,22 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
     }
     json_decref(noun);
     return fetched;
+}
+
+// The API does not report the state of a counter that has begun during the run: its last row does.
+static void find_last(const struct fetch *fetch)
+{
+    const struct ledger *ledger = fetch->builder.ledger;
+    for (size_t i = 0; i < fetch->head->n_counters; i++) {
+        if (counter_kind_begins(fetch->head->counters[i].kind))
+            ledger->finals[i].known = true;
+    }
+    for (size_t i = 0; i < ledger->n_rows; i++) {
+        const struct ledger_row *row = &ledger->rows[i];
+        if (counter_kind_begins(fetch->head->counters[row->counter].kind))
+            ledger->finals[row->counter] =
+                (struct ledger_final){row->version, row->remaining, true};
+    }
 }
 
 // The first counter that changed between the two readings, or SIZE_MAX.
@@ -214,6 +233,7 @@ static bool fetch_once(struct fetch *fetch, struct ledger_final *before, size_t 
     if (!fetch_finals(fetch, fetch->builder.ledger->finals))
         return false;
     *ret_changed = find_changed(fetch, before);
+    find_last(fetch);
     return true;
 }
 

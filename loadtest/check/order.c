@@ -8,6 +8,9 @@
 // operation, and a path exactly from what was answered to what was sent afterwards. An order exists
 // if the graph has no cycle.
 //
+// A refusal that names several counters tells the state of each at a moment of its own: it was right
+// for each of them, and has changed none.
+//
 // A cycle on one counter is for real-time-order; this rule then says that it proves nothing. Of a
 // version that exists twice only the first row is used; versions-without-gap reports it.
 #include "check/finding.h"
@@ -20,11 +23,11 @@
 
 #define CLAUSES_MAX_BYTES 180 // of a sentence; then one more clause still fits
 
-// The nodes are numbered: operations, then attempts (those that are readings), then moments.
+// The nodes are numbered: operations, then readings, then moments.
 struct order {
     struct check *check;
     const struct evidence *evidence;
-    uint32_t first_attempt, first_moment;
+    uint32_t first_reading, first_moment;
     int64_t *moments; // ascending
     size_t n_moments;
     int64_t looked_at;
@@ -64,7 +67,7 @@ static void for_each_node(struct order *order, struct graph *graph, node_visit *
     for (size_t i = 0; i < evidence->n_readings; i++) {
         uint32_t attempt = evidence->readings[i].attempt;
         const struct attempt *told = &evidence->history->attempts[attempt];
-        visit(order, graph, order->first_attempt + attempt, told->invoke_ns, told->complete_ns);
+        visit(order, graph, order->first_reading + (uint32_t)i, told->invoke_ns, told->complete_ns);
     }
 }
 
@@ -111,7 +114,7 @@ static void add_versions(const struct order *order, struct graph *graph, size_t 
     for (;;) {
         for (; at < all.end && readings[at].version == version; at++) {
             if (change != NOTHING)
-                graph_add(graph, change, order->first_attempt + readings[at].attempt);
+                graph_add(graph, change, order->first_reading + at);
         }
         if (place == rows.end)
             return;
@@ -123,7 +126,7 @@ static void add_versions(const struct order *order, struct graph *graph, size_t 
             if (change != NOTHING)
                 graph_add(graph, change, next);
             for (; first < at; first++)
-                graph_add(graph, order->first_attempt + readings[first].attempt, next);
+                graph_add(graph, order->first_reading + first, next);
             change = next;
         }
         // A version that does not exist: readings-true reports it.
@@ -159,11 +162,17 @@ struct step {
     struct state from, to;
 };
 
-// The node's i-th state, some of which are none. False: it has fewer.
+// The attempt of a reading's node.
+static uint32_t attempt_of(const struct order *order, uint32_t node)
+{
+    return order->evidence->readings[node - order->first_reading].attempt;
+}
+
+// The node's i-th state. False: it has fewer.
 static bool get_state(const struct order *order, uint32_t node, uint32_t i, struct state *ret_state)
 {
     const struct evidence *evidence = order->evidence;
-    if (node < order->first_attempt) {
+    if (node < order->first_reading) {
         uint32_t place = evidence->operations[node].effects.from + i;
         if (place >= evidence->operations[node].effects.end)
             return false;
@@ -171,13 +180,9 @@ static bool get_state(const struct order *order, uint32_t node, uint32_t i, stru
         *ret_state = (struct state){row->counter, row->version, evidence->effects[place]};
         return true;
     }
-    const struct attempt *attempt = &evidence->history->attempts[node - order->first_attempt];
-    if (i >= attempt_n_legs(attempt))
-        return false;
-    const struct attempt_leg leg = attempt_leg(attempt, i);
-    *ret_state =
-        (struct state){leg.version.known ? leg.counter : SIZE_MAX, leg.version.value, NOTHING};
-    return true;
+    const struct reading *reading = &evidence->readings[node - order->first_reading];
+    *ret_state = (struct state){reading->counter, reading->version, NOTHING};
+    return i == 0;
 }
 
 // Whether `one` is before `two` by the versions of their counter. Readings of one version have no
@@ -258,11 +263,11 @@ static size_t find_steps(struct walk *walk, struct step *steps)
 static void name(const struct order *order, uint32_t node, struct buffer *out)
 {
     const struct evidence *evidence = order->evidence;
-    if (node < order->first_attempt) {
+    if (node < order->first_reading) {
         buffer_append_text(out, evidence->operations[node].key);
         return;
     }
-    const struct attempt *attempt = &evidence->history->attempts[node - order->first_attempt];
+    const struct attempt *attempt = &evidence->history->attempts[attempt_of(order, node)];
     buffer_format(out, "%s %lld", attempt->kind == KIND_READ ? "reading" : "refusal",
                   (long long)attempt->op);
 }
@@ -288,8 +293,8 @@ static void describe(const struct order *order, const struct step *step, struct 
 static void add_attempts(const struct order *order, struct violation *violation,
                          const struct step *before, const struct step *step)
 {
-    if (step->node >= order->first_attempt) {
-        finding_attempt(order->check, violation, step->node - order->first_attempt);
+    if (step->node >= order->first_reading) {
+        finding_attempt(order->check, violation, attempt_of(order, step->node));
         return;
     }
     const struct operation *operation = &order->evidence->operations[step->node];
@@ -369,10 +374,10 @@ static bool search(struct order *order)
 bool order_check(struct check *check)
 {
     const struct evidence *evidence = check->evidence;
-    size_t first_moment = evidence->n_operations + evidence->history->n_attempts;
+    size_t first_moment = evidence->n_operations + evidence->n_readings;
     struct order order = {.check = check,
                           .evidence = evidence,
-                          .first_attempt = (uint32_t)evidence->n_operations,
+                          .first_reading = (uint32_t)evidence->n_operations,
                           .first_moment = (uint32_t)first_moment};
     finding_open(check, "order-across-counters");
     bool searched = first_moment < NOTHING && search(&order);

@@ -113,14 +113,47 @@ static void check_unanswered(struct check *check, const struct operation *operat
     finding_row(check, violation, row);
 }
 
-static void check_origin(struct check *check, uint32_t row)
+// Whether the row is that of an expiry by the service, of a hold of this run. If a reservation got
+// no answer, its hold is not known.
+static bool is_expiry(const struct evidence *evidence, const struct ledger_row *row,
+                      bool has_unknown)
+{
+    const char *expire = attempt_kind_name(KIND_EXPIRE);
+    size_t length = strlen(expire);
+    bool says_so = strcmp(row->reason, expire) == 0 && strncmp(row->key, expire, length) == 0 &&
+                   row->key[length] == ' ';
+    uint32_t operation =
+        says_so ? evidence->operation_of_row[row - evidence->ledger->rows] : NOTHING;
+    bool known = false;
+    if (operation == NOTHING)
+        return false;
+    struct range effects = evidence->operations[operation].effects;
+    for (uint32_t at = effects.from; at < effects.end; at++)
+        known |= evidence->history->head.counters[evidence_effect(evidence, at)->counter].kind ==
+                 COUNTER_HOLD;
+    return known || has_unknown;
+}
+
+// Whether a reservation never got an answer.
+static bool has_unknown_hold(const struct evidence *evidence)
+{
+    for (size_t i = 0; i < evidence->n_operations; i++) {
+        const struct operation *operation = &evidence->operations[i];
+        if (operation->has_info && !operation->has_ok &&
+            attempt_kind_opens(evidence->history->attempts[operation->first_attempt].kind))
+            return true;
+    }
+    return !evidence->history->whole;
+}
+
+static void check_origin(struct check *check, uint32_t row, bool has_unknown)
 {
     const struct evidence *evidence = check->evidence;
     const struct ledger_row *effect = &evidence->ledger->rows[row];
     const char *counter = finding_counter(check, effect->counter);
     struct violation *violation = NULL;
     if (!evidence_is_ours(evidence, effect->key)) {
-        if (check->options->allow_foreign)
+        if (check->options->allow_foreign || is_expiry(evidence, effect, has_unknown))
             return;
         violation =
             effect->key[0] == '\0'
@@ -143,12 +176,13 @@ static void check_nowhere(struct check *check)
 {
     const struct evidence *evidence = check->evidence;
     int64_t effects = 0;
+    bool has_unknown = has_unknown_hold(evidence);
     finding_open(check, "nothing-from-nowhere");
     for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
         struct range range = evidence_rows_above(evidence, i);
         effects += range.end - range.from;
         for (uint32_t at = range.from; at < range.end; at++)
-            check_origin(check, evidence->rows[at]);
+            check_origin(check, evidence->rows[at], has_unknown);
     }
     finding_close(check, effects, "Every change belongs to a request of this run%s: changes %s.",
                   check->options->allow_foreign ? ", or to another client" : "",

@@ -89,24 +89,25 @@ static bool is_one_of(const char *slug, const char *const *slugs)
     return *slugs != NULL;
 }
 
-// False if the reason could not be judged, or is none of the known ones (answers-complete). The
-// first leg is the one that refuses.
+// False if the reason could not be judged, or is none of the known ones (answers-complete). A
+// refusal for too little tells only the legs that refuse.
 static bool check_reason(struct check *check, const struct reading *reading)
 {
     static const char *const user_limits[] = {"limit-reached", "already-drawn", NULL};
     static const char *const too_little[] = {"out-of-stock", "coupon-exhausted",
                                              "not-enough-points", NULL};
     const struct attempt *attempt = &check->evidence->history->attempts[reading->attempt];
+    const struct attempt_leg leg = attempt_leg(attempt, reading->leg);
     if (reading->leg == 0 && is_one_of(attempt->detail, user_limits))
         return check_shares(check, reading);
-    if (reading->leg != 0 || !is_one_of(attempt->detail, too_little) || !attempt->remaining.known)
+    if (!is_one_of(attempt->detail, too_little) || !leg.remaining.known)
         return false;
-    int64_t wanted = -attempt_leg(attempt, 0).amount;
-    if (attempt->remaining.value < wanted)
+    int64_t wanted = -leg.amount;
+    if (leg.remaining.value < wanted)
         return true;
     struct violation *violation = finding_add(
         check, "%s was refused (%s), but it asked for %s and %s remained.", attempt->key,
-        attempt->detail, number(wanted).text, number(attempt->remaining.value).text);
+        attempt->detail, number(wanted).text, number(leg.remaining.value).text);
     finding_attempt(check, violation, reading->attempt);
     return true;
 }

@@ -15,7 +15,9 @@ void presence_check(struct check *check);     // nothing-lost, nothing-from-nowh
 void conservation_check(struct check *check); // no-oversell, conservation
 void whole_check(struct check *check);        // operations-whole
 void draws_check(struct check *check);        // draws-whole
-void points_check(struct check *check);       // points-conserved
+void moves_check(struct check *check);        // points-conserved, holds-conserved
+void orders_check(struct check *check);       // refund-bounded
+void holds_check(struct check *check);        // holds-resolve-once, expiry-exact
 void readings_check(struct check *check);     // readings-true
 void real_time_check(struct check *check);    // real-time-order
 void tokens_check(struct check *check);       // fencing-tokens
@@ -23,5 +25,7 @@ void caps_check(struct check *check);         // caps
 
 // one-key-one-effect, identical-replays, unique-codes. False: out of memory.
 MUST_CHECK bool keys_check(struct check *check);
+// no-phantom-sold-out. False: out of memory.
+MUST_CHECK bool sold_out_check(struct check *check);
 // order-across-counters. False: out of memory.
 MUST_CHECK bool order_check(struct check *check);

@@ -48,7 +48,7 @@ static bool number_fits(const struct evidence *evidence, const struct operation 
         return kind == KIND_COUNT || attempt_kind_has_more(kind, legs - 1) ||
                attempt_kind_has_more(kind, legs - 1 - attempt_kind_rows_added(kind));
     }
-    const struct attempt *attempt = &evidence->history->attempts[operation->first_attempt];
+    const struct attempt *attempt = &evidence->history->attempts[evidence_best_attempt(operation)];
     size_t asked = attempt_n_legs(attempt);
     return !attempt_kind_changes(attempt->kind) || legs == asked ||
            legs == asked + attempt_kind_rows_added(attempt->kind);

@@ -40,7 +40,8 @@ static bool head_kind(const json_t *object, const char *name, enum counter_kind 
     const char *text = json_string_value(json_object_get(object, "kind"));
     size_t length = text != NULL ? strlen(text) : 0;
     for (int kind = COUNTER_STOCK; text != NULL && kind < COUNTER_KIND_COUNT; kind++) {
-        if (strcmp(text, counter_kind_name((enum counter_kind)kind)) == 0 &&
+        if (!counter_kind_begins((enum counter_kind)kind) &&
+            strcmp(text, counter_kind_name((enum counter_kind)kind)) == 0 &&
             strncmp(name, text, length) == 0 && name[length] == '/') {
             *ret_kind = (enum counter_kind)kind;
             return true;
@@ -70,26 +71,23 @@ static bool head_counter(const json_t *json, struct history_counter *counter, ch
            head_size(json, "counters", 4U + total + limit, ret_error);
 }
 
-static bool head_counters(const json_t *head, struct history_head *ret_head, struct index *index,
-                          char *ret_error)
+static bool head_counters(const json_t *head, struct counters *counters, char *ret_error)
 {
     const json_t *list = json_object_get(head, "counters");
     size_t n = json_array_size(list);
     if (!json_is_array(list) || n >= INDEX_NONE)
         return wrong_head(ret_error, "counters", "a list of counters");
-    ret_head->counters = calloc(n > 0 ? n : 1, sizeof *ret_head->counters);
-    if (ret_head->counters == NULL || !index_init(index, n))
+    if (!counters_init(counters, counters->head, counters->arena, n))
         return wrong_head(ret_error, "counters", "a list that fits into memory");
     for (size_t i = 0; i < n; i++) {
-        struct history_counter *counter = &ret_head->counters[i];
-        uint32_t number = 0;
-        if (!head_counter(json_array_get(list, i), counter, ret_error))
+        struct history_counter counter = {0};
+        bool is_new = false;
+        if (!head_counter(json_array_get(list, i), &counter, ret_error))
             return false;
-        if (!index_put(index, counter->name, (uint32_t)i, &number))
+        if (!counters_add(counters, &counter, &is_new))
             return wrong_head(ret_error, "counters", "a list that fits into memory");
-        if (number != i)
+        if (!is_new)
             return wrong_head(ret_error, "counters", "a list of counters with different names");
-        ret_head->n_counters++;
     }
     return true;
 }
@@ -109,9 +107,9 @@ static bool head_targets(const json_t *head, struct history_head *ret_head, char
     return true;
 }
 
-static bool head_head(const json_t *json, struct history_head *ret_head, struct index *ret_index,
-                      char *ret_error)
+static bool head_head(const json_t *json, struct counters *counters, char *ret_error)
 {
+    struct history_head *ret_head = counters->head;
     const json_t *format = json_object_get(json, "holdfast_history");
     if (!json_is_integer(format))
         return wrong_head(ret_error, "holdfast_history", "present: this is not a history");
@@ -120,13 +118,11 @@ static bool head_head(const json_t *json, struct history_head *ret_head, struct 
     return head_text(json, "run", ret_head->run, sizeof ret_head->run, ret_error) &&
            head_text(json, "scenario", ret_head->scenario, sizeof ret_head->scenario, ret_error) &&
            head_number(json, "started_at_ms", &ret_head->started_at_ms, ret_error) &&
-           head_targets(json, ret_head, ret_error) &&
-           head_counters(json, ret_head, ret_index, ret_error) &&
+           head_targets(json, ret_head, ret_error) && head_counters(json, counters, ret_error) &&
            head_size(json, "holdfast_history", 6, ret_error);
 }
 
-bool head_parse(const char *text, size_t length, struct history_head *ret_head,
-                struct index *ret_index, char *ret_error)
+bool head_parse(const char *text, size_t length, struct counters *counters, char *ret_error)
 {
     json_error_t error;
     json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
@@ -134,7 +130,7 @@ bool head_parse(const char *text, size_t length, struct history_head *ret_head,
         text_format(ret_error, HISTORY_ERROR_MAX, "this is not a history: %s", error.text);
         return false;
     }
-    bool read = head_head(json, ret_head, ret_index, ret_error);
+    bool read = head_head(json, counters, ret_error);
     json_decref(json);
     return read;
 }

@@ -1,10 +1,10 @@
 // The head of a history: its first line.
 #pragma once
 
-#include "history/history.h"
-#include "history/index.h"
+#include "history/counters.h"
 
-// Reads the head, and an index of its counters by name. False with a sentence in ret_error
-// (HISTORY_ERROR_MAX bytes). The caller releases both, also after a failure.
-MUST_CHECK bool head_parse(const char *text, size_t length, struct history_head *ret_head,
-                           struct index *ret_index, char *ret_error);
+// Reads the head into counters->head, and its counters. `counters` is zeroed but for `head` and
+// `arena`. False with a sentence in ret_error (HISTORY_ERROR_MAX bytes). The caller releases head
+// and counters, also after a failure.
+MUST_CHECK bool head_parse(const char *text, size_t length, struct counters *counters,
+                           char *ret_error);

@@ -13,14 +13,21 @@
 
 static const struct {
     const char *name;
-    bool has_total, has_limit;
+    bool has_total, has_limit, begins;
 } counter_kinds[COUNTER_KIND_COUNT] = {
-    [COUNTER_STOCK] = {"stock", false, false},    [COUNTER_COUPON] = {"coupon", true, true},
-    [COUNTER_LOTTERY] = {"lottery", false, true}, [COUNTER_PRIZE] = {"prize", true, false},
-    [COUNTER_POINTS] = {"points", false, false},
+    [COUNTER_STOCK] = {"stock", false, false, false},
+    [COUNTER_COUPON] = {"coupon", true, true, false},
+    [COUNTER_LOTTERY] = {"lottery", false, true, false},
+    [COUNTER_PRIZE] = {"prize", true, false, false},
+    [COUNTER_POINTS] = {"points", false, false, false},
+    [COUNTER_HOLD] = {"hold", false, false, true},
+    [COUNTER_ORDER] = {"order", false, false, true},
 };
 
-#define NO_MORE 0, 0, 0
+#define NO_MORE 0, 0, 0, false
+#define WITH_ALL                                                                                   \
+    (2 * LINES_MAX - 1), (1U << COUNTER_STOCK | 1U << COUNTER_HOLD | 1U << COUNTER_POINTS)
+#define WITH_HOLDS (2 * LINES_MAX - 1), (1U << COUNTER_STOCK | 1U << COUNTER_HOLD)
 
 static const struct {
     const char *name;
@@ -30,6 +37,7 @@ static const struct {
     size_t rows_added;
     size_t more_min, more_max; // further legs,
     unsigned more_counters;    // and the kinds of their counters, as bits
+    bool opens;
 } attempt_kinds[KIND_COUNT] = {
     [KIND_DEDUCT] = {"deduct", true, true, false, COUNTER_STOCK, -1, 0, NO_MORE},
     [KIND_ISSUE] = {"issue", true, false, false, COUNTER_COUPON, -1, 0, NO_MORE},
@@ -37,7 +45,15 @@ static const struct {
     [KIND_EARN] = {"earn", true, true, false, COUNTER_POINTS, 1, 0, NO_MORE},
     [KIND_SPEND] = {"spend", true, true, false, COUNTER_POINTS, -1, 0, NO_MORE},
     [KIND_TRANSFER] = {"transfer", true, true, true, COUNTER_POINTS, -1, 0, 1, 1,
-                       1U << COUNTER_POINTS},
+                       1U << COUNTER_POINTS, false},
+    [KIND_RESERVE] = {"reserve", true, true, true, COUNTER_STOCK, -1, 0, 0, WITH_HOLDS, true},
+    [KIND_CONFIRM] = {"confirm", true, false, false, COUNTER_STOCK, 0, 0, 1, WITH_HOLDS, false},
+    [KIND_RELEASE] = {"release", true, true, true, COUNTER_STOCK, 1, 0, 1, WITH_HOLDS, false},
+    [KIND_EXTEND] = {"extend", true, false, true, COUNTER_STOCK, 0, 0, 1, WITH_HOLDS, false},
+    [KIND_ORDER] = {"order", true, true, true, COUNTER_ORDER, 1, 0, 1, WITH_ALL, false},
+    [KIND_CANCEL] = {"cancel", true, true, true, COUNTER_ORDER, -1, 0, 1, WITH_ALL, false},
+    [KIND_REFUND] = {"refund", true, true, false, COUNTER_ORDER, -1, 0, 0, WITH_ALL, false},
+    [KIND_EXPIRE] = {.name = "expire", .balanced = true, .counter = COUNTER_STOCK},
     [KIND_READ] = {.name = "read"},
     [KIND_OTHER] = {.name = "other"},
 };
@@ -70,6 +86,21 @@ bool counter_kind_has_limit(enum counter_kind kind)
     return counter_kinds[kind].has_limit;
 }
 
+bool counter_kind_begins(enum counter_kind kind)
+{
+    return counter_kinds[kind].begins;
+}
+
+bool attempt_kind_opens(enum attempt_kind kind)
+{
+    return attempt_kinds[kind].opens;
+}
+
+bool attempt_kind_expires(enum attempt_kind kind)
+{
+    return kind == KIND_RESERVE || kind == KIND_EXTEND;
+}
+
 bool attempt_kind_changes(enum attempt_kind kind)
 {
     return attempt_kinds[kind].changes;
@@ -93,6 +124,11 @@ bool attempt_kind_has_more(enum attempt_kind kind, size_t n)
 bool attempt_kind_may_name(enum attempt_kind kind, enum counter_kind counter)
 {
     return (attempt_kinds[kind].more_counters & 1U << counter) != 0;
+}
+
+bool attempt_kind_balances(enum attempt_kind kind, enum counter_kind counter)
+{
+    return (attempt_kinds[kind].counter == COUNTER_POINTS) == (counter == COUNTER_POINTS);
 }
 
 bool attempt_kind_is_balanced(enum attempt_kind kind)

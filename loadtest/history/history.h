@@ -14,7 +14,8 @@
 #define HISTORY_RUN_MAX 16      // bytes of a run's name, with which its keys begin
 #define HISTORY_ERROR_MAX 512   // bytes of an error message
 #define HISTORY_TARGETS_MAX 32
-#define HISTORY_LEGS_MAX 64     // counters that one request names
+#define HISTORY_LEGS_MAX 64 // counters that one request names
+#define LINES_MAX 32        // of one reservation: each has a leg in the stock and one in its hold
 #define HISTORY_NEVER INT64_MAX // the completion of an attempt whose outcome is unknown
 
 enum counter_kind {
@@ -23,10 +24,13 @@ enum counter_kind {
     COUNTER_LOTTERY,
     COUNTER_PRIZE,
     COUNTER_POINTS,
+    COUNTER_HOLD,  // of a line of a reservation; begins during the run
+    COUNTER_ORDER, // what is left of an order; begins during the run
     COUNTER_KIND_COUNT
 };
 
-// A counter that the run uses, as it was before the first request.
+// A counter that the run uses, as it was before the first request. One that begins during the run
+// is at version 0 with nothing in it; it is not in the file's head.
 struct history_counter {
     char name[HISTORY_COUNTER_MAX + 1]; // "stock/load-k3x9-1"
     enum counter_kind kind;
@@ -52,6 +56,14 @@ enum attempt_kind {
     KIND_EARN,
     KIND_SPEND,
     KIND_TRANSFER,
+    KIND_RESERVE,
+    KIND_CONFIRM,
+    KIND_RELEASE,
+    KIND_EXTEND,
+    KIND_ORDER,
+    KIND_CANCEL,
+    KIND_REFUND,
+    KIND_EXPIRE, // by the service itself: a reason in the ledger, never a request
     KIND_READ,
     KIND_OTHER,
     KIND_COUNT
@@ -78,6 +90,7 @@ struct attempt_leg {
     size_t counter;                  // index into the head's counters
     int64_t amount;                  // the change that the client asked for: negative takes
     struct maybe version, remaining; // from the answer
+    const char *name;                // of a counter that the head does not have; else NULL
 };
 
 // One request. Its first leg is `counter`, `quantity`, `version` and `remaining`; `more` are the
@@ -88,6 +101,7 @@ struct attempt {
     enum attempt_kind kind;
     enum attempt_outcome outcome;
     size_t counter;                  // index into the head's counters; SIZE_MAX for KIND_OTHER
+    const char *counter_name;        // of one that the head does not have; else NULL
     size_t target;                   // index into the head's targets
     int status;                      // HTTP status; 0 if there was no answer
     bool replayed;                   // Idempotent-Replayed: true
@@ -95,10 +109,11 @@ struct attempt {
     int64_t complete_ns;             // after the answer was read; HISTORY_NEVER for OUTCOME_INFO
     int64_t quantity;                // of kinds that have one, not negative; else unused
     struct maybe version, remaining; // from the answer
+    struct maybe expires_at_ms;      // from the answer: reserve, extend
     const struct attempt_leg *more;  // borrowed; transfer: the account that takes
     size_t n_more;                   // less than HISTORY_LEGS_MAX
     // Borrowed; "" if there is none, because none of them may be empty. detail: a coupon's code, a
-    // draw's prize ("" for a blank), a problem's slug, or what went wrong ("timeout").
+    // draw's prize ("" for a blank), a reservation's id, a problem's slug, or what went wrong ("timeout").
     const char *key, *user, *detail;
 };
 
@@ -120,8 +135,18 @@ enum counter_kind attempt_kind_counter(enum attempt_kind kind);
 bool attempt_kind_has_more(enum attempt_kind kind, size_t n);
 bool attempt_kind_may_name(enum attempt_kind kind, enum counter_kind counter);
 
-// Whether the changes that it asks for add up to zero.
+// Whether a counter of this kind may begin during the run.
+bool counter_kind_begins(enum counter_kind kind);
+
+// Whether the service names the last legs, so that only an answer tells them.
+bool attempt_kind_opens(enum attempt_kind kind);
+
+// Whether the answer says when something expires.
+bool attempt_kind_expires(enum attempt_kind kind);
+
+// Whether its changes add up to zero: those of accounts, or those of units in stock, held or ordered.
 bool attempt_kind_is_balanced(enum attempt_kind kind);
+bool attempt_kind_balances(enum attempt_kind kind, enum counter_kind counter);
 
 // How many rows the service may add to those of the legs: a won draw has one of the prize.
 size_t attempt_kind_rows_added(enum attempt_kind kind);

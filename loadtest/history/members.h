@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MEMBERS_MAX 19
+#define MEMBERS_MAX 20
 
 // Kinds of values that a member may have.
 enum {

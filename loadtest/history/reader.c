@@ -9,8 +9,8 @@
 
 #include "base/text.h"
 #include "history/arena.h"
+#include "history/counters.h"
 #include "history/head.h"
-#include "history/index.h"
 #include "history/line.h"
 #include "history/lines.h"
 
@@ -40,6 +40,7 @@ enum history_member {
     MEMBER_STATUS,
     MEMBER_VERSION,
     MEMBER_REMAINING,
+    MEMBER_EXPIRES,
     MEMBER_REPLAYED,
     MEMBER_DETAIL,
     MEMBER_MORE,
@@ -66,6 +67,7 @@ const struct member history_members[HISTORY_MEMBERS] = {
     [MEMBER_STATUS] = {"status", MEMBER_INT, A, 0, 0, 999},
     [MEMBER_VERSION] = {"version", MEMBER_INT, 0, A, INT64_MIN, INT64_MAX},
     [MEMBER_REMAINING] = {"remaining", MEMBER_INT, 0, A, INT64_MIN, INT64_MAX},
+    [MEMBER_EXPIRES] = {"expires_at_ms", MEMBER_INT, 0, A, INT64_MIN, INT64_MAX},
     [MEMBER_REPLAYED] = {"replayed", MEMBER_BOOL, 0, A, 0, 0},
     [MEMBER_DETAIL] = {"detail", MEMBER_TEXT, 0, A, 1, HISTORY_TEXT_MAX},
     [MEMBER_MORE] = {"more", MEMBER_ARRAY, 0, A, 1, HISTORY_LEGS_MAX - 1},
@@ -76,7 +78,7 @@ const struct member history_members[HISTORY_MEMBERS] = {
 struct line {
     struct member_values found;
     struct history *history; // read so far; its head is complete
-    const struct index *counters;
+    struct counters *counters;
     size_t legs_capacity;
     char *ret_error;
 };
@@ -135,14 +137,12 @@ static bool find_outcome(const struct line *line, struct attempt *attempt)
     return wrong(line, MEMBER_OUTCOME, "ok, fail or info");
 }
 
-// The head's counter that the text names; false if there is none.
+// The counter that the text names; false if there is none.
 static bool counter_of(const struct line *line, const struct flat_member *text, size_t *ret_counter)
 {
     char name[HISTORY_COUNTER_MAX + 1];
-    uint32_t found =
-        flat_text_copy(name, sizeof name, text) ? index_find(line->counters, name) : INDEX_NONE;
-    *ret_counter = found;
-    return found != INDEX_NONE;
+    return flat_text_copy(name, sizeof name, text) &&
+           counters_find(line->counters, name, ret_counter);
 }
 
 static bool find_counter(const struct line *line, struct attempt *attempt)
@@ -203,7 +203,7 @@ static bool read_more(struct line *line, struct attempt *attempt)
     if (line->found.kinds[MEMBER_MORE] == FLAT_END)
         return true;
     while ((kind = flat_array_next(&array, &element)) != FLAT_END) {
-        struct attempt_leg leg;
+        struct attempt_leg leg = {0};
         if (kind != FLAT_ARRAY || attempt->n_more == HISTORY_LEGS_MAX - 1 ||
             !read_leg(line, &element, &leg))
             return wrong(line, MEMBER_MORE,
@@ -217,6 +217,13 @@ static bool read_more(struct line *line, struct attempt *attempt)
         attempt->n_more++;
     }
     return attempt->n_more > 0 || wrong(line, MEMBER_MORE, "a list, not empty");
+}
+
+// Whether the legs must add up to zero. Without an answer those are missing that the service names.
+static bool is_balanced(const struct attempt *attempt)
+{
+    return attempt_kind_is_balanced(attempt->kind) &&
+           (attempt->outcome == OUTCOME_OK || !attempt_kind_opens(attempt->kind));
 }
 
 // Checks the legs against the kind, and against each other.
@@ -235,10 +242,11 @@ static bool check_legs(const struct line *line, const struct attempt *attempt)
         if (repeated || !attempt_kind_may_name(attempt->kind, kind))
             return wrong(line, MEMBER_MORE,
                          "a list of different counters that such a request may name");
-        if (__builtin_add_overflow(sum, more[i].amount, &sum))
+        if (attempt_kind_balances(attempt->kind, kind) &&
+            __builtin_add_overflow(sum, more[i].amount, &sum))
             return wrong(line, MEMBER_MORE, "a list of changes with a sum");
     }
-    return sum == 0 || !attempt_kind_is_balanced(attempt->kind) ||
+    return sum == 0 || !is_balanced(attempt) ||
            wrong(line, MEMBER_MORE, "a list of changes that add up to zero with the first");
 }
 
@@ -295,6 +303,7 @@ static bool assemble(struct line *line, struct attempt *attempt)
         .quantity = number_of(line, MEMBER_QUANTITY),
         .version = maybe_number(line, MEMBER_VERSION),
         .remaining = maybe_number(line, MEMBER_REMAINING),
+        .expires_at_ms = maybe_number(line, MEMBER_EXPIRES),
     };
     return find_kind(line, attempt) && find_outcome(line, attempt) && find_counter(line, attempt) &&
            keep_text(line, MEMBER_KEY, &attempt->key) &&
@@ -326,7 +335,7 @@ static bool parse_line(struct line *line, const char *text, size_t length,
 
 struct reading {
     struct lines lines;
-    struct index counters;
+    struct counters counters;
     struct history *history;
     struct closing closing;
     char problem[HISTORY_ERROR_MAX - 64];
@@ -393,7 +402,8 @@ static bool read_all(struct reading *reading)
     if (!lines_next(&reading->lines, &text, &length, &whole))
         return problem(reading, reading->lines.error != 0 ? strerror(reading->lines.error)
                                                           : "the file is empty");
-    if (!head_parse(text, length, &history->head, &reading->counters, error))
+    reading->counters = (struct counters){.head = &history->head, .arena = history->arena};
+    if (!head_parse(text, length, &reading->counters, error))
         return problem(reading, error);
     return read_attempts(reading);
 }
@@ -414,7 +424,7 @@ bool history_read_file(int descriptor, struct history *ret_history, char *ret_er
         history_release(&history);
     }
     lines_release(&reading.lines);
-    index_release(&reading.counters);
+    counters_release(&reading.counters);
     return read;
 }
 

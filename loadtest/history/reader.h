@@ -8,11 +8,11 @@
 // The members of the lines after the head; the head is nested and has a parser of its own.
 #define HISTORY_LINE_ATTEMPT 1U
 #define HISTORY_LINE_CLOSING 2U
-#define HISTORY_MEMBERS 19
+#define HISTORY_MEMBERS 20
 extern const struct member history_members[HISTORY_MEMBERS];
 
 struct history {
-    struct history_head head;
+    struct history_head head; // with the counters that begin during the run, behind the others
     struct attempt *attempts; // in the order of the file
     size_t n_attempts;
     struct attempt_leg *legs; // the further legs of all attempts

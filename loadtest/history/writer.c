@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-// The literals need less than 200 bytes, and a line has at most 9 numbers.
+// The literals need less than 200 bytes, and a line has at most 10 numbers.
 #define LINE_MAX_BYTES                                                                             \
-    (200 + 9 * LINE_INT_ROOM + 3 * LINE_TEXT_ROOM(HISTORY_TEXT_MAX) +                              \
+    (200 + 10 * LINE_INT_ROOM + 3 * LINE_TEXT_ROOM(HISTORY_TEXT_MAX) +                             \
      LINE_TEXT_ROOM(HISTORY_COUNTER_MAX))
 #define LEG_MAX_BYTES (20 + 3 * LINE_INT_ROOM + LINE_TEXT_ROOM(HISTORY_COUNTER_MAX))
 
@@ -45,7 +45,7 @@ static char *head_line(const struct history_head *head)
     json_t *targets = json_array(), *counters = json_array();
     for (size_t i = 0; i < head->n_targets; i++)
         json_array_append_new(targets, json_string(head->targets[i]));
-    for (size_t i = 0; i < head->n_counters; i++)
+    for (size_t i = 0; i < head->n_counters && !counter_kind_begins(head->counters[i].kind); i++)
         json_array_append_new(counters, counter_json(&head->counters[i]));
     json_t *json =
         json_pack("{s:i, s:s, s:s, s:I, s:o, s:o}", "holdfast_history", HISTORY_FORMAT, "run",
@@ -131,9 +131,12 @@ static char *put_request(char *at, const struct history_head *head, const struct
     at = line_int(at, attempt->attempt);
     at = LINE_PUT(at, ",\"kind\":");
     at = line_text(at, attempt_kind_name(attempt->kind), HISTORY_TEXT_MAX);
-    if (attempt->counter != SIZE_MAX) {
+    if (attempt->counter != SIZE_MAX || attempt->counter_name != NULL) {
         at = LINE_PUT(at, ",\"counter\":");
-        at = line_text(at, head->counters[attempt->counter].name, HISTORY_COUNTER_MAX);
+        at = line_text(at,
+                       attempt->counter_name != NULL ? attempt->counter_name
+                                                     : head->counters[attempt->counter].name,
+                       HISTORY_COUNTER_MAX);
     }
     at = LINE_PUT(at, ",\"target\":");
     at = line_int(at, (int64_t)attempt->target);
@@ -170,6 +173,10 @@ static char *put_answer(char *at, const struct attempt *attempt)
         at = LINE_PUT(at, ",\"remaining\":");
         at = line_int(at, attempt->remaining.value);
     }
+    if (attempt->expires_at_ms.known) {
+        at = LINE_PUT(at, ",\"expires_at_ms\":");
+        at = line_int(at, attempt->expires_at_ms.value);
+    }
     if (attempt->replayed)
         at = LINE_PUT(at, ",\"replayed\":true");
     if (attempt->detail[0] != '\0') {
@@ -192,7 +199,8 @@ static void append_more(struct buffer *buffer, const struct history_head *head,
         const struct attempt_leg *leg = &attempt->more[i];
         char text[LEG_MAX_BYTES], *at = text;
         at = i == 0 ? LINE_PUT(at, ",\"more\":[[") : LINE_PUT(at, ",[");
-        at = line_text(at, head->counters[leg->counter].name, HISTORY_COUNTER_MAX);
+        at = line_text(at, leg->name != NULL ? leg->name : head->counters[leg->counter].name,
+                       HISTORY_COUNTER_MAX);
         at = LINE_PUT(at, ",");
         at = line_int(at, leg->amount);
         at = put_maybe(at, leg->version);

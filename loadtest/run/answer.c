@@ -18,11 +18,15 @@ enum member {
     MEMBER_TYPE,
     MEMBER_LEGS,
     MEMBER_POINTS,
+    MEMBER_RESERVATION,
+    MEMBER_EXPIRES,
+    MEMBER_FAILED,
     MEMBER_OTHER
 };
 
-static const char *const names[] = {"version", "remaining", "code",  "prize",
-                                    "type",    "legs",      "points"};
+static const char *const names[] = {"version",       "remaining", "code",   "prize",
+                                    "type",          "legs",      "points", "reservation_id",
+                                    "expires_at_ms", "failed"};
 
 // The members, as bits, that a success has.
 static const unsigned required[KIND_COUNT] = {
@@ -32,6 +36,13 @@ static const unsigned required[KIND_COUNT] = {
     [KIND_EARN] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
     [KIND_SPEND] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
     [KIND_TRANSFER] = 1U << MEMBER_LEGS,
+    [KIND_RESERVE] = 1U << MEMBER_LEGS | 1U << MEMBER_RESERVATION | 1U << MEMBER_EXPIRES,
+    [KIND_CONFIRM] = 1U << MEMBER_LEGS,
+    [KIND_RELEASE] = 1U << MEMBER_LEGS,
+    [KIND_EXTEND] = 1U << MEMBER_LEGS | 1U << MEMBER_EXPIRES,
+    [KIND_ORDER] = 1U << MEMBER_LEGS,
+    [KIND_CANCEL] = 1U << MEMBER_LEGS,
+    [KIND_REFUND] = 1U << MEMBER_LEGS,
     [KIND_READ] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
 };
 
@@ -44,12 +55,15 @@ static void take_slug(struct answer *answer, const struct flat_member *member)
     (void)text_copy(answer->detail, sizeof answer->detail, slash != NULL ? slash + 1 : type);
 }
 
-static bool read_leg(const struct flat_member *text, struct answer_leg *leg)
+// `ret_index`: where a failing leg stands in the request.
+static bool read_leg(const struct flat_member *text, struct answer_leg *leg, int64_t *ret_index)
 {
     struct flat_json json = flat_json_open(text->text, text->text_length);
     struct flat_member member;
     enum flat_kind type;
     while ((type = flat_json_next(&json, &member)) != FLAT_END && type != FLAT_ERROR) {
+        if (type == FLAT_INT && flat_member_is(&member, "index"))
+            *ret_index = member.number;
         struct maybe *number = flat_member_is(&member, "version")     ? &leg->version
                                : flat_member_is(&member, "remaining") ? &leg->remaining
                                                                       : NULL;
@@ -71,15 +85,46 @@ static bool read_legs(const struct flat_member *array, enum attempt_kind kind,
     struct flat_member text;
     enum flat_kind type;
     size_t n = 0;
+    int64_t unused;
     while ((type = flat_array_next(&json, &text)) != FLAT_END) {
-        if (type == FLAT_ERROR || n == ARRAY_LENGTH(legs) || !read_leg(&text, &legs[n++]))
+        if (type == FLAT_ERROR || n == ARRAY_LENGTH(legs) || !read_leg(&text, &legs[n++], &unused))
             return false;
     }
-    if (n == 0 || !attempt_kind_has_more(kind, n - 1))
+    bool holds = attempt_kind_may_name(kind, COUNTER_HOLD); // which no answer tells
+    if (n == 0 ||
+        !(attempt_kind_has_more(kind, n - 1) || (holds && attempt_kind_has_more(kind, 2 * n - 1))))
         return false;
     answer->version = legs[0].version;
     answer->remaining = legs[0].remaining;
     memcpy(answer->more, legs + 1, sizeof answer->more);
+    return true;
+}
+
+// Reads the legs for which a request was refused. The numbers beside the list are those of the first
+// of them, so they are the first leg's only if that is in the list, or if the list is empty.
+static bool read_failed(const struct flat_member *array, enum attempt_kind kind,
+                        struct answer *answer, bool *ret_first_told)
+{
+    int64_t before = kind == KIND_ORDER; // legs before that of the first line
+    struct flat_json json = flat_array_open(array);
+    struct flat_member text;
+    enum flat_kind type;
+    bool empty = true;
+    *ret_first_told = false;
+    while ((type = flat_array_next(&json, &text)) != FLAT_END) {
+        struct answer_leg leg = {0};
+        int64_t index = -1;
+        if (type == FLAT_ERROR || !read_leg(&text, &leg, &index) ||
+            index + before > ANSWER_MORE_MAX)
+            return false;
+        if (index < 0)
+            answer->account = leg;
+        else if (index + before > 0)
+            answer->more[index + before - 1] = leg;
+        *ret_first_told |= index >= 0 && index + before == 0;
+        empty = false;
+    }
+    *ret_first_told |= empty;
     return true;
 }
 
@@ -97,7 +142,7 @@ static enum member find_member(const struct flat_member *member, enum attempt_ki
 static const char *read_body(const struct response *response, enum attempt_kind kind,
                              struct answer *answer)
 {
-    bool problem = response->status >= 400;
+    bool problem = response->status >= 400, first_told = true;
     unsigned needed = response->status < 300 ? required[kind] : 0, has = 0, seen = 0;
     struct flat_json json = flat_json_open(response->body, response->body_length);
     struct flat_member value;
@@ -112,17 +157,25 @@ static const char *read_body(const struct response *response, enum attempt_kind 
             answer->version = (struct maybe){value.number, true};
         else if (type == FLAT_INT && member == MEMBER_REMAINING)
             answer->remaining = (struct maybe){value.number, true};
+        else if (type == FLAT_INT && member == MEMBER_EXPIRES && (needed & bit) != 0)
+            answer->expires_at_ms = (struct maybe){value.number, true};
         else if (type == FLAT_ARRAY && member == MEMBER_LEGS && (needed & bit) != 0) {
             if (!read_legs(&value, kind, answer))
                 return "malformed answer: legs";
+        } else if (type == FLAT_ARRAY && member == MEMBER_FAILED && problem) {
+            if (!read_failed(&value, kind, answer, &first_told))
+                return "malformed answer: failed";
         } else if (type == FLAT_TEXT && member == MEMBER_TYPE && problem)
             take_slug(answer, &value);
-        else if (type == FLAT_TEXT && (member == MEMBER_CODE || member == MEMBER_PRIZE) && !problem)
+        else if (type == FLAT_TEXT && !problem && ((needed & bit) != 0 || kind == KIND_OTHER) &&
+                 (member == MEMBER_CODE || member == MEMBER_PRIZE || member == MEMBER_RESERVATION))
             (void)flat_text_copy(answer->detail, sizeof answer->detail, &value);
         else if (type != FLAT_NULL || member != MEMBER_PRIZE)
             continue;
         has |= bit;
     }
+    if (!first_told)
+        answer->version = answer->remaining = (struct maybe){0};
     return (has & needed) == needed ? NULL : "malformed answer: members missing";
 }
 

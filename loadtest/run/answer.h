@@ -6,7 +6,7 @@
 #include "measure/timeline.h"
 #include "run/response.h"
 
-#define ANSWER_MORE_MAX 1 // legs besides the first
+#define ANSWER_MORE_MAX 9 // legs besides the first
 
 struct answer_leg {
     struct maybe version, remaining;
@@ -17,9 +17,11 @@ struct answer {
     enum attempt_outcome outcome;
     enum answer_class answer_class;
     bool retryable, replayed;
-    int64_t retry_after_s;                   // -1: absent
-    struct maybe version, remaining;         // of the first leg
+    int64_t retry_after_s;           // -1: absent
+    struct maybe version, remaining; // of the first leg
+    struct maybe expires_at_ms;
     struct answer_leg more[ANSWER_MORE_MAX]; // of the others
+    struct answer_leg account; // that refused an order: its number is not told
     char detail[HISTORY_TEXT_MAX + 1];
 };
 

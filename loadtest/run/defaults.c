@@ -38,6 +38,9 @@ void defaults_set(struct plan *plan)
         .prizes = {{"gold", 1, 1}, {"silver", 10, 19}},
         .n_prizes = 2,
         .blank_weight = 80,
+        .ttl_ns = 2 * NS_PER_S,
+        .lines = 1,
+        .then = {4, 2, 1, 2, 1},
         .arrival = ARRIVAL_CLOSED,
         .connections = PLAN_UNSET,
         .requests = PLAN_UNSET,
@@ -86,7 +89,7 @@ static void complete_connections(struct plan *plan)
         plan->connections = clamp(plan->requests, 1, CONNECTIONS);
 }
 
-// Half of the demand: of the units that the run's deductions ask for.
+// Half of the demand: of the units that the run's deductions and first lines ask for.
 static void complete_stock(struct plan *plan)
 {
     if (plan->stock != PLAN_UNSET)
@@ -99,7 +102,9 @@ static void complete_stock(struct plan *plan)
         int64_t sum = 0;
         for (size_t i = 0; i < KIND_COUNT; i++)
             sum += plan->mix[i];
-        demand *= (double)plan->mix[KIND_DEDUCT] / (double)sum;
+        demand *=
+            (double)(plan->mix[KIND_DEDUCT] + plan->mix[KIND_RESERVE] + plan->mix[KIND_ORDER]) /
+            (double)sum;
     }
     double half = demand / 2 / (double)plan->skus;
     plan->stock = half < (double)STOCK_MAX ? clamp((int64_t)half, 1, STOCK_MAX) : STOCK_MAX;

@@ -340,10 +340,11 @@ static bool value_mix(const struct flag *flag, const char *text, struct plan *pl
     while (*text != '\0') {
         if (next_part(&text, ',', part, sizeof part) && read_weight(part, mix))
             continue;
-        (void)text_format(ret_error, HISTORY_ERROR_MAX,
-                          "%s: '%.39s' is not one of deduct, issue, draw, earn, spend, transfer, "
-                          "read with its weight, such as deduct=60; each may be given once",
-                          flag->name, part);
+        (void)text_format(
+            ret_error, HISTORY_ERROR_MAX,
+            "%s: '%.39s' is not one of deduct, issue, draw, earn, spend, transfer, "
+            "reserve, order, read with its weight, such as deduct=60; each may be given once",
+            flag->name, part);
         return false;
     }
     for (size_t i = 0; i < KIND_COUNT; i++) {
@@ -355,6 +356,41 @@ static bool value_mix(const struct flag *flag, const char *text, struct plan *pl
                           "%s: the weights are all 0; expected a list such as deduct=60,read=40",
                           flag->name);
     return sum > 0;
+}
+
+static const char *const then_names[THEN_COUNT] = {
+    [THEN_CONFIRM] = "confirm", [THEN_RELEASE] = "release", [THEN_EXTEND] = "extend",
+    [THEN_RETURN] = "return",   [THEN_LEAVE] = "leave",
+};
+
+static bool value_then(const struct flag *flag, const char *text, struct plan *plan,
+                       char *ret_error)
+{
+    char part[40], name[16];
+    int64_t sum = 0, weights[THEN_COUNT] = {0};
+    while (*text != '\0') {
+        const char *rest = part;
+        int64_t weight = -1;
+        size_t i = 0;
+        bool read = next_part(&text, ',', part, sizeof part) &&
+                    next_part(&rest, '=', name, sizeof name) && text_to_int64(rest, &weight);
+        while (read && i < THEN_COUNT && strcmp(then_names[i], name) != 0)
+            i++;
+        if (!read || i == THEN_COUNT || weight < 0 || weight > WEIGHT_MAX || weights[i] > 0) {
+            (void)text_format(ret_error, HISTORY_ERROR_MAX,
+                              "%s: '%.39s' is not one of confirm, release, extend, return, leave "
+                              "with its weight, such as confirm=4; each may be given once",
+                              flag->name, part);
+            return false;
+        }
+        weights[i] = weight;
+        sum += weight;
+    }
+    memcpy(plan->then, weights, sizeof plan->then);
+    if (sum == weights[THEN_EXTEND])
+        (void)text_format(ret_error, HISTORY_ERROR_MAX,
+                          "%s: expected a list that ends, such as confirm=4,leave=1", flag->name);
+    return sum > weights[THEN_EXTEND];
 }
 
 // ---- the table ----------------------------------------------------------------------------------
@@ -413,6 +449,12 @@ const struct flag run_flags[FLAG_COUNT] = {
                     INTEGER(blank_weight, 0, 1000000000), .uses = USES_LOTTERY, .creates = true},
     [FLAG_MIX] = {"--mix", "LIST", "weights of the kinds, see below", .read = value_mix,
                   .uses = USES_MIX},
+    [FLAG_TTL] = {"--ttl", "TIME", "how long a reservation is held, in whole seconds (2s)",
+                  DURATION(ttl_ns, 1000 * MS, 24 * HOUR), .uses = USES_HOLDS},
+    [FLAG_LINES] = {"--lines", "N", "products of a reservation at most (1)",
+                    INTEGER(lines, 1, PLAN_LINES_MAX), .uses = USES_HOLDS},
+    [FLAG_THEN] = {"--then", "LIST", "what follows (confirm=4,release=2,extend=1,return=2,leave=1)",
+                   .read = value_then, .uses = USES_HOLDS},
     [FLAG_STRATEGY] = {"--strategy", "NAME",
                        "strategy for these requests (X-Holdfast-Strategy; lab mode)",
                        .read = value_id, INTO(strategy)},

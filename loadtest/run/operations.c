@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "run/arrival.h"
+#include "run/follow.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -131,17 +132,32 @@ static void make_ready_after(struct operations *operations, struct request *requ
         context_fail_unsent(context, request, "out of memory");
 }
 
+// The run ends. Users who think or are away do not come any more; retries do.
+static void drop_not_begun(struct operations *operations)
+{
+    struct context *context = operations->context;
+    struct request_queue retries = {0};
+    struct request *request;
+    struct timer *timer;
+    operations->ended = true;
+    while ((timer = timers_pop(&operations->delayed, INT64_MAX)) != NULL) {
+        request = CONTAINER_OF(timer, struct request, timer);
+        if (request->operation->begun_ns < 0)
+            drop_request(operations, request);
+        else
+            request_push(&retries, request);
+    }
+    while ((request = request_pop(&retries)) != NULL)
+        make_ready_after(operations, request, request->timer.due_ns - context->now_ns);
+}
+
 void operations_resume(struct operations *operations)
 {
-    int stop = run_stop(operations->context->run);
     struct timer *timer;
-    while ((timer = timers_pop(&operations->delayed, operations->context->now_ns)) != NULL) {
-        struct request *request = CONTAINER_OF(timer, struct request, timer);
-        if (stop != STOP_NOT && request->operation->begun_ns < 0)
-            drop_request(operations, request); // the user was still thinking when the run ended
-        else
-            make_ready(operations, request);
-    }
+    if (run_stop(operations->context->run) != STOP_NOT && !operations->ended)
+        drop_not_begun(operations);
+    while ((timer = timers_pop(&operations->delayed, operations->context->now_ns)) != NULL)
+        make_ready(operations, CONTAINER_OF(timer, struct request, timer));
 }
 
 int64_t operations_next_ns(const struct operations *operations)
@@ -195,7 +211,9 @@ static int64_t think_time(struct operations *operations)
                         : 0;
 }
 
-bool operations_begin(struct operations *operations, int64_t intended_ns, bool think)
+// Begins an operation: the next of the scenario, or what follows an answer (`follow`, else NULL).
+static bool begin(struct operations *operations, const struct task *follow, int64_t intended_ns,
+                  int64_t delay_ns, bool returned)
 {
     struct context *context = operations->context;
     const struct plan *plan = context->plan;
@@ -209,8 +227,15 @@ bool operations_begin(struct operations *operations, int64_t intended_ns, bool t
     struct operation *operation = new_operation(operations);
     if (operation == NULL)
         return false;
-    *operation = (struct operation){.n = n, .begun_ns = -1, .retries_left = plan->retries};
-    scenario_task(context->run->scenario, n, &operation->task);
+    *operation = (struct operation){
+        .n = n, .begun_ns = -1, .retries_left = plan->retries, .returned = returned};
+    if (follow != NULL)
+        operation->task = *follow;
+    if (follow != NULL && follow->kind == KIND_ORDER)
+        text_format(operation->task.order, sizeof operation->task.order, "%s-%lld", plan->run,
+                    (long long)n);
+    if (follow == NULL)
+        scenario_task(context->run->scenario, n, &operation->task);
     char prefix[HISTORY_RUN_MAX + 2];
     (void)text_format(prefix, sizeof prefix, "%s-", plan->run);
     write_name(operation->key, sizeof operation->key, prefix, n);
@@ -218,7 +243,6 @@ bool operations_begin(struct operations *operations, int64_t intended_ns, bool t
         (void)text_copy(operation->user, sizeof operation->user, operation->task.owner);
     else
         write_name(operation->user, sizeof operation->user, "u", operation->task.user);
-    int64_t delay_ns = think ? think_time(operations) : 0;
     int64_t copies = is_duplicated(plan, n) ? 2 : 1;
     for (int64_t i = 0; i < copies; i++) {
         struct request *request = new_request(operations, operation, intended_ns);
@@ -229,6 +253,11 @@ bool operations_begin(struct operations *operations, int64_t intended_ns, bool t
     if (copies == 2)
         record_one(operations->recorder, &operations->recorder->measure.duplicates);
     return true;
+}
+
+bool operations_begin(struct operations *operations, int64_t intended_ns, bool think)
+{
+    return begin(operations, NULL, intended_ns, think ? think_time(operations) : 0, false);
 }
 
 // ---- ending -------------------------------------------------------------------------------------
@@ -265,6 +294,24 @@ static void retry(struct operations *operations, struct operation *operation,
     make_ready_after(operations, request, delay_ns);
 }
 
+// Begins what follows the operation because of its answer. A user who will come back later leaves
+// the place to the next one. False if nothing follows.
+static bool begin_following(struct operations *operations, const struct operation *operation)
+{
+    const struct context *context = operations->context;
+    struct follow_up next;
+    if (!follow_up(context->plan, operation->n, &operation->task, &operation->answer, &next))
+        return false;
+    int64_t delay_ns =
+        next.at_ms > 0 ? (next.at_ms - clock_wall_ms()) * NS_PER_MS : think_time(operations);
+    delay_ns = delay_ns > 0 ? delay_ns : 0;
+    int64_t intended_ns = arrival_is_scheduled(context->plan)
+                              ? context->now_ns + delay_ns - context->run->start_ns
+                              : -1;
+    bool away = next.at_ms > 0 || operation->returned;
+    return begin(operations, &next.task, intended_ns, delay_ns, away) && next.at_ms == 0;
+}
+
 void operations_finish(struct operations *operations, struct request *request)
 {
     struct operation *operation = request->operation;
@@ -273,6 +320,8 @@ void operations_finish(struct operations *operations, struct request *request)
     if (request->target == REQUEST_NOT_SENT && request_begins_operation(request))
         record_one(operations->recorder, &operations->recorder->measure.operations_begun);
     record_finished(operations->recorder, request);
+    if (!operation->ok)
+        operation->answer = *answer;
     operation->ok = operation->ok || answer->outcome == OUTCOME_OK;
     if (!operation->ok && answer->retryable && operation->retries_left > 0 &&
         run_stop(operations->context->run) < STOP_NO_RETRY)
@@ -281,7 +330,8 @@ void operations_finish(struct operations *operations, struct request *request)
     if (operation->unfinished > 0)
         return;
     record_operation_end(operations->recorder, operation);
+    bool follows = begin_following(operations, operation), returned = operation->returned;
     free_operation(operations, operation);
-    if (!arrival_is_scheduled(plan))
+    if (!follows && !returned && !arrival_is_scheduled(plan))
         (void)operations_begin(operations, -1, true);
 }

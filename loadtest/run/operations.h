@@ -11,6 +11,7 @@ struct operations {
     struct operation *spare_operations;
     int64_t unfinished; // requests without a result
     bool exhausted;     // no operation is left to begin
+    bool ended;         // the requests of operations that have not begun are dropped
     uint64_t random;
 };
 
@@ -24,13 +25,14 @@ void operations_release(struct operations *operations); // a zeroed one is fine
 bool operations_begin(struct operations *operations, int64_t intended_ns, bool think);
 
 // Makes the delayed requests ready whose time has come. Once the run is ending, drops the requests
-// of operations that have not begun.
+// of operations that have not begun, whose users think or are away.
 void operations_resume(struct operations *operations);
 // When operations_resume has something to do next, monotonic; INT64_MAX: never.
 int64_t operations_next_ns(const struct operations *operations);
 
 // The request has its answer, or the reason why there is none. Counts it, and decides what follows:
-// a retry, the end of the operation, the user's next operation. Takes ownership of the request.
+// a retry, the end of the operation, what the user does because of the answer, else the user's next
+// operation. Takes ownership of the request.
 void operations_finish(struct operations *operations, struct request *request);
 
 // Drops all ready and delayed requests, without counting them.

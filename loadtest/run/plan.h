@@ -18,6 +18,10 @@ enum arrival_kind { ARRIVAL_LATCH, ARRIVAL_CLOSED, ARRIVAL_OPEN, ARRIVAL_RAMP, A
 enum spread_kind { SPREAD_EVEN, SPREAD_ZIPF };
 
 #define PRIZES_MAX 16
+#define PLAN_LINES_MAX 8 // of a reservation
+
+// What the user of a reservation does next.
+enum then { THEN_CONFIRM, THEN_RELEASE, THEN_EXTEND, THEN_RETURN, THEN_LEAVE, THEN_COUNT };
 
 struct plan_prize {
     char name[33];
@@ -45,8 +49,10 @@ struct plan {
     struct plan_prize prizes[PRIZES_MAX];
     size_t n_prizes;
     int64_t blank_weight;
-    int64_t mix[KIND_COUNT]; // weights of the kinds
-    const char *strategy;    // X-Holdfast-Strategy, or NULL
+    int64_t mix[KIND_COUNT];  // weights of the kinds
+    int64_t ttl_ns, lines;    // of a reservation
+    int64_t then[THEN_COUNT]; // weights
+    const char *strategy;     // X-Holdfast-Strategy, or NULL
 
     // When they begin.
     enum arrival_kind arrival;

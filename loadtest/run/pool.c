@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "run/cart.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -262,18 +263,24 @@ int64_t pool_next_ns(const struct pool *pool)
 static void render(struct pool *pool, struct pool_slot *slot, struct request *request)
 {
     const struct operation *operation = request->operation;
+    const struct task *task = &operation->task;
+    char body[CART_BODY_MAX];
+    cart_body(pool->context->run->scenario, task, operation->user, body);
     const struct template_values values = {
-        .resource = operation->task.resource,
+        .resource = task->order[0] != '\0'         ? task->order
+                    : task->reservation[0] != '\0' ? task->reservation
+                                                   : task->resource,
         .key = operation->key,
         .user = operation->user,
-        .quantity = operation->task.quantity,
+        .quantity = task->quantity,
         .n = operation->n,
+        .body = body,
         .seed = pool->context->plan->seed,
     };
     slot->request = request;
     request->target = slot->target;
     connection_next(&slot->connection);
-    size_t at = slot->target * pool->n_templates + operation->task.template;
+    size_t at = slot->target * pool->n_templates + task->template;
     template_render(pool->templates[at], &values, &slot->connection.out);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "history/writer.h"
+#include "run/cart.h"
 
 #define FLUSH_AT ((size_t)256 * 1024)
 
@@ -60,32 +61,25 @@ static void write_line(struct recorder *recorder, const struct request *request,
     const struct operation *operation = request->operation;
     const struct task *task = &operation->task;
     const struct answer *answer = &request->answer;
-    struct attempt_leg more[TASK_MORE_MAX];
-    for (size_t i = 0; i < task->n_more; i++) {
-        more[i] = task->more[i];
-        more[i].version = answer->more[i].version;
-        more[i].remaining = answer->more[i].remaining;
-    }
-    const struct attempt attempt = {
+    struct cart_room room;
+    struct attempt attempt = {
         .op = operation->n,
         .attempt = request->number,
         .kind = task->kind,
         .outcome = answer->outcome,
-        .counter = task->counter,
         .target = request->target,
         .status = answer->status,
         .replayed = answer->replayed,
         .invoke_ns = request->invoke_ns,
         .complete_ns = answer->outcome == OUTCOME_INFO ? HISTORY_NEVER : complete_ns,
-        .quantity = task->quantity,
         .version = answer->version,
         .remaining = answer->remaining,
-        .more = more,
-        .n_more = task->n_more,
+        .expires_at_ms = answer->expires_at_ms,
         .key = operation->key,
         .user = operation->user,
         .detail = answer->detail,
     };
+    cart_describe(run->scenario, task, answer, &room, &attempt);
     history_line(&recorder->history, run->head, &attempt);
     atomic_fetch_add_explicit(&run->attempts, 1, memory_order_relaxed);
     if (recorder->history.length > FLUSH_AT)

@@ -24,6 +24,8 @@ struct operation {
     int64_t requests, unfinished; // made so far; of these, those without a result
     int64_t retries_left;
     bool ok;                // one of its requests was answered with a 2xx
+    bool returned;          // its user went away before, and the next one has come already
+    struct answer answer;   // its first 2xx, else its last
     struct operation *next; // in the pool of spare operations
 };
 

@@ -4,20 +4,17 @@
 // repeatable, and hot keys must be as hot as they are in a shop.
 //
 // Approach: the n-th operation is computed from the seed and n alone. Users take turns (user = n
-// mod users), so a user's operations are spread over the run. A product or an account is drawn
-// evenly, or by Zipf's law: the k-th one has a share of 1 / k^s, found by bisecting the cumulative
-// shares. Two transfers whose numbers follow each other move points between the same two accounts,
+// mod users), so a user's operations are spread over the run. Two transfers whose numbers follow each other move points between the same two accounts,
 // in opposite directions, so that they meet. Everything that can fail is done in scenario_new,
 // before the run begins.
 //
-// What breaks it: scenarios whose next step depends on the previous answer.
+// What depends on an answer is not here: the steps after a reservation are in follow.c.
 #include "run/scenario.h"
 
 #include "base/text.h"
 #include "run/seeded.h"
 #include "run/template_file.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +29,14 @@ enum {
     TEMPLATE_EARN,
     TEMPLATE_SPEND,
     TEMPLATE_TRANSFER,
-    TEMPLATE_READ_POINTS
+    TEMPLATE_READ_POINTS,
+    TEMPLATE_RESERVE,
+    TEMPLATE_CONFIRM,
+    TEMPLATE_RELEASE,
+    TEMPLATE_EXTEND,
+    TEMPLATE_ORDER,
+    TEMPLATE_CANCEL,
+    TEMPLATE_REFUND
 };
 
 static const char *const templates[] = {
@@ -48,6 +52,13 @@ static const char *const templates[] = {
     [TEMPLATE_TRANSFER] = "POST /v1/points/transfers\n" KEY_AND_TYPE
                           "{\"from\":\"{{user}}\",\"to\":\"{{resource}}\",\"points\":{{quantity}}}",
     [TEMPLATE_READ_POINTS] = "GET /v1/points/{{user}}\n",
+    [TEMPLATE_RESERVE] = "POST /v1/reservations\n" KEY_AND_TYPE "{{body}}",
+    [TEMPLATE_CONFIRM] = "POST /v1/reservations/{{resource}}/confirm\n" KEY_AND_TYPE "{}",
+    [TEMPLATE_RELEASE] = "POST /v1/reservations/{{resource}}/release\n" KEY_AND_TYPE "{}",
+    [TEMPLATE_EXTEND] = "POST /v1/reservations/{{resource}}/extend\n" KEY_AND_TYPE "{{body}}",
+    [TEMPLATE_ORDER] = "POST /v1/orders\n" KEY_AND_TYPE "{{body}}",
+    [TEMPLATE_CANCEL] = "POST /v1/orders/{{resource}}/cancel\n" KEY_AND_TYPE "{{body}}",
+    [TEMPLATE_REFUND] = "POST /v1/orders/{{resource}}/refunds\n" KEY_AND_TYPE "{{body}}",
 };
 
 struct scenario {
@@ -69,27 +80,11 @@ struct scenario_kind {
 
 // ---- operations ---------------------------------------------------------------------------------
 
-// The first one whose cumulative share reaches the number.
-static size_t bisect(const double *cumulative_shares, size_t n, double number)
-{
-    size_t low = 0, high = n - 1;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (cumulative_shares[middle] >= number)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
-
 static size_t pick(const struct scenario *scenario, const struct resource_list *list,
-                   enum seeded_stream stream, int64_t n)
+                   uint64_t stream, int64_t n)
 {
     uint64_t random = seeded(scenario->plan->seed, stream, (uint64_t)n);
-    return list->cumulative_shares != NULL
-               ? bisect(list->cumulative_shares, list->n, seeded_unit(random))
-               : seeded_below(random, list->n);
+    return resource_list_pick(list, random);
 }
 
 static void deduct_task(const struct scenario *scenario, int64_t n, struct task *task)
@@ -99,6 +94,43 @@ static void deduct_task(const struct scenario *scenario, int64_t n, struct task 
     task->counter = pick(scenario, &scenario->resources.skus, SEEDED_SKU, n);
     task->resource = scenario->resources.skus.names[task->counter];
     task->quantity = scenario->plan->quantity;
+}
+
+// One to --lines different products. A product that is drawn again gives way to the next.
+static void reserve_task(const struct scenario *scenario, int64_t n, struct task *task)
+{
+    const struct plan *plan = scenario->plan;
+    const struct resource_list *skus = &scenario->resources.skus;
+    size_t max = (size_t)plan->lines < skus->n ? (size_t)plan->lines : skus->n;
+    size_t lines = 1 + seeded_below(seeded(plan->seed, SEEDED_LINES, (uint64_t)n), max);
+    deduct_task(scenario, n, task);
+    task->kind = KIND_RESERVE;
+    task->template = TEMPLATE_RESERVE;
+    while (1 + task->n_more < lines) {
+        size_t sku = pick(scenario, skus, SEEDED_LINE + task->n_more, n);
+        for (size_t i = 0; i <= task->n_more;) {
+            bool taken = sku == (i == 0 ? task->counter : task->more[i - 1].counter);
+            sku = taken ? (sku + 1) % skus->n : sku;
+            i = taken ? 0 : i + 1;
+        }
+        task->more[task->n_more++] =
+            (struct attempt_leg){.counter = sku, .amount = -task->quantity};
+    }
+    if (scenario->resources.accounts.n == 0)
+        return;
+    task->account = pick(scenario, &scenario->resources.accounts, SEEDED_ACCOUNT, n);
+    task->owner = scenario->resources.accounts.names[task->account];
+}
+
+// Half of the orders spend points.
+static void order_task(const struct scenario *scenario, int64_t n, struct task *task)
+{
+    const struct plan *plan = scenario->plan;
+    reserve_task(scenario, n, task);
+    task->kind = KIND_ORDER;
+    task->template = TEMPLATE_ORDER;
+    task->points = seeded(plan->seed, SEEDED_ORDER, (uint64_t)n) % 2 == 0 ? plan->quantity : 0;
+    text_format(task->order, sizeof task->order, "%s-%lld", plan->run, (long long)n);
 }
 
 // `resource` and `owner` are the account's user.
@@ -182,9 +214,9 @@ static void draw_task(const struct scenario *scenario, int64_t n, struct task *t
 static void mix_task(const struct scenario *scenario, int64_t n, struct task *task)
 {
     static void (*const tasks[KIND_COUNT])(const struct scenario *, int64_t, struct task *) = {
-        [KIND_DEDUCT] = deduct_task, [KIND_ISSUE] = issue_task, [KIND_DRAW] = draw_task,
-        [KIND_EARN] = earn_task,     [KIND_SPEND] = spend_task, [KIND_TRANSFER] = transfer_task,
-        [KIND_READ] = read_task,
+        [KIND_DEDUCT] = deduct_task, [KIND_ISSUE] = issue_task,     [KIND_DRAW] = draw_task,
+        [KIND_EARN] = earn_task,     [KIND_SPEND] = spend_task,     [KIND_TRANSFER] = transfer_task,
+        [KIND_READ] = read_task,     [KIND_RESERVE] = reserve_task, [KIND_ORDER] = order_task,
     };
     uint64_t random = seeded(scenario->plan->seed, SEEDED_KIND, (uint64_t)n);
     int64_t left = (int64_t)seeded_below(random, (uint64_t)scenario->mix_total);
@@ -206,9 +238,13 @@ static void template_task(const struct scenario *scenario, int64_t n, struct tas
 static const int64_t no_mix[KIND_COUNT];
 static const int64_t points_mix[KIND_COUNT] = {
     [KIND_EARN] = 25, [KIND_SPEND] = 25, [KIND_TRANSFER] = 40, [KIND_READ] = 10};
+static const int64_t reserve_mix[KIND_COUNT] = {
+    [KIND_RESERVE] = 60, [KIND_DEDUCT] = 30, [KIND_READ] = 10};
+static const int64_t checkout_mix[KIND_COUNT] = {
+    [KIND_ORDER] = 50, [KIND_RESERVE] = 30, [KIND_EARN] = 10, [KIND_READ] = 10};
 static const int64_t everything_mix[KIND_COUNT] = {
-    [KIND_DEDUCT] = 50, [KIND_ISSUE] = 10,   [KIND_DRAW] = 10, [KIND_EARN] = 5,
-    [KIND_SPEND] = 5,   [KIND_TRANSFER] = 5, [KIND_READ] = 15};
+    [KIND_DEDUCT] = 40,  [KIND_ISSUE] = 10,  [KIND_DRAW] = 10, [KIND_EARN] = 5, [KIND_SPEND] = 5,
+    [KIND_TRANSFER] = 5, [KIND_RESERVE] = 5, [KIND_ORDER] = 5, [KIND_READ] = 15};
 
 static const struct scenario_kind kinds[] = {
     {"deduct", "each operation deducts units of a product", USES_STOCK, PLAN_UNSET, true,
@@ -219,9 +255,14 @@ static const struct scenario_kind kinds[] = {
      no_mix},
     {"points", "accounts earn, spend, are read, and transfer in opposite directions",
      USES_POINTS | USES_MIX, PLAN_UNSET, true, mix_task, points_mix},
-    {"mixed", "deductions, coupons, draws, points and reads together",
-     USES_STOCK | USES_POINTS | USES_COUPON | USES_LOTTERY | USES_MIX, PLAN_UNSET, true, mix_task,
-     everything_mix},
+    {"reserve", "users reserve, then confirm, release, extend, come back as it expires, or never",
+     USES_STOCK | USES_HOLDS | USES_MIX, PLAN_UNSET, true, mix_task, reserve_mix},
+    {"checkout", "users order, some from a reservation; some cancel, some get refunds",
+     USES_STOCK | USES_HOLDS | USES_ORDERS | USES_POINTS | USES_MIX, PLAN_UNSET, true, mix_task,
+     checkout_mix},
+    {"mixed", "deductions, reservations, orders, coupons, draws, points and reads together",
+     USES_STOCK | USES_HOLDS | USES_ORDERS | USES_POINTS | USES_COUPON | USES_LOTTERY | USES_MIX,
+     PLAN_UNSET, true, mix_task, everything_mix},
     {"template", "a request of your own (--template), for any HTTP service; not checked",
      USES_TEMPLATE, PLAN_UNSET, false, template_task, no_mix},
 };
@@ -307,6 +348,22 @@ const char *scenario_template(const struct scenario *scenario, size_t template)
     return scenario->text != NULL ? scenario->text : templates[template];
 }
 
+size_t scenario_template_of(enum attempt_kind kind)
+{
+    static const size_t found[KIND_COUNT] = {
+        [KIND_DEDUCT] = TEMPLATE_DEDUCT,   [KIND_RESERVE] = TEMPLATE_RESERVE,
+        [KIND_CONFIRM] = TEMPLATE_CONFIRM, [KIND_RELEASE] = TEMPLATE_RELEASE,
+        [KIND_EXTEND] = TEMPLATE_EXTEND,   [KIND_ORDER] = TEMPLATE_ORDER,
+        [KIND_CANCEL] = TEMPLATE_CANCEL,   [KIND_REFUND] = TEMPLATE_REFUND,
+    };
+    return found[kind];
+}
+
+const struct plan *scenario_plan(const struct scenario *scenario)
+{
+    return scenario->plan;
+}
+
 const struct resources *scenario_resources(const struct scenario *scenario)
 {
     return &scenario->resources;
@@ -320,23 +377,6 @@ static bool no_memory(char *ret_error)
     return false;
 }
 
-static bool name_all(const struct plan *plan, struct resource_list *list)
-{
-    list->names = calloc(list->n, sizeof *list->names);
-    if (list->names == NULL)
-        return false;
-    for (size_t i = 0; i < list->n; i++) {
-        char *name = list->names[i];
-        if (plan->resource == NULL)
-            text_format(name, RESOURCE_MAX + 1, "load-%s-%zu", plan->run, i + 1);
-        else if (list->n == 1)
-            text_copy(name, RESOURCE_MAX + 1, plan->resource);
-        else
-            text_format(name, RESOURCE_MAX + 1, "%s-%zu", plan->resource, i + 1);
-    }
-    return true;
-}
-
 static void name_campaign_and_lottery(struct scenario *scenario)
 {
     const struct plan *plan = scenario->plan;
@@ -347,30 +387,6 @@ static void name_campaign_and_lottery(struct scenario *scenario)
                     plan->run);
 }
 
-static bool compute_shares(const struct plan *plan, struct resource_list *list)
-{
-    if (plan->spread != SPREAD_ZIPF)
-        return true;
-    list->cumulative_shares = calloc(list->n, sizeof *list->cumulative_shares);
-    if (list->cumulative_shares == NULL)
-        return false;
-    double sum = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        sum += pow((double)(i + 1), -plan->zipf_exponent);
-        list->cumulative_shares[i] = sum;
-    }
-    for (size_t i = 0; i < list->n; i++)
-        list->cumulative_shares[i] /= sum;
-    return true;
-}
-
-// False: out of memory.
-static bool fill_list(const struct plan *plan, int64_t n, struct resource_list *list)
-{
-    list->n = (size_t)n;
-    return name_all(plan, list) && compute_shares(plan, list);
-}
-
 static bool fill(struct scenario *scenario, char *ret_error)
 {
     if ((scenario->resources.uses & USES_TEMPLATE) &&
@@ -378,8 +394,10 @@ static bool fill(struct scenario *scenario, char *ret_error)
         return false;
     struct resources *resources = &scenario->resources;
     const struct plan *plan = scenario->plan;
-    if (((resources->uses & USES_STOCK) && !fill_list(plan, plan->skus, &resources->skus)) ||
-        ((resources->uses & USES_POINTS) && !fill_list(plan, plan->accounts, &resources->accounts)))
+    if (((resources->uses & USES_STOCK) &&
+         !resource_list_init(&resources->skus, plan, plan->skus)) ||
+        ((resources->uses & USES_POINTS) &&
+         !resource_list_init(&resources->accounts, plan, plan->accounts)))
         return no_memory(ret_error);
     name_campaign_and_lottery(scenario);
     for (size_t i = 0; i < KIND_COUNT; i++)
@@ -406,10 +424,8 @@ void scenario_free(struct scenario *scenario)
 {
     if (scenario == NULL)
         return;
-    free(scenario->resources.skus.names);
-    free(scenario->resources.skus.cumulative_shares);
-    free(scenario->resources.accounts.names);
-    free(scenario->resources.accounts.cumulative_shares);
+    resource_list_release(&scenario->resources.skus);
+    resource_list_release(&scenario->resources.accounts);
     free(scenario->text);
     free(scenario);
 }

@@ -7,7 +7,8 @@
 // tables of request templates and of what such an operation is.
 #pragma once
 
-#include "run/plan.h"
+#include "run/answer.h"
+#include "run/resources.h"
 
 #include <stdio.h>
 
@@ -22,6 +23,8 @@ struct scenario_kind; // a row of the table
 #define USES_MIX 16U
 #define USES_TEMPLATE 32U
 #define USES_POINTS 64U
+#define USES_HOLDS 128U  // reservations
+#define USES_ORDERS 256U // of accounts' users
 
 // NULL if there is no scenario of this name.
 const struct scenario_kind *scenario_kind_find(const char *name);
@@ -38,7 +41,8 @@ void scenario_kinds_list(unsigned uses, char *target, size_t size);
 
 void scenario_help(FILE *out); // a line each, and their default weights
 
-#define TASK_MORE_MAX 1 // legs besides the first
+#define TASK_MORE_MAX ANSWER_MORE_MAX // legs besides the first
+#define RESERVATION_MAX 32            // bytes of a reservation's id
 
 // One operation.
 struct task {
@@ -51,23 +55,11 @@ struct task {
     int64_t quantity;     // units or points; 0: the kind has none
     struct attempt_leg more[TASK_MORE_MAX]; // further legs: their counters and amounts
     size_t n_more;
-};
-
-// What the run's operations use. The history's counters are, in this order: each SKU, each account,
-// the campaign, the lottery, the lottery's prizes.
-#define RESOURCE_MAX 64 // bytes of a resource's name
-
-// Resources of which each operation chooses one.
-struct resource_list {
-    char (*names)[RESOURCE_MAX + 1];
-    size_t n;                  // 0 if the scenario uses none
-    double *cumulative_shares; // for a Zipf spread; else NULL
-};
-
-struct resources {
-    unsigned uses;
-    struct resource_list skus, accounts;
-    char named[RESOURCE_MAX + 1]; // the campaign and lottery, or a template's {{resource}}
+    // Of requests about several products (run/cart.h). "": none.
+    char reservation[RESERVATION_MAX + 1], order[HISTORY_TEXT_MAX + 1];
+    int64_t points; // of an order
+    size_t account; // of its user
+    bool restock;   // of a refund
 };
 
 // Names the resources. With --template, reads the file and checks that it compiles. Borrows the
@@ -75,6 +67,11 @@ struct resources {
 MUST_CHECK bool scenario_new(const struct plan *plan, struct scenario **ret_scenario,
                              char *ret_error);
 void scenario_free(struct scenario *scenario); // NULL is fine
+
+// The template of a reservation's next step.
+size_t scenario_template_of(enum attempt_kind kind);
+
+const struct plan *scenario_plan(const struct scenario *scenario); // borrowed
 
 // Owned by the scenario.
 const struct resources *scenario_resources(const struct scenario *scenario);

@@ -12,7 +12,13 @@ enum seeded_stream {
     SEEDED_PARTNER, // the other account of a transfer
     SEEDED_READ,    // of a product or of an account
     SEEDED_ARRIVAL,
-    SEEDED_PLACEHOLDER, // and the numbers above it: one stream for each piece of a template
+    SEEDED_LINES, // how many a reservation has
+    SEEDED_ORDER, // whether it spends points
+    SEEDED_BACK,  // what its user does next
+    SEEDED_THEN,  // what its user does next
+    SEEDED_LINE,  // and the numbers above it, for each line but the first
+    SEEDED_PLACEHOLDER =
+        SEEDED_LINE + 64, // and the numbers above it: one stream for each piece of a template
 };
 
 // The finalizer of splitmix64 (Steele, Lea, Flood 2014): every bit depends on every bit.

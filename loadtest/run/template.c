@@ -34,6 +34,7 @@ enum piece_kind {
     PIECE_USER,
     PIECE_QUANTITY,
     PIECE_N,
+    PIECE_BODY,
     PIECE_RANDOM,
 };
 
@@ -64,7 +65,7 @@ static const struct {
     enum piece_kind kind;
 } placeholders[] = {
     {"resource", PIECE_RESOURCE}, {"key", PIECE_KEY}, {"user", PIECE_USER},
-    {"quantity", PIECE_QUANTITY}, {"n", PIECE_N},
+    {"quantity", PIECE_QUANTITY}, {"n", PIECE_N},     {"body", PIECE_BODY},
 };
 
 static const struct {
@@ -392,6 +393,9 @@ static size_t body_length(const struct template *template, const struct template
         case PIECE_N:
             length += int_length(values->n);
             break;
+        case PIECE_BODY:
+            length += strlen(values->body);
+            break;
         case PIECE_RANDOM:
             length += int_length(random_value(piece, i, values));
             break;
@@ -425,6 +429,9 @@ void template_render(const struct template *template, const struct template_valu
             break;
         case PIECE_N:
             buffer_append_int(out, values->n);
+            break;
+        case PIECE_BODY:
+            buffer_append_text(out, values->body);
             break;
         case PIECE_RANDOM:
             buffer_append_int(out, random_value(piece, i, values));

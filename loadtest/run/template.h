@@ -24,7 +24,8 @@ struct template;
 struct template_values {
     const char *resource, *key, *user; // plain ids: they are not escaped
     int64_t quantity, n;
-    uint64_t seed; // of the run; {{random}} is a function of seed, n and the placeholder
+    const char *body; // of a request about several products
+    uint64_t seed;    // of the run; {{random}} is a function of seed, n and the placeholder
 };
 
 // Compiles the text for one target: `authority` goes into Host, `prefix` before the path, `fields`

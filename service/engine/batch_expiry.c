@@ -119,8 +119,11 @@ static enum rc load_children(struct batch *batch, struct db *db, size_t first)
     for (size_t i = first; i < batch->n_expiries; i++) {
         const char *child = batch->expiries[i].child;
         size_t at = find_counter(batch, batch->n_roots, batch->n_named, child);
-        batch->children[batch->works[batch->n_works + i].first_leg] =
-            at != SIZE_MAX ? at : find_counter(batch, from, n, child);
+        at = at != SIZE_MAX ? at : find_counter(batch, from, n, child);
+        batch->children[batch->works[batch->n_works + i].first_leg] = at;
+        // Another instance has resolved it since, and so its root has moved: a refusal would be stale.
+        if (rc == RC_OK && batch->loaded[at].remaining == 0)
+            rc = RC_CONFLICT;
     }
     return rc;
 }

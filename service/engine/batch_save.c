@@ -122,7 +122,8 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 }
 
 // Decides again. False if a work that was accepted is refused now: only works that were refused the
-// first time have been looked up as replays, so it might have its result in the ledger already.
+// first time have been looked up as replays, so it might have its result in the ledger already. False
+// too if one is refused for too little: holds may have become due since the batch was read.
 static bool decide_again(struct batch *batch)
 {
     for (size_t i = 0; i < batch->n_works; i++)
@@ -130,7 +131,7 @@ static bool decide_again(struct batch *batch)
     batch_decide(batch);
     for (size_t i = 0; i < batch->n_works; i++) {
         const struct work *work = &batch->works[i];
-        if (work->was_accepted && work->state == WORK_REFUSED)
+        if (work->state == WORK_REFUSED && (work->was_accepted || work->expire_first))
             return false;
     }
     return true;

@@ -2,7 +2,7 @@
 """The load gate: three instances on one database under load, checked from the clients' answers.
 
 Healthy: every strategy that protects the cluster gets a burst, then mixed load, then transfers of points
-in all directions, with duplicates and retries. The checker must find no violation. Sick: servers without
+in all directions, then reservations that expire while others want their goods, then orders, with duplicates and retries. The checker must find no violation. Sick: servers without
 the protection that their strategy relies on. The checker must find violations, otherwise its silence above
 proves nothing.
 HOLDFAST_GATE_ROUNDS=20 repeats everything.
@@ -22,13 +22,17 @@ MIXED = ("--scenario", "mixed", "--duration", "2s", "--connections", 48, "--skus
          "--users", 40, "--stock", 100)
 POINTS = ("--scenario", "points", "--duration", "2s", "--connections", 48, "--accounts", 6, "--zipf", 1,
           "--think", "2ms")
+RESERVE = ("--scenario", "reserve", "--duration", "3s", "--connections", 48, "--skus", 6, "--lines", 3, "--zipf", 1,
+           "--stock", 60, "--ttl", "1s", "--think", "5ms")
+CHECKOUT = ("--scenario", "checkout", "--duration", "3s", "--connections", 48, "--skus", 20, "--lines", 3, "--zipf", 1,
+            "--accounts", 10, "--balance", 30, "--stock", 60, "--ttl", "1s", "--think", "5ms")
 FICKLE = ("--duplicate", "20%", "--retry", 8)
 
 
 class Gate(TestCase):
     def start(self, strategy, **settings):
         database = self.mysql()
-        names = {f"{endpoint}__strategy": strategy for endpoint in ("stock", "coupon", "lottery", "points")}
+        names = {f"{endpoint}__strategy": strategy for endpoint in ("stock", "coupon", "lottery", "points", "reservation", "order")}
         servers = self.cluster(database.store, 3, **names, **lock_servers(), **settings)
         return database, urls(servers.ports)
 
@@ -41,7 +45,7 @@ class Healthy(Gate):
                              "errors==0", "--require", "duplicates>0")
             self.assertEqual(burst.code, 0, burst)
             self.assertEqual(burst.report["check"]["ledger_rows"], 300, burst)
-            for load in (MIXED, POINTS):
+            for load in (MIXED, POINTS, RESERVE, CHECKOUT):
                 result = measured(*targets, *load, *FICKLE, "--require", "violations==0", "--require",
                                   "replays>0", "--require", "unknown==0", "--require", "error_share<5%",
                                   "--require", "p99<2s")
@@ -73,6 +77,16 @@ class Sick(Gate):
 
     def test_no_strategy_at_all_for_points(self):
         for result in self.sicken("none", load=POINTS):
+            for slug in ("versions-without-gap", "conservation"):
+                self.assertIn(slug, result.violated(), result)
+
+    def test_no_strategy_at_all_for_reservations(self):
+        for result in self.sicken("none", load=RESERVE):
+            for slug in ("versions-without-gap", "holds-resolve-once"):
+                self.assertIn(slug, result.violated(), result)
+
+    def test_no_strategy_at_all_for_orders(self):
+        for result in self.sicken("none", load=CHECKOUT):
             for slug in ("versions-without-gap", "conservation"):
                 self.assertIn(slug, result.violated(), result)
 

@@ -1,5 +1,5 @@
 // Generates the history and the ledger of a correct run, with everything that the checker examines:
-// sales, coupons and draws, readings, refusals for every reason, retries, duplicates, and requests
+// sales, coupons, draws and reservations, readings, refusals for every reason, retries, duplicates, and requests
 // that got no answer.
 #pragma once
 

@@ -103,7 +103,11 @@ static void transfer(struct bank *bank, size_t giver, size_t taker, int64_t from
     post(bank, attempt, giver, -1, 0);
     post(bank, attempt, taker, 1, 1);
     *leg = (struct attempt_leg){
-        taker, 1, {bank->finals[taker].version, true}, {bank->finals[taker].remaining, true}};
+        .counter = taker,
+        .amount = 1,
+        .version = {bank->finals[taker].version, true},
+        .remaining = {bank->finals[taker].remaining, true},
+    };
     attempt->quantity = 1;
     attempt->version.value = bank->finals[giver].version;
     attempt->remaining.value = bank->finals[giver].remaining;

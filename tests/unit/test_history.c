@@ -424,7 +424,7 @@ START_TEST(the_longest_line_fits)
     struct attempt_leg more[HISTORY_LEGS_MAX - 1];
     memset(longest.name, 1, HISTORY_COUNTER_MAX);
     for (size_t i = 0; i < ARRAY_LENGTH(more); i++)
-        more[i] = (struct attempt_leg){0, INT64_MIN, {INT64_MIN, true}, {INT64_MIN, true}};
+        more[i] = (struct attempt_leg){0, INT64_MIN, {INT64_MIN, true}, {INT64_MIN, true}, NULL};
     struct buffer buffer CLEANUP(buffer_release) = {0};
     struct attempt attempt = attempts[0];
     char text[HISTORY_TEXT_MAX + 1] = "";

@@ -91,8 +91,8 @@ START_TEST(defaults_depend_on_scenario_and_arrival)
     plan = parse("--scenario coupon --duration 2s");
     ck_assert_int_eq(plan.requests, 0);
     plan = parse("--scenario mixed --requests 1000");
-    ck_assert_int_eq(plan.stock, 250); // half of the deductions' 50 %
-    ck_assert_int_eq(plan.mix[KIND_DEDUCT], 50);
+    ck_assert_int_eq(plan.stock, 250); // half of the deductions' 40 % and the reservations' 10 %
+    ck_assert_int_eq(plan.mix[KIND_DEDUCT], 40);
     ck_assert_int_eq(plan.mix[KIND_TRANSFER], 5);
     plan = parse("--scenario points --quantity 7");
     ck_assert_int_eq(plan.accounts, 20);
@@ -228,8 +228,8 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--duplicate 2", "--duplicate: '2'", "such as 5%"},
         {"--duplicate 101%", "--duplicate", "0 to 1"},
         {"--skus 9 --zipf 11", "--zipf", "0 to 10"},
-        {"--scenario checkout", "--scenario: 'checkout'",
-         "one of deduct, coupon, draw, points, mixed, template"},
+        {"--scenario shopping", "--scenario: 'shopping'",
+         "one of deduct, coupon, draw, points, reserve, checkout, mixed, template"},
         {"--arrival burst", "--arrival", "one of latch, closed, open, ramp"},
         {"--spread hot", "--spread", "even or zipf"},
         {"--spacing odd --rate 5", "--spacing", "poisson or even"},
@@ -242,7 +242,7 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--scenario draw --prizes a:1000001:1", "--prizes", "NAME:QUANTITY:WEIGHT"},
         {"--scenario draw --prizes=", "--prizes", "such as gold:1:1"},
         {"--scenario mixed --mix buy=1", "--mix: 'buy=1'",
-         "deduct, issue, draw, earn, spend, transfer, read"},
+         "deduct, issue, draw, earn, spend, transfer, reserve, order, read"},
         {"--scenario mixed --mix read=1,read=2", "--mix: 'read=2'", "once"},
         {"--scenario mixed --mix read=0", "--mix", "all 0"},
         {"--scenario points --mix earn=1,deduct=1", "--mix: scenario points has no deduct",
@@ -261,10 +261,11 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--tries 3", "--tries", "--scenario: coupon, draw"},
         {"--tries 3 --scenario coupon --requests 5", "--tries", "--requests: leave out"},
         {"--total 3", "--total", "--scenario: coupon, mixed"},
-        {"--stock 3 --scenario coupon", "--stock", "--scenario: deduct, mixed"},
-        {"--quantity 3 --scenario draw", "--quantity", "deduct, points, mixed, template"},
-        {"--mix read=1", "--mix", "--scenario: points, mixed"},
-        {"--accounts 3", "--accounts", "--scenario: points, mixed"},
+        {"--stock 3 --scenario coupon", "--stock", "--scenario: deduct, reserve, checkout, mixed"},
+        {"--quantity 3 --scenario draw", "--quantity",
+         "deduct, points, reserve, checkout, mixed, template"},
+        {"--mix read=1", "--mix", "--scenario: points, reserve, checkout, mixed"},
+        {"--accounts 3", "--accounts", "--scenario: points, checkout, mixed"},
         {"--scenario mixed --accounts 1", "--accounts 1", "--mix without transfer"},
         {"--scenario points --accounts 1", "--accounts 1", "--mix without transfer"},
         {"--scenario points --no-setup --resource x --balance 3", "--balance", "--no-setup"},

@@ -407,6 +407,8 @@ START_TEST(resources_are_created_and_recorded)
         const char *first = strchr(head.counters[task.counter].name, '/') + 1;
         const char *last =
             task.n_more > 0 ? strchr(head.counters[task.more[0].counter].name, '/') + 1 : first;
+        if (attempt_kind_may_name(task.kind, COUNTER_HOLD))
+            continue; // several products: cart.c
         if (task.kind != KIND_READ)
             ck_assert_int_eq(head.counters[task.counter].kind, attempt_kind_counter(task.kind));
         ck_assert_str_eq(last, task.resource);

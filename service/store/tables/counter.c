@@ -47,7 +47,7 @@ static enum rc load_some(struct db *db, struct load *load, size_t from, size_t n
     if (names == NULL)
         return RC_NO_MEMORY;
     buffer_format(&sql, "SELECT name, remaining, version, fence, %s FROM counter WHERE name IN (",
-                  lock ? db_row_ms_sql(db) : db_now_ms_sql(db));
+                  db_row_ms_sql(db));
     for (size_t i = 0; i < n; i++) {
         buffer_append_text(&sql, i == 0 ? "?" : ",?");
         names[i] = db_text(load->counters[from + i].name);

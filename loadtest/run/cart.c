@@ -1,0 +1,176 @@
+// A task's products are its counter and the counters of its further legs; each has `quantity` units.
+// The service numbers the legs of a request: of a reservation and its next steps its products, of an
+// order and its next steps the order, its products, and its user's account. The holds of the
+// products come last, and no answer tells their numbers.
+#include "run/cart.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <string.h>
+
+// What a request does with each product's units.
+static const struct {
+    int stock, hold, order; // the sign of the change
+    int points;
+} effects[KIND_COUNT] = {
+    [KIND_RESERVE] = {-1, 1, 0, 0}, [KIND_CONFIRM] = {0, -1, 0, 0}, [KIND_RELEASE] = {1, -1, 0, 0},
+    [KIND_EXTEND] = {0, 0, 0, 0},   [KIND_ORDER] = {-1, 0, 1, -1},  [KIND_CANCEL] = {1, 0, -1, 1},
+    [KIND_REFUND] = {1, 0, -1, 1},
+};
+
+static size_t sku_of(const struct task *task, size_t line)
+{
+    return line == 0 ? task->counter : task->more[line - 1].counter;
+}
+
+// The lines that the request is about: a refund is of the last one.
+static void find_lines(const struct task *task, size_t *ret_from, size_t *ret_end)
+{
+    *ret_end = 1 + task->n_more;
+    *ret_from = task->kind == KIND_REFUND ? task->n_more : 0;
+}
+
+// The points that the request moves: those of an order come back with its last line.
+static int64_t points_of(const struct task *task)
+{
+    bool last = task->kind != KIND_REFUND || task->n_more == 0;
+    return last ? task->points : 0;
+}
+
+// ---- the body -----------------------------------------------------------------------------------
+
+static void write_lines(const struct scenario *scenario, const struct task *task,
+                        struct buffer *out)
+{
+    const struct resources *resources = scenario_resources(scenario);
+    size_t from, end;
+    find_lines(task, &from, &end);
+    buffer_append_text(out, ",\"lines\":[");
+    for (size_t i = from; i < end; i++) {
+        buffer_append_text(out, i > from ? "," : "");
+        if (task->kind == KIND_REFUND)
+            buffer_format(out, "{\"line\":%zu,\"restock\":%s", i, task->restock ? "true" : "false");
+        else
+            buffer_format(out, "{\"sku\":\"%s\"", resources->skus.names[sku_of(task, i)]);
+        buffer_format(out, ",\"quantity\":%lld}", (long long)task->quantity);
+    }
+    buffer_append_text(out, "]");
+}
+
+static void write_body(const struct scenario *scenario, const struct task *task, const char *user,
+                       struct buffer *out)
+{
+    bool order = task->kind == KIND_ORDER, reserve = task->kind == KIND_RESERVE;
+    buffer_format(out, order || reserve ? "{\"user_id\":\"%s\"" : "{\"reason\":\"%.0s-\"", user);
+    if (reserve)
+        buffer_format(out, ",\"ttl_s\":%lld",
+                      (long long)(scenario_plan(scenario)->ttl_ns / NS_PER_S));
+    if (order)
+        buffer_format(out, ",\"order_id\":\"%s\"", task->order);
+    if (order && task->reservation[0] != '\0')
+        buffer_format(out, ",\"reservation\":\"%s\"", task->reservation);
+    else if (order || reserve || task->kind == KIND_REFUND)
+        write_lines(scenario, task, out);
+    if (task->kind != KIND_CANCEL && points_of(task) > 0)
+        buffer_format(out, ",\"points\":%lld", (long long)points_of(task));
+    buffer_append_text(out, "}");
+}
+
+void cart_body(const struct scenario *scenario, const struct task *task, const char *user,
+               char ret_body[CART_BODY_MAX])
+{
+    static const bool written[KIND_COUNT] = {
+        [KIND_RESERVE] = true, [KIND_ORDER] = true, [KIND_CANCEL] = true, [KIND_REFUND] = true};
+    struct buffer body CLEANUP(buffer_release) = {0};
+    ret_body[0] = '\0';
+    if (task->kind == KIND_EXTEND)
+        text_format(ret_body, CART_BODY_MAX, "{\"ttl_s\":%lld}",
+                    (long long)(scenario_plan(scenario)->ttl_ns / NS_PER_S));
+    if (!written[task->kind])
+        return;
+    write_body(scenario, task, user, &body);
+    text_copy(ret_body, CART_BODY_MAX, body.data != NULL ? body.data : "");
+}
+
+// ---- the legs -----------------------------------------------------------------------------------
+
+// Adds a leg with what the answer tells of it; `told` is its number, or 0 if no answer tells it.
+static struct attempt_leg *add_leg(const struct answer *answer, struct cart_room *room,
+                                   struct attempt *attempt, size_t counter, int64_t amount,
+                                   bool told)
+{
+    struct attempt_leg *leg = &room->legs[attempt->n_more];
+    *leg = (struct attempt_leg){.counter = counter, .amount = amount};
+    if (told) {
+        leg->version = answer->more[attempt->n_more].version;
+        leg->remaining = answer->more[attempt->n_more].remaining;
+    }
+    attempt->n_more++;
+    return leg;
+}
+
+static void add_holds(const struct scenario *scenario, const struct task *task,
+                      const struct answer *answer, struct cart_room *room, struct attempt *attempt)
+{
+    const struct resources *resources = scenario_resources(scenario);
+    bool made = task->kind == KIND_RESERVE && answer->outcome == OUTCOME_OK;
+    const char *id = made ? answer->detail : task->reservation;
+    int sign = task->kind == KIND_ORDER ? -1 : effects[task->kind].hold;
+    for (size_t i = 0; *id != '\0' && i <= task->n_more; i++) {
+        struct attempt_leg *leg =
+            add_leg(answer, room, attempt, SIZE_MAX, sign * task->quantity, false);
+        text_format(room->names[i], sizeof room->names[i], "hold/%s/%s/%zu",
+                    resources->skus.names[sku_of(task, i)], id, i);
+        leg->name = room->names[i];
+    }
+}
+
+// The order and its products come first, then the account.
+static void describe_order(const struct scenario *scenario, const struct task *task,
+                           const struct answer *answer, struct cart_room *room,
+                           struct attempt *attempt)
+{
+    const struct resources *resources = scenario_resources(scenario);
+    bool held = task->reservation[0] != '\0';
+    size_t from, end;
+    find_lines(task, &from, &end);
+    text_format(room->names[PLAN_LINES_MAX], sizeof room->names[0], "order/%s", task->order);
+    attempt->counter = SIZE_MAX;
+    attempt->counter_name = room->names[PLAN_LINES_MAX];
+    attempt->quantity = task->quantity * (int64_t)(end - from);
+    for (size_t i = from; i < end; i++) {
+        int64_t amount = held ? 0 : effects[task->kind].stock * task->quantity;
+        if (task->kind != KIND_REFUND || task->restock)
+            (void)add_leg(answer, room, attempt, sku_of(task, i), amount, true);
+    }
+    if (points_of(task) > 0) {
+        struct attempt_leg *leg = add_leg(answer, room, attempt, resources->skus.n + task->account,
+                                          effects[task->kind].points * points_of(task), true);
+        if (answer->account.version.known) {
+            leg->version = answer->account.version;
+            leg->remaining = answer->account.remaining;
+        }
+    }
+    if (held)
+        add_holds(scenario, task, answer, room, attempt);
+}
+
+void cart_describe(const struct scenario *scenario, const struct task *task,
+                   const struct answer *answer, struct cart_room *room, struct attempt *ret_attempt)
+{
+    int64_t each = effects[task->kind].stock * task->quantity;
+    ret_attempt->more = room->legs;
+    ret_attempt->n_more = 0;
+    if (effects[task->kind].order != 0) {
+        describe_order(scenario, task, answer, room, ret_attempt);
+        return;
+    }
+    ret_attempt->counter = task->counter;
+    ret_attempt->quantity = task->quantity;
+    for (size_t i = 0; i < task->n_more; i++)
+        (void)add_leg(answer, room, ret_attempt, task->more[i].counter,
+                      task->kind == KIND_TRANSFER ? task->more[i].amount : each, true);
+    if (attempt_kind_may_name(task->kind, COUNTER_HOLD))
+        add_holds(scenario, task, answer, room, ret_attempt);
+}
