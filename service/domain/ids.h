@@ -14,8 +14,8 @@
 // 1 to 64 of A-Z a-z 0-9 . _ : - and nothing else.
 bool id_is_valid(const char *text, size_t length);
 
-// A coupon's code, or the id of its redemption: as an id, and it may have the check characters * ~ $ =
-// as well.
+// A coupon's code, or the id of its redemption: as an id, and it may have the check characters
+// * ~ $ = as well.
 bool id_is_code(const char *text, size_t length);
 
 // Two or more ids or codes separated by slashes, at most COUNTER_NAME_MAX in all: "stock/SKU-1",

@@ -19,6 +19,13 @@ bool terms_allow(const struct terms *terms, int64_t subtotal_cents, int64_t now_
            (terms->valid_until_ms == 0 || now_ms < terms->valid_until_ms);
 }
 
+void order_add_up(struct order *order)
+{
+    order->subtotal_cents = 0;
+    for (size_t i = 0; i < order->n_lines; i++)
+        order->subtotal_cents += order->lines[i].price_cents * order->lines[i].quantity;
+}
+
 int64_t order_units(const struct order *order)
 {
     int64_t units = 0;

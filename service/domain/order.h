@@ -40,6 +40,7 @@ struct order {
     size_t n_lines;
     struct order_line lines[ORDER_LINES_MAX];
     bool code_returned; // the redemption is rolled back
+    bool unpriced;      // prices and subtotal are found when the order is saved
 };
 
 // What a cancellation or a refund gives back.
@@ -67,6 +68,9 @@ bool terms_allow(const struct terms *terms, int64_t subtotal_cents, int64_t now_
 
 // The part of a sum that belongs to `part` of `whole`, rounded down; all of it if they are equal.
 int64_t share_of(int64_t sum, int64_t part, int64_t whole);
+
+// Sets the subtotal from the lines.
+void order_add_up(struct order *order);
 
 // Units of the order, and those that are not refunded.
 int64_t order_units(const struct order *order);

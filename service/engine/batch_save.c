@@ -77,26 +77,34 @@ enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
     return rc;
 }
 
-// Reads the rows into `loaded`, as they were when the update locked them. RC_CONFLICT if a row has
-// moved and some decision has read more than counters. ret_moved: some row had moved since the
-// batch read it. Decisions that have read facts keep the time at which they were made, which may be
-// the reason why a reservation was still held.
+// Reads the rows into `loaded`, as they were when the update locked them. Rows that the save has
+// inserted are certain. RC_CONFLICT if a row has moved and some decision has read more than counters.
+// ret_moved: some row had moved since the batch read it. Decisions that have read facts keep the time
+// at which they were made, which may be the reason why a reservation was still held.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
+    size_t n = 0;
     *ret_moved = false;
     if (batch->n_changes == 0)
         return RC_OK;
-    struct counter *now CLEANUP(free_memory) = NULL;
+    struct counter *now CLEANUP(free_memory) = calloc(batch->n_changes, sizeof *now);
+    if (now == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < batch->n_changes; i++) {
+        if (batch->changes[i].before.version != 0)
+            now[n++] = batch->changes[i].before;
+    }
     int64_t now_ms;
-    enum rc rc = batch_load_changed(batch, db, false, &now, &now_ms);
+    enum rc rc = counter_load(db, now, n, false, &now_ms);
     if (rc != RC_OK)
         return rc;
     // What was decided from a reading keeps that reading's time: the save may be later than the
     // moment at which a hold has expired.
     if (batch->now_ms == 0)
         batch->now_ms = now_ms;
-    for (size_t i = 0; i < batch->n_changes; i++) {
-        struct counter_change *change = &batch->changes[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct counter_change *change =
+            bsearch(now[i].name, batch->changes, batch->n_changes, sizeof *change, compare_changed);
         if (now[i].version == change->version && now[i].remaining == change->remaining)
             continue;
         if (!batch_is_blind(batch))
@@ -107,7 +115,7 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         struct counter *loaded =
             bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *loaded, compare_name);
         if (loaded == NULL)
-            return RC_CONFLICT; // a new child that another writer has made
+            return RC_CONFLICT; // a child that another writer has made
         *loaded = now[i];
     }
     return RC_OK;

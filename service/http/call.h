@@ -98,6 +98,7 @@ struct call {
     struct operation operation;
     struct job job;
     enum call_step step;
+    bool complete;        // prepare has completed the operation: the first step is to run it
     bool expires_due;     // `run` has asked for an operation first: see call_expire_due
     enum rc rc;           // the job's result
     struct parcel parcel; // carries the call back to its HTTP thread

@@ -127,7 +127,7 @@ static const struct {
      {"UPDATE orders SET refunded_cents = 1000 WHERE order_id = 'o1'"},
      {{"refund-sum", "order o1 of cents", 360, 1000},
       {"refund-limit", "order o1 of cents", 990, 1000}}},
-    {"points were returned that nobody spent",
+    {"points were returned that were never spent",
      {"UPDATE orders SET points_returned = 50 WHERE order_id = 'o1'",
       "UPDATE refund SET points_returned = 50 WHERE order_id = 'o1'"},
      {{"order-points", "order o1 version 2", 44, 4},

@@ -20,7 +20,6 @@ struct requests {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct fixture *fixture;
-    struct http_context context; // of all calls: without limits
     struct request *finished;
     struct request *all;
     size_t n, n_open;

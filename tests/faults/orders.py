@@ -12,8 +12,8 @@ from registry import LOCKS, SERVER_LOCKS, fault
 from reservations import EVERY, QUIET, put, unanswered
 from scene import SLACK_S
 
-# Long enough to tell an order that waits for one that is stuck until that is given up, after two seconds, from
-# one that waits until its deadline.
+# Long enough to tell who waits for an order until that is given up, after two seconds, from who waits until its
+# deadline.
 PATIENCE_MS = 8000
 PATIENT = {"request.timeout_ms": PATIENCE_MS, "lock.wait_ms": PATIENCE_MS}
 GIVEN_UP_S = 2 + SLACK_S
@@ -24,23 +24,29 @@ def order(name, *skus):
                            "lines": [{"sku": sku, "quantity": 1} for sku in skus]}, name)
 
 
-def only_what_needs_it(scene, blocked):
-    """While `blocked`, a context, keeps STUCK from everyone: at every instance an order that needs it is refused
-    in time, and orders that share its other line need not wait until then. After that it succeeds, once."""
+def only_what_needs_it(scene, name, blocked):
+    """While `blocked`, a context of this name, keeps STUCK from everyone: at every instance an order that needs it
+    is refused in time, deducts of its other line need not wait until then, and an order with that line succeeds.
+    After that the first succeeds too, once."""
     for sku in ("FREE-1", "FREE-2", "STUCK"):
-        put(scene, sku, 1000)
+        put(scene, sku, 100000)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         with blocked():
             for i in EVERY:
-                stuck = pool.submit(timed, scene, i, order(f"stuck-{i}", "FREE-1", "STUCK"))
+                stuck = pool.submit(timed, scene, i, order(f"stuck-{name}-{i}", "FREE-1", "STUCK"))
                 slowest_s = 0
                 for n in itertools.count():
-                    answer, took_s = timed(scene, i, order(f"free-{i}-{n}", "FREE-1", "FREE-2"))
+                    deduct = ("/v1/stock/FREE-1/deduct", {"quantity": 1}, f"deduct-{name}-{i}-{n}")
+                    answer, took_s = timed(scene, i, deduct)
                     slowest_s = max(slowest_s, took_s)
-                    if answer.status != 201 or took_s > GIVEN_UP_S:
+                    if answer.status != 200 or took_s > GIVEN_UP_S:
                         raise AssertionError(f"delayed by a line that it does not need: {answer}, {took_s:.1f} s")
                     if stuck.done():
                         break
+                # Behind another order that is stuck it may be refused: it waits for a second line too.
+                answer = ask(scene, i, *order(f"free-{name}-{i}", "FREE-1", "FREE-2"))
+                if answer.status != 201:
+                    raise AssertionError(answer)
                 answer, took_s = stuck.result()
                 if answer.status != 503 or took_s > PATIENCE_MS / 1000 + SLACK_S:
                     raise AssertionError(f"{answer} after {took_s:.1f} s")
@@ -48,7 +54,7 @@ def only_what_needs_it(scene, blocked):
                 scene.bit("ms that others waited for it", 1000 * slowest_s)
             scene.await_more("transactions on other rows", scene.done, by=10)
     for i in EVERY:
-        await_whole(scene, i, f"stuck-{i}")
+        await_whole(scene, i, f"stuck-{name}-{i}")
 
 
 def timed(scene, i, request):
@@ -70,7 +76,7 @@ def await_whole(scene, i, name):
 @fault("line-blocked", 17, settings=PATIENT, workload="orders")
 def line_blocked(scene):
     """An idle transaction holds the row of an order's second line: only what needs that line waits."""
-    only_what_needs_it(scene, lambda: scene.database.held(
+    only_what_needs_it(scene, "row", lambda: scene.database.held(
         "START TRANSACTION; UPDATE counter SET version = version WHERE name = 'stock/STUCK'"))
 
 
@@ -94,7 +100,7 @@ def lock_held(scene):
 @fault("line-locked", 17, LOCKS, PATIENT, workload="orders")
 def line_locked(scene):
     """Another holder has the lock of an order's second line: only what needs that line waits."""
-    only_what_needs_it(scene, lambda: lock_held(scene))
+    only_what_needs_it(scene, "lock", lambda: lock_held(scene))
 
 
 @fault("partition-between-lines", 10, SERVER_LOCKS, workload="orders")
@@ -102,7 +108,7 @@ def partition_between_lines(scene):
     """An instance that waits for the lock of an order's second line is cut off from the lock server: the order
     is whole, and its first line is free again."""
     for sku in ("FREE-1", "STUCK"):
-        put(scene, sku, 1000)
+        put(scene, sku, 100000)
     for way in scene.some(["refuse", "hold both"]):
         name = way.replace(" ", "-")
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -127,7 +133,7 @@ def order_unanswered(scene):
     """The answers to the COMMITs of an order, a refund and a cancellation are lost, and the client asks again:
     each happens once."""
     for sku in ("FREE-1", "STUCK"):
-        put(scene, sku, 1000)
+        put(scene, sku, 100000)
     back = {"lines": [{"line": 0, "quantity": 1, "restock": True}]}
     for status, request in ((201, order("unanswered", "FREE-1", "STUCK")),
                             (200, ("/v1/orders/unanswered/refunds", back, "unanswered-refund")),

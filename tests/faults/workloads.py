@@ -75,7 +75,7 @@ STAY_S, WALK_AWAY_S = 5, 1
 
 
 class Reservations(Callers):
-    """Buyers of few goods. Most reserve; then they confirm all or a part, let go, extend and confirm, walk away,
+    """Buyers of few goods. Most reserve; then they confirm all or a part, release, extend and confirm, walk away,
     or come back when their time is over. Others deduct, and restock what is sold out."""
 
     endpoint = "reservation"

@@ -70,8 +70,8 @@ MUTANTS = [
              "        if (rc == RC_OK && changes[i].before.version != 0)\n            rc = save_one")]),
     Mutant("replay-with-one-leg", "a repeated transfer is answered with the first leg's result only",
            conformance("random_points", "every strategy", "optimistic"), [
-        Edit("service/engine/batch_replays.c", "*ret_same && i < operation_n_legs(operation); i++)",
-             "*ret_same && i < 1; i++)")]),
+        Edit("service/engine/batch_replays.c",
+             "i < operation_n_legs(operation); i++) {\n        struct leg *leg", "i < 1; i++) {\n        struct leg *leg")]),
     Mutant("unsorted-keys", "guards are entered in the order in which the client names the counters", TRANSFERS, [
         Edit("service/engine/engine.c", "    qsort(pick->keys, pick->n, sizeof pick->keys[0], compare_keys);\n",
              ""), *LINEAR]),

@@ -3,32 +3,82 @@
 #include "base/text.h"
 #include "engine/facts/facts.h"
 #include "store/tables/ledger.h"
+#include "store/tables/product.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-// The redemption of the order's code: its version is the one that the decision gave to the code.
-static enum rc insert_redemption(struct db *db, struct operation *operation, int64_t now_ms)
+// The redemption of an order's code: its version is the one that the decision gave to the code.
+static struct redemption redemption_of(struct operation *operation)
 {
     struct order *order = operation->record;
     struct redemption redemption = {.in_order = true, .version = order->redemption};
     text_copy(redemption.code, sizeof redemption.code, order->code);
     text_copy(redemption.user_id, sizeof redemption.user_id, order->user_id);
     text_copy(redemption.order_id, sizeof redemption.order_id, order->id);
-    return redemption_insert(db, &redemption, now_ms);
+    return redemption;
+}
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// The distinct products of the orders without prices, sorted. Returns how many.
+static size_t list_products(struct order *const *orders, size_t n, const char **ret_skus)
+{
+    size_t all = 0, distinct = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t line = 0; orders[i]->unpriced && line < orders[i]->n_lines; line++)
+            ret_skus[all++] = orders[i]->lines[line].sku;
+    qsort(ret_skus, all, sizeof *ret_skus, compare_text);
+    for (size_t i = 0; i < all; i++)
+        if (distinct == 0 || strcmp(ret_skus[distinct - 1], ret_skus[i]) != 0)
+            ret_skus[distinct++] = ret_skus[i];
+    return distinct;
+}
+
+// One query for all orders.
+static enum rc find_prices(struct db *db, struct order *const *orders, size_t n)
+{
+    const char **skus CLEANUP(free_memory) = calloc(n * ORDER_LINES_MAX, sizeof *skus);
+    int64_t *prices CLEANUP(free_memory) = calloc(n * ORDER_LINES_MAX, sizeof *prices);
+    if (skus == NULL || prices == NULL)
+        return RC_NO_MEMORY;
+    size_t n_skus = list_products(orders, n, skus);
+    enum rc rc = n_skus > 0 ? product_prices(db, skus, n_skus, prices) : RC_OK;
+    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+        if (!orders[i]->unpriced)
+            continue;
+        for (size_t j = 0; j < orders[i]->n_lines; j++) {
+            struct order_line *line = &orders[i]->lines[j];
+            const char *sku = line->sku;
+            const char **found = bsearch(&sku, skus, n_skus, sizeof *skus, compare_text);
+            line->price_cents = prices[found - skus];
+        }
+        order_add_up(orders[i]);
+    }
+    return rc;
 }
 
 static enum rc save_order(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
-    enum rc rc = RC_OK;
-    for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        struct order *order = facts[i].operation->record;
-        if (order->code_leg != 0)
-            order->redemption = operation_leg(facts[i].operation, order->code_leg)->version;
-        rc = order_insert(db, order, now_ms);
-        if (rc == RC_OK && order->redemption != 0)
-            rc = insert_redemption(db, facts[i].operation, now_ms);
+    struct order **orders CLEANUP(free_memory) = calloc(n, sizeof *orders);
+    struct redemption *redemptions CLEANUP(free_memory) = calloc(n, sizeof *redemptions);
+    size_t n_redemptions = 0;
+    if (orders == NULL || redemptions == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        orders[i] = facts[i].operation->record;
+        if (orders[i]->code_leg == 0)
+            continue;
+        orders[i]->redemption = operation_leg(facts[i].operation, orders[i]->code_leg)->version;
+        redemptions[n_redemptions++] = redemption_of(facts[i].operation);
     }
-    return rc;
+    enum rc rc = find_prices(db, orders, n);
+    if (rc == RC_OK)
+        rc = order_insert(db, orders, n, now_ms);
+    return rc == RC_OK ? redemption_insert(db, redemptions, n_redemptions, now_ms) : rc;
 }
 
 // The record as it was placed: what was refunded since does not belong to the first answer.

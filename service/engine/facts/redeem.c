@@ -2,15 +2,19 @@
 #include "engine/facts/facts.h"
 #include "store/tables/order.h"
 
+#include <stdlib.h>
+
 static enum rc save_redeem(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
-    enum rc rc = RC_OK;
-    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+    struct redemption *redemptions CLEANUP(free_memory) = calloc(n, sizeof *redemptions);
+    if (redemptions == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) {
         struct redemption *redemption = facts[i].operation->record;
         redemption->version = facts[i].operation->leg.version;
-        rc = redemption_insert(db, redemption, now_ms);
+        redemptions[i] = *redemption;
     }
-    return rc;
+    return redemption_insert(db, redemptions, n, now_ms);
 }
 
 static enum rc save_rollback(struct db *db, struct fact *facts, size_t n, int64_t now_ms)

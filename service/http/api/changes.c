@@ -2,7 +2,7 @@
 // with the rows of the ledger behind it.
 //
 // The answer holds the query of the next request, so that a client only has to pass it on. A row
-// has what a storefront shows. Who has made the change (user, order, request key) is for operators,
+// has what a storefront shows. The change's user, order and request key are for operators,
 // who read it from GET /v1/ledger.
 #include "http/api/handlers.h"
 

@@ -20,7 +20,7 @@ size_t lines_find(const struct lines *lines, const char *sku)
 enum rc lines_read(struct call *call, const json_t *list, struct lines *ret_lines)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
-        struct line line = {.at = i};
+        struct line line;
         const struct field fields[] = {
             {"sku", FIELD_ID, true, 0, 0, line.sku},
             {"quantity", FIELD_INT, true, 1, QUANTITY_MAX, &line.quantity},

@@ -17,7 +17,6 @@ struct call;
 struct line {
     char sku[ID_MAX + 1];
     int64_t quantity;
-    size_t at; // in the body: the first line that names the product
 };
 
 struct lines {

@@ -1,8 +1,9 @@
-// Orders: placed and read. A worker first finds prices, the code's terms and the reservation's holds,
-// and makes the legs of the operation. Then the engine takes everything or nothing.
+// Orders: placed and read. With a code or a reservation, a worker first finds the code's terms, the
+// prices and the holds, and makes the legs of the operation. Then the engine takes everything or
+// nothing. Without a code the prices are found when the order is saved.
 //
-// Prices and terms are those of the moment at which the worker found them, just before the operation.
-// What must not be taken twice (stock, points, uses of a code, the order's id) is a counter, and is
+// Terms are those of the moment at which the worker found them, just before the operation. What
+// must not be taken twice (stock, points, uses of a code, the order's id) is a counter, and is
 // decided inside the transaction.
 #include "http/api/handlers.h"
 
@@ -43,51 +44,6 @@ static uint64_t intent_of(const struct basket *basket)
         intent = text_hash(intent, &line->quantity, sizeof line->quantity);
     }
     return intent | 1;
-}
-
-enum rc order_place_prepare(struct call *call)
-{
-    struct basket *basket = basket_new(call);
-    if (basket == NULL)
-        return call->problem.rc;
-    struct operation *operation = &call->operation;
-    json_t *lines = NULL, *object = NULL;
-    const struct field fields[] = {
-        {"user_id", FIELD_VISIBLE, true, 1, USER_ID_MAX, basket->order.user_id},
-        {"order_id", FIELD_ID, false, 0, 0, basket->order.id},
-        {"lines", FIELD_LIST, false, 1, ORDER_LINES_MAX, &lines},
-        {"code", FIELD_VISIBLE, false, 1, COUPON_CODE_MAX, basket->code},
-        {"points", FIELD_INT, false, 1, QUANTITY_MAX, &basket->points},
-        {"points_earn", FIELD_INT, false, 1, QUANTITY_MAX, &basket->points_earn},
-        {"reservation", FIELD_ID, false, 0, 0, basket->reservation_id},
-    };
-    enum rc rc = body_parse(call->body.data, call->body.length, &object, &call->problem);
-    if (rc != RC_OK)
-        return rc;
-    rc = body_read(object, "", fields, ARRAY_LENGTH(fields), &call->problem);
-    if (rc == RC_OK && lines != NULL)
-        rc = lines_read(call, lines, &basket->lines);
-    json_decref(object);
-    if (rc == RC_OK && basket->lines.n == 0 && basket->reservation_id[0] == '\0')
-        return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
-                             "a list of 1 to %d items, if there is no reservation",
-                             ORDER_LINES_MAX);
-    bool points = basket->points > 0 || basket->points_earn > 0;
-    if (rc == RC_OK && points && !id_is_valid(basket->order.user_id, strlen(basket->order.user_id)))
-        return problem_field(&call->problem, RC_INVALID_FIELD, "user_id",
-                             "an account of points: 1 to %d of A-Z a-z 0-9 . _ : -", ID_MAX);
-    if (rc != RC_OK)
-        return rc;
-    if (basket->order.id[0] == '\0')
-        name_order(operation->request_key, basket->order.id);
-    text_copy(operation->user_id, sizeof operation->user_id, basket->order.user_id);
-    text_copy(operation->order_id, sizeof operation->order_id, basket->order.id);
-    operation->record = &basket->order;
-    operation->intent = intent_of(basket);
-    operation->kind = basket->reservation_id[0] != '\0' ? OPERATION_ORDER_RESERVED
-                      : basket->code[0] != '\0'         ? OPERATION_ORDER_WITH_CODE
-                                                        : OPERATION_ORDER;
-    return RC_OK;
 }
 
 static void add_line(struct call *call, const struct line *wanted)
@@ -155,14 +111,6 @@ static enum rc add_lines(struct call *call, struct db *db)
     return RC_OK;
 }
 
-static enum rc problem_line(struct call *call, size_t i)
-{
-    const struct basket *basket = call->input;
-    char field[32];
-    text_format(field, sizeof field, "lines[%zu].sku", basket->lines.lines[i].at);
-    return problem_field(&call->problem, RC_NOT_FOUND, field, "a product that exists");
-}
-
 static enum rc find_prices(struct call *call, struct db *db)
 {
     struct basket *basket = call->input;
@@ -172,17 +120,9 @@ static enum rc find_prices(struct call *call, struct db *db)
     for (size_t i = 0; i < order->n_lines; i++)
         skus[i] = order->lines[i].sku;
     enum rc rc = product_prices(db, skus, order->n_lines, prices);
-    order->subtotal_cents = 0;
-    for (size_t i = 0; i < order->n_lines && rc == RC_OK; i++) {
-        struct order_line *line = &order->lines[i];
-        if (prices[i] == PRICE_NONE)
-            return problem_line(call, i);
-        if (prices[i] > 0 && line->quantity > (EXACT_MAX - order->subtotal_cents) / prices[i])
-            return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
-                                 "worth at most %lld cents", (long long)EXACT_MAX);
-        line->price_cents = prices[i];
-        order->subtotal_cents += prices[i] * line->quantity;
-    }
+    for (size_t i = 0; i < order->n_lines && rc == RC_OK; i++)
+        order->lines[i].price_cents = prices[i];
+    order_add_up(order);
     return rc;
 }
 
@@ -191,7 +131,9 @@ static enum rc add_code(struct call *call, struct db *db)
     struct basket *basket = call->input;
     struct order *order = &basket->order;
     struct code code;
-    enum rc rc = code_get(db, basket->code, &code);
+    enum rc rc = find_prices(call, db);
+    if (rc == RC_OK)
+        rc = code_get(db, basket->code, &code);
     if (rc == RC_NOT_FOUND || (rc == RC_OK && strcmp(code.user_id, order->user_id) != 0))
         return problem_set(&call->problem, RC_NOT_FOUND, "This user has no such code.");
     if (rc != RC_OK)
@@ -208,9 +150,10 @@ static enum rc add_code(struct call *call, struct db *db)
     return RC_OK;
 }
 
-enum rc order_find_run(struct job *job, struct db *db)
+// Makes the legs. The database is read for a reservation or a code only; prices that are needed for
+// nothing else are found when the order is saved.
+static enum rc make_order(struct call *call, struct db *db)
 {
-    struct call *call = CONTAINER_OF(job, struct call, job);
     struct basket *basket = call->input;
     struct order *order = &basket->order;
     basket_clear(call);
@@ -220,9 +163,8 @@ enum rc order_find_run(struct job *job, struct db *db)
     own->may_create = own->fresh = true;
     own->refusal = RC_ORDER_EXISTS;
     enum rc rc = add_lines(call, db);
-    if (rc == RC_OK)
-        rc = find_prices(call, db);
-    if (rc == RC_OK && basket->code[0] != '\0')
+    order->unpriced = basket->code[0] == '\0';
+    if (rc == RC_OK && !order->unpriced)
         rc = add_code(call, db);
     if (rc != RC_OK)
         return rc;
@@ -237,6 +179,60 @@ enum rc order_find_run(struct job *job, struct db *db)
     points->at_least = basket->points;
     points->refusal = RC_NOT_ENOUGH_POINTS;
     return RC_OK;
+}
+
+enum rc order_place_prepare(struct call *call)
+{
+    struct basket *basket = basket_new(call);
+    if (basket == NULL)
+        return call->problem.rc;
+    struct operation *operation = &call->operation;
+    json_t *lines = NULL, *object = NULL;
+    const struct field fields[] = {
+        {"user_id", FIELD_VISIBLE, true, 1, USER_ID_MAX, basket->order.user_id},
+        {"order_id", FIELD_ID, false, 0, 0, basket->order.id},
+        {"lines", FIELD_LIST, false, 1, ORDER_LINES_MAX, &lines},
+        {"code", FIELD_VISIBLE, false, 1, COUPON_CODE_MAX, basket->code},
+        {"points", FIELD_INT, false, 1, QUANTITY_MAX, &basket->points},
+        {"points_earn", FIELD_INT, false, 1, QUANTITY_MAX, &basket->points_earn},
+        {"reservation", FIELD_ID, false, 0, 0, basket->reservation_id},
+    };
+    enum rc rc = body_parse(call->body.data, call->body.length, &object, &call->problem);
+    if (rc != RC_OK)
+        return rc;
+    rc = body_read(object, "", fields, ARRAY_LENGTH(fields), &call->problem);
+    if (rc == RC_OK && lines != NULL)
+        rc = lines_read(call, lines, &basket->lines);
+    json_decref(object);
+    if (rc == RC_OK && basket->lines.n == 0 && basket->reservation_id[0] == '\0')
+        return problem_field(&call->problem, RC_INVALID_FIELD, "lines",
+                             "a list of 1 to %d items, if there is no reservation",
+                             ORDER_LINES_MAX);
+    bool points = basket->points > 0 || basket->points_earn > 0;
+    if (rc == RC_OK && points && !id_is_valid(basket->order.user_id, strlen(basket->order.user_id)))
+        return problem_field(&call->problem, RC_INVALID_FIELD, "user_id",
+                             "an account of points: 1 to %d of A-Z a-z 0-9 . _ : -", ID_MAX);
+    if (rc != RC_OK)
+        return rc;
+    if (basket->order.id[0] == '\0')
+        name_order(operation->request_key, basket->order.id);
+    text_copy(operation->user_id, sizeof operation->user_id, basket->order.user_id);
+    text_copy(operation->order_id, sizeof operation->order_id, basket->order.id);
+    operation->record = &basket->order;
+    operation->intent = intent_of(basket);
+    operation->kind = basket->reservation_id[0] != '\0' ? OPERATION_ORDER_RESERVED
+                      : basket->code[0] != '\0'         ? OPERATION_ORDER_WITH_CODE
+                                                        : OPERATION_ORDER;
+    if (operation->kind != OPERATION_ORDER)
+        return RC_OK;
+    rc = make_order(call, NULL);
+    call->complete = rc == RC_OK;
+    return rc;
+}
+
+enum rc order_find_run(struct job *job, struct db *db)
+{
+    return make_order(CONTAINER_OF(job, struct call, job), db);
 }
 
 // ---- the answer ---------------------------------------------------------------------------------

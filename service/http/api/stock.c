@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-#define PRICE_MAX INT64_C(1000000000000)
+// 50 lines of QUANTITY_MAX units at this price are still a number of 64 bits.
+#define PRICE_MAX INT64_C(100000000000)
 
 static enum rc prepare_change(struct call *call, enum operation_kind kind)
 {

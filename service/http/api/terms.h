@@ -13,8 +13,8 @@ struct buffer;
 // The fields of the terms, which stay as they are (TERM_KEPT) where the body names none.
 void terms_fields(struct terms *terms, struct field ret_fields[TERMS_FIELDS]);
 
-// Completes terms that were read: a discount of one kind replaces one of the other. RC_INVALID_FIELD
-// with a problem if there are two discounts, or no time between begin and end.
+// Completes terms that were read: a discount of one kind replaces one of the other.
+// RC_INVALID_FIELD with a problem if there are two discounts, or no time between begin and end.
 MUST_CHECK enum rc terms_complete(struct terms *terms, struct problem *problem);
 
 // Writes the terms as members of an object.

@@ -103,6 +103,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->problem.rc = RC_OK;
     call->problem.field[0] = call->problem.expected[0] = call->problem.detail[0] = '\0';
     call->status = 0;
+    call->complete = false;
     call->version = 0;
     call->content_type = NULL;
     call->location[0] = '\0';
@@ -447,7 +448,8 @@ static enum MHD_Result act(struct call *call)
     if (route->operates || route->run != NULL || call->job.feed != NULL) {
         int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
         call->job.deadline_ns = clock_now_ns() + timeout_ns; // of all steps
-        call->step = route->operates && route->run == NULL ? STEP_OPERATE : STEP_RUN;
+        bool complete = route->run == NULL || call->complete;
+        call->step = route->operates && complete ? STEP_OPERATE : STEP_RUN;
         return submit(call);
     }
     route->answer(call);

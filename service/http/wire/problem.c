@@ -79,6 +79,14 @@ static size_t first_refused(const struct operation *operation)
     return i < operation_n_legs(operation) ? i : 0;
 }
 
+// Are the failing legs told? An operation of one leg has nothing to tell apart.
+static bool names_legs(enum rc rc, const struct operation *operation)
+{
+    if (rc == RC_NOT_FOUND)
+        return operation->n_more > 0 && leg_at(operation, first_refused(operation))->refused;
+    return is_refusal(rc) && (operation->n_more > 0 || operation->leg.child != NULL);
+}
+
 // A line is a leg that takes stock. The others (an order's own, its code, its points, a buyer where
 // reservations are limited) are none.
 static bool is_line(const struct leg *leg)
@@ -101,7 +109,8 @@ static void write_failed(enum rc rc, const struct operation *operation, struct b
         if (is_line(leg))
             json_write_int(out, "index", index);
         json_write_text(out, "counter", leg->counter);
-        json_write_text(out, "type", rc_slug(leg->refusal != RC_OK ? leg->refusal : rc));
+        bool own = leg->refusal != RC_OK && rc != RC_NOT_FOUND;
+        json_write_text(out, "type", rc_slug(own ? leg->refusal : rc));
         json_write_int(out, "remaining", leg->remaining);
         json_write_int(out, "version", leg->version);
         write_release(leg->next_release_ms, out);
@@ -127,8 +136,7 @@ void problem_write(const struct problem *problem, const struct operation *operat
         json_write_text(out, "expected", problem->expected);
     if (operation != NULL && operation->outcome.state != NULL)
         json_write_text(out, "state", operation->outcome.state);
-    if (operation != NULL && is_refusal(problem->rc) &&
-        (operation->n_more > 0 || operation->leg.child != NULL))
+    if (operation != NULL && names_legs(problem->rc, operation))
         write_failed(problem->rc, operation, out);
     if (operation != NULL && is_refusal(problem->rc)) {
         json_write_int(out, "remaining", operation->outcome.remaining);

@@ -25,10 +25,10 @@ struct campaign {
 
 // Creates or changes the campaign if the condition holds for its version, else RC_VERSION_MISMATCH.
 // Its counter becomes total - issued. RC_INVALID_FIELD if total is below the number already issued.
-// A term that is TERM_KEPT stays as it is, and so does uses_per_code if it is 0; a new campaign begins
-// with 0 and one use per code. Any change
-// raises the counter's version with a ledger row (delta may be 0), so that a decision based on the old
-// limits cannot be saved. Runs in a transaction of its own.
+// A term that is TERM_KEPT stays as it is, and so does uses_per_code if it is 0; a new campaign
+// begins with 0 and one use per code. Any change raises the counter's version with a ledger row
+// (delta may be 0), so that a decision based on the old limits cannot be saved. Runs in a
+// transaction of its own.
 MUST_CHECK enum rc campaign_put(struct db *db, const struct campaign *put,
                                 const struct precondition *condition, bool *ret_created,
                                 struct campaign *ret_campaign);

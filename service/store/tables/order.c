@@ -16,12 +16,11 @@ const char *const order_states[ORDER_STATE_COUNT] = {
     [ORDER_CANCELLED] = "cancelled",
 };
 
-enum rc order_insert(struct db *db, struct order *order, int64_t now_ms)
+enum { ORDER_COLUMNS = 14, LINE_COLUMNS = 6, REDEMPTION_COLUMNS = 7 };
+
+static void order_values(const struct order *order, struct db_value values[ORDER_COLUMNS])
 {
-    enum { COLUMNS = 14, LINE_COLUMNS = 6 };
-    struct db_value lines[ORDER_LINES_MAX * LINE_COLUMNS], *at = lines;
-    order->created_at_ms = now_ms;
-    struct db_value values[COLUMNS] = {
+    const struct db_value row[ORDER_COLUMNS] = {
         db_text(order->id),
         db_text(order->user_id),
         db_text(order_states[order->state]),
@@ -37,23 +36,42 @@ enum rc order_insert(struct db *db, struct order *order, int64_t now_ms)
         db_int(order->points_taken),
         db_int(order->created_at_ms),
     };
-    for (size_t i = 0; i < order->n_lines; i++) {
-        *at++ = db_text(order->id);
-        *at++ = db_int((int64_t)i);
-        *at++ = db_text(order->lines[i].sku);
-        *at++ = db_int(order->lines[i].quantity);
-        *at++ = db_int(order->lines[i].refunded);
-        *at++ = db_int(order->lines[i].price_cents);
+    memcpy(values, row, sizeof row);
+}
+
+static void line_values(const struct order *order, size_t i, struct db_value values[LINE_COLUMNS])
+{
+    const struct order_line *line = &order->lines[i];
+    const struct db_value row[LINE_COLUMNS] = {db_text(order->id),     db_int((int64_t)i),
+                                               db_text(line->sku),     db_int(line->quantity),
+                                               db_int(line->refunded), db_int(line->price_cents)};
+    memcpy(values, row, sizeof row);
+}
+
+enum rc order_insert(struct db *db, struct order *const *orders, size_t n, int64_t now_ms)
+{
+    size_t n_lines = 0, filled = 0;
+    for (size_t i = 0; i < n; i++)
+        n_lines += orders[i]->n_lines;
+    struct db_value *values CLEANUP(free_memory) = calloc(n * ORDER_COLUMNS, sizeof *values);
+    struct db_value *lines CLEANUP(free_memory) = calloc(n_lines * LINE_COLUMNS + 1, sizeof *lines);
+    if (values == NULL || lines == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        orders[i]->created_at_ms = now_ms;
+        order_values(orders[i], values + i * ORDER_COLUMNS);
+        for (size_t line = 0; line < orders[i]->n_lines; line++)
+            line_values(orders[i], line, lines + LINE_COLUMNS * filled++);
     }
     enum rc rc =
         db_insert(db,
                   "orders (order_id, user_id, state, reservation, code, redemption, subtotal_cents,"
                   " discount_cents, refunded_cents, points_spent, points_earned, points_returned,"
                   " points_taken, created_at)",
-                  COLUMNS, values, 1);
+                  ORDER_COLUMNS, values, n);
     return rc == RC_OK
                ? db_insert(db, "order_item (order_id, line, sku, quantity, refunded, price_cents)",
-                           LINE_COLUMNS, lines, order->n_lines)
+                           LINE_COLUMNS, lines, n_lines)
                : rc;
 }
 
@@ -178,18 +196,25 @@ enum rc order_get(struct db *db, const char *id, struct order *ret_order, int64_
 
 // ---- redemptions --------------------------------------------------------------------------------
 
-enum rc redemption_insert(struct db *db, const struct redemption *redemption, int64_t now_ms)
+enum rc redemption_insert(struct db *db, const struct redemption *redemptions, size_t n,
+                          int64_t now_ms)
 {
-    struct db_value values[] = {db_text(redemption->code),
-                                db_int(redemption->version),
-                                db_text(redemption->user_id),
-                                db_text_or_null(redemption->order_id),
-                                db_int(redemption->in_order),
-                                db_text("redeemed"),
-                                db_int(now_ms)};
+    struct db_value *values CLEANUP(free_memory) = calloc(n * REDEMPTION_COLUMNS, sizeof *values);
+    struct db_value *at = values;
+    if (values == NULL)
+        return n == 0 ? RC_OK : RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        *at++ = db_text(redemptions[i].code);
+        *at++ = db_int(redemptions[i].version);
+        *at++ = db_text(redemptions[i].user_id);
+        *at++ = db_text_or_null(redemptions[i].order_id);
+        *at++ = db_int(redemptions[i].in_order);
+        *at++ = db_text("redeemed");
+        *at++ = db_int(now_ms);
+    }
     return db_insert(db,
                      "redemption (code, version, user_id, order_id, in_order, state, created_at)",
-                     ARRAY_LENGTH(values), values, 1);
+                     REDEMPTION_COLUMNS, values, n);
 }
 
 enum rc redemption_roll_back(struct db *db, const char *code, int64_t version)

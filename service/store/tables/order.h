@@ -13,8 +13,9 @@ struct db;
 
 extern const char *const order_states[ORDER_STATE_COUNT]; // "placed", ...
 
-// The order and its lines, with created_at_ms = now_ms.
-MUST_CHECK enum rc order_insert(struct db *db, struct order *order, int64_t now_ms);
+// The orders and their lines, with created_at_ms = now_ms.
+MUST_CHECK enum rc order_insert(struct db *db, struct order *const *orders, size_t n,
+                                int64_t now_ms);
 // Writes the refund, and the order's state, sums and lines as they are after it.
 MUST_CHECK enum rc refund_insert(struct db *db, const struct refund *refund, int64_t now_ms);
 // The numbers of the refund with refund->order->id and refund->version.
@@ -31,7 +32,7 @@ struct redemption {
     bool in_order, rolled_back;
 };
 
-MUST_CHECK enum rc redemption_insert(struct db *db, const struct redemption *redemption,
+MUST_CHECK enum rc redemption_insert(struct db *db, const struct redemption *redemptions, size_t n,
                                      int64_t now_ms);
 MUST_CHECK enum rc redemption_roll_back(struct db *db, const char *code, int64_t version);
 // ret_redemption->code and ->version name it. ret_version: of the counter code/CODE now, read by the

@@ -206,7 +206,7 @@ enum rc product_prices(struct db *db, const char *const *skus, size_t n, int64_t
     for (size_t i = 0; i < n; i++) {
         buffer_append_text(&sql, i == 0 ? "?" : ",?");
         params[i] = db_text(skus[i]);
-        ret_prices[i] = PRICE_NONE;
+        ret_prices[i] = 0;
     }
     buffer_append_text(&sql, ")");
     if (sql.failed)

@@ -49,7 +49,6 @@ typedef enum rc (*product_fn)(void *arg, const struct product *product);
 MUST_CHECK enum rc product_page(struct db *db, const char *after, int64_t limit,
                                 product_fn on_product, void *arg);
 
-// The prices in cents of distinct products: ret_prices[i] for skus[i]. 0: it has no price. PRICE_NONE:
-// there is no such product.
+// The prices in cents of distinct products, 0 where there is none: ret_prices[i] for skus[i].
 MUST_CHECK enum rc product_prices(struct db *db, const char *const *skus, size_t n,
                                   int64_t *ret_prices);
