@@ -124,7 +124,7 @@ class Times(HostileCase):
     def test_pages_without_end(self):
         """A ledger whose page repeats, one that is not in order, and one with more rows than a page has."""
         row = {"delta": -1, "remaining": 5, "reason": "deduct", "request_key": "k", "leg": 0, "user_id": "u",
-               "strategy": "conditional", "token": 0}
+               "strategy": "conditional", "token": 0, "created_at_ms": 1}
         pages = {"repeats": range(1, 1001), "falls": range(2000, 1000, -1), "large": range(1, 1002)}
         for name, versions in pages.items():
             page = answer({"rows": [dict(row, version=version) for version in versions]})
@@ -184,6 +184,7 @@ class Texts(HostileCase):
                   "user": "u" + ESCAPES, "quantity": 1, "invoke_ns": 1, "complete_ns": 2, "outcome": "fail",
                   "status": 409, "detail": ESCAPES}
         row = {"counter": "stock/s", "version": 2, "delta": -1, "remaining": 8, "leg": 0, "token": 0,
+               "created_at_ms": 1,
                "key": "r-1", "user": ESCAPES, "reason": ESCAPES, "strategy": ESCAPES}
         for path, lines in ((past, [head, bought, {"end": True, "attempts": 1}]),
                             (ledger, [{"holdfast_ledger": 1, "run": "r"},

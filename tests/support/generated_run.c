@@ -125,11 +125,12 @@ static void refuse(const struct shop *shop, struct visit *visit, const char *slu
 {
     text_copy(visit->detail, sizeof visit->detail, slug);
     see(shop, visit, 409);
-    if (visit->attempt.kind != KIND_ORDER)
+    bool order = visit->attempt.kind == KIND_ORDER;
+    if (!order && strncmp(slug, "reservation-", strlen("reservation-")) != 0)
         return;
     visit->attempt.version = visit->attempt.remaining = (struct maybe){0, false};
-    visit->taker.version = (struct maybe){shop->version[TEE], true};
-    visit->taker.remaining = (struct maybe){shop->remaining[TEE], true};
+    visit->taker.version = (struct maybe){order ? shop->version[TEE] : 0, order};
+    visit->taker.remaining = (struct maybe){order ? shop->remaining[TEE] : 0, order};
 }
 
 // Gives back what is held by holds that are due.

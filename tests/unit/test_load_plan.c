@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "control/http.h"
 #include "run/arrival.h"
+#include "run/follow.h"
 #include "run/options.h"
 #include "run/scenario.h"
 #include "run/setup.h"
@@ -198,6 +199,47 @@ START_TEST(transfers_go_both_ways_between_accounts_by_zipf)
     // The first account has a share of 1 / (1 + 1/2 + ... + 1/50) = 0.2223 of each draw, and is
     // one of the two accounts of 0.2223 * (2 - 0.2223) = 0.395 of the pairs.
     ck_assert_int_le(llabs(hot - 3950), 250);
+    scenario_free(scenario);
+}
+END_TEST
+
+// What follows a reservation: by the weights, the same for the same number, and only if it was made.
+START_TEST(the_next_step_depends_on_the_answer)
+{
+    struct plan plan = parse("--scenario reserve --skus 5 --lines 3 --seed 3 --run r --then "
+                             "confirm=5,release=2,return=2,leave=1");
+    struct scenario *scenario = new_scenario(&plan);
+    struct answer made = {.outcome = OUTCOME_OK, .expires_at_ms = {5000, true}, .detail = "R1"};
+    struct answer refused = {.outcome = OUTCOME_FAIL, .detail = "out-of-stock"};
+    struct answer late = {.outcome = OUTCOME_FAIL, .detail = "reservation-expired"};
+    int64_t confirmed = 0, released = 0, returned = 0, left = 0, wrong = 0;
+    for (int64_t n = 0; n < 10000; n++) {
+        struct task task;
+        struct follow_up next, again;
+        scenario_task(scenario, n, &task);
+        wrong += task.kind == KIND_RESERVE && follow_up(&plan, n, &task, &refused, &next);
+        if (task.kind != KIND_RESERVE)
+            continue;
+        bool follows = follow_up(&plan, n, &task, &made, &next);
+        wrong += follows != follow_up(&plan, n, &task, &made, &again);
+        left += !follows;
+        if (!follows)
+            continue;
+        wrong += next.task.kind != again.task.kind || strcmp(next.task.reservation, "R1") != 0;
+        wrong += next.task.n_more != task.n_more || next.task.counter != task.counter;
+        returned += next.at_ms == 5000;
+        confirmed += next.at_ms == 0 && next.task.kind == KIND_CONFIRM;
+        released += next.task.kind == KIND_RELEASE;
+        // Who is too late buys the first product like anybody.
+        if (next.task.kind == KIND_CONFIRM)
+            wrong += !follow_up(&plan, n, &next.task, &late, &again) ||
+                     again.task.kind != KIND_DEDUCT || again.task.n_more != 0;
+    }
+    int64_t all = confirmed + released + returned + left;
+    ck_assert_int_eq(wrong, 0);
+    ck_assert_int_le(llabs(10 * confirmed - 5 * all), all / 2);
+    ck_assert_int_le(llabs(10 * released - 2 * all), all / 2);
+    ck_assert_int_le(llabs(10 * returned - 2 * all), all / 2);
     scenario_free(scenario);
 }
 END_TEST
@@ -642,6 +684,7 @@ int main(void)
     tcase_add_test(tests, users_take_turns_at_coupons_and_draws);
     tcase_add_test(tests, mixed_follows_its_weights);
     tcase_add_test(tests, points_follow_their_weights);
+    tcase_add_test(tests, the_next_step_depends_on_the_answer);
     tcase_add_test(tests, transfers_go_both_ways_between_accounts_by_zipf);
     tcase_add_test(tests, every_request_of_every_scenario_compiles);
     tcase_add_test(tests, a_template_is_read_from_its_file);
