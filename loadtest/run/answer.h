@@ -21,7 +21,7 @@ struct answer {
     struct maybe version, remaining; // of the first leg
     struct maybe expires_at_ms;
     struct answer_leg more[ANSWER_MORE_MAX]; // of the others
-    struct answer_leg account; // that refused an order: its number is not told
+    struct answer_leg account;               // that refused an order: its number is not told
     char detail[HISTORY_TEXT_MAX + 1];
 };
 

@@ -62,7 +62,10 @@ static void write_body(const struct scenario *scenario, const struct task *task,
                        struct buffer *out)
 {
     bool order = task->kind == KIND_ORDER, reserve = task->kind == KIND_RESERVE;
-    buffer_format(out, order || reserve ? "{\"user_id\":\"%s\"" : "{\"reason\":\"%.0s-\"", user);
+    if (order || reserve)
+        buffer_format(out, "{\"user_id\":\"%s\"", user);
+    else
+        buffer_append_text(out, "{\"reason\":\"changed my mind\"");
     if (reserve)
         buffer_format(out, ",\"ttl_s\":%lld",
                       (long long)(scenario_plan(scenario)->ttl_ns / NS_PER_S));
@@ -95,7 +98,7 @@ void cart_body(const struct scenario *scenario, const struct task *task, const c
 
 // ---- the legs -----------------------------------------------------------------------------------
 
-// Adds a leg with what the answer tells of it; `told` is its number, or 0 if no answer tells it.
+// Adds a leg, with what the answer tells of it if answers do.
 static struct attempt_leg *add_leg(const struct answer *answer, struct cart_room *room,
                                    struct attempt *attempt, size_t counter, int64_t amount,
                                    bool told)
