@@ -32,8 +32,8 @@ static bool reason_fits(enum attempt_kind kind, const char *slug)
     return false;
 }
 
-// The number that a leg of the answer lacks, or NULL. A refusal tells the state of one leg at least.
-// No answer tells that of a counter that begins during the run, unless it comes first.
+// The number that a leg of the answer lacks, or NULL. A refusal tells the state of one leg at
+// least. No answer tells that of a counter that begins during the run, unless it comes first.
 static const char *describe_gap(const struct history *history, const struct attempt *attempt,
                                 bool ok)
 {

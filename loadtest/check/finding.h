@@ -32,9 +32,9 @@ void finding_open(struct check *check, const char *slug);
 struct violation *finding_add(struct check *check, const char *format, ...) PRINTF_LIKE(2, 3);
 
 // Adds the proof: an attempt or a ledger row, by index (NOTHING adds nothing). A row brings the
-// request that wrote it, unless an attempt of that operation was added before. If two requests wrote
-// the same version, the sentence says what both had read. Attempts are kept in the order in which
-// they were sent, rows follow. Beyond VIOLATION_EVENTS_MAX nothing is added.
+// request that wrote it, unless an attempt of that operation was added before. If two requests
+// wrote the same version, the sentence says what both had read. Attempts are kept in the order in
+// which they were sent, rows follow. Beyond VIOLATION_EVENTS_MAX nothing is added.
 void finding_attempt(const struct check *check, struct violation *violation, uint32_t attempt);
 void finding_row(const struct check *check, struct violation *violation, uint32_t row);
 

@@ -131,8 +131,8 @@ static void follow(struct search *search, uint32_t start)
 
 // ---- a short cycle ------------------------------------------------------------------------------
 
-// Searches a cycle through `start` within its part. Returns how many counted nodes it has. ret_last:
-// the node before `start`, from which `before` leads back to it.
+// Searches a cycle through `start` within its part. Returns how many counted nodes it has.
+// ret_last: the node before `start`, from which `before` leads back to it.
 static size_t find_cycle(struct search *search, const uint32_t *part, size_t n, uint32_t start,
                          uint32_t *ret_last)
 {

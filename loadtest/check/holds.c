@@ -3,10 +3,10 @@
 // A hold begins with a row of `reserve` that gives it all it ever has. Rows of `extend` change its
 // time. One row takes everything, of confirm, release or expire, and it is the last.
 //
-// A hold is held until before expires_at, which the answers to reserve and extend tell. A row's time
-// is that of its decision, by the database's clock. So all rows but that of an expiry are earlier
-// than expires_at, and that of an expiry is not. Where the answer is missing that told the time, the
-// rows up to the next known time are not judged.
+// A hold is held until before expires_at, which the answers to reserve and extend tell. A row's
+// time is that of its decision, by the database's clock. So all rows but that of an expiry are
+// earlier than expires_at, and that of an expiry is not. Where the answer is missing that told the
+// time, the rows up to the next known time are not judged.
 #include "check/holds.h"
 
 #include "check/finding.h"

@@ -1,7 +1,7 @@
 // The rules `points-conserved` and `holds-conserved`: a movement gives to counters what it takes
-// from counters. So the sum of all accounts changes only by operations other than transfers, such as
-// earn and spend. What is in stock or held changes only by those that sell, restock or confirm; as
-// `conservation` judges each counter, it is enough that no movement makes or loses units.
+// from counters. So the sum of all accounts changes only by operations other than transfers, such
+// as earn and spend. What is in stock or held changes only by those that sell, restock or confirm;
+// as `conservation` judges each counter, it is enough that no movement makes or loses units.
 //
 // A movement of another client may have a leg on a counter that the run does not know, and so has a
 // reservation that no client knows of. It is then one of the other operations.

@@ -8,8 +8,8 @@
 // operation, and a path exactly from what was answered to what was sent afterwards. An order exists
 // if the graph has no cycle.
 //
-// A refusal that names several counters tells the state of each at a moment of its own: it was right
-// for each of them, and has changed none.
+// A refusal that names several counters tells the state of each at a moment of its own: it was
+// right for each of them, and has changed none.
 //
 // A cycle on one counter is for real-time-order; this rule then says that it proves nothing. Of a
 // version that exists twice only the first row is used; versions-without-gap reports it.

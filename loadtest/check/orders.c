@@ -1,9 +1,9 @@
 // The rule `refund-bounded`: cancellations and refunds give back at most what the order has taken.
 //
-// An order is a counter of the units that it still has. It begins with a row of `order`; each refund
-// and the cancellation take from it, and nothing happens once it is empty or cancelled. What goes
-// back besides, units into the stock and points to the account, is in the other rows of the same
-// operations. Their sums must not exceed what the order's own rows have taken.
+// An order is a counter of the units that it still has. It begins with a row of `order`; each
+// refund and the cancellation take from it, and nothing happens once it is empty or cancelled. What
+// goes back besides, units into the stock and points to the account, is in the other rows of the
+// same operations. Their sums must not exceed what the order's own rows have taken.
 #include "check/finding.h"
 #include "check/rules.h"
 

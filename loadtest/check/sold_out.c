@@ -1,10 +1,10 @@
 // The rule `no-phantom-sold-out`: a refusal for too little at a version of the stock says that no
 // hold was due whose goods would have come back.
 //
-// A refusal has no row, so the time of its decision is not known exactly. But it is not earlier than
-// the row of the version that it read, nor than any operation that was answered before the request
-// was sent. The latest of these times is the bound. A hold that is open at that version and expires
-// at the bound or before it should have been expired first.
+// A refusal has no row, so the time of its decision is not known exactly. But it is not earlier
+// than the row of the version that it read, nor than any operation that was answered before the
+// request was sent. The latest of these times is the bound. A hold that is open at that version and
+// expires at the bound or before it should have been expired first.
 //
 // The checker walks along the versions of each stock with a heap of the open holds, the one that
 // expires first on top. Holds that were resolved are dropped when they come to the top.
@@ -236,7 +236,7 @@ bool sold_out_check(struct check *check)
     finding_open(check, "no-phantom-sold-out");
     check_all(&phantoms);
     finding_close(check, phantoms.refusals,
-                  "Nobody is refused while a hold that is due has the goods: refusals %s.",
+                  "No request is refused while a due hold has the goods: refusals %s.",
                   number(phantoms.refusals).text);
     return true;
 }

@@ -27,7 +27,7 @@ void http_free(struct http *http); // NULL is fine
 MUST_CHECK bool http_call(struct http *http, const char *method, const char *path,
                           const json_t *body, json_t **ret_json, char *ret_error);
 
-// The same for a POST with an idempotency key (up to HISTORY_TEXT_MAX bytes). It is retried as well,
-// because the service applies it once.
+// The same for a POST with an idempotency key (up to HISTORY_TEXT_MAX bytes). It is retried as
+// well, because the service applies it once.
 MUST_CHECK bool http_post(struct http *http, const char *path, const char *key, const json_t *body,
                           json_t **ret_json, char *ret_error);

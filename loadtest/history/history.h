@@ -94,7 +94,8 @@ struct attempt_leg {
 };
 
 // One request. Its first leg is `counter`, `quantity`, `version` and `remaining`; `more` are the
-// others, as the ledger numbers them: more[0] is leg 1. Requests with the same key are one operation: retries and duplicates.
+// others, as the ledger numbers them: more[0] is leg 1. Requests with the same key are one
+// operation: retries and duplicates.
 struct attempt {
     int64_t op;      // the operation's number in the run
     int64_t attempt; // 0, then 1, 2, ... for retries and duplicates
@@ -113,7 +114,8 @@ struct attempt {
     const struct attempt_leg *more;  // borrowed; transfer: the account that takes
     size_t n_more;                   // less than HISTORY_LEGS_MAX
     // Borrowed; "" if there is none, because none of them may be empty. detail: a coupon's code, a
-    // draw's prize ("" for a blank), a reservation's id, a problem's slug, or what went wrong ("timeout").
+    // draw's prize ("" for a blank), a reservation's id, a problem's slug, or what went wrong
+    // ("timeout").
     const char *key, *user, *detail;
 };
 
@@ -144,7 +146,8 @@ bool attempt_kind_opens(enum attempt_kind kind);
 // Whether the answer says when something expires.
 bool attempt_kind_expires(enum attempt_kind kind);
 
-// Whether its changes add up to zero: those of accounts, or those of units in stock, held or ordered.
+// Whether its changes add up to zero: those of accounts, or those of units in stock, held or
+// ordered.
 bool attempt_kind_is_balanced(enum attempt_kind kind);
 bool attempt_kind_balances(enum attempt_kind kind, enum counter_kind counter);
 

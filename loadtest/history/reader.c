@@ -2,9 +2,10 @@
 //
 // The head is one line for a real JSON parser (head.c). The lines after it are many and flat, and
 // go through flat_json. The legs of all requests are in one array, which moves while it grows, so
-// the requests get their pointers into it at the end. A run that was killed leaves a history without a closing line, and perhaps
-// half a line at its end: it is read as far as it goes. Anything else that is wrong ends the
-// reading, because a checker must not guess what a damaged history meant.
+// the requests get their pointers into it at the end. A run that was killed leaves a history
+// without a closing line, and perhaps half a line at its end: it is read as far as it goes.
+// Anything else that is wrong ends the reading, because a checker must not guess what a damaged
+// history meant.
 #include "history/reader.h"
 
 #include "base/text.h"

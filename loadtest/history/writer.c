@@ -1,6 +1,6 @@
 // Writes the file of a history. A line is assembled on the stack and appended to the thread's
-// buffer in one piece, or in one for each leg. Buffers are written whole under a lock, so lines never mix. The closing line
-// comes last: a history without it was cut short.
+// buffer in one piece, or in one for each leg. Buffers are written whole under a lock, so lines
+// never mix. The closing line comes last: a history without it was cut short.
 #include "history/writer.h"
 
 #include "base/text.h"

@@ -100,8 +100,8 @@ static bool read_legs(const struct flat_member *array, enum attempt_kind kind,
     return true;
 }
 
-// Reads the legs for which a request was refused. The numbers beside the list are those of the first
-// of them, so they are the first leg's only if that is in the list, or if the list is empty.
+// Reads the legs for which a request was refused. The numbers beside the list are those of the
+// first of them, so they are the first leg's only if that is in the list, or if the list is empty.
 static bool read_failed(const struct flat_member *array, enum attempt_kind kind,
                         struct answer *answer, bool *ret_first_told)
 {

@@ -1,7 +1,7 @@
-// A task's products are its counter and the counters of its further legs; each has `quantity` units.
-// The service numbers the legs of a request: of a reservation and its next steps its products, of an
-// order and its next steps the order, its products, and its user's account. The holds of the
-// products come last, and no answer tells their numbers.
+// A task's products are its counter and the counters of its further legs; each has `quantity`
+// units. The service numbers the legs of a request: of a reservation and its next steps its
+// products, of an order and its next steps the order, its products, and its user's account. The
+// holds of the products come last, and no answer tells their numbers.
 #include "run/cart.h"
 
 #include "base/clock.h"

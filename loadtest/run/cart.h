@@ -8,8 +8,8 @@
 #define CART_BODY_MAX (256 + PLAN_LINES_MAX * (RESOURCE_MAX + 48)) // bytes
 #define CART_LEGS_MAX (2 * PLAN_LINES_MAX + 1) // products, an account, and the products' holds
 
-// Writes the JSON body of the task's request; "" if the task is about one counter. `user` is a plain
-// id.
+// Writes the JSON body of the task's request; "" if the task is about one counter. `user` is a
+// plain id.
 void cart_body(const struct scenario *scenario, const struct task *task, const char *user,
                char ret_body[CART_BODY_MAX]);
 

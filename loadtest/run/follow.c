@@ -1,6 +1,6 @@
-// The steps after a reservation and after an order. Its user confirms, releases or extends it, comes back at the very
-// millisecond at which it expires, or never. After an extension the user chooses again. Who came
-// back too late buys what was reserved first, like anybody.
+// The steps after a reservation and after an order. Its user confirms, releases or extends it,
+// comes back at the very millisecond at which it expires, or never. After an extension the user
+// chooses again. Who came back too late buys what was reserved first, like anybody.
 #include "run/follow.h"
 
 #include "base/text.h"

@@ -4,9 +4,9 @@
 // repeatable, and hot keys must be as hot as they are in a shop.
 //
 // Approach: the n-th operation is computed from the seed and n alone. Users take turns (user = n
-// mod users), so a user's operations are spread over the run. Two transfers whose numbers follow each other move points between the same two accounts,
-// in opposite directions, so that they meet. Everything that can fail is done in scenario_new,
-// before the run begins.
+// mod users), so a user's operations are spread over the run. Two transfers whose numbers follow
+// each other move points between the same two accounts, in opposite directions, so that they meet.
+// Everything that can fail is done in scenario_new, before the run begins.
 //
 // What depends on an answer is not here: the steps after a reservation are in follow.c.
 #include "run/scenario.h"

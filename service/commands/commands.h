@@ -20,9 +20,9 @@ int command_migrate(struct store *store, int argc, char **argv);
 // The words after `reconcile`: [--json] [--compensate FILE], or --apply FILE.
 int command_reconcile(struct store *store, int argc, char **argv);
 
-// Carries out the proposals that `reconcile --compensate` has written. EXIT_FAILED: some were refused,
-// because their counters have moved. EXIT_USAGE: the file is not one of proposals; then nothing was
-// changed.
+// Carries out the proposals that `reconcile --compensate` has written. EXIT_FAILED: some were
+// refused, because their counters have moved. EXIT_USAGE: the file is not one of proposals; then
+// nothing was changed.
 int command_compensate(struct db *db, const char *path);
 
 // Asks the service at the setting `listen` for /readyz and prints its answer. For container health

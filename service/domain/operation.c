@@ -37,9 +37,9 @@ int64_t operation_fingerprint(const struct operation *operation)
         hash = text_hash_text(hash, operation->more[i].counter);
         hash = text_hash(hash, &operation->more[i].amount, sizeof operation->more[i].amount);
     }
-    // Members that not every kind has are hashed only where they are, so that the fingerprints of the
-    // others stay as they are in the ledger. The id of a reservation that the operation opens is
-    // not the client's.
+    // Members that not every kind has are hashed only where they are, so that the fingerprints of
+    // the others stay as they are in the ledger. The id of a reservation that the operation opens
+    // is not the client's.
     if (operation->reservation != NULL && !kinds[operation->kind].opens)
         hash = text_hash_text(hash, operation->reservation);
     if (operation->ttl_ms != 0)

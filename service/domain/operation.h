@@ -74,8 +74,8 @@ struct leg {
     // The result: after the operation; on a refusal: as read.
     int64_t remaining, version;
     bool refused; // this leg is a reason of the refusal
-    // If there was too little: when the next hold on the counter expires, in the database's ms; 0 if
-    // it has none.
+    // If there was too little: when the next hold on the counter expires, in the database's ms; 0
+    // if it has none.
     int64_t next_release_ms;
 };
 

@@ -1,9 +1,9 @@
-// Reservations: goods that are held for a buyer until a moment. Each line of a reservation is a hold,
-// a counter hold/SKU/RESERVATION/LINE that stock/SKU guards. Units move from the stock to the hold,
-// and back or out of the shop.
+// Reservations: goods that are held for a buyer until a moment. Each line of a reservation is a
+// hold, a counter hold/SKU/RESERVATION/LINE that stock/SKU guards. Units move from the stock to the
+// hold, and back or out of the shop.
 //
-// A hold is held from its creation until before expires_at. What counts is the time of the decision,
-// which is the database's, read with the counters.
+// A hold is held from its creation until before expires_at. What counts is the time of the
+// decision, which is the database's, read with the counters.
 #pragma once
 
 #include "base/rc.h"
@@ -31,20 +31,20 @@ void hold_name(char target[COUNTER_NAME_MAX + 1], const char *sku, const char *r
 int64_t hold_line(const char *name);
 void hold_reservation(const char *name, char ret_id[RESERVATION_ID_MAX + 1]);
 
-// The counter of a buyer. It has a hash of the user's name, which need not be a counter's id; users who
-// share a hash wait for each other, and that is all.
+// The counter of a buyer. It has a hash of the user's name, which need not be a counter's id; users
+// who share a hash wait for each other, and that is all.
 void buyer_name(char target[COUNTER_NAME_MAX + 1], const char *user_id);
 
 // The request key of the expiry of a line. It contains a space, which no client's key can.
 void reservation_expire_key(char target[REQUEST_KEY_MAX + 1], const char *reservation, size_t line);
 
-// The decision of reserve: takes each leg's amount from the stock and gives it to a new hold. RC_OK or
-// RC_OUT_OF_STOCK.
+// The decision of reserve: takes each leg's amount from the stock and gives it to a new hold. RC_OK
+// or RC_OUT_OF_STOCK.
 enum rc reservation_reserve(struct view *view, struct operation *operation);
 
-// The same for a user who may have operation->open_max reservations open, or RC_RESERVATION_LIMIT. The
-// first leg is the buyer, with amount 0: whatever the products, the version of its counter makes one
-// reservation of the user follow the other.
+// The same for a user who may have operation->open_max reservations open, or RC_RESERVATION_LIMIT.
+// The first leg is the buyer, with amount 0: whatever the products, the version of its counter
+// makes one reservation of the user follow the other.
 enum rc reservation_reserve_limited(struct view *view, struct operation *operation);
 
 // What the hold of a leg holds.
@@ -54,17 +54,17 @@ int64_t hold_units(const struct view *view, size_t leg);
 enum rc hold_judge(struct view *view, struct operation *operation);
 
 // Extend changes no number, but gives each hold a version, so that a decision that has read the old
-// time is made again; so it does with the buyer where the number of open reservations is limited. The
-// refusals of confirm, release and extend: RC_RESERVATION_EXPIRED, RC_RESERVATION_RESOLVED, with the
-// state as an outcome; of extend RC_RESERVATION_LONGER if it would end earlier than before, because a
-// replay is answered from the time of the decision alone. Confirm and release are movements, which
-// empty each hold: see domain/movement.h.
+// time is made again; so it does with the buyer where the number of open reservations is limited.
+// The refusals of confirm, release and extend: RC_RESERVATION_EXPIRED, RC_RESERVATION_RESOLVED,
+// with the state as an outcome; of extend RC_RESERVATION_LONGER if it would end earlier than
+// before, because a replay is answered from the time of the decision alone. Confirm and release are
+// movements, which empty each hold: see domain/movement.h.
 enum rc reservation_extend(struct view *view, struct operation *operation);
 
-// The decision of expire: gives a hold that is due back to the stock. RC_OK; RC_RESERVATION_RESOLVED
-// if another operation has emptied it; RC_INVALID_FIELD if it is not due.
+// The decision of expire: gives a hold that is due back to the stock. RC_OK;
+// RC_RESERVATION_RESOLVED if another operation has emptied it; RC_INVALID_FIELD if it is not due.
 enum rc reservation_expire(struct view *view, struct operation *operation);
 
-// The decision of expire-due, which a reader of the counters submits: always RC_OUT_OF_STOCK, so that
-// all holds on its counters that are due expire first.
+// The decision of expire-due, which a reader of the counters submits: always RC_OUT_OF_STOCK, so
+// that all holds on its counters that are due expire first.
 enum rc reservation_expire_due(struct view *view, struct operation *operation);

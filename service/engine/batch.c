@@ -305,7 +305,8 @@ static void forget_facts(struct batch *batch)
         batch->works[i].subject = SIZE_MAX;
 }
 
-// Reads the roots and the children that the legs name in one statement, in the order of their names.
+// Reads the roots and the children that the legs name in one statement, in the order of their
+// names.
 static enum rc load_counters(struct batch *batch, struct db *db, bool lock)
 {
     size_t n = batch->n_counters;

@@ -97,8 +97,8 @@ MUST_CHECK enum rc batch_init(struct batch *batch, size_t capacity);
 void batch_release(struct batch *batch); // a zeroed struct is fine
 
 // Starts a new batch with these jobs, in order of arrival: at most `capacity`, and at most
-// batch_legs_max legs. RC_NO_MEMORY. keys: the counters of their legs, and perhaps more; sorted, distinct, at
-// most GUARD_KEYS_MAX.
+// batch_legs_max legs. RC_NO_MEMORY. keys: the counters of their legs, and perhaps more; sorted,
+// distinct, at most GUARD_KEYS_MAX.
 MUST_CHECK enum rc batch_fill(struct batch *batch, const struct strategy *strategy,
                               enum update_rule rule, const char *const *keys, size_t n_keys,
                               struct job *const *jobs, size_t n);
@@ -124,17 +124,18 @@ void batch_assume_enough(struct batch *batch);
 // Decides every work that is not done, in order, from what was loaded. Pure.
 void batch_decide(struct batch *batch);
 
-// After batch_decide: makes sure that a refusal for a subject's limit names a version at which it is
-// true. Reads; inside or outside a transaction.
+// After batch_decide: makes sure that a refusal for a subject's limit names a version at which it
+// is true. Reads; inside or outside a transaction.
 MUST_CHECK enum rc batch_stamp_refusals(struct batch *batch, struct db *db);
 
-// After batch_decide: some operations were refused, and holds that are due on their counters have not
-// expired yet. Adds their expiry to the batch, up to BATCH_EXPIRIES_MAX; the caller then decides again.
-// ret_n: how many were added. RC_CONFLICT: a counter has moved since it was read.
+// After batch_decide: some operations were refused, and holds that are due on their counters have
+// not expired yet. Adds their expiry to the batch, up to BATCH_EXPIRIES_MAX; the caller then
+// decides again. ret_n: how many were added. RC_CONFLICT: a counter has moved since it was read.
 MUST_CHECK enum rc batch_expire(struct batch *batch, struct db *db, size_t *ret_n);
 
-// After a successful attempt: all works are done, except those whose refusal may not stand because more
-// holds are due than the batch had room for. True if there are such; they need another attempt.
+// After a successful attempt: all works are done, except those whose refusal may not stand because
+// more holds are due than the batch had room for. True if there are such; they need another
+// attempt.
 bool batch_continue(struct batch *batch);
 
 // Room for so many counters. RC_NO_MEMORY.

@@ -1,6 +1,7 @@
-// Expire before you refuse: an operation that would be refused for too little first gets what holds on
-// that counter have kept past their time. The expiry of a hold is an operation of its own, which the
-// batch adds and decides first. So a refusal means that too little is left and that no hold is due.
+// Expire before you refuse: an operation that would be refused for too little first gets what holds
+// on that counter have kept past their time. The expiry of a hold is an operation of its own, which
+// the batch adds and decides first. So a refusal means that too little is left and that no hold is
+// due.
 #include "engine/batch.h"
 
 #include "base/text.h"
@@ -121,7 +122,8 @@ static enum rc load_children(struct batch *batch, struct db *db, size_t first)
         size_t at = find_counter(batch, batch->n_roots, batch->n_named, child);
         at = at != SIZE_MAX ? at : find_counter(batch, from, n, child);
         batch->children[batch->works[batch->n_works + i].first_leg] = at;
-        // Another instance has resolved it since, and so its root has moved: a refusal would be stale.
+        // Another instance has resolved it since, and so its root has moved: a refusal would be
+        // stale.
         if (rc == RC_OK && batch->loaded[at].remaining == 0)
             rc = RC_CONFLICT;
     }

@@ -78,9 +78,9 @@ enum rc batch_load_changed(const struct batch *batch, struct db *db, bool lock,
 }
 
 // Reads the rows into `loaded`, as they were when the update locked them. Rows that the save has
-// inserted are certain. RC_CONFLICT if a row has moved and some decision has read more than counters.
-// ret_moved: some row had moved since the batch read it. Decisions that have read facts keep the time
-// at which they were made, which may be the reason why a reservation was still held.
+// inserted are certain. RC_CONFLICT if a row has moved and some decision has read more than
+// counters. ret_moved: some row had moved since the batch read it. Decisions that have read facts
+// keep the time at which they were made, which may be the reason why a reservation was still held.
 static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 {
     size_t n = 0;
@@ -122,8 +122,8 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
 }
 
 // Decides again. False if a work that was accepted is refused now: only works that were refused the
-// first time have been looked up as replays, so it might have its result in the ledger already. False
-// too if one is refused for too little: holds may have become due since the batch was read.
+// first time have been looked up as replays, so it might have its result in the ledger already.
+// False too if one is refused for too little: holds may have become due since the batch was read.
 static bool decide_again(struct batch *batch)
 {
     for (size_t i = 0; i < batch->n_works; i++)

@@ -1,5 +1,6 @@
-// Several instances sweep the same database without knowing of each other. Their expiries of one hold
-// have the same request key and the same counters, so the first counts and the others change nothing.
+// Several instances sweep the same database without knowing of each other. Their expiries of one
+// hold have the same request key and the same counters, so the first counts and the others change
+// nothing.
 #include "engine/sweeper.h"
 
 #include "base/clock.h"

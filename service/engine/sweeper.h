@@ -1,7 +1,7 @@
-// The sweeper: a thread that finds holds that are due, and submits their expiry to the engine like any
-// other operation. Correctness does not need it, because an operation that would be refused expires
-// what is due first. It brings back the stock of products that no request asks for, and keeps lists
-// true.
+// The sweeper: a thread that finds holds that are due, and submits their expiry to the engine like
+// any other operation. Correctness does not need it, because an operation that would be refused
+// expires what is due first. It brings back the stock of products that no request asks for, and
+// keeps lists true.
 #pragma once
 
 #include "base/cleanup.h"

@@ -124,8 +124,8 @@ void *call_input(struct call *call, size_t size);
 MUST_CHECK enum rc call_answer_version(struct call *call, int64_t version);
 
 // For a `run` that reads counters whose holds are due: makes them expire in their lanes. The caller
-// adds the legs to call->operation and returns RC_OK, and `run` is called again when that is done or
-// has failed. False if this is already that call.
+// adds the legs to call->operation and returns RC_OK, and `run` is called again when that is done
+// or has failed. False if this is already that call.
 bool call_expire_due(struct call *call);
 
 // Takes the next parameter from call->query and decodes it in place. False at the end, and after a

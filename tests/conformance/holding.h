@@ -40,6 +40,6 @@ int64_t open_holds(struct fixture *fixture);
 // Waits until the database's clock has this time.
 void await_time(struct fixture *fixture, int64_t at_ms);
 
-// Moves the expiry of all reservations and holds to this time, which is as if the clock had moved the
-// other way. So the tests need not wait.
+// Moves the expiry of all reservations and holds to this time, which is as if the clock had moved
+// the other way. So the tests need not wait.
 void move_all_to(struct fixture *fixture, int64_t at_ms);

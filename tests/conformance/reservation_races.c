@@ -1,5 +1,5 @@
-// Races of reservations that are forced, not hoped for: a decision that is saved after its time, the
-// limit of a user at two instances, and sweepers that sweep the same holds.
+// Races of reservations that are forced, not hoped for: a decision that is saved after its time,
+// the limit of a user at two instances, and sweepers that sweep the same holds.
 #include "gate.h"
 #include "holding.h"
 
@@ -33,8 +33,8 @@ static bool open_combined(struct fixture *fixture, int i, size_t instances, stru
 
 // ---- decided in time, saved later ---------------------------------------------------------------
 
-// The first instance decides an operation on a hold, and stops before it saves until the hold's time
-// has passed.
+// The first instance decides an operation on a hold, and stops before it saves until the hold's
+// time has passed.
 struct pause {
     struct gate gate;
     struct fixture fixture;
@@ -134,8 +134,8 @@ START_TEST(what_was_decided_in_time_is_saved_after_it)
 }
 END_TEST
 
-// Without a lock the deduct comes first, and the confirmation is decided again. With a lock it waits,
-// and is refused.
+// Without a lock the deduct comes first, and the confirmation is decided again. With a lock it
+// waits, and is refused.
 START_TEST(a_confirmation_and_a_deduct_after_expiry_do_not_both_succeed)
 {
     struct pause pause;

@@ -147,8 +147,8 @@ START_TEST(an_extended_hold_lives_on)
 }
 END_TEST
 
-// Buyers reserve, and confirm, release or walk away; others come at the moment of expiry. Every unit is
-// sold once.
+// Buyers reserve, and confirm, release or walk away; others come at the moment of expiry. Every
+// unit is sold once.
 static void sell_all(int i, enum guard_scope least, size_t instances)
 {
     enum { UNITS = 12, BUYERS = 36, LATE = 12 };
@@ -221,8 +221,8 @@ START_TEST(two_instances_sell_every_unit_once)
 }
 END_TEST
 
-// More holds are due than expire in one transaction. One strategy is enough, because the section makes
-// another attempt whatever the strategy.
+// More holds are due than expire in one transaction. One strategy is enough, because the section
+// makes another attempt whatever the strategy.
 START_TEST(a_deduct_gets_the_units_of_many_holds)
 {
     enum { HOLDS = 300 };

@@ -12,8 +12,8 @@ from registry import LOCKS, SERVER_LOCKS, fault
 from reservations import EVERY, QUIET, put, unanswered
 from scene import SLACK_S
 
-# Long enough to tell who waits for an order until that is given up, after two seconds, from who waits until its
-# deadline.
+# Long enough to tell a request that waits for an order until that is given up, after two seconds, from one
+# that waits until its deadline.
 PATIENCE_MS = 8000
 PATIENT = {"request.timeout_ms": PATIENCE_MS, "lock.wait_ms": PATIENCE_MS}
 GIVEN_UP_S = 2 + SLACK_S

@@ -2,8 +2,8 @@
 """Between the cart and the till: three instances, 100 units, 300 users who reserve at once.
 
 A third of those who have something reserved confirm, a third release, a third walk away. At the very
-millisecond at which the last reservation expires 100 buyers come. Each unit is sold exactly once, and nobody
-is told that the product is sold out while a reservation that has expired has the goods: so as many buyers get
+millisecond at which the last reservation expires 100 buyers come. Each unit is sold exactly once, and no
+buyer is told that the product is sold out while a reservation that has expired has the goods: so as many buyers get
 a unit as were not confirmed. Under every strategy that protects the cluster, combined and direct.
 HOLDFAST_EXPIRY_ROUNDS=20 repeats everything.
 """

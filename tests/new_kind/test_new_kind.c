@@ -1,6 +1,6 @@
-// A kind of operation that is added as CONTRIBUTING.md says (see CMakeLists.txt here). Lanes, batches,
-// replays, the ledger and the strategies must serve it as they are. It takes from counters of two
-// nouns, which no kind of the service does.
+// A kind of operation that is added as CONTRIBUTING.md says (see CMakeLists.txt here). Lanes,
+// batches, replays, the ledger and the strategies must serve it as they are. It takes from counters
+// of two nouns, which no kind of the service does.
 #include "buy.h"
 #include "fixture.h"
 

@@ -1,6 +1,6 @@
 // Generates the history and the ledger of a correct run, with everything that the checker examines:
-// sales, coupons, draws and reservations, readings, refusals for every reason, retries, duplicates, and requests
-// that got no answer.
+// sales, coupons, draws and reservations, readings, refusals for every reason, retries, duplicates,
+// and requests that got no answer.
 #pragma once
 
 #include <stddef.h>

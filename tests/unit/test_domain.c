@@ -105,7 +105,8 @@ START_TEST(random_stock_sequences_add_up)
 }
 END_TEST
 
-// A transfer between two accounts: what each has, and what is decided. Version 0: it does not exist.
+// A transfer between two accounts: what each has, and what is decided. Version 0: it does not
+// exist.
 static const struct {
     struct counter from, to;
     int64_t points;

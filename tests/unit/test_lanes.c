@@ -227,8 +227,8 @@ static bool share_a_lane(struct modelled *one, struct modelled *two)
     return false;
 }
 
-// Nothing that arrived earlier in one of its lanes still waits, and nothing else there is running in
-// another pick.
+// Nothing that arrived earlier in one of its lanes still waits, and nothing else there is running
+// in another pick.
 static void check_order(struct modelled *taken, const struct pick *pick)
 {
     for (size_t i = 0; i < JOBS; i++) {

@@ -203,7 +203,8 @@ START_TEST(transfers_go_both_ways_between_accounts_by_zipf)
 }
 END_TEST
 
-// What follows a reservation: by the weights, the same for the same number, and only if it was made.
+// What follows a reservation: by the weights, the same for the same number, and only if it was
+// made.
 START_TEST(the_next_step_depends_on_the_answer)
 {
     struct plan plan = parse("--scenario reserve --skus 5 --lines 3 --seed 3 --run r --then "

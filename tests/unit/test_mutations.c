@@ -3,8 +3,8 @@
 //
 // The members come from the tables with which the checker reads its files. A correct run is
 // generated, one member of one line is changed, and the checker must refuse the file as damaged or
-// report a violation. Each change is made in every run that has a place for it, at a random one; three
-// quarters of the runs must have one.
+// report a violation. Each change is made in every run that has a place for it, at a random one;
+// three quarters of the runs must have one.
 //
 // A member without a change in the table below fails the test, and so does a listed change that is
 // always found, or whose reason is missing from loadtest/checking.md.

@@ -24,8 +24,8 @@ struct root_facts {
     size_t n_children;
 };
 
-// An accepted operation. slot: its number among what the subject has, from 1; or what the facts of its
-// kind keep about the subject.
+// An accepted operation. slot: its number among what the subject has, from 1; or what the facts of
+// its kind keep about the subject.
 struct fact {
     struct operation *operation; // its outcome may be completed
     int64_t slot;

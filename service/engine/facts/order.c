@@ -105,8 +105,8 @@ static enum rc save_reserved(struct db *db, struct fact *facts, size_t n, int64_
     return rc == RC_OK ? resolve_facts.save(db, facts, n, now_ms) : rc;
 }
 
-// The order's own leg comes first. What was earned is taken back as far as it is there: the decision
-// knows how far.
+// The order's own leg comes first. What was earned is taken back as far as it is there: the
+// decision knows how far.
 static enum rc save_refund(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
     enum rc rc = RC_OK;

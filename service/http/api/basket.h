@@ -1,4 +1,5 @@
-// What an operation on an order needs besides the call's operation and job: its legs, and the order.
+// What an operation on an order needs besides the call's operation and job: its legs, and the
+// order.
 #pragma once
 
 #include "base/cleanup.h"

@@ -1,5 +1,5 @@
-// Reservations. Reserving is an operation. Confirming, releasing and extending first find the lines of
-// the reservation on a worker, and are operations then.
+// Reservations. Reserving is an operation. Confirming, releasing and extending first find the lines
+// of the reservation on a worker, and are operations then.
 #include "http/api/handlers.h"
 
 #include "base/json_write.h"
@@ -76,8 +76,8 @@ static void add_line(struct call *call, struct input *input, const struct line *
     leg->amount = amount;
 }
 
-// Adds the buyer, where the number of open reservations is limited. Returns the limit; 0 if there is
-// none.
+// Adds the buyer, where the number of open reservations is limited. Returns the limit; 0 if there
+// is none.
 static int64_t add_buyer(struct call *call, struct input *input)
 {
     int64_t limit = call->context->reservations_per_user;

@@ -36,9 +36,9 @@ struct route {
     enum rc (*prepare)(struct call *call);
     // On a worker (or in the background), with its database connection: writes call->reply or sets
     // call->problem. NULL for routes that need no worker. A route that operates has it only if
-    // prepare cannot complete call->operation: then it does that, before the operation runs; prepare
-    // sets call->complete if it need not. On
-    // another route it may ask for an operation first (call_expire_due).
+    // prepare cannot complete call->operation: then it does that, before the operation runs;
+    // prepare sets call->complete if it need not. On another route it may ask for an operation
+    // first (call_expire_due).
     enum rc (*run)(struct job *job, struct db *db);
     // On the HTTP thread, after the job succeeded, or at once if the route has no job: writes
     // call->reply and call->status. NULL if run writes them.

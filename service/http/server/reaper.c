@@ -10,16 +10,16 @@
 // new bytes is left to the library's idle timeout. Before the first request the deadline runs from
 // the start, because a client seldom connects without a request to send.
 //
-// Beyond the limit, the reaper ends as many connections as there are too many. First those that have
-// not sent a whole request, then those between requests, then those whose client does not read its
-// answer; of each kind the one that has waited longest. So silent strangers displace one another,
-// and never a client that uses its connection. A request in the engine is never cut off. The server
-// lets somewhat more connections in than the limit, so that the new ones need not wait for the
-// reaper.
+// Beyond the limit, the reaper ends as many connections as there are too many. First those that
+// have not sent a whole request, then those between requests, then those whose client does not read
+// its answer; of each kind the one that has waited longest. So silent strangers displace one
+// another, and never a client that uses its connection. A request in the engine is never cut off.
+// The server lets somewhat more connections in than the limit, so that the new ones need not wait
+// for the reaper.
 //
 // The library (0.9.75, 1.0.1) also misses the end of a stream that arrives together with a request:
-// it takes a short read for the last one, and epoll reports each edge once. The reaper closes such a
-// connection when it is idle or in the middle of a request, because nothing more can come.
+// it takes a short read for the last one, and epoll reports each edge once. The reaper closes such
+// a connection when it is idle or in the middle of a request, because nothing more can come.
 //
 // What breaks it: an exchange that does not enter a phase. The previous phase's deadline then stays
 // in force.

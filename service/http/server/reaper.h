@@ -74,8 +74,8 @@ bool reaper_client_is_gone(const struct watched *watched);
 size_t reaper_count(struct reaper *reaper);
 size_t reaper_busy(struct reaper *reaper);
 
-// True while more connections are open than the limit allows, not counting those that have only just
-// come, and none can give way: each has a request in flight. An answer should then close its
+// True while more connections are open than the limit allows, not counting those that have only
+// just come, and none can give way: each has a request in flight. An answer should then close its
 // connection. Any thread.
 bool reaper_full(const struct reaper *reaper);
 

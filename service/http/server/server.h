@@ -22,8 +22,8 @@ struct server_settings {
     const char *admin_token;  // "" if none
     const char *client_token; // "" if none
     bool lab;
-    // An operation's deadline; also the total time for the first request line, a header section, and
-    // a body.
+    // An operation's deadline; also the total time for the first request line, a header section,
+    // and a body.
     int64_t request_timeout_ms;
     // Beyond it, connections give way to new ones. A lower limit of open files lowers it.
     size_t connection_limit;

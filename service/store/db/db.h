@@ -159,6 +159,7 @@ MUST_CHECK enum rc db_verify(struct db *db);
 
 // An SQL expression for the database's own time in milliseconds since 1970, as an integer.
 const char *db_now_ms_sql(const struct db *db);
-// The same at the moment at which a row is read. The statement began earlier, before it waited for the
-// row's lock, and before the snapshot that it reads was made. For columns only: no index can be compared with it.
+// The same at the moment at which a row is read. The statement began earlier, before it waited for
+// the row's lock, and before the snapshot that it reads was made. For columns only: no index can be
+// compared with it.
 const char *db_row_ms_sql(const struct db *db);

@@ -97,8 +97,9 @@ static const struct db_meaning meanings[] = {
     {SQLITE_CANTOPEN, RC_BACKEND_UNAVAILABLE, DB_FAULT_NONE},
 };
 
-// The errno behind an I/O error; 0 if none is known. SQLite's own memory of it is lost when the error
-// rolls the transaction back; those of the write-ahead log and of the database's file are kept.
+// The errno behind an I/O error; 0 if none is known. SQLite's own memory of it is lost when the
+// error rolls the transaction back; those of the write-ahead log and of the database's file are
+// kept.
 static int last_errno(sqlite3 *handle)
 {
     int number = sqlite3_system_errno(handle);

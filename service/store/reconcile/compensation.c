@@ -1,9 +1,9 @@
 // Compensations: written as JSON lines by a reconciliation, read back and applied on request.
 //
 // Like an administrator's change a compensation locks the rows and raises their versions, so every
-// strategy that demands the version notices. The ledger's row has the reason `compensate`. Its request
-// key comes from the file and contains a space, which no client's key can, so a file that is applied
-// twice changes nothing the second time.
+// strategy that demands the version notices. The ledger's row has the reason `compensate`. Its
+// request key comes from the file and contains a space, which no client's key can, so a file that
+// is applied twice changes nothing the second time.
 //
 // What breaks it: a counter that sells all the time has moved before anyone has read the proposal.
 // Applying it then is refused; it has to be proposed again when less is sold.

@@ -23,8 +23,8 @@
     " UNION ALL SELECT TEXT('prize/' ~ lottery ~ '/' ~ prize) FROM prize"                          \
     " UNION ALL SELECT TEXT('order/' ~ order_id) FROM orders"
 
-// A hold is the counter hold/SKU/RESERVATION/LINE, with 20 characters of RESERVATION and one or two of
-// LINE. The parts are counted from the end, so that joins use the keys of the other tables.
+// A hold is the counter hold/SKU/RESERVATION/LINE, with 20 characters of RESERVATION and one or two
+// of LINE. The parts are counted from the end, so that joins use the keys of the other tables.
 #define HOLD_NAME "TEXT('hold/' ~ SUBSTR(h.counter, 7) ~ '/' ~ h.reservation ~ '/' ~ h.line)"
 #define TAIL_OF(name) "(CASE WHEN SUBSTR(" name ", -2, 1) = '/' THEN 22 ELSE 23 END)"
 #define RESERVATION_OF(name) "SUBSTR(" name ", -" TAIL_OF(name) ", 20)"
@@ -160,12 +160,16 @@ static const struct check checks[] = {
     {"hold-without-record",
      "open holds with this name that end with their reservation",
      {""},
+     // clang-format off
      "SELECT k.name, NULL, NULL, 1, 0, CASE WHEN s.name IS NOT NULL THEN k.name END, k.version,"
-     " k.remaining, -k.remaining, -k.remaining, s.name, s.version, s.remaining, k.remaining, k.remaining FROM counter k"
-     " LEFT JOIN reservation r ON r.reservation = " RESERVATION_OF("k.name") " LEFT JOIN hold h ON h.counter = " STOCK_OF(
-         "k.name") " AND h.expires_at = r.expires_at"
-                   " AND h.reservation = r.reservation AND h.line = " LINE_OF("k.name") " LEFT JOIN counter s ON s.name = " STOCK_OF(
-                       "k.name") " WHERE k.name > 'hold/' AND k.name < 'hold0' AND k.remaining > 0 AND h.counter IS NULL"},
+     " k.remaining, -k.remaining, -k.remaining, s.name, s.version, s.remaining, k.remaining,"
+     " k.remaining FROM counter k"
+     " LEFT JOIN reservation r ON r.reservation = " RESERVATION_OF("k.name")
+     " LEFT JOIN hold h ON h.counter = " STOCK_OF("k.name") " AND h.expires_at = r.expires_at"
+     " AND h.reservation = r.reservation AND h.line = " LINE_OF("k.name")
+     " LEFT JOIN counter s ON s.name = " STOCK_OF("k.name")
+     " WHERE k.name > 'hold/' AND k.name < 'hold0' AND k.remaining > 0 AND h.counter IS NULL"},
+    // clang-format on
     {"hold-of-resolved",
      "open holds of a reservation that is not held",
      {"reservation"},
@@ -264,8 +268,8 @@ static const struct check checks[] = {
      " AND d.lottery IS NULL"},
 };
 
-// Spells for the engine: TEXT(a ~ b), which concatenates a and b (`||` is OR on MySQL, and SQLite has
-// CONCAT only since 3.44); NOW_MS, the time.
+// Spells for the engine: TEXT(a ~ b), which concatenates a and b (`||` is OR on MySQL, and SQLite
+// has CONCAT only since 3.44); NOW_MS, the time.
 static void spell(const char *sql, const struct db *db, struct buffer *out)
 {
     bool sqlite = db_is_sqlite(db);

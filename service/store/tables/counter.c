@@ -156,8 +156,8 @@ static enum rc save_one(struct db *db, enum update_rule rule, uint64_t token,
     return rc == RC_OK && affected != 1 ? RC_CONFLICT : rc;
 }
 
-// Inserts the rows that do not exist yet. At once, and not with COMMIT as db_insert may do: the save
-// reads its rows again.
+// Inserts the rows that do not exist yet. At once, and not with COMMIT as db_insert may do: the
+// save reads its rows again.
 static enum rc insert_new(struct db *db, uint64_t token, const struct counter_change *changes,
                           size_t n, size_t n_new)
 {

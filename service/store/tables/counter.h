@@ -13,9 +13,9 @@
 struct db;
 
 // Reads these counters and the database's time. The caller fills in counters[i].name, distinct and
-// in byte order, so that two sets lock in the same order. A missing row has version 0; a row's first
-// version is 1. With `lock` the rows stay locked until the transaction ends (SELECT ... FOR UPDATE;
-// SQLite's write transaction has the same effect).
+// in byte order, so that two sets lock in the same order. A missing row has version 0; a row's
+// first version is 1. With `lock` the rows stay locked until the transaction ends (SELECT ... FOR
+// UPDATE; SQLite's write transaction has the same effect).
 MUST_CHECK enum rc counter_load(struct db *db, struct counter *counters, size_t n, bool lock,
                                 int64_t *ret_now_ms);
 
@@ -27,8 +27,9 @@ struct counter_change {
 };
 
 // Writes all changes, distinct and sorted by name, under the demand of the rule. RC_CONFLICT if a
-// demand was not met, or a new row exists already; roll back then. A stale token is RC_CONFLICT too: to tell RC_STALE_TOKEN
-// apart, the caller compares before.fence with the token when it loads. Inside a transaction.
+// demand was not met, or a new row exists already; roll back then. A stale token is RC_CONFLICT
+// too: to tell RC_STALE_TOKEN apart, the caller compares before.fence with the token when it loads.
+// Inside a transaction.
 MUST_CHECK enum rc counter_save(struct db *db, enum update_rule rule, uint64_t token,
                                 const struct counter_change *changes, size_t n);
 

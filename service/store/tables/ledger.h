@@ -17,8 +17,9 @@ struct ledger_row {
     char counter[COUNTER_NAME_MAX + 1];
     int64_t version, delta, remaining;
     char request_key[REQUEST_KEY_MAX + 1]; // empty: an administrator's change without a key
-    // The operation's legs in their order from 0, and behind them its other postings: 1 is the prize
-    // a draw won. UNIQUE (request_key, leg), so a key stands for one operation in the whole shop.
+    // The operation's legs in their order from 0, and behind them its other postings: 1 is the
+    // prize a draw won. UNIQUE (request_key, leg), so a key stands for one operation in the whole
+    // shop.
     int64_t leg;
     int64_t fingerprint;
     char user_id[USER_ID_MAX + 1], order_id[ORDER_ID_MAX + 1]; // empty if none

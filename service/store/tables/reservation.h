@@ -63,9 +63,9 @@ MUST_CHECK enum rc hold_delete(struct db *db, const struct hold *holds, size_t n
 
 typedef enum rc (*hold_fn)(void *arg, const struct hold *hold);
 
-// The holds of a counter that are due at now_ms, in the order (expires_at, reservation, line), at most
-// `max`. ret_version: the counter's, read by the same statement. ret_next_ms: when the first that is
-// not due expires; 0 if there is none.
+// The holds of a counter that are due at now_ms, in the order (expires_at, reservation, line), at
+// most `max`. ret_version: the counter's, read by the same statement. ret_next_ms: when the first
+// that is not due expires; 0 if there is none.
 MUST_CHECK enum rc hold_due(struct db *db, const char *counter, int64_t now_ms, size_t max,
                             hold_fn on_hold, void *arg, int64_t *ret_version, int64_t *ret_next_ms);
 
