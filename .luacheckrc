@@ -2,4 +2,4 @@
 -- of them and provides `lock`. wrk runs the bench script.
 std = "lua51"
 read_globals = {"redis", "KEYS", "ARGV", "lock"}
-files["tests/bench"] = {globals = {"setup", "init", "request", "number"}, max_line_length = false}
+files["tests/bench"] = {globals = {"setup", "init", "request", "response", "number"}, max_line_length = false}

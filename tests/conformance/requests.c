@@ -84,8 +84,8 @@ static enum rc prepare(struct request *request)
     enum rc rc = router_find(call, false);
     if (rc == RC_OK && call->route->prepare != NULL)
         rc = call->route->prepare(call);
-    bool complete = call->route != NULL && (call->route->run == NULL || call->complete);
-    call->step = rc == RC_OK && call->route->operates && complete ? STEP_OPERATE : STEP_RUN;
+    bool complete = rc == RC_OK && (call->route->run == NULL || call->complete);
+    call->step = complete && call->route->operates ? STEP_OPERATE : STEP_RUN;
     if (request->ttl_ms > 0)
         call->operation.ttl_ms = request->ttl_ms;
     return rc;

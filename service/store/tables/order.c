@@ -53,7 +53,7 @@ enum rc order_insert(struct db *db, struct order *const *orders, size_t n, int64
     size_t n_lines = 0, filled = 0;
     for (size_t i = 0; i < n; i++)
         n_lines += orders[i]->n_lines;
-    struct db_value *values CLEANUP(free_memory) = calloc(n * ORDER_COLUMNS, sizeof *values);
+    struct db_value *values CLEANUP(free_memory) = calloc(n * ORDER_COLUMNS + 1, sizeof *values);
     struct db_value *lines CLEANUP(free_memory) = calloc(n_lines * LINE_COLUMNS + 1, sizeof *lines);
     if (values == NULL || lines == NULL)
         return RC_NO_MEMORY;
