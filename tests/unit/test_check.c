@@ -30,8 +30,8 @@ enum {
     MUG,
     EVE,
     HOLD_A,
-    HOLD_B,
     ORDER,
+    HOLD_B, // the last: a test takes it away
     N_COUNTERS
 };
 
