@@ -61,10 +61,10 @@ static void limit(struct volley *volley, size_t i, enum operation_kind kind,
     buyer_name(buyer->counter, operation->user_id);
 }
 
-// False if the case does not apply.
-static bool open_pause(struct pause *pause, int i)
+// Operations stop at this point from now on. False if the case does not apply.
+static bool open_pause(struct pause *pause, int i, enum pause_point point)
 {
-    gate_init(&pause->gate, PAUSE_BEFORE_SAVE, SIZE_MAX);
+    gate_init(&pause->gate, point, SIZE_MAX);
     gate_open(&pause->gate);
     if (!open_combined(&pause->fixture, i, 2, &pause->gate))
         return false;
@@ -80,7 +80,7 @@ static bool open_pause(struct pause *pause, int i)
     const struct outcome *outcome = &volley_operation(&pause->volley, 2)->outcome;
     ck_assert_int_eq(outcome->rc, RC_OK);
     pause->expires_at_ms = outcome->expires_at_ms;
-    gate_init(&pause->gate, PAUSE_BEFORE_SAVE, SIZE_MAX);
+    gate_close(&pause->gate);
     return true;
 }
 
@@ -119,7 +119,7 @@ static enum rc result(struct pause *pause, size_t i)
 START_TEST(what_was_decided_in_time_is_saved_after_it)
 {
     struct pause pause;
-    if (!open_pause(&pause, _i))
+    if (!open_pause(&pause, _i, PAUSE_BEFORE_SAVE))
         return;
     struct operation *confirm = volley_operation(&pause.volley, 0);
     held_fill(confirm, OPERATION_CONFIRM, &pause.held, 1);
@@ -139,7 +139,7 @@ END_TEST
 START_TEST(a_confirmation_and_a_deduct_after_expiry_do_not_both_succeed)
 {
     struct pause pause;
-    if (!open_pause(&pause, _i))
+    if (!open_pause(&pause, _i, PAUSE_BEFORE_SAVE))
         return;
     held_fill(volley_operation(&pause.volley, 0), OPERATION_CONFIRM, &pause.held, 1);
     volley_deduct(&pause.volley, 1, "S");
@@ -158,7 +158,7 @@ END_TEST
 START_TEST(an_extension_and_a_new_reservation_after_expiry_do_not_both_succeed)
 {
     struct pause pause;
-    if (!open_pause(&pause, _i))
+    if (!open_pause(&pause, _i, PAUSE_BEFORE_SAVE))
         return;
     limit(&pause.volley, 0, OPERATION_EXTEND, &pause.held);
     limit(&pause.volley, 1, OPERATION_RESERVE_LIMITED, &pause.other);
@@ -175,12 +175,11 @@ END_TEST
 START_TEST(what_waits_for_its_row_past_expiry_is_too_late)
 {
     struct pause pause;
-    if (scenario_at(_i).strategy->rule != RULE_LOCKED || !open_pause(&pause, _i))
+    if (scenario_at(_i).strategy->rule != RULE_LOCKED || !open_pause(&pause, _i, PAUSE_BEFORE_LOAD))
         return;
     struct db *db = pause.fixture.scratch.db;
     struct counter row = {.name = "stock/S"};
     int64_t now_ms;
-    gate_init(&pause.gate, PAUSE_BEFORE_LOAD, SIZE_MAX);
     ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE), RC_OK);
     ck_assert_int_eq(counter_load(db, &row, 1, true, &now_ms), RC_OK);
     held_fill(volley_operation(&pause.volley, 0), OPERATION_CONFIRM, &pause.held, 1);
