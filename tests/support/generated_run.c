@@ -466,7 +466,7 @@ static void save_history(struct shop *shop, struct generated_file *ret_file)
     history_free(writer);
 }
 
-// Leaves out the holds that no client knows: nobody asks the service for them.
+// Leaves out the holds that no client knows: no request asks the service for them.
 static void forget_untold(struct shop *shop)
 {
     size_t place[COUNTERS + HOLDS_MAX], n = 0, n_rows = 0;

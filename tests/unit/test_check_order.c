@@ -210,9 +210,9 @@ END_TEST
 START_TEST(an_administrator_comes_between)
 {
     struct bank *bank = new_bank();
-    const struct attempt nobody = {.kind = KIND_EARN, .key = "", .user = ""};
+    const struct attempt without_user = {.kind = KIND_EARN, .key = "", .user = ""};
     get(bank, BOB, 30, 31);
-    post(bank, &nobody, BOB, 1, 0);
+    post(bank, &without_user, BOB, 1, 0);
     transfer(bank, ANN, BOB, 10, 40);
     get(bank, ANN, 20, 21);
     check_history(&bank->history, &bank->ledger, &(struct check_options){.allow_foreign = true},
