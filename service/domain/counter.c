@@ -1,4 +1,4 @@
-// The names of counters.
+// The names of counters, and their order.
 #include "domain/counter.h"
 
 #include <string.h>
@@ -12,4 +12,14 @@ const char *counter_id(const char *name)
 bool counter_is_child(const char *name)
 {
     return strchr(counter_id(name), '/') != NULL;
+}
+
+int counter_compare(const void *a, const void *b)
+{
+    return strcmp(((const struct counter *)a)->name, ((const struct counter *)b)->name);
+}
+
+int counter_compare_name(const void *name, const void *counter)
+{
+    return strcmp(name, ((const struct counter *)counter)->name);
 }

@@ -18,3 +18,8 @@ const char *counter_id(const char *name);
 
 // Does another counter guard it? Such a name has more than one slash: "prize/WHEEL/gold".
 bool counter_is_child(const char *name);
+
+// The order of counters by name, for qsort() of struct counter, and for bsearch() of a name among
+// them.
+int counter_compare(const void *a, const void *b);
+int counter_compare_name(const void *name, const void *counter);

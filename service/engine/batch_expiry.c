@@ -87,17 +87,12 @@ static enum rc add_due(struct batch *batch, struct db *db, size_t root)
     return rc;
 }
 
-static int compare_counters(const void *a, const void *b)
-{
-    return strcmp(((const struct counter *)a)->name, ((const struct counter *)b)->name);
-}
-
 static size_t find_counter(const struct batch *batch, size_t from, size_t n, const char *name)
 {
     struct counter key;
     text_copy(key.name, sizeof key.name, name);
     const struct counter *found =
-        bsearch(&key, batch->loaded + from, n, sizeof key, compare_counters);
+        bsearch(&key, batch->loaded + from, n, sizeof key, counter_compare);
     return found != NULL ? (size_t)(found - batch->loaded) : SIZE_MAX;
 }
 
@@ -114,7 +109,7 @@ static enum rc load_children(struct batch *batch, struct db *db, size_t first)
         if (find_counter(batch, batch->n_roots, batch->n_named, child) == SIZE_MAX)
             text_copy(batch->loaded[from + n++].name, sizeof batch->loaded->name, child);
     }
-    qsort(batch->loaded + from, n, sizeof *batch->loaded, compare_counters);
+    qsort(batch->loaded + from, n, sizeof *batch->loaded, counter_compare);
     rc = n > 0 ? counter_load(db, batch->loaded + from, n, false, &now_ms) : RC_OK;
     batch->n_counters += n;
     for (size_t i = first; i < batch->n_expiries; i++) {

@@ -38,11 +38,6 @@ static int compare_change(const void *a, const void *b)
                   ((const struct counter_change *)b)->before.name);
 }
 
-static int compare_name(const void *name, const void *counter)
-{
-    return strcmp(name, ((const struct counter *)counter)->name);
-}
-
 static int compare_changed(const void *name, const void *change)
 {
     return strcmp(name, ((const struct counter_change *)change)->before.name);
@@ -112,8 +107,8 @@ static enum rc read_base(struct batch *batch, struct db *db, bool *ret_moved)
         *ret_moved = true;
         now[i].version -= change->version - change->before.version;
         now[i].remaining -= change->remaining - change->before.remaining;
-        struct counter *loaded =
-            bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *loaded, compare_name);
+        struct counter *loaded = bsearch(now[i].name, batch->loaded, batch->n_roots, sizeof *loaded,
+                                         counter_compare_name);
         if (loaded == NULL)
             return RC_CONFLICT; // a child that another writer has made
         *loaded = now[i];

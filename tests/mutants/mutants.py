@@ -49,8 +49,8 @@ TRANSFERS = conformance("transfers", "every strategy", "mutex")
 ORDERS = conformance("orders", "every strategy", "optimistic")
 
 LINEAR = [  # searches that do not rely on an order
-    Edit("service/engine/batch.c", "#include <stdlib.h>", "#include <search.h>\n#include <stdlib.h>"),
-    Edit("service/engine/batch.c", "bsearch(&counter, keys, n_keys,", "lfind(&counter, keys, &n_keys,"),
+    Edit("service/engine/batch_fill.c", "#include <stdlib.h>", "#include <search.h>\n#include <stdlib.h>"),
+    Edit("service/engine/batch_fill.c", "bsearch(&counter, keys, n_keys,", "lfind(&counter, keys, &n_keys,"),
     Edit("service/store/tables/counter.c", "#include <stdlib.h>", "#include <search.h>\n#include <stdlib.h>"),
     Edit("service/store/tables/counter.c", "bsearch(db_row_text(row, 0), load->counters, load->n,",
          "lfind(db_row_text(row, 0), load->counters, &load->n,"),
@@ -73,7 +73,7 @@ MUTANTS = [
         Edit("service/engine/batch_replays.c",
              "i < operation_n_legs(operation); i++) {\n        struct leg *leg", "i < 1; i++) {\n        struct leg *leg")]),
     Mutant("unsorted-keys", "guards are entered in the order in which the client names the counters", TRANSFERS, [
-        Edit("service/engine/engine.c", "    qsort(pick->keys, pick->n, sizeof pick->keys[0], compare_keys);\n",
+        Edit("service/engine/engine_workers.c", "    qsort(pick->keys, pick->n, sizeof pick->keys[0], compare_keys);\n",
              ""), *LINEAR]),
     Mutant("unsorted-lanes", "the same for the lanes of a pick", unit("lanes"), [
         Edit("service/engine/lanes.c",

@@ -56,6 +56,13 @@ extern const struct facts coupon_facts, draw_facts, earn_facts, reserve_facts,
     reserve_limited_facts, resolve_facts, extend_facts, order_facts, order_reserved_facts,
     refund_facts, redeem_facts, rollback_facts;
 
+// Do the decisions on this operation need facts?
+static inline bool facts_are_loaded(const struct operation *operation)
+{
+    const struct facts *facts = kind_facts[operation->kind];
+    return facts != NULL && facts->load != NULL;
+}
+
 // A `subject`: the operation's user.
 static inline const char *subject_user(const struct operation *operation)
 {

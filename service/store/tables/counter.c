@@ -21,16 +21,11 @@ struct load {
     int64_t now_ms;
 };
 
-static int compare_name(const void *name, const void *counter)
-{
-    return strcmp(name, ((const struct counter *)counter)->name);
-}
-
 static enum rc on_counter(void *arg, const struct db_row *row)
 {
     struct load *load = arg;
-    struct counter *counter =
-        bsearch(db_row_text(row, 0), load->counters, load->n, sizeof *load->counters, compare_name);
+    struct counter *counter = bsearch(db_row_text(row, 0), load->counters, load->n,
+                                      sizeof *load->counters, counter_compare_name);
     if (counter == NULL)
         return RC_INTERNAL;
     counter->remaining = db_row_int(row, 1);

@@ -1,0 +1,70 @@
+// The engine's own: its state, which engine.c, engine_workers.c and engine_expiry.c share.
+#pragma once
+
+#include "domain/ids.h"
+#include "engine/database_series.h"
+#include "engine/engine.h"
+#include "engine/guards.h"
+#include "engine/lanes.h"
+#include "engine/queue.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct worker {
+    struct engine *engine;
+    pthread_t thread;
+    struct section *section;
+    struct pick pick;
+    // Direct mode: the job to run, and copies of its counters' names, because the job may be freed
+    // before the guard is left.
+    struct job *direct;
+    char direct_counters[LEGS_MAX][COUNTER_NAME_MAX + 1];
+    bool in_section, entering; // entering: waiting for the guard
+    int64_t since_ns;          // monotonic: start of entering, or of being inside
+};
+
+struct engine {
+    struct engine_settings settings;
+    struct store *store;
+    struct metrics *metrics;
+    struct guards guards;
+    struct database_series database_series;
+    struct background *background;
+    struct feed *feed;
+    pthread_t expiry;
+    bool expiry_started;
+
+    pthread_mutex_t mutex;  // protects everything below
+    pthread_cond_t work;    // a job was queued, or stopping
+    pthread_cond_t idle;    // no job queued, no worker busy
+    pthread_cond_t stopped; // ends the expiry's sleep
+    struct lanes lanes;
+    struct queue direct, tasks;
+    struct guard *current[ENDPOINT_COUNT];
+    size_t lanes_at_once[ENDPOINT_COUNT]; // see adapt
+    // Workers: busy with a section or a task (the expiry counts too while it answers jobs); idle;
+    // and idle ones that wake after STUCK_AFTER_NS to look for a stuck section.
+    size_t n_busy, n_waiting, n_watching;
+    bool draining, stopping, task_was_last;
+    size_t n_workers;
+    struct worker *workers;
+};
+
+// Every worker may run one request, without lanes.
+bool engine_is_direct(const struct engine *engine);
+
+// Jobs that wait. With the mutex held.
+size_t engine_n_queued(const struct engine *engine);
+
+// With the mutex held. Call when a worker or the expiry has finished all jobs that it took.
+void engine_end_busy(struct engine *engine);
+
+// The guard of the job's strategy, or of its endpoint's. With the mutex held.
+struct guard *engine_guard_for(const struct engine *engine, const struct job *job);
+
+// The threads' functions. arg: the struct worker, and the struct engine.
+void *engine_work(void *arg);
+void *engine_expire(void *arg);
