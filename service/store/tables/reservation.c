@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "store/db/db.h"
+#include "store/db/list.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -125,38 +126,6 @@ enum rc reservation_page(struct db *db, const char *user_id, enum reservation_st
 
 // ---- lists --------------------------------------------------------------------------------------
 
-// Runs `before`, a list of n times `item`, and `after`; on SQLite once for each item, because a
-// statement there costs no round trip and is prepared once.
-struct statement {
-    const char *before, *item, *between, *after;
-    size_t n_params; // of an item
-};
-
-static enum rc run_list(struct db *db, const struct statement *statement,
-                        const struct db_value *params, size_t n, db_row_fn on_row, void *arg)
-{
-    size_t at_once = db_is_sqlite(db) ? 1 : n;
-    struct buffer sql CLEANUP(buffer_release) = {0};
-    if (n == 0)
-        return RC_OK;
-    buffer_append_text(&sql, statement->before);
-    for (size_t i = 0; i < at_once; i++) {
-        buffer_append_text(&sql, i == 0 ? "" : statement->between);
-        buffer_append_text(&sql, statement->item);
-    }
-    buffer_append_text(&sql, statement->after);
-    if (sql.failed)
-        return RC_NO_MEMORY;
-    enum rc rc = RC_OK;
-    for (size_t from = 0; from < n && rc == RC_OK; from += at_once) {
-        const struct db_value *at = params + from * statement->n_params;
-        size_t n_params = at_once * statement->n_params;
-        rc = on_row != NULL ? db_query(db, sql.data, at, n_params, on_row, arg)
-                            : db_exec(db, sql.data, at, n_params, NULL);
-    }
-    return rc;
-}
-
 struct expiries {
     const char *const *ids;
     size_t n;
@@ -184,7 +153,7 @@ static enum rc keep_expiry(void *arg, const struct db_row *row)
 enum rc reservation_expiries(struct db *db, const char *const *ids, size_t n,
                              int64_t *ret_expires_at)
 {
-    static const struct statement statement = {
+    static const struct db_list list = {
         "SELECT reservation, expires_at, state FROM reservation WHERE reservation IN (", "?", ",",
         ")", 1};
     struct expiries expiries = {ids, n, ret_expires_at};
@@ -195,7 +164,7 @@ enum rc reservation_expiries(struct db *db, const char *const *ids, size_t n,
         ret_expires_at[i] = 0;
         params[i] = db_text(ids[i]);
     }
-    return run_list(db, &statement, params, n, keep_expiry, &expiries);
+    return db_run_list(db, &list, params, n, keep_expiry, &expiries);
 }
 
 enum rc reservation_count_open(struct db *db, const char *user_id, int64_t now_ms,
@@ -215,13 +184,13 @@ enum rc reservation_resolve_all(struct db *db, const char *const *ids, size_t n,
     text_format(before, sizeof before,
                 "UPDATE reservation SET state = '%s' WHERE state = 'held' AND reservation IN (",
                 reservation_states[state]);
-    struct statement statement = {before, "?", ",", ")", 1};
+    struct db_list list = {before, "?", ",", ")", 1};
     struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
     if (params == NULL)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < n; i++)
         params[i] = db_text(ids[i]);
-    return run_list(db, &statement, params, n, NULL, NULL);
+    return db_run_list(db, &list, params, n, NULL, NULL);
 }
 
 enum rc reservation_set_expiry(struct db *db, const char *id, int64_t expires_at_ms)
@@ -254,11 +223,11 @@ enum rc hold_insert(struct db *db, const struct hold *holds, size_t n)
 enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
 {
     enum { COLUMNS = 4 };
-    static const struct statement sqlite = {
+    static const struct db_list sqlite = {
         "DELETE FROM hold WHERE ",
         "counter = ? AND expires_at = ? AND reservation = ? AND line = ?", "", "", COLUMNS};
     // The range optimizer takes 20 times as long for a list of 256 rows as this join.
-    static const struct statement mysql = {
+    static const struct db_list mysql = {
         "DELETE h FROM (SELECT CAST('' AS BINARY) AS counter, 0 AS expires_at,"
         " CAST('' AS BINARY) AS reservation, 0 AS line",
         " UNION ALL SELECT ?,?,?,?", "",
@@ -275,7 +244,7 @@ enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
         *at++ = db_text(holds[i].reservation);
         *at++ = db_int(holds[i].line);
     }
-    return run_list(db, db_is_sqlite(db) ? &sqlite : &mysql, params, n, NULL, NULL);
+    return db_run_list(db, db_is_sqlite(db) ? &sqlite : &mysql, params, n, NULL, NULL);
 }
 
 struct due {
