@@ -8,6 +8,8 @@
 #include "guard/strategy/registry.h"
 #include "metrics/metrics.h"
 
+#include <string.h>
+
 static size_t index_of(const struct strategy *strategy)
 {
     size_t i = 0;
@@ -68,20 +70,40 @@ struct guard *guards_find(const struct guards *guards, const struct strategy *st
     return guards->open[index_of(strategy)];
 }
 
+// Writes the settings of all endpoints that share counters with this one, directly or through
+// another endpoint. `mutex` for one of them needs `mutex` for all.
+static void name_sharers(const struct endpoint_traits *endpoints, size_t n, unsigned counters,
+                         char *ret_names, size_t size)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < n * n; i++)
+        if ((counters & endpoints[i % n].counters) != 0)
+            counters |= endpoints[i % n].counters;
+    for (size_t i = 0; i < n; i++) {
+        if ((counters & endpoints[i].counters) == 0)
+            continue;
+        text_format(ret_names + length, size - length, "%s%s.strategy", length > 0 ? ", " : "",
+                    endpoints[i].name);
+        length += strlen(ret_names + length);
+    }
+}
+
 enum rc guards_can_mix(const struct endpoint_traits *endpoints,
                        const struct strategy *const *chosen, size_t n, char *ret_why)
 {
+    char sharers[GUARD_ERROR_MAX / 2] = "";
     for (size_t i = 0; i < n * n; i++) {
         const struct endpoint_traits *one = &endpoints[i / n], *two = &endpoints[i % n];
         const char *local = chosen[i / n]->name, *other = chosen[i % n]->name;
         if ((one->counters & two->counters) == 0 || chosen[i / n] == chosen[i % n] ||
             chosen[i / n]->scope == SCOPE_CLUSTER)
             continue;
+        name_sharers(endpoints, n, one->counters, sharers, sizeof sharers);
         text_format(ret_why, GUARD_ERROR_MAX,
                     "%s.strategy = %s, %s.strategy = %s: both change the same counters. %s stops"
-                    " only its own requests, and could overwrite a change by %s. Set both to %s at"
-                    " start, or neither",
-                    one->name, local, two->name, other, local, other, local);
+                    " only its own requests, and could overwrite a change by %s. At start, set all"
+                    " of these to %s, or none: %s",
+                    one->name, local, two->name, other, local, other, local, sharers);
         return RC_USAGE;
     }
     return RC_OK;

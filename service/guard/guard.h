@@ -24,7 +24,7 @@ struct guard;
 enum guard_scope { SCOPE_NOTHING, SCOPE_PROCESS, SCOPE_CLUSTER };
 
 #define GUARD_KEYS_MAX 256
-#define GUARD_ERROR_MAX 240
+#define GUARD_ERROR_MAX 400
 
 // One stay inside the guard, from enter to leave. The caller owns the memory; enter fills it in.
 struct guard_hold {

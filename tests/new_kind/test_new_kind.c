@@ -228,7 +228,9 @@ START_TEST(its_endpoint_does_not_mix_mutex_with_another_strategy)
     ck_assert_int_eq(engine_new(&settings, scratch.store, metrics, &engine, why), RC_USAGE);
     ck_assert_str_eq(why, "stock.strategy = mutex, points.strategy = conditional: both change the"
                           " same counters. mutex stops only its own requests, and could overwrite a"
-                          " change by conditional. Set both to mutex at start, or neither");
+                          " change by conditional. At start, set all of these to mutex, or none:"
+                          " stock.strategy, coupon.strategy, points.strategy, reservation.strategy,"
+                          " order.strategy");
     settings.lab = true;
     ck_assert_int_eq(engine_new(&settings, scratch.store, metrics, &engine, why), RC_OK);
     engine_free(engine);

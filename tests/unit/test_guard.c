@@ -362,7 +362,8 @@ START_TEST(a_mutex_is_not_mixed_on_shared_counters)
                          cases[i].rc);
     ck_assert_str_eq(why, "stock.strategy = mutex, order.strategy = zookeeper-lock: both change the"
                           " same counters. mutex stops only its own requests, and could overwrite a"
-                          " change by zookeeper-lock. Set both to mutex at start, or neither");
+                          " change by zookeeper-lock. At start, set all of these to mutex, or none:"
+                          " stock.strategy, order.strategy");
 }
 END_TEST
 

@@ -15,7 +15,7 @@ struct problem {
     enum rc rc;         // RC_OK: no problem
     char field[64];     // the invalid field of body, path, query or header; empty if none
     char expected[128]; // a phrase for a valid value; empty if there is none
-    char detail[240];   // one or two sentences; empty: the remedy is used
+    char detail[400];   // one or two sentences; empty: the remedy is used
 };
 
 // Sets the problem and returns rc, so that a handler can say `return problem_set(...)`.
