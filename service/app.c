@@ -154,6 +154,7 @@ static enum rc start_server(struct app *app, char *ret_error)
         .request_timeout_ms = config->request_timeout_ms,
         .connection_limit = (size_t)config->http_connections,
         .reservations_per_user = config->reservation_per_user,
+        .sweep_ms = config->reservation_sweep_ms,
     };
     return server_new(&settings, app->engine, app->store, app->metrics, &app->server, ret_error);
 }

@@ -28,7 +28,7 @@ struct command {
     const char *own_flags[4]; // ended by NULL
     // One of the two; the words after the command's name are left in argv.
     int (*run)(const struct config *config);
-    int (*run_on_store)(struct store *store, int argc, char **argv);
+    int (*run_on_store)(const struct config *config, struct store *store, int argc, char **argv);
 };
 
 static const struct command commands[] = {
@@ -114,7 +114,7 @@ static int run_on_store(const struct command *command, const struct config *conf
         LOG_ERROR("cannot open the store: %s (%s)", error, rc_slug(rc));
         return EXIT_USAGE;
     }
-    int code = command->run_on_store(store, argc, argv);
+    int code = command->run_on_store(config, store, argc, argv);
     store_close(store);
     return code;
 }

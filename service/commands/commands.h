@@ -15,10 +15,10 @@ enum { EXIT_CLEAN = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 int command_serve(const struct config *config);
 
 // The words after `migrate`: up, down [STEPS], status [--json], belts-off, belts-on.
-int command_migrate(struct store *store, int argc, char **argv);
+int command_migrate(const struct config *config, struct store *store, int argc, char **argv);
 
 // The words after `reconcile`: [--json] [--compensate FILE], or --apply FILE.
-int command_reconcile(struct store *store, int argc, char **argv);
+int command_reconcile(const struct config *config, struct store *store, int argc, char **argv);
 
 // Carries out the proposals that `reconcile --compensate` has written. EXIT_FAILED: some were
 // refused, because their counters have moved. EXIT_USAGE: the file is not one of proposals; then

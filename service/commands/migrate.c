@@ -104,8 +104,9 @@ static void free_db(struct db **db)
     db_free(*db);
 }
 
-int command_migrate(struct store *store, int argc, char **argv)
+int command_migrate(const struct config *config, struct store *store, int argc, char **argv)
 {
+    (void)config;
     struct db *db CLEANUP(free_db) = NULL;
     const char *word = argc > 0 ? argv[0] : "";
     const char *second = argc > 1 ? argv[1] : NULL;

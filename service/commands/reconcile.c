@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "config/config.h"
 #include "store/db/db.h"
 #include "store/migrate/migrate.h"
 #include "store/reconcile/compensation.h"
@@ -28,6 +29,7 @@ static void print(struct buffer *buffer, FILE *file)
 struct output {
     struct reconcile_json *json; // NULL: text
     FILE *proposals;             // NULL: none are written
+    int64_t sweep_ms;            // the setting
     struct buffer line;          // scratch
 };
 
@@ -74,7 +76,7 @@ static int verdict(const struct reconciliation *summary)
 static int reconcile_as_text(struct db *db, struct output *output)
 {
     struct reconciliation summary;
-    if (reconcile_run(db, on_finding, output, &summary) != RC_OK)
+    if (reconcile_run(db, output->sweep_ms, on_finding, output, &summary) != RC_OK)
         return complain(db_error(db));
     print_text_summary(&summary);
     return verdict(&summary);
@@ -87,7 +89,7 @@ static int reconcile_as_json(struct db *db, struct output *output)
     struct reconciliation summary;
     output->json = &json;
     reconcile_json_begin(&json);
-    enum rc rc = reconcile_run(db, on_finding, output, &summary);
+    enum rc rc = reconcile_run(db, output->sweep_ms, on_finding, output, &summary);
     reconcile_json_end(&json, rc == RC_OK ? &summary : NULL);
     buffer_append_text(&out, "\n");
     if (out.failed)
@@ -102,9 +104,9 @@ static int reconcile(struct db *db, bool json, struct output *output)
 }
 
 // Writes the proposals to a new file, which it removes if they are not complete.
-static int reconcile_and_propose(struct db *db, bool json, const char *path)
+static int reconcile_and_propose(struct db *db, int64_t sweep_ms, bool json, const char *path)
 {
-    struct output output = {.proposals = fopen(path, "wx")};
+    struct output output = {.proposals = fopen(path, "wx"), .sweep_ms = sweep_ms};
     if (output.proposals == NULL) {
         fprintf(stderr, "holdfast reconcile: %s: %s\n", path, strerror(errno));
         return EXIT_USAGE;
@@ -145,7 +147,7 @@ static const char *read_words(int argc, char **argv, struct words *ret_words)
     return ret_words->apply != NULL && !alone ? "--apply" : NULL;
 }
 
-int command_reconcile(struct store *store, int argc, char **argv)
+int command_reconcile(const struct config *config, struct store *store, int argc, char **argv)
 {
     struct words words = {0};
     struct db *db = NULL;
@@ -160,11 +162,12 @@ int command_reconcile(struct store *store, int argc, char **argv)
     }
     if (db_new(store, &db) != RC_OK)
         return complain("out of memory");
-    struct output output = {0};
+    struct output output = {.sweep_ms = config->reservation_sweep_ms};
     int code = migrate_check(db, error) != RC_OK ? complain(error)
                : words.apply != NULL             ? command_compensate(db, words.apply)
-               : words.compensate != NULL ? reconcile_and_propose(db, words.json, words.compensate)
-                                          : reconcile(db, words.json, &output);
+               : words.compensate != NULL
+                   ? reconcile_and_propose(db, output.sweep_ms, words.json, words.compensate)
+                   : reconcile(db, words.json, &output);
     db_free(db);
     return code;
 }

@@ -32,6 +32,7 @@ struct http_context {
     struct store *store;
     struct metrics *metrics;
     int64_t reservations_per_user; // open at once; 0: no limit
+    int64_t sweep_ms;              // how often due holds are swept
     atomic_bool draining;  // shutdown was announced: /readyz fails, answers close their connection
     atomic_bool quiescing; // new connections and new jobs are refused
 };

@@ -20,6 +20,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define SWEEP_MS 60000 // no sweeper runs
+
 #define DEADLINE_NS (20 * NS_PER_S)
 
 // Called before any test runs, where libcheck has no test to fail: an error ends the program.
@@ -291,7 +293,8 @@ static void print_finding(void *arg, const struct finding *finding)
 size_t fixture_findings(struct fixture *fixture)
 {
     struct reconciliation summary;
-    ck_assert_int_eq(reconcile_run(fixture->scratch.db, print_finding, NULL, &summary), RC_OK);
+    ck_assert_int_eq(reconcile_run(fixture->scratch.db, SWEEP_MS, print_finding, NULL, &summary),
+                     RC_OK);
     return (size_t)summary.findings;
 }
 

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SWEEP_MS 60000 // no sweeper runs
+
 static void execute(struct fixture *fixture, const char *sql)
 {
     struct db *db = fixture->scratch.db;
@@ -190,8 +192,9 @@ START_TEST(each_defect_is_found_and_nothing_else)
         return;
     for (size_t i = 0; i < 3 && cases[seen.at].plant[i] != NULL; i++)
         execute(&fixture, cases[seen.at].plant[i]);
-    ck_assert_msg(reconcile_run(fixture.scratch.db, check_finding, &seen, &summary) == RC_OK, "%s",
-                  db_error(fixture.scratch.db));
+    ck_assert_msg(reconcile_run(fixture.scratch.db, SWEEP_MS, check_finding, &seen, &summary) ==
+                      RC_OK,
+                  "%s", db_error(fixture.scratch.db));
     ck_assert_msg(cases[seen.at].findings[seen.n].check == NULL, "%s: %s was not found",
                   cases[seen.at].what, cases[seen.at].findings[seen.n].check);
     fixture_close(&fixture);

@@ -340,7 +340,7 @@ class Scene:
             if key not in rows or rows[key]["version"] != version:
                 raise AssertionError(f"{key} was acknowledged with version {version}: {rows.get(key)}")
         self.stop_instances()
-        done = run("reconcile", f"--store={self.database.store}")
+        done = run("reconcile", f"--store={self.database.store}", "--reservation.sweep_ms=60000")
         if done.returncode:
             raise AssertionError(f"does not reconcile: {done.stdout}{done.stderr}")
 

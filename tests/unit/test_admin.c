@@ -15,6 +15,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#define SWEEP_MS 60000 // no sweeper runs
+
 #define ADD(test) tcase_add_loop_test(tests, test, DB_SQLITE, DB_MYSQL + 1)
 
 static const struct precondition exists = {.kind = PRECONDITION_MATCH, .any = true};
@@ -34,7 +36,7 @@ static void on_finding(void *arg, const struct finding *finding)
 static void close_clean(struct scratch *scratch)
 {
     struct reconciliation summary;
-    ck_assert_int_eq(reconcile_run(scratch->db, on_finding, NULL, &summary), RC_OK);
+    ck_assert_int_eq(reconcile_run(scratch->db, SWEEP_MS, on_finding, NULL, &summary), RC_OK);
     scratch_close(scratch);
 }
 

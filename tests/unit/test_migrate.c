@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "commands/commands.h"
+#include "config/config.h"
 #include "scratch.h"
 #include "store/migrate/text.h"
 #include "store/migrate/track.h"
@@ -572,7 +573,7 @@ static int command(struct store *store, const char *first, const char *second)
     text_copy(words[0], sizeof words[0], first);
     if (second != NULL)
         text_copy(words[1], sizeof words[1], second);
-    return command_migrate(store, second != NULL ? 2 : 1, argv);
+    return command_migrate(NULL, store, second != NULL ? 2 : 1, argv);
 }
 
 START_TEST(the_command_answers_with_exit_codes)
@@ -588,7 +589,9 @@ START_TEST(the_command_answers_with_exit_codes)
     ck_assert_int_eq(command(scratch.store, "down", "0"), 2);
     ck_assert_int_eq(command(scratch.store, "down", "99"), 0);
     ck_assert_int_eq(command(scratch.store, "status", "--json"), 1);
-    ck_assert_int_eq(command_reconcile(scratch.store, 0, NULL), 2);
+    ck_assert_int_eq(
+        command_reconcile(&(struct config){.reservation_sweep_ms = 1000}, scratch.store, 0, NULL),
+        2);
     ck_assert_int_eq(command(scratch.store, "up", NULL), 0);
     ck_assert_int_eq(command(scratch.store, "sideways", NULL), 2);
     ck_assert_int_eq(command(scratch.store, "up", "now"), 2);

@@ -2,9 +2,12 @@
 // defect and exactly the findings that report it.
 #include "store/reconcile/reconcile.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "commands/commands.h"
+#include "config/config.h"
 #include "scratch.h"
+#include "store/db/db.h"
 #include "store/migrate/migrate.h"
 #include "store/reconcile/compensation.h"
 #include "store/reconcile/json.h"
@@ -18,6 +21,8 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+
+#define SWEEP_MS 1000
 
 static void execute(struct db *db, const char *sql)
 {
@@ -151,7 +156,7 @@ static struct reconciliation reconcile(struct db *db, struct seen *seen)
 {
     struct reconciliation summary = {.findings = -1};
     seen->n = 0;
-    enum rc rc = reconcile_run(db, keep_finding, seen, &summary);
+    enum rc rc = reconcile_run(db, SWEEP_MS, keep_finding, seen, &summary);
     ck_assert_msg(rc == RC_OK, "%s", db_error(db));
     ck_assert(!db_in_transaction(db));
     ck_assert_int_eq(summary.findings, (int64_t)seen->n);
@@ -160,7 +165,8 @@ static struct reconciliation reconcile(struct db *db, struct seen *seen)
 
 static int reconcile_command(struct store *store, char *word)
 {
-    return command_reconcile(store, word != NULL, &word);
+    struct config config = {.reservation_sweep_ms = SWEEP_MS};
+    return command_reconcile(&config, store, word != NULL, &word);
 }
 
 START_TEST(a_shop_whose_books_agree_is_clean)
@@ -478,6 +484,42 @@ START_TEST(each_defect_is_found_and_nothing_else)
 }
 END_TEST
 
+// An open hold is overdue after sixty seconds, or ten times the sweeper's period if that is longer.
+START_TEST(a_hold_has_time_to_be_swept)
+{
+    static const struct {
+        int64_t sweep_ms;
+        int due_s;
+        size_t findings;
+    } rows[] = {{1000, 45, 0},   {1000, 75, 1},       {10, 45, 0},        {10000, 75, 0},
+                {10000, 120, 1}, {3600000, 35000, 0}, {3600000, 37000, 1}};
+    struct scratch scratch;
+    struct reconciliation summary;
+    struct seen seen;
+    if (!scratch_available((enum db_engine)_i))
+        return;
+    open_shop(&scratch, (enum db_engine)_i);
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        char sql[256];
+        int64_t due_ms = clock_wall_ms() - 1000 * (int64_t)rows[i].due_s;
+        static const char *const set[] = {"hold", "reservation"};
+        for (size_t j = 0; j < ARRAY_LENGTH(set); j++) {
+            text_format(sql, sizeof sql,
+                        "UPDATE %s SET expires_at = %lld WHERE reservation = '" HELD "'", set[j],
+                        (long long)due_ms);
+            execute(scratch.db, sql);
+        }
+        seen.n = 0;
+        ck_assert_int_eq(reconcile_run(scratch.db, rows[i].sweep_ms, keep_finding, &seen, &summary),
+                         RC_OK);
+        ck_assert_msg(seen.n == rows[i].findings, "row %zu: %zu findings", i, seen.n);
+        if (seen.n == 1)
+            ck_assert_str_eq(seen.findings[0].check, "expired-unswept");
+    }
+    scratch_close(&scratch);
+}
+END_TEST
+
 // ---- compensation -------------------------------------------------------------------------------
 
 static const struct {
@@ -567,7 +609,7 @@ START_TEST(a_proposal_brings_its_counter_back)
     open_shop(&scratch, engine);
     for (size_t i = 0; i < ARRAY_LENGTH(compensated[at].plant) && compensated[at].plant[i]; i++)
         execute(scratch.db, compensated[at].plant[i]);
-    ck_assert_int_eq(reconcile_run(scratch.db, collect, &collected, &summary), RC_OK);
+    ck_assert_int_eq(reconcile_run(scratch.db, SWEEP_MS, collect, &collected, &summary), RC_OK);
     ck_assert_uint_eq(collected.n, compensated[at].n_proposals);
 
     struct collected edited = collected;
@@ -646,7 +688,8 @@ START_TEST(it_sees_one_moment)
     open_shop(&scratch, (enum db_engine)_i);
     // The ledger is scanned first, so a finding there calls us before the queries run.
     execute(scratch.db, "UPDATE ledger SET token = 19 WHERE request_key = 's3'");
-    ck_assert_int_eq(reconcile_run(scratch.db, change_meanwhile, &scratch, &summary), RC_OK);
+    ck_assert_int_eq(reconcile_run(scratch.db, SWEEP_MS, change_meanwhile, &scratch, &summary),
+                     RC_OK);
     ck_assert_int_eq(summary.findings, 1);
     struct seen seen;
     ck_assert_int_gt(reconcile(scratch.db, &seen).findings, 1);
@@ -663,7 +706,7 @@ START_TEST(a_failed_run_is_reported)
         return;
     scratch_open(&scratch, (enum db_engine)_i);
     execute(scratch.db, "DROP TABLE draw");
-    ck_assert_int_eq(reconcile_run(scratch.db, keep_finding, &seen, &summary),
+    ck_assert_int_eq(reconcile_run(scratch.db, SWEEP_MS, keep_finding, &seen, &summary),
                      RC_BACKEND_UNAVAILABLE);
     ck_assert_str_ne(db_error(scratch.db), "");
     ck_assert_int_eq(reconcile_command(scratch.store, NULL), 2);
@@ -735,6 +778,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, a_shop_whose_books_agree_is_clean, DB_SQLITE, DB_MYSQL + 1);
     tcase_add_loop_test(tests, an_empty_shop_is_clean, DB_SQLITE, DB_MYSQL + 1);
+    tcase_add_loop_test(tests, a_hold_has_time_to_be_swept, DB_SQLITE, DB_MYSQL + 1);
     tcase_add_loop_test(tests, each_defect_is_found_and_nothing_else, 0,
                         2 * (int)ARRAY_LENGTH(cases));
     tcase_add_loop_test(tests, a_proposal_brings_its_counter_back, 0,

@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SWEEP_MS 60000 // no sweeper runs
+
 #define ADD(test) tcase_add_loop_test(tests, test, DB_SQLITE, DB_MYSQL + 1)
 
 static void print_finding(void *arg, const struct finding *finding)
@@ -28,7 +30,7 @@ static void print_finding(void *arg, const struct finding *finding)
 static void close_clean(struct scratch *scratch)
 {
     struct reconciliation summary = {.findings = -1};
-    enum rc rc = reconcile_run(scratch->db, print_finding, NULL, &summary);
+    enum rc rc = reconcile_run(scratch->db, SWEEP_MS, print_finding, NULL, &summary);
     ck_assert_msg(rc == RC_OK, "%s", db_error(scratch->db));
     ck_assert_int_eq(summary.findings, 0);
     scratch_close(scratch);

@@ -27,7 +27,7 @@ enum rc reconciliation_run(struct job *job, struct db *db)
     struct reconcile_json json = {.out = &call->reply, .shown_max = FINDINGS_SHOWN};
     struct reconciliation summary;
     reconcile_json_begin(&json);
-    enum rc rc = reconcile_run(db, on_finding, &json, &summary);
+    enum rc rc = reconcile_run(db, call->context->sweep_ms, on_finding, &json, &summary);
     if (rc != RC_OK) {
         LOG_WARNING("reconciliation: not completed: %s", db_error(db));
         return rc == RC_CONFLICT ? RC_CONTENTION : rc;

@@ -169,6 +169,7 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     struct http_context *context = &server->exchange.context;
     context->settings = &server->settings;
     context->reservations_per_user = settings->reservations_per_user;
+    context->sweep_ms = settings->sweep_ms;
     context->engine = engine;
     context->store = store;
     context->metrics = metrics;

@@ -28,6 +28,7 @@ struct server_settings {
     // Beyond it, connections give way to new ones. A lower limit of open files lowers it.
     size_t connection_limit;
     int64_t reservations_per_user; // open at once; 0: no limit
+    int64_t sweep_ms;              // how often due holds are swept
 };
 
 #define SERVER_ERROR_MAX LISTEN_ERROR_MAX

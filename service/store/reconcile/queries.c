@@ -13,6 +13,7 @@
 #include "store/db/db.h"
 #include "store/reconcile/report.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 // The names of the counters that stand for a row of another table.
@@ -201,9 +202,9 @@ static const struct check checks[] = {
      "SELECT l.counter, l.reason, NULL, r.expires_at, l.created_at " RESOLVED
      " AND l.reason <> 'expire' AND l.created_at >= r.expires_at"},
     {"expired-unswept",
-     "holds on this counter that expired more than ten minutes ago",
+     "holds on this counter that should have been swept",
      {""},
-     "SELECT counter, NULL, NULL, 0, COUNT(*) FROM hold WHERE expires_at < NOW_MS - 600000"
+     "SELECT counter, NULL, NULL, 0, COUNT(*) FROM hold WHERE expires_at < NOW_MS - ALLOWANCE_MS"
      " GROUP BY counter"},
     // Only what a confirmation sells leaves stock and holds together.
     {"movement-sum",
@@ -269,8 +270,8 @@ static const struct check checks[] = {
 };
 
 // Spells for the engine: TEXT(a ~ b), which concatenates a and b (`||` is OR on MySQL, and SQLite
-// has CONCAT only since 3.44); NOW_MS, the time.
-static void spell(const char *sql, const struct db *db, struct buffer *out)
+// has CONCAT only since 3.44); NOW_MS, the time; ALLOWANCE_MS, how long an open hold may be overdue.
+static void spell(const char *sql, const struct db *db, int64_t allowance_ms, struct buffer *out)
 {
     bool sqlite = db_is_sqlite(db);
     for (const char *at = sql; *at != '\0'; at++) {
@@ -280,6 +281,9 @@ static void spell(const char *sql, const struct db *db, struct buffer *out)
         } else if (strncmp(at, "NOW_MS", 6) == 0) {
             buffer_append_text(out, db_now_ms_sql(db));
             at += 5;
+        } else if (strncmp(at, "ALLOWANCE_MS", 12) == 0) {
+            buffer_format(out, "%" PRId64, allowance_ms);
+            at += 11;
         } else if (*at == '~') {
             buffer_append_text(out, sqlite ? "||" : ",");
         } else {
@@ -336,7 +340,7 @@ static enum rc run_checks(const struct check *all, size_t n, struct db *db, stru
     for (size_t i = 0; i < n; i++) {
         struct checking checking = {&all[i], report};
         buffer_clear(&sql);
-        spell(all[i].sql, db, &sql);
+        spell(all[i].sql, db, report->sweep_allowance_ms, &sql);
         if (sql.failed)
             return RC_NO_MEMORY;
         enum rc rc = db_query(db, sql.data, NULL, 0, on_row, &checking);

@@ -38,10 +38,19 @@ static enum rc count_rows(struct db *db, struct report *report)
     return db_query(db, sql, NULL, 0, keep_summary, &report->summary);
 }
 
-enum rc reconcile_run(struct db *db, void (*on_finding)(void *arg, const struct finding *finding),
-                      void *arg, struct reconciliation *ret_summary)
+int64_t reconcile_sweep_allowance_ms(int64_t sweep_ms)
 {
-    struct report report = {.on_finding = on_finding, .arg = arg};
+    const int64_t least_ms = 60000;
+    return 10 * sweep_ms > least_ms ? 10 * sweep_ms : least_ms;
+}
+
+enum rc reconcile_run(struct db *db, int64_t sweep_ms,
+                      void (*on_finding)(void *arg, const struct finding *finding), void *arg,
+                      struct reconciliation *ret_summary)
+{
+    struct report report = {.on_finding = on_finding,
+                            .arg = arg,
+                            .sweep_allowance_ms = reconcile_sweep_allowance_ms(sweep_ms)};
     int64_t started_ns = clock_now_ns();
     db_allow_long_statements(db);
     enum rc rc = db_begin(db, DB_BEGIN_SNAPSHOT);

@@ -27,8 +27,13 @@ struct reconciliation {
     int64_t took_ms;
 };
 
-// Calls on_finding for each finding. RC_OK if it ran to the end, clean or not. Runs in a read-only
+// A hold that is due is a finding once it should have been swept for so long: sixty seconds, or ten
+// times the period of the sweeper if that is longer.
+int64_t reconcile_sweep_allowance_ms(int64_t sweep_ms);
+
+// Calls on_finding for each finding. sweep_ms: the setting reservation.sweep_ms of the service, which
+// says when an open hold is overdue. RC_OK if it ran to the end, clean or not. Runs in a read-only
 // snapshot transaction of its own; memory does not grow with the ledger.
-MUST_CHECK enum rc reconcile_run(struct db *db,
+MUST_CHECK enum rc reconcile_run(struct db *db, int64_t sweep_ms,
                                  void (*on_finding)(void *arg, const struct finding *finding),
                                  void *arg, struct reconciliation *ret_summary);

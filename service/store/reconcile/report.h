@@ -10,6 +10,7 @@
 struct report {
     void (*on_finding)(void *arg, const struct finding *finding);
     void *arg;
+    int64_t sweep_allowance_ms; // how long an open hold may be overdue
     struct reconciliation summary;
     struct compensation compensation; // of the next finding, which takes it
 };
