@@ -21,7 +21,8 @@
 
 #define LEDGER_PAGE 1000
 #define LEDGER_PAGES_MAX 20000 // a broken server may send pages without end
-#define LOTTERY_PRIZES_MAX 64  // api/openapi.yaml
+#define PRICE_CENTS 100
+#define LOTTERY_PRIZES_MAX 64 // api/openapi.yaml
 
 struct setup {
     const struct plan *plan;
@@ -86,6 +87,9 @@ static bool set_up_sku(struct setup *setup, const char *sku)
     json_t *answer CLEANUP(json_release) = NULL;
     text_format(path, sizeof path, "/v1/stock/%s", sku);
     json_t *body = json_pack("{s:I}", "quantity", (json_int_t)setup->plan->stock);
+    // Only what has a price can be ordered.
+    if (body != NULL && (scenario_kind_uses(setup->plan->scenario) & USES_ORDERS) != 0)
+        (void)json_object_set_new(body, "price_cents", json_integer(PRICE_CENTS));
     if (!fetch(setup, path, body, &answer))
         return false;
     struct history_counter *counter = add_counter(setup, COUNTER_STOCK);

@@ -21,6 +21,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_COUPON_NOT_REDEEMABLE] = "coupon-not-redeemable",
     [RC_ALREADY_ROLLED_BACK] = "already-rolled-back",
     [RC_PART_OF_ORDER] = "part-of-order",
+    [RC_PRICE_MISSING] = "price-missing",
     [RC_ORDER_EXISTS] = "order-exists",
     [RC_ORDER_CLOSED] = "order-closed",
     [RC_REFUND_EXCEEDS_ORDER] = "refund-exceeds-order",

@@ -19,11 +19,23 @@ bool terms_allow(const struct terms *terms, int64_t subtotal_cents, int64_t now_
            (terms->valid_until_ms == 0 || now_ms < terms->valid_until_ms);
 }
 
-void order_add_up(struct order *order)
+bool order_price(struct operation *operation)
 {
+    struct order *order = operation->record;
+    bool complete = true;
     order->subtotal_cents = 0;
-    for (size_t i = 0; i < order->n_lines; i++)
-        order->subtotal_cents += order->lines[i].price_cents * order->lines[i].quantity;
+    for (size_t i = 0; i < order->n_lines; i++) {
+        const struct order_line *line = &order->lines[i];
+        struct leg *leg = operation_leg(operation, 1 + i);
+        if (line->price_cents != PRICE_NONE) {
+            order->subtotal_cents += line->price_cents * line->quantity;
+            continue;
+        }
+        leg->barred = true;
+        leg->refusal = RC_PRICE_MISSING;
+        complete = false;
+    }
+    return complete;
 }
 
 int64_t order_units(const struct order *order)

@@ -10,6 +10,7 @@
 
 #define ORDER_LINES_MAX 50
 #define RANDOM_ID_MAX RESERVATION_ID_MAX
+#define PRICE_NONE (-1)
 #define EXACT_MAX INT64_C(9007199254740991) // 2^53 - 1: every JSON parser reads it exactly
 
 enum order_state {
@@ -40,7 +41,7 @@ struct order {
     size_t n_lines;
     struct order_line lines[ORDER_LINES_MAX];
     bool code_returned; // the redemption is rolled back
-    bool unpriced;      // prices and subtotal are found when the order is saved
+    bool unpriced;      // the worker that runs the operation finds the prices before it decides
 };
 
 // What a cancellation or a refund gives back.
@@ -69,8 +70,9 @@ bool terms_allow(const struct terms *terms, int64_t subtotal_cents, int64_t now_
 // The part of a sum that belongs to `part` of `whole`, rounded down; all of it if they are equal.
 int64_t share_of(int64_t sum, int64_t part, int64_t whole);
 
-// Sets the subtotal from the lines.
-void order_add_up(struct order *order);
+// Sets the subtotal of the order that this operation places, from the prices of its lines. A line
+// without a price (PRICE_NONE) bars its leg: leg 1 + i takes line i. Returns whether all have one.
+bool order_price(struct operation *operation);
 
 // Units of the order, and those that are not refunded.
 int64_t order_units(const struct order *order);

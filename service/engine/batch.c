@@ -114,6 +114,30 @@ int64_t batch_first_deadline(const struct batch *batch)
 
 // ---- load ---------------------------------------------------------------------------------------
 
+enum rc batch_prepare(struct batch *batch, struct db *db)
+{
+    struct operation **operations CLEANUP(free_memory) = NULL;
+    enum rc rc = RC_OK;
+    for (int kind = 0; kind < OPERATION_KIND_COUNT && rc == RC_OK; kind++) {
+        size_t n = 0;
+        if (kind_facts[kind] == NULL || kind_facts[kind]->prepare == NULL)
+            continue;
+        for (size_t i = 0; i < batch->n_works; i++) {
+            const struct work *work = &batch->works[i];
+            if (work->state != WORK_PENDING || (int)work->operation->kind != kind)
+                continue;
+            if (operations == NULL)
+                operations = calloc(batch->n_works, sizeof(struct operation *));
+            if (operations == NULL)
+                return RC_NO_MEMORY;
+            operations[n++] = work->operation;
+        }
+        if (n > 0)
+            rc = kind_facts[kind]->prepare(db, operations, n);
+    }
+    return rc;
+}
+
 static size_t first_root(const struct batch *batch, const struct work *work)
 {
     return batch->legs[work->first_leg];

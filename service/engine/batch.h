@@ -1,7 +1,7 @@
 // A batch: the operations that go through load, decide and save together, and everything their
 // decisions read. Owned by one worker and reused for every section.
 //
-// The calls in order: batch_fill; batch_load or batch_assume_enough; batch_decide;
+// The calls in order: batch_fill; batch_prepare; batch_load or batch_assume_enough; batch_decide;
 // batch_stamp_refusals and batch_find_replays; batch_save and batch_reread inside a transaction;
 // batch_committed after its COMMIT.
 #pragma once
@@ -112,6 +112,10 @@ size_t batch_count(const struct batch *batch, enum work_state state);
 int64_t batch_first_deadline(const struct batch *batch);
 
 // ---- load and decide ----------------------------------------------------------------------------
+
+// Completes the operations of the pending works, such as the prices of orders. Outside a
+// transaction.
+MUST_CHECK enum rc batch_prepare(struct batch *batch, struct db *db);
 
 // Reads everything that the decisions of the pending works need. `lock`: locks the counters' rows.
 MUST_CHECK enum rc batch_load(struct batch *batch, struct db *db, bool lock);

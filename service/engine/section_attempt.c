@@ -68,17 +68,19 @@ enum rc section_attempt(struct section *section)
     struct db *db = section->db;
     const struct update_rule_traits *rule = &update_rules[batch->rule];
     section_pause(section, PAUSE_BEFORE_LOAD);
+    enum rc rc = batch_prepare(batch, db);
 
     // Skip the read where neither rule nor kinds need it and there was enough last time.
-    if (rule->adds && section->skip_read && batch_is_blind(batch)) {
+    if (rc == RC_OK && rule->adds && section->skip_read && batch_is_blind(batch)) {
         bool done;
-        enum rc unread = attempt_unread(section, &done);
-        if (unread != RC_OK || done)
-            return unread;
+        rc = attempt_unread(section, &done);
+        if (rc != RC_OK || done)
+            return rc;
     }
 
     // Load. A rule that locks the rows on load begins its transaction here.
-    enum rc rc = rule->locks_on_load ? db_begin(db, DB_BEGIN_WRITE_LATE) : RC_OK;
+    if (rc == RC_OK && rule->locks_on_load)
+        rc = db_begin(db, DB_BEGIN_WRITE_LATE);
     if (rc == RC_OK)
         rc = batch_load(batch, db, rule->locks_on_load);
     if (rc != RC_OK)

@@ -171,6 +171,8 @@ START_TEST(a_refused_order_leaves_nothing)
         {"{\"sku\":\"C\",\"quantity\":1}],\"code\":\"%s\",\"points\":11,\"points_earn\":40",
          RC_NOT_ENOUGH_POINTS},
         {"{\"sku\":\"UNKNOWN\",\"quantity\":1}],\"code\":\"%s\",\"points\":5", RC_NOT_FOUND},
+        {"{\"sku\":\"N\",\"quantity\":1}],\"code\":\"%s\"", RC_PRICE_MISSING},
+        {"{\"sku\":\"N\",\"quantity\":1}],\"points\":5", RC_PRICE_MISSING},
     };
     struct fixture fixture;
     char code[COUPON_CODE_MAX + 1], rest[128], counter[COUNTER_NAME_MAX + 1];
@@ -179,6 +181,7 @@ START_TEST(a_refused_order_leaves_nothing)
     put_product(&fixture, "A", 2);
     put_product(&fixture, "B", 0);
     put_product(&fixture, "C", 9);
+    request_do(&fixture, "PUT /v1/stock/N", "{\"quantity\":9}");
     put_code(&fixture, 1, code);
     request_do(&fixture, "POST /v1/points/ann/earn", "{\"points\":10}");
     struct requests requests;
@@ -257,6 +260,48 @@ START_TEST(orders_of_one_name)
     ck_assert_int_eq(requests.all[first ? FIRST : OTHER].rc, RC_OK);
     ck_assert_int_eq(requests.all[first ? OTHER : FIRST].rc, RC_ORDER_EXISTS);
     fixture_assert_stock(&fixture, "A", 6, 4);
+    fixture_assert_reconciled(&fixture);
+    requests_release(&requests);
+    fixture_close(&fixture);
+}
+END_TEST
+
+// A product without a price, in one batch with others: its order alone is refused, until there is a
+// price.
+START_TEST(an_order_without_price_is_refused_alone)
+{
+    enum { BLOCKER, BEFORE, UNPRICED, AFTER, AGAIN, N };
+    static const char order[] = "{\"user_id\":\"u\",\"lines\":[{\"sku\":\"A\",\"quantity\":1},"
+                                "{\"sku\":\"%s\",\"quantity\":2}]}";
+    struct fixture fixture;
+    struct gate gate;
+    if (!open_gated(&fixture, &gate, _i))
+        return;
+    put_product(&fixture, "A", 9);
+    put_product(&fixture, "B", 9);
+    request_do(&fixture, "PUT /v1/stock/N", "{\"quantity\":9}");
+    struct requests requests;
+    requests_init(&requests, &fixture, N);
+    gate_close(&gate);
+    request_make(&requests, BLOCKER, "POST /v1/stock/A/deduct", "{\"quantity\":1}");
+    request_submit(&requests, BLOCKER, 0);
+    gate_wait_for_arrival(&gate);
+    for (size_t j = BEFORE; j <= AFTER; j++)
+        request_make(&requests, j, "POST /v1/orders", order, j == UNPRICED ? "N" : "B");
+    for (size_t j = BEFORE; j <= AFTER; j++)
+        request_submit(&requests, j, 0);
+    gate_open(&gate);
+    requests_settle(&requests);
+    for (size_t j = BLOCKER; j <= AFTER; j++)
+        ck_assert_int_eq(requests.all[j].rc, j == UNPRICED ? RC_PRICE_MISSING : RC_OK);
+    assert_whole(&fixture, &requests.all[UNPRICED]);
+    fixture_assert_stock(&fixture, "A", 6, 4);
+    fixture_assert_stock(&fixture, "N", 9, 1);
+    request_do(&fixture, "PUT /v1/stock/N", "{\"price_cents\":0}"); // a gift
+    request_repeat(&requests, UNPRICED, AGAIN, 0);
+    requests_settle(&requests);
+    ck_assert_int_eq(requests.all[AGAIN].rc, RC_OK);
+    fixture_assert_stock(&fixture, "N", 7, 3);
     fixture_assert_reconciled(&fixture);
     requests_release(&requests);
     fixture_close(&fixture);
@@ -691,6 +736,7 @@ int main(void)
     tcase_add_loop_test(every, two_instances_sell_what_is_there, 0, scenarios());
     tcase_add_loop_test(every, a_refused_order_leaves_nothing, 0, scenarios());
     tcase_add_loop_test(every, orders_of_one_name, 0, scenarios());
+    tcase_add_loop_test(every, an_order_without_price_is_refused_alone, 0, scenarios());
     tcase_add_loop_test(every, one_instance_redeems_a_code_as_often_as_it_may, 0, scenarios());
     tcase_add_loop_test(every, two_instances_redeem_a_code_as_often_as_it_may, 0, scenarios());
     tcase_add_loop_test(every, a_redemption_is_rolled_back_once, 0, scenarios());

@@ -18,7 +18,7 @@ QUIET = {"reservation__sweep_ms": NEVER_MS, "request__timeout_ms": 20000, "worke
 
 
 def put(scene, sku, quantity):
-    answer = scene.instances[0].call("PUT", f"/v1/stock/{sku}", {"quantity": quantity})
+    answer = scene.instances[0].call("PUT", f"/v1/stock/{sku}", {"quantity": quantity, "price_cents": 100})
     if answer.status not in (200, 201):
         raise AssertionError(answer)
 

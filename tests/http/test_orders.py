@@ -105,6 +105,22 @@ class OnSqlite(ShopCase):
         self.assertEqual(self.points(user), 10)
         self.assert_problem(self.call("GET", f"/v1/orders/{order}"), 404, "not-found")
 
+    def test_a_product_without_a_price_is_not_sold(self):
+        mug, bare, user, key = self.put(5, 1000), self.name("sku"), self.user(), self.key()
+        self.call("PUT", f"/v1/stock/{bare}", {"quantity": 5})
+        reservation = self.reserve(user, (bare, 1))
+        for body in {}, {"code": self.code(user, min_cents=1500)}, {"reservation": reservation}:
+            answer = self.place(user, (mug, 1), (bare, 2), **body, key=key)
+            self.assert_failed(answer, "price-missing", f"stock/{bare}")
+            self.assertEqual((answer.body["failed"][0]["index"], answer.body["failed"][0]["type"]),
+                             (1, "price-missing"))
+            self.assertIn("PATCH /v1/stock/{sku}", answer.body["detail"])
+        self.assertEqual((self.stock(mug), self.stock(bare)), (5, 4))
+        self.assert_failed(self.place(user, (mug, 6), (bare, 1)), "out-of-stock", f"stock/{mug}", f"stock/{bare}")
+        self.assertEqual(self.call("PATCH", f"/v1/stock/{bare}", {"price_cents": 0}).status, 200)  # a gift
+        order = self.place(user, (mug, 1), (bare, 2), reservation=reservation, key=key)
+        self.assertEqual((order.status, order.body["total_cents"]), (201, 1000), order)
+
     def test_a_refused_order_may_come_again_under_its_key(self):
         sku, key = self.put(1), self.key()
         self.assert_failed(self.place("ann", (sku, 2), key=key), "out-of-stock", f"stock/{sku}")

@@ -418,22 +418,23 @@ START_TEST(resources_are_created_and_recorded)
     struct history_head head = {0};
     char error[HISTORY_ERROR_MAX] = "";
     ck_assert_msg(
-        set_up(&plan, scenario,
-               "PUT /v1/stock/load-r-1 {\"quantity\":5} => {\"remaining\":5,\"version\":1}\n"
-               "PUT /v1/stock/load-r-2 {\"quantity\":5} => {\"remaining\":5,\"version\":6}\n"
-               "POST(balance-r-1) /v1/points/load-r-1/earn {\"points\":6} => "
-               "{\"remaining\":6,\"version\":1}\n"
-               "POST(balance-r-2) /v1/points/load-r-2/earn {\"points\":6} => "
-               "{\"remaining\":6,\"version\":1}\n"
-               "PUT /v1/coupons/load-r-1 {\"total\":4,\"per_user_limit\":3} => "
-               "{\"remaining\":4,\"version\":1,\"total\":4,\"per_user_limit\":3}\n"
-               "PUT /v1/lotteries/load-r-1 {\"draws_per_user\":3,\"blank_weight\":7,\"prizes\":["
-               "{\"prize\":\"gold\",\"quantity\":1,\"weight\":2},"
-               "{\"prize\":\"dust\",\"quantity\":9,\"weight\":8}]} => "
-               "{\"remaining\":10,\"version\":1,\"draws_per_user\":3,\"prizes\":["
-               "{\"prize\":\"dust\",\"quantity\":9,\"won\":0,\"remaining\":9},"
-               "{\"prize\":\"gold\",\"quantity\":1,\"won\":0,\"remaining\":1}]}\n",
-               &head, error),
+        set_up(
+            &plan, scenario,
+            "PUT /v1/stock/load-r-1 {\"quantity\":5,\"price_cents\":100} => {\"remaining\":5,\"version\":1}\n"
+            "PUT /v1/stock/load-r-2 {\"quantity\":5,\"price_cents\":100} => {\"remaining\":5,\"version\":6}\n"
+            "POST(balance-r-1) /v1/points/load-r-1/earn {\"points\":6} => "
+            "{\"remaining\":6,\"version\":1}\n"
+            "POST(balance-r-2) /v1/points/load-r-2/earn {\"points\":6} => "
+            "{\"remaining\":6,\"version\":1}\n"
+            "PUT /v1/coupons/load-r-1 {\"total\":4,\"per_user_limit\":3} => "
+            "{\"remaining\":4,\"version\":1,\"total\":4,\"per_user_limit\":3}\n"
+            "PUT /v1/lotteries/load-r-1 {\"draws_per_user\":3,\"blank_weight\":7,\"prizes\":["
+            "{\"prize\":\"gold\",\"quantity\":1,\"weight\":2},"
+            "{\"prize\":\"dust\",\"quantity\":9,\"weight\":8}]} => "
+            "{\"remaining\":10,\"version\":1,\"draws_per_user\":3,\"prizes\":["
+            "{\"prize\":\"dust\",\"quantity\":9,\"won\":0,\"remaining\":9},"
+            "{\"prize\":\"gold\",\"quantity\":1,\"won\":0,\"remaining\":1}]}\n",
+            &head, error),
         "%s", error);
     ck_assert_uint_eq(head.n_counters, 8);
     check_counter(&head.counters[0], "stock/load-r-1", COUNTER_STOCK, 1, 5, 0, 0);

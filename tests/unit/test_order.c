@@ -256,6 +256,24 @@ START_TEST(an_order_counts_its_units)
 }
 END_TEST
 
+START_TEST(a_line_without_a_price_bars_its_leg)
+{
+    struct order order = {
+        .n_lines = 2,
+        .lines = {{.quantity = 5, .price_cents = 0}, {.quantity = 3, .price_cents = 7}}};
+    struct leg more[2] = {{.refusal = RC_OUT_OF_STOCK}, {.refusal = RC_OUT_OF_STOCK}};
+    struct operation operation = {.record = &order, .more = more, .n_more = 2};
+    ck_assert(order_price(&operation)); // 0 is a price
+    ck_assert_int_eq(order.subtotal_cents, 21);
+    ck_assert(!more[0].barred && !more[1].barred);
+    order.lines[0].price_cents = PRICE_NONE;
+    ck_assert(!order_price(&operation));
+    ck_assert(more[0].barred && !more[1].barred);
+    ck_assert_int_eq(more[0].refusal, RC_PRICE_MISSING);
+    ck_assert_int_eq(more[1].refusal, RC_OUT_OF_STOCK);
+}
+END_TEST
+
 // Orders change the counters of all these, so `mutex` may not be mixed among them.
 START_TEST(orders_share_counters)
 {
@@ -279,6 +297,7 @@ int main(void)
     tcase_add_test(rules, a_discount_is_at_most_the_subtotal);
     tcase_add_test(rules, a_code_has_a_minimum_and_a_window);
     tcase_add_test(rules, an_order_counts_its_units);
+    tcase_add_test(rules, a_line_without_a_price_bars_its_leg);
     tcase_add_test(rules, orders_share_counters);
     return suite_run(suite);
 }

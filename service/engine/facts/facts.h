@@ -32,6 +32,9 @@ struct fact {
 };
 
 struct facts {
+    // Completes operations that are to be decided, before anything else is read and outside a
+    // transaction. It is called for every attempt, and may bar legs. NULL: nothing to complete.
+    enum rc (*prepare)(struct db *db, struct operation *const *operations, size_t n);
     // subject and load: both or neither.
     // Whose usage is limited: the user, or the order. Borrowed from the operation.
     const char *(*subject)(const struct operation *operation);

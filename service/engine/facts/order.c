@@ -25,12 +25,14 @@ static int compare_text(const void *a, const void *b)
 }
 
 // The distinct products of the orders without prices, sorted. Returns how many.
-static size_t list_products(struct order *const *orders, size_t n, const char **ret_skus)
+static size_t list_products(struct operation *const *operations, size_t n, const char **ret_skus)
 {
     size_t all = 0, distinct = 0;
-    for (size_t i = 0; i < n; i++)
-        for (size_t line = 0; orders[i]->unpriced && line < orders[i]->n_lines; line++)
-            ret_skus[all++] = orders[i]->lines[line].sku;
+    for (size_t i = 0; i < n; i++) {
+        const struct order *order = operations[i]->record;
+        for (size_t line = 0; order->unpriced && line < order->n_lines; line++)
+            ret_skus[all++] = order->lines[line].sku;
+    }
     qsort(ret_skus, all, sizeof *ret_skus, compare_text);
     for (size_t i = 0; i < all; i++)
         if (distinct == 0 || strcmp(ret_skus[distinct - 1], ret_skus[i]) != 0)
@@ -38,25 +40,26 @@ static size_t list_products(struct order *const *orders, size_t n, const char **
     return distinct;
 }
 
-// One query for all orders.
-static enum rc find_prices(struct db *db, struct order *const *orders, size_t n)
+// One query for all orders. An order keeps its prices when it is tried again.
+static enum rc find_prices(struct db *db, struct operation *const *operations, size_t n)
 {
     const char **skus CLEANUP(free_memory) = calloc(n * ORDER_LINES_MAX, sizeof *skus);
     int64_t *prices CLEANUP(free_memory) = calloc(n * ORDER_LINES_MAX, sizeof *prices);
     if (skus == NULL || prices == NULL)
         return RC_NO_MEMORY;
-    size_t n_skus = list_products(orders, n, skus);
+    size_t n_skus = list_products(operations, n, skus);
     enum rc rc = n_skus > 0 ? product_prices(db, skus, n_skus, prices) : RC_OK;
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        if (!orders[i]->unpriced)
+        struct order *order = operations[i]->record;
+        if (!order->unpriced)
             continue;
-        for (size_t j = 0; j < orders[i]->n_lines; j++) {
-            struct order_line *line = &orders[i]->lines[j];
-            const char *sku = line->sku;
+        for (size_t j = 0; j < order->n_lines; j++) {
+            const char *sku = order->lines[j].sku;
             const char **found = bsearch(&sku, skus, n_skus, sizeof *skus, compare_text);
-            line->price_cents = prices[found - skus];
+            order->lines[j].price_cents = prices[found - skus];
         }
-        order_add_up(orders[i]);
+        order->unpriced = false;
+        order_price(operations[i]); // a line without a price refuses the order
     }
     return rc;
 }
@@ -75,9 +78,7 @@ static enum rc save_order(struct db *db, struct fact *facts, size_t n, int64_t n
         orders[i]->redemption = operation_leg(facts[i].operation, orders[i]->code_leg)->version;
         redemptions[n_redemptions++] = redemption_of(facts[i].operation);
     }
-    enum rc rc = find_prices(db, orders, n);
-    if (rc == RC_OK)
-        rc = order_insert(db, orders, n, now_ms);
+    enum rc rc = order_insert(db, orders, n, now_ms);
     return rc == RC_OK ? redemption_insert(db, redemptions, n_redemptions, now_ms) : rc;
 }
 
@@ -142,10 +143,12 @@ static enum rc recall_refund(struct db *db, const struct ledger_row *row,
     return rc;
 }
 
-const struct facts order_facts = {.save = save_order, .recall = recall_order};
+const struct facts order_facts = {
+    .prepare = find_prices, .save = save_order, .recall = recall_order};
 const struct facts refund_facts = {.save = save_refund, .recall = recall_refund};
 
-const struct facts order_reserved_facts = {.subject = subject_reservation,
+const struct facts order_reserved_facts = {.prepare = find_prices,
+                                           .subject = subject_reservation,
                                            .load = load_expiries,
                                            .save = save_reserved,
                                            .recall = recall_order};

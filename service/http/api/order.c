@@ -1,6 +1,6 @@
 // Orders: placed and read. With a code or a reservation, a worker first finds the code's terms, the
 // prices and the holds, and makes the legs of the operation. Then the engine takes everything or
-// nothing. Without a code the prices are found when the order is saved.
+// nothing. Without a code the prices are found just before the order is decided.
 //
 // Terms are those of the moment at which the worker found them, just before the operation. What
 // must not be taken twice (stock, points, uses of a code, the order's id) is a counter, and is
@@ -111,7 +111,8 @@ static enum rc add_lines(struct call *call, struct db *db)
     return RC_OK;
 }
 
-static enum rc find_prices(struct call *call, struct db *db)
+// ret_priced: every line has a price.
+static enum rc find_prices(struct call *call, struct db *db, bool *ret_priced)
 {
     struct basket *basket = call->input;
     struct order *order = &basket->order;
@@ -122,7 +123,8 @@ static enum rc find_prices(struct call *call, struct db *db)
     enum rc rc = product_prices(db, skus, order->n_lines, prices);
     for (size_t i = 0; i < order->n_lines && rc == RC_OK; i++)
         order->lines[i].price_cents = prices[i];
-    order_add_up(order);
+    if (rc == RC_OK)
+        *ret_priced = order_price(&call->operation);
     return rc;
 }
 
@@ -131,7 +133,8 @@ static enum rc add_code(struct call *call, struct db *db)
     struct basket *basket = call->input;
     struct order *order = &basket->order;
     struct code code;
-    enum rc rc = find_prices(call, db);
+    bool priced = false;
+    enum rc rc = find_prices(call, db, &priced);
     if (rc == RC_OK)
         rc = code_get(db, basket->code, &code);
     if (rc == RC_NOT_FOUND || (rc == RC_OK && strcmp(code.user_id, order->user_id) != 0))
@@ -145,13 +148,13 @@ static enum rc add_code(struct call *call, struct db *db)
     leg->may_create = true;
     leg->opening = code.terms.uses_per_code;
     leg->amount = -1;
-    leg->barred = !terms_allow(&code.terms, order->subtotal_cents, code.now_ms);
+    leg->barred = priced && !terms_allow(&code.terms, order->subtotal_cents, code.now_ms);
     leg->refusal = leg->barred ? RC_COUPON_NOT_REDEEMABLE : RC_COUPON_REDEEMED;
     return RC_OK;
 }
 
 // Makes the legs. The database is read for a reservation or a code only; prices that are needed for
-// nothing else are found when the order is saved.
+// nothing else are found by the worker that runs the order, for all orders of its batch at once.
 static enum rc make_order(struct call *call, struct db *db)
 {
     struct basket *basket = call->input;

@@ -51,6 +51,9 @@ static const struct problem_info table[RC_COUNT] = {
         "The use of the code has been given back already. To get the first result again, send that request with its own idempotency key."},
     [RC_PART_OF_ORDER] = {409, false, "The redemption belongs to an order",
         "Cancel or refund the order; that gives the use of the code back."},
+    [RC_PRICE_MISSING] = {409, true, "A product has no price",
+        "Nothing was taken. An administrator sets the price of each product in `failed` with PATCH /v1/stock/{sku}: "
+        "`price_cents`, 0 for a gift. The same idempotency key may be used again."},
     [RC_ORDER_EXISTS] = {409, false, "The order exists",
         "Another request has placed an order with this id. Choose another id, or get the order."},
     [RC_ORDER_CLOSED] = {409, false, "The order is closed",

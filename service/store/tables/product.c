@@ -202,7 +202,7 @@ enum rc product_prices(struct db *db, const char *const *skus, size_t n, int64_t
     struct db_value *params CLEANUP(free_memory) = calloc(n, sizeof *params);
     if (params == NULL)
         return RC_NO_MEMORY;
-    buffer_append_text(&sql, "SELECT sku, price_cents FROM product WHERE sku IN (");
+    buffer_append_text(&sql, "SELECT sku, COALESCE(price_cents, -1) FROM product WHERE sku IN (");
     for (size_t i = 0; i < n; i++) {
         buffer_append_text(&sql, i == 0 ? "?" : ",?");
         params[i] = db_text(skus[i]);

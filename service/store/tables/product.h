@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/rc.h"
 #include "domain/ids.h"
+#include "domain/order.h"
 #include "domain/precondition.h"
 
 #include <stdbool.h>
@@ -12,7 +13,6 @@
 struct db;
 
 #define PRODUCT_TITLE_MAX 200 // bytes of UTF-8
-#define PRICE_NONE (-1)
 #define REMAINING_KEPT (-1)
 
 struct product {
@@ -49,6 +49,7 @@ typedef enum rc (*product_fn)(void *arg, const struct product *product);
 MUST_CHECK enum rc product_page(struct db *db, const char *after, int64_t limit,
                                 product_fn on_product, void *arg);
 
-// The prices in cents of distinct products, 0 where there is none: ret_prices[i] for skus[i].
+// The prices in cents of distinct products: ret_prices[i] for skus[i]. PRICE_NONE if a product has
+// none; 0 if there is no such product, which the decision refuses.
 MUST_CHECK enum rc product_prices(struct db *db, const char *const *skus, size_t n,
                                   int64_t *ret_prices);
