@@ -106,27 +106,36 @@ static enum rc save_reserved(struct db *db, struct fact *facts, size_t n, int64_
     return rc == RC_OK ? resolve_facts.save(db, facts, n, now_ms) : rc;
 }
 
-// The order's own leg comes first. What was earned is taken back as far as it is there: the
-// decision knows how far.
+// Completes the refund with what its operation has decided. The order's own leg comes first. What
+// was earned is taken back as far as it is there: the decision knows how far.
+static struct refund *complete_refund(struct operation *operation)
+{
+    struct refund *refund = operation->record;
+    int64_t taken = 0;
+    for (size_t i = 0; i < operation_n_legs(operation); i++) {
+        const struct leg *leg = operation_leg(operation, i);
+        if (leg->partial)
+            taken = refund->points_returned - leg->delta;
+    }
+    // An earlier attempt may have added its own.
+    refund->order->points_taken += taken - refund->points_taken;
+    refund->points_taken = taken;
+    refund->version = operation->leg.version;
+    return refund;
+}
+
+// A batch has one refund of an order at most: a second one finds its version moved.
 static enum rc save_refund(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
-    enum rc rc = RC_OK;
+    struct refund **refunds CLEANUP(free_memory) = calloc(n, sizeof *refunds);
+    if (refunds == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++)
+        refunds[i] = complete_refund(facts[i].operation);
+    enum rc rc = refund_insert(db, refunds, n, now_ms);
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        struct operation *operation = facts[i].operation;
-        struct refund *refund = operation->record;
-        struct order *order = refund->order;
-        int64_t taken = 0;
-        for (size_t j = 0; j < operation_n_legs(operation); j++) {
-            const struct leg *leg = operation_leg(operation, j);
-            if (leg->partial)
-                taken = refund->points_returned - leg->delta;
-        }
-        order->points_taken +=
-            taken - refund->points_taken; // an earlier try may have added its own
-        refund->points_taken = taken;
-        refund->version = operation->leg.version;
-        rc = refund_insert(db, refund, now_ms);
-        if (rc == RC_OK && order->code_returned && order->redemption != 0)
+        const struct order *order = refunds[i]->order;
+        if (order->code_returned && order->redemption != 0)
             rc = redemption_roll_back(db, order->code, order->redemption);
     }
     return rc;

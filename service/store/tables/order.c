@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "domain/counter.h"
 #include "store/db/db.h"
+#include "store/db/list.h"
 #include "store/tables/campaign.h"
 
 #include <stdlib.h>
@@ -75,37 +76,98 @@ enum rc order_insert(struct db *db, struct order *const *orders, size_t n, int64
                : rc;
 }
 
-static enum rc update_order(struct db *db, const struct order *order)
+// An update of many rows. Both spellings have the same parameters.
+struct update {
+    struct db_list sqlite, mysql;
+};
+
+enum { ORDER_VALUES = 5, LINE_VALUES = 3 };
+
+static const struct update update_orders = {
+    .sqlite = {"UPDATE orders SET ",
+               "state = ?, refunded_cents = ?, points_returned = ?, points_taken = ?"
+               " WHERE order_id = ?",
+               "", "", ORDER_VALUES},
+    .mysql = {"UPDATE (SELECT CAST('' AS BINARY) AS state, 0 AS refunded_cents,"
+              " 0 AS points_returned, 0 AS points_taken, CAST('' AS BINARY) AS order_id",
+              " UNION ALL SELECT ?,?,?,?,?", "",
+              ") w STRAIGHT_JOIN orders o ON o.order_id = w.order_id SET o.state = w.state,"
+              " o.refunded_cents = w.refunded_cents, o.points_returned = w.points_returned,"
+              " o.points_taken = w.points_taken",
+              ORDER_VALUES},
+};
+
+static const struct update update_lines = {
+    .sqlite = {"UPDATE order_item SET ", "refunded = ? WHERE order_id = ? AND line = ?", "", "",
+               LINE_VALUES},
+    .mysql = {"UPDATE (SELECT 0 AS refunded, CAST('' AS BINARY) AS order_id, 0 AS line",
+              " UNION ALL SELECT ?,?,?", "",
+              ") w STRAIGHT_JOIN order_item i ON i.order_id = w.order_id AND i.line = w.line"
+              " SET i.refunded = w.refunded",
+              LINE_VALUES},
+};
+
+// On MySQL one statement. No row is named twice: such a join would change it once only.
+static enum rc run_update(struct db *db, const struct update *update, const struct db_value *params,
+                          size_t n)
 {
-    struct db_value values[] = {db_text(order_states[order->state]), db_int(order->refunded_cents),
-                                db_int(order->points_returned), db_int(order->points_taken),
-                                db_text(order->id)};
-    enum rc rc = db_exec(db,
-                         "UPDATE orders SET state = ?, refunded_cents = ?, points_returned = ?,"
-                         " points_taken = ? WHERE order_id = ?",
-                         values, ARRAY_LENGTH(values), NULL);
-    for (size_t i = 0; i < order->n_lines && rc == RC_OK; i++) {
-        struct db_value line[] = {db_int(order->lines[i].refunded), db_text(order->id),
-                                  db_int((int64_t)i)};
-        if (order->lines[i].refunded > 0)
-            rc = db_exec(db, "UPDATE order_item SET refunded = ? WHERE order_id = ? AND line = ?",
-                         line, ARRAY_LENGTH(line), NULL);
-    }
-    return rc;
+    return db_run_list(db, db_is_sqlite(db) ? &update->sqlite : &update->mysql, params, n, NULL,
+                       NULL);
 }
 
-enum rc refund_insert(struct db *db, const struct refund *refund, int64_t now_ms)
+static enum rc update_refunded(struct db *db, struct refund *const *refunds, size_t n)
 {
-    struct db_value values[] = {
-        db_text(refund->order->id),      db_int(refund->version),
-        db_int(refund->refunded_cents),  db_int(refund->points_returned),
-        db_int(refund->points_taken),    db_int(refund->points_wanted - refund->points_taken),
-        db_text_or_null(refund->reason), db_int(now_ms)};
+    size_t n_lines = 0;
+    for (size_t i = 0; i < n; i++)
+        n_lines += refunds[i]->order->n_lines;
+    struct db_value *orders CLEANUP(free_memory) = calloc(ORDER_VALUES * n, sizeof *orders);
+    struct db_value *lines CLEANUP(free_memory) = calloc(LINE_VALUES * n_lines + 1, sizeof *lines);
+    if (orders == NULL || lines == NULL)
+        return RC_NO_MEMORY;
+    struct db_value *at = orders, *line = lines;
+    for (size_t i = 0; i < n; i++) {
+        const struct order *order = refunds[i]->order;
+        *at++ = db_text(order_states[order->state]);
+        *at++ = db_int(order->refunded_cents);
+        *at++ = db_int(order->points_returned);
+        *at++ = db_int(order->points_taken);
+        *at++ = db_text(order->id);
+        for (size_t j = 0; j < order->n_lines; j++) {
+            if (order->lines[j].refunded == 0)
+                continue;
+            *line++ = db_int(order->lines[j].refunded);
+            *line++ = db_text(order->id);
+            *line++ = db_int((int64_t)j);
+        }
+    }
+    enum rc rc = run_update(db, &update_orders, orders, n);
+    return rc == RC_OK ? run_update(db, &update_lines, lines, (size_t)(line - lines) / LINE_VALUES)
+                       : rc;
+}
+
+enum rc refund_insert(struct db *db, struct refund *const *refunds, size_t n, int64_t now_ms)
+{
+    enum { COLUMNS = 8 };
+    struct db_value *values CLEANUP(free_memory) = calloc(n * COLUMNS, sizeof *values);
+    if (values == NULL)
+        return RC_NO_MEMORY;
+    struct db_value *at = values;
+    for (size_t i = 0; i < n; i++) {
+        const struct refund *refund = refunds[i];
+        *at++ = db_text(refund->order->id);
+        *at++ = db_int(refund->version);
+        *at++ = db_int(refund->refunded_cents);
+        *at++ = db_int(refund->points_returned);
+        *at++ = db_int(refund->points_taken);
+        *at++ = db_int(refund->points_wanted - refund->points_taken);
+        *at++ = db_text_or_null(refund->reason);
+        *at++ = db_int(now_ms);
+    }
     enum rc rc = db_insert(db,
                            "refund (order_id, version, refunded_cents, points_returned,"
                            " points_taken, points_short, reason, created_at)",
-                           ARRAY_LENGTH(values), values, 1);
-    return rc == RC_OK ? update_order(db, refund->order) : rc;
+                           COLUMNS, values, n);
+    return rc == RC_OK ? update_refunded(db, refunds, n) : rc;
 }
 
 static enum rc keep_refund(void *arg, const struct db_row *row)
