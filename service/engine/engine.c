@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "engine/background.h"
-#include "engine/engine_internal.h"
+#include "engine/engine_state.h"
 #include "engine/feed.h"
 #include "engine/section.h"
 #include "guard/strategy/registry.h"
@@ -16,48 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool engine_is_direct(const struct engine *engine)
-{
-    return engine->settings.max_batch == 1;
-}
-
-size_t engine_n_queued(const struct engine *engine)
-{
-    return engine->lanes.n_queued + engine->direct.n + engine->tasks.n;
-}
-
-void engine_end_busy(struct engine *engine)
-{
-    engine->n_busy--;
-    if (engine->n_busy == 0 && engine_n_queued(engine) == 0)
-        pthread_cond_broadcast(&engine->idle);
-}
-
-struct guard *engine_guard_for(const struct engine *engine, const struct job *job)
-{
-    if (job->strategy != NULL)
-        return guards_find(&engine->guards, job->strategy);
-    return engine->current[operation_endpoint(job->operation)];
-}
-
 // ---- strategies ---------------------------------------------------------------------------------
 
 enum rc engine_can_use(struct engine *engine, const struct strategy *strategy, char *ret_why)
 {
     return guards_can_use(&engine->guards, strategy, ret_why);
-}
-
-struct guard *engine_guard(struct engine *engine, const struct strategy *strategy)
-{
-    return guards_find(&engine->guards, strategy);
-}
-
-const struct strategy *engine_strategy(struct engine *engine, enum endpoint endpoint)
-{
-    pthread_mutex_lock(&engine->mutex);
-    const struct strategy *strategy = engine->current[endpoint]->strategy;
-    pthread_mutex_unlock(&engine->mutex);
-    return strategy;
 }
 
 // With the mutex held, or before the workers start.

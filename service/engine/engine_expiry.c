@@ -3,7 +3,7 @@
 // deadline has passed. It also ends the workers' waits past their deadlines, so that the jobs in
 // flight are answered too.
 #include "base/clock.h"
-#include "engine/engine_internal.h"
+#include "engine/engine_state.h"
 #include "engine/feed.h"
 #include "engine/job.h"
 #include "engine/section.h"

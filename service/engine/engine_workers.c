@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "engine/batch.h"
-#include "engine/engine_internal.h"
+#include "engine/engine_state.h"
 #include "engine/job.h"
 #include "engine/section.h"
 #include "metrics/metrics.h"

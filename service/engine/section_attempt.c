@@ -4,7 +4,7 @@
 // rule's demand refuses the save.
 #include "base/clock.h"
 #include "engine/feed.h"
-#include "engine/section_internal.h"
+#include "engine/section_state.h"
 #include "store/db/db.h"
 
 static enum rc commit(struct section *section)

@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "engine/job.h"
-#include "engine/section_internal.h"
+#include "engine/section_state.h"
 #include "store/db/db.h"
 
 #define ATTEMPTS_MAX 24

@@ -1,4 +1,5 @@
-// The engine's own: its state, which engine.c, engine_workers.c and engine_expiry.c share.
+// The engine's own: its state, and what its parts share. engine.c starts the threads of
+// engine_workers.c and engine_expiry.c; all use engine_state.c.
 #pragma once
 
 #include "domain/ids.h"

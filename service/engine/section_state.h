@@ -1,4 +1,5 @@
-// The section's own: its state, and what section.c, section_retry.c and section_attempt.c share.
+// The section's own: its state, and what its parts share. section.c calls section_retry.c, which calls
+// section_attempt.c; all use section_state.c.
 #pragma once
 
 #include "engine/batch.h"
