@@ -24,7 +24,9 @@ static bool reason_fits(enum attempt_kind kind, const char *slug)
                    {KIND_EXTEND, "reservation-resolved"},  {KIND_ORDER, "out-of-stock"},
                    {KIND_ORDER, "not-enough-points"},      {KIND_ORDER, "reservation-expired"},
                    {KIND_ORDER, "reservation-resolved"},   {KIND_CANCEL, "order-closed"},
-                   {KIND_REFUND, "order-closed"},          {KIND_REFUND, "refund-exceeds-order"}};
+                   {KIND_REFUND, "order-closed"},          {KIND_REFUND, "refund-exceeds-order"},
+                   {KIND_ORDER, "coupon-redeemed"},        {KIND_REDEEM, "coupon-redeemed"},
+                   {KIND_ROLLBACK, "already-rolled-back"}, {KIND_ROLLBACK, "part-of-order"}};
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         if (reasons[i].kind == kind && strcmp(reasons[i].slug, slug) == 0)
             return true;
@@ -61,7 +63,8 @@ static bool tells_no_state(const char *slug)
 // Whether a success of this kind has a result, such as a coupon's code.
 static bool has_result(enum attempt_kind kind)
 {
-    return kind == KIND_ISSUE || kind == KIND_RESERVE;
+    return kind == KIND_ISSUE || kind == KIND_RESERVE || kind == KIND_REDEEM ||
+           kind == KIND_ROLLBACK;
 }
 
 // What is wrong with the answer, or NULL.
@@ -73,7 +76,8 @@ static const char *describe_fault(const struct history *history, const struct at
     if (!ok && attempt->status != 409)
         return reason_fits(attempt->kind, attempt->detail) ? "gives a reason that belongs to 409"
                                                            : NULL;
-    bool creates = has_result(attempt->kind) || attempt->kind == KIND_ORDER;
+    bool creates = attempt->kind == KIND_ORDER ||
+                   (has_result(attempt->kind) && attempt->kind != KIND_ROLLBACK);
     if (ok && attempt->status != (creates ? 201 : 200))
         return "has a status that the API does not promise";
     if (!ok && !reason_fits(attempt->kind, attempt->detail))

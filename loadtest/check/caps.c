@@ -74,8 +74,9 @@ void caps_check(struct check *check)
     finding_open(check, "caps");
     for (size_t i = 0; i < evidence->history->head.n_counters; i++) {
         const struct history_counter *counter = &evidence->history->head.counters[i];
-        if (!counter_kind_has_total(counter->kind) || evidence->administrated[i])
-            continue;
+        bool judged = counter_kind_has_total(counter->kind) && counter->kind != COUNTER_CODE;
+        if (!judged || evidence->administrated[i])
+            continue; // redeem-caps judges codes
         totals++;
         check_total(check, i);
     }

@@ -42,7 +42,7 @@ static bool check_all(struct check *check)
     orders_check(check);
     readings_check(check);
     real_time_check(check);
-    if (!sold_out_check(check) || !order_check(check))
+    if (!codes_check(check) || !sold_out_check(check) || !order_check(check))
         return false;
     tokens_check(check);
     caps_check(check);

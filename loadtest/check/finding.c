@@ -71,7 +71,7 @@ static void describe_request(const struct check *check, const struct attempt *at
                              struct buffer *what)
 {
     buffer_append_text(what, attempt_kind_name(attempt->kind));
-    if (attempt_kind_has_quantity(attempt->kind))
+    if (attempt_kind_has_quantity(attempt->kind) && !attempt_kind_may_lack_quantity(attempt->kind))
         buffer_format(what, " %lld of", (long long)attempt->quantity);
     if (attempt->counter != SIZE_MAX)
         buffer_format(what, " %s", finding_counter(check, attempt->counter));

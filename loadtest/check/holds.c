@@ -1,7 +1,8 @@
 // The rules `holds-resolve-once` and `expiry-exact`.
 //
 // A hold begins with a row of `reserve` that gives it all it ever has. Rows of `extend` change its
-// time. One row takes everything, of confirm, release or expire, and it is the last.
+// time. One row takes everything, of confirm, release or expire, and it is the last. A confirmation
+// may sell a part: the rest goes back to the stock of the same product.
 //
 // A hold is held until before expires_at, which the answers to reserve and extend tell. A row's
 // time is that of its decision, by the database's clock. So all rows but that of an expiry are
@@ -64,9 +65,13 @@ static const char *describe_fault(const struct evidence *evidence, uint32_t prev
         return "is resolved, but not emptied";
     if (resolves && rows[row].delta != -rows[previous].remaining)
         return "is resolved for another number than it held";
-    if (hold_stock_row(evidence, row) == NOTHING)
+    uint32_t stock = hold_stock_row(evidence, row);
+    if (stock == NOTHING)
         return "changes without the stock of its product";
-    return NULL;
+    bool part = rows[stock].delta >= 0 && rows[stock].delta <= -rows[row].delta;
+    return has_reason(evidence, row, KIND_CONFIRM) && !part
+               ? "is confirmed, but other units go back than a part of it"
+               : NULL;
 }
 
 struct walk {

@@ -173,7 +173,7 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
         const struct history_counter *counter = &fetch->head->counters[i];
         char path[sizeof known];
         const char *prize;
-        if (counter_kind_begins(counter->kind))
+        if (!counter_kind_is_reported(counter->kind))
             continue; // find_last
         locate(counter, path, sizeof path, &prize);
         // A lottery and its prizes follow each other and share one answer.
@@ -195,17 +195,17 @@ static bool fetch_finals(struct fetch *fetch, struct ledger_final *finals)
     return fetched;
 }
 
-// The API does not report the state of a counter that has begun during the run: its last row does.
+// The API does not report the state of a hold, an order or a code: its last row does.
 static void find_last(const struct fetch *fetch)
 {
     const struct ledger *ledger = fetch->builder.ledger;
     for (size_t i = 0; i < fetch->head->n_counters; i++) {
-        if (counter_kind_begins(fetch->head->counters[i].kind))
+        if (!counter_kind_is_reported(fetch->head->counters[i].kind))
             ledger->finals[i].known = true;
     }
     for (size_t i = 0; i < ledger->n_rows; i++) {
         const struct ledger_row *row = &ledger->rows[i];
-        if (counter_kind_begins(fetch->head->counters[row->counter].kind))
+        if (!counter_kind_is_reported(fetch->head->counters[row->counter].kind))
             ledger->finals[row->counter] =
                 (struct ledger_final){row->version, row->remaining, true};
     }

@@ -13,18 +13,21 @@
 
 #include <string.h>
 
-static bool delta_fits(const struct attempt *attempt, int64_t amount, int64_t delta)
+// The first row of a code also opens it: redeem-caps judges its change.
+static bool delta_fits(const struct attempt *attempt, int64_t amount, int64_t delta, bool opens)
 {
     if (attempt->kind != KIND_DRAW)
-        return delta == amount;
+        return delta == amount || opens;
     if (attempt->outcome != OUTCOME_OK)
         return delta == 0 || delta == -1;
     return delta == (attempt->detail[0] != '\0' ? -1 : 0);
 }
 
 // The member in which the row differs from its leg of the request or answer; NULL if it matches.
-static const char *difference(const struct attempt *attempt, const struct ledger_row *row)
+static const char *difference(const struct evidence *evidence, const struct attempt *attempt,
+                              const struct ledger_row *row)
 {
+    enum counter_kind kind = evidence->history->head.counters[row->counter].kind;
     const struct attempt_leg leg = attempt_leg(attempt, (size_t)row->leg);
     if (row->counter != leg.counter)
         return "counter";
@@ -32,7 +35,7 @@ static const char *difference(const struct attempt *attempt, const struct ledger
         return "reason";
     if (strcmp(row->user, attempt->user) != 0)
         return "user";
-    if (!delta_fits(attempt, leg.amount, row->delta))
+    if (!delta_fits(attempt, leg.amount, row->delta, kind == COUNTER_CODE && row->version == 1))
         return "quantity";
     if (attempt->outcome != OUTCOME_OK)
         return NULL;
@@ -62,7 +65,7 @@ static void check_promise(struct check *check, const struct operation *operation
         bool again = at > effects.from && evidence_effect(evidence, at - 1)->leg == row->leg;
         if (again || (size_t)row->leg >= attempt_n_legs(attempt))
             continue;
-        const char *what = difference(attempt, row);
+        const char *what = difference(evidence, attempt, row);
         if (what == NULL)
             continue;
         struct violation *violation =
@@ -103,7 +106,7 @@ static void check_unanswered(struct check *check, const struct operation *operat
     const struct ledger_row *effect = &evidence->ledger->rows[row];
     bool asked =
         attempt_kind_changes(attempt->kind) && (size_t)effect->leg < attempt_n_legs(attempt);
-    const char *what = asked ? difference(attempt, effect) : NULL;
+    const char *what = asked ? difference(evidence, attempt, effect) : NULL;
     if (what == NULL)
         return;
     struct violation *violation = finding_add(

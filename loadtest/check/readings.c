@@ -95,7 +95,7 @@ static bool check_reason(struct check *check, const struct reading *reading)
 {
     static const char *const user_limits[] = {"limit-reached", "already-drawn", NULL};
     static const char *const too_little[] = {"out-of-stock", "coupon-exhausted",
-                                             "not-enough-points", NULL};
+                                             "not-enough-points", "coupon-redeemed", NULL};
     const struct attempt *attempt = &check->evidence->history->attempts[reading->attempt];
     const struct attempt_leg leg = attempt_leg(attempt, reading->leg);
     if (reading->leg == 0 && is_one_of(attempt->detail, user_limits))

@@ -25,6 +25,8 @@ void caps_check(struct check *check);         // caps
 
 // one-key-one-effect, identical-replays, unique-codes. False: out of memory.
 MUST_CHECK bool keys_check(struct check *check);
+// redeem-caps. False: out of memory.
+MUST_CHECK bool codes_check(struct check *check);
 // no-phantom-sold-out. False: out of memory.
 MUST_CHECK bool sold_out_check(struct check *check);
 // order-across-counters. False: out of memory.

@@ -3,6 +3,7 @@
 #include "history/head.h"
 
 #include "base/text.h"
+#include "history/arena.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -57,7 +58,19 @@ static bool head_size(const json_t *object, const char *name, size_t size, char 
            wrong_head(ret_error, name, "free of unknown members");
 }
 
-static bool head_counter(const json_t *json, struct history_counter *counter, char *ret_error)
+static bool head_owner(const json_t *json, struct history_arena *arena, const char **ret_owner,
+                       char *ret_error)
+{
+    char owner[HISTORY_TEXT_MAX + 1];
+    if (!head_text(json, "owner", owner, sizeof owner, ret_error))
+        return false;
+    *ret_owner = arena_text(arena, owner, strlen(owner));
+    return *ret_owner != NULL ||
+           wrong_head(ret_error, "owner", "short enough for the memory that is left");
+}
+
+static bool head_counter(const json_t *json, struct history_arena *arena,
+                         struct history_counter *counter, char *ret_error)
 {
     if (!head_text(json, "name", counter->name, sizeof counter->name, ret_error) ||
         !head_kind(json, counter->name, &counter->kind, ret_error) ||
@@ -66,9 +79,11 @@ static bool head_counter(const json_t *json, struct history_counter *counter, ch
         return false;
     bool total = counter_kind_has_total(counter->kind);
     bool limit = counter_kind_has_limit(counter->kind);
+    bool owner = counter_kind_has_owner(counter->kind);
     return (!total || head_number(json, "total", &counter->total, ret_error)) &&
            (!limit || head_number(json, "per_user_limit", &counter->per_user_limit, ret_error)) &&
-           head_size(json, "counters", 4U + total + limit, ret_error);
+           (!owner || head_owner(json, arena, &counter->owner, ret_error)) &&
+           head_size(json, "counters", 4U + total + limit + owner, ret_error);
 }
 
 static bool head_counters(const json_t *head, struct counters *counters, char *ret_error)
@@ -82,7 +97,7 @@ static bool head_counters(const json_t *head, struct counters *counters, char *r
     for (size_t i = 0; i < n; i++) {
         struct history_counter counter = {0};
         bool is_new = false;
-        if (!head_counter(json_array_get(list, i), &counter, ret_error))
+        if (!head_counter(json_array_get(list, i), counters->arena, &counter, ret_error))
             return false;
         if (!counters_add(counters, &counter, &is_new))
             return wrong_head(ret_error, "counters", "a list that fits into memory");

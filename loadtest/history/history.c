@@ -13,20 +13,22 @@
 
 static const struct {
     const char *name;
-    bool has_total, has_limit, begins;
+    bool has_total, has_limit, has_owner, begins, reported;
 } counter_kinds[COUNTER_KIND_COUNT] = {
-    [COUNTER_STOCK] = {"stock", false, false, false},
-    [COUNTER_COUPON] = {"coupon", true, true, false},
-    [COUNTER_LOTTERY] = {"lottery", false, true, false},
-    [COUNTER_PRIZE] = {"prize", true, false, false},
-    [COUNTER_POINTS] = {"points", false, false, false},
-    [COUNTER_HOLD] = {"hold", false, false, true},
-    [COUNTER_ORDER] = {"order", false, false, true},
+    [COUNTER_STOCK] = {"stock", .reported = true},
+    [COUNTER_COUPON] = {"coupon", .has_total = true, .has_limit = true, .reported = true},
+    [COUNTER_LOTTERY] = {"lottery", .has_limit = true, .reported = true},
+    [COUNTER_PRIZE] = {"prize", .has_total = true, .reported = true},
+    [COUNTER_POINTS] = {"points", .reported = true},
+    [COUNTER_CODE] = {"code", .has_total = true, .has_owner = true},
+    [COUNTER_HOLD] = {"hold", .begins = true},
+    [COUNTER_ORDER] = {"order", .begins = true},
 };
 
 #define NO_MORE 0, 0, 0, false
 #define WITH_ALL                                                                                   \
-    (2 * LINES_MAX - 1), (1U << COUNTER_STOCK | 1U << COUNTER_HOLD | 1U << COUNTER_POINTS)
+    (2 * LINES_MAX - 1),                                                                           \
+        (1U << COUNTER_STOCK | 1U << COUNTER_HOLD | 1U << COUNTER_POINTS | 1U << COUNTER_CODE)
 #define WITH_HOLDS (2 * LINES_MAX - 1), (1U << COUNTER_STOCK | 1U << COUNTER_HOLD)
 
 static const struct {
@@ -47,12 +49,14 @@ static const struct {
     [KIND_TRANSFER] = {"transfer", true, true, true, COUNTER_POINTS, -1, 0, 1, 1,
                        1U << COUNTER_POINTS, false},
     [KIND_RESERVE] = {"reserve", true, true, true, COUNTER_STOCK, -1, 0, 0, WITH_HOLDS, true},
-    [KIND_CONFIRM] = {"confirm", true, false, false, COUNTER_STOCK, 0, 0, 1, WITH_HOLDS, false},
+    [KIND_CONFIRM] = {"confirm", true, true, false, COUNTER_STOCK, 1, 0, 1, WITH_HOLDS, false},
     [KIND_RELEASE] = {"release", true, true, true, COUNTER_STOCK, 1, 0, 1, WITH_HOLDS, false},
     [KIND_EXTEND] = {"extend", true, false, true, COUNTER_STOCK, 0, 0, 1, WITH_HOLDS, false},
     [KIND_ORDER] = {"order", true, true, true, COUNTER_ORDER, 1, 0, 1, WITH_ALL, false},
     [KIND_CANCEL] = {"cancel", true, true, true, COUNTER_ORDER, -1, 0, 1, WITH_ALL, false},
     [KIND_REFUND] = {"refund", true, true, false, COUNTER_ORDER, -1, 0, 0, WITH_ALL, false},
+    [KIND_REDEEM] = {"redeem", true, false, false, COUNTER_CODE, -1, 0, NO_MORE},
+    [KIND_ROLLBACK] = {"rollback", true, false, false, COUNTER_CODE, 1, 0, NO_MORE},
     [KIND_EXPIRE] = {.name = "expire", .balanced = true, .counter = COUNTER_STOCK},
     [KIND_READ] = {.name = "read"},
     [KIND_OTHER] = {.name = "other"},
@@ -86,6 +90,16 @@ bool counter_kind_has_limit(enum counter_kind kind)
     return counter_kinds[kind].has_limit;
 }
 
+bool counter_kind_has_owner(enum counter_kind kind)
+{
+    return counter_kinds[kind].has_owner;
+}
+
+bool counter_kind_is_reported(enum counter_kind kind)
+{
+    return counter_kinds[kind].reported;
+}
+
 bool counter_kind_begins(enum counter_kind kind)
 {
     return counter_kinds[kind].begins;
@@ -111,6 +125,11 @@ bool attempt_kind_has_quantity(enum attempt_kind kind)
     return attempt_kinds[kind].has_quantity;
 }
 
+bool attempt_kind_may_lack_quantity(enum attempt_kind kind)
+{
+    return kind == KIND_CONFIRM;
+}
+
 enum counter_kind attempt_kind_counter(enum attempt_kind kind)
 {
     return attempt_kinds[kind].counter;
@@ -128,7 +147,8 @@ bool attempt_kind_may_name(enum attempt_kind kind, enum counter_kind counter)
 
 bool attempt_kind_balances(enum attempt_kind kind, enum counter_kind counter)
 {
-    return (attempt_kinds[kind].counter == COUNTER_POINTS) == (counter == COUNTER_POINTS);
+    return counter != COUNTER_CODE &&
+           (attempt_kinds[kind].counter == COUNTER_POINTS) == (counter == COUNTER_POINTS);
 }
 
 bool attempt_kind_is_balanced(enum attempt_kind kind)

@@ -24,6 +24,7 @@ enum counter_kind {
     COUNTER_LOTTERY,
     COUNTER_PRIZE,
     COUNTER_POINTS,
+    COUNTER_CODE,  // the uses that are left of a coupon; its first use opens it, with all it has
     COUNTER_HOLD,  // of a line of a reservation; begins during the run
     COUNTER_ORDER, // what is left of an order; begins during the run
     COUNTER_KIND_COUNT
@@ -35,8 +36,11 @@ struct history_counter {
     char name[HISTORY_COUNTER_MAX + 1]; // "stock/load-k3x9-1"
     enum counter_kind kind;
     int64_t version, remaining;
-    int64_t total;          // coupon: how many there are in all; prize: its quantity; else unused
+    int64_t
+        total; // coupon: how many there are in all; prize: its quantity; code: the uses that its
+               // campaign grants; else unused
     int64_t per_user_limit; // coupon, lottery; else unused
+    const char *owner;      // code: the only user who may use it; else unused; borrowed
 };
 
 struct history_head {
@@ -63,6 +67,8 @@ enum attempt_kind {
     KIND_ORDER,
     KIND_CANCEL,
     KIND_REFUND,
+    KIND_REDEEM,
+    KIND_ROLLBACK,
     KIND_EXPIRE, // by the service itself: a reason in the ledger, never a request
     KIND_READ,
     KIND_OTHER,
@@ -101,26 +107,29 @@ struct attempt {
     int64_t attempt; // 0, then 1, 2, ... for retries and duplicates
     enum attempt_kind kind;
     enum attempt_outcome outcome;
-    size_t counter;                  // index into the head's counters; SIZE_MAX for KIND_OTHER
-    const char *counter_name;        // of one that the head does not have; else NULL
-    size_t target;                   // index into the head's targets
-    int status;                      // HTTP status; 0 if there was no answer
-    bool replayed;                   // Idempotent-Replayed: true
-    int64_t invoke_ns;               // before the first byte that could have an effect was sent
-    int64_t complete_ns;             // after the answer was read; HISTORY_NEVER for OUTCOME_INFO
-    int64_t quantity;                // of kinds that have one, not negative; else unused
+    size_t counter;           // index into the head's counters; SIZE_MAX for KIND_OTHER
+    const char *counter_name; // of one that the head does not have; else NULL
+    size_t target;            // index into the head's targets
+    int status;               // HTTP status; 0 if there was no answer
+    bool replayed;            // Idempotent-Replayed: true
+    int64_t invoke_ns;        // before the first byte that could have an effect was sent
+    int64_t complete_ns;      // after the answer was read; HISTORY_NEVER for OUTCOME_INFO
+    int64_t
+        quantity; // of kinds that have one, not negative; else unused. confirm: the units of its
+                  // first line that go back, or 0
     struct maybe version, remaining; // from the answer
     struct maybe expires_at_ms;      // from the answer: reserve, extend
     const struct attempt_leg *more;  // borrowed; transfer: the account that takes
     size_t n_more;                   // less than HISTORY_LEGS_MAX
     // Borrowed; "" if there is none, because none of them may be empty. detail: a coupon's code, a
-    // draw's prize ("" for a blank), a reservation's id, a problem's slug, or what went wrong
-    // ("timeout").
+    // draw's prize ("" for a blank), a reservation's or a redemption's id, a problem's slug, or what
+    // went wrong ("timeout").
     const char *key, *user, *detail;
 };
 
 bool counter_kind_has_total(enum counter_kind kind);
 bool counter_kind_has_limit(enum counter_kind kind);
+bool counter_kind_has_owner(enum counter_kind kind);
 const char *counter_kind_name(enum counter_kind kind);          // "stock"
 const char *attempt_kind_name(enum attempt_kind kind);          // "deduct"
 const char *attempt_outcome_name(enum attempt_outcome outcome); // "ok"
@@ -128,6 +137,7 @@ const char *attempt_outcome_name(enum attempt_outcome outcome); // "ok"
 // Whether the request changes a counter if it succeeds.
 bool attempt_kind_changes(enum attempt_kind kind);
 bool attempt_kind_has_quantity(enum attempt_kind kind);
+bool attempt_kind_may_lack_quantity(enum attempt_kind kind); // it is then 0
 
 // The kind of the first counter of a request that changes one.
 enum counter_kind attempt_kind_counter(enum attempt_kind kind);
@@ -139,6 +149,10 @@ bool attempt_kind_may_name(enum attempt_kind kind, enum counter_kind counter);
 
 // Whether a counter of this kind may begin during the run.
 bool counter_kind_begins(enum counter_kind kind);
+
+// Whether the API reports version and remaining of such a counter, or at least what remains. If not,
+// its ledger's last row tells them.
+bool counter_kind_is_reported(enum counter_kind kind);
 
 // Whether the service names the last legs, so that only an answer tells them.
 bool attempt_kind_opens(enum attempt_kind kind);

@@ -275,8 +275,9 @@ static bool check_attempt(const struct line *line, const struct attempt *attempt
     if (changes &&
         line->history->head.counters[attempt->counter].kind != attempt_kind_counter(attempt->kind))
         return wrong(line, MEMBER_COUNTER, "one that such a request changes");
-    if (attempt_kind_has_quantity(attempt->kind) !=
-        (line->found.kinds[MEMBER_QUANTITY] != FLAT_END))
+    bool quantity = line->found.kinds[MEMBER_QUANTITY] != FLAT_END;
+    if (quantity != attempt_kind_has_quantity(attempt->kind) &&
+        (quantity || !attempt_kind_may_lack_quantity(attempt->kind)))
         return wrong(line, MEMBER_QUANTITY, "present exactly if the kind has one");
     if (attempt->target >= line->history->head.n_targets)
         return wrong(line, MEMBER_TARGET, "one of the head's targets");

@@ -36,6 +36,8 @@ static json_t *counter_json(const struct history_counter *counter)
         json_object_set_new(json, "total", json_integer(counter->total));
     if (counter_kind_has_limit(counter->kind))
         json_object_set_new(json, "per_user_limit", json_integer(counter->per_user_limit));
+    if (counter_kind_has_owner(counter->kind))
+        json_object_set_new(json, "owner", json_string(counter->owner));
     return json;
 }
 
@@ -148,7 +150,8 @@ static char *put_request(char *at, const struct history_head *head, const struct
         at = LINE_PUT(at, ",\"user\":");
         at = line_text(at, attempt->user, HISTORY_TEXT_MAX);
     }
-    if (attempt_kind_has_quantity(attempt->kind)) {
+    if (attempt_kind_has_quantity(attempt->kind) &&
+        (attempt->quantity > 0 || !attempt_kind_may_lack_quantity(attempt->kind))) {
         at = LINE_PUT(at, ",\"quantity\":");
         at = line_int(at, attempt->quantity);
     }

@@ -19,14 +19,15 @@ enum member {
     MEMBER_LEGS,
     MEMBER_POINTS,
     MEMBER_RESERVATION,
+    MEMBER_REDEMPTION,
     MEMBER_EXPIRES,
     MEMBER_FAILED,
     MEMBER_OTHER
 };
 
-static const char *const names[] = {"version",       "remaining", "code",   "prize",
-                                    "type",          "legs",      "points", "reservation_id",
-                                    "expires_at_ms", "failed"};
+static const char *const names[] = {"version",       "remaining",     "code",   "prize",
+                                    "type",          "legs",          "points", "reservation_id",
+                                    "redemption_id", "expires_at_ms", "failed"};
 
 // The members, as bits, that a success has.
 static const unsigned required[KIND_COUNT] = {
@@ -43,6 +44,8 @@ static const unsigned required[KIND_COUNT] = {
     [KIND_ORDER] = 1U << MEMBER_LEGS,
     [KIND_CANCEL] = 1U << MEMBER_LEGS,
     [KIND_REFUND] = 1U << MEMBER_LEGS,
+    [KIND_REDEEM] = 1U << MEMBER_LEGS | 1U << MEMBER_REDEMPTION,
+    [KIND_ROLLBACK] = 1U << MEMBER_LEGS | 1U << MEMBER_REDEMPTION,
     [KIND_READ] = 1U << MEMBER_VERSION | 1U << MEMBER_REMAINING,
 };
 
@@ -55,15 +58,23 @@ static void take_slug(struct answer *answer, const struct flat_member *member)
     (void)text_copy(answer->detail, sizeof answer->detail, slash != NULL ? slash + 1 : type);
 }
 
-// `ret_index`: where a failing leg stands in the request.
-static bool read_leg(const struct flat_member *text, struct answer_leg *leg, int64_t *ret_index)
+// What only a failing leg tells: where it stands among the request's lines, or whose counter it is.
+struct failing {
+    int64_t index; // -1: not told
+    bool code;
+};
+
+static bool read_leg(const struct flat_member *text, struct answer_leg *leg,
+                     struct failing *ret_failing)
 {
     struct flat_json json = flat_json_open(text->text, text->text_length);
     struct flat_member member;
     enum flat_kind type;
     while ((type = flat_json_next(&json, &member)) != FLAT_END && type != FLAT_ERROR) {
         if (type == FLAT_INT && flat_member_is(&member, "index"))
-            *ret_index = member.number;
+            ret_failing->index = member.number;
+        if (type == FLAT_TEXT && flat_member_is(&member, "counter"))
+            ret_failing->code = member.text_length > 5 && memcmp(member.text, "code/", 5) == 0;
         struct maybe *number = flat_member_is(&member, "version")     ? &leg->version
                                : flat_member_is(&member, "remaining") ? &leg->remaining
                                                                       : NULL;
@@ -85,7 +96,7 @@ static bool read_legs(const struct flat_member *array, enum attempt_kind kind,
     struct flat_member text;
     enum flat_kind type;
     size_t n = 0;
-    int64_t unused;
+    struct failing unused;
     while ((type = flat_array_next(&json, &text)) != FLAT_END) {
         if (type == FLAT_ERROR || n == ARRAY_LENGTH(legs) || !read_leg(&text, &legs[n++], &unused))
             return false;
@@ -113,12 +124,13 @@ static bool read_failed(const struct flat_member *array, enum attempt_kind kind,
     *ret_first_told = false;
     while ((type = flat_array_next(&json, &text)) != FLAT_END) {
         struct answer_leg leg = {0};
-        int64_t index = -1;
-        if (type == FLAT_ERROR || !read_leg(&text, &leg, &index) ||
-            index + before > ANSWER_MORE_MAX)
+        struct failing failing = {.index = -1};
+        if (type == FLAT_ERROR || !read_leg(&text, &leg, &failing) ||
+            failing.index + before > ANSWER_MORE_MAX)
             return false;
+        int64_t index = failing.index;
         if (index < 0)
-            answer->account = leg;
+            *(failing.code ? &answer->code : &answer->account) = leg;
         else if (index + before > 0)
             answer->more[index + before - 1] = leg;
         *ret_first_told |= index >= 0 && index + before == 0;
@@ -168,7 +180,8 @@ static const char *read_body(const struct response *response, enum attempt_kind 
         } else if (type == FLAT_TEXT && member == MEMBER_TYPE && problem)
             take_slug(answer, &value);
         else if (type == FLAT_TEXT && !problem && ((needed & bit) != 0 || kind == KIND_OTHER) &&
-                 (member == MEMBER_CODE || member == MEMBER_PRIZE || member == MEMBER_RESERVATION))
+                 (member == MEMBER_CODE || member == MEMBER_PRIZE || member == MEMBER_RESERVATION ||
+                  member == MEMBER_REDEMPTION))
             (void)flat_text_copy(answer->detail, sizeof answer->detail, &value);
         else if (type != FLAT_NULL || member != MEMBER_PRIZE)
             continue;

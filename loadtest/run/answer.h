@@ -6,7 +6,7 @@
 #include "measure/timeline.h"
 #include "run/response.h"
 
-#define ANSWER_MORE_MAX 9 // legs besides the first
+#define ANSWER_MORE_MAX 10 // legs besides the first
 
 struct answer_leg {
     struct maybe version, remaining;
@@ -21,7 +21,7 @@ struct answer {
     struct maybe version, remaining; // of the first leg
     struct maybe expires_at_ms;
     struct answer_leg more[ANSWER_MORE_MAX]; // of the others
-    struct answer_leg account;               // that refused an order: its number is not told
+    struct answer_leg account, code;         // that refused an order: their numbers are not told
     char detail[HISTORY_TEXT_MAX + 1];
 };
 

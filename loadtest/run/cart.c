@@ -1,7 +1,8 @@
 // A task's products are its counter and the counters of its further legs; each has `quantity`
 // units. The service numbers the legs of a request: of a reservation and its next steps its
-// products, of an order and its next steps the order, its products, and its user's account. The
-// holds of the products come last, and no answer tells their numbers.
+// products, of an order the order, its products, its coupon's code, and its user's account; of the
+// order's next steps the code comes behind the account. The holds of the products come last, and no
+// answer tells their numbers.
 #include "run/cart.h"
 
 #include "base/clock.h"
@@ -12,7 +13,7 @@
 // What a request does with each product's units.
 static const struct {
     int stock, hold, order; // the sign of the change
-    int points;
+    int back;               // points, and the use of a code
 } effects[KIND_COUNT] = {
     [KIND_RESERVE] = {-1, 1, 0, 0}, [KIND_CONFIRM] = {0, -1, 0, 0}, [KIND_RELEASE] = {1, -1, 0, 0},
     [KIND_EXTEND] = {0, 0, 0, 0},   [KIND_ORDER] = {-1, 0, 1, -1},  [KIND_CANCEL] = {1, 0, -1, 1},
@@ -31,11 +32,25 @@ static void find_lines(const struct task *task, size_t *ret_from, size_t *ret_en
     *ret_from = task->kind == KIND_REFUND ? task->n_more : 0;
 }
 
-// The points that the request moves: those of an order come back with its last line.
+// Points and the use of a code come back with the order's last line.
+static bool is_last(const struct task *task)
+{
+    return task->kind != KIND_REFUND || task->n_more == 0;
+}
+
+// The points that the request moves.
 static int64_t points_of(const struct task *task)
 {
-    bool last = task->kind != KIND_REFUND || task->n_more == 0;
-    return last ? task->points : 0;
+    return is_last(task) ? task->points : 0;
+}
+
+// The units of a line that go back to the stock with a confirmation: of a part of several lines the
+// last one, and half of the first.
+static int64_t units_back(const struct task *task, size_t line)
+{
+    if (task->kind != KIND_CONFIRM || !task->partial)
+        return 0;
+    return line > 0 && line == task->n_more ? task->quantity : line == 0 ? task->quantity / 2 : 0;
 }
 
 // ---- the body -----------------------------------------------------------------------------------
@@ -46,14 +61,17 @@ static void write_lines(const struct scenario *scenario, const struct task *task
     const struct resources *resources = scenario_resources(scenario);
     size_t from, end;
     find_lines(task, &from, &end);
-    buffer_append_text(out, ",\"lines\":[");
+    buffer_append_text(out, "\"lines\":[");
     for (size_t i = from; i < end; i++) {
+        if (units_back(task, i) == task->quantity)
+            continue; // what is not named goes back
         buffer_append_text(out, i > from ? "," : "");
         if (task->kind == KIND_REFUND)
             buffer_format(out, "{\"line\":%zu,\"restock\":%s", i, task->restock ? "true" : "false");
         else
             buffer_format(out, "{\"sku\":\"%s\"", resources->skus.names[sku_of(task, i)]);
-        buffer_format(out, ",\"quantity\":%lld}", (long long)task->quantity);
+        buffer_format(out, ",\"quantity\":%lld}",
+                      (long long)(task->quantity - units_back(task, i)));
     }
     buffer_append_text(out, "]");
 }
@@ -73,10 +91,29 @@ static void write_body(const struct scenario *scenario, const struct task *task,
         buffer_format(out, ",\"order_id\":\"%s\"", task->order);
     if (order && task->reservation[0] != '\0')
         buffer_format(out, ",\"reservation\":\"%s\"", task->reservation);
-    else if (order || reserve || task->kind == KIND_REFUND)
+    if (task->reservation[0] == '\0' && task->kind != KIND_CANCEL) {
+        buffer_append_text(out, ",");
         write_lines(scenario, task, out);
+    }
     if (task->kind != KIND_CANCEL && points_of(task) > 0)
         buffer_format(out, ",\"points\":%lld", (long long)points_of(task));
+    if (order && task->code > 0)
+        buffer_format(out, ",\"code\":\"%s\"", scenario_resources(scenario)->codes[task->code - 1]);
+    if (task->kind == KIND_REFUND && task->code > 0 && is_last(task))
+        buffer_append_text(out, ",\"code\":true");
+    buffer_append_text(out, "}");
+}
+
+// Without lines it sells everything.
+static void write_confirmation(const struct scenario *scenario, const struct task *task,
+                               struct buffer *out)
+{
+    bool part = false;
+    for (size_t i = 0; i <= task->n_more; i++)
+        part |= units_back(task, i) > 0;
+    buffer_append_text(out, "{");
+    if (part)
+        write_lines(scenario, task, out);
     buffer_append_text(out, "}");
 }
 
@@ -90,9 +127,15 @@ void cart_body(const struct scenario *scenario, const struct task *task, const c
     if (task->kind == KIND_EXTEND)
         text_format(ret_body, CART_BODY_MAX, "{\"ttl_s\":%lld}",
                     (long long)(scenario_plan(scenario)->ttl_ns / NS_PER_S));
-    if (!written[task->kind])
+    if (task->kind == KIND_REDEEM)
+        text_format(ret_body, CART_BODY_MAX, "{\"code\":\"%s\",\"user_id\":\"%s\"}",
+                    scenario_resources(scenario)->codes[task->code - 1], user);
+    if (task->kind == KIND_CONFIRM)
+        write_confirmation(scenario, task, &body);
+    else if (written[task->kind])
+        write_body(scenario, task, user, &body);
+    if (body.length == 0)
         return;
-    write_body(scenario, task, user, &body);
     text_copy(ret_body, CART_BODY_MAX, body.data != NULL ? body.data : "");
 }
 
@@ -129,12 +172,40 @@ static void add_holds(const struct scenario *scenario, const struct task *task,
     }
 }
 
-// The order and its products come first, then the account.
+static void add_account(const struct scenario *scenario, const struct task *task,
+                        const struct answer *answer, struct cart_room *room,
+                        struct attempt *attempt)
+{
+    if (points_of(task) == 0)
+        return;
+    struct attempt_leg *leg =
+        add_leg(answer, room, attempt, scenario_resources(scenario)->skus.n + task->account,
+                effects[task->kind].back * points_of(task), true);
+    if (!answer->account.version.known)
+        return;
+    leg->version = answer->account.version;
+    leg->remaining = answer->account.remaining;
+}
+
+static void add_code(const struct scenario *scenario, const struct task *task,
+                     const struct answer *answer, struct cart_room *room, struct attempt *attempt)
+{
+    const struct resources *resources = scenario_resources(scenario);
+    if (task->code == 0 || !is_last(task))
+        return;
+    struct attempt_leg *leg =
+        add_leg(answer, room, attempt, resources->skus.n + resources->accounts.n + task->code - 1,
+                effects[task->kind].back, true);
+    if (!answer->code.version.known)
+        return;
+    leg->version = answer->code.version;
+    leg->remaining = answer->code.remaining;
+}
+
 static void describe_order(const struct scenario *scenario, const struct task *task,
                            const struct answer *answer, struct cart_room *room,
                            struct attempt *attempt)
 {
-    const struct resources *resources = scenario_resources(scenario);
     bool held = task->reservation[0] != '\0';
     size_t from, end;
     find_lines(task, &from, &end);
@@ -147,14 +218,11 @@ static void describe_order(const struct scenario *scenario, const struct task *t
         if (task->kind != KIND_REFUND || task->restock)
             (void)add_leg(answer, room, attempt, sku_of(task, i), amount, true);
     }
-    if (points_of(task) > 0) {
-        struct attempt_leg *leg = add_leg(answer, room, attempt, resources->skus.n + task->account,
-                                          effects[task->kind].points * points_of(task), true);
-        if (answer->account.version.known) {
-            leg->version = answer->account.version;
-            leg->remaining = answer->account.remaining;
-        }
-    }
+    if (task->kind == KIND_ORDER)
+        add_code(scenario, task, answer, room, attempt);
+    add_account(scenario, task, answer, room, attempt);
+    if (task->kind != KIND_ORDER)
+        add_code(scenario, task, answer, room, attempt);
     if (held)
         add_holds(scenario, task, answer, room, attempt);
 }
@@ -170,10 +238,12 @@ void cart_describe(const struct scenario *scenario, const struct task *task,
         return;
     }
     ret_attempt->counter = task->counter;
-    ret_attempt->quantity = task->quantity;
+    ret_attempt->quantity = task->kind == KIND_CONFIRM ? units_back(task, 0) : task->quantity;
     for (size_t i = 0; i < task->n_more; i++)
         (void)add_leg(answer, room, ret_attempt, task->more[i].counter,
-                      task->kind == KIND_TRANSFER ? task->more[i].amount : each, true);
+                      task->kind == KIND_TRANSFER ? task->more[i].amount
+                                                  : each + units_back(task, i + 1),
+                      true);
     if (attempt_kind_may_name(task->kind, COUNTER_HOLD))
         add_holds(scenario, task, answer, room, ret_attempt);
 }

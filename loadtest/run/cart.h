@@ -5,8 +5,8 @@
 #include "run/answer.h"
 #include "run/scenario.h"
 
-#define CART_BODY_MAX (256 + PLAN_LINES_MAX * (RESOURCE_MAX + 48)) // bytes
-#define CART_LEGS_MAX (2 * PLAN_LINES_MAX + 1) // products, an account, and the products' holds
+#define CART_BODY_MAX (320 + PLAN_LINES_MAX * (RESOURCE_MAX + 48)) // bytes
+#define CART_LEGS_MAX (2 * PLAN_LINES_MAX + 2) // products, an account, a code, the products' holds
 
 // Writes the JSON body of the task's request; "" if the task is about one counter. `user` is a
 // plain id.

@@ -343,7 +343,7 @@ static bool value_mix(const struct flag *flag, const char *text, struct plan *pl
         (void)text_format(
             ret_error, HISTORY_ERROR_MAX,
             "%s: '%.39s' is not one of deduct, issue, draw, earn, spend, transfer, "
-            "reserve, order, read with its weight, such as deduct=60; each may be given once",
+            "reserve, order, redeem, read with its weight, such as deduct=60; each may be given once",
             flag->name, part);
         return false;
     }
@@ -455,6 +455,19 @@ const struct flag run_flags[FLAG_COUNT] = {
                     INTEGER(lines, 1, PLAN_LINES_MAX), .uses = USES_HOLDS},
     [FLAG_THEN] = {"--then", "LIST", "what follows (confirm=4,release=2,extend=1,return=2,leave=1)",
                    .read = value_then, .uses = USES_HOLDS},
+    [FLAG_LEAVE] = {"--leave", "P", "share of reservations whose user never returns (by --then)",
+                    .read = value_share, INTO(leave), .uses = USES_HOLDS},
+    [FLAG_PARTIAL] = {"--partial", "P",
+                      "share of confirmations that sell a part, if there is one (0.25)",
+                      .read = value_share, INTO(partial), .uses = USES_HOLDS},
+    [FLAG_CANCEL] = {"--cancel", "P", "share of orders that are cancelled (0.12)",
+                     .read = value_share, INTO(cancel), .uses = USES_ORDERS},
+    [FLAG_REFUND] = {"--refund", "P", "share of orders that get a refund of a line (0.28)",
+                     .read = value_share, INTO(refund), .uses = USES_ORDERS},
+    [FLAG_CODE] = {"--code", "P", "share of orders with the code of a coupon (0.1)",
+                   .read = value_share, INTO(code), .uses = USES_CODES, .creates = true},
+    [FLAG_USES] = {"--uses", "N", "uses of each code, one code for each account (10)",
+                   INTEGER(code_uses, 1, 1000000), .uses = USES_CODES, .creates = true},
     [FLAG_STRATEGY] = {"--strategy", "NAME",
                        "strategy for these requests (X-Holdfast-Strategy; lab mode)",
                        .read = value_id, INTO(strategy)},

@@ -1,6 +1,7 @@
-// The steps after a reservation and after an order. Its user confirms, releases or extends it,
-// comes back at the very millisecond at which it expires, or never. After an extension the user
-// chooses again. Who came back too late buys what was reserved first, like anybody.
+// The steps after a reservation, an order and a redemption. The user of a reservation confirms,
+// releases or extends it, comes back at the very millisecond at which it expires, or never. After an
+// extension the user chooses again. A user who came back too late buys the first product, like
+// anybody. A redemption may be rolled back; some users try that twice.
 #include "run/follow.h"
 
 #include "base/text.h"
@@ -18,8 +19,10 @@ static const enum attempt_kind kinds[THEN_COUNT] = {
 static enum then choose(const struct plan *plan, int64_t n)
 {
     int64_t sum = 0;
+    if (plan->leave >= 0 && seeded_share(plan->seed, SEEDED_LEAVE, n, plan->leave))
+        return THEN_LEAVE;
     for (size_t i = 0; i < THEN_COUNT; i++)
-        sum += plan->then[i];
+        sum += i == THEN_LEAVE && plan->leave >= 0 ? 0 : plan->then[i];
     int64_t left =
         (int64_t)seeded_below(seeded(plan->seed, SEEDED_THEN, (uint64_t)n), (uint64_t)sum);
     size_t then = 0;
@@ -52,16 +55,27 @@ static bool is_too_late(const struct task *task, const struct answer *answer)
 static bool follow_order(const struct plan *plan, int64_t n, const struct task *task,
                          struct task *next)
 {
-    uint64_t choice = seeded(plan->seed, SEEDED_BACK, (uint64_t)n);
+    double choice = seeded_unit(seeded(plan->seed, SEEDED_BACK, (uint64_t)n));
     *next = *task;
     next->reservation[0] = '\0';
     if (task->kind == KIND_REFUND && task->n_more == 0)
         return false; // nothing is left
     if (task->kind == KIND_REFUND)
         next->n_more--;
-    next->restock = choice % 2 == 0;
-    change_kind(next, choice % 10 < 7 ? KIND_REFUND : KIND_CANCEL);
-    return choice % 100 < 40;
+    next->restock = seeded(plan->seed, SEEDED_PART, (uint64_t)n) % 2 == 0;
+    change_kind(next, choice <= plan->cancel ? KIND_CANCEL : KIND_REFUND);
+    return choice <= plan->cancel + plan->refund;
+}
+
+// Half of the redemptions are rolled back, and one in eight of these again.
+static bool follow_redemption(const struct plan *plan, int64_t n, const struct task *task,
+                              const struct answer *answer, struct task *next)
+{
+    double share = task->kind == KIND_REDEEM ? 0.5 : 0.125;
+    *next = *task;
+    change_kind(next, KIND_ROLLBACK);
+    return seeded_share(plan->seed, SEEDED_BACK, n, share) &&
+           text_copy(next->order, sizeof next->order, answer->detail);
 }
 
 static bool follow_hold(const struct plan *plan, int64_t n, const struct task *task,
@@ -75,7 +89,8 @@ static bool follow_hold(const struct plan *plan, int64_t n, const struct task *t
         (void)text_copy(next->task.reservation, sizeof next->task.reservation, answer->detail);
     if (then == THEN_RETURN)
         next->at_ms = answer->expires_at_ms.value;
-    bool orders = plan->mix[KIND_ORDER] > 0 && then == THEN_CONFIRM;
+    next->task.partial = seeded_share(plan->seed, SEEDED_PART, n, plan->partial);
+    bool orders = plan->mix[KIND_ORDER] > 0 && then == THEN_CONFIRM && !next->task.partial;
     change_kind(&next->task, orders ? KIND_ORDER : kinds[then]);
     return true;
 }
@@ -89,6 +104,8 @@ bool follow_up(const struct plan *plan, int64_t n, const struct task *task,
         return follow_hold(plan, n, task, answer, ret_next);
     if (ok && (task->kind == KIND_ORDER || task->kind == KIND_REFUND))
         return follow_order(plan, n, task, &ret_next->task);
+    if (ok && (task->kind == KIND_REDEEM || task->kind == KIND_ROLLBACK))
+        return follow_redemption(plan, n, task, answer, &ret_next->task);
     if (!is_too_late(task, answer))
         return false;
     ret_next->task = *task;

@@ -233,6 +233,18 @@ static bool check_mix(const struct plan *plan, const bool *given, char *ret_erro
     return true;
 }
 
+// Shares that belong to one choice, and a choice that is made twice.
+static bool check_shares(const struct plan *plan, const bool *given, char *ret_error)
+{
+    if (plan->cancel + plan->refund > 1)
+        return rejected(ret_error, "--cancel and --refund are shares of the same orders: together "
+                                   "they must be at most 1");
+    if (given[FLAG_LEAVE] && given[FLAG_THEN] && plan->then[THEN_LEAVE] > 0)
+        return rejected(ret_error, "--leave and the weight of leave in --then say the same: "
+                                   "leave out one of them");
+    return true;
+}
+
 static bool check_scenario(struct plan *plan, const bool *given, char *ret_error)
 {
     if (given[FLAG_TEMPLATE] && !given[FLAG_SCENARIO])
@@ -252,7 +264,8 @@ static bool check_scenario(struct plan *plan, const bool *given, char *ret_error
     }
     if ((uses & USES_TEMPLATE) && !given[FLAG_TEMPLATE])
         return rejected(ret_error, "--scenario template needs the request: --template FILE");
-    return check_spread(plan, given, ret_error) && check_mix(plan, given, ret_error);
+    return check_spread(plan, given, ret_error) && check_mix(plan, given, ret_error) &&
+           check_shares(plan, given, ret_error);
 }
 
 static bool check_resources(const struct plan *plan, const bool *given, char *ret_error)

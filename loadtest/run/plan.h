@@ -52,6 +52,12 @@ struct plan {
     int64_t mix[KIND_COUNT];  // weights of the kinds
     int64_t ttl_ns, lines;    // of a reservation
     int64_t then[THEN_COUNT]; // weights
+    double leave;             // share of the users of reservations who never come back; PLAN_UNSET:
+                              // by the weights
+    double partial;           // share of the confirmations that sell a part
+    double cancel, refund;    // shares of the orders, and of the orders left by a refund
+    double code;              // share of the orders with a coupon's code
+    int64_t code_uses;        // of each code
     const char *strategy;     // X-Holdfast-Strategy, or NULL
 
     // When they begin.

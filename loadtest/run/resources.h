@@ -4,6 +4,7 @@
 #include "run/plan.h"
 
 #define RESOURCE_MAX 64 // bytes of a resource's name
+#define CODE_MAX 24     // bytes of a coupon's code
 
 // Resources of which each operation chooses one.
 struct resource_list {
@@ -12,11 +13,13 @@ struct resource_list {
     double *cumulative_shares; // for a Zipf spread; else NULL
 };
 
-// The history's counters are, in this order: each SKU, each account, the campaign, the lottery, the
-// lottery's prizes.
+// The history's counters are, in this order: each SKU, each account, each code, the campaign, the
+// lottery, the lottery's prizes.
 struct resources {
     unsigned uses;
     struct resource_list skus, accounts;
+    char (*codes)[CODE_MAX + 1]; // one of each account's user, which setup_resources writes
+    size_t n_codes;
     char named[RESOURCE_MAX + 1]; // the campaign and lottery, or a template's {{resource}}
 };
 

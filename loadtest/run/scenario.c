@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OTHERS_CODE 0.05 // share of the uses of codes that try another user's
+
 #define KEY_AND_TYPE "Content-Type: application/json\nIdempotency-Key: {{key}}\n\n"
 
 // The scenarios' request templates. With --template, the file takes their place.
@@ -36,7 +38,9 @@ enum {
     TEMPLATE_EXTEND,
     TEMPLATE_ORDER,
     TEMPLATE_CANCEL,
-    TEMPLATE_REFUND
+    TEMPLATE_REFUND,
+    TEMPLATE_REDEEM,
+    TEMPLATE_ROLLBACK
 };
 
 static const char *const templates[] = {
@@ -53,12 +57,14 @@ static const char *const templates[] = {
                           "{\"from\":\"{{user}}\",\"to\":\"{{resource}}\",\"points\":{{quantity}}}",
     [TEMPLATE_READ_POINTS] = "GET /v1/points/{{user}}\n",
     [TEMPLATE_RESERVE] = "POST /v1/reservations\n" KEY_AND_TYPE "{{body}}",
-    [TEMPLATE_CONFIRM] = "POST /v1/reservations/{{resource}}/confirm\n" KEY_AND_TYPE "{}",
+    [TEMPLATE_CONFIRM] = "POST /v1/reservations/{{resource}}/confirm\n" KEY_AND_TYPE "{{body}}",
     [TEMPLATE_RELEASE] = "POST /v1/reservations/{{resource}}/release\n" KEY_AND_TYPE "{}",
     [TEMPLATE_EXTEND] = "POST /v1/reservations/{{resource}}/extend\n" KEY_AND_TYPE "{{body}}",
     [TEMPLATE_ORDER] = "POST /v1/orders\n" KEY_AND_TYPE "{{body}}",
     [TEMPLATE_CANCEL] = "POST /v1/orders/{{resource}}/cancel\n" KEY_AND_TYPE "{{body}}",
     [TEMPLATE_REFUND] = "POST /v1/orders/{{resource}}/refunds\n" KEY_AND_TYPE "{{body}}",
+    [TEMPLATE_REDEEM] = "POST /v1/coupons/redeem\n" KEY_AND_TYPE "{{body}}",
+    [TEMPLATE_ROLLBACK] = "POST /v1/redemptions/{{resource}}/rollback\n" KEY_AND_TYPE "{}",
 };
 
 struct scenario {
@@ -122,7 +128,15 @@ static void reserve_task(const struct scenario *scenario, int64_t n, struct task
     task->owner = scenario->resources.accounts.names[task->account];
 }
 
-// Half of the orders spend points.
+// The code of the task's user, or sometimes of another one.
+static void name_code(const struct scenario *scenario, int64_t n, struct task *task)
+{
+    size_t n_codes = scenario->resources.n_codes;
+    bool other = seeded_share(scenario->plan->seed, SEEDED_OWNER, n, OTHERS_CODE);
+    task->code = n_codes > 0 ? 1 + (task->account + other) % n_codes : 0;
+}
+
+// Half of the orders spend points, some have a code.
 static void order_task(const struct scenario *scenario, int64_t n, struct task *task)
 {
     const struct plan *plan = scenario->plan;
@@ -131,6 +145,8 @@ static void order_task(const struct scenario *scenario, int64_t n, struct task *
     task->template = TEMPLATE_ORDER;
     task->points = seeded(plan->seed, SEEDED_ORDER, (uint64_t)n) % 2 == 0 ? plan->quantity : 0;
     text_format(task->order, sizeof task->order, "%s-%lld", plan->run, (long long)n);
+    if (seeded_share(plan->seed, SEEDED_CODE, n, plan->code))
+        name_code(scenario, n, task);
 }
 
 // `resource` and `owner` are the account's user.
@@ -153,6 +169,21 @@ static void spend_task(const struct scenario *scenario, int64_t n, struct task *
     earn_task(scenario, n, task);
     task->kind = KIND_SPEND;
     task->template = TEMPLATE_SPEND;
+}
+
+// A code without an order. If the run has none, its user earns points.
+static void redeem_task(const struct scenario *scenario, int64_t n, struct task *task)
+{
+    const struct resources *resources = &scenario->resources;
+    earn_task(scenario, n, task);
+    task->account = task->counter - resources->skus.n;
+    name_code(scenario, n, task);
+    if (task->code == 0)
+        return;
+    task->kind = KIND_REDEEM;
+    task->template = TEMPLATE_REDEEM;
+    task->counter = resources->skus.n + resources->accounts.n + task->code - 1;
+    task->quantity = 0;
 }
 
 // Operations 2k and 2k + 1 have the same accounts, in opposite directions.
@@ -192,12 +223,18 @@ static void read_task(const struct scenario *scenario, int64_t n, struct task *t
     task->quantity = 0;
 }
 
+// The counter of the campaign, or if there is none of the lottery.
+static size_t behind_codes(const struct resources *resources)
+{
+    return resources->skus.n + resources->accounts.n + resources->n_codes;
+}
+
 static void issue_task(const struct scenario *scenario, int64_t n, struct task *task)
 {
     (void)n;
     task->kind = KIND_ISSUE;
     task->template = TEMPLATE_ISSUE;
-    task->counter = scenario->resources.skus.n + scenario->resources.accounts.n;
+    task->counter = behind_codes(&scenario->resources);
     task->resource = scenario->resources.named;
 }
 
@@ -206,8 +243,8 @@ static void draw_task(const struct scenario *scenario, int64_t n, struct task *t
     (void)n;
     task->kind = KIND_DRAW;
     task->template = TEMPLATE_DRAW;
-    task->counter = scenario->resources.skus.n + scenario->resources.accounts.n +
-                    ((scenario->resources.uses & USES_COUPON) != 0);
+    task->counter =
+        behind_codes(&scenario->resources) + ((scenario->resources.uses & USES_COUPON) != 0);
     task->resource = scenario->resources.named;
 }
 
@@ -217,6 +254,7 @@ static void mix_task(const struct scenario *scenario, int64_t n, struct task *ta
         [KIND_DEDUCT] = deduct_task, [KIND_ISSUE] = issue_task,     [KIND_DRAW] = draw_task,
         [KIND_EARN] = earn_task,     [KIND_SPEND] = spend_task,     [KIND_TRANSFER] = transfer_task,
         [KIND_READ] = read_task,     [KIND_RESERVE] = reserve_task, [KIND_ORDER] = order_task,
+        [KIND_REDEEM] = redeem_task,
     };
     uint64_t random = seeded(scenario->plan->seed, SEEDED_KIND, (uint64_t)n);
     int64_t left = (int64_t)seeded_below(random, (uint64_t)scenario->mix_total);
@@ -241,7 +279,7 @@ static const int64_t points_mix[KIND_COUNT] = {
 static const int64_t reserve_mix[KIND_COUNT] = {
     [KIND_RESERVE] = 60, [KIND_DEDUCT] = 30, [KIND_READ] = 10};
 static const int64_t checkout_mix[KIND_COUNT] = {
-    [KIND_ORDER] = 50, [KIND_RESERVE] = 30, [KIND_EARN] = 10, [KIND_READ] = 10};
+    [KIND_ORDER] = 50, [KIND_RESERVE] = 30, [KIND_EARN] = 5, [KIND_READ] = 10, [KIND_REDEEM] = 5};
 static const int64_t everything_mix[KIND_COUNT] = {
     [KIND_DEDUCT] = 40,  [KIND_ISSUE] = 10,  [KIND_DRAW] = 10, [KIND_EARN] = 5, [KIND_SPEND] = 5,
     [KIND_TRANSFER] = 5, [KIND_RESERVE] = 5, [KIND_ORDER] = 5, [KIND_READ] = 15};
@@ -257,9 +295,9 @@ static const struct scenario_kind kinds[] = {
      USES_POINTS | USES_MIX, PLAN_UNSET, true, mix_task, points_mix},
     {"reserve", "users reserve, then confirm, release, extend, come back as it expires, or never",
      USES_STOCK | USES_HOLDS | USES_MIX, PLAN_UNSET, true, mix_task, reserve_mix},
-    {"checkout", "users order, some from a reservation; some cancel, some get refunds",
-     USES_STOCK | USES_HOLDS | USES_ORDERS | USES_POINTS | USES_MIX, PLAN_UNSET, true, mix_task,
-     checkout_mix},
+    {"checkout", "users order, some from a reservation, some with a code; some cancel, get refunds",
+     USES_STOCK | USES_HOLDS | USES_ORDERS | USES_POINTS | USES_CODES | USES_MIX, PLAN_UNSET, true,
+     mix_task, checkout_mix},
     {"mixed", "deductions, reservations, orders, coupons, draws, points and reads together",
      USES_STOCK | USES_HOLDS | USES_ORDERS | USES_POINTS | USES_COUPON | USES_LOTTERY | USES_MIX,
      PLAN_UNSET, true, mix_task, everything_mix},
@@ -351,10 +389,11 @@ const char *scenario_template(const struct scenario *scenario, size_t template)
 size_t scenario_template_of(enum attempt_kind kind)
 {
     static const size_t found[KIND_COUNT] = {
-        [KIND_DEDUCT] = TEMPLATE_DEDUCT,   [KIND_RESERVE] = TEMPLATE_RESERVE,
-        [KIND_CONFIRM] = TEMPLATE_CONFIRM, [KIND_RELEASE] = TEMPLATE_RELEASE,
-        [KIND_EXTEND] = TEMPLATE_EXTEND,   [KIND_ORDER] = TEMPLATE_ORDER,
-        [KIND_CANCEL] = TEMPLATE_CANCEL,   [KIND_REFUND] = TEMPLATE_REFUND,
+        [KIND_DEDUCT] = TEMPLATE_DEDUCT,     [KIND_RESERVE] = TEMPLATE_RESERVE,
+        [KIND_CONFIRM] = TEMPLATE_CONFIRM,   [KIND_RELEASE] = TEMPLATE_RELEASE,
+        [KIND_EXTEND] = TEMPLATE_EXTEND,     [KIND_ORDER] = TEMPLATE_ORDER,
+        [KIND_CANCEL] = TEMPLATE_CANCEL,     [KIND_REFUND] = TEMPLATE_REFUND,
+        [KIND_ROLLBACK] = TEMPLATE_ROLLBACK,
     };
     return found[kind];
 }
@@ -382,7 +421,7 @@ static void name_campaign_and_lottery(struct scenario *scenario)
     const struct plan *plan = scenario->plan;
     if (plan->resource != NULL)
         text_copy(scenario->resources.named, sizeof scenario->resources.named, plan->resource);
-    else if (scenario->resources.uses & (USES_COUPON | USES_LOTTERY))
+    else if (scenario->resources.uses & (USES_COUPON | USES_LOTTERY | USES_CODES))
         text_format(scenario->resources.named, sizeof scenario->resources.named, "load-%s-1",
                     plan->run);
 }
@@ -399,6 +438,12 @@ static bool fill(struct scenario *scenario, char *ret_error)
         ((resources->uses & USES_POINTS) &&
          !resource_list_init(&resources->accounts, plan, plan->accounts)))
         return no_memory(ret_error);
+    if ((resources->uses & USES_CODES) && plan->set_up) {
+        resources->n_codes = resources->accounts.n;
+        resources->codes = calloc(resources->n_codes, sizeof *resources->codes);
+        if (resources->codes == NULL)
+            return no_memory(ret_error);
+    }
     name_campaign_and_lottery(scenario);
     for (size_t i = 0; i < KIND_COUNT; i++)
         scenario->mix_total += scenario->plan->mix[i];
@@ -426,6 +471,7 @@ void scenario_free(struct scenario *scenario)
         return;
     resource_list_release(&scenario->resources.skus);
     resource_list_release(&scenario->resources.accounts);
+    free(scenario->resources.codes);
     free(scenario->text);
     free(scenario);
 }

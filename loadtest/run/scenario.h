@@ -25,6 +25,7 @@ struct scenario_kind; // a row of the table
 #define USES_POINTS 64U
 #define USES_HOLDS 128U  // reservations
 #define USES_ORDERS 256U // of accounts' users
+#define USES_CODES 512U  // coupons' codes, one of each account's user
 
 // NULL if there is no scenario of this name.
 const struct scenario_kind *scenario_kind_find(const char *name);
@@ -55,11 +56,13 @@ struct task {
     int64_t quantity;     // units or points; 0: the kind has none
     struct attempt_leg more[TASK_MORE_MAX]; // further legs: their counters and amounts
     size_t n_more;
-    // Of requests about several products (run/cart.h). "": none.
+    // Of requests about several products (run/cart.h). "": none. order: of a rollback the redemption.
     char reservation[RESERVATION_MAX + 1], order[HISTORY_TEXT_MAX + 1];
     int64_t points; // of an order
     size_t account; // of its user
+    size_t code;    // of an order or a redemption: its number from 1 on; 0: none
     bool restock;   // of a refund
+    bool partial;   // of a confirmation: it sells a part
 };
 
 // Names the resources. With --template, reads the file and checks that it compiles. Borrows the

@@ -2,6 +2,7 @@
 // repeated exactly, however its threads are scheduled. Not for secrets.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // What a number is used for. The same seed and n give unrelated numbers in two streams.
@@ -16,6 +17,10 @@ enum seeded_stream {
     SEEDED_ORDER, // whether it spends points
     SEEDED_BACK,  // what its user does next
     SEEDED_THEN,  // what its user does next
+    SEEDED_LEAVE, // whether the user of a reservation goes away
+    SEEDED_PART,  // whether the user confirms a part of it
+    SEEDED_CODE,  // whether an order has a coupon's code
+    SEEDED_OWNER, // whether that code is of another user
     SEEDED_LINE,  // and the numbers above it, for each line but the first
     SEEDED_PLACEHOLDER =
         SEEDED_LINE + 64, // and the numbers above it: one stream for each piece of a template
@@ -45,4 +50,10 @@ static inline uint64_t seeded_below(uint64_t random, uint64_t bound)
 static inline double seeded_unit(uint64_t random)
 {
     return (double)((random >> 11) + 1) * 0x1p-53;
+}
+
+// Whether the n-th one is in a share (0 to 1) of all.
+static inline bool seeded_share(uint64_t seed, uint64_t stream, int64_t n, double share)
+{
+    return seeded_unit(seeded(seed, stream, (uint64_t)n)) <= share;
 }

@@ -21,7 +21,9 @@
 
 #define LEDGER_PAGE 1000
 #define LEDGER_PAGES_MAX 20000 // a broken server may send pages without end
+#define CODES_MAX 1000000      // of a campaign whose codes are used
 #define PRICE_CENTS 100
+#define DISCOUNT_PERCENT 10
 #define LOTTERY_PRIZES_MAX 64 // api/openapi.yaml
 
 struct setup {
@@ -137,6 +139,50 @@ static bool set_up_campaign(struct setup *setup, const char *campaign)
            read_int(setup, answer, path, "per_user_limit", &counter->per_user_limit);
 }
 
+// Creates a campaign whose every coupon may be used several times.
+static bool set_up_terms(struct setup *setup)
+{
+    const struct plan *plan = setup->plan;
+    char path[128];
+    json_t *answer CLEANUP(json_release) = NULL;
+    text_format(path, sizeof path, "/v1/coupons/%s", setup->resources->named);
+    json_t *body = json_pack("{s:I,s:I,s:i,s:I}", "total", (json_int_t)CODES_MAX, "per_user_limit",
+                             (json_int_t)CODES_MAX, "discount_percent", DISCOUNT_PERCENT,
+                             "uses_per_code", (json_int_t)plan->code_uses);
+    return fetch(setup, path, body, &answer);
+}
+
+// Issues a code to the account's user. Its counter begins with its first use.
+static bool set_up_code(struct setup *setup, size_t number)
+{
+    const char *user = setup->resources->accounts.names[number], *code;
+    char path[128], key[HISTORY_TEXT_MAX + 1];
+    json_t *answer CLEANUP(json_release) = NULL;
+    json_t *body CLEANUP(json_release) = json_pack("{s:s}", "user_id", user);
+    text_format(path, sizeof path, "/v1/coupons/%s/issue", setup->resources->named);
+    text_format(key, sizeof key, "code-%s-%zu", setup->plan->run, number + 1);
+    if (body == NULL)
+        return failed(setup, "out of memory");
+    if (!http_post(setup->http, path, key, body, &answer, setup->error))
+        return false;
+    code = json_string_value(json_object_get(answer, "code"));
+    if (code == NULL || !text_copy(setup->resources->codes[number], CODE_MAX + 1, code))
+        return failed(setup, "the answer for %s has no code: is this a Holdfast service?", path);
+    struct history_counter *counter = add_counter(setup, COUNTER_CODE);
+    text_format(counter->name, sizeof counter->name, "code/%s", code);
+    counter->total = setup->plan->code_uses;
+    counter->owner = user;
+    return true;
+}
+
+static bool set_up_codes(struct setup *setup)
+{
+    bool done = setup->resources->n_codes == 0 || set_up_terms(setup);
+    for (size_t i = 0; done && i < setup->resources->n_codes; i++)
+        done = set_up_code(setup, i);
+    return done;
+}
+
 // ---- lotteries ----------------------------------------------------------------------------------
 
 // Reads version and remaining from the last row of the counter's ledger.
@@ -238,8 +284,8 @@ static bool set_up_all(struct setup *setup)
 {
     const struct resources *resources = setup->resources;
     // Room for all but the prizes, because only the service knows how many there are.
-    setup->counters =
-        calloc(resources->skus.n + resources->accounts.n + 2, sizeof *setup->counters);
+    setup->counters = calloc(resources->skus.n + resources->accounts.n + resources->n_codes + 2,
+                             sizeof *setup->counters);
     if (setup->counters == NULL)
         return failed(setup, "out of memory");
     for (size_t i = 0; i < resources->skus.n; i++) {
@@ -250,7 +296,8 @@ static bool set_up_all(struct setup *setup)
         if (!set_up_account(setup, i))
             return false;
     }
-    return ((resources->uses & USES_COUPON) == 0 || set_up_campaign(setup, resources->named)) &&
+    return set_up_codes(setup) &&
+           ((resources->uses & USES_COUPON) == 0 || set_up_campaign(setup, resources->named)) &&
            ((resources->uses & USES_LOTTERY) == 0 || set_up_lottery(setup, resources->named));
 }
 

@@ -114,6 +114,34 @@ class Scenarios(LoadCase):
         self.assertGreater(report["replays"], 0)
         self.assertGreater(report["check"]["reads"], 0)
 
+    def test_reserve_and_confirm_a_part(self):
+        path = self.path("history")
+        self.run_proven("--scenario", "reserve", "--requests", 1500, "--skus", 5, "--lines", 3, "--quantity", 3,
+                        "--partial", 1, "--leave", 0.1, "--then", "confirm=1", "--duplicate", "10%", "--history", path)
+        confirmed = [a for a in history(path)[1] if a["kind"] == "confirm" and a["outcome"] == "ok"]
+        self.assertGreater(len(confirmed), 50)
+        for attempt in confirmed:
+            back = attempt.get("quantity", 0) + sum(leg[1] for leg in attempt["more"] if leg[0].startswith("stock/"))
+            held = -sum(leg[1] for leg in attempt["more"] if leg[0].startswith("hold/"))
+            self.assertTrue(0 < back < held, attempt)
+
+    def test_checkout(self):
+        path = self.path("history")
+        report = self.run_proven("--scenario", "checkout", "--requests", 3000, "--skus", 5, "--lines", 3,
+                                 "--accounts", 8, "--code", 0.5, "--uses", 4, "--cancel", 0.2, "--refund", 0.4,
+                                 "--duplicate", "10%", "--balance", 500, "--history", path)
+        head, attempts, _ = history(path)
+        self.assertEqual([(c["total"], c["owner"]) for c in head["counters"] if c["kind"] == "code"],
+                         [(4, c["name"].split("/")[1]) for c in head["counters"] if c["kind"] == "points"])
+        # Codes were taken by orders and without, came back, and were refused for three reasons.
+        moved = {(a["kind"], leg[1]) for a in attempts if a["outcome"] == "ok"
+                 for leg in a.get("more", []) if leg[0].startswith("code/")}
+        self.assertEqual(moved, {("order", -1), ("cancel", 1), ("refund", 1)})
+        self.assertLessEqual({"redeem", "rollback"}, {a["kind"] for a in attempts if a["outcome"] == "ok"})
+        self.assertLessEqual({"coupon-redeemed", "not-found"}, set(report["problems"]))
+        rule = next(i for i in report["check"]["invariants"] if i["slug"] == "redeem-caps")
+        self.assertGreater(rule["looked_at"], 32)
+
     def test_existing_resources(self):
         self.servers.call("PUT", "/v1/stock/MINE", {"quantity": 10})
         report = self.run_proven("--resource", "MINE", "--no-setup", "--requests", 25)

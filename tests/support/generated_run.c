@@ -22,9 +22,11 @@
 #define ACCOUNTS 3
 #define HOLDS_MAX 400
 #define TTL_MS 25
+#define CODE_USES 20
+#define CODE_OWNER "u2"
 
 // Holds and orders follow: a counter each.
-enum { SHIRT, MUG, COUPON, LOTTERY, GOLD, SILVER, ANN, TEE = ANN + ACCOUNTS, COUNTERS };
+enum { SHIRT, MUG, COUPON, LOTTERY, GOLD, SILVER, ANN, TEE = ANN + ACCOUNTS, CODE, COUNTERS };
 
 // A hold or an order of tees.
 struct hold {
@@ -41,6 +43,8 @@ struct shop {
     int64_t version[COUNTERS + HOLDS_MAX], remaining[COUNTERS + HOLDS_MAX], token;
     struct hold holds[HOLDS_MAX];
     size_t n_holds;
+    int64_t redemption; // of the code: the version of the last one that a client knows
+    bool rolled_back;   // that one
     int64_t used[COUNTERS + HOLDS_MAX][USERS];
     struct ledger ledger;
     struct ledger_builder rows;
@@ -85,8 +89,8 @@ static void add_row(struct shop *shop, size_t counter, int64_t delta, int64_t le
                     const struct visit *visit)
 {
     static const char *const strategies[COUNTERS] = {
-        "redis-lock", "conditional", "lock-table", "row-lock",   "row-lock",
-        "row-lock",   "optimistic",  "optimistic", "optimistic", "conditional"};
+        "redis-lock", "conditional", "lock-table", "row-lock",    "row-lock", "row-lock",
+        "optimistic", "optimistic",  "optimistic", "conditional", "row-lock"};
     bool locked = visit != NULL && (counter == SHIRT || counter == COUPON);
     shop->version[counter]++;
     shop->remaining[counter] += delta;
@@ -186,6 +190,10 @@ static const char *find_reason(const struct shop *shop, const struct visit *visi
     const struct attempt_leg leg = attempt_leg(attempt, 0);
     if (attempt->kind == KIND_ORDER)
         return shop->remaining[TEE] < attempt->quantity ? "out-of-stock" : NULL;
+    if (attempt->kind == KIND_REDEEM)
+        return shop->version[CODE] > 0 && shop->remaining[CODE] == 0 ? "coupon-redeemed" : NULL;
+    if (attempt->kind == KIND_ROLLBACK)
+        return shop->rolled_back ? "already-rolled-back" : NULL;
     if (attempt->kind == KIND_CANCEL || attempt->kind == KIND_REFUND)
         return shop->remaining[attempt->counter] == 0 ? "order-closed" : NULL;
     if (visit->attempt.n_more > 0 && visit->taker.counter >= COUNTERS)
@@ -215,8 +223,10 @@ static void change(struct shop *shop, struct visit *visit)
         begin_hold(shop, visit);
     for (size_t i = 0; i < attempt_n_legs(attempt); i++) {
         const struct attempt_leg leg = attempt_leg(attempt, i);
-        add_row(shop, leg.counter, leg.amount, (int64_t)i, visit);
+        bool opens = leg.counter == CODE && shop->version[CODE] == 0;
+        add_row(shop, leg.counter, leg.amount + (opens ? CODE_USES : 0), (int64_t)i, visit);
     }
+    shop->rolled_back |= attempt->kind == KIND_ROLLBACK;
     if (attempt_kind_expires(attempt->kind))
         set_term(shop, visit);
 }
@@ -239,8 +249,12 @@ static void take(struct shop *shop, struct visit *visit)
     if (attempt->kind == KIND_ISSUE)
         text_format(visit->detail, sizeof visit->detail, "code-%lld",
                     (long long)shop->version[attempt->counter]);
-    bool creates =
-        attempt->kind == KIND_ISSUE || attempt->kind == KIND_RESERVE || attempt->kind == KIND_ORDER;
+    if (attempt->counter == CODE)
+        text_format(
+            visit->detail, sizeof visit->detail, "C1:%lld",
+            (long long)(attempt->kind == KIND_REDEEM ? shop->version[CODE] : shop->redemption));
+    bool creates = attempt->kind == KIND_ISSUE || attempt->kind == KIND_RESERVE ||
+                   attempt->kind == KIND_ORDER || attempt->kind == KIND_REDEEM;
     see(shop, visit, creates ? 201 : 200);
 }
 
@@ -256,6 +270,10 @@ static void write_attempt(struct shop *shop, struct visit *visit)
     attempt->outcome = attempt_outcome_of(attempt->status, attempt->detail);
     if (attempt->kind == KIND_RESERVE && attempt->outcome == OUTCOME_OK)
         hold_of(shop, visit)->told = true;
+    if (attempt->kind == KIND_REDEEM && attempt->outcome == OUTCOME_OK) {
+        shop->redemption = attempt->version.value;
+        shop->rolled_back = false;
+    }
     attempt->invoke_ns =
         visit->taken_ns - 1 - (int64_t)generated_below(&shop->random, 3 * MOMENT_NS);
     attempt->complete_ns =
@@ -306,7 +324,9 @@ static bool ask_of_hold(struct shop *shop, struct visit *visit)
     }
     attempt->kind = kinds[generated_below(&shop->random, ARRAY_LENGTH(kinds))];
     attempt->counter = TEE;
-    attempt->quantity = attempt->kind == KIND_RELEASE ? held : 0;
+    attempt->quantity = attempt->kind == KIND_RELEASE                       ? held
+                        : attempt->kind == KIND_CONFIRM && chance(shop, 50) ? held / 2
+                                                                            : 0;
     attempt->n_more = 1;
     visit->taker = (struct attempt_leg){.counter = COUNTERS + n,
                                         .amount = attempt->kind == KIND_EXTEND ? 0 : -held};
@@ -353,13 +373,19 @@ static void ask(struct shop *shop, struct visit *visit)
         {KIND_DRAW, LOTTERY, 1},        {KIND_READ, SHIRT, 2},          {KIND_READ, ANN, ACCOUNTS},
         {KIND_EARN, ANN, ACCOUNTS},     {KIND_EARN, ANN, ACCOUNTS},     {KIND_SPEND, ANN, ACCOUNTS},
         {KIND_TRANSFER, ANN, ACCOUNTS}, {KIND_TRANSFER, ANN, ACCOUNTS}, {KIND_RESERVE, TEE, 1},
-        {KIND_RESERVE, TEE, 1},         {KIND_DEDUCT, TEE, 1}};
+        {KIND_RESERVE, TEE, 1},         {KIND_DEDUCT, TEE, 1},          {KIND_REDEEM, CODE, 1}};
     text_format(visit->key, sizeof visit->key, "run-%lld", (long long)attempt->op);
     attempt->target = generated_below(&shop->random, 2);
     if (chance(shop, 20) && ask_of_hold(shop, visit))
         return;
     if (chance(shop, 8)) {
         ask_of_order(shop, visit);
+        return;
+    }
+    if (shop->redemption > 0 && chance(shop, 3)) {
+        attempt->kind = KIND_ROLLBACK;
+        attempt->counter = CODE;
+        text_copy(visit->user, sizeof visit->user, CODE_OWNER);
         return;
     }
     size_t chosen = generated_below(&shop->random, ARRAY_LENGTH(kinds));
@@ -374,6 +400,8 @@ static void ask(struct shop *shop, struct visit *visit)
             .counter = ANN + (nth + 1 + generated_below(&shop->random, ACCOUNTS - 1)) % ACCOUNTS,
             .amount = attempt->quantity};
     text_format(visit->user, sizeof visit->user, "u%d", (int)generated_below(&shop->random, USERS));
+    if (attempt->kind == KIND_REDEEM)
+        text_copy(visit->user, sizeof visit->user, CODE_OWNER);
 }
 
 static void operate(struct shop *shop, int64_t n)
@@ -409,16 +437,17 @@ static void operate(struct shop *shop, int64_t n)
 static void open_shop(struct shop *shop)
 {
     static const struct history_counter counters[COUNTERS] = {
-        [SHIRT] = {"stock/shirt", COUNTER_STOCK, 1, 60, 0, 0},
-        [MUG] = {"stock/mug", COUNTER_STOCK, 1, 35, 0, 0},
-        [COUPON] = {"coupon/c", COUNTER_COUPON, 1, 15, 15, LIMIT},
-        [LOTTERY] = {"lottery/l", COUNTER_LOTTERY, 1, 7, 0, LIMIT},
-        [GOLD] = {"prize/l/gold", COUNTER_PRIZE, 1, 3, 3, 0},
-        [SILVER] = {"prize/l/silver", COUNTER_PRIZE, 1, 4, 4, 0},
-        [ANN] = {"points/ann", COUNTER_POINTS, 1, 20, 0, 0},
-        [ANN + 1] = {"points/bob", COUNTER_POINTS, 1, 10, 0, 0},
-        [ANN + 2] = {"points/eve", COUNTER_POINTS, 1, 5, 0, 0},
-        [TEE] = {"stock/tee", COUNTER_STOCK, 1, 59, 0, 0},
+        [SHIRT] = {"stock/shirt", COUNTER_STOCK, 1, 60, 0, 0, NULL},
+        [MUG] = {"stock/mug", COUNTER_STOCK, 1, 35, 0, 0, NULL},
+        [COUPON] = {"coupon/c", COUNTER_COUPON, 1, 15, 15, LIMIT, NULL},
+        [LOTTERY] = {"lottery/l", COUNTER_LOTTERY, 1, 7, 0, LIMIT, NULL},
+        [GOLD] = {"prize/l/gold", COUNTER_PRIZE, 1, 3, 3, 0, NULL},
+        [SILVER] = {"prize/l/silver", COUNTER_PRIZE, 1, 4, 4, 0, NULL},
+        [ANN] = {"points/ann", COUNTER_POINTS, 1, 20, 0, 0, NULL},
+        [ANN + 1] = {"points/bob", COUNTER_POINTS, 1, 10, 0, 0, NULL},
+        [ANN + 2] = {"points/eve", COUNTER_POINTS, 1, 5, 0, 0, NULL},
+        [TEE] = {"stock/tee", COUNTER_STOCK, 1, 59, 0, 0, NULL},
+        [CODE] = {"code/C1", COUNTER_CODE, 0, 0, CODE_USES, 0, CODE_OWNER},
     };
     memcpy(shop->counters, counters, sizeof counters);
     for (size_t i = COUNTERS; i < COUNTERS + HOLDS_MAX; i++)
@@ -432,7 +461,7 @@ static void open_shop(struct shop *shop)
                                        .n_counters = COUNTERS + HOLDS_MAX};
     shop->token = 5;
     ck_assert(ledger_builder_init(&shop->rows, &shop->ledger, COUNTERS + HOLDS_MAX));
-    for (size_t i = 0; i < COUNTERS; i++)
+    for (size_t i = 0; i < CODE; i++)
         add_row(shop, i, shop->counters[i].remaining, 0, NULL);
 }
 

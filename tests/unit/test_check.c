@@ -29,6 +29,7 @@ enum {
     TEE,
     MUG,
     EVE,
+    CODE,
     HOLD_A,
     ORDER,
     HOLD_B, // the last: a test takes it away
@@ -37,7 +38,7 @@ enum {
 
 struct shop {
     struct history_counter counters[N_COUNTERS];
-    struct attempt_leg taker, held_a, held_b, sold_a, placed[2], cancelled[2];
+    struct attempt_leg taker, held_a, held_b, sold_a, placed[3], cancelled[3];
     struct attempt attempts[64];
     struct ledger_row rows[64];
     struct ledger_final finals[N_COUNTERS];
@@ -68,20 +69,24 @@ static struct ledger_row *add_row(struct shop *shop, struct ledger_row row)
 
 static void open_counters(struct shop *shop)
 {
-    shop->counters[STOCK] = (struct history_counter){"stock/s", COUNTER_STOCK, 1, 20, 0, 0};
-    shop->counters[COUPON] = (struct history_counter){"coupon/c", COUNTER_COUPON, 1, 3, 3, 1};
-    shop->counters[LOTTERY] = (struct history_counter){"lottery/l", COUNTER_LOTTERY, 1, 3, 0, 1};
-    shop->counters[GOLD] = (struct history_counter){"prize/l/gold", COUNTER_PRIZE, 1, 2, 2, 0};
-    shop->counters[SILVER] = (struct history_counter){"prize/l/silver", COUNTER_PRIZE, 1, 1, 1, 0};
-    shop->counters[ANN] = (struct history_counter){"points/ann", COUNTER_POINTS, 1, 10, 0, 0};
-    shop->counters[BOB] = (struct history_counter){"points/bob", COUNTER_POINTS, 1, 1, 0, 0};
-    shop->counters[TEE] = (struct history_counter){"stock/t", COUNTER_STOCK, 1, 2, 0, 0};
-    shop->counters[HOLD_A] = (struct history_counter){"hold/t/A/0", COUNTER_HOLD, 0, 0, 0, 0};
-    shop->counters[HOLD_B] = (struct history_counter){"hold/t/B/0", COUNTER_HOLD, 0, 0, 0, 0};
-    shop->counters[MUG] = (struct history_counter){"stock/m", COUNTER_STOCK, 1, 1, 0, 0};
-    shop->counters[EVE] = (struct history_counter){"points/eve", COUNTER_POINTS, 1, 5, 0, 0};
-    shop->counters[ORDER] = (struct history_counter){"order/r-50", COUNTER_ORDER, 0, 0, 0, 0};
-    for (size_t i = 0; i < HOLD_A; i++)
+    shop->counters[STOCK] = (struct history_counter){"stock/s", COUNTER_STOCK, 1, 20, 0, 0, NULL};
+    shop->counters[COUPON] = (struct history_counter){"coupon/c", COUNTER_COUPON, 1, 3, 3, 1, NULL};
+    shop->counters[LOTTERY] =
+        (struct history_counter){"lottery/l", COUNTER_LOTTERY, 1, 3, 0, 1, NULL};
+    shop->counters[GOLD] =
+        (struct history_counter){"prize/l/gold", COUNTER_PRIZE, 1, 2, 2, 0, NULL};
+    shop->counters[SILVER] =
+        (struct history_counter){"prize/l/silver", COUNTER_PRIZE, 1, 1, 1, 0, NULL};
+    shop->counters[ANN] = (struct history_counter){"points/ann", COUNTER_POINTS, 1, 10, 0, 0, NULL};
+    shop->counters[BOB] = (struct history_counter){"points/bob", COUNTER_POINTS, 1, 1, 0, 0, NULL};
+    shop->counters[TEE] = (struct history_counter){"stock/t", COUNTER_STOCK, 1, 2, 0, 0, NULL};
+    shop->counters[HOLD_A] = (struct history_counter){"hold/t/A/0", COUNTER_HOLD, 0, 0, 0, 0, NULL};
+    shop->counters[HOLD_B] = (struct history_counter){"hold/t/B/0", COUNTER_HOLD, 0, 0, 0, 0, NULL};
+    shop->counters[MUG] = (struct history_counter){"stock/m", COUNTER_STOCK, 1, 1, 0, 0, NULL};
+    shop->counters[EVE] = (struct history_counter){"points/eve", COUNTER_POINTS, 1, 5, 0, 0, NULL};
+    shop->counters[CODE] = (struct history_counter){"code/C", COUNTER_CODE, 0, 0, 2, 0, "eve"};
+    shop->counters[ORDER] = (struct history_counter){"order/r-50", COUNTER_ORDER, 0, 0, 0, 0, NULL};
+    for (size_t i = 0; i < CODE; i++)
         add_row(shop,
                 (struct ledger_row){i, 1, shop->counters[i].remaining, shop->counters[i].remaining,
                                     0, 0, "", "", "opening", "admin", 0});
@@ -101,7 +106,8 @@ static void open_counters(struct shop *shop)
     .n_more = 1
 #define CONFIRM                                                                                    \
     .kind = KIND_CONFIRM, .counter = TEE, .outcome = OUTCOME_OK, .status = 200, .n_more = 1
-#define ORDER_OK .counter = ORDER, .outcome = OUTCOME_OK, .quantity = 1, .n_more = 2
+#define ORDER_OK .counter = ORDER, .outcome = OUTCOME_OK, .quantity = 1, .n_more = 3
+#define CODE_OK .counter = CODE, .outcome = OUTCOME_OK, .user = "eve"
 #define READ .kind = KIND_READ, .outcome = OUTCOME_OK, .status = 200
 #define REFUSED .outcome = OUTCOME_FAIL, .status = 409
 #define UNKNOWN .outcome = OUTCOME_INFO, .status = 0, .detail = "timeout"
@@ -205,26 +211,64 @@ static void hold_tees(struct shop *shop)
     shop->finals[HOLD_A] = shop->finals[HOLD_B] = (struct ledger_final){2, 0, true};
 }
 
-// One mug for two points; then the order is cancelled.
+// One mug for two points, with a code that has two uses; then the order is cancelled.
 static void order_mug(struct shop *shop)
 {
     shop->placed[0] = (struct attempt_leg){MUG, -1, KNOWN(2), KNOWN(0), NULL};
-    shop->placed[1] = (struct attempt_leg){EVE, -2, KNOWN(2), KNOWN(3), NULL};
+    shop->placed[1] = (struct attempt_leg){CODE, -1, KNOWN(1), KNOWN(1), NULL};
+    shop->placed[2] = (struct attempt_leg){EVE, -2, KNOWN(2), KNOWN(3), NULL};
     shop->cancelled[0] = (struct attempt_leg){MUG, 1, KNOWN(3), KNOWN(1), NULL};
     shop->cancelled[1] = (struct attempt_leg){EVE, 2, KNOWN(3), KNOWN(5), NULL};
+    shop->cancelled[2] = (struct attempt_leg){CODE, 1, KNOWN(2), KNOWN(2), NULL};
     ATTEMPT(ORDER_OK, .kind = KIND_ORDER, .status = 201, .key = "r-50", .user = "eve",
             .more = shop->placed, FROM(60, 65), SAW(1, 1));
     ATTEMPT(ORDER_OK, .kind = KIND_CANCEL, .status = 200, .key = "r-51", .user = "eve",
             .more = shop->cancelled, FROM(70, 75), SAW(2, 0));
     add_row(shop, (struct ledger_row){ORDER, 1, 1, 1, 0, 0, "r-50", "eve", "order", NULL, 1100});
     add_row(shop, (struct ledger_row){MUG, 2, -1, 0, 1, 0, "r-50", "eve", "order", NULL, 1100});
-    add_row(shop, (struct ledger_row){EVE, 2, -2, 3, 2, 0, "r-50", "eve", "order", NULL, 1100});
+    add_row(shop, (struct ledger_row){CODE, 1, 1, 1, 2, 0, "r-50", "eve", "order", NULL, 1100});
+    add_row(shop, (struct ledger_row){EVE, 2, -2, 3, 3, 0, "r-50", "eve", "order", NULL, 1100});
     add_row(shop, (struct ledger_row){ORDER, 2, -1, 0, 0, 0, "r-51", "eve", "cancel", NULL, 1200});
     add_row(shop, (struct ledger_row){MUG, 3, 1, 1, 1, 0, "r-51", "eve", "cancel", NULL, 1200});
     add_row(shop, (struct ledger_row){EVE, 3, 2, 5, 2, 0, "r-51", "eve", "cancel", NULL, 1200});
+    add_row(shop, (struct ledger_row){CODE, 2, 1, 2, 3, 0, "r-51", "eve", "cancel", NULL, 1200});
     shop->finals[ORDER] = (struct ledger_final){2, 0, true};
     shop->finals[MUG] = (struct ledger_final){3, 1, true};
     shop->finals[EVE] = (struct ledger_final){3, 5, true};
+}
+
+// A use of the code without an order, at its version 2 or later.
+static void redeem(struct shop *shop, const char *key, const char *redemption)
+{
+    struct ledger_final *code = &shop->finals[CODE];
+    *code = (struct ledger_final){code->version + 1, code->remaining - 1, true};
+    int64_t from_ms = 80 + 10 * code->version;
+    ATTEMPT(CODE_OK, .kind = KIND_REDEEM, .status = 201, .key = key, .detail = redemption,
+            FROM(from_ms, from_ms + 5), SAW(code->version, code->remaining));
+    add_row(shop, (struct ledger_row){CODE, code->version, -1, code->remaining, 0, 0, key, "eve",
+                                      "redeem", NULL, 1300});
+}
+
+// Gives a use back. redemption NULL: no answer came.
+static void roll_back(struct shop *shop, const char *key, const char *redemption)
+{
+    struct ledger_final *code = &shop->finals[CODE];
+    *code = (struct ledger_final){code->version + 1, code->remaining + 1, true};
+    int64_t from_ms = 80 + 10 * code->version;
+    if (redemption != NULL)
+        ATTEMPT(CODE_OK, .kind = KIND_ROLLBACK, .status = 200, .key = key, .detail = redemption,
+                FROM(from_ms, from_ms + 5), SAW(code->version, code->remaining));
+    else
+        ATTEMPT(CODE_OK, .kind = KIND_ROLLBACK, .key = key, UNKNOWN, FROM(from_ms, 0));
+    add_row(shop, (struct ledger_row){CODE, code->version, 1, code->remaining, 0, 0, key, "eve",
+                                      "rollback", NULL, 1300});
+}
+
+static void use_code(struct shop *shop)
+{
+    shop->finals[CODE] = (struct ledger_final){2, 2, true};
+    redeem(shop, "r-60", "C:3");
+    roll_back(shop, "r-61", "C:3");
 }
 #pragma GCC diagnostic pop
 
@@ -249,6 +293,7 @@ static struct shop *new_shop(void)
     move_points(shop);
     hold_tees(shop);
     order_mug(shop);
+    use_code(shop);
     return shop;
 }
 
@@ -362,14 +407,14 @@ START_TEST(a_healthy_run_is_accepted)
     const struct verdict *verdict = &shop->verdict;
     for (size_t i = 0; i < verdict->n_invariants; i++)
         ck_assert_msg(verdict->invariants[i].looked_at > 0, "%s", verdict->invariants[i].slug);
-    ck_assert_uint_eq(verdict->n_invariants, 23);
-    ck_assert_int_eq(verdict->attempts, 28);
-    ck_assert_int_eq(verdict->operations, 26);
+    ck_assert_uint_eq(verdict->n_invariants, 24);
+    ck_assert_int_eq(verdict->attempts, 30);
+    ck_assert_int_eq(verdict->operations, 28);
     ck_assert_int_eq(verdict->reads, 1);
     ck_assert_int_eq(verdict->replays, 2);
     ck_assert_int_eq(verdict->refusals, 6);
     ck_assert_int_eq(verdict->unknown, 4);
-    ck_assert_int_eq(verdict->ledger_rows, 27);
+    ck_assert_int_eq(verdict->ledger_rows, 31);
     free_shop(shop);
 }
 END_TEST
@@ -480,6 +525,34 @@ START_TEST(an_expiry_that_makes_units)
 }
 END_TEST
 
+// A part of A goes back to the stock: at most what was held.
+START_TEST(a_part_of_a_hold_that_is_confirmed)
+{
+    for (int64_t back = 1; back <= 2; back++) {
+        struct shop *shop = new_shop();
+        attempt_of(shop, "r-43", 0)->quantity = row_of(shop, TEE, 4)->delta = back;
+        attempt_of(shop, "r-43", 0)->remaining.value = row_of(shop, TEE, 4)->remaining = back;
+        row_of(shop, TEE, 5)->remaining = shop->finals[TEE].remaining = back + 1;
+        if (back == 1) {
+            EXPECT_HEALTHY(false);
+            free_shop(shop);
+        } else {
+            EXPECT("holds-resolve-once", "r-40 at", "r-43 at", "ledger hold/t/A/0 version 1",
+                   "ledger hold/t/A/0 version 2");
+        }
+    }
+}
+END_TEST
+
+// Other units go back than the client asked for.
+START_TEST(a_part_that_was_not_asked_for)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-43", 0)->quantity = 1;
+    EXPECT("nothing-lost", "r-43 at", "ledger stock/t version 4");
+}
+END_TEST
+
 // The last row of the expiry is missing: no hold of this run has expired.
 START_TEST(an_expiry_without_a_hold)
 {
@@ -550,6 +623,111 @@ START_TEST(an_order_without_one_of_its_legs)
     row_of(shop, MUG, 3)->remaining = shop->cancelled[0].remaining.value = 2;
     shop->finals[MUG].remaining = 2;
     EXPECT_BROKEN("holds-conserved refund-bounded");
+}
+END_TEST
+
+// ---- codes --------------------------------------------------------------------------------------
+
+START_TEST(a_code_that_is_used_within_its_campaign)
+{
+    struct shop *shop = new_shop();
+    redeem(shop, "r-62", "C:5");
+    redeem(shop, "r-63", "C:6");
+    roll_back(shop, "r-64", NULL);
+    roll_back(shop, "r-65", "C:5");
+    EXPECT_HEALTHY(false);
+    free_shop(shop);
+}
+END_TEST
+
+START_TEST(a_code_that_is_used_too_often)
+{
+    struct shop *shop = new_shop();
+    redeem(shop, "r-62", "C:5");
+    redeem(shop, "r-63", "C:6");
+    redeem(shop, "r-64", "C:7");
+    EXPECT_BROKEN("no-oversell redeem-caps");
+}
+END_TEST
+
+// The first use gives the code one more use than its campaign grants, and all later rows add up.
+START_TEST(a_code_that_grants_too_many_uses)
+{
+    struct shop *shop = new_shop();
+    row_of(shop, CODE, 1)->delta++;
+    for (int64_t version = 1; version <= 4; version++)
+        row_of(shop, CODE, version)->remaining++;
+    shop->placed[1].remaining.value++;
+    shop->cancelled[2].remaining.value++;
+    attempt_of(shop, "r-60", 0)->remaining.value++;
+    attempt_of(shop, "r-61", 0)->remaining.value++;
+    shop->finals[CODE].remaining++;
+    EXPECT("redeem-caps", "r-50 at", "ledger code/C version 1");
+}
+END_TEST
+
+START_TEST(a_code_of_another_user)
+{
+    struct shop *shop = new_shop();
+    shop->counters[CODE].owner = "ann";
+    EXPECT("redeem-caps", "r-50 at", "ledger code/C version 1");
+}
+END_TEST
+
+START_TEST(a_redemption_that_is_rolled_back_twice)
+{
+    struct shop *shop = new_shop();
+    redeem(shop, "r-62", "C:5");
+    roll_back(shop, "r-63", "C:3");
+    EXPECT("redeem-caps", "r-62 at", "r-63 at", "ledger code/C version 5",
+           "ledger code/C version 6");
+}
+END_TEST
+
+// Version 1 is the use of an order, which was cancelled; version 2 is the cancellation.
+START_TEST(a_rollback_of_no_redemption)
+{
+    static const char *const names[] = {"C:1", "C:2", "C:6", "C:0", "C:9", "C", "D:5"};
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        struct shop *shop = new_shop();
+        redeem(shop, "r-62", "C:5");
+        roll_back(shop, "r-63", names[i]);
+        EXPECT_BROKEN("redeem-caps");
+    }
+}
+END_TEST
+
+// No answer tells what it gives back, but there is nothing.
+START_TEST(a_rollback_of_nothing)
+{
+    struct shop *shop = new_shop();
+    roll_back(shop, "r-62", NULL);
+    EXPECT_BROKEN("redeem-caps");
+}
+END_TEST
+
+START_TEST(a_redemption_of_another_name)
+{
+    struct shop *shop = new_shop();
+    attempt_of(shop, "r-60", 0)->detail = "C:1";
+    EXPECT("redeem-caps", "r-51 at", "r-60 at", "ledger code/C version 2",
+           "ledger code/C version 3");
+}
+END_TEST
+
+// The cancellation has given it back. Now a refund does, while a redemption has a use.
+START_TEST(an_order_whose_code_comes_back_twice)
+{
+    struct shop *shop = new_shop();
+    struct attempt_leg back = {CODE, 1, KNOWN(6), KNOWN(2), NULL};
+    redeem(shop, "r-62", "C:5");
+    ATTEMPT(.kind = KIND_REFUND, .counter = ORDER, .outcome = OUTCOME_OK, .status = 200,
+            .key = "r-63", .user = "eve", .more = &back, .n_more = 1, FROM(140, 145), SAW(3, 0));
+    add_row(shop, (struct ledger_row){ORDER, 3, 0, 0, 0, 0, "r-63", "eve", "refund", NULL, 1400});
+    add_row(shop, (struct ledger_row){CODE, 6, 1, 2, 1, 0, "r-63", "eve", "refund", NULL, 1400});
+    shop->finals[ORDER] = (struct ledger_final){3, 0, true};
+    shop->finals[CODE] = (struct ledger_final){6, 2, true};
+    EXPECT_BROKEN("refund-bounded redeem-caps");
 }
 END_TEST
 
@@ -1362,7 +1540,7 @@ START_TEST(the_verdict_is_readable)
     check_with(shop, false);
     verdict_write_text(&shop->verdict, &text);
     static const char *const pieces[] = {
-        "26 operations in 28 requests",
+        "28 operations in 30 requests",
         "\n  holds   no-oversell               No more taken than there was: units taken 13",
         " issued 3 of 3, prizes won 1 of 3, points taken",
         "\n  BROKEN  real-time-order           ",
@@ -1687,8 +1865,19 @@ int main(void)
     tcase_add_test(tests, a_hold_that_is_resolved_twice);
     tcase_add_test(tests, a_hold_that_is_not_emptied);
     tcase_add_test(tests, an_expiry_that_makes_units);
+    tcase_add_test(tests, a_part_of_a_hold_that_is_confirmed);
+    tcase_add_test(tests, a_part_that_was_not_asked_for);
     tcase_add_test(tests, an_expiry_without_a_hold);
     tcase_add_test(tests, an_expiry_of_a_hold_that_no_client_knows);
+    tcase_add_test(tests, a_code_that_is_used_within_its_campaign);
+    tcase_add_test(tests, a_code_that_is_used_too_often);
+    tcase_add_test(tests, a_code_that_grants_too_many_uses);
+    tcase_add_test(tests, a_code_of_another_user);
+    tcase_add_test(tests, a_redemption_that_is_rolled_back_twice);
+    tcase_add_test(tests, a_rollback_of_no_redemption);
+    tcase_add_test(tests, a_rollback_of_nothing);
+    tcase_add_test(tests, a_redemption_of_another_name);
+    tcase_add_test(tests, an_order_whose_code_comes_back_twice);
     tcase_add_test(tests, a_missing_version);
     tcase_add_test(tests, a_version_twice);
     tcase_add_test(tests, a_ledger_that_ends_too_early);

@@ -233,9 +233,12 @@ END_TEST
 // ---- writing and reading ------------------------------------------------------------------------
 
 static struct history_counter counters[] = {
-    {"stock/r-1", COUNTER_STOCK, 1, 100, 0, 0},    {"coupon/r-1", COUNTER_COUPON, 4, 7, 10, 2},
-    {"prize/r-1/gold", COUNTER_PRIZE, 1, 3, 3, 0}, {"points/r-1", COUNTER_POINTS, 1, 100, 0, 0},
-    {"points/r-2", COUNTER_POINTS, 0, 0, 0, 0},
+    {"stock/r-1", COUNTER_STOCK, 1, 100, 0, 0, NULL},
+    {"coupon/r-1", COUNTER_COUPON, 4, 7, 10, 2, NULL},
+    {"prize/r-1/gold", COUNTER_PRIZE, 1, 3, 3, 0, NULL},
+    {"points/r-1", COUNTER_POINTS, 1, 100, 0, 0, NULL},
+    {"points/r-2", COUNTER_POINTS, 0, 0, 0, 0, NULL},
+    {"code/C", COUNTER_CODE, 0, 0, 3, 0, "u-1"},
 };
 
 static struct history_head head = {.run = "r",
@@ -311,6 +314,18 @@ static const struct attempt attempts[] = {
      .key = "r-21",
      .user = "u3",
      .detail = "timeout"},
+    {.op = 22,
+     .kind = KIND_REDEEM,
+     .outcome = OUTCOME_OK,
+     .counter = 5,
+     .status = 201,
+     .invoke_ns = 8,
+     .complete_ns = 9,
+     .version = {1, true},
+     .remaining = {2, true},
+     .key = "r-22",
+     .user = "u-1",
+     .detail = "C:1"},
 };
 
 static void check_same(const struct attempt *one, const struct attempt *two)
@@ -383,6 +398,8 @@ START_TEST(what_is_written_comes_back)
         ck_assert_int_eq(read->remaining, counters[i].remaining);
         ck_assert_int_eq(read->total, counters[i].total);
         ck_assert_int_eq(read->per_user_limit, counters[i].per_user_limit);
+        ck_assert_int_eq(read->owner != NULL, counters[i].owner != NULL);
+        ck_assert(read->owner == NULL || strcmp(read->owner, counters[i].owner) == 0);
     }
     ck_assert_uint_eq(history.n_attempts, ARRAY_LENGTH(attempts));
     for (size_t i = 0; i < ARRAY_LENGTH(attempts); i++)

@@ -94,6 +94,10 @@ START_TEST(defaults_depend_on_scenario_and_arrival)
     ck_assert_int_eq(plan.stock, 250); // half of the deductions' 40 % and the reservations' 10 %
     ck_assert_int_eq(plan.mix[KIND_DEDUCT], 40);
     ck_assert_int_eq(plan.mix[KIND_TRANSFER], 5);
+    plan = parse("--scenario checkout");
+    ck_assert_double_eq(plan.cancel, 0.12);
+    ck_assert_double_eq(plan.refund, 0.28);
+    ck_assert_double_lt(plan.leave, 0); // by the weights of --then
     plan = parse("--scenario points --quantity 7");
     ck_assert_int_eq(plan.accounts, 20);
     ck_assert_int_eq(plan.balance, 70);
@@ -150,6 +154,14 @@ START_TEST(values_are_read)
     plan = parse("--template order.http --think 0 --duplicate 0.5");
     ck_assert_str_eq(scenario_kind_name(plan.scenario), "template");
     ck_assert(!plan.check);
+    plan = parse("--scenario checkout --cancel 1% --refund 0.5 --leave 0 --partial 1 --code 30% "
+                 "--uses 7 --then confirm=1,return=2");
+    ck_assert_double_eq_tol(plan.cancel, 0.01, 1e-12);
+    ck_assert_double_eq(plan.refund, 0.5);
+    ck_assert_double_eq(plan.leave, 0);
+    ck_assert_double_eq(plan.partial, 1);
+    ck_assert_double_eq_tol(plan.code, 0.3, 1e-12);
+    ck_assert_int_eq(plan.code_uses, 7);
     plan = parse("--resource R --no-setup --allow-foreign");
     ck_assert(!plan.set_up && plan.allow_foreign);
 }
@@ -242,7 +254,7 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--scenario draw --prizes a:1000001:1", "--prizes", "NAME:QUANTITY:WEIGHT"},
         {"--scenario draw --prizes=", "--prizes", "such as gold:1:1"},
         {"--scenario mixed --mix buy=1", "--mix: 'buy=1'",
-         "deduct, issue, draw, earn, spend, transfer, reserve, order, read"},
+         "deduct, issue, draw, earn, spend, transfer, reserve, order, redeem, read"},
         {"--scenario mixed --mix read=1,read=2", "--mix: 'read=2'", "once"},
         {"--scenario mixed --mix read=0", "--mix", "all 0"},
         {"--scenario points --mix earn=1,deduct=1", "--mix: scenario points has no deduct",
@@ -276,6 +288,13 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--no-setup --skus 3", "--no-setup", "--resource NAME"},
         {"--no-setup --resource x --stock 3", "--stock", "leave out one of them"},
         {"--no-setup --resource x --scenario coupon --total 3", "--total", "--no-setup"},
+        {"--scenario checkout --cancel 0.5 --refund 0.6", "--cancel and --refund", "at most 1"},
+        {"--scenario checkout --cancel 101%", "--cancel", "0 to 1"},
+        {"--scenario reserve --cancel 0.1", "--cancel", "--scenario: checkout, mixed"},
+        {"--scenario reserve --code 0.1", "--code", "--scenario: checkout"},
+        {"--scenario checkout --no-setup --resource x --uses 3", "--uses", "--no-setup"},
+        {"--scenario reserve --leave 0.1 --then confirm=1,leave=1", "--leave", "leave out one"},
+        {"--partial 0.5", "--partial", "--scenario: reserve, checkout, mixed"},
         {"--zipf 1 --spread even --skus 9", "--zipf", "leave out one of them"},
         {"--spread zipf", "Zipf", "--skus 1000"},
         {"--scenario points --mix earn=1 --accounts 1 --zipf 1", "Zipf", "--accounts 1000"},

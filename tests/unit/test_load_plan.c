@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "control/http.h"
 #include "run/arrival.h"
+#include "run/cart.h"
 #include "run/follow.h"
 #include "run/options.h"
 #include "run/scenario.h"
@@ -241,6 +242,152 @@ START_TEST(the_next_step_depends_on_the_answer)
     ck_assert_int_le(llabs(10 * confirmed - 5 * all), all / 2);
     ck_assert_int_le(llabs(10 * released - 2 * all), all / 2);
     ck_assert_int_le(llabs(10 * returned - 2 * all), all / 2);
+    scenario_free(scenario);
+}
+END_TEST
+
+// How many of 10,000 tasks are followed by each kind; KIND_COUNT: by nothing.
+static void count_next(const struct plan *plan, const struct task *task,
+                       const struct answer *answer, int64_t ret_counts[KIND_COUNT + 1])
+{
+    memset(ret_counts, 0, (KIND_COUNT + 1) * sizeof *ret_counts);
+    for (int64_t n = 0; n < 10000; n++) {
+        struct follow_up next;
+        bool follows = follow_up(plan, n, task, answer, &next);
+        ret_counts[follows ? next.task.kind : KIND_COUNT]++;
+    }
+}
+
+START_TEST(shares_decide_what_follows)
+{
+    struct plan plan = parse("--scenario checkout --cancel 0.2 --refund 0.5 --leave 0.3 "
+                             "--partial 0.4 --then confirm=1");
+    const struct answer made = {.outcome = OUTCOME_OK, .detail = "R1"};
+    const struct task order = {.kind = KIND_ORDER, .n_more = 2}, hold = {.kind = KIND_RESERVE};
+    int64_t counts[KIND_COUNT + 1];
+    count_next(&plan, &order, &made, counts);
+    ck_assert_int_le(llabs(counts[KIND_CANCEL] - 2000), 200);
+    ck_assert_int_le(llabs(counts[KIND_REFUND] - 5000), 250);
+    ck_assert_int_le(llabs(counts[KIND_COUNT] - 3000), 250);
+    count_next(&plan, &hold, &made, counts); // a part is confirmed, all of it becomes an order
+    ck_assert_int_le(llabs(counts[KIND_COUNT] - 3000), 250);
+    ck_assert_int_le(llabs(counts[KIND_CONFIRM] - 2800), 250);
+    ck_assert_int_le(llabs(counts[KIND_ORDER] - 4200), 250);
+    plan = parse("--scenario checkout");
+    count_next(&plan, &order, &made, counts);
+    ck_assert_int_le(llabs(counts[KIND_CANCEL] - 1200), 150);
+    ck_assert_int_le(llabs(counts[KIND_REFUND] - 2800), 200);
+    count_next(&plan, &hold, &made, counts);
+    ck_assert_int_le(llabs(counts[KIND_COUNT] - 1000), 150);
+    plan = parse("--scenario checkout --cancel 0 --refund 0 --leave 0 --partial 0");
+    count_next(&plan, &order, &made, counts);
+    ck_assert_int_eq(counts[KIND_COUNT], 10000);
+    count_next(&plan, &hold, &made, counts);
+    ck_assert_int_eq(counts[KIND_COUNT], 0);
+}
+END_TEST
+
+START_TEST(a_redemption_is_rolled_back_by_its_name)
+{
+    struct plan plan = parse("--scenario checkout");
+    const struct answer made = {.outcome = OUTCOME_OK, .detail = "C:7"};
+    const struct answer refused = {.outcome = OUTCOME_FAIL, .detail = "coupon-redeemed"};
+    struct task redeem = {.kind = KIND_REDEEM, .code = 1};
+    int64_t counts[KIND_COUNT + 1];
+    count_next(&plan, &redeem, &made, counts);
+    ck_assert_int_le(llabs(counts[KIND_ROLLBACK] - 5000), 250);
+    count_next(&plan, &redeem, &refused, counts);
+    ck_assert_int_eq(counts[KIND_ROLLBACK], 0);
+    redeem.kind = KIND_ROLLBACK; // some try again
+    count_next(&plan, &redeem, &made, counts);
+    ck_assert_int_le(llabs(counts[KIND_ROLLBACK] - 1250), 150);
+    struct follow_up next;
+    int64_t n = 0;
+    while (!follow_up(&plan, n, &redeem, &made, &next))
+        n++;
+    ck_assert_str_eq(next.task.order, "C:7");
+}
+END_TEST
+
+// Of a part the last line is left out, and half of the first.
+START_TEST(bodies_and_legs_of_a_checkout)
+{
+    struct plan plan = parse("--scenario checkout --skus 3 --accounts 2 --quantity 3 --run r");
+    struct scenario *scenario = new_scenario(&plan);
+    const struct answer sold = {.outcome = OUTCOME_OK, .version = {4, true}};
+    struct task task = {.kind = KIND_CONFIRM,
+                        .counter = 1,
+                        .n_more = 2,
+                        .quantity = 3,
+                        .reservation = "R1",
+                        .more = {{.counter = 0}, {.counter = 2}}};
+    char body[CART_BODY_MAX];
+    struct cart_room room;
+    struct attempt attempt = {.kind = KIND_CONFIRM};
+    (void)text_copy(scenario_resources(scenario)->codes[1], CODE_MAX + 1, "C-2");
+    cart_body(scenario, &task, "ann", body);
+    ck_assert_str_eq(body, "{}");
+    task.partial = true;
+    cart_body(scenario, &task, "ann", body);
+    ck_assert_str_eq(body, "{\"lines\":[{\"sku\":\"load-r-2\",\"quantity\":2},"
+                           "{\"sku\":\"load-r-1\",\"quantity\":3}]}");
+    cart_describe(scenario, &task, &sold, &room, &attempt);
+    ck_assert_int_eq(attempt.quantity, 1);
+    ck_assert_uint_eq(attempt.n_more, 5);
+    ck_assert_int_eq(attempt.more[0].amount, 0);
+    ck_assert_int_eq(attempt.more[1].amount, 3);
+    ck_assert_int_eq(attempt.more[4].amount, -3);
+    ck_assert_str_eq(attempt.more[4].name, "hold/load-r-3/R1/2");
+    // An order has its code before the account, its next steps behind it.
+    task = (struct task){.kind = KIND_ORDER,
+                         .counter = 1,
+                         .quantity = 3,
+                         .order = "r-1",
+                         .points = 5,
+                         .account = 1,
+                         .code = 2};
+    cart_body(scenario, &task, "ann", body);
+    ck_assert_str_eq(body, "{\"user_id\":\"ann\",\"order_id\":\"r-1\",\"lines\":[{\"sku\":"
+                           "\"load-r-2\",\"quantity\":3}],\"points\":5,\"code\":\"C-2\"}");
+    attempt = (struct attempt){.kind = KIND_ORDER};
+    cart_describe(scenario, &task, &sold, &room, &attempt);
+    ck_assert_uint_eq(attempt.n_more, 3);
+    ck_assert_uint_eq(attempt.more[1].counter, 3 + 2 + 1);
+    ck_assert_int_eq(attempt.more[1].amount, -1);
+    ck_assert_uint_eq(attempt.more[2].counter, 3 + 1);
+    task.kind = attempt.kind = KIND_REFUND;
+    cart_body(scenario, &task, "ann", body);
+    ck_assert_str_eq(body, "{\"reason\":\"changed my mind\",\"lines\":[{\"line\":0,\"restock\":"
+                           "false,\"quantity\":3}],\"points\":5,\"code\":true}");
+    cart_describe(scenario, &task, &sold, &room, &attempt);
+    ck_assert_uint_eq(attempt.n_more, 2);
+    ck_assert_uint_eq(attempt.more[1].counter, 3 + 2 + 1);
+    ck_assert_int_eq(attempt.more[1].amount, 1);
+    task.kind = KIND_REDEEM;
+    cart_body(scenario, &task, "ann", body);
+    ck_assert_str_eq(body, "{\"code\":\"C-2\",\"user_id\":\"ann\"}");
+    scenario_free(scenario);
+}
+END_TEST
+
+// Most codes are tried by their owner.
+START_TEST(some_orders_have_a_code)
+{
+    struct plan plan = parse("--scenario checkout --accounts 5 --code 0.4 --seed 3");
+    struct scenario *scenario = new_scenario(&plan);
+    int64_t orders = 0, codes = 0, redemptions = 0, others = 0;
+    for (int64_t n = 0; n < 20000; n++) {
+        struct task task;
+        scenario_task(scenario, n, &task);
+        orders += task.kind == KIND_ORDER;
+        codes += task.kind == KIND_ORDER && task.code > 0;
+        redemptions += task.kind == KIND_REDEEM;
+        others += task.code > 0 && task.code != task.account + 1;
+    }
+    ck_assert_int_le(llabs(orders - 10000), 400);
+    ck_assert_int_le(llabs(codes - 4000), 300);
+    ck_assert_int_le(llabs(redemptions - 1000), 150);
+    ck_assert_int_le(llabs(others - 250), 100);
     scenario_free(scenario);
 }
 END_TEST
@@ -537,6 +684,46 @@ START_TEST(accounts_earn_their_balance_and_are_recorded)
 }
 END_TEST
 
+START_TEST(codes_are_issued_and_recorded)
+{
+    struct plan plan =
+        parse("--scenario checkout --accounts 1 --balance 6 --stock 5 --uses 3 --run r");
+    struct scenario *scenario = new_scenario(&plan);
+    struct history_head head = {0};
+    char error[HISTORY_ERROR_MAX] = "";
+    const char *script =
+        "PUT /v1/stock/load-r-1 {\"quantity\":5,\"price_cents\":100} => "
+        "{\"remaining\":5,\"version\":1}\n"
+        "POST(balance-r-1) /v1/points/load-r-1/earn {\"points\":6} => "
+        "{\"remaining\":6,\"version\":1}\n"
+        "PUT /v1/coupons/load-r-1 {\"total\":1000000,\"per_user_limit\":1000000,"
+        "\"discount_percent\":10,\"uses_per_code\":3} => {\"remaining\":1000000,\"version\":1}\n"
+        "POST(code-r-1) /v1/coupons/load-r-1/issue {\"user_id\":\"load-r-1\"} => ";
+    char whole[1024];
+    text_format(whole, sizeof whole, "%s{\"code\":\"A-B\"}\n", script);
+    ck_assert_msg(set_up(&plan, scenario, whole, &head, error), "%s", error);
+    ck_assert_uint_eq(head.n_counters, 3);
+    check_counter(&head.counters[2], "code/A-B", COUNTER_CODE, 0, 0, 3, 0);
+    ck_assert_str_eq(head.counters[2].owner, "load-r-1");
+    ck_assert_str_eq(scenario_resources(scenario)->codes[0], "A-B");
+    free(head.counters);
+    text_format(whole, sizeof whole, "%s{\"code\":7}\n", script);
+    ck_assert(!set_up(&plan, scenario, whole, &head, error));
+    ck_assert_ptr_nonnull(strstr(error, "has no code"));
+    scenario_free(scenario);
+    plan = parse("--scenario checkout --accounts 1 --resource X --no-setup");
+    scenario = new_scenario(&plan);
+    ck_assert_msg(set_up(&plan, scenario,
+                         "GET /v1/stock/X - => {\"remaining\":5,\"version\":1}\n"
+                         "GET /v1/points/X - => {\"points\":5,\"version\":4}\n",
+                         &head, error),
+                  "%s", error);
+    ck_assert_uint_eq(head.n_counters, 2);
+    free(head.counters);
+    scenario_free(scenario);
+}
+END_TEST
+
 START_TEST(a_failed_set_up_says_why)
 {
     struct plan plan = parse("--resource S --no-setup");
@@ -686,6 +873,11 @@ int main(void)
     tcase_add_test(tests, users_take_turns_at_coupons_and_draws);
     tcase_add_test(tests, mixed_follows_its_weights);
     tcase_add_test(tests, points_follow_their_weights);
+    tcase_add_test(tests, shares_decide_what_follows);
+    tcase_add_test(tests, a_redemption_is_rolled_back_by_its_name);
+    tcase_add_test(tests, bodies_and_legs_of_a_checkout);
+    tcase_add_test(tests, some_orders_have_a_code);
+    tcase_add_test(tests, codes_are_issued_and_recorded);
     tcase_add_test(tests, the_next_step_depends_on_the_answer);
     tcase_add_test(tests, transfers_go_both_ways_between_accounts_by_zipf);
     tcase_add_test(tests, every_request_of_every_scenario_compiles);

@@ -220,6 +220,10 @@ PLACE(reserved, sold(world, line) && is(line, "kind", "reserve"))
 PLACE(reserved_twice, reserved(world, line) && world->successes[OP] == 2)
 PLACE(confirmed, sold(world, line) && is(line, "kind", "confirm"))
 PLACE(extended, sold(world, line) && is(line, "kind", "extend"))
+PLACE(confirmed_part, confirmed(world, line) && HAS("quantity"))
+PLACE(confirmed_whole, confirmed(world, line) && !HAS("quantity"))
+PLACE(redeemed, sold(world, line) && is(line, "kind", "redeem"))
+PLACE(rolled_back, sold(world, line) && is(line, "kind", "rollback"))
 PLACE(refused, number_of(line, "status") == 409)
 PLACE(not_enough, refused(world, line) && is(line, "detail", "not-enough-points"))
 PLACE(not_moved, not_enough(world, line) && is(line, "kind", "transfer"))
@@ -325,6 +329,9 @@ PLACE(of_draw, ours(world, line) && is(line, "reason", "draw"))
 PLACE(of_win, of_draw(world, line) && number_of(line, "delta") == -1)
 PLACE(our_lottery, of_draw(world, line) && number_of(line, "leg") == 0)
 PLACE(of_mug, ours(world, line) && is(line, "counter", "stock/mug"))
+PLACE(of_redemption, ours(world, line) && is(line, "reason", "redeem"))
+PLACE(of_rollback, ours(world, line) && is(line, "reason", "rollback"))
+PLACE(first_use, of_redemption(world, line) && number_of(line, "version") == 1)
 PLACE(final_shirt, is(line, "final", "stock/shirt"))
 PLACE(no_prize, HAS("version"))
 PLACE(a_prize, !no_prize(world, line))
@@ -350,6 +357,7 @@ PLACE(token_last, number_of(line, "token") > 0 && !has_neighbour(world, line, 1,
 // Counters of the head.
 PLACE(with_total, HAS("total"))
 PLACE(with_limit, HAS("per_user_limit"))
+PLACE(a_code, HAS("owner"))
 
 // ---- changes ------------------------------------------------------------------------------------
 
@@ -421,6 +429,12 @@ static const struct mutation mutations[] = {
     {COUNTER, "per_user_limit", with_limit, ADD, .number = 1},
     {COUNTER, "per_user_limit", with_limit, ADD, .number = -1},
     {COUNTER, "per_user_limit", with_limit, INT, .number = -1},
+    {COUNTER, "owner", a_code, TEXT, .text = "stranger"},
+    {COUNTER, "owner", a_code, .how = REMOVE},
+    {COUNTER, "total", a_code, ADD, .number = 1},
+    {COUNTER, "total", a_code, ADD, .number = -1},
+    {COUNTER, "version", a_code, ADD, .number = 1},
+    {COUNTER, "remaining", a_code, ADD, .number = 1},
     // Requests.
     {ATTEMPT, "op", anywhere, ADD, .number = 1},
     {ATTEMPT, "attempt", repeated, INT, .number = 0},
@@ -573,6 +587,22 @@ static const struct mutation mutations[] = {
     {ATTEMPT, "more", reserved, ADD, .number = 1, .element = LEG_AMOUNT},
     {ATTEMPT, "more", confirmed, ADD, .number = 1, .element = LEG_AMOUNT},
     {ATTEMPT, "more", extended, ADD, .number = 1, .element = LEG_AMOUNT},
+    {ATTEMPT, "quantity", confirmed_part, ADD, .number = 1},
+    {ATTEMPT, "quantity", confirmed_part, .how = REMOVE},
+    {ATTEMPT, "quantity", confirmed_whole, INT, .number = 1},
+    {ATTEMPT, "kind", redeemed, TEXT, .text = "rollback"},
+    {ATTEMPT, "kind", rolled_back, TEXT, .text = "redeem"},
+    {ATTEMPT, "user", redeemed, TEXT, .text = "stranger"},
+    {ATTEMPT, "counter", redeemed, TEXT, .text = "code/other"},
+    {ATTEMPT, "detail", redeemed, .how = REMOVE},
+    {ATTEMPT, "detail", redeemed, TEXT, .text = "C1:999"},
+    {ATTEMPT, "detail", redeemed, TEXT, .text = "other:1"},
+    {ATTEMPT, "detail", rolled_back, .how = REMOVE},
+    {ATTEMPT, "detail", rolled_back, TEXT, .text = "C1:999"},
+    {ATTEMPT, "detail", rolled_back, TEXT, .text = "C1"},
+    {ATTEMPT, "version", redeemed, ADD, .number = 1},
+    {ATTEMPT, "remaining", redeemed, ADD, .number = 1},
+    {ATTEMPT, "remaining", rolled_back, ADD, .number = 1},
     {ATTEMPT, "kind", reserved, TEXT, .text = "deduct"},
     {ATTEMPT, "kind", confirmed, TEXT, .text = "extend"},
     {ATTEMPT, "detail", reserved, .how = REMOVE},
@@ -636,6 +666,14 @@ static const struct mutation mutations[] = {
     {ROW, "strategy", our_single, TEXT, .text = "other", .why = NOT_TOLD},
     {ROW, "strategy", token_shared, TEXT, .text = "other"},
     {ROW, "strategy", of_mug, TEXT, .text = "other", .why = NOT_TOLD},
+    {ROW, "delta", first_use, ADD, .number = 1},
+    {ROW, "remaining", first_use, ADD, .number = 1},
+    {ROW, "user", of_redemption, TEXT, .text = "stranger"},
+    {ROW, "user", of_rollback, TEXT, .text = "stranger"},
+    {ROW, "reason", of_redemption, TEXT, .text = "rollback"},
+    {ROW, "reason", of_redemption, TEXT, .text = "order"},
+    {ROW, "reason", of_rollback, TEXT, .text = "cancel"},
+    {ROW, "delta", of_rollback, ADD, .number = 1},
     {ROW, "created_at_ms", ended_by_client, INT, .number = BIG},
     {ROW, "created_at_ms", ended_by_expiry, INT, .number = 1},
     {ROW, "created_at_ms", our_product, ADD, .number = 1, .why = NO_TIME},
