@@ -5,6 +5,7 @@
 #include "run/follow.h"
 
 #include "base/text.h"
+#include "run/request_text.h"
 #include "run/seeded.h"
 
 #include <string.h>
@@ -34,13 +35,13 @@ static enum then choose(const struct plan *plan, int64_t n)
 static void change_kind(struct task *task, enum attempt_kind kind)
 {
     task->kind = kind;
-    task->template = scenario_template_of(kind);
+    task->template = request_text_of(kind);
 }
 
 static void change_to_deduct(struct task *task)
 {
     task->kind = KIND_DEDUCT;
-    task->template = scenario_template_of(KIND_DEDUCT);
+    task->template = request_text_of(KIND_DEDUCT);
     task->n_more = 0;
     task->reservation[0] = '\0';
 }

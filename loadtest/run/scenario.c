@@ -12,6 +12,7 @@
 #include "run/scenario.h"
 
 #include "base/text.h"
+#include "run/request_text.h"
 #include "run/seeded.h"
 #include "run/template_file.h"
 
@@ -19,53 +20,6 @@
 #include <string.h>
 
 #define OTHERS_CODE 0.05 // share of the uses of codes that try another user's
-
-#define KEY_AND_TYPE "Content-Type: application/json\nIdempotency-Key: {{key}}\n\n"
-
-// The scenarios' request templates. With --template, the file takes their place.
-enum {
-    TEMPLATE_DEDUCT,
-    TEMPLATE_READ,
-    TEMPLATE_ISSUE,
-    TEMPLATE_DRAW,
-    TEMPLATE_EARN,
-    TEMPLATE_SPEND,
-    TEMPLATE_TRANSFER,
-    TEMPLATE_READ_POINTS,
-    TEMPLATE_RESERVE,
-    TEMPLATE_CONFIRM,
-    TEMPLATE_RELEASE,
-    TEMPLATE_EXTEND,
-    TEMPLATE_ORDER,
-    TEMPLATE_CANCEL,
-    TEMPLATE_REFUND,
-    TEMPLATE_REDEEM,
-    TEMPLATE_ROLLBACK
-};
-
-static const char *const templates[] = {
-    [TEMPLATE_DEDUCT] = "POST /v1/stock/{{resource}}/deduct\n" KEY_AND_TYPE
-                        "{\"quantity\":{{quantity}},\"user_id\":\"{{user}}\"}",
-    [TEMPLATE_READ] = "GET /v1/stock/{{resource}}\n",
-    [TEMPLATE_ISSUE] =
-        "POST /v1/coupons/{{resource}}/issue\n" KEY_AND_TYPE "{\"user_id\":\"{{user}}\"}",
-    [TEMPLATE_DRAW] =
-        "POST /v1/lotteries/{{resource}}/draw\n" KEY_AND_TYPE "{\"user_id\":\"{{user}}\"}",
-    [TEMPLATE_EARN] = "POST /v1/points/{{user}}/earn\n" KEY_AND_TYPE "{\"points\":{{quantity}}}",
-    [TEMPLATE_SPEND] = "POST /v1/points/{{user}}/spend\n" KEY_AND_TYPE "{\"points\":{{quantity}}}",
-    [TEMPLATE_TRANSFER] = "POST /v1/points/transfers\n" KEY_AND_TYPE
-                          "{\"from\":\"{{user}}\",\"to\":\"{{resource}}\",\"points\":{{quantity}}}",
-    [TEMPLATE_READ_POINTS] = "GET /v1/points/{{user}}\n",
-    [TEMPLATE_RESERVE] = "POST /v1/reservations\n" KEY_AND_TYPE "{{body}}",
-    [TEMPLATE_CONFIRM] = "POST /v1/reservations/{{resource}}/confirm\n" KEY_AND_TYPE "{{body}}",
-    [TEMPLATE_RELEASE] = "POST /v1/reservations/{{resource}}/release\n" KEY_AND_TYPE "{}",
-    [TEMPLATE_EXTEND] = "POST /v1/reservations/{{resource}}/extend\n" KEY_AND_TYPE "{{body}}",
-    [TEMPLATE_ORDER] = "POST /v1/orders\n" KEY_AND_TYPE "{{body}}",
-    [TEMPLATE_CANCEL] = "POST /v1/orders/{{resource}}/cancel\n" KEY_AND_TYPE "{{body}}",
-    [TEMPLATE_REFUND] = "POST /v1/orders/{{resource}}/refunds\n" KEY_AND_TYPE "{{body}}",
-    [TEMPLATE_REDEEM] = "POST /v1/coupons/redeem\n" KEY_AND_TYPE "{{body}}",
-    [TEMPLATE_ROLLBACK] = "POST /v1/redemptions/{{resource}}/rollback\n" KEY_AND_TYPE "{}",
-};
 
 struct scenario {
     const struct plan *plan;
@@ -96,7 +50,7 @@ static size_t pick(const struct scenario *scenario, const struct resource_list *
 static void deduct_task(const struct scenario *scenario, int64_t n, struct task *task)
 {
     task->kind = KIND_DEDUCT;
-    task->template = TEMPLATE_DEDUCT;
+    task->template = REQUEST_DEDUCT;
     task->counter = pick(scenario, &scenario->resources.skus, SEEDED_SKU, n);
     task->resource = scenario->resources.skus.names[task->counter];
     task->quantity = scenario->plan->quantity;
@@ -111,7 +65,7 @@ static void reserve_task(const struct scenario *scenario, int64_t n, struct task
     size_t lines = 1 + seeded_below(seeded(plan->seed, SEEDED_LINES, (uint64_t)n), max);
     deduct_task(scenario, n, task);
     task->kind = KIND_RESERVE;
-    task->template = TEMPLATE_RESERVE;
+    task->template = REQUEST_RESERVE;
     while (1 + task->n_more < lines) {
         size_t sku = pick(scenario, skus, SEEDED_LINE + task->n_more, n);
         for (size_t i = 0; i <= task->n_more;) {
@@ -142,7 +96,7 @@ static void order_task(const struct scenario *scenario, int64_t n, struct task *
     const struct plan *plan = scenario->plan;
     reserve_task(scenario, n, task);
     task->kind = KIND_ORDER;
-    task->template = TEMPLATE_ORDER;
+    task->template = REQUEST_ORDER;
     task->points = seeded(plan->seed, SEEDED_ORDER, (uint64_t)n) % 2 == 0 ? plan->quantity : 0;
     text_format(task->order, sizeof task->order, "%s-%lld", plan->run, (long long)n);
     if (seeded_share(plan->seed, SEEDED_CODE, n, plan->code))
@@ -160,7 +114,7 @@ static void name_account(const struct scenario *scenario, size_t account, struct
 static void earn_task(const struct scenario *scenario, int64_t n, struct task *task)
 {
     task->kind = KIND_EARN;
-    task->template = TEMPLATE_EARN;
+    task->template = REQUEST_EARN;
     name_account(scenario, pick(scenario, &scenario->resources.accounts, SEEDED_ACCOUNT, n), task);
 }
 
@@ -168,7 +122,7 @@ static void spend_task(const struct scenario *scenario, int64_t n, struct task *
 {
     earn_task(scenario, n, task);
     task->kind = KIND_SPEND;
-    task->template = TEMPLATE_SPEND;
+    task->template = REQUEST_SPEND;
 }
 
 // A code without an order. If the run has none, its user earns points.
@@ -181,7 +135,7 @@ static void redeem_task(const struct scenario *scenario, int64_t n, struct task 
     if (task->code == 0)
         return;
     task->kind = KIND_REDEEM;
-    task->template = TEMPLATE_REDEEM;
+    task->template = REQUEST_REDEEM;
     task->counter = resources->skus.n + resources->accounts.n + task->code - 1;
     task->quantity = 0;
 }
@@ -200,7 +154,7 @@ static void transfer_task(const struct scenario *scenario, int64_t n, struct tas
         from = giver;
     }
     task->kind = KIND_TRANSFER;
-    task->template = TEMPLATE_TRANSFER;
+    task->template = REQUEST_TRANSFER;
     name_account(scenario, from, task);
     task->resource = accounts->names[to];
     task->more[task->n_more++] =
@@ -219,7 +173,7 @@ static void read_task(const struct scenario *scenario, int64_t n, struct task *t
     else
         deduct_task(scenario, n, task);
     task->kind = KIND_READ;
-    task->template = account ? TEMPLATE_READ_POINTS : TEMPLATE_READ;
+    task->template = account ? REQUEST_READ_POINTS : REQUEST_READ;
     task->quantity = 0;
 }
 
@@ -233,7 +187,7 @@ static void issue_task(const struct scenario *scenario, int64_t n, struct task *
 {
     (void)n;
     task->kind = KIND_ISSUE;
-    task->template = TEMPLATE_ISSUE;
+    task->template = REQUEST_ISSUE;
     task->counter = behind_codes(&scenario->resources);
     task->resource = scenario->resources.named;
 }
@@ -242,7 +196,7 @@ static void draw_task(const struct scenario *scenario, int64_t n, struct task *t
 {
     (void)n;
     task->kind = KIND_DRAW;
-    task->template = TEMPLATE_DRAW;
+    task->template = REQUEST_DRAW;
     task->counter =
         behind_codes(&scenario->resources) + ((scenario->resources.uses & USES_COUPON) != 0);
     task->resource = scenario->resources.named;
@@ -378,24 +332,12 @@ void scenario_help(FILE *out)
 
 size_t scenario_templates(const struct scenario *scenario)
 {
-    return scenario->text != NULL ? 1 : ARRAY_LENGTH(templates);
+    return scenario->text != NULL ? 1 : REQUEST_COUNT;
 }
 
 const char *scenario_template(const struct scenario *scenario, size_t template)
 {
-    return scenario->text != NULL ? scenario->text : templates[template];
-}
-
-size_t scenario_template_of(enum attempt_kind kind)
-{
-    static const size_t found[KIND_COUNT] = {
-        [KIND_DEDUCT] = TEMPLATE_DEDUCT,     [KIND_RESERVE] = TEMPLATE_RESERVE,
-        [KIND_CONFIRM] = TEMPLATE_CONFIRM,   [KIND_RELEASE] = TEMPLATE_RELEASE,
-        [KIND_EXTEND] = TEMPLATE_EXTEND,     [KIND_ORDER] = TEMPLATE_ORDER,
-        [KIND_CANCEL] = TEMPLATE_CANCEL,     [KIND_REFUND] = TEMPLATE_REFUND,
-        [KIND_ROLLBACK] = TEMPLATE_ROLLBACK,
-    };
-    return found[kind];
+    return scenario->text != NULL ? scenario->text : request_text(template);
 }
 
 const struct plan *scenario_plan(const struct scenario *scenario)

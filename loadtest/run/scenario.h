@@ -4,7 +4,7 @@
 //
 // To add a scenario: a row in the table of scenario.c (its name, summary, resources, and what the
 // n-th operation is, or the weights of its kinds). If it sends a new kind of request: a row in the
-// tables of request templates and of what such an operation is.
+// table of request_text.c, and in that of what such an operation is.
 #pragma once
 
 #include "run/answer.h"
@@ -70,9 +70,6 @@ struct task {
 MUST_CHECK bool scenario_new(const struct plan *plan, struct scenario **ret_scenario,
                              char *ret_error);
 void scenario_free(struct scenario *scenario); // NULL is fine
-
-// The template of a reservation's next step.
-size_t scenario_template_of(enum attempt_kind kind);
 
 const struct plan *scenario_plan(const struct scenario *scenario); // borrowed
 
