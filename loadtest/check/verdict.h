@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define VIOLATION_EVENTS_MAX 12 // six rows, each with its request
-#define VERDICT_INVARIANTS_MAX 24
+#define VERDICT_INVARIANTS_MAX 32
 
 // One line of a timeline: a request, or a ledger row (from_ns < 0: it has no client time).
 struct event {

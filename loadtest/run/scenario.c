@@ -382,7 +382,7 @@ static bool fill(struct scenario *scenario, char *ret_error)
         return no_memory(ret_error);
     if ((resources->uses & USES_CODES) && plan->set_up) {
         resources->n_codes = resources->accounts.n;
-        resources->codes = calloc(resources->n_codes, sizeof *resources->codes);
+        resources->codes = calloc(resources->n_codes + 1, sizeof *resources->codes);
         if (resources->codes == NULL)
             return no_memory(ret_error);
     }

@@ -300,6 +300,37 @@ START_TEST(the_answer_to_a_transfer_carries_both_legs)
 }
 END_TEST
 
+// The legs of the lines have their numbers, an order's account and its code only their names.
+START_TEST(a_refused_order_tells_which_legs_refuse)
+{
+    struct answer answer =
+        read_kind(KIND_ORDER, 409,
+                  "{\"type\":\"/problems/out-of-stock\",\"remaining\":0,\"version\":8,\"failed\":["
+                  "{\"index\":1,\"counter\":\"stock/s\",\"remaining\":0,\"version\":8},"
+                  "{\"counter\":\"code/C-1\",\"remaining\":0,\"version\":3},"
+                  "{\"counter\":\"points/u1\",\"remaining\":2,\"version\":5}]}");
+    ck_assert(!answer.version.known); // of the order
+    ck_assert(maybe_equal(answer.more[1].version, (struct maybe){8, true}));
+    ck_assert(maybe_equal(answer.code.version, (struct maybe){3, true}));
+    ck_assert(maybe_equal(answer.account.version, (struct maybe){5, true}));
+    ck_assert(maybe_equal(answer.account.remaining, (struct maybe){2, true}));
+}
+END_TEST
+
+START_TEST(the_answer_to_a_redemption_carries_its_name)
+{
+    static const char body[] =
+        "{\"redemption_id\":\"C-1:4\",\"state\":\"redeemed\",\"code\":\"C-1\","
+        "\"legs\":[{\"counter\":\"code/C-1\",\"remaining\":2,\"version\":4}]}";
+    struct answer answer = read_kind(KIND_REDEEM, 201, body);
+    ck_assert_str_eq(answer.detail, "C-1:4");
+    ck_assert(maybe_equal(answer.version, (struct maybe){4, true}));
+    ck_assert(maybe_equal(answer.remaining, (struct maybe){2, true}));
+    ck_assert_str_eq(read_kind(KIND_ROLLBACK, 200, body).detail, "C-1:4");
+    ck_assert_int_eq(read_kind(KIND_ROLLBACK, 200, "{\"legs\":[]}").outcome, OUTCOME_INFO);
+}
+END_TEST
+
 START_TEST(only_json_is_valid)
 {
     static const char *const valid[] = {
@@ -512,6 +543,8 @@ int main(void)
     tcase_add_test(tests, an_answer_is_classified_as_the_api_promises);
     tcase_add_test(tests, an_answer_carries_what_the_checker_needs);
     tcase_add_test(tests, the_answer_to_a_transfer_carries_both_legs);
+    tcase_add_test(tests, a_refused_order_tells_which_legs_refuse);
+    tcase_add_test(tests, the_answer_to_a_redemption_carries_its_name);
     tcase_add_test(tests, only_json_is_valid);
     tcase_add_test(tests, a_malformed_answer_proves_nothing);
     tcase_add_test(tests, timers_are_due_in_order_and_can_be_cancelled);
