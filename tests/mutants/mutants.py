@@ -170,12 +170,13 @@ def build(*targets):
 
 def passes(test):
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "CK_"))}
-    try:
-        done = subprocess.run(test.command, cwd=test.folder, env={**clean, **test.environment}, check=False,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=RUN_S)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    with subprocess.Popen(test.command, cwd=test.folder, env={**clean, **test.environment},
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            return process.wait(RUN_S) == 0
+        except subprocess.TimeoutExpired:
+            process.terminate()  # at SIGTERM, libcheck ends the process of the test that hangs, too
+            return False
 
 
 def main():
