@@ -85,7 +85,7 @@ MUTANTS = [
         Edit("service/http/api/order.c",
              '    struct leg *leg = basket_add(call, "code", code.code);\n    leg->may_create = true;\n'
              "    leg->opening = code.terms.uses_per_code;\n    leg->amount = -1;\n"
-             "    leg->barred = !terms_allow(&code.terms, order->subtotal_cents, code.now_ms);\n"
+             "    leg->barred = priced && !terms_allow(&code.terms, order->subtotal_cents, code.now_ms);\n"
              "    leg->refusal = leg->barred ? RC_COUPON_NOT_REDEEMABLE : RC_COUPON_REDEEMED;\n    return RC_OK;\n",
              "    char counter[COUNTER_NAME_MAX + 1];\n    order->code_leg = 0;\n"
              '    text_format(counter, sizeof counter, "code/%s", code.code);\n'
