@@ -30,6 +30,14 @@ void gate_wait_for_arrival(struct gate *gate)
     pthread_mutex_unlock(&gate->mutex);
 }
 
+bool gate_has_arrival(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->mutex);
+    bool arrived = gate->arrived > 0;
+    pthread_mutex_unlock(&gate->mutex);
+    return arrived;
+}
+
 void gate_open(struct gate *gate)
 {
     pthread_mutex_lock(&gate->mutex);

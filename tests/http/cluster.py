@@ -245,6 +245,12 @@ class Cluster:
         self.instances.append(Instance(self.store, self.settings, environment=self.environment))
         return self.instances[-1]
 
+    def restart(self, i):
+        """Starts instance i, whose process has ended, again on its port."""
+        old = self.instances[i]
+        old.log.close()
+        self.instances[i] = Instance(self.store, self.settings, old.port, self.environment).await_listening()
+
     @property
     def ports(self):
         return [instance.port for instance in self.instances]

@@ -322,11 +322,8 @@ class Changes(TestCase):
         self.serve(feed__poll_ms=50)
 
         def restart():
-            old = self.servers.instances[0]
-            old.kill()
-            new = cluster.Instance(self.servers.store, self.servers.settings, port=old.port)
-            self.servers.instances[0] = new.await_listening()
-            old.log.close()
+            self.servers.instances[0].kill()
+            self.servers.restart(0)
 
         self.check_gap_free(1, restart)
 

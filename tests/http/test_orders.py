@@ -86,7 +86,8 @@ class OnSqlite(ShopCase):
 
     def test_everything_that_is_missing_is_named(self):
         """And nothing is taken: no row is left of the line that was there (vendure#1738)."""
-        there, gone, few, user = self.put(5), self.put(0), self.put(1), self.user(points=10)
+        there, gone, few, user = self.put(1), self.put(0), self.put(1), self.user(points=10)
+        self.assert_failed(self.place(user, (there, 1), (gone, 1)), "out-of-stock", f"stock/{gone}")
         code = self.code(user, min_cents=10**9)
         order = self.name("order")
         answer = self.place(user, (there, 1), (gone, 1), (few, 2), order_id=order, code=code, points=11)
@@ -97,7 +98,7 @@ class OnSqlite(ShopCase):
                          [(1, "out-of-stock", 0, 1), (2, "out-of-stock", 1, 1),
                           (None, "coupon-not-redeemable", 0, 0), (None, "not-enough-points", 10, 1)])
         self.assertEqual((answer.body["remaining"], answer.body["version"]), (0, 1))
-        for sku, left in (there, 5), (gone, 0), (few, 1):
+        for sku, left in (there, 1), (gone, 0), (few, 1):
             self.assertEqual(self.stock(sku), left)
             self.assertEqual(len(ledger(self.service.ports[0], f"stock/{sku}")), 1)
         for counter in f"order/{order}", f"code/{code}":

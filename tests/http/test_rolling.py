@@ -19,7 +19,7 @@ import tempfile
 import time
 import unittest
 
-from cluster import ROOT, Instance, TestCase, await_true
+from cluster import ROOT, TestCase, await_true
 from loader import Running
 
 DELAY_MS = 1500
@@ -150,8 +150,7 @@ class Rolling(TestCase):
         old = servers.instances[i]
         old.signal(signal.SIGTERM)
         self.assertEqual(old.wait(), 0, old.read_log())
-        old.log.close()
-        servers.instances[i] = Instance(servers.store, servers.settings, port=old.port).await_listening()
+        servers.restart(i)
 
     def roll(self, delay_ms):
         """Runs the load while every instance is replaced. Returns its report."""

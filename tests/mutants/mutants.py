@@ -85,7 +85,7 @@ MUTANTS = [
         Edit("service/http/api/order.c",
              '    struct leg *leg = basket_add(call, "code", code.code);\n    leg->may_create = true;\n'
              "    leg->opening = code.terms.uses_per_code;\n    leg->amount = -1;\n"
-             "    leg->barred = !terms_allow(&code.terms, order->subtotal_cents, code.now_ms);\n"
+             "    leg->barred = priced && !terms_allow(&code.terms, order->subtotal_cents, code.now_ms);\n"
              "    leg->refusal = leg->barred ? RC_COUPON_NOT_REDEEMABLE : RC_COUPON_REDEEMED;\n    return RC_OK;\n",
              "    char counter[COUNTER_NAME_MAX + 1];\n    order->code_leg = 0;\n"
              '    text_format(counter, sizeof counter, "code/%s", code.code);\n'
@@ -170,12 +170,13 @@ def build(*targets):
 
 def passes(test):
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "CK_"))}
-    try:
-        done = subprocess.run(test.command, cwd=test.folder, env={**clean, **test.environment}, check=False,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=RUN_S)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    with subprocess.Popen(test.command, cwd=test.folder, env={**clean, **test.environment},
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            return process.wait(RUN_S) == 0
+        except subprocess.TimeoutExpired:
+            process.terminate()  # at SIGTERM, libcheck ends the process of the test that hangs, too
+            return False
 
 
 def main():
