@@ -24,5 +24,5 @@ void gate_pause(void *arg, enum pause_point point, enum endpoint endpoint);
 
 void gate_wait_for_arrival(struct gate *gate); // of the first worker
 bool gate_has_arrival(struct gate *gate);
-void gate_open(struct gate *gate);             // until gate_close
-void gate_close(struct gate *gate);            // as gate_init has left it
+void gate_open(struct gate *gate);  // until gate_close
+void gate_close(struct gate *gate); // as gate_init has left it
