@@ -62,6 +62,15 @@ static void count_if_stale(struct section *section)
         section_count(section, METRIC_REFUSED_STALE, 1);
 }
 
+// The result of the works that are not done. After a COMMIT whose outcome was unknown, "this
+// attempt changed nothing" is not proven: the server that was asked may have been cut off from its
+// group, which may still commit it. Only a later commit proves it.
+static enum rc fault_of(enum rc rc, bool in_doubt)
+{
+    enum rc fault = section_final_fault(rc);
+    return in_doubt && rc_is_transient(fault) ? RC_OUTCOME_UNKNOWN : fault;
+}
+
 enum rc section_final_fault(enum rc rc)
 {
     switch (rc) {
@@ -108,7 +117,7 @@ static bool prepare_retry(struct section *section, int tries, enum rc fault, int
 
 enum rc section_run_batch(struct section *section, int64_t deadline_ns)
 {
-    bool reconnected = false;
+    bool reconnected = false, in_doubt = false;
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
         int64_t from_ns = clock_now_ns();
         section_limit_db(section, batch_first_deadline(&section->batch) + DB_GRACE_NS);
@@ -119,6 +128,7 @@ enum rc section_run_batch(struct section *section, int64_t deadline_ns)
             return RC_OK;
         db_rollback(section->db);
         int64_t took_ns = clock_now_ns() - from_ns; // long if it waited for a row's lock
+        in_doubt |= rc == RC_OUTCOME_UNKNOWN;
         if (rc == RC_OUTCOME_UNKNOWN)
             rc = resolve_unknown(section);
         else if (rc == RC_DUPLICATE)
@@ -133,7 +143,7 @@ enum rc section_run_batch(struct section *section, int64_t deadline_ns)
                 rc = RC_LOCK_LOST;
             }
         }
-        enum rc fault = section_final_fault(rc);
+        enum rc fault = fault_of(rc, in_doubt);
         bool conflict = rc == RC_CONFLICT;
         section->blocked = conflict && took_ns >= BLOCKED_AFTER_NS;
         if (rc == RC_LOCK_LOST) {
@@ -152,7 +162,7 @@ enum rc section_run_batch(struct section *section, int64_t deadline_ns)
         if (!prepare_retry(section, tries, fault, conflict ? took_ns : 0))
             return RC_OK;
         if (section->blocked && section->scope.n_keys > 1)
-            return section->scope.divisible ? RC_CONFLICT : RC_CONTENTION;
+            return section->scope.divisible ? RC_CONFLICT : fault_of(RC_CONTENTION, in_doubt);
     }
-    return RC_CONTENTION;
+    return fault_of(RC_CONTENTION, in_doubt);
 }

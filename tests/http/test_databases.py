@@ -263,6 +263,17 @@ class Mysql(Databases):
         self.server.sql("SET GLOBAL read_only = 0")
         self.assert_well_again(service, self.server.store, deducts=2)
 
+    def test_read_only_sessions(self):
+        """tx_read_only of new sessions, set for this account only: other tests use the server, too."""
+        service = self.open()
+        self.addCleanup(self.server.sql, "SET GLOBAL init_connect = ''", database="")
+        self.server.sql("SET GLOBAL init_connect = 'SET SESSION TRANSACTION READ ONLY'")
+        self.server.sql(f"KILL USER {self.account}")
+        self.assert_refused(service, "read-only")
+        self.assertEqual(service.call("GET", "/v1/stock/S").status, 200)
+        self.server.sql("SET GLOBAL init_connect = ''")
+        self.assert_well_again(service, self.server.store, deducts=2)
+
     def test_table_crashed_or_full(self):
         """The server's own errors, raised by a trigger."""
         for number, why in ((1114, "full"), (1877, "corrupt"), (1194, "corrupt")):

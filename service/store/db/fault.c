@@ -14,9 +14,14 @@
 const char *db_fault_word(enum db_fault fault)
 {
     static const char *const words[DB_FAULT_COUNT] = {
-        [DB_FAULT_NONE] = "none",           [DB_FAULT_FULL] = "full",
-        [DB_FAULT_READ_ONLY] = "read-only", [DB_FAULT_DENIED] = "denied",
-        [DB_FAULT_MISSING] = "missing",     [DB_FAULT_CORRUPT] = "corrupt",
+        [DB_FAULT_NONE] = "none",
+        [DB_FAULT_NOT_READY] = "not-ready",
+        [DB_FAULT_FULL] = "full",
+        [DB_FAULT_READ_ONLY] = "read-only",
+        [DB_FAULT_MISCONFIGURED] = "misconfigured",
+        [DB_FAULT_DENIED] = "denied",
+        [DB_FAULT_MISSING] = "missing",
+        [DB_FAULT_CORRUPT] = "corrupt",
     };
     return words[fault];
 }

@@ -12,15 +12,18 @@ struct db;
 // such as a lost connection or a deadlock, have none.
 enum db_fault {
     DB_FAULT_NONE,
-    DB_FAULT_FULL, // no room left on the disk, in the file or in the tablespace
+    DB_FAULT_NOT_READY, // not now: the server is offline, or not the primary of its group
+    DB_FAULT_FULL,      // no room left on the disk, in the file or in the tablespace
     DB_FAULT_READ_ONLY,
-    DB_FAULT_DENIED,  // the account may not log in, or lacks a right
-    DB_FAULT_MISSING, // the database, a table or a file was removed or replaced
+    DB_FAULT_MISCONFIGURED, // a setting of the server does not allow the service's transactions
+    DB_FAULT_DENIED,        // the account may not log in, or lacks a right
+    DB_FAULT_MISSING,       // the database, a table or a file was removed or replaced
     DB_FAULT_CORRUPT,
     DB_FAULT_COUNT
 };
 
-// "full", "read-only", "denied", "missing", "corrupt"; "none" for DB_FAULT_NONE.
+// "not-ready", "full", "read-only", "misconfigured", "denied", "missing", "corrupt"; "none" for
+// DB_FAULT_NONE.
 const char *db_fault_word(enum db_fault fault);
 
 // The gravest fault that any handle of the store has met since it was last forgotten. The first

@@ -101,11 +101,11 @@ static enum rc expand(struct mysql_db *mysql, const char *sql, const struct db_v
 static enum rc send_once(struct mysql_db *mysql)
 {
     if (mysql_real_query(mysql->handle, mysql->sql.data, mysql->sql.length) != 0)
-        return mysql_connection_failed(mysql);
+        return mysql_connection_failed(mysql).rc;
     if (!mysql->begin_pending)
         return RC_OK;
     mysql->begin_pending = false;
-    return mysql_next_result(mysql->handle) == 0 ? RC_OK : mysql_connection_failed(mysql);
+    return mysql_next_result(mysql->handle) == 0 ? RC_OK : mysql_connection_failed(mysql).rc;
 }
 
 // Sends mysql->sql. If it begins a transaction and the server had closed the idle connection, sends
@@ -156,7 +156,7 @@ static enum rc fetch_all(struct mysql_db *mysql, db_row_fn on_row, void *arg)
 {
     MYSQL_RES *result = mysql_use_result(mysql->handle);
     if (result == NULL)
-        return mysql_errno(mysql->handle) != 0 ? mysql_connection_failed(mysql) : RC_OK;
+        return mysql_errno(mysql->handle) != 0 ? mysql_connection_failed(mysql).rc : RC_OK;
     struct mysql_row row = {.row.ops = &row_ops, .n_fields = mysql_num_fields(result)};
     enum rc rc = RC_OK;
     while (rc == RC_OK && (row.fields = mysql_fetch_row(result)) != NULL) {
@@ -165,7 +165,7 @@ static enum rc fetch_all(struct mysql_db *mysql, db_row_fn on_row, void *arg)
     }
     bool broke = rc == RC_OK && mysql_errno(mysql->handle) != 0;
     mysql_free_result(result); // reads the remaining rows
-    return broke ? mysql_connection_failed(mysql) : rc;
+    return broke ? mysql_connection_failed(mysql).rc : rc;
 }
 
 static enum rc mysql_select(struct db *db, const char *sql, const struct db_value *params,
@@ -263,12 +263,9 @@ static enum rc mysql_end(struct db *db)
         code = mysql_next_result(mysql->handle);
     if (code == 0)
         return RC_OK;
-    unsigned number = mysql_errno(mysql->handle);
     bool at_commit = done >= before_commit;
-    enum rc rc = mysql_connection_failed(mysql);
-    if (mysql_connection_is_lost(number))
-        return RC_OUTCOME_UNKNOWN;
-    return at_commit && mysql_commit_is_uncertain(number) ? RC_OUTCOME_UNKNOWN : rc;
+    struct mysql_meaning meaning = mysql_connection_failed(mysql);
+    return meaning.lost || (at_commit && !meaning.rolled_back) ? RC_OUTCOME_UNKNOWN : meaning.rc;
 }
 
 static void mysql_undo(struct db *db)
@@ -298,7 +295,7 @@ static enum rc mysql_script(struct db *db, const char *script)
             if (rc != RC_OK)
                 return rc;
             if (mysql_real_query(mysql->handle, script, length) != 0)
-                return mysql_connection_failed(mysql);
+                return mysql_connection_failed(mysql).rc;
             rc = fetch_all(mysql, NULL, NULL);
             if (rc != RC_OK)
                 return rc;

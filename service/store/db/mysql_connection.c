@@ -1,6 +1,5 @@
-// Connects to MySQL or MariaDB, sets up the session, and maps error numbers to results. Uses only
-// what both client libraries have, but for one option (mysql_dial.c). Error numbers that one of
-// them does not name are named here.
+// Connects to MySQL or MariaDB and sets up the session. Uses only what both client libraries have,
+// but for one option (mysql_dial.c). What an error number means stands in mysql_errors.c.
 //
 // Deadlines need more than the libraries' timeouts: those count whole seconds, are fixed when the
 // connection is made, and one read may take several of them. So the watching thread (db_expire)
@@ -21,113 +20,8 @@
 #define IO_TIMEOUT_MIN_S 2
 #define LONG_IO_TIMEOUT_S (24 * 3600)
 
-// Numbers that the code names, as documented by MySQL and MariaDB; some lack a name in one of the
-// two libraries' headers. The others stand in the table below.
-enum {
-    SERVER_SHUTDOWN = 1053,
-    ERROR_DURING_COMMIT = 1180,
-    QUERY_INTERRUPTED = 1317,
-    CONNECTION_KILLED = 1927,
-    SECURE_TRANSPORT_REQUIRED = 3159,
-    CLIENT_INTERACTION_TIMEOUT = 4031,
-    CLIENT_ERRORS_FROM = 2000, // raised by the client library: the connection, mostly
-    CLIENT_ERRORS_TO = 2999,
-    OUT_OF_MEMORY = 2008,
-    PLUGIN_CANNOT_LOAD = 2059,
-    ENGINE_ERRORS_FROM = 120,
-};
-
-// What the servers' error numbers mean. A number that is not here is RC_INTERNAL.
-static const struct db_meaning meanings[] = {
-    {1062, RC_DUPLICATE, DB_FAULT_NONE}, // duplicate entry
-    {1586, RC_DUPLICATE, DB_FAULT_NONE}, // duplicate entry, with the key's name
-
-    {1020, RC_CONFLICT, DB_FAULT_NONE}, // MariaDB: the row changed since the snapshot
-    {1205, RC_CONFLICT, DB_FAULT_NONE}, // lock wait timeout
-    {1213, RC_CONFLICT, DB_FAULT_NONE}, // deadlock
-    {QUERY_INTERRUPTED, RC_CONFLICT, DB_FAULT_NONE},
-
-    {1040, RC_BACKEND_UNAVAILABLE, DB_FAULT_NONE}, // too many connections
-
-    {1021, RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL}, // disk full
-    {1114, RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL}, // the table is full
-    {1878, RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL}, // cannot write a temporary file
-    {3019, RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL}, // the undo log is full
-
-    {1036, RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY}, // the table is read-only
-    {1290, RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY}, // the server runs with --read-only
-    {1792, RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY}, // in a read-only transaction
-    {1836, RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY}, // read-only mode
-    {1874, RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY}, // InnoDB is read-only
-    {1881, RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY}, // innodb_force_recovery is set
-
-    {1044, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // to the database
-    {1045, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // wrong user or password
-    {1129, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // the host is blocked
-    {1130, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // the host may not connect
-    {1142, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // to the table
-    {1143, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // to the column
-    {1227, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // a global right is needed
-    {1698, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // without a password
-    {1820, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // the password must be changed
-    {1862, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // the password has expired
-    {3118, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // MySQL: the account is locked
-    {4151, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED}, // MariaDB: the account is locked
-
-    {1017, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING}, // file not found
-    {1046, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING}, // no database selected: it was dropped
-    {1049, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING}, // unknown database
-    {1051, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING}, // unknown table
-    {1146, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING}, // the table does not exist
-    {1812, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING}, // the tablespace is missing
-    {1814, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING}, // the tablespace was discarded
-    {1932, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING}, // the table does not exist in its engine
-
-    {1033, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT}, // incorrect information in a file
-    {1034, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT}, // incorrect key file
-    {1035, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT}, // old key file
-    {1194, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT}, // the table is marked as crashed
-    {1195, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT}, // and its last repair failed
-    {1712, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT}, // the index is corrupt
-    {1877, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT}, // the table is corrupt
-    {3000, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT}, // the file is corrupt
-
-    // Their texts name a second number, see cause_of().
-    {3, RC_INTERNAL, DB_FAULT_NONE},    // cannot write a file
-    {1005, RC_INTERNAL, DB_FAULT_NONE}, // cannot create a table
-    {1016, RC_INTERNAL, DB_FAULT_NONE}, // cannot open a file
-    {1026, RC_INTERNAL, DB_FAULT_NONE}, // cannot write a file
-    {1030, RC_INTERNAL, DB_FAULT_NONE}, // the storage engine's error
-    {ERROR_DURING_COMMIT, RC_INTERNAL, DB_FAULT_NONE},
-};
-
-// The second number: an errno(3), or from 120 on an error of the storage engine (HA_ERR_... of the
-// servers' sources).
-static enum db_fault cause_of(const char *text)
-{
-    static const char *const marks[] = {"errno: ", "Errcode: ", "error "};
-    static const struct db_meaning causes[] = {
-        {126, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},   // the index file is crashed
-        {127, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},   // the record file is crashed
-        {135, RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL},      // no more room in the record file
-        {136, RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL},      // no more room in the index file
-        {144, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},   // crashed, and the last repair failed
-        {145, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},   // crashed
-        {155, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING},   // no such table
-        {165, RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY}, // the table is read-only
-    };
-    for (size_t i = 0; i < ARRAY_LENGTH(marks); i++) {
-        const char *at = strstr(text, marks[i]);
-        if (at == NULL)
-            continue;
-        int number = (int)strtol(at + strlen(marks[i]), NULL, 10);
-        const struct db_meaning *cause = db_meaning_of(causes, ARRAY_LENGTH(causes), number);
-        return cause != NULL                 ? cause->fault
-               : number < ENGINE_ERRORS_FROM ? db_errno_fault(number)
-                                             : DB_FAULT_NONE;
-    }
-    return DB_FAULT_NONE;
-}
+// Numbers of refused logins whose messages leave out the remedy.
+enum { SECURE_TRANSPORT_REQUIRED = 3159, PLUGIN_CANNOT_LOAD = 2059 };
 
 // Shuts the socket down if the connection is cancelled or past its deadline. Under cancel_mutex.
 static void interrupt_if_due(struct mysql_db *mysql)
@@ -156,34 +50,16 @@ void mysql_connection_drop(struct mysql_db *mysql)
     mysql->handle = NULL;
 }
 
-bool mysql_connection_is_lost(unsigned number)
-{
-    return number == 0 ||
-           (number >= CLIENT_ERRORS_FROM && number <= CLIENT_ERRORS_TO &&
-            number != OUT_OF_MEMORY) ||
-           number == SERVER_SHUTDOWN || number == CONNECTION_KILLED ||
-           number == CLIENT_INTERACTION_TIMEOUT;
-}
-
-enum rc mysql_connection_failed(struct mysql_db *mysql)
+struct mysql_meaning mysql_connection_failed(struct mysql_db *mysql)
 {
     unsigned number = mysql_errno(mysql->handle);
     snprintf(mysql->db.error, sizeof mysql->db.error, "%u: %.280s", number,
              mysql_error(mysql->handle));
-    const struct db_meaning *meaning = db_meaning_of(meanings, ARRAY_LENGTH(meanings), (int)number);
-    bool lost = mysql_connection_is_lost(number);
-    enum rc rc = lost ? RC_BACKEND_UNAVAILABLE : meaning != NULL ? meaning->rc : RC_INTERNAL;
-    enum db_fault fault = meaning != NULL ? meaning->fault : DB_FAULT_NONE;
-    if (meaning != NULL && rc == RC_INTERNAL) {
-        fault = cause_of(mysql->db.error);
-        rc = fault != DB_FAULT_NONE ? RC_BACKEND_UNAVAILABLE : RC_INTERNAL;
-    }
-    db_note_fault(&mysql->db, fault);
-    // A primary that became read-only keeps its connections, but a new one may reach the next
-    // primary. A session keeps its rights to the database until it ends.
-    if (lost || fault == DB_FAULT_READ_ONLY || fault == DB_FAULT_DENIED)
+    struct mysql_meaning meaning = mysql_meaning_of(number, mysql->db.error);
+    db_note_fault(&mysql->db, meaning.fault);
+    if (meaning.reconnect)
         mysql_connection_drop(mysql);
-    return rc;
+    return meaning;
 }
 
 // Timeouts in seconds for the connection that is made now: up to the deadline, but no more than
@@ -278,11 +154,6 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     add_remedy(mysql, number);
     mysql_connection_drop(mysql);
     return RC_BACKEND_UNAVAILABLE;
-}
-
-bool mysql_commit_is_uncertain(unsigned number)
-{
-    return number == ERROR_DURING_COMMIT || number == QUERY_INTERRUPTED;
 }
 
 // Both libraries read their timeouts only when they connect.

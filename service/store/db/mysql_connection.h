@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "store/db/engine.h"
+#include "store/db/mysql_errors.h"
 #include "store/db/mysql_url.h"
 
 #include <mysql.h>
@@ -31,17 +32,9 @@ struct mysql_db {
 MUST_CHECK enum rc mysql_connection_ensure(struct mysql_db *mysql);
 void mysql_connection_drop(struct mysql_db *mysql);
 
-// Copies the failed call's error text into db.error, maps its number to a result, as db.h lists
-// them, and notes its fault. Drops a connection that is lost, or that a new one may do better than.
-enum rc mysql_connection_failed(struct mysql_db *mysql);
-
-// Whether this mysql_errno() means that the connection broke, so that the answer was lost. Number
-// 0: the server sent fewer results than statements, so the next result would belong to another
-// statement.
-bool mysql_connection_is_lost(unsigned number);
-
-// Whether COMMIT may have succeeded although it failed with this mysql_errno().
-bool mysql_commit_is_uncertain(unsigned number);
+// Copies the failed call's error text into db.error, and notes its fault. Drops a connection that
+// is lost, or that a new one may do better than. Returns what the error means.
+struct mysql_meaning mysql_connection_failed(struct mysql_db *mysql);
 
 // The slots of db_ops.
 void mysql_connection_allow_long_statements(struct db *db);

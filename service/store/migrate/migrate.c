@@ -79,12 +79,30 @@ enum rc migrate_status(struct db *db,
     return track_status(&core, on_status, arg);
 }
 
+// Error 1665 at every INSERT: InnoDB cannot log statements at READ COMMITTED. A server that does not
+// tell the setting passes; its work will meet the error.
+static enum rc check_settings(struct db *db, char *ret_error)
+{
+    int64_t by_statement = 0;
+    if (db_is_sqlite(db) ||
+        db_query_int(db, "SELECT @@log_bin AND @@binlog_format = 'STATEMENT'", NULL, 0,
+                     &by_statement) != RC_OK ||
+        by_statement == 0)
+        return RC_OK;
+    text_format(ret_error, MIGRATE_ERROR_MAX,
+                "the database server has binlog_format=STATEMENT, with which it refuses every"
+                " change (error 1665): set binlog_format=ROW, or MIXED");
+    return RC_SCHEMA;
+}
+
 enum rc migrate_check(struct db *db, char *ret_error)
 {
     struct track core = make_track(db, false, 0, ret_error);
     int pending, applied;
     enum rc rc = track_check(&core, &pending, &applied);
-    if (rc != RC_OK || pending == 0)
+    if (rc == RC_OK && pending == 0)
+        return check_settings(db, ret_error);
+    if (rc != RC_OK)
         return rc;
     text_format(ret_error, MIGRATE_ERROR_MAX,
                 "the schema is out of date, %d of %d migrations are pending: run `holdfast migrate"

@@ -53,7 +53,8 @@ MUST_CHECK enum rc
 migrate_status(struct db *db, void (*on_status)(void *arg, const struct migration_status *status),
                void *arg, char *ret_error);
 
-// RC_OK when the schema is exactly what this program needs, else RC_SCHEMA.
+// RC_OK when the schema is exactly what this program needs, and no setting of the server forbids
+// its changes; else RC_SCHEMA.
 MUST_CHECK enum rc migrate_check(struct db *db, char *ret_error);
 
 // Drops the constraints (unique keys, checks) or restores them; lab mode only. Idempotent.
