@@ -85,6 +85,7 @@ static bool set_up(struct session *session, char *ret_error)
         return false;
     (void)text_copy(head->run, sizeof head->run, plan->run);
     (void)text_copy(head->scenario, sizeof head->scenario, scenario_kind_name(plan->scenario));
+    head->proxied = plan->proxied;
     head->n_targets = plan->n_targets;
     for (size_t i = 0; i < plan->n_targets; i++) {
         session->urls[i] = plan->targets[i].url;

@@ -122,6 +122,14 @@ static bool head_targets(const json_t *head, struct history_head *ret_head, char
     return true;
 }
 
+static bool head_proxied(const json_t *head, bool *ret_proxied, char *ret_error)
+{
+    const json_t *value = json_object_get(head, "proxied");
+    *ret_proxied = value != NULL;
+    return value == NULL || json_is_true(value) ||
+           wrong_head(ret_error, "proxied", "true, or left out");
+}
+
 static bool head_head(const json_t *json, struct counters *counters, char *ret_error)
 {
     struct history_head *ret_head = counters->head;
@@ -133,8 +141,10 @@ static bool head_head(const json_t *json, struct counters *counters, char *ret_e
     return head_text(json, "run", ret_head->run, sizeof ret_head->run, ret_error) &&
            head_text(json, "scenario", ret_head->scenario, sizeof ret_head->scenario, ret_error) &&
            head_number(json, "started_at_ms", &ret_head->started_at_ms, ret_error) &&
-           head_targets(json, ret_head, ret_error) && head_counters(json, counters, ret_error) &&
-           head_size(json, "holdfast_history", 6, ret_error);
+           head_targets(json, ret_head, ret_error) &&
+           head_proxied(json, &ret_head->proxied, ret_error) &&
+           head_counters(json, counters, ret_error) &&
+           head_size(json, "holdfast_history", 6U + ret_head->proxied, ret_error);
 }
 
 bool head_parse(const char *text, size_t length, struct counters *counters, char *ret_error)

@@ -191,11 +191,11 @@ static bool promises_nothing_changed(const char *slug)
     return false;
 }
 
-enum attempt_outcome attempt_outcome_of(int status, const char *detail)
+enum attempt_outcome attempt_outcome_of(int status, const char *detail, bool proxied)
 {
     if (status >= 200 && status < 300)
         return OUTCOME_OK;
     bool refused = (status >= 400 && status < 500 && status != 408) ||
-                   (status == 503 && promises_nothing_changed(detail));
+                   (status == 503 && !proxied && promises_nothing_changed(detail));
     return refused ? OUTCOME_FAIL : OUTCOME_INFO;
 }

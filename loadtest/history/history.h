@@ -49,6 +49,7 @@ struct history_head {
     int64_t started_at_ms; // wall clock
     char targets[HISTORY_TARGETS_MAX][256];
     size_t n_targets;
+    bool proxied; // a proxy may have sent a request more than once
     struct history_counter *counters;
     size_t n_counters;
 };
@@ -181,4 +182,6 @@ static inline size_t attempt_n_legs(const struct attempt *attempt)
 }
 
 // What an answer promises. `detail`: the slug of its problem type. status 0: there was no answer.
-enum attempt_outcome attempt_outcome_of(int status, const char *detail);
+// A 503 promises that the request which it answers changed nothing. If `proxied`, that is not
+// enough: a proxy may have sent the request before, and lost the answer.
+enum attempt_outcome attempt_outcome_of(int status, const char *detail, bool proxied);

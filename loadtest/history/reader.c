@@ -281,7 +281,8 @@ static bool check_attempt(const struct line *line, const struct attempt *attempt
         return wrong(line, MEMBER_QUANTITY, "present exactly if the kind has one");
     if (attempt->target >= line->history->head.n_targets)
         return wrong(line, MEMBER_TARGET, "one of the head's targets");
-    if (attempt->outcome != attempt_outcome_of(attempt->status, attempt->detail))
+    if (attempt->outcome !=
+        attempt_outcome_of(attempt->status, attempt->detail, line->history->head.proxied))
         return wrong(line, MEMBER_OUTCOME, "what `status` and `detail` promise");
     if ((attempt->outcome == OUTCOME_INFO) != (attempt->complete_ns == HISTORY_NEVER))
         return wrong(line, MEMBER_COMPLETE, "null exactly if the outcome is info");

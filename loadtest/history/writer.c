@@ -53,6 +53,8 @@ static char *head_line(const struct history_head *head)
         json_pack("{s:i, s:s, s:s, s:I, s:o, s:o}", "holdfast_history", HISTORY_FORMAT, "run",
                   head->run, "scenario", head->scenario, "started_at_ms",
                   (json_int_t)head->started_at_ms, "targets", targets, "counters", counters);
+    if (head->proxied)
+        json_object_set_new(json, "proxied", json_true());
     char *line = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     return line;

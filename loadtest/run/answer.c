@@ -192,10 +192,10 @@ static const char *read_body(const struct response *response, enum attempt_kind 
     return (has & needed) == needed ? NULL : "malformed answer: members missing";
 }
 
-static void classify(struct answer *answer)
+static void classify(struct answer *answer, bool proxied)
 {
     int status = answer->status;
-    answer->outcome = attempt_outcome_of(status, answer->detail);
+    answer->outcome = attempt_outcome_of(status, answer->detail, proxied);
     if (answer->outcome == OUTCOME_OK) {
         answer->answer_class = ANSWER_OK;
     } else if (status >= 400 && status < 500 && status != 408) {
@@ -208,7 +208,7 @@ static void classify(struct answer *answer)
 }
 
 bool answer_read(const struct response *response, enum attempt_kind kind, bool numbers,
-                 struct answer *ret_answer)
+                 bool proxied, struct answer *ret_answer)
 {
     bool success = response->status >= 200 && response->status < 300;
     bool promised = kind != KIND_OTHER && (success || (response->status >= 400 && response->json));
@@ -227,7 +227,7 @@ bool answer_read(const struct response *response, enum attempt_kind kind, bool n
     if (response->status >= 300 && ret_answer->detail[0] == '\0')
         (void)text_format(ret_answer->detail, sizeof ret_answer->detail, "status-%d",
                           response->status);
-    classify(ret_answer);
+    classify(ret_answer, proxied);
     return true;
 }
 

@@ -26,10 +26,10 @@ struct answer {
 };
 
 // Reads a response to a request of this kind. `numbers`: also reads the body of a 2xx to
-// KIND_OTHER, for the history. False if the response is malformed: its body is not the JSON that
+// KIND_OTHER, for the history. `proxied`: see attempt_outcome_of. False if the response is malformed: its body is not the JSON that
 // the API promises for this kind. Then ret_answer is that of answer_missing.
 bool answer_read(const struct response *response, enum attempt_kind kind, bool numbers,
-                 struct answer *ret_answer);
+                 bool proxied, struct answer *ret_answer);
 
 // Describes a missing answer: a timeout, or a broken connection. The request may have taken effect.
 void answer_missing(const char *why, struct answer *ret_answer);

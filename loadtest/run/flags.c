@@ -109,6 +109,10 @@ const struct flag run_flags[FLAG_COUNT] = {
                     DURATION(think_ns, 0, HOUR)},
     [FLAG_TIMEOUT] = {"--timeout", "TIME", "longest wait for a whole answer (5s)",
                       DURATION(timeout_ns, MS, HOUR)},
+    [FLAG_BEHIND_PROXY] =
+        {"--behind-proxy", NULL,
+         "a proxy may repeat requests, so a 503 does not prove that nothing changed",
+         SWITCH(proxied, true)},
     [FLAG_THREADS] = {"--threads", "N", "threads of the load tester (1)", INTEGER(threads, 1, 64)},
     [FLAG_SEED] = {"--seed", "N", "the same seed makes the same choices (random)",
                    INTEGER(seed, 0, INT64_MAX)},

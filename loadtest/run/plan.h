@@ -72,6 +72,7 @@ struct plan {
     int64_t retries;  // of one operation at most; 0: none
     double duplicate; // share of operations whose request is sent twice at once
     int64_t think_ns, timeout_ns;
+    bool proxied; // a proxy before the service repeats requests
     int64_t threads;
     uint64_t seed;
     char run[HISTORY_RUN_MAX + 1]; // prefix of every key and of every new resource's name

@@ -314,7 +314,7 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
     const struct response *response = &slot->connection.parser.response;
     struct request *request = slot->request;
     if (!answer_read(response, request->operation->task.kind, context->run->writer != NULL,
-                     &request->answer))
+                     context->run->plan->proxied, &request->answer))
         record_one(pool->recorder, &pool->recorder->measure.malformed);
     context->now_ns = clock_now_ns();
     clear_deadline(pool, slot);

@@ -29,7 +29,8 @@ class Load:
         words = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
         self.process = subprocess.Popen(
             stack.words("run", "--rm", "--no-deps", "-T", "--name", self.name, "--volume",
-                        f"{stack.directory}/reports:/reports", "load", "run", "http://haproxy:8080", "--quiet", *words),
+                        f"{stack.directory}/reports:/reports", "load", "run", "http://haproxy:8080", "--behind-proxy",
+                        "--quiet", *words),
             env=stack.environment(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True)
 

@@ -26,16 +26,17 @@ DELAY_MS = 1500
 BEHIND_PROXY_MS = 2000
 
 HAPROXY = os.path.join(ROOT, "deploy/haproxy/haproxy.cfg")
-# Replaces the settings for containers, and switches retries off so that a failed request shows.
+# Replaces the settings for containers.
 HERE = [(r"log stdout .*", "stats socket {directory}/control level admin"),
         (r"bind :8080", "bind 127.0.0.1:{port}"),
         (r"bind :8404", "bind 127.0.0.1:{watch}"),
         (r"server-template holdfast .*", "{servers}"),
         (r"server-template changes .*", "{servers}"),
-        (r"server-template grafana .*", ""),
-        (r"retries 3", "retries 0"),
-        (r"option redispatch 1", "no option redispatch"),
-        (r"retry-on .*", "retry-on none")]
+        (r"server-template grafana .*", "")]
+# So that a failed request shows.
+NO_RETRIES = [(r"retries 3", "retries 0"),
+              (r"option redispatch 1", "no option redispatch"),
+              (r"retry-on .*", "retry-on none")]
 
 
 class Announced(TestCase):
@@ -84,11 +85,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def config_here(**values):
+def config_here(changes, **values):
     """The project's HAProxy configuration, adapted to this machine."""
     with open(HAPROXY, encoding="utf-8") as file:
         text = file.read()
-    for pattern, replacement in HERE:
+    for pattern, replacement in changes:
         text, found = re.subn(rf"(?m)^    {pattern}$", "    " + replacement.format(**values), text)
         if found != 1:
             raise AssertionError(f"{HAPROXY} has {found} lines {pattern}")
@@ -96,9 +97,9 @@ def config_here(**values):
 
 
 class Balancer:
-    """HAProxy in front of these ports; use with `with`."""
+    """HAProxy in front of these ports; use with `with`. It repeats requests only with `retries`."""
 
-    def __init__(self, ports):
+    def __init__(self, ports, retries=False):
         self.directory = tempfile.TemporaryDirectory(prefix="holdfast-haproxy-")
         self.port = free_port()
         self.names = [f"instance{i}" for i in range(len(ports))]
@@ -106,8 +107,8 @@ class Balancer:
         servers = "\n    ".join(f"server {name} 127.0.0.1:{port}"
                                 for name, port in zip(self.names, ports))
         with open(self.config, "w", encoding="utf-8") as file:
-            file.write(config_here(directory=self.directory.name, port=self.port, watch=free_port(),
-                                   servers=servers))
+            file.write(config_here(HERE + ([] if retries else NO_RETRIES), directory=self.directory.name,
+                                   port=self.port, watch=free_port(), servers=servers))
         self.process = None
 
     def __enter__(self):
@@ -124,13 +125,22 @@ class Balancer:
         self.process.wait(10)
         self.directory.cleanup()
 
-    def states(self):
-        """The state of each instance in HAProxy: UP, DOWN, ..."""
-        with socket.socket(socket.AF_UNIX) as control, contextlib.suppress(OSError):
+    def command(self, text):
+        """What HAProxy answers to a command."""
+        with socket.socket(socket.AF_UNIX) as control:
             control.connect(os.path.join(self.directory.name, "control"))
-            control.sendall(b"show stat\n")
-            with control.makefile() as rows:
-                table = [row.split(",") for row in rows if "," in row]
+            control.sendall(text.encode() + b"\n")
+            with control.makefile() as answer:
+                return answer.read()
+
+    def set_state(self, i, state):
+        """`maint`: an instance gets no requests; `ready`: it gets them once its health checks succeed."""
+        self.command(f"set server holdfast/{self.names[i]} state {state}")
+
+    def states(self):
+        """The state of each instance in HAProxy: UP, DOWN, MAINT, ..."""
+        with contextlib.suppress(OSError):
+            table = [row.split(",") for row in self.command("show stat").splitlines() if "," in row]
             state = table[0].index("status")
             found = {row[1]: row[state] for row in table if row[0] == "holdfast"}
             return [found.get(name, "") for name in self.names]

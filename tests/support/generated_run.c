@@ -267,7 +267,7 @@ static void write_attempt(struct shop *shop, struct visit *visit)
     attempt->user = visit->user;
     attempt->detail = visit->detail;
     attempt->more = &visit->taker;
-    attempt->outcome = attempt_outcome_of(attempt->status, attempt->detail);
+    attempt->outcome = attempt_outcome_of(attempt->status, attempt->detail, false);
     if (attempt->kind == KIND_RESERVE && attempt->outcome == OUTCOME_OK)
         hold_of(shop, visit)->told = true;
     if (attempt->kind == KIND_REDEEM && attempt->outcome == OUTCOME_OK) {

@@ -496,6 +496,14 @@ END_TEST
     "\"version\":1,\"remaining\":1},"                                                              \
     "{\"name\":\"points/a\",\"kind\":\"points\",\"version\":1,\"remaining\":9},"                   \
     "{\"name\":\"points/b\",\"kind\":\"points\",\"version\":1,\"remaining\":9}]}\n"
+#define PROXIED(value)                                                                             \
+    "{\"holdfast_history\":1,\"run\":\"r\",\"scenario\":\"s\",\"started_at_ms\":1,"                \
+    "\"targets\":[\"http://x\"],\"proxied\":" value ",\"counters\":["                              \
+    "{\"name\":\"stock/a\",\"kind\":\"stock\",\"version\":1,\"remaining\":1}]}\n"
+#define BUSY(outcome)                                                                              \
+    "{\"op\":1,\"attempt\":0,\"kind\":\"deduct\",\"counter\":\"stock/a\",\"target\":0,"            \
+    "\"key\":\"r-1\",\"user\":\"u\",\"quantity\":1,\"invoke_ns\":5,\"status\":503,"                \
+    "\"detail\":\"overloaded\"," outcome "}\n"
 #define OK ",\"complete_ns\":6,\"outcome\":\"ok\""
 #define TRANSFER(more)                                                                             \
     "{\"op\":1,\"attempt\":0,\"kind\":\"transfer\",\"counter\":\"points/a\",\"target\":0,"         \
@@ -518,6 +526,14 @@ START_TEST(wrong_lines_are_refused_by_number)
         {"{\"run\":\"r\"}\n", "line 1: `holdfast_history`"},
         {"{\"holdfast_history\":2}\n", "line 1: `holdfast_history` must be 1"},
         {"{\"holdfast_history\":1,\"run\":\"12345678901234567\"}\n", "line 1: `run`"},
+        {PROXIED("false"), "line 1: `proxied` must be true, or left out"},
+        {HEAD BUSY("\"complete_ns\":6,\"outcome\":\"fail\"") "nonsense\n", "line 3: not a JSON"},
+        {HEAD BUSY("\"complete_ns\":null,\"outcome\":\"info\""),
+         "line 2: `outcome` must be what `status` and `detail` promise"},
+        {PROXIED("true") BUSY("\"complete_ns\":null,\"outcome\":\"info\"") "nonsense\n",
+         "line 3: not a JSON"},
+        {PROXIED("true") BUSY("\"complete_ns\":6,\"outcome\":\"fail\""),
+         "line 2: `outcome` must be what `status` and `detail` promise"},
         {HEAD "nonsense\n", "line 2: not a JSON object"},
         {HEAD LINE(OK) LINE(""), "line 3: `complete_ns` must be present"},
         {HEAD LINE(OK ",\"vresion\":1"), "line 2: unknown member `vresion`"},

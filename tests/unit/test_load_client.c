@@ -221,7 +221,7 @@ static struct answer read_kind(enum attempt_kind kind, int status, const char *b
                                       .body = body,
                                       .body_length = strlen(body)};
     struct answer answer;
-    bool well_formed = answer_read(&response, kind, true, &answer);
+    bool well_formed = answer_read(&response, kind, true, false, &answer);
     ck_assert_int_eq(well_formed, strncmp(answer.detail, "malformed", 9) != 0);
     return answer;
 }
