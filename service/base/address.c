@@ -346,6 +346,9 @@ static enum rc read_options(struct reader *reader)
     if (rc == RC_OK && tls != NULL && strcmp(tls, "off") == 0 &&
         (address->scheme->tls || address_option(address, "ca") != NULL))
         rc = refuse(reader, "tls=off contradicts the rest of the address");
+    if (rc == RC_OK && tls != NULL && strcmp(tls, "verify-ca") == 0 &&
+        address_option(address, "ca") == NULL)
+        rc = refuse(reader, "tls=verify-ca needs ca=FILE");
     return rc;
 }
 

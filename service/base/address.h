@@ -18,7 +18,7 @@
 #define ADDRESS_USER_MAX 128
 #define ADDRESS_HOSTS_MAX 16
 #define ADDRESS_OPTIONS_MAX 8
-#define ADDRESS_ERROR_MAX 960 // the longest sentence of an error
+#define ADDRESS_ERROR_MAX 768 // the longest sentence of an error
 
 struct address_scheme {
     const char *name;
@@ -105,7 +105,8 @@ enum address_tls {
 extern const char *const address_tls_words[]; // off, on, unverified, verify-ca, verify-full
 
 // A scheme with TLS, `tls=on` and `ca=FILE` alone all mean ADDRESS_TLS_VERIFY_FULL. address_parse
-// has refused `tls=off` with either of the two others.
+// has refused `tls=off` with either of the two others, and `tls=verify-ca` without `ca`: every
+// certificate of a public authority would do.
 enum address_tls address_tls(const struct address *address);
 
 // Whether the host is this machine by its name: localhost, 127.0.0.0/8 or ::1.

@@ -142,6 +142,7 @@ static const struct {
     {STORE, "sql://h/d?connect-timeout=1s", "from 1 to 60"},
     {STORE, "sqls://h/d?tls=off", "contradicts"},
     {STORE, "sql://h/d?tls=off&ca=/x", "contradicts"},
+    {STORE, "sqls://h/d?tls=verify-ca", "needs ca=FILE"},
     {STORE, "sql://h/d?socket=/x", "exclude each other"},
     {STORE, "sql:///d?socket=x", "begin with /"},
     {CACHE, "", "no host"},
@@ -208,7 +209,7 @@ START_TEST(what_tls_means)
         {"sql://h/d?tls=on", ADDRESS_TLS_VERIFY_FULL},
         {"sql://h/d?ca=/x", ADDRESS_TLS_VERIFY_FULL},
         {"sqls://h/d", ADDRESS_TLS_VERIFY_FULL},
-        {"sqls://h/d?tls=verify-ca", ADDRESS_TLS_VERIFY_CA},
+        {"sqls://h/d?tls=verify-ca&ca=/x", ADDRESS_TLS_VERIFY_CA},
         {"sqls://h/d?tls=unverified", ADDRESS_TLS_UNVERIFIED},
         {"sql://h/d?tls=verify-full", ADDRESS_TLS_VERIFY_FULL},
     };
