@@ -275,7 +275,7 @@ static enum rc connect_to(struct mysql_db *mysql, const struct address_host *hos
                                 until(mysql, connect_timeout, io_timeout));
     if (connected && !mysql_servers_is_secured(mysql->servers, mysql->handle)) {
         text_copy(mysql->db.error, sizeof mysql->db.error,
-                  "the address demands TLS, and the server's connection has none");
+                  "the server offers no TLS, see the options tls and ca of the address");
         mysql_connection_drop(mysql);
         return RC_BACKEND_UNAVAILABLE;
     }

@@ -59,13 +59,11 @@ void mysql_servers_keep(struct mysql_servers *servers, const struct address_host
 #ifdef LIBMARIADB
 static void set_tls(MYSQL *handle, enum address_tls tls, const char *ca)
 {
-    bool demanded = tls != ADDRESS_TLS_OFF, host_verified = tls == ADDRESS_TLS_VERIFY_FULL;
-#if MARIADB_PACKAGE_VERSION_ID >= 30400
-    // Without this option, version 3.4 verifies nothing. With it, the host's name as well.
-    host_verified |= tls == ADDRESS_TLS_VERIFY_CA;
-#endif
+    // Only with the second option does the library send no password to a server that claims to have
+    // no TLS. The option includes the host's name, so verify-ca is as strict as verify-full here.
+    bool demanded = tls != ADDRESS_TLS_OFF, verified = tls >= ADDRESS_TLS_VERIFY_CA;
     mysql_options(handle, MYSQL_OPT_SSL_ENFORCE, &demanded);
-    mysql_options(handle, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &host_verified);
+    mysql_options(handle, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verified);
     if (demanded && ca != NULL)
         mysql_options(handle, MYSQL_OPT_SSL_CA, ca);
 }
