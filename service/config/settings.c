@@ -106,7 +106,10 @@ const struct setting settings[] = {
     {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy for stock."},
     {"store", SETTING_ADDRESS, MEMBER(store), "sqlite:holdfast.db", 0, 0, NULL,
-     "Database: sqlite:PATH (one instance) or mysql://user:password@host:port/database (many)."},
+     "Database: sqlite:PATH (one instance) or mysql://user:password@host:port/database (many). "
+     "mysqls:// demands TLS with a verified certificate. Options: ?tls=on|off|unverified|verify-ca|"
+     "verify-full&ca=FILE&connect-timeout=SECONDS, or ?socket=PATH with no host. Several hosts, "
+     "a:3306,b:3306, are tried in turn."},
     {"workers", SETTING_INTEGER, MEMBER(workers), "8", 1, 256, NULL,
      "Threads that run transactions, each with a database connection of its own."},
     {"zookeeper", SETTING_TEXT, MEMBER(zookeeper), "", 0, 0, NULL,
