@@ -217,6 +217,13 @@ class StoreAddresses(unittest.TestCase):
             with self.subTest(parts):
                 self.assertIn("backup.sh: ", self.back_up(**parts))
 
+    def test_a_plain_connection_over_a_network_is_warned_of(self):
+        for warned, parts in [(True, {"hosts": "db.invalid"}), (True, {"hosts": "localhost,db.invalid"}),
+                              (False, {"hosts": "db.invalid", "options": "?tls=off"}),
+                              (False, {"hosts": "db.invalid", "scheme": "mysqls"}), (False, {})]:
+            with self.subTest(parts):
+                self.assertEqual("travel unencrypted" in self.status(**parts).stderr, warned)
+
     def test_several_servers_that_all_refuse(self):
         one, two = free_port(), free_port()
         done = self.status(hosts=f"127.0.0.1:{one},localhost:{two}")
