@@ -57,8 +57,10 @@ void mysql_servers_keep(struct mysql_servers *servers, const struct address_host
 }
 
 #ifdef LIBMARIADB
-static void set_tls(MYSQL *handle, enum address_tls tls, const char *ca)
+static void set_tls(MYSQL *handle, const struct address *address)
 {
+    enum address_tls tls = address_tls(address);
+    const char *ca = address_option(address, "ca");
     // Only with the second option does the library send no password to a server that claims to have
     // no TLS. The option includes the host's name, so verify-ca is as strict as verify-full here.
     bool demanded = tls != ADDRESS_TLS_OFF, verified = tls >= ADDRESS_TLS_VERIFY_CA;
@@ -68,12 +70,15 @@ static void set_tls(MYSQL *handle, enum address_tls tls, const char *ca)
         mysql_options(handle, MYSQL_OPT_SSL_CA, ca);
 }
 #else
-static void set_tls(MYSQL *handle, enum address_tls tls, const char *ca)
+static void set_tls(MYSQL *handle, const struct address *address)
 {
-    static const unsigned modes[] = {[ADDRESS_TLS_OFF] = SSL_MODE_PREFERRED,
-                                     [ADDRESS_TLS_UNVERIFIED] = SSL_MODE_REQUIRED,
-                                     [ADDRESS_TLS_VERIFY_CA] = SSL_MODE_VERIFY_CA,
-                                     [ADDRESS_TLS_VERIFY_FULL] = SSL_MODE_VERIFY_IDENTITY};
+    enum address_tls tls = address_tls(address);
+    const char *ca = address_option(address, "ca");
+    bool silent = address_option(address, "tls") == NULL;
+    unsigned modes[] = {[ADDRESS_TLS_OFF] = silent ? SSL_MODE_PREFERRED : SSL_MODE_DISABLED,
+                        [ADDRESS_TLS_UNVERIFIED] = SSL_MODE_REQUIRED,
+                        [ADDRESS_TLS_VERIFY_CA] = SSL_MODE_VERIFY_CA,
+                        [ADDRESS_TLS_VERIFY_FULL] = SSL_MODE_VERIFY_IDENTITY};
     if (tls >= ADDRESS_TLS_VERIFY_CA)
         mysql_options(handle, ca != NULL ? MYSQL_OPT_SSL_CA : MYSQL_OPT_SSL_CAPATH,
                       ca != NULL ? ca : SYSTEM_AUTHORITIES);
@@ -86,7 +91,7 @@ void mysql_servers_secure(const struct mysql_servers *servers, MYSQL *handle)
     const struct address *address = &servers->address;
     unsigned protocol = address->n_hosts == 0 ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
     mysql_options(handle, MYSQL_OPT_PROTOCOL, &protocol);
-    set_tls(handle, address_tls(address), address_option(address, "ca"));
+    set_tls(handle, address);
 }
 
 bool mysql_servers_is_secured(const struct mysql_servers *servers, MYSQL *handle)
