@@ -1,4 +1,4 @@
-// Chooses the engine by the URL and forwards every call to its table of functions. Whether a
+// Chooses the engine by the address and forwards every call to its table of functions. Whether a
 // transaction is open is recorded here, so that every engine behaves the same.
 #include "store/db/db.h"
 
