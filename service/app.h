@@ -11,7 +11,7 @@ struct app;
 struct config;
 struct store;
 
-#define APP_ERROR_MAX 640
+#define APP_ERROR_MAX 768
 
 // Opens the store and checks its schema: an embedded database is migrated, any other must be up to
 // date. Starts no thread. The config is borrowed until app_free. Unless RC_OK, a sentence in

@@ -9,6 +9,7 @@
 // same variable, or more settings than CONFIG_SETTINGS_MAX.
 #include "config/settings.h"
 
+#include "base/address.h"
 #include "base/text.h"
 #include "guard/strategy/registry.h"
 
@@ -105,7 +106,10 @@ const struct setting settings[] = {
     {"stock.strategy", SETTING_STRATEGY, MEMBER(stock_strategy), "conditional", 0, 0, NULL,
      "Concurrency strategy for stock."},
     {"store", SETTING_ADDRESS, MEMBER(store), "sqlite:holdfast.db", 0, 0, NULL,
-     "Database: sqlite:PATH (one instance) or mysql://user:password@host:port/database (many)."},
+     "Database: sqlite:PATH (one instance) or mysql://user:password@host:port/database (many). "
+     "mysqls:// demands TLS with a verified certificate. Options: ?tls=on|off|unverified|verify-ca|"
+     "verify-full&ca=FILE&connect-timeout=SECONDS, or ?socket=PATH with no host. Several hosts, "
+     "a:3306,b:3306, are tried in turn."},
     {"workers", SETTING_INTEGER, MEMBER(workers), "8", 1, 256, NULL,
      "Threads that run transactions, each with a database connection of its own."},
     {"zookeeper", SETTING_TEXT, MEMBER(zookeeper), "", 0, 0, NULL,
@@ -288,19 +292,6 @@ bool setting_store(const struct setting *setting, const char *text, struct confi
     return stored;
 }
 
-// "mysql://user:secret@host" to "mysql://user:***@host". The last @ ends the password.
-static void mask_password(const char *text, char *target)
-{
-    const char *at = strrchr(text, '@');
-    size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyz");
-    const char *user = strncmp(text + scheme, "://", 3) == 0 ? text + scheme + 3 : text;
-    const char *colon = at && at > user ? memchr(user, ':', (size_t)(at - user)) : NULL;
-    if (colon)
-        (void)text_format(target, CONFIG_TEXT_MAX, "%.*s:***%s", (int)(colon - text), text, at);
-    else
-        (void)text_copy(target, CONFIG_TEXT_MAX, text);
-}
-
 void setting_show(const struct setting *setting, const struct config *config, char *target)
 {
     const char *member = (const char *)config + setting->offset;
@@ -309,7 +300,7 @@ void setting_show(const struct setting *setting, const struct config *config, ch
         (void)text_copy(target, CONFIG_TEXT_MAX, member);
         break;
     case SETTING_ADDRESS:
-        mask_password(member, target);
+        address_mask(member, target, CONFIG_TEXT_MAX);
         break;
     case SETTING_SECRET:
         (void)text_copy(target, CONFIG_TEXT_MAX, *member ? "***" : "");

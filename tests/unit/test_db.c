@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "scratch.h"
-#include "store/db/mysql_url.h"
 #include "store/tables/counter.h"
 #include "store/tables/probe.h"
 
@@ -299,28 +298,43 @@ END_TEST
 
 START_TEST(addresses)
 {
-    struct mysql_url url;
-    ck_assert(mysql_url_parse("u:p%40ss@db.example:3307/shop", &url));
-    ck_assert_str_eq(url.user, "u");
-    ck_assert_str_eq(url.password, "p@ss");
-    ck_assert_str_eq(url.host, "db.example");
-    ck_assert_uint_eq(url.port, 3307);
-    ck_assert_str_eq(url.database, "shop");
-    ck_assert(mysql_url_parse("u@[::1]/shop", &url));
-    ck_assert_str_eq(url.host, "::1");
-    ck_assert_uint_eq(url.port, 3306);
-    static const char *const bad[] = {"",         "host",        "u@host",     "u@host/",
-                                      "u@/shop",  "u@host:0/s",  "u@host:x/s", "u@host:70000/s",
-                                      "u%zz@h/s", "u@[::1/shop", "u%00@h/s"};
-    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
-        ck_assert_msg(!mysql_url_parse(bad[i], &url), "%s", bad[i]);
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"", "no scheme"},
+        {"shop.db", "no scheme"},
+        {"postgres://x", "unknown scheme"},
+        {"sqlite://shop.db", "a relative path follows"},
+        {"sqlite:", "no path"},
+        {"sqlite::memory:", "in memory"},
+        {"sqlite:file:shop.db", "file: addresses"},
+        {"sqlite:shop.db?mode=ro", "no options"},
+        {"sqlite:/var/lib/", "a folder"},
+        {"mysql://u:SECRET@h", "nothing stands behind"},
+        {"mysql://u:SECRET@h/shop?ssl-mode=REQUIRED", "no option 'ssl-mode'"},
+        {"mysqls://u:SECRET@h/shop?tls=off", "contradicts"},
+    };
+    static const char *const good[] = {
+        "sqlite:shop.db",
+        "sqlite:///var/lib/shop.db",
+        "mysql://u:SECRET@a:3306,b:3307,[::1]:1/shop?tls=verify-ca&ca=/x&connect_timeout=5",
+        "mariadb://u:SECRET@127.0.0.1/shop",
+        "mariadbs://u:SECRET@h/shop",
+        "mysql://u:SECRET@/shop?socket=/run/mysqld/mysqld.sock",
+    };
     char error[DB_ERROR_MAX];
     struct store *store;
-    ck_assert_int_eq(store_open("postgres://x", &store, error), RC_USAGE);
-    ck_assert_int_eq(store_open("sqlite:", &store, error), RC_USAGE);
-    ck_assert_int_eq(store_open("mysql://u:secret@h/s", &store, error), RC_OK);
-    ck_assert_ptr_null(strstr(store_label(store), "secret"));
-    store_close(store);
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        ck_assert_msg(store_open(bad[i].text, &store, error) == RC_USAGE, "%s", bad[i].text);
+        ck_assert_msg(strstr(error, bad[i].why) != NULL && strncmp(error, "store: ", 7) == 0 &&
+                          strstr(error, "sqlite:PATH") != NULL && strstr(error, "SECRET") == NULL,
+                      "%s", error);
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
+        ck_assert_msg(store_open(good[i], &store, error) == RC_OK, "%s: %s", good[i], error);
+        ck_assert_ptr_null(strstr(store_label(store), "SECRET"));
+        store_close(store);
+    }
 }
 END_TEST
 

@@ -309,11 +309,12 @@ START_TEST(a_connection_accepted_after_the_deadline_times_out)
     pthread_t thread;
     queue_open(&queue);
     ck_assert_int_eq(pthread_create(&thread, NULL, accept_later, &queue), 0);
-    struct mysql_url url = {.user = "u", .password = "p", .host = "127.0.0.1", .database = "d"};
-    url.port = ntohs(queue.address.sin_port);
+    struct address address = {.user = "u", .password = "p", .path = "d", .n_hosts = 1};
+    struct address_host *host = &address.hosts[0];
+    *host = (struct address_host){"127.0.0.1", ntohs(queue.address.sin_port)};
     MYSQL *handle = mysql_init(NULL);
     int64_t from_ns = clock_now_ns();
-    ck_assert(!mysql_dial(handle, &url, from_ns + 100 * NS_PER_MS));
+    ck_assert(!mysql_dial(handle, &address, host, from_ns + 100 * NS_PER_MS));
     int64_t took_ns = clock_now_ns() - from_ns;
     mysql_close(handle);
     ck_assert_int_ge(took_ns, 300 * NS_PER_MS); // not accepted before

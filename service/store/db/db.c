@@ -1,8 +1,7 @@
-// Chooses the engine by the URL and forwards every call to its table of functions. Whether a
+// Chooses the engine by the address and forwards every call to its table of functions. Whether a
 // transaction is open is recorded here, so that every engine behaves the same.
 #include "store/db/db.h"
 
-#include "base/text.h"
 #include "store/db/engine.h"
 
 #include <string.h>
@@ -41,11 +40,7 @@ enum rc store_open(const char *url, struct store **ret_store, char *ret_error)
 {
     if (strncmp(url, "sqlite:", 7) == 0)
         return db_sqlite_open(url + 7, ret_store, ret_error);
-    if (strncmp(url, "mysql://", 8) == 0)
-        return db_mysql_open(url + 8, ret_store, ret_error);
-    text_copy(ret_error, DB_ERROR_MAX,
-              "store: expected sqlite:PATH or mysql://user:password@host:port/database");
-    return RC_USAGE;
+    return db_mysql_open(url, ret_store, ret_error);
 }
 
 void store_close(struct store *store)

@@ -59,6 +59,6 @@ struct db_row {
     const struct db_row_ops *ops;
 };
 
-// The rest of the URL after `sqlite:` or `mysql://`.
+// db_sqlite_open takes what follows `sqlite:`, db_mysql_open the whole address.
 enum rc db_sqlite_open(const char *path, struct store **ret_store, char *ret_error);
-enum rc db_mysql_open(const char *rest, struct store **ret_store, char *ret_error);
+enum rc db_mysql_open(const char *text, struct store **ret_store, char *ret_error);

@@ -15,6 +15,8 @@
 // the caller must look it up.
 #include "store/db/mysql_connection.h"
 
+#include "base/log.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +24,7 @@
 
 struct mysql_store {
     struct store store;
-    struct mysql_url url;
+    struct mysql_servers servers;
 };
 
 struct mysql_row {
@@ -348,7 +350,7 @@ static enum rc connect_mysql(struct store *store, struct db **ret_db)
     if (mysql == NULL)
         return RC_NO_MEMORY;
     mysql->db = (struct db){.ops = &mysql_ops, .store = store};
-    mysql->url = &((struct mysql_store *)store)->url;
+    mysql->servers = &((struct mysql_store *)store)->servers;
     mysql->io_timeout_s = MYSQL_IO_TIMEOUT_S;
     mysql->cancel_fd = -1;
     mysql->deadline_ns = INT64_MAX;
@@ -362,23 +364,29 @@ static void close_store(struct store *store)
     free(store);
 }
 
-enum rc db_mysql_open(const char *rest, struct store **ret_store, char *ret_error)
+enum rc db_mysql_open(const char *text, struct store **ret_store, char *ret_error)
 {
     struct mysql_store *owner = calloc(1, sizeof *owner);
     if (owner == NULL)
         return RC_NO_MEMORY;
+    enum rc rc = mysql_servers_parse(text, &owner->servers, ret_error);
     // mysql_library_init is not thread-safe; no thread connects before the store is open.
-    if (!mysql_url_parse(rest, &owner->url) || mysql_library_init(0, NULL, NULL) != 0) {
+    if (rc == RC_OK && mysql_library_init(0, NULL, NULL) != 0) {
+        rc = RC_INTERNAL;
+        text_copy(ret_error, DB_ERROR_MAX, "store: the MySQL client library cannot be used");
+    }
+    if (rc != RC_OK) {
         free(owner);
-        text_copy(ret_error, DB_ERROR_MAX,
-                  "store: expected mysql://user:password@host:port/database");
-        return RC_USAGE;
+        return rc;
     }
     owner->store =
         (struct store){.engine = DB_MYSQL, .connect = connect_mysql, .close = close_store};
-    const struct mysql_url *url = &owner->url;
-    snprintf(owner->store.label, sizeof owner->store.label, "mysql://%.60s:***@%.120s:%u/%.60s",
-             url->user, url->host, url->port, url->database);
+    address_mask(text, owner->store.label, sizeof owner->store.label);
+    if (mysql_servers_are_exposed(&owner->servers))
+        LOG_WARNING(
+            "store: passwords and data travel unencrypted to %s; add ?tls=on, or tls=off to "
+            "say that the network is trusted",
+            owner->store.label);
     *ret_store = &owner->store;
     return RC_OK;
 }

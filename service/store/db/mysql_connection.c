@@ -1,5 +1,5 @@
 // Connects to MySQL or MariaDB and sets up the session. Uses only what both client libraries have,
-// but for one option (mysql_dial.c). What an error number means stands in mysql_errors.c.
+// but for mysql_dial.c and mysql_servers.c. What an error number means stands in mysql_errors.c.
 //
 // Deadlines need more than the libraries' timeouts: those count whole seconds, are fixed when the
 // connection is made, and one read may take several of them. So the watching thread (db_expire)
@@ -21,7 +21,7 @@
 #define LONG_IO_TIMEOUT_S (24 * 3600)
 
 // Numbers of refused logins whose messages leave out the remedy.
-enum { SECURE_TRANSPORT_REQUIRED = 3159, PLUGIN_CANNOT_LOAD = 2059 };
+enum { SECURE_TRANSPORT_REQUIRED = 3159, TLS_FAILED = 2026, PLUGIN_CANNOT_LOAD = 2059 };
 
 // Shuts the socket down if the connection is cancelled or past its deadline. Under cancel_mutex.
 static void interrupt_if_due(struct mysql_db *mysql)
@@ -67,8 +67,10 @@ struct mysql_meaning mysql_connection_failed(struct mysql_db *mysql)
 // deadline as well; it stays longer than the wait for a row lock. False: the deadline has passed.
 static bool timeouts(struct mysql_db *mysql, unsigned *ret_connect_s, unsigned *ret_io_s)
 {
+    unsigned usual_s = (unsigned)address_option_int(&mysql->servers->address, "connect-timeout",
+                                                    CONNECT_TIMEOUT_S);
     *ret_io_s = mysql->io_timeout_s;
-    *ret_connect_s = *ret_io_s < CONNECT_TIMEOUT_S ? *ret_io_s : CONNECT_TIMEOUT_S;
+    *ret_connect_s = *ret_io_s < usual_s ? *ret_io_s : usual_s;
     if (mysql->deadline_ns == INT64_MAX)
         return true;
     int64_t left_s = (mysql->deadline_ns - clock_now_ns() + NS_PER_S - 1) / NS_PER_S;
@@ -88,8 +90,9 @@ static void add_remedy(struct mysql_db *mysql, unsigned number)
 {
     const char *remedy = "";
     if (number == SECURE_TRANSPORT_REQUIRED)
-        remedy =
-            "; MariaDB's client library begins no TLS by itself, a build with libmysqlclient does";
+        remedy = "; add ?tls=on to the address";
+    else if (number == TLS_FAILED)
+        remedy = "; see the options tls and ca of the address";
     else if (number == PLUGIN_CANNOT_LOAD || strstr(mysql->db.error, "could not be loaded") != NULL)
         remedy =
             "; install the client library's plugins, or name their folder in MARIADB_PLUGIN_DIR";
@@ -98,14 +101,17 @@ static void add_remedy(struct mysql_db *mysql, unsigned number)
 }
 
 // When to give up connecting. Short even where statements may take hours.
-static int64_t until(const struct mysql_db *mysql, unsigned io_timeout_s)
+static int64_t until(const struct mysql_db *mysql, unsigned connect_timeout_s,
+                     unsigned io_timeout_s)
 {
     unsigned most_s = io_timeout_s < MYSQL_IO_TIMEOUT_S ? io_timeout_s : MYSQL_IO_TIMEOUT_S;
+    if (most_s < connect_timeout_s)
+        most_s = connect_timeout_s;
     int64_t until_ns = clock_now_ns() + most_s * NS_PER_S;
     return until_ns < mysql->deadline_ns ? until_ns : mysql->deadline_ns;
 }
 
-enum rc mysql_connection_ensure(struct mysql_db *mysql)
+static bool set_up_session(MYSQL *handle)
 {
     static const char *const session[] = {
         // UNIX_TIMESTAMP(NOW()) goes through the session's time zone. In a zone with summer time,
@@ -118,12 +124,15 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
         // locks. MariaDB ends it after this timeout. MySQL has no such timeout and reads a comment.
         "SET SESSION autocommit = 1 /*M! , idle_transaction_timeout = 5 */",
     };
-    if (mysql->handle != NULL)
-        return RC_OK;
-    if (atomic_load(&mysql->db.cancelled)) {
-        text_copy(mysql->db.error, sizeof mysql->db.error, "cancelled");
-        return RC_BACKEND_UNAVAILABLE;
-    }
+    bool set_up = true;
+    for (size_t i = 0; set_up && i < ARRAY_LENGTH(session); i++)
+        set_up = mysql_query(handle, session[i]) == 0;
+    return set_up;
+}
+
+// Connects to one server; NULL: to the Unix socket.
+static enum rc connect_to(struct mysql_db *mysql, const struct address_host *host)
+{
     unsigned connect_timeout, io_timeout;
     if (!timeouts(mysql, &connect_timeout, &io_timeout)) {
         text_copy(mysql->db.error, sizeof mysql->db.error, "the deadline passed before connecting");
@@ -136,24 +145,62 @@ enum rc mysql_connection_ensure(struct mysql_db *mysql)
     mysql_options(mysql->handle, MYSQL_OPT_READ_TIMEOUT, &io_timeout);
     mysql_options(mysql->handle, MYSQL_OPT_WRITE_TIMEOUT, &io_timeout);
     mysql_options(mysql->handle, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    bool connected = mysql_dial(mysql->handle, mysql->url, until(mysql, io_timeout));
+    mysql_servers_secure(mysql->servers, mysql->handle);
+    bool connected = mysql_dial(mysql->handle, &mysql->servers->address, host,
+                                until(mysql, connect_timeout, io_timeout));
+    if (connected && !mysql_servers_is_secured(mysql->servers, mysql->handle)) {
+        text_copy(mysql->db.error, sizeof mysql->db.error,
+                  "the server offers no TLS, see the options tls and ca of the address");
+        mysql_connection_drop(mysql);
+        return RC_BACKEND_UNAVAILABLE;
+    }
     // A duplicate, because the library may close its descriptor at any time, and the number may
     // then be reused by another connection.
     if (connected)
         make_interruptible(mysql, fcntl(mysql->handle->net.fd, F_DUPFD_CLOEXEC, 0));
-    for (size_t i = 0; connected && i < ARRAY_LENGTH(session); i++)
-        connected = mysql_query(mysql->handle, session[i]) == 0;
-    if (connected) {
-        if (mysql->was_connected)
-            atomic_fetch_add(&mysql->db.store->reconnects, 1);
-        mysql->was_connected = true;
+    if (connected && set_up_session(mysql->handle))
         return RC_OK;
-    }
     unsigned number = mysql_errno(mysql->handle);
     (void)mysql_connection_failed(mysql);
     add_remedy(mysql, number);
     mysql_connection_drop(mysql);
     return RC_BACKEND_UNAVAILABLE;
+}
+
+// Appends which of several servers the error is about.
+static void add_server(struct mysql_db *mysql, const struct address_host *host)
+{
+    size_t length = strlen(mysql->db.error), n = mysql_servers_count(mysql->servers);
+    char name[ADDRESS_HOST_MAX + 16];
+    if (n > 1 && address_host_text(host, name, sizeof name))
+        text_format(mysql->db.error + length, sizeof mysql->db.error - length,
+                    " (%s, the last of %zu servers)", name, n);
+}
+
+enum rc mysql_connection_ensure(struct mysql_db *mysql)
+{
+    if (mysql->handle != NULL)
+        return RC_OK;
+    const struct address_host *host = NULL;
+    enum rc rc = RC_BACKEND_UNAVAILABLE;
+    for (size_t i = 0; rc == RC_BACKEND_UNAVAILABLE && i < mysql_servers_count(mysql->servers);
+         i++) {
+        if (atomic_load(&mysql->db.cancelled)) {
+            text_copy(mysql->db.error, sizeof mysql->db.error, "cancelled");
+            return RC_BACKEND_UNAVAILABLE;
+        }
+        host = mysql_servers_pick(mysql->servers, i);
+        rc = connect_to(mysql, host);
+    }
+    if (rc == RC_BACKEND_UNAVAILABLE)
+        add_server(mysql, host);
+    if (rc != RC_OK)
+        return rc;
+    mysql_servers_keep(mysql->servers, host);
+    if (mysql->was_connected)
+        atomic_fetch_add(&mysql->db.store->reconnects, 1);
+    mysql->was_connected = true;
+    return RC_OK;
 }
 
 // Both libraries read their timeouts only when they connect.

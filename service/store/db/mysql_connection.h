@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "store/db/engine.h"
 #include "store/db/mysql_errors.h"
-#include "store/db/mysql_url.h"
+#include "store/db/mysql_servers.h"
 
 #include <mysql.h>
 #include <pthread.h>
@@ -14,7 +14,7 @@
 
 struct mysql_db {
     struct db db;
-    const struct mysql_url *url;
+    struct mysql_servers *servers;
     MYSQL *handle; // NULL: not connected
     bool was_connected;
     unsigned io_timeout_s;

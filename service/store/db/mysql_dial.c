@@ -68,7 +68,8 @@ static void request_public_key(MYSQL *handle)
 #endif
 }
 
-bool mysql_dial(MYSQL *handle, const struct mysql_url *url, int64_t until_ns)
+bool mysql_dial(MYSQL *handle, const struct address *address, const struct address_host *host,
+                int64_t until_ns)
 {
     struct dial dial = {.handle = handle, .until_ns = until_ns};
     pthread_t watcher;
@@ -79,8 +80,10 @@ bool mysql_dial(MYSQL *handle, const struct mysql_url *url, int64_t until_ns)
     bool watched = pthread_create(&watcher, NULL, watch, &dial) == 0;
     // FOUND_ROWS: an UPDATE counts the rows it matched, also where the value stays the same.
     bool connected =
-        mysql_real_connect(handle, url->host, url->user, url->password, url->database, url->port,
-                           NULL, CLIENT_FOUND_ROWS | CLIENT_MULTI_STATEMENTS) != NULL;
+        mysql_real_connect(handle, host != NULL ? host->name : NULL, address->user,
+                           address->password, address->path, host != NULL ? host->port : 0,
+                           host != NULL ? NULL : address->socket,
+                           CLIENT_FOUND_ROWS | CLIENT_MULTI_STATEMENTS) != NULL;
     if (watched)
         stop_watching(&dial, watcher);
     pthread_cond_destroy(&dial.changed);

@@ -481,10 +481,15 @@ enum rc db_sqlite_open(const char *path, struct store **ret_store, char *ret_err
     struct sqlite_store *owner = calloc(1, sizeof *owner);
     if (owner == NULL)
         return RC_NO_MEMORY;
-    if (path[0] == '\0' || strcmp(path, ":memory:") == 0 ||
-        !text_copy(owner->path, sizeof owner->path, path)) {
+    const char *why_not = sqlite_path_refusal(path);
+    if (why_not == NULL && !text_copy(owner->path, sizeof owner->path, path))
+        why_not = "the path is too long";
+    if (why_not != NULL) {
         free(owner);
-        text_copy(ret_error, DB_ERROR_MAX, "store: expected the path of a file after sqlite:");
+        text_format(ret_error, DB_ERROR_MAX,
+                    "store: %s; expected sqlite:PATH, such as sqlite:/var/lib/holdfast/shop.db, "
+                    "not 'sqlite:%.300s'",
+                    why_not, path);
         return RC_USAGE;
     }
     owner->store =

@@ -11,9 +11,26 @@
 
 #include "base/text.h"
 
+#include <string.h>
 #include <sys/stat.h>
 
 #define PATH_BYTES 1040 // the longest path of a store, and a suffix
+
+const char *sqlite_path_refusal(const char *path)
+{
+    size_t length = strlen(path);
+    if (length == 0)
+        return "no path is given";
+    if (strcmp(path, ":memory:") == 0)
+        return "a database in memory is lost when the process ends";
+    if (strncmp(path, "file:", 5) == 0)
+        return "SQLite's file: addresses are not understood";
+    if (strncmp(path, "//", 2) == 0 && path[2] != '/')
+        return "a path has no host; a relative path follows sqlite: at once";
+    if (strchr(path, '?') != NULL)
+        return "there are no options for SQLite";
+    return path[length - 1] == '/' ? "the path is that of a folder" : NULL;
+}
 
 void sqlite_files_init(struct sqlite_files *files, const char *path)
 {

@@ -9,6 +9,10 @@
 
 #define SQLITE_FILES 3
 
+// Why this text, which follows `sqlite:`, is no path of a database's file: a sentence; NULL if it
+// may be one. The file system is not read.
+const char *sqlite_path_refusal(const char *path);
+
 struct sqlite_files {
     const char *path;      // of the database; borrowed
     pthread_mutex_t mutex; // protects:
