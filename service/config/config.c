@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "config/settings.h"
+#include "guard/addresses.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -418,6 +419,9 @@ enum rc config_load(int *argc, char **argv, char *const *environment, const char
     if (!rc && config.lock_max_hold_ms < config.lock_ttl_ms)
         rc = failed(ret_error, RC_USAGE, "lock.max_hold_ms: expected at least lock.ttl_ms (%lld)",
                     (long long)config.lock_ttl_ms);
+    if (!rc)
+        rc = lock_servers_check(config.redis, config.zookeeper, config.etcd, ret_error,
+                                CONFIG_ERROR_MAX);
     if (!rc)
         *ret_config = config;
     return rc;

@@ -35,7 +35,7 @@ ROOMS = {
         ("guard/zookeeper", "base domain guard"),
         ("guard/etcd", "base domain guard"),
         ("guard/strategy", "base domain store/tables guard guard/redis guard/zookeeper guard/etcd"),
-        ("config", "base guard/strategy"),
+        ("config", "base guard guard/strategy"),
         ("metrics", "base domain guard guard/strategy"),
         ("engine/facts", "base domain store/db store/tables"),
         ("engine", "base domain store/db store/tables guard guard/strategy metrics engine/facts"),

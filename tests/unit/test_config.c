@@ -316,7 +316,7 @@ END_TEST
 START_TEST(printing_masks_secrets)
 {
     check_shown("--store=mysql://u:p@ss:w@host:1/db", "mysql://u:***@host:1/db");
-    check_shown("--redis=user:se://cret@host:1/0", "user:***@host:1/0");
+    check_shown("--redis=user:se:%2F%2Fcr@et@host:1/0", "user:***@host:1/0");
     check_shown("--redis=host:6379", "host:6379");
     check_shown("--auth.admin_token=hush", "= ***");
     check_shown("--workers=9", "# flag --workers");
