@@ -147,7 +147,8 @@ class Serve(TestCase):
             for words in (["serve", "--listen=127.0.0.1:0"], ["migrate", "up"]):
                 with subprocess.Popen([*alone, BINARY, *words, store], env=clean_environment(),
                                       stderr=subprocess.DEVNULL) as parent:
-                    silent.accept()[0].close()  # it is connecting; now the next attempt gets no answer
+                    connection = silent.accept()[0]  # it waits for the server's greeting
+                    self.addCleanup(connection.close)
                     with open(f"/proc/{parent.pid}/task/{parent.pid}/children", encoding="ascii") as file:
                         first = int(file.read())
                     os.kill(first, signal.SIGTERM)

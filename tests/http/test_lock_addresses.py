@@ -54,7 +54,7 @@ class Addresses(TestCase):
 
     def serve(self, address):
         settings = {"stock.strategy": self.strategy, self.strategy.removesuffix("-lock"): address,
-                    "request.timeout_ms": "1500ms"}
+                    "request.timeout_ms": "700ms"}
         service = Instance(self.sqlite().store, settings)
         self.addCleanup(service.log.close)
         self.addCleanup(service.kill)

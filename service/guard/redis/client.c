@@ -93,8 +93,9 @@ static bool read_handshake(struct redis_pool *pool, struct redis_link *link)
         if (reply == NULL)
             return false;
         bool ok = reply->type != REDIS_REPLY_ERROR;
-        if (!ok)
-            report_failure(pool, reply->str);
+        char why[WHY_MAX];
+        if (!ok && text_format(why, sizeof why, "%.100s%s", reply->str, redis_remedy(reply->str)))
+            report_failure(pool, why);
         else if (i >= n_logins && reply->type == REDIS_REPLY_STRING)
             text_copy(link->sha[i - n_logins], SHA_LENGTH + 1, reply->str);
         freeReplyObject(reply);

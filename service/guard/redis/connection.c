@@ -9,6 +9,7 @@
 #include "guard/addresses.h"
 
 #include <hiredis/hiredis.h>
+#include <string.h>
 
 struct timeval redis_timeval(int64_t duration_ns)
 {
@@ -43,4 +44,21 @@ size_t redis_login_replies(const struct redis_address *address)
 {
     bool logs_in = address->user[0] != '\0' || address->password[0] != '\0';
     return (logs_in ? 1U : 0U) + (address->database[0] != '\0' ? 1U : 0U);
+}
+
+const char *redis_remedy(const char *error)
+{
+    static const struct {
+        const char *part, *remedy;
+    } remedies[] = {
+        {"NOAUTH", "; give the password: redis://:password@host"},
+        {"WRONGPASS", "; check the user and the password"},
+        {"invalid password", "; check the password"},
+        {"without any password configured", "; leave the password out"},
+        {"NOPERM", "; give the user the rights: ~holdfast:* &holdfast:* +@all"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(remedies); i++)
+        if (strstr(error, remedies[i].part) != NULL)
+            return remedies[i].remedy;
+    return "";
 }

@@ -20,5 +20,8 @@ MUST_CHECK struct redisContext *redis_connect(const struct redis_address *addres
 // How many replies to AUTH and SELECT precede the first reply to the caller's command.
 size_t redis_login_replies(const struct redis_address *address);
 
+// What to do about an error of the server, as the end of a sentence; "" if that is not known.
+const char *redis_remedy(const char *error);
+
 // For redisSetTimeout: at least a millisecond, because zero would mean no timeout.
 struct timeval redis_timeval(int64_t duration_ns);
