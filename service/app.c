@@ -21,6 +21,7 @@
 #include "metrics/metrics.h"
 #include "store/db/db.h"
 #include "store/migrate/migrate.h"
+#include "store/tables/access.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -49,7 +50,35 @@ static void name_instance(char *target, size_t size)
     (void)text_format(target, size, "%s:%d", host, (int)getpid());
 }
 
+static enum rc check_schema(struct app *app, struct db *db, char *ret_error);
+
+// Only a database that takes no writes now is waited for: /readyz says so, and reads are served.
+static enum rc check_access(struct db *db, char *ret_error)
+{
+    enum rc rc = access_check(db);
+    (void)text_copy(ret_error, APP_ERROR_MAX, db_error(db));
+    if (!rc || (db_fault(db) != DB_FAULT_READ_ONLY && db_fault(db) != DB_FAULT_FULL))
+        return rc;
+    LOG_WARNING("store: the database takes no writes: %s; %s", db_error(db), access_remedy(db));
+    return RC_OK;
+}
+
+// An error names the setting, its value and what to do.
 static enum rc prepare_schema(struct app *app, struct db *db, char *ret_error)
+{
+    char why[APP_ERROR_MAX];
+    enum rc rc = check_schema(app, db, ret_error);
+    if (!rc)
+        rc = check_access(db, ret_error);
+    (void)text_copy(why, sizeof(why), ret_error);
+    if (rc == RC_BACKEND_UNAVAILABLE || rc == RC_SCHEMA)
+        (void)text_format(ret_error, APP_ERROR_MAX, "store %.200s: %s%s%s", store_label(app->store),
+                          why, rc == RC_SCHEMA ? "" : "; ",
+                          rc == RC_SCHEMA ? "" : access_remedy(db));
+    return rc;
+}
+
+static enum rc check_schema(struct app *app, struct db *db, char *ret_error)
 {
     int applied = 0;
     enum rc rc = migrate_check(db, ret_error);

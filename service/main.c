@@ -1,8 +1,8 @@
 // The program: parses the command line, runs one sub-command, and ends with its exit code.
 //
 // Exit codes: 0 done and clean; 1 findings, not ready or failed; 2 wrong usage or could not run.
-// For `serve`, 1 means that starting again may help (its database does not answer), 2 that it will
-// not.
+// For `serve`, 1 means that starting again may help (its database does not answer, its port is
+// taken), 2 that it will not. 128 plus the signal's number: ended by SIGTERM or SIGINT at once.
 #include "base/log.h"
 #include "base/text.h"
 #include "base/version.h"
@@ -11,6 +11,7 @@
 #include "store/db/db.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,6 +72,7 @@ static void print_help(void)
     buffer_append_text(&out, "\nSettings come from, in this order:\n"
                              "  --name VALUE or --name=VALUE   on the command line\n"
                              "  HOLDFAST_NAME=VALUE            in the environment; _ for .\n"
+                             "  HOLDFAST_NAME_FILE=PATH        the same, VALUE read from a file\n"
                              "  name = value                   in the file named by --config FILE\n"
                              "  the default\n\n");
     config_help(&out);
@@ -134,6 +136,8 @@ static int run(const struct command *command, int argc, char **argv)
         return EXIT_USAGE;
     }
     configure_log(&config);
+    if (*config.passed_over)
+        LOG_WARNING("not settings, and passed over: %s (environment)", config.passed_over);
     int code = command->run ? command->run(&config) : run_on_store(command, &config, argc, argv);
     if (fflush(stdout) != 0) {
         fprintf(stderr, "holdfast %s: cannot write: %s\n", command->name, strerror(errno));
@@ -142,8 +146,23 @@ static int run(const struct command *command, int argc, char **argv)
     return code;
 }
 
+static void end_at_once(int signal_number)
+{
+    _exit(128 + signal_number);
+}
+
+// The first process of a container (PID 1) ignores a signal for which it has no handler.
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = end_at_once};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+}
+
 int main(int argc, char **argv)
 {
+    catch_signals();
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--version") == 0)
         name = "version";

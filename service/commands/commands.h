@@ -7,11 +7,11 @@ struct db;
 struct store;
 
 // EXIT_FAILED: the command ran, and the answer is no: findings, migrations not applied, not ready.
-// For `serve` it means that starting again may help, because its database does not answer;
-// EXIT_USAGE means that it will not.
+// For `serve` it means that starting again may help, because its database does not answer or its
+// port is taken; EXIT_USAGE means that it will not.
 enum { EXIT_CLEAN = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-// Serves until SIGTERM or SIGINT.
+// Serves until SIGTERM or SIGINT. One that comes before it serves, or a second one, ends the process.
 int command_serve(const struct config *config);
 
 // The words after `migrate`: up, down [STEPS], status [--json], belts-off, belts-on.

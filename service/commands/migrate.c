@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "store/db/db.h"
 #include "store/migrate/migrate.h"
+#include "store/tables/access.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -23,6 +24,15 @@ static int complain(const char *error)
     return EXIT_USAGE;
 }
 
+// A database that cannot be used: the error, and what to do.
+static int complain_of(const struct db *db, enum rc rc, const char *error)
+{
+    if (rc != RC_BACKEND_UNAVAILABLE)
+        return complain(error);
+    fprintf(stderr, "holdfast migrate: store: %s; %s\n", error, access_remedy(db));
+    return EXIT_USAGE;
+}
+
 static int up(struct db *db)
 {
     char error[MIGRATE_ERROR_MAX] = "";
@@ -30,7 +40,7 @@ static int up(struct db *db)
     enum rc rc = migrate_up(db, WAIT_MS, &applied, error);
     if (applied > 0 || rc == RC_OK)
         printf("%d applied\n", applied);
-    return rc == RC_OK ? EXIT_CLEAN : complain(error);
+    return rc == RC_OK ? EXIT_CLEAN : complain_of(db, rc, error);
 }
 
 static int down(struct db *db, const char *steps_text)
@@ -41,7 +51,7 @@ static int down(struct db *db, const char *steps_text)
         return complain("down: STEPS must be a whole number, at least 1");
     enum rc rc = migrate_down(db, (int)steps, WAIT_MS, error);
     if (rc != RC_OK)
-        return complain(error);
+        return complain_of(db, rc, error);
     printf("undone\n");
     return EXIT_CLEAN;
 }
@@ -86,7 +96,7 @@ static int status(struct db *db, bool json)
     bool constraints_off = false;
     enum rc rc = migrate_constraints_are_off(db, &constraints_off, error);
     if (rc != RC_OK)
-        return complain(error);
+        return complain_of(db, rc, error);
     if (json)
         printf("{\"belts\": \"%s\", \"migrations\": [", constraints_off ? "off" : "on");
     rc = migrate_status(db, print_status, &listing, error);
@@ -95,7 +105,7 @@ static int status(struct db *db, bool json)
     else if (constraints_off)
         puts(CONSTRAINTS_OFF);
     if (rc != RC_OK)
-        return complain(error);
+        return complain_of(db, rc, error);
     return listing.all_applied ? EXIT_CLEAN : EXIT_FAILED;
 }
 

@@ -109,10 +109,8 @@ int command_ready(const struct config *config)
         return EXIT_USAGE;
     }
     int error = getaddrinfo(host, port, &hints, &found);
-    if (error != 0) {
-        (void)complain(listen, gai_strerror(error));
-        return EXIT_USAGE;
-    }
+    if (error != 0)
+        return complain(listen, gai_strerror(error));
     int fd = -1;
     for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
         fd = dial(at, deadline_ns);

@@ -1,9 +1,10 @@
 // holdfast serve: runs the service until a signal stops it.
 //
 // SIGTERM and SIGINT are blocked before the first thread starts, so that all threads inherit the
-// mask, and the main thread receives them with sigwait. The first signal starts the drain. A second
-// one ends the process at once; an alarm does the same if the drain hangs. Only that signal handler
-// and main.c end the process.
+// mask. A thread of its own receives them with sigwait. While the service starts, which may take as
+// long as a name server or a database is silent, a signal ends the process at once. Once it serves,
+// the first signal starts the drain and a second one ends the process; an alarm does the same if
+// the drain hangs. Only that thread, the alarm's handler and main.c end the process.
 //
 // Every acknowledged request is in the ledger in each case. A drain only spares the clients that
 // still wait for an answer.
@@ -14,7 +15,10 @@
 #include "config/config.h"
 
 #include <malloc.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -24,14 +28,37 @@
 #define FILES_WANTED 65536
 #define ARENAS_MAX 4 // of malloc: each keeps the memory of its busiest moment
 
-static void end_at_once(int signal_number)
+// What the thread that receives the signals shares with the main thread.
+struct signals {
+    sigset_t received;
+    pthread_t thread;
+    atomic_bool serving;
+    sem_t stop; // posted at the first signal
+    int number; // of that signal
+};
+
+static void on_alarm(int signal_number)
 {
-    static const char second[] = "stopping at once\n", late[] = "drain took too long, stopping\n";
-    if (signal_number == SIGALRM)
-        (void)!write(STDERR_FILENO, late, sizeof(late) - 1);
-    else
-        (void)!write(STDERR_FILENO, second, sizeof(second) - 1);
-    _exit(signal_number == SIGALRM ? EXIT_FAILED : 128 + signal_number);
+    static const char late[] = "drain took too long, stopping\n";
+    (void)signal_number;
+    (void)!write(STDERR_FILENO, late, sizeof(late) - 1);
+    _exit(EXIT_FAILED);
+}
+
+static void *receive_signals(void *arg)
+{
+    struct signals *signals = arg;
+    int number = 0;
+    for (bool draining = false;; draining = true) {
+        while (sigwait(&signals->received, &number) != 0)
+            ;
+        if (draining || !atomic_load(&signals->serving)) {
+            LOG_INFO("stopping at once signal=%s", number == SIGTERM ? "SIGTERM" : "SIGINT");
+            _exit(128 + number);
+        }
+        signals->number = number;
+        (void)sem_post(&signals->stop);
+    }
 }
 
 static void prepare_process(void)
@@ -50,28 +77,35 @@ static void prepare_process(void)
 #endif
 }
 
-static void catch_signals(sigset_t *ret_stop)
+static enum rc signals_begin(struct signals *signals)
 {
-    struct sigaction action = {.sa_handler = end_at_once};
+    struct sigaction action = {.sa_handler = on_alarm};
     (void)sigemptyset(&action.sa_mask);
-    (void)sigemptyset(ret_stop);
-    (void)sigaddset(ret_stop, SIGTERM);
-    (void)sigaddset(ret_stop, SIGINT);
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGALRM, &action, NULL);
-    (void)pthread_sigmask(SIG_BLOCK, ret_stop, NULL);
+    (void)sigemptyset(&signals->received);
+    (void)sigaddset(&signals->received, SIGTERM);
+    (void)sigaddset(&signals->received, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals->received, NULL);
+    (void)sem_init(&signals->stop, 0, 0);
+    return pthread_create(&signals->thread, NULL, receive_signals, signals) == 0 ? RC_OK
+                                                                                 : RC_NO_MEMORY;
 }
 
-static int wait_and_drain(struct app *app, const struct config *config, const sigset_t *stop)
+static void signals_end(struct signals *signals)
 {
-    int signal_number = 0;
-    while (sigwait(stop, &signal_number) != 0)
+    (void)pthread_cancel(signals->thread); // sigwait is where it waits, and a cancellation point
+    (void)pthread_join(signals->thread, NULL);
+    (void)sem_destroy(&signals->stop);
+}
+
+static int wait_and_drain(struct app *app, const struct config *config, struct signals *signals)
+{
+    atomic_store(&signals->serving, true);
+    while (sem_wait(&signals->stop) != 0)
         ;
-    (void)pthread_sigmask(SIG_UNBLOCK, stop, NULL);
     int64_t delay_ms = config->drain_delay_ms;
     (void)alarm((unsigned)((delay_ms + 999) / 1000) + DRAIN_LIMIT_S);
-    LOG_INFO("draining signal=%s delay_ms=%lld", signal_number == SIGTERM ? "SIGTERM" : "SIGINT",
+    LOG_INFO("draining signal=%s delay_ms=%lld", signals->number == SIGTERM ? "SIGTERM" : "SIGINT",
              (long long)delay_ms);
     if (!app_drain(app, ANSWERS_LIMIT_MS))
         LOG_WARNING("some clients did not read their answers in time");
@@ -88,22 +122,31 @@ static void log_listening(const struct config *config, uint16_t port)
     LOG_INFO("listening on %.*s:%u", host, config->listen, (unsigned)port);
 }
 
-int command_serve(const struct config *config)
+static int serve(const struct config *config, struct signals *signals)
 {
     struct app *app = NULL;
     char error[APP_ERROR_MAX];
-    prepare_process();
     enum rc rc = app_open(config, &app, error);
-    if (!rc) {
-        sigset_t stop;
-        catch_signals(&stop);
+    if (!rc)
         rc = app_start(app, error);
-        if (!rc) {
-            log_listening(config, app_port(app));
-            return wait_and_drain(app, config, &stop);
-        }
+    if (!rc) {
+        log_listening(config, app_port(app));
+        return wait_and_drain(app, config, signals);
     }
     LOG_ERROR("cannot serve: %s (%s)", error, rc_slug(rc));
     app_free(app);
     return rc == RC_USAGE || rc == RC_SCHEMA ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int command_serve(const struct config *config)
+{
+    struct signals signals = {.number = 0};
+    prepare_process();
+    if (signals_begin(&signals) != RC_OK) {
+        LOG_ERROR("cannot serve: cannot start a thread");
+        return EXIT_FAILED;
+    }
+    int code = serve(config, &signals);
+    signals_end(&signals);
+    return code;
 }

@@ -2,25 +2,31 @@
 // of them must not start a shop with limits that the operator did not intend.
 //
 // The places are applied over the table in settings.c, later ones taking precedence, and each
-// setting records where its value came from. Nothing is ignored: an unknown name is an error, like
-// a bad value, and the error names the place and what was expected.
+// setting records where its value came from. An unknown name is an error, like a bad value, and the
+// error names the place and what was expected.
 //
-// What breaks it: an orchestrator that adds HOLDFAST_... variables of its own to the environment.
-// The known ones are listed in `foreign`.
+// The environment differs in two points, because others write into it. An empty variable counts as
+// not set. A variable with our prefix that resembles no setting is passed over, and the caller is
+// told; Kubernetes makes such variables for every Service called holdfast-....
+//
+// What breaks it: a mistyped variable that resembles no setting: it is passed over.
 #include "config/config.h"
 
 #include "base/text.h"
 #include "config/settings.h"
+#include "guard/addresses.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define PREFIX "HOLDFAST_"
 #define FILE_VARIABLE PREFIX "CONFIG"
+#define FILE_SUFFIX "_FILE" // HOLDFAST_STORE_FILE names a file with the value of HOLDFAST_STORE
 
-// Variables with our prefix that are not settings. A trailing * matches any rest.
+// Variables with our prefix that are expected and are not settings. A trailing * matches any rest.
 static const char *const foreign[] = {
     FILE_VARIABLE,      // names the file
     PREFIX "SERVICE_*", // Kubernetes, for a Service called holdfast
@@ -168,27 +174,115 @@ static bool is_foreign(const char *variable)
     return false;
 }
 
+static bool ends_with(const char *text, const char *suffix)
+{
+    size_t length = strlen(text), end = strlen(suffix);
+    return length >= end && strcmp(text + length - end, suffix) == 0;
+}
+
+// The variables that Kubernetes makes for a Service, such as HOLDFAST_REDIS_PORT_6379_TCP_ADDR.
+static bool is_of_kubernetes(const char *variable, const char *value)
+{
+    const char *port = strstr(variable, "_PORT_");
+    return ends_with(variable, "_SERVICE_HOST") || ends_with(variable, "_SERVICE_PORT") ||
+           strstr(variable, "_SERVICE_PORT_") || (port && isdigit((unsigned char)port[6])) ||
+           (ends_with(variable, "_PORT") && strstr(value, "://"));
+}
+
+// True if the shorter one is at the start or at the end of the longer one, in whole words.
+static bool shares_words(const char *a, const char *b)
+{
+    const char *longer = strlen(a) > strlen(b) ? a : b, *shorter = longer == a ? b : a;
+    size_t length = strlen(shorter), rest = strlen(longer) - length;
+    return (strncmp(longer, shorter, length) == 0 && longer[length] == '_') ||
+           (rest > 0 && longer[rest - 1] == '_' && strcmp(longer + rest, shorter) == 0);
+}
+
+// The variable that was probably meant, or NULL. The target has SETTING_NAME_MAX bytes.
+static const char *nearest_variable(const char *variable, char *target)
+{
+    char name[SETTING_NAME_MAX];
+    if (strncmp(variable, FILE_VARIABLE "_", strlen(FILE_VARIABLE "_")) == 0)
+        return FILE_VARIABLE;
+    (void)text_copy(name, sizeof(name), variable + strlen(PREFIX));
+    for (char *c = name; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    const char *nearest = setting_nearest(name);
+    if (nearest) {
+        setting_variable(&settings[setting_find(nearest)], target);
+        return target;
+    }
+    for (int i = 0; settings[i].name; i++) {
+        setting_variable(&settings[i], target);
+        if (shares_words(variable + strlen(PREFIX), target + strlen(PREFIX)))
+            return target;
+    }
+    return NULL;
+}
+
+#define VALUE_SIZE (CONFIG_TEXT_MAX + 3)
+
+// Reads a value from the file that a variable names, without the line end behind it. The target
+// has VALUE_SIZE bytes. A value that is too long for a setting is cut, but stays too long.
+static enum rc read_value(const char *variable, const char *path, char *target, char *ret_error)
+{
+    FILE *file CLEANUP(close_file) = fopen(path, "re");
+    size_t length = file ? fread(target, 1, VALUE_SIZE - 1, file) : 0;
+    if (!file || ferror(file))
+        return failed(ret_error, RC_IO, "%s: cannot read %.200s: %s", variable, path,
+                      strerror(errno));
+    if (memchr(target, '\0', length))
+        return failed(ret_error, RC_USAGE, "%s: %.200s contains a NUL byte", variable, path);
+    if (length > 0 && target[length - 1] == '\n')
+        length--;
+    if (length > 0 && target[length - 1] == '\r')
+        length--;
+    if (length == 0)
+        return failed(ret_error, RC_USAGE, "%s: %.200s is empty", variable, path);
+    target[length] = '\0';
+    return RC_OK;
+}
+
+static enum rc apply_value(struct config *config, int index, const char *variable,
+                           const char *value, bool is_file, char *ret_error)
+{
+    enum config_source source = is_file ? SOURCE_VARIABLE_FILE : SOURCE_ENVIRONMENT;
+    enum config_source before = config->origin[index].source;
+    char known[SETTING_NAME_MAX], content[VALUE_SIZE];
+    if (before != source && (before == SOURCE_ENVIRONMENT || before == SOURCE_VARIABLE_FILE)) {
+        setting_variable(&settings[index], known);
+        return failed(ret_error, RC_USAGE,
+                      "environment: %s and %s" FILE_SUFFIX " are both set; remove one", known,
+                      known);
+    }
+    enum rc rc = is_file ? read_value(variable, value, content, ret_error) : RC_OK;
+    return rc ? rc : apply(config, index, is_file ? content : value, source, variable, ret_error);
+}
+
 static enum rc apply_variable(struct config *config, const char *variable, const char *value,
                               char *ret_error)
 {
     char known[SETTING_NAME_MAX];
     for (int i = 0; settings[i].name; i++) {
         setting_variable(&settings[i], known);
-        if (strcmp(known, variable) == 0)
-            return apply(config, i, value, SOURCE_ENVIRONMENT, variable, ret_error);
+        size_t length = strlen(known);
+        bool is_file =
+            strncmp(known, variable, length) == 0 && strcmp(variable + length, FILE_SUFFIX) == 0;
+        if (is_file || strcmp(known, variable) == 0)
+            return apply_value(config, i, variable, value, is_file, ret_error);
     }
     if (is_foreign(variable))
         return RC_OK;
-    char name[SETTING_NAME_MAX];
-    (void)text_copy(name, sizeof(name), variable + strlen(PREFIX));
-    for (char *c = name; *c; c++)
-        *c = (char)tolower((unsigned char)*c);
-    const char *nearest = setting_nearest(name);
-    if (!nearest)
-        return unknown("environment", variable, name, ret_error);
-    setting_variable(&settings[setting_find(nearest)], known);
-    return failed(ret_error, RC_USAGE, "environment: '%.80s' is not a setting; the nearest is '%s'",
-                  variable, known);
+    const char *nearest =
+        is_of_kubernetes(variable, value) ? NULL : nearest_variable(variable, known);
+    if (nearest)
+        return failed(ret_error, RC_USAGE,
+                      "environment: '%.80s' is not a setting; the nearest is '%s'", variable,
+                      nearest);
+    size_t used = strlen(config->passed_over);
+    (void)text_format(config->passed_over + used, CONFIG_TEXT_MAX - used, "%s%s", used ? ", " : "",
+                      variable);
+    return RC_OK;
 }
 
 static enum rc apply_environment(struct config *config, char *const *environment, char *ret_error)
@@ -196,7 +290,7 @@ static enum rc apply_environment(struct config *config, char *const *environment
     enum rc rc = RC_OK;
     for (char *const *entry = environment; !rc && *entry; entry++) {
         const char *equals = strchr(*entry, '=');
-        if (strncmp(*entry, PREFIX, strlen(PREFIX)) != 0 || !equals)
+        if (strncmp(*entry, PREFIX, strlen(PREFIX)) != 0 || !equals || !equals[1])
             continue;
         char variable[2 * SETTING_NAME_MAX];
         (void)text_format(variable, sizeof(variable), "%.*s", (int)(equals - *entry), *entry);
@@ -229,10 +323,14 @@ static bool is_own(const char *argument, const char *const *own_flags)
     return false;
 }
 
+// Without 1 and 0, which may be the command's operands: `migrate down --lab 1`.
 static bool is_truth(const char *text)
 {
-    return text && (strcmp(text, "on") == 0 || strcmp(text, "off") == 0 ||
-                    strcmp(text, "true") == 0 || strcmp(text, "false") == 0);
+    static const char *const words[] = {"on", "off", "true", "false", "yes", "no"};
+    for (size_t i = 0; text && i < ARRAY_LENGTH(words); i++)
+        if (strcasecmp(text, words[i]) == 0)
+            return true;
+    return false;
 }
 
 // Reads the flag at argv[*at] and moves *at past it and its value.
@@ -321,6 +419,9 @@ enum rc config_load(int *argc, char **argv, char *const *environment, const char
     if (!rc && config.lock_max_hold_ms < config.lock_ttl_ms)
         rc = failed(ret_error, RC_USAGE, "lock.max_hold_ms: expected at least lock.ttl_ms (%lld)",
                     (long long)config.lock_ttl_ms);
+    if (!rc)
+        rc = lock_servers_check(config.redis, config.zookeeper, config.etcd, ret_error,
+                                CONFIG_ERROR_MAX);
     if (!rc)
         *ret_config = config;
     return rc;

@@ -15,7 +15,13 @@ struct buffer;
 #define CONFIG_ERROR_MAX 640
 #define CONFIG_SETTINGS_MAX 64
 
-enum config_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
+enum config_source {
+    SOURCE_DEFAULT,
+    SOURCE_FILE,
+    SOURCE_ENVIRONMENT,
+    SOURCE_VARIABLE_FILE, // the file that HOLDFAST_..._FILE names
+    SOURCE_FLAG,
+};
 
 // The settings in force. Plain data. `const char *` members point to static words and are never
 // NULL.
@@ -47,10 +53,14 @@ struct config {
         int line; // SOURCE_FILE only
     } origin[CONFIG_SETTINGS_MAX];
     char file[CONFIG_TEXT_MAX]; // the file that was read, "" if none
+    // Variables HOLDFAST_... that are not settings and resemble none, separated by commas, cut if
+    // they are many; "" if none. The caller warns of them once the log is configured.
+    char passed_over[CONFIG_TEXT_MAX];
 };
 
 // Loads the defaults, then the file that `--config FILE` or HOLDFAST_CONFIG names, then the
-// environment, then the flags. Removes `--name value` and `--name=value` from argv; a truth value
+// environment, then the flags. HOLDFAST_NAME_FILE names a file that contains the value of
+// HOLDFAST_NAME. A variable that is empty counts as not set. Removes `--name value` and `--name=value` from argv; a truth value
 // may be left out (`--lab`). The operands remain, in order, and so do the command's own flags,
 // which own_flags lists (ended by NULL).
 //

@@ -21,6 +21,10 @@ static void print_origin(const struct config *config, int index, struct buffer *
         setting_variable(&settings[index], variable);
         buffer_format(out, "environment %s", variable);
         break;
+    case SOURCE_VARIABLE_FILE:
+        setting_variable(&settings[index], variable);
+        buffer_format(out, "file of %s_FILE", variable);
+        break;
     case SOURCE_FLAG:
         buffer_format(out, "flag --%s", settings[index].name);
         break;

@@ -15,6 +15,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const wait_choices[] = {"fail", "spin", "notify", NULL};
 static const char *const level_choices[] = {"debug", "info", "warning", "error", NULL};
@@ -177,6 +178,12 @@ static void join_words(const char *const *words, char *target, size_t size)
     }
 }
 
+static bool is_duration(const struct setting *setting)
+{
+    size_t length = strlen(setting->name);
+    return length > 3 && strcmp(setting->name + length - 3, "_ms") == 0;
+}
+
 #define STRATEGY_WORDS_MAX 32
 
 void setting_expected(const struct setting *setting, char *target, size_t size)
@@ -184,8 +191,9 @@ void setting_expected(const struct setting *setting, char *target, size_t size)
     const char *names[STRATEGY_WORDS_MAX] = {0};
     switch (setting->type) {
     case SETTING_INTEGER:
-        (void)text_format(target, size, "a whole number from %lld to %lld", (long long)setting->min,
-                          (long long)setting->max);
+        (void)text_format(target, size, "a whole number from %lld to %lld%s",
+                          (long long)setting->min, (long long)setting->max,
+                          is_duration(setting) ? ", or with a unit: 500ms, 10s, 2m, 1h" : "");
         break;
     case SETTING_TRUTH:
         (void)text_copy(target, size, "on or off");
@@ -199,14 +207,23 @@ void setting_expected(const struct setting *setting, char *target, size_t size)
         join_words(names, target, size);
         break;
     case SETTING_SECRET:
-        (void)text_format(target, size, "up to %d visible ASCII characters without blanks",
+        (void)text_format(target, size,
+                          "up to %d visible ASCII characters without blanks or enclosing quotes",
                           CONFIG_TEXT_MAX - 1);
         break;
     case SETTING_TEXT:
     case SETTING_ADDRESS:
-        (void)text_format(target, size, "up to %d printable characters", CONFIG_TEXT_MAX - 1);
+        (void)text_format(target, size, "up to %d printable characters without enclosing quotes",
+                          CONFIG_TEXT_MAX - 1);
         break;
     }
+}
+
+// Quotes that a shell would have removed. `docker run --env-file` and our file do not.
+static bool is_quoted(const char *text)
+{
+    size_t length = strlen(text);
+    return length > 1 && (*text == '"' || *text == '\'') && text[length - 1] == *text;
 }
 
 // Above the blank (`lowest`) only ASCII is accepted.
@@ -216,13 +233,35 @@ static bool store_text(const char *text, unsigned char lowest, char *target)
         if ((unsigned char)*c < lowest || (unsigned char)*c == 0x7f ||
             (lowest > ' ' && (unsigned char)*c > 0x7e))
             return false;
-    return strlen(text) < CONFIG_TEXT_MAX && text_copy(target, CONFIG_TEXT_MAX, text);
+    return !is_quoted(text) && strlen(text) < CONFIG_TEXT_MAX &&
+           text_copy(target, CONFIG_TEXT_MAX, text);
+}
+
+// "10s" is 10000.
+static bool parse_duration(const char *text, int64_t *ret_ms)
+{
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"min", 60000}, {"h", 3600000}};
+    char digits[20];
+    size_t length = strspn(text, "0123456789");
+    int64_t number;
+    if (!text_format(digits, sizeof digits, "%.*s", (int)length, text) ||
+        !text_to_int64(digits, &number))
+        return false;
+    for (size_t i = 0; i < ARRAY_LENGTH(units); i++)
+        if (strcasecmp(text + length, units[i].unit) == 0)
+            return !__builtin_mul_overflow(number, units[i].ms, ret_ms);
+    return false;
 }
 
 static bool store_integer(const struct setting *setting, const char *text, int64_t *target)
 {
     int64_t value;
-    if (!text_to_int64(text, &value) || value < setting->min || value > setting->max)
+    bool is_number =
+        text_to_int64(text, &value) || (is_duration(setting) && parse_duration(text, &value));
+    if (!is_number || value < setting->min || value > setting->max)
         return false;
     *target = value;
     return true;
@@ -233,18 +272,32 @@ static bool store_truth(const char *text, bool *target)
     static const char *const on[] = {"on", "true", "yes", "1"};
     static const char *const off[] = {"off", "false", "no", "0"};
     for (size_t i = 0; i < ARRAY_LENGTH(on); i++) {
-        if (strcmp(text, on[i]) != 0 && strcmp(text, off[i]) != 0)
+        if (strcasecmp(text, on[i]) != 0 && strcasecmp(text, off[i]) != 0)
             continue;
-        *target = strcmp(text, on[i]) == 0;
+        *target = strcasecmp(text, on[i]) == 0;
         return true;
     }
     return false;
 }
 
+// Other programs' words for our choices.
+static const char *synonym(const char *text)
+{
+    static const char *const words[][2] = {
+        {"warn", "warning"}, {"err", "error"},   {"information", "info"},
+        {"trace", "debug"},  {"fatal", "error"}, {"critical", "error"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
+        if (strcasecmp(text, words[i][0]) == 0)
+            return words[i][1];
+    return text;
+}
+
 static bool store_choice(const char *const *choices, const char *text, const char **target)
 {
+    text = synonym(text);
     for (size_t i = 0; choices[i]; i++) {
-        if (strcmp(choices[i], text) != 0)
+        if (strcasecmp(choices[i], text) != 0)
             continue;
         *target = choices[i];
         return true;

@@ -4,6 +4,9 @@
 import concurrent.futures
 import json
 import os
+import re
+import signal
+import socket
 import subprocess
 import threading
 import time
@@ -93,13 +96,63 @@ class Serve(TestCase):
         self.assertIn("lab", self.refused(f"--store={store}", "--coupon.strategy=none"))
         self.assertIn("token", self.refused(f"--store={store}", "--listen=0.0.0.0:0"))
         self.assertIn("sqlite:PATH", self.refused("--store=oracle:x"))
-        service = self.cluster(store)
-        taken = self.refused(f"--store={self.sqlite().store}", f"--listen=127.0.0.1:{service.ports[0]}")
-        self.assertIn(str(service.ports[0]), taken)
+        for listen in ("8080", "localhost", "localhost:http", "::1:8080", "127.0.0.1:65536"):
+            self.assertIn("host:port", self.refused(f"--store={store}", f"--listen={listen}"))
 
-    def test_database_that_does_not_answer(self):
-        # 1 and not 2, so that the supervisor restarts it.
+    def test_what_a_restart_may_mend(self):
+        """1 and not 2, so that the supervisor restarts it."""
+        store = f"--store={self.sqlite().store}"
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            said = self.refused(store, f"--listen=127.0.0.1:{port}", code=1)
+            self.assertIn(f'"127.0.0.1:{port}" (setting listen): Address already in use; stop', said)
+        self.assertIn("does not have", self.refused(store, "--listen=192.0.2.1:0", code=1))
+        self.assertIn("no.invalid", self.refused(store, "--listen=no.invalid:0", code=1))
         self.refused("--store=mysql://root:x@127.0.0.1:1/none", code=1)
+
+    def test_all_addresses_of_a_name(self):
+        """In a mount namespace with its own /etc/hosts."""
+        hosts = self.sqlite().directory + "/hosts"
+        with open(hosts, "w", encoding="ascii") as file:
+            file.write("127.0.0.1 shop.test\n127.0.0.2 shop.test\n127.0.0.3 shop.test\n")
+        alone = ["unshare", "--map-root-user", "--mount", "sh", "-euc",
+                 f'mount --bind {hosts} /etc/hosts; exec "$@"', "sh"]
+        if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+            self.skipTest("unshare is not permitted")
+        command = [*alone, BINARY, "serve", f"--store={self.sqlite().store}"]
+        service = subprocess.Popen([*command, "--listen=shop.test:0"], env=clean_environment(),
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(service.stderr.close)
+        self.addCleanup(service.wait)
+        self.addCleanup(service.terminate)
+        port = next(int(found.group(1)) for line in service.stderr
+                    if (found := re.search(r"listening on shop.test:(\d+)", line)))
+        for address in ["127.0.0.1", "127.0.0.2", "127.0.0.3"] * 3:
+            with socket.create_connection((address, port), timeout=5) as client:
+                client.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                self.assertTrue(client.recv(100).startswith(b"HTTP/1.1 200 "), address)
+        with socket.create_server(("127.0.0.3", 0)) as taken:  # a client might use that program
+            command.append(f"--listen=shop.test:{taken.getsockname()[1]}")
+            refused = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
+            self.assertEqual(refused.returncode, 1, refused)
+            self.assertIn("Address already in use", refused.stderr)
+
+    def test_signal_before_it_serves(self):
+        """As the first process of a container, to which the kernel gives no default action for signals."""
+        alone = ["unshare", "--map-root-user", "--pid", "--fork"]
+        if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+            self.skipTest("unshare is not permitted")
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            store = f"--store=mysql://u:p@127.0.0.1:{silent.getsockname()[1]}/d"
+            for words in (["serve", "--listen=127.0.0.1:0"], ["migrate", "up"]):
+                with subprocess.Popen([*alone, BINARY, *words, store], env=clean_environment(),
+                                      stderr=subprocess.DEVNULL) as parent:
+                    connection = silent.accept()[0]  # it waits for the server's greeting
+                    self.addCleanup(connection.close)
+                    with open(f"/proc/{parent.pid}/task/{parent.pid}/children", encoding="ascii") as file:
+                        first = int(file.read())
+                    os.kill(first, signal.SIGTERM)
+                    self.assertEqual(parent.wait(1), 128 + signal.SIGTERM, words)
 
 
 class Laboratory(TestCase):

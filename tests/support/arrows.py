@@ -35,7 +35,7 @@ ROOMS = {
         ("guard/zookeeper", "base domain guard"),
         ("guard/etcd", "base domain guard"),
         ("guard/strategy", "base domain store/tables guard guard/redis guard/zookeeper guard/etcd"),
-        ("config", "base guard/strategy"),
+        ("config", "base guard guard/strategy"),
         ("metrics", "base domain guard guard/strategy"),
         ("engine/facts", "base domain store/db store/tables"),
         ("engine", "base domain store/db store/tables guard guard/strategy metrics engine/facts"),
@@ -44,8 +44,8 @@ ROOMS = {
         ("http/api", "base domain store/db store/tables store/reconcile guard guard/strategy metrics"
                      " engine http/wire http"),
         ("http/server", "base domain guard/strategy metrics engine http/wire http http/api"),
-        ("app", "base store/db store/migrate guard config metrics engine http/server"),
-        ("commands", "base config store/db store/migrate store/reconcile http/server app"),
+        ("app", "base store/db store/migrate store/tables guard config metrics engine http/server"),
+        ("commands", "base config store/db store/migrate store/reconcile store/tables http/server app"),
         ("main", "base config store/db commands"),
     ],
     "loadtest": [

@@ -175,6 +175,15 @@ static const struct {
     {NULL, NULL, "\nworkers = x\n", RC_USAGE, {"line 2: workers", "'x'"}},
     {NULL, NULL, "workers\n", RC_USAGE, {"line 1", "name = value"}},
     {NULL, NULL, "workers = 1\nworkers = 2\n", RC_USAGE, {"line 2", "already", "line 1"}},
+    {"--store=\"sqlite:x\"", NULL, NULL, RC_USAGE, {"--store", "quotes"}},
+    {"--lock.ttl_ms=10 s", NULL, NULL, RC_USAGE, {"lock.ttl_ms", "10s"}},
+    {"--lock.ttl_ms=9999999999999999h", NULL, NULL, RC_USAGE, {"lock.ttl_ms", "600000"}},
+    {"--workers=2s", NULL, NULL, RC_USAGE, {"--workers", "256"}},
+    {NULL, "HOLDFAST_REDIS_URL=x", NULL, RC_USAGE, {"HOLDFAST_REDIS_URL'", "'HOLDFAST_REDIS'"}},
+    {NULL, "HOLDFAST_ADMIN_TOKEN=x", NULL, RC_USAGE, {"'HOLDFAST_AUTH_ADMIN_TOKEN'"}},
+    {NULL, "HOLDFAST_CONFIG_FILE=x", NULL, RC_USAGE, {"'HOLDFAST_CONFIG'"}},
+    {NULL, "HOLDFAST_STORE_FILE=/nowhere/s", NULL, RC_IO, {"HOLDFAST_STORE_FILE", "/nowhere/s"}},
+    {NULL, "HOLDFAST_STORE_FILE=/dev/null", NULL, RC_USAGE, {"HOLDFAST_STORE_FILE", "empty"}},
     {"--config=/nowhere/holdfast.ini", NULL, NULL, RC_IO, {"/nowhere/holdfast.ini"}},
 };
 
@@ -216,8 +225,77 @@ START_TEST(foreign_variables_are_left_alone)
                           LIST("HOLDFAST_SERVICE_HOST=10.0.0.1", "HOLDFAST_PORT_8080_TCP=x",
                                "HOLDFAST_TEST_REDIS=y", "HOLDFAST_BIN=z", "HOLDFAST_PAUSE=p")),
                      RC_OK);
+    ck_assert_str_eq(a.config.passed_over, "");
+    ck_assert_msg(load(&a, NULL,
+                       LIST("HOLDFAST_MYSQL_SERVICE_HOST=10.0.0.1", "HOLDFAST_REDIS_SERVICE_PORT=1",
+                            "HOLDFAST_REDIS_PORT=tcp://10.0.0.1:6379",
+                            "HOLDFAST_ETCD_PORT_2379_TCP_ADDR=10.0.0.1",
+                            "HOLDFAST_STORE_SERVICE_PORT_SQL=3306", "HOLDFAST_IMAGE=x")) == RC_OK,
+                  "%s", a.error);
+    ck_assert_str_eq(
+        a.config.passed_over,
+        "HOLDFAST_MYSQL_SERVICE_HOST, HOLDFAST_REDIS_SERVICE_PORT, HOLDFAST_REDIS_PORT, "
+        "HOLDFAST_ETCD_PORT_2379_TCP_ADDR, HOLDFAST_STORE_SERVICE_PORT_SQL, "
+        "HOLDFAST_IMAGE");
 }
 END_TEST
+
+START_TEST(empty_variables_are_not_given)
+{
+    char path[PATH_SIZE];
+    struct attempt a;
+    write_file(path, "workers = 5\n");
+    ck_assert_int_eq(load(&a, LIST("--config", path),
+                          LIST("HOLDFAST_WORKERS=", "HOLDFAST_STORE_FILE=", "HOLDFAST_WORKER=")),
+                     RC_OK);
+    ck_assert_int_eq(a.config.workers, 5);
+    ck_assert_int_eq(a.config.origin[setting_find("workers")].source, SOURCE_FILE);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(values_are_read_from_files)
+{
+    static const char *const ends[] = {"", "\n", "\r\n"};
+    char path[PATH_SIZE], variable[128], content[2 * CONFIG_TEXT_MAX];
+    struct attempt a;
+    for (size_t i = 0; i < ARRAY_LENGTH(ends); i++) {
+        snprintf(content, sizeof(content), "hush%s", ends[i]);
+        write_file(path, content);
+        snprintf(variable, sizeof(variable), "HOLDFAST_AUTH_ADMIN_TOKEN_FILE=%s", path);
+        ck_assert_int_eq(load(&a, NULL, LIST(variable, "HOLDFAST_AUTH_ADMIN_TOKEN=")), RC_OK);
+        ck_assert_str_eq(a.config.auth_admin_token, "hush");
+        ck_assert_int_eq(load(&a, NULL, LIST(variable, "HOLDFAST_AUTH_ADMIN_TOKEN=x")), RC_USAGE);
+        ck_assert_ptr_nonnull(strstr(a.error, "are both set"));
+        unlink(path);
+    }
+    for (size_t length = CONFIG_TEXT_MAX - 1; length < CONFIG_TEXT_MAX + 4; length++) {
+        memset(content, 'x', length);
+        content[length] = '\0';
+        write_file(path, content);
+        snprintf(variable, sizeof(variable), "HOLDFAST_AUTH_ADMIN_TOKEN_FILE=%s", path);
+        ck_assert_int_eq(load(&a, NULL, LIST(variable)),
+                         length < CONFIG_TEXT_MAX ? RC_OK : RC_USAGE);
+        unlink(path);
+    }
+}
+END_TEST
+
+// What people write, and what is then in force.
+static const struct {
+    const char *flag, *shown;
+} spellings[] = {
+    {"--log.level=warn", "log.level          = warning"},
+    {"--log.level=ERR", "log.level          = error"},
+    {"--log.level=Info", "log.level          = info"},
+    {"--log.format=JSON", "log.format         = json"},
+    {"--lab=Yes", "lab                = on"},
+    {"--lab=FALSE", "lab                = off"},
+    {"--lock.ttl_ms=12s", "lock.ttl_ms        = 12000"},
+    {"--lock.ttl_ms=250ms", "lock.ttl_ms        = 250"},
+    {"--drain.delay_ms=2m", "drain.delay_ms     = 120000"},
+    {"--lock.max_hold_ms=1h", "lock.max_hold_ms   = 3600000"},
+};
 
 static void check_shown(const char *flag, const char *expected)
 {
@@ -229,10 +307,16 @@ static void check_shown(const char *flag, const char *expected)
     buffer_release(&out);
 }
 
+START_TEST(usual_spellings_are_understood)
+{
+    check_shown(spellings[_i].flag, spellings[_i].shown);
+}
+END_TEST
+
 START_TEST(printing_masks_secrets)
 {
     check_shown("--store=mysql://u:p@ss:w@host:1/db", "mysql://u:***@host:1/db");
-    check_shown("--redis=user:se://cret@host:1/0", "user:***@host:1/0");
+    check_shown("--redis=user:se:%2F%2Fcr@et@host:1/0", "user:***@host:1/0");
     check_shown("--redis=host:6379", "host:6379");
     check_shown("--auth.admin_token=hush", "= ***");
     check_shown("--workers=9", "# flag --workers");
@@ -284,6 +368,9 @@ int main(void)
     tcase_add_loop_test(tests, refusals_name_what_is_wrong, 0, (int)ARRAY_LENGTH(refusals));
     tcase_add_test(tests, secrets_are_not_repeated_in_refusals);
     tcase_add_test(tests, foreign_variables_are_left_alone);
+    tcase_add_test(tests, empty_variables_are_not_given);
+    tcase_add_test(tests, values_are_read_from_files);
+    tcase_add_loop_test(tests, usual_spellings_are_understood, 0, (int)ARRAY_LENGTH(spellings));
     tcase_add_test(tests, printing_masks_secrets);
     tcase_add_test(tests, printed_form_is_a_file);
     tcase_add_test(tests, help_names_every_setting);

@@ -414,21 +414,38 @@ END_TEST
 START_TEST(addresses_are_understood_or_refused)
 {
     struct etcd_address address;
-    ck_assert(etcd_address_parse("h:1", &address));
-    ck_assert_str_eq(address.urls[0], "http://h:1");
-    ck_assert(etcd_address_parse("https://ann:se:cr@et@h:1/, http://[::1]:2379", &address));
+    char why[GUARD_ERROR_MAX];
+    ck_assert_int_eq(etcd_address_parse("h", &address, why, sizeof why), RC_OK);
+    ck_assert_str_eq(address.urls[0], "http://h:2379");
+    ck_assert_int_eq(etcd_address_parse("https://ann:se:cr@et@h:1?ca=/c.pem, http://[::1]:2379/",
+                                        &address, why, sizeof why),
+                     RC_OK);
     ck_assert_uint_eq(address.n, 2);
     ck_assert_str_eq(address.urls[0], "https://h:1");
     ck_assert_str_eq(address.urls[1], "http://[::1]:2379");
     ck_assert_str_eq(address.user, "ann");
     ck_assert_str_eq(address.password, "se:cr@et");
-    static const char *const wrong[] = {
-        "",          ",",        "h",           "h:",
-        ":1",        "h:0",      "h:65536",     "h:1x",
-        "ftp://h:1", "http://h", "user@h:1",    ":pw@h:1",
-        "h:1/v3",    "h:1,h",    "http://h:1?", "h:1,h:2,h:3,h:4,h:5,h:6,h:7,h:8,h:9"};
+    ck_assert_str_eq(address.tls.ca, "/c.pem");
+    ck_assert_int_eq(address.tls.verify, ADDRESS_TLS_VERIFY_FULL);
+    static const char *const wrong[] = {"",
+                                        ",",
+                                        "h:",
+                                        ":1",
+                                        "h:0",
+                                        "h:65536",
+                                        "h:1x",
+                                        "h:1/v3",
+                                        "ftp://h:1",
+                                        "user@h:1",
+                                        ":pw@h:1",
+                                        "h:1,h:1/x",
+                                        "h:1?ca=x",
+                                        "http://h:1?x=y",
+                                        "https://h?tls=maybe",
+                                        "h:1,h:2,h:3,h:4,h:5,h:6,h:7,h:8,h:9"};
     for (size_t i = 0; i < ARRAY_LENGTH(wrong); i++)
-        ck_assert_msg(!etcd_address_parse(wrong[i], &address), "%s", wrong[i]);
+        ck_assert_msg(etcd_address_parse(wrong[i], &address, why, sizeof why) == RC_USAGE, "%s",
+                      wrong[i]);
 }
 END_TEST
 

@@ -282,7 +282,9 @@ START_TEST(zookeeper_closes_when_all_is_answered)
         return;
     struct proxy *proxy = proxy_start(scratch_server(zookeeper.server));
     struct zookeeper_session *session;
-    ck_assert_int_eq(zookeeper_session_new(proxy_address(proxy), 8000, &session), RC_OK);
+    char why[GUARD_ERROR_MAX];
+    ck_assert_int_eq(zookeeper_session_new(proxy_address(proxy), 8000, &session, why, sizeof why),
+                     RC_OK);
     uint64_t generation;
     ck_assert_int_eq(zookeeper_session_ready(session, clock_now_ns() + 5 * NS_PER_S, &generation),
                      RC_OK);

@@ -24,9 +24,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#define ADDRESSES_MAX 512
 #define TOKEN_MAX 1024
 #define MEMBER_TIMEOUT_MIN_NS (50 * NS_PER_MS)
 #define GRPC_INVALID_ARGUMENT 3 // also "auth: revision in header is old"
@@ -56,65 +54,6 @@ struct etcd_client {
 // NOT_SENT: the member has not seen the request. NO_ANSWER: it may have carried it out.
 enum outcome { ANSWERED, NOT_FOUND, NOT_LOGGED_IN, NOT_SENT, NO_ANSWER };
 
-// ---- the setting `etcd` -------------------------------------------------------------------------
-
-static bool parse_user(struct etcd_address *address, char *user)
-{
-    char *colon = strchr(user, ':');
-    if (colon == NULL || colon == user)
-        return false;
-    *colon = '\0';
-    return text_copy(address->user, sizeof address->user, user) &&
-           text_copy(address->password, sizeof address->password, colon + 1);
-}
-
-static bool parse_endpoint(struct etcd_address *address, char *text)
-{
-    const char *scheme = "http";
-    char *host = text + strspn(text, " ");
-    host[strcspn(host, " ")] = '\0';
-    if (strncasecmp(host, "https://", strlen("https://")) == 0)
-        scheme = "https";
-    char *slashes = strstr(host, "://");
-    if (slashes != NULL) {
-        if (strncasecmp(host, "http", strlen("http")) != 0)
-            return false;
-        host = slashes + strlen("://");
-    }
-    char *at = strrchr(host, '@');
-    if (at != NULL) {
-        *at = '\0';
-        if (!parse_user(address, host))
-            return false;
-        host = at + 1;
-    }
-    if (*host != '\0' && host[strlen(host) - 1] == '/')
-        host[strlen(host) - 1] = '\0';
-    const char *colon = strrchr(host, ':');
-    int64_t port;
-    if (colon == NULL || colon == host || strpbrk(host, "/?#\"\\") != NULL ||
-        !text_to_int64(colon + 1, &port) || port < 1 || port > UINT16_MAX)
-        return false;
-    return address->n < ETCD_MEMBERS_MAX &&
-           text_format(address->urls[address->n++], ETCD_URL_MAX, "%s://%s", scheme, host);
-}
-
-bool etcd_address_parse(const char *text, struct etcd_address *ret_address)
-{
-    char list[ADDRESSES_MAX];
-    struct etcd_address address = {0};
-    if (!text_copy(list, sizeof list, text))
-        return false;
-    char *rest = NULL;
-    for (char *one = strtok_r(list, ",", &rest); one != NULL; one = strtok_r(NULL, ",", &rest))
-        if (!parse_endpoint(&address, one))
-            return false;
-    if (address.n == 0)
-        return false;
-    *ret_address = address;
-    return true;
-}
-
 // ---- new and free -------------------------------------------------------------------------------
 
 enum rc etcd_client_new(const char *addresses, struct etcd_client **ret_client, char *ret_why,
@@ -123,10 +62,10 @@ enum rc etcd_client_new(const char *addresses, struct etcd_client **ret_client, 
     struct etcd_client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return RC_NO_MEMORY;
-    if (!etcd_address_parse(addresses, &client->address)) {
+    enum rc rc = etcd_address_parse(addresses, &client->address, ret_why, size);
+    if (rc != RC_OK) {
         free(client);
-        text_copy(ret_why, size, "etcd: expected [http://][user:password@]host:port[,...]");
-        return RC_USAGE;
+        return rc;
     }
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         free(client);
@@ -260,6 +199,20 @@ static struct curl_slist *headers_new(struct etcd_client *client)
     return headers;
 }
 
+// libcurl verifies the certificate and the host's name unless it is told otherwise.
+static void prepare_tls(CURL *curl, const struct tls_settings *tls)
+{
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, tls->verify >= ADDRESS_TLS_VERIFY_CA ? 1L : 0L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST,
+                     tls->verify == ADDRESS_TLS_VERIFY_FULL ? 2L : 0L);
+    if (tls->ca[0] != '\0')
+        curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca);
+    if (tls->cert[0] != '\0')
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, tls->cert);
+    if (tls->key[0] != '\0')
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, tls->key);
+}
+
 static struct curl_slist *prepare(struct etcd_client *client, CURL *curl, size_t member,
                                   const char *path)
 {
@@ -275,6 +228,7 @@ static struct curl_slist *prepare(struct etcd_client *client, CURL *curl, size_t
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 2L);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    prepare_tls(curl, &client->address.tls);
     return headers;
 }
 

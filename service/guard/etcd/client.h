@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "guard/addresses.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,23 +17,9 @@
 #include <jansson.h>
 
 #define ETCD_CONNECTIONS_MAX 64
-#define ETCD_MEMBERS_MAX 8
-#define ETCD_URL_MAX 160
 #define ETCD_WORD_MAX 128
 
 struct etcd_client;
-
-// The setting `etcd`: the members of one cluster, and the login.
-struct etcd_address {
-    size_t n;
-    char urls[ETCD_MEMBERS_MAX][ETCD_URL_MAX];         // "http://host:port"
-    char user[ETCD_WORD_MAX], password[ETCD_WORD_MAX]; // "" if none
-};
-
-// Parses `[http://][user:password@]host:port[,...]`, also https, with or without blanks after the
-// commas. All members share one user, which may stand before any of them. False if the text is
-// malformed.
-bool etcd_address_parse(const char *text, struct etcd_address *ret_address);
 
 // The addresses as for etcd_address_parse. Does not connect yet. RC_NO_MEMORY. RC_USAGE if they are
 // malformed, with a sentence in ret_why (of `size` bytes, without the password).

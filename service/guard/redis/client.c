@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "guard/addresses.h"
 #include "guard/redis/connection.h"
 
 #include <hiredis/hiredis.h>
@@ -92,8 +93,9 @@ static bool read_handshake(struct redis_pool *pool, struct redis_link *link)
         if (reply == NULL)
             return false;
         bool ok = reply->type != REDIS_REPLY_ERROR;
-        if (!ok)
-            report_failure(pool, reply->str);
+        char why[WHY_MAX];
+        if (!ok && text_format(why, sizeof why, "%.100s%s", reply->str, redis_remedy(reply->str)))
+            report_failure(pool, why);
         else if (i >= n_logins && reply->type == REDIS_REPLY_STRING)
             text_copy(link->sha[i - n_logins], SHA_LENGTH + 1, reply->str);
         freeReplyObject(reply);
@@ -106,17 +108,13 @@ static bool read_handshake(struct redis_pool *pool, struct redis_link *link)
 
 // ---- the pool -----------------------------------------------------------------------------------
 
-enum rc redis_pool_new(const char *address, const char *const *scripts, size_t n_scripts,
-                       struct redis_pool **ret_pool, char *ret_why, size_t size)
+enum rc redis_pool_new(const struct redis_address *address, const char *const *scripts,
+                       size_t n_scripts, struct redis_pool **ret_pool)
 {
     struct redis_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL)
         return RC_NO_MEMORY;
-    if (!redis_address_parse(address, &pool->address)) {
-        free(pool);
-        text_copy(ret_why, size, "redis: expected [[user]:password@]host:port[/database]");
-        return RC_USAGE;
-    }
+    pool->address = *address;
     pool->scripts = scripts;
     pool->n_scripts = n_scripts;
     pthread_cond_init(&pool->returned, NULL);

@@ -20,11 +20,10 @@ struct redis_pool;
 #define REDIS_ARGUMENTS_MAX 264
 #define REDIS_CONNECTIONS_MAX 32
 
-// The address is `[[user]:password@]host:port[/database]`. Connects lazily. The script sources, at
-// most REDIS_SCRIPTS_MAX, are borrowed; later calls name a script by its index. RC_USAGE with a
-// sentence in ret_why (of `size` bytes, without the password) if the address is malformed.
-MUST_CHECK enum rc redis_pool_new(const char *address, const char *const *scripts, size_t n_scripts,
-                                  struct redis_pool **ret_pool, char *ret_why, size_t size);
+// Connects lazily. The address is copied. The script sources, at most REDIS_SCRIPTS_MAX, are
+// borrowed; later calls name a script by its index. RC_NO_MEMORY.
+MUST_CHECK enum rc redis_pool_new(const struct redis_address *address, const char *const *scripts,
+                                  size_t n_scripts, struct redis_pool **ret_pool);
 void redis_pool_free(struct redis_pool *pool); // no thread may be using it; NULL is fine
 
 // Valid while the pool lives.

@@ -1,4 +1,4 @@
-// Parses the address of a Redis server and connects to it.
+// Connects to a Redis server.
 //
 // Every reconnect goes through redis_connect, which logs in and sets the timeouts again: hiredis'
 // own redisReconnect forgets both. AUTH and SELECT are pipelined with the first command.
@@ -6,51 +6,10 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "guard/addresses.h"
 
 #include <hiredis/hiredis.h>
 #include <string.h>
-
-static bool parse_number(const char *text, int64_t low, int64_t high, int64_t *ret_number)
-{
-    return text_to_int64(text, ret_number) && *ret_number >= low && *ret_number <= high;
-}
-
-bool redis_address_parse(const char *text, struct redis_address *ret_address)
-{
-    struct redis_address address = {.port = 0};
-    char copy[4 * REDIS_WORD_MAX];
-    if (!text_copy(copy, sizeof copy, text))
-        return false;
-    char *host = copy, *at = strrchr(copy, '@');
-    if (at != NULL) {
-        *at = '\0';
-        host = at + 1;
-        char *colon = strchr(copy, ':');
-        if (colon == NULL)
-            return false;
-        *colon = '\0';
-        if (!text_copy(address.user, sizeof address.user, copy) ||
-            !text_copy(address.password, sizeof address.password, colon + 1))
-            return false;
-    }
-    int64_t number;
-    char *slash = strchr(host, '/');
-    if (slash != NULL) {
-        *slash = '\0';
-        if (!parse_number(slash + 1, 0, 99999, &number) ||
-            !text_copy(address.database, sizeof address.database, slash + 1))
-            return false;
-    }
-    char *colon = strrchr(host, ':');
-    if (colon == NULL || colon == host || !parse_number(colon + 1, 1, 65535, &number))
-        return false;
-    *colon = '\0';
-    address.port = (int)number;
-    if (!text_copy(address.host, sizeof address.host, host))
-        return false;
-    *ret_address = address;
-    return true;
-}
 
 struct timeval redis_timeval(int64_t duration_ns)
 {
@@ -62,8 +21,10 @@ struct timeval redis_timeval(int64_t duration_ns)
 struct redisContext *redis_connect(const struct redis_address *address, int64_t timeout_ns,
                                    char *ret_why, size_t size)
 {
-    redisContext *context =
-        redisConnectWithTimeout(address->host, address->port, redis_timeval(timeout_ns));
+    struct timeval timeout = redis_timeval(timeout_ns);
+    redisContext *context = address->port == 0
+                                ? redisConnectUnixWithTimeout(address->host, timeout)
+                                : redisConnectWithTimeout(address->host, address->port, timeout);
     if (context == NULL || context->err != 0) {
         text_copy(ret_why, size, context != NULL ? context->errstr : "out of memory");
         redisFree(context);
@@ -83,4 +44,21 @@ size_t redis_login_replies(const struct redis_address *address)
 {
     bool logs_in = address->user[0] != '\0' || address->password[0] != '\0';
     return (logs_in ? 1U : 0U) + (address->database[0] != '\0' ? 1U : 0U);
+}
+
+const char *redis_remedy(const char *error)
+{
+    static const struct {
+        const char *part, *remedy;
+    } remedies[] = {
+        {"NOAUTH", "; give the password: redis://:password@host"},
+        {"WRONGPASS", "; check the user and the password"},
+        {"invalid password", "; check the password"},
+        {"without any password configured", "; leave the password out"},
+        {"NOPERM", "; give the user the rights: ~holdfast:* &holdfast:* +@all"},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(remedies); i++)
+        if (strstr(error, remedies[i].part) != NULL)
+            return remedies[i].remedy;
+    return "";
 }

@@ -1,4 +1,4 @@
-// The address of a Redis server, and a connection to it that logs in first.
+// A connection to a Redis server that logs in first.
 #pragma once
 
 #include "base/cleanup.h"
@@ -7,18 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct redis_address;
 struct redisContext;
 struct timeval;
-
-#define REDIS_WORD_MAX 128
-
-struct redis_address {
-    char host[REDIS_WORD_MAX], user[REDIS_WORD_MAX], password[REDIS_WORD_MAX], database[8];
-    int port;
-};
-
-// `[[user]:password@]host:port[/database]`. False if the text is malformed.
-MUST_CHECK bool redis_address_parse(const char *text, struct redis_address *ret_address);
 
 // Connects within the timeout and queues AUTH and SELECT, which are sent with the caller's first
 // command and so cost no round trip. NULL with the reason in ret_why (of `size` bytes, without the
@@ -28,6 +19,9 @@ MUST_CHECK struct redisContext *redis_connect(const struct redis_address *addres
 
 // How many replies to AUTH and SELECT precede the first reply to the caller's command.
 size_t redis_login_replies(const struct redis_address *address);
+
+// What to do about an error of the server, as the end of a sentence; "" if that is not known.
+const char *redis_remedy(const char *error);
 
 // For redisSetTimeout: at least a millisecond, because zero would mean no timeout.
 struct timeval redis_timeval(int64_t duration_ns);

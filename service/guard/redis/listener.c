@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "guard/addresses.h"
 #include "guard/redis/connection.h"
 
 #include <hiredis/hiredis.h>
@@ -174,7 +175,6 @@ static bool stopped_within(struct redis_listener *listener, int timeout_ms)
 static void *listener_main(void *arg)
 {
     struct redis_listener *listener = arg;
-    const struct redis_address *address = listener->address;
     bool logged = false;
     while (!stopped_within(listener, 0)) {
         char why[WHY_MAX];
@@ -186,7 +186,7 @@ static void *listener_main(void *arg)
             redisFree(context);
             logged = false;
         } else if (!logged) {
-            LOG_WARNING("redis %s:%d: cannot subscribe: %s", address->host, address->port, why);
+            LOG_WARNING("redis %s: cannot subscribe: %s", listener->address->label, why);
             logged = true;
         }
         if (stopped_within(listener, RETRY_MS))

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "guard/addresses.h"
 #include "guard/guard.h"
 #include "guard/redis/client.h"
 #include "guard/redis/connection.h"
@@ -44,43 +45,18 @@ struct redis_masters {
 
 // ---- open and close -----------------------------------------------------------------------------
 
-static enum rc usage_error(char *ret_why, const char *why)
+static enum rc add_masters(struct redis_masters *self, const char *text, char *ret_why)
 {
-    text_copy(ret_why, GUARD_ERROR_MAX, why);
-    return RC_USAGE;
-}
-
-static bool named_before(const struct redis_masters *self, const struct redis_address *address)
-{
-    for (size_t i = 0; i + 1 < self->n; i++) {
-        const struct redis_address *other = redis_pool_address(self->masters[i].pool);
-        if (other->port == address->port && strcmp(other->host, address->host) == 0)
-            return true;
-    }
-    return false;
-}
-
-static enum rc add_masters(struct redis_masters *self, char *addresses, char *ret_why)
-{
-    char *rest = addresses, *address;
-    while ((address = strsep(&rest, ",")) != NULL) {
-        if (self->n == REDIS_MASTERS_MAX)
-            return usage_error(ret_why, "redis: at most nine masters");
-        struct redis_pool **pool = &self->masters[self->n].pool;
-        address += strspn(address, " ");
-        enum rc rc =
-            redis_pool_new(address, scripts, REDIS_SCRIPT_COUNT, pool, ret_why, GUARD_ERROR_MAX);
-        if (rc != RC_OK)
-            return rc;
-        self->n++;
-        if (named_before(self, redis_pool_address(*pool)))
-            return usage_error(ret_why, "redis: a master is named twice; each master has one vote");
-    }
-    if (self->n % 2 == 0)
-        return usage_error(ret_why,
-                           "redis: an even number of masters survives no more failures than "
-                           "one master fewer; name one, or an odd number");
-    return RC_OK;
+    struct redis_address *addresses CLEANUP(free_memory) =
+        calloc(REDIS_MASTERS_MAX, sizeof *addresses);
+    size_t n = 0;
+    if (addresses == NULL)
+        return RC_NO_MEMORY;
+    enum rc rc = redis_addresses_parse(text, addresses, &n, ret_why, GUARD_ERROR_MAX);
+    for (; rc == RC_OK && self->n < n; self->n++)
+        rc = redis_pool_new(&addresses[self->n], scripts, REDIS_SCRIPT_COUNT,
+                            &self->masters[self->n].pool);
+    return rc;
 }
 
 static int64_t timeout_of(int64_t ttl_ns)
@@ -95,9 +71,7 @@ enum rc redis_masters_new(const struct guard_settings *settings, struct redis_ma
                           char *ret_why)
 {
     struct redis_masters *self = calloc(1, sizeof *self);
-    char *addresses CLEANUP(free_memory) = strdup(settings->redis);
-    enum rc rc =
-        self != NULL && addresses != NULL ? add_masters(self, addresses, ret_why) : RC_NO_MEMORY;
+    enum rc rc = self != NULL ? add_masters(self, settings->redis, ret_why) : RC_NO_MEMORY;
     if (rc != RC_OK) {
         redis_masters_free(self);
         return rc;

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/rc.h"
+#include "guard/addresses.h"
 #include "guard/redis/scripts.h"
 
 #include <stdbool.h>
@@ -10,11 +11,8 @@
 #include <stdint.h>
 
 struct guard_settings;
-struct redis_address;
 struct redis_arguments;
 struct redis_masters;
-
-#define REDIS_MASTERS_MAX 9
 
 // From the setting `redis`: one address, or an odd number separated by commas. Connects lazily.
 // RC_USAGE with a sentence in ret_why (GUARD_ERROR_MAX bytes).

@@ -74,15 +74,17 @@ static enum rc zookeeper_lock_open(const struct guard_settings *settings, struct
                                    char *ret_why)
 {
     if (settings->zookeeper == NULL || settings->zookeeper[0] == '\0') {
-        text_copy(ret_why, GUARD_ERROR_MAX,
-                  "zookeeper-lock needs the setting zookeeper (host:port[,host:port...])");
+        text_copy(
+            ret_why, GUARD_ERROR_MAX,
+            "zookeeper-lock needs the setting zookeeper (host[:port][,host[:port]...][/path])");
         return RC_USAGE;
     }
     struct zookeeper_lock *self = calloc(1, sizeof *self);
     if (self == NULL)
         return RC_NO_MEMORY;
     self->settings = settings;
-    enum rc rc = zookeeper_session_new(settings->zookeeper, settings->lock_ttl_ms, &self->session);
+    enum rc rc = zookeeper_session_new(settings->zookeeper, settings->lock_ttl_ms, &self->session,
+                                       ret_why, GUARD_ERROR_MAX);
     if (rc != RC_OK) {
         free(self);
         return rc;

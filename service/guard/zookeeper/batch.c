@@ -11,6 +11,7 @@
 #include "guard/zookeeper/batch.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "guard/zookeeper/session.h"
 
@@ -114,8 +115,17 @@ static void complete_request(struct request *request, int rc)
         batch->session->acked_ns = request->sent_ns;
     request->reply.rc = rc;
     request->answered = true;
+    bool log_denied = rc == ZNOAUTH && !batch->session->logged_denied;
+    if (rc == ZNOAUTH || (request->writes && rc == ZOK))
+        batch->session->logged_denied = rc == ZNOAUTH;
+    struct zookeeper_session *session = batch->session;
     bool last = count_answer(batch);
-    pthread_mutex_unlock(&batch->session->mutex);
+    pthread_mutex_unlock(&session->mutex);
+    if (log_denied)
+        LOG_WARNING(
+            "zookeeper %s: %s; its nodes belong to another login: check user:password@ in the "
+            "setting zookeeper, or name another path",
+            session->servers, zerror(rc));
     if (last)
         finish(batch);
 }
@@ -293,7 +303,7 @@ void zookeeper_batch_create(struct zookeeper_batch *batch, const char *path, con
     end_request(request, handle == NULL
                              ? ZINVALIDSTATE
                              : zoo_acreate2(handle, path, data, (int)strlen(data),
-                                            &ZOO_OPEN_ACL_UNSAFE, mode, on_created, request));
+                                            batch->session->acl, mode, on_created, request));
 }
 
 void zookeeper_batch_delete(struct zookeeper_batch *batch, const char *path)
@@ -322,12 +332,12 @@ void zookeeper_batch_list(struct zookeeper_batch *batch, const char *parent, con
                              : zoo_aget_children(handle, parent, 0, on_children, request));
 }
 
-static void init_op(zoo_op_t *ret_op, const struct zookeeper_op *op)
+static void init_op(zoo_op_t *ret_op, const struct zookeeper_op *op, const struct ACL_vector *acl)
 {
     switch (op->type) {
     case ZOOKEEPER_CREATE:
-        zoo_create_op_init(ret_op, op->path, op->data, (int)strlen(op->data), &ZOO_OPEN_ACL_UNSAFE,
-                           op->mode, NULL, 0);
+        zoo_create_op_init(ret_op, op->path, op->data, (int)strlen(op->data), acl, op->mode, NULL,
+                           0);
         break;
     case ZOOKEEPER_DELETE:
         zoo_delete_op_init(ret_op, op->path, -1);
@@ -352,7 +362,7 @@ void zookeeper_batch_multi(struct zookeeper_batch *batch, const struct zookeeper
         rc = ZSYSTEMERROR;
     } else if (handle != NULL) {
         for (size_t i = 0; i < n; i++)
-            init_op(&zoo_ops[i], &ops[i]);
+            init_op(&zoo_ops[i], &ops[i], batch->session->acl);
         rc = zoo_amulti(handle, (int)n, zoo_ops, request->results, on_void, request);
     }
     free(zoo_ops);

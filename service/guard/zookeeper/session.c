@@ -20,10 +20,16 @@
 //     their answers do not arrive. Each attempt would then keep the old session alive, and its
 //     nodes in front of all others, for as long as the network fault lasts. So the new handle does
 //     not use the old id, and the old session expires.
+//
+// If the address ends in a path (a chroot), all nodes are below it. The library cannot create its
+// own chroot. So after the first connection the thread opens a second handle without it, creates
+// what is missing, and only then lets callers use the session.
 #include "guard/zookeeper/session.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
+#include "guard/addresses.h"
 #include "guard/zookeeper/batch.h"
 
 #include <stdlib.h>
@@ -32,6 +38,9 @@
 #define RETRY_NS (200 * NS_PER_MS) // between checks while disconnected; to drain an old handle
 #define IDLE_NS NS_PER_S           // the longest sleep of the thread
 #define DRAIN_NS NS_PER_S          // for requests in flight when the session is freed
+#define CHROOT_NS NS_PER_S         // to connect for creating the chroot
+#define SERVERS_MAX (2 * ADDRESS_TEXT_MAX)
+#define UNREACHABLE_NS NS_PER_S // without a connection, until the log says so
 
 // Without this the library writes its log to standard error.
 static void on_log(const char *message)
@@ -78,9 +87,10 @@ static void on_event(zhandle_t *handle, int type, int state, const char *path, v
     pthread_cond_broadcast(&session->changed);
     pthread_mutex_unlock(&session->mutex);
     if (log_lost)
-        LOG_WARNING("zookeeper: not connected; its locks are not trusted until it is");
+        LOG_WARNING("zookeeper %s: not connected; its locks are not trusted until it is",
+                    session->servers);
     if (log_connected)
-        LOG_INFO("zookeeper: connected");
+        LOG_INFO("zookeeper %s: connected", session->servers);
 }
 
 // ---- the session's thread -----------------------------------------------------------------------
@@ -127,6 +137,55 @@ static void close_handle(struct zookeeper_session *session, zhandle_t *handle, i
     zookeeper_batch_fail_all(session);
 }
 
+static void log_in(const struct zookeeper_session *session, zhandle_t *handle)
+{
+    const char *login = session->address->login;
+    if (handle != NULL && *login != '\0' &&
+        zoo_add_auth(handle, "digest", login, (int)strlen(login), NULL, NULL) != ZOK)
+        LOG_WARNING("zookeeper %s: cannot log in", session->servers);
+}
+
+// Creates each node of the path that is missing. The handle has no chroot.
+static int create_path(const struct zookeeper_session *session, zhandle_t *handle)
+{
+    char path[ADDRESS_TEXT_MAX];
+    int rc = ZOK;
+    for (const char *at = session->address->chroot; rc == ZOK && *at != '\0';) {
+        at += 1 + strcspn(at + 1, "/");
+        (void)text_format(path, sizeof path, "%.*s", (int)(at - session->address->chroot),
+                          session->address->chroot);
+        rc = zoo_create(handle, path, "", 0, session->acl, 0, NULL, 0);
+        if (rc == ZNODEEXISTS)
+            rc = ZOK;
+    }
+    return rc;
+}
+
+// Called with the mutex held; releases it meanwhile.
+static void make_chroot(struct zookeeper_session *session)
+{
+    int64_t limit_ns = clock_now_ns() + CHROOT_NS;
+    pthread_mutex_unlock(&session->mutex);
+    zhandle_t *handle = zookeeper_init2(session->address->servers, NULL, session->timeout_ms, NULL,
+                                        NULL, ZOO_NO_LOG_CLIENTENV, on_log);
+    log_in(session, handle);
+    while (handle != NULL && zoo_state(handle) != ZOO_CONNECTED_STATE && clock_now_ns() < limit_ns)
+        clock_sleep_ns(NS_PER_MS);
+    int rc = handle != NULL && zoo_state(handle) == ZOO_CONNECTED_STATE
+                 ? create_path(session, handle)
+                 : ZCONNECTIONLOSS;
+    if (handle != NULL)
+        zookeeper_close(handle);
+    pthread_mutex_lock(&session->mutex);
+    session->has_chroot = rc == ZOK;
+    if (rc != ZOK && !session->logged_chroot)
+        LOG_WARNING(
+            "zookeeper %s: cannot create %s: %s; create it by hand, or give a login that may",
+            session->servers, session->address->chroot, zerror(rc));
+    session->logged_chroot = rc != ZOK;
+    pthread_cond_broadcast(&session->changed);
+}
+
 // Called with the mutex held; releases it meanwhile, because closing a handle waits for threads
 // that need the mutex.
 static void replace_handle(struct zookeeper_session *session)
@@ -160,6 +219,7 @@ static void replace_handle(struct zookeeper_session *session)
 
     zhandle_t *handle = zookeeper_init2(session->servers, on_event, timeout_ms, resume ? &id : NULL,
                                         session, ZOO_NO_LOG_CLIENTENV, on_log);
+    log_in(session, handle);
     pthread_rwlock_wrlock(&session->handle_lock);
     session->handle = handle;
     pthread_rwlock_unlock(&session->handle_lock);
@@ -171,12 +231,26 @@ static void replace_handle(struct zookeeper_session *session)
 
 static void sleep_until_due(struct zookeeper_session *session, int64_t now_ns)
 {
-    session->wake_ns = now_ns + (session->wanted && !session->connected ? RETRY_NS : IDLE_NS);
+    bool waits = session->wanted && (!session->connected || !session->has_chroot);
+    session->wake_ns = now_ns + (waits ? RETRY_NS : IDLE_NS);
     if (session->connected && heartbeat_due(session) < session->wake_ns)
         session->wake_ns = heartbeat_due(session);
     if (session->connected && chores_due(&session->chores) < session->wake_ns)
         session->wake_ns = chores_due(&session->chores);
     clock_wait(&session->changed, &session->mutex, session->wake_ns);
+}
+
+// The library reports that a connection was lost, but not that none was made. With the mutex held.
+static void warn_if_unreachable(struct zookeeper_session *session)
+{
+    if (!session->wanted || session->connected || session->logged_lost ||
+        clock_now_ns() - session->disconnected_ns < UNREACHABLE_NS)
+        return;
+    session->logged_lost = true;
+    pthread_mutex_unlock(&session->mutex);
+    LOG_WARNING("zookeeper %s: not connected; is it running, and is the setting zookeeper right?",
+                session->servers);
+    pthread_mutex_lock(&session->mutex);
 }
 
 static void *session_main(void *arg)
@@ -185,9 +259,14 @@ static void *session_main(void *arg)
     pthread_mutex_lock(&session->mutex);
     while (!session->stopping) {
         int64_t now_ns = clock_now_ns();
+        warn_if_unreachable(session);
         if (needs_handle(session)) {
             replace_handle(session);
             sleep_until_due(session, clock_now_ns());
+        } else if (session->connected && !session->has_chroot) {
+            make_chroot(session);
+            if (!session->has_chroot)
+                sleep_until_due(session, clock_now_ns());
         } else if (session->connected && now_ns >= heartbeat_due(session)) {
             send_heartbeat(session, now_ns);
         } else if (!chores_run_one(&session->chores, now_ns, session->connected,
@@ -201,13 +280,35 @@ static void *session_main(void *arg)
 
 // ---- new and free -------------------------------------------------------------------------------
 
+static enum rc take_address(struct zookeeper_session *session, const char *servers, char *ret_why,
+                            size_t size)
+{
+    session->address = malloc(sizeof *session->address);
+    session->servers = malloc(SERVERS_MAX);
+    if (session->address == NULL || session->servers == NULL)
+        return RC_NO_MEMORY;
+    enum rc rc = zookeeper_address_parse(servers, session->address, ret_why, size);
+    if (rc != RC_OK)
+        return rc;
+    (void)text_format(session->servers, SERVERS_MAX, "%s%s", session->address->servers,
+                      session->address->chroot);
+    session->has_chroot = session->address->chroot[0] == '\0';
+    session->acl = session->address->login[0] != '\0' ? &ZOO_CREATOR_ALL_ACL : &ZOO_OPEN_ACL_UNSAFE;
+    return RC_OK;
+}
+
 enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
-                              struct zookeeper_session **ret_session)
+                              struct zookeeper_session **ret_session, char *ret_why, size_t size)
 {
     struct zookeeper_session *session = calloc(1, sizeof *session);
-    if (session == NULL || (session->servers = strdup(servers)) == NULL) {
-        free(session);
+    if (session == NULL)
         return RC_NO_MEMORY;
+    enum rc rc = take_address(session, servers, ret_why, size);
+    if (rc != RC_OK) {
+        free(session->servers);
+        free(session->address);
+        free(session);
+        return rc;
     }
     session->timeout_ms = timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms;
     pthread_cond_init(&session->changed, NULL);
@@ -242,6 +343,7 @@ void zookeeper_session_free(struct zookeeper_session *session)
     pthread_mutex_destroy(&session->mutex);
     pthread_cond_destroy(&session->changed);
     free(session->servers);
+    free(session->address);
     free(session);
 }
 
@@ -256,7 +358,7 @@ enum rc zookeeper_session_ready(struct zookeeper_session *session, int64_t limit
         pthread_cond_broadcast(&session->changed);
     }
     bool ready;
-    while (!(ready = session->open && session->connected && !session->ended))
+    while (!(ready = session->open && session->connected && session->has_chroot && !session->ended))
         if (!clock_wait(&session->changed, &session->mutex, limit_ns))
             break;
     *ret_generation = session->generation;

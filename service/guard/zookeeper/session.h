@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct zookeeper_address;
 struct zookeeper_batch;
 
 // A thread that waits until a node is deleted.
@@ -31,8 +32,10 @@ struct zookeeper_waiter {
 // under the read lock of handle_lock, so that it is not closed meanwhile, and is replaced under the
 // write lock. A thread that needs both locks takes handle_lock first.
 struct zookeeper_session {
-    char *servers;
-    int timeout_ms; // requested; after connecting, as the server granted it
+    struct zookeeper_address *address;
+    char *servers;                // for the library: the hosts, then the chroot
+    const struct ACL_vector *acl; // of the nodes that this session creates
+    int timeout_ms;               // requested; after connecting, as the server granted it
     pthread_t thread;
 
     pthread_rwlock_t handle_lock;
@@ -48,6 +51,9 @@ struct zookeeper_session {
     bool connected;          // as the library has reported; false from CONNECTING on
     bool ended;              // EXPIRED or AUTH_FAILED: this handle will not connect any more
     bool logged_lost;        // so that one outage is one line in the log
+    bool has_chroot;         // the chroot exists, or the address has none
+    bool logged_denied;      // until a write succeeds
+    bool logged_chroot;      // that it cannot be made
     int64_t disconnected_ns; // monotonic: when the connection was lost
     int64_t acked_ns;        // monotonic: when the last acknowledged write was sent; 0: none yet
     int64_t heartbeat_ns;    // monotonic: when the last heartbeat was sent
@@ -58,10 +64,12 @@ struct zookeeper_session {
     struct zookeeper_batch *in_flight;
 };
 
-// Starts the thread; connects when first used. `servers` is host:port[,host:port...][/path], and is
-// copied. RC_NO_MEMORY.
+// Starts the thread; connects when first used, and makes the chroot if it is missing. `servers` is
+// the setting zookeeper. RC_NO_MEMORY. RC_USAGE with a sentence in ret_why (of `size` bytes) if it
+// is malformed.
 MUST_CHECK enum rc zookeeper_session_new(const char *servers, int64_t timeout_ms,
-                                         struct zookeeper_session **ret_session);
+                                         struct zookeeper_session **ret_session, char *ret_why,
+                                         size_t size);
 // Waits a second at most for requests in flight, closes the session, and frees pending chores. The
 // server deletes the session's ephemeral nodes. No thread may be using it; NULL is fine.
 void zookeeper_session_free(struct zookeeper_session *session);

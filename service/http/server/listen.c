@@ -1,8 +1,13 @@
-// Opens the listening socket without the HTTP library, in order to support port 0, host names and
+// Opens the listening sockets without the HTTP library, in order to support port 0, host names and
 // IPv6, and to report the reason of a failure. SO_REUSEADDR is set because a restart must not wait
 // for the old connections' TIME_WAIT.
+//
+// A name such as localhost has several addresses, and a client may use any of them. If another
+// program had one of them, some clients would talk to that program. So all of them are bound, and
+// one that is taken is a failure.
 #include "http/server/listen.h"
 
+#include "base/log.h"
 #include "base/text.h"
 
 #include <arpa/inet.h>
@@ -15,10 +20,24 @@
 
 #define DESCRIPTORS_RESERVED 256 // databases, lock servers, log, epoll
 
-static enum rc fail(char *ret_error, const char *address, const char *why)
+#define PICKS_MAX 16 // tries to find a port that is free on all addresses
+
+static enum rc fail(enum rc rc, char *ret_error, const char *address, const char *why,
+                    const char *remedy)
 {
-    text_format(ret_error, LISTEN_ERROR_MAX, "cannot listen on \"%.100s\": %s", address, why);
-    return RC_USAGE;
+    text_format(ret_error, LISTEN_ERROR_MAX, "cannot listen on \"%.100s\" (setting listen): %s%s",
+                address, why, remedy);
+    return rc;
+}
+
+static enum rc fail_to_bind(char *ret_error, const char *address, int error)
+{
+    const char *remedy =
+        error == EADDRINUSE      ? "; stop the program that has this port, or choose another"
+        : error == EADDRNOTAVAIL ? "; this machine does not have the address (yet)"
+        : error == EACCES        ? "; choose a port above 1023, or grant CAP_NET_BIND_SERVICE"
+                                 : "";
+    return fail(error == EACCES ? RC_USAGE : RC_IO, ret_error, address, strerror(error), remedy);
 }
 
 // Splits at the last colon, which must follow the bracket of an IPv6 address.
@@ -54,14 +73,26 @@ static bool is_loopback(const struct sockaddr *address)
            (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && v6->sin6_addr.s6_addr[12] == 127);
 }
 
-static int open_one(const struct addrinfo *info)
+// -1 with errno.
+static int open_one(const struct addrinfo *info, uint16_t port, bool only_v6)
 {
-    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = {0};
+    int on = 1, fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    int on = 1;
+    memcpy(&address, info->ai_addr, info->ai_addrlen); // only these two families are asked for
+    if (info->ai_family == AF_INET6)
+        address.v6.sin6_port = htons(port);
+    else
+        address.v4.sin_port = htons(port);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
+    if (info->ai_family == AF_INET6 && only_v6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (bind(fd, &address.any, info->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
         return fd;
     int saved = errno;
     close(fd);
@@ -82,31 +113,84 @@ static uint16_t port_of(int fd)
     return ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
 }
 
-enum rc listen_open(const char *address, int *ret_fd, uint16_t *ret_port, bool *ret_loopback,
-                    char *ret_error)
+static bool is_repeated(const struct addrinfo *found, const struct addrinfo *info)
+{
+    for (const struct addrinfo *at = found; at != info; at = at->ai_next)
+        if (at->ai_addrlen == info->ai_addrlen &&
+            memcmp(at->ai_addr, info->ai_addr, info->ai_addrlen) == 0)
+            return true;
+    return false;
+}
+
+static void warn_of_skipped(const char *address, const struct addrinfo *info)
+{
+    char host[NI_MAXHOST] = "?";
+    int error = errno;
+    (void)getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+    LOG_WARNING("listen: not listening on %s, an address of \"%.100s\": %s", host, address,
+                strerror(error));
+}
+
+// Returns 0, or the error of an address that cannot be bound; then the listener is closed.
+static int open_all(const struct addrinfo *found, const char *address, uint16_t port,
+                    struct listener *listener)
+{
+    bool has_v4 = false;
+    int skipped = 0;
+    *listener = (struct listener){.port = port, .loopback = true};
+    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
+        has_v4 = has_v4 || at->ai_family == AF_INET;
+    for (const struct addrinfo *at = found; at != NULL && listener->n < LISTEN_SOCKETS_MAX;
+         at = at->ai_next) {
+        if (is_repeated(found, at))
+            continue;
+        int fd = open_one(at, listener->port, has_v4);
+        if (fd >= 0) {
+            listener->fds[listener->n++] = fd;
+            listener->port = port_of(fd);
+            listener->loopback = listener->loopback && is_loopback(at->ai_addr);
+        } else if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) {
+            skipped = errno;
+            if (found->ai_next != NULL)
+                warn_of_skipped(address, at);
+        } else {
+            int error = errno;
+            listen_close(listener);
+            return error;
+        }
+    }
+    return listener->n > 0 ? 0 : skipped;
+}
+
+enum rc listen_open(const char *address, struct listener *ret_listener, char *ret_error)
 {
     char host[LISTEN_HOST_MAX + 1];
-    const char *port = NULL;
-    if (!listen_split(address, host, &port))
-        return fail(ret_error, address, "it must be host:port or [v6-address]:port");
+    const char *port_text = NULL;
+    int64_t port = 0;
+    if (!listen_split(address, host, &port_text) || !text_to_int64(port_text, &port))
+        return fail(RC_USAGE, ret_error, address, "it must be host:port or [v6-address]:port", "");
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
-    int error = getaddrinfo(host, port, &hints, &found);
+    int error = getaddrinfo(host, port_text, &hints, &found);
     if (error != 0)
-        return fail(ret_error, address, gai_strerror(error));
-    int fd = -1, saved = 0;
-    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
-        fd = open_one(at);
-        saved = errno;
-        *ret_loopback = is_loopback(at->ai_addr);
-    }
+        return fail(RC_IO, ret_error, address, gai_strerror(error),
+                    "; is the name spelled right, and does the name server answer?");
+    struct listener listener;
+    error = EADDRINUSE;
+    for (int i = 0; error == EADDRINUSE && i < (port == 0 ? PICKS_MAX : 1); i++)
+        error = open_all(found, address, (uint16_t)port, &listener);
     freeaddrinfo(found);
-    if (fd < 0)
-        return fail(ret_error, address, strerror(saved));
-    *ret_fd = fd;
-    *ret_port = port_of(fd);
+    if (error != 0)
+        return fail_to_bind(ret_error, address, error);
+    *ret_listener = listener;
     return RC_OK;
+}
+
+void listen_close(struct listener *listener)
+{
+    while (listener->n > 0)
+        close(listener->fds[--listener->n]);
 }
 
 size_t listen_make_room(size_t connections)

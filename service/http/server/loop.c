@@ -5,19 +5,26 @@
 // timeout. With 256 busy connections on two threads, both threads stall sooner or later. Driven
 // from outside, the library never waits.
 //
-// The loop also waits for its mailbox, so a whole batch of finished calls costs one wake-up.
+// The loop also waits for its mailbox, so a whole batch of finished calls costs one wake-up. And it
+// accepts the connections of the listening sockets after the first, because the library knows one.
 #include "http/server/loop.h"
 
 #include "http/mailbox.h"
+#include "http/server/listen.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define WAIT_MAX_MS 60000
+#define FULL_WAIT_MS 100 // until the loop tries again to accept, without a descriptor to do it
+#define ACCEPTS_MAX 64   // of one socket in one round
+#define OWN_FDS 2        // in the set of descriptors: the library's and the mailbox's
 
 struct loop {
     struct MHD_Daemon *daemon;
@@ -25,7 +32,10 @@ struct loop {
     int epoll_fd;
     pthread_t thread;
     pthread_barrier_t started;
+    const struct listener *listener;
     unsigned connections; // after the last round
+    unsigned connections_max;
+    bool full; // no descriptor was left at the last accept
     atomic_bool stopping;
 };
 
@@ -39,10 +49,28 @@ static int wait_ms(struct loop *loop)
         MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
     if (loop->connections < before)
         return 0;
-    MHD_UNSIGNED_LONG_LONG timeout_ms;
-    if (MHD_get_timeout(daemon, &timeout_ms) != MHD_YES || timeout_ms > WAIT_MAX_MS)
-        return WAIT_MAX_MS;
+    MHD_UNSIGNED_LONG_LONG timeout_ms, longest_ms = loop->full ? FULL_WAIT_MS : WAIT_MAX_MS;
+    if (MHD_get_timeout(daemon, &timeout_ms) != MHD_YES || timeout_ms > longest_ms)
+        return (int)longest_ms;
     return (int)timeout_ms;
+}
+
+// Hands new connections to the library, which takes them in MHD_run, or closes them if the accept
+// policy refuses them.
+static void accept_some(struct loop *loop, int listen_fd)
+{
+    struct sockaddr_storage address;
+    for (int i = 0; i < ACCEPTS_MAX && loop->connections < loop->connections_max; i++) {
+        socklen_t length = sizeof address;
+        int fd =
+            accept4(listen_fd, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            loop->full = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
+            return;
+        }
+        if (MHD_add_connection(loop->daemon, fd, (struct sockaddr *)&address, length) == MHD_YES)
+            loop->connections++;
+    }
 }
 
 static void *run(void *arg)
@@ -50,11 +78,22 @@ static void *run(void *arg)
     struct loop *loop = arg;
     loop->mailbox->owner = pthread_self();
     pthread_barrier_wait(&loop->started);
-    struct pollfd fds[] = {{.fd = loop->epoll_fd, .events = POLLIN},
-                           {.fd = loop->mailbox->wake_fd, .events = POLLIN}};
+    const struct listener *listener = loop->listener;
+    struct pollfd fds[OWN_FDS + LISTEN_SOCKETS_MAX] = {
+        {.fd = loop->epoll_fd, .events = POLLIN}, {.fd = loop->mailbox->wake_fd, .events = POLLIN}};
+    size_t n = OWN_FDS + listener->n - 1;
     while (!atomic_load(&loop->stopping)) {
+        int timeout_ms = wait_ms(loop);
+        bool accepts = !loop->full && loop->connections < loop->connections_max;
+        loop->full = false;
+        for (size_t i = OWN_FDS; i < n; i++)
+            fds[i] = (struct pollfd){accepts ? listener->fds[i - OWN_FDS + 1] : -1, POLLIN, 0};
         // An interrupted or failed poll only costs an idle round.
-        (void)poll(fds, ARRAY_LENGTH(fds), wait_ms(loop));
+        if (poll(fds, n, timeout_ms) < 0)
+            continue;
+        for (size_t i = OWN_FDS; i < n; i++)
+            if (fds[i].revents != 0)
+                accept_some(loop, fds[i].fd);
         uint64_t wakes;
         if (fds[1].revents != 0)
             (void)!read(loop->mailbox->wake_fd, &wakes, sizeof wakes);
@@ -64,7 +103,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-enum rc loop_new(struct MHD_Daemon *daemon, struct mailbox *mailbox, struct loop **ret_loop)
+enum rc loop_new(struct MHD_Daemon *daemon, struct mailbox *mailbox,
+                 const struct listener *listener, unsigned connections, struct loop **ret_loop)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
     struct loop *loop = calloc(1, sizeof *loop);
@@ -74,6 +114,8 @@ enum rc loop_new(struct MHD_Daemon *daemon, struct mailbox *mailbox, struct loop
     }
     loop->daemon = daemon;
     loop->mailbox = mailbox;
+    loop->listener = listener;
+    loop->connections_max = connections;
     loop->epoll_fd = info->epoll_fd;
     pthread_barrier_init(&loop->started, NULL, 2);
     if (pthread_create(&loop->thread, NULL, run, loop) != 0) {

@@ -5,12 +5,16 @@
 #include "base/rc.h"
 
 struct MHD_Daemon;
+struct listener;
 struct loop;
 struct mailbox;
 
 // Starts the thread, which becomes the mailbox's owner. The daemon must have been started for
-// external epoll. On RC_OK the loop owns it. RC_NO_MEMORY.
+// external epoll, with the first of the listener's sockets. The thread accepts connections on the
+// others, which are borrowed until loop_free, for at most `connections` in the daemon. On RC_OK the
+// loop owns the daemon. RC_NO_MEMORY.
 MUST_CHECK enum rc loop_new(struct MHD_Daemon *daemon, struct mailbox *mailbox,
+                            const struct listener *listener, unsigned connections,
                             struct loop **ret_loop);
 
 // Stops the thread, then the daemon with its connections. No connection may be suspended. NULL is

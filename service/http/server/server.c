@@ -38,7 +38,7 @@ struct server {
     struct server_settings settings;
     struct exchange exchange;
     struct loop *loops[MAILBOXES_MAX]; // as many as there are mailboxes
-    uint16_t port;
+    struct listener listener;
 };
 
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t length)
@@ -68,22 +68,25 @@ static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t con
         MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, exchange, MHD_OPTION_END);
 }
 
-// Starts a daemon, a thread and a mailbox for each of settings.threads. All daemons listen on one
-// socket, each through its own descriptor, which the library closes. Takes ownership of listen_fd.
-static enum rc start_loops(struct server *server, int listen_fd, size_t connections)
+// Starts a daemon, a thread and a mailbox for each of settings.threads. All daemons listen on the
+// same sockets, on the first one through a descriptor of their own, which the library closes.
+static enum rc start_loops(struct server *server, size_t connections)
 {
     struct mailboxes *mailboxes = &server->exchange.mailboxes;
+    const struct listener *listener = &server->listener;
     enum rc rc = mailboxes_open(mailboxes, server->settings.threads);
     for (size_t i = 0; rc == RC_OK && i < mailboxes->n; i++) {
-        int fd = dup(listen_fd);
-        struct MHD_Daemon *daemon = fd >= 0 ? start(server, fd, connections / mailboxes->n) : NULL;
+        size_t most = connections / mailboxes->n;
+        int fd = dup(listener->fds[0]);
+        struct MHD_Daemon *daemon = fd >= 0 ? start(server, fd, most) : NULL;
         if (daemon == NULL && fd >= 0)
             close(fd);
-        rc = daemon != NULL ? loop_new(daemon, &mailboxes->boxes[i], &server->loops[i]) : RC_IO;
+        rc = daemon != NULL ? loop_new(daemon, &mailboxes->boxes[i], listener, (unsigned)most,
+                                       &server->loops[i])
+                            : RC_IO;
         if (daemon != NULL && rc != RC_OK)
             MHD_stop_daemon(daemon);
     }
-    close(listen_fd);
     return rc;
 }
 
@@ -180,19 +183,16 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
                                            server->exchange.connection_limit, connections};
     if (reaper_new(&reaper, &server->exchange.reaper) != RC_OK)
         return fail(RC_NO_MEMORY, server, ret_error, "cannot start the reaper thread");
-    int listen_fd;
-    bool loopback = false;
-    if (listen_open(settings->listen, &listen_fd, &server->port, &loopback, ret_error) != RC_OK) {
+    enum rc rc = listen_open(settings->listen, &server->listener, ret_error);
+    if (rc != RC_OK) {
         server_free(server);
-        return RC_USAGE;
+        return rc;
     }
-    if (!may_listen(settings, loopback)) {
-        close(listen_fd);
+    if (!may_listen(settings, server->listener.loopback))
         return fail(RC_USAGE, server, ret_error,
                     "listening on a non-loopback address requires auth.admin_token and "
                     "auth.client_token");
-    }
-    if (start_loops(server, listen_fd, connections) != RC_OK)
+    if (start_loops(server, connections) != RC_OK)
         return fail(RC_INTERNAL, server, ret_error, "cannot start the HTTP library");
     register_metrics(server, metrics);
     *ret_server = server;
@@ -201,7 +201,7 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
 
 uint16_t server_port(const struct server *server)
 {
-    return server->port;
+    return server->listener.port;
 }
 
 void server_announce(struct server *server)
@@ -232,6 +232,7 @@ void server_free(struct server *server)
         return;
     for (size_t i = 0; i < server->exchange.mailboxes.n; i++)
         loop_free(server->loops[i]);
+    listen_close(&server->listener);
     mailboxes_close(&server->exchange.mailboxes);
     reaper_free(server->exchange.reaper);
     free(server);

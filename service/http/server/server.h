@@ -34,8 +34,8 @@ struct server_settings {
 #define SERVER_ERROR_MAX LISTEN_ERROR_MAX
 
 // Binds, listens and starts the threads. All arguments are borrowed until server_free. ret_error
-// has SERVER_ERROR_MAX bytes. RC_USAGE with a sentence in ret_error: the address is invalid, cannot
-// be bound, or is not a loopback address while no tokens are set.
+// has SERVER_ERROR_MAX bytes. RC_USAGE with a sentence in ret_error: the address is invalid, or is
+// not a loopback address while no tokens are set. RC_IO with a sentence: it cannot be bound now.
 MUST_CHECK enum rc server_new(const struct server_settings *settings, struct engine *engine,
                               struct store *store, struct metrics *metrics,
                               struct server **ret_server, char *ret_error);
