@@ -93,15 +93,20 @@ int command_serve(const struct config *config)
     struct app *app = NULL;
     char error[APP_ERROR_MAX];
     prepare_process();
+    sigset_t stop;
+    catch_signals(&stop);
     enum rc rc = app_open(config, &app, error);
     if (!rc) {
-        sigset_t stop;
-        catch_signals(&stop);
+        // A signal ends the process while this thread may wait for the database.
+        (void)pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
+        rc = app_prepare(app, error);
+        (void)pthread_sigmask(SIG_BLOCK, &stop, NULL);
+    }
+    if (!rc)
         rc = app_start(app, error);
-        if (!rc) {
-            log_listening(config, app_port(app));
-            return wait_and_drain(app, config, &stop);
-        }
+    if (!rc) {
+        log_listening(config, app_port(app));
+        return wait_and_drain(app, config, &stop);
     }
     LOG_ERROR("cannot serve: %s (%s)", error, rc_slug(rc));
     app_free(app);

@@ -39,6 +39,8 @@ struct server {
     struct exchange exchange;
     struct loop *loops[MAILBOXES_MAX]; // as many as there are mailboxes
     uint16_t port;
+    int listen_fd;      // -1 once the loops have it
+    size_t connections; // that the library may open
 };
 
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t length)
@@ -165,6 +167,7 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     if (server == NULL)
         return fail(RC_NO_MEMORY, NULL, ret_error, "out of memory");
     memset(server, 0, sizeof *server);
+    server->listen_fd = -1;
     server->settings = *settings;
     struct http_context *context = &server->exchange.context;
     context->settings = &server->settings;
@@ -174,29 +177,36 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     context->store = store;
     context->metrics = metrics;
 
-    size_t connections = make_room(settings->connection_limit, &server->exchange.connection_limit);
+    server->connections = make_room(settings->connection_limit, &server->exchange.connection_limit);
     const struct reaper_settings reaper = {settings->request_timeout_ms,
                                            EXCHANGE_IDLE_TIMEOUT_S * 1000,
-                                           server->exchange.connection_limit, connections};
+                                           server->exchange.connection_limit, server->connections};
     if (reaper_new(&reaper, &server->exchange.reaper) != RC_OK)
         return fail(RC_NO_MEMORY, server, ret_error, "cannot start the reaper thread");
-    int listen_fd;
     bool loopback = false;
-    if (listen_open(settings->listen, &listen_fd, &server->port, &loopback, ret_error) != RC_OK) {
+    if (listen_open(settings->listen, &server->listen_fd, &server->port, &loopback, ret_error) !=
+        RC_OK) {
         server_free(server);
         return RC_USAGE;
     }
-    if (!may_listen(settings, loopback)) {
-        close(listen_fd);
+    if (!may_listen(settings, loopback))
         return fail(RC_USAGE, server, ret_error,
                     "listening on a non-loopback address requires auth.admin_token and "
                     "auth.client_token");
-    }
-    if (start_loops(server, listen_fd, connections) != RC_OK)
-        return fail(RC_INTERNAL, server, ret_error, "cannot start the HTTP library");
     register_metrics(server, metrics);
     *ret_server = server;
     return RC_OK;
+}
+
+enum rc server_start(struct server *server, char *ret_error)
+{
+    int listen_fd = server->listen_fd;
+    server->listen_fd = -1;
+    enum rc rc = start_loops(server, listen_fd, server->connections);
+    if (rc == RC_OK)
+        return RC_OK;
+    text_copy(ret_error, SERVER_ERROR_MAX, "cannot start the HTTP library");
+    return RC_INTERNAL;
 }
 
 uint16_t server_port(const struct server *server)
@@ -232,6 +242,8 @@ void server_free(struct server *server)
         return;
     for (size_t i = 0; i < server->exchange.mailboxes.n; i++)
         loop_free(server->loops[i]);
+    if (server->listen_fd >= 0)
+        close(server->listen_fd);
     mailboxes_close(&server->exchange.mailboxes);
     reaper_free(server->exchange.reaper);
     free(server);
