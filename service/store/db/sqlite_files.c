@@ -7,10 +7,11 @@
 // connection has opened it, and compared with those of the path.
 //
 // SQLite locks the database for each write, but strategies such as `mutex` protect one process
-// only, and a migration changes tables under a running service. So both take flock(2) on a file beside the database. The kernel releases it when the process ends, however
-// it ends. Not on the database itself: closing any descriptor of it would drop SQLite's own locks.
-// The file is never deleted, because a process could then lock a new file of this name while
-// another still holds the old one.
+// only, and a migration changes tables under a running service. So both take flock(2) on a file
+// beside the database. The kernel releases it when the process ends, however it ends. Not on the
+// database itself: closing any descriptor of it would drop SQLite's own locks. The file is never
+// deleted, because a process could then lock a new file of this name while another still holds the
+// old one.
 //
 // What breaks it: a file that is overwritten in place keeps its inode. And a file system that
 // changes the inode of an open file; SQLite's own locks do not work there either.
