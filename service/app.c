@@ -102,35 +102,6 @@ static enum rc check_schema(struct app *app, struct db *db, char *ret_error)
     return rc;
 }
 
-enum rc app_open(const struct config *config, struct app **ret_app, char *ret_error)
-{
-    struct app *app = calloc(1, sizeof(*app));
-    struct db *db = NULL;
-    enum rc rc = RC_NO_MEMORY;
-    (void)text_copy(ret_error, APP_ERROR_MAX, "out of memory");
-    if (!app)
-        return rc;
-    app->config = config;
-    name_instance(app->instance, sizeof(app->instance));
-    rc = store_open(config->store, &app->store, ret_error);
-    if (rc)
-        goto failed;
-    (void)text_format(ret_error, APP_ERROR_MAX, "cannot reach %s", store_label(app->store));
-    rc = db_new(app->store, &db);
-    if (rc)
-        goto failed;
-    rc = prepare_schema(app, db, ret_error);
-    db_free(db);
-    if (rc)
-        goto failed;
-    *ret_app = app;
-    return RC_OK;
-
-failed:
-    app_free(app);
-    return rc;
-}
-
 // At most half of the connections may wait for changes, so that the others are served.
 static size_t feed_limit(const struct config *config)
 {
@@ -171,7 +142,7 @@ static enum rc start_engine(struct app *app, char *ret_error)
     return engine_new(&settings, app->store, app->metrics, &app->engine, ret_error);
 }
 
-static enum rc start_server(struct app *app, char *ret_error)
+static enum rc bind_server(struct app *app, char *ret_error)
 {
     const struct config *config = app->config;
     struct server_settings settings = {
@@ -188,6 +159,43 @@ static enum rc start_server(struct app *app, char *ret_error)
     return server_new(&settings, app->engine, app->store, app->metrics, &app->server, ret_error);
 }
 
+enum rc app_open(const struct config *config, struct app **ret_app, char *ret_error)
+{
+    struct app *app = calloc(1, sizeof(*app));
+    (void)text_copy(ret_error, APP_ERROR_MAX, "out of memory");
+    if (!app)
+        return RC_NO_MEMORY;
+    app->config = config;
+    name_instance(app->instance, sizeof(app->instance));
+    enum rc rc = store_open(config->store, &app->store, ret_error);
+    if (!rc)
+        rc = metrics_new(&app->metrics);
+    if (!rc)
+        rc = start_engine(app, ret_error);
+    if (!rc)
+        rc = bind_server(app, ret_error);
+    if (rc) {
+        app_free(app);
+        return rc;
+    }
+    *ret_app = app;
+    return RC_OK;
+}
+
+enum rc app_prepare(struct app *app, char *ret_error)
+{
+    struct db *db = NULL;
+    enum rc rc = store_claim(app->store, DB_CLAIM_SERVE, ret_error);
+    if (rc)
+        return rc;
+    (void)text_format(ret_error, APP_ERROR_MAX, "cannot reach %s", store_label(app->store));
+    rc = db_new(app->store, &db);
+    if (!rc)
+        rc = prepare_schema(app, db, ret_error);
+    db_free(db);
+    return rc;
+}
+
 static void warn_of_lab_settings(const struct config *config)
 {
     if (!config->lab_constraints)
@@ -202,15 +210,9 @@ enum rc app_start(struct app *app, char *ret_error)
 {
     warn_of_lab_settings(app->config);
     (void)text_copy(ret_error, APP_ERROR_MAX, "out of memory");
-    enum rc rc = metrics_new(&app->metrics);
-    if (!rc)
-        rc = start_engine(app, ret_error);
-    if (!rc)
-        rc = sweeper_new(app->engine, app->metrics, app->config->reservation_sweep_ms,
-                         &app->sweeper);
-    if (!rc)
-        rc = start_server(app, ret_error);
-    return rc;
+    enum rc rc =
+        sweeper_new(app->engine, app->metrics, app->config->reservation_sweep_ms, &app->sweeper);
+    return rc ? rc : server_start(app->server, ret_error);
 }
 
 uint16_t app_port(const struct app *app)

@@ -13,12 +13,19 @@ struct store;
 
 #define APP_ERROR_MAX 768
 
-// Opens the store and checks its schema: an embedded database is migrated, any other must be up to
-// date. Starts no thread. The config is borrowed until app_free. Unless RC_OK, a sentence in
-// ret_error (APP_ERROR_MAX bytes): RC_USAGE, RC_SCHEMA, RC_BACKEND_UNAVAILABLE, ...
+// Checks everything that can be checked without the database: addresses, strategies, and the port,
+// which it binds. Connects to nothing and creates no file. Starts the engine's threads, which
+// inherit the caller's signal mask. The config is borrowed until app_free. Unless RC_OK, a sentence
+// in ret_error (APP_ERROR_MAX bytes): RC_USAGE, ...
 MUST_CHECK enum rc app_open(const struct config *config, struct app **ret_app, char *ret_error);
 
-// Starts workers and server. The threads inherit the caller's signal mask. Errors as above.
+// Opens the database and checks its schema: an embedded database is created, claimed for this
+// process (RC_LOCK_BUSY) and migrated, any other must be up to date. May wait for the database.
+// RC_SCHEMA, RC_BACKEND_UNAVAILABLE, ..., with a sentence as above.
+MUST_CHECK enum rc app_prepare(struct app *app, char *ret_error);
+
+// Starts the sweeper and the server, after app_prepare. The threads inherit the caller's signal
+// mask. Errors as above.
 MUST_CHECK enum rc app_start(struct app *app, char *ret_error);
 
 // The port in use; after app_start.

@@ -121,18 +121,22 @@ int command_migrate(const struct config *config, struct store *store, int argc, 
     const char *word = argc > 0 ? argv[0] : "";
     const char *second = argc > 1 ? argv[1] : NULL;
     bool json = second != NULL && strcmp(second, "--json") == 0;
+    bool is_up = strcmp(word, "up") == 0 && argc == 1;
+    bool is_down = strcmp(word, "down") == 0 && argc <= 2;
+    bool is_status = strcmp(word, "status") == 0 && (argc == 1 || (argc == 2 && json));
+    bool is_off = strcmp(word, "belts-off") == 0 && argc == 1;
+    bool is_on = strcmp(word, "belts-on") == 0 && argc == 1;
+    char error[DB_ERROR_MAX];
+    if (!is_up && !is_down && !is_status && !is_off && !is_on) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    if (!is_status && store_claim(store, is_up ? DB_CLAIM_UP : DB_CLAIM_MIGRATE, error) != RC_OK)
+        return complain(error);
     if (db_new(store, &db) != RC_OK)
         return complain("out of memory");
-    if (strcmp(word, "up") == 0 && argc == 1)
-        return up(db);
-    if (strcmp(word, "down") == 0 && argc <= 2)
-        return down(db, second);
-    if (strcmp(word, "status") == 0 && (argc == 1 || (argc == 2 && json)))
-        return status(db, json);
-    if (strcmp(word, "belts-off") == 0 && argc == 1)
-        return lab(db, true);
-    if (strcmp(word, "belts-on") == 0 && argc == 1)
-        return lab(db, false);
-    fputs(usage, stderr);
-    return EXIT_USAGE;
+    return is_up       ? up(db)
+           : is_down   ? down(db, second)
+           : is_status ? status(db, json)
+                       : lab(db, is_off);
 }

@@ -128,6 +128,8 @@ static int serve(const struct config *config, struct signals *signals)
     char error[APP_ERROR_MAX];
     enum rc rc = app_open(config, &app, error);
     if (!rc)
+        rc = app_prepare(app, error);
+    if (!rc)
         rc = app_start(app, error);
     if (!rc) {
         log_listening(config, app_port(app));

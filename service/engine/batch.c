@@ -238,6 +238,7 @@ static enum rc load_counters(struct batch *batch, struct db *db, bool lock)
 enum rc batch_load(struct batch *batch, struct db *db, bool lock)
 {
     forget_facts(batch);
+    batch->now_ms = 0;
     enum rc rc = load_counters(batch, db, lock);
     for (size_t i = 0; i < batch->n_roots && rc == RC_OK; i++)
         rc = load_facts(batch, i, db);

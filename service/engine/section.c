@@ -143,6 +143,21 @@ static void prove(struct section *section)
     batch_commit_proof(&section->batch, section->db);
 }
 
+// Notes which counters of the scope do not exist: those that the batch has read, has not found, and
+// has not created. After a fault, none.
+static void note_unknown(struct section *section, enum rc rc)
+{
+    const struct batch *batch = &section->batch;
+    const struct section_scope *scope = &section->scope;
+    for (size_t root = 0, key = 0; root < batch->n_roots; root++, key++) {
+        while (strcmp(scope->keys[key], batch->loaded[root].name) != 0)
+            key++;
+        section->unknown[key] = rc == RC_OK && batch->now_ms != 0 &&
+                                batch->loaded[root].version == 0 &&
+                                batch->counters[root].version == 0;
+    }
+}
+
 // Runs these jobs, whose request keys differ, as one batch.
 static void run_jobs(struct section *section, struct job **jobs, size_t n, int64_t deadline_ns)
 {
@@ -166,6 +181,7 @@ static void run_jobs(struct section *section, struct job **jobs, size_t n, int64
     rc = rc == RC_OK ? section_run_batch(section, deadline_ns) : section_final_fault(rc);
     if (rc == RC_INTERNAL)
         LOG_ERROR("a transaction of %zu operations failed: %s", n, db_error(section->db));
+    note_unknown(section, rc);
     prove(section);
     if (rc != RC_INTERNAL || n == 1) {
         finish_batch(section, rc);
@@ -205,6 +221,7 @@ enum section_end section_run(struct section *section, const struct section_scope
     section->scope = *scope;
     section->disturbed = section->blocked = false;
     section->n_returned = 0;
+    memset(section->unknown, 0, scope->n_keys * sizeof section->unknown[0]);
 
     // Enter.
     int64_t from_ns = clock_now_ns();

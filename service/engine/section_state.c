@@ -45,6 +45,7 @@ void section_leave(struct section *section)
     if (!section->entered)
         return;
     section->entered = false;
+    section->hold.hold.unknown = section->unknown;
     section_pause(section, PAUSE_BEFORE_LEAVE);
     section_limit_db(section, clock_now_ns() + LEAVE_NS); // all requests are answered by now
     (void)traced_leave(section->scope.guard, section->db, &section->hold);

@@ -37,7 +37,11 @@ struct guard_hold {
     _Atomic int64_t expires_ns;
     int64_t entered_ns; // monotonic: when enter returned
     char owner[40];     // random, unique to this hold; "" where the lock is not shared
-    void *state;        // the strategy's own
+    // For leave; NULL: none. For each key: its counter does not exist, so the lock must leave
+    // nothing behind, not even the number of its last token. Else every name that a client makes up
+    // would be kept for ever. A counter that is created later has seen no token.
+    const bool *unknown;
+    void *state; // the strategy's own
     struct {
         struct guard_hold *next, **link; // link is NULL while not renewed
         struct guard *guard;

@@ -45,6 +45,7 @@ static void connect_to(struct scratch *scratch, const char *url)
 {
     char error[DB_ERROR_MAX];
     ck_assert_msg(store_open(url, &scratch->store, error) == RC_OK, "%s", error);
+    ck_assert_msg(store_claim(scratch->store, DB_CLAIM_UP, error) == RC_OK, "%s", error);
     ck_assert_int_eq(db_new(scratch->store, &scratch->db), RC_OK);
 }
 
@@ -95,7 +96,7 @@ void scratch_close(struct scratch *scratch)
         administer(scratch, "DROP");
         return;
     }
-    static const char *const files[] = {"test.db", "test.db-wal", "test.db-shm"};
+    static const char *const files[] = {"test.db", "test.db-wal", "test.db-shm", "test.db-lock"};
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", scratch->folder, files[i]);

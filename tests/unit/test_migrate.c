@@ -94,8 +94,7 @@ static void check_script(enum migration_part part, bool sqlite, const char *expe
 
 START_TEST(a_file_is_read_for_each_engine)
 {
-    check_script(MIGRATION_UP, true,
-                 "CREATE TABLE t (a INT) /*! ENGINE=InnoDB */\n WITHOUT ROWID\n;\n");
+    check_script(MIGRATION_UP, true, "CREATE TABLE t (a INT)  \n WITHOUT ROWID\n;\n");
     check_script(MIGRATION_UP, false,
                  "CREATE TABLE t (a INT) /*! ENGINE=InnoDB */\n COMMENT 'x'\n;\n");
     check_script(MIGRATION_DOWN, true, "DROP TABLE t;\n");
@@ -262,6 +261,63 @@ START_TEST(a_failure_half_way_is_undone_or_reported)
         ck_assert_int_eq(track_check(&track, &pending, &applied), RC_SCHEMA);
     }
     scratch_close(&scratch);
+}
+END_TEST
+
+// ---- spellings ----------------------------------------------------------------------------------
+
+#define ONE "CREATE TABLE one (n BIGINT NOT NULL, t VARCHAR(40))"
+#define DOWN "-- down\nDROP TABLE one;\n"
+#define TWO_ROWS " INSERT INTO one (n, t) VALUES (1, 'x'), (2, 'y')"
+
+// Each makes the table `one` with two rows, and undoes it.
+static const char *const spellings[] = {
+    "-- up\r\n" ONE ";\r\n" TWO_ROWS ";\r\n-- down\r\nDROP TABLE one;\r\n",
+    "\xef\xbb\xbf-- up\n" ONE ";\n" TWO_ROWS ";\n" DOWN,
+    "Don't read this.\n-- up \t\n" ONE ";\n" TWO_ROWS ";\n" DOWN,
+    "-- up\n" ONE "; -- why; and 'who'\n" TWO_ROWS "; -- the end"
+    "\n" DOWN,
+    "-- up\n" ONE "; \t\n" TWO_ROWS ";  \n\n \n" DOWN,
+    "-- up\n" ONE " -- it's;\n;;\n;" TWO_ROWS "; ;\n" DOWN,
+    "-- up\n/* it's;\n-- down\n*/" ONE "; # why; \"\n" TWO_ROWS "; /* ; */\n" DOWN,
+    "-- up\n" ONE ";" TWO_ROWS "\n-- down\nDROP TABLE one",
+    "-- up\n" ONE ";\nINSERT INTO one VALUES (1, ';'), (2, 'it''s; -- not\n-- down\n;');\n" DOWN,
+    "-- up\n" ONE " /*! ENGINE=InnoDB */;\n--sqlite:" TWO_ROWS "; -- why\n--mysql:" TWO_ROWS
+    ";\n" DOWN,
+    "-- up\n" ONE ";\nCREATE TABLE two (n BIGINT NOT NULL);\n"
+    "CREATE TRIGGER twice AFTER INSERT ON two FOR EACH ROW BEGIN -- both;\n"
+    "INSERT INTO one (n) VALUES (NEW.n);\nINSERT INTO one (n) VALUES (NEW.n); -- again\nEND;\n"
+    "INSERT INTO two (n) VALUES (7);\n-- down\nDROP TRIGGER twice; DROP TABLE two; DROP TABLE one;\n",
+};
+
+START_TEST(spellings_mean_the_same_on_both_engines)
+{
+    struct scratch scratch;
+    if (!scratch_available((enum db_engine)_i))
+        return;
+    scratch_open(&scratch, (enum db_engine)_i);
+    for (size_t i = 0; i < ARRAY_LENGTH(spellings); i++) {
+        const struct migration known[] = {{1, "0001_one", spellings[i]}, {0, NULL, NULL}};
+        struct track track = track_of(scratch.db, known);
+        enum rc rc = track_up(&track, 9, NULL);
+        ck_assert_msg(rc == RC_OK, "up %zu: %s", i, error);
+        ck_assert_int_eq(number(scratch.db, "SELECT COUNT(*) FROM one"), 2);
+        rc = track_down(&track, 9);
+        ck_assert_msg(rc == RC_OK, "down %zu: %s", i, error);
+        ck_assert(!works(scratch.db, "INSERT INTO one (n) VALUES (1)"));
+    }
+    scratch_close(&scratch);
+}
+END_TEST
+
+START_TEST(line_ends_and_a_byte_order_mark_are_not_an_edit)
+{
+    char unix_ends[MIGRATION_CHECKSUM_SIZE], other[MIGRATION_CHECKSUM_SIZE];
+    migration_checksum("-- up\nCREATE\n-- down\n", unix_ends);
+    migration_checksum("\xef\xbb\xbf-- up\r\nCREATE\r\n-- down\r\n", other);
+    ck_assert_str_eq(unix_ends, other);
+    migration_checksum("-- up\nCREA\rTE\n-- down\n", other);
+    ck_assert_str_ne(unix_ends, other);
 }
 END_TEST
 
@@ -612,6 +668,8 @@ int main(void)
     ADD(a_newer_program_s_migration_is_refused);
     ADD(an_older_migration_cannot_be_inserted);
     ADD(a_failure_half_way_is_undone_or_reported);
+    ADD(spellings_mean_the_same_on_both_engines);
+    tcase_add_test(tests, line_ends_and_a_byte_order_mark_are_not_an_edit);
     ADD(many_runners_apply_each_migration_once);
     ADD(waiting_for_another_runner_times_out);
     ADD(the_core_schema_goes_up_and_down);

@@ -55,6 +55,12 @@ class Scripts(unittest.TestCase):
         self.assertEqual(self.holder(), self.a)
         self.assertEqual(self.acquire(self.a, n_tokens=5), 6)  # repeated by its holder
 
+    def test_release_deletes_the_tokens_of_unknown_counters(self):
+        self.acquire(self.a, n=2)
+        self.assertEqual(self.run_script("release", self.b, "11", n=2), 0)  # not by a foreign owner
+        self.assertEqual(self.run_script("release", self.a, "01", n=2), 2)
+        self.assertEqual([cli("EXISTS", f"holdfast:token:{tag}") for tag in self.tags], ["1", "0"])
+
     def test_acquire_takes_all_locks_of_the_set_or_none(self):
         self.assertEqual(self.acquire(self.a), 1)
         self.assertLess(self.acquire(self.b, n=2), 0)

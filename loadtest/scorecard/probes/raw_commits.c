@@ -214,8 +214,9 @@ static bool set_up(const char *url, struct work *work)
     uint64_t number;
     random_bytes(&number, sizeof number);
     text_format(work->prefix, sizeof work->prefix, "stock/raw-%016lx-", (unsigned long)number);
-    if (store_open(url, &work->store, error) != RC_OK || db_new(work->store, &db) != RC_OK ||
-        migrate_up(db, 10000, NULL, error) != RC_OK) {
+    if (store_open(url, &work->store, error) != RC_OK ||
+        store_claim(work->store, DB_CLAIM_UP, error) != RC_OK ||
+        db_new(work->store, &db) != RC_OK || migrate_up(db, 10000, NULL, error) != RC_OK) {
         fprintf(stderr, "raw_commits: %s\n", error);
         db_free(db);
         return false;

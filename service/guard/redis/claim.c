@@ -18,6 +18,7 @@
 #include "guard/redis/claim.h"
 
 #include "base/text.h"
+#include "guard/guard.h"
 #include "guard/redis/client.h"
 #include "guard/redis/scripts.h"
 
@@ -170,11 +171,15 @@ static unsigned repeated_of(const struct redis_votes *votes)
 }
 
 enum rc redis_claim_release(struct redis_masters *masters, struct redis_claim *claim,
-                            int64_t expires_ns, int64_t limit_ns)
+                            const bool *unknown, int64_t expires_ns, int64_t limit_ns)
 {
-    static const char *const none[] = {NULL};
+    char marks[GUARD_KEYS_MAX + 1];
+    for (size_t i = 0; i < claim->n; i++)
+        marks[i] = unknown != NULL && unknown[i] ? '1' : '0';
+    marks[claim->n] = '\0';
+    const char *const words[] = {marks, NULL};
     struct redis_votes votes;
-    run_script(masters, claim->granted, REDIS_RELEASE, claim, none, limit_ns, &votes);
+    run_script(masters, claim->granted, REDIS_RELEASE, claim, words, limit_ns, &votes);
     claim->unsettled = votes.asked & ~votes.answered;
     unsigned yes = redis_votes_at_least(&votes, (int64_t)claim->n);
     // A retried release that finds nothing is ambiguous: the first one freed the lock, or the lock

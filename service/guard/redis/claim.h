@@ -55,9 +55,10 @@ MUST_CHECK enum rc redis_claim_acquire(struct redis_masters *masters, struct red
 
 // RC_LOCK_LOST: the lock was lost. RC_BACKEND_UNAVAILABLE: no majority answered. `expires_ns` is
 // the end of the lease; it distinguishes a repeated release from a lost lock. In every case
-// claim->unsettled are the masters without an answer: abandon the claim there.
+// claim->unsettled are the masters without an answer: abandon the claim there. unknown: for each of
+// the claim's keys, whether its token is deleted as well; NULL: none.
 MUST_CHECK enum rc redis_claim_release(struct redis_masters *masters, struct redis_claim *claim,
-                                       int64_t expires_ns, int64_t limit_ns);
+                                       const bool *unknown, int64_t expires_ns, int64_t limit_ns);
 
 // Gives up the locks or the places in the queues on all of claim->unsettled. Masters without an
 // answer stay in that set. `in_flight`: an acquire may still be running.

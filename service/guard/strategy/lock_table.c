@@ -82,7 +82,7 @@ static enum rc release(struct lock_table *self, struct db *db, const struct guar
     row_owner(self, hold, owner, sizeof owner);
     struct backoff backoff = {clock_now_ns() + RELEASE_TRIES_NS, 0};
     for (;;) {
-        enum rc rc = lock_row_release(db, hold->keys, hold->n_keys, owner);
+        enum rc rc = lock_row_release(db, hold->keys, hold->unknown, hold->n_keys, owner);
         if (rc != RC_CONFLICT || !backoff_sleep(&backoff))
             return rc;
     }

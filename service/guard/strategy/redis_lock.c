@@ -195,8 +195,8 @@ static enum rc redis_lock_leave(struct guard *guard, struct db *db, struct guard
     if (self->queue != NULL &&
         redis_queue_hand_over(self->queue, tenure, now_ns < hold->expires_ns))
         return RC_OK;
-    enum rc rc =
-        redis_claim_release(self->masters, tenure->claim, hold->expires_ns, now_ns + RELEASE_NS);
+    enum rc rc = redis_claim_release(self->masters, tenure->claim, hold->unknown, hold->expires_ns,
+                                     now_ns + RELEASE_NS);
     struct redis_claim *claim = self->queue != NULL ? redis_queue_end_tenure(self->queue, tenure)
                                                     : redis_tenure_end(tenure);
     redis_withdraw(self->withdrawals, claim, false);

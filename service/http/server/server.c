@@ -39,6 +39,7 @@ struct server {
     struct exchange exchange;
     struct loop *loops[MAILBOXES_MAX]; // as many as there are mailboxes
     struct listener listener;
+    size_t connections; // that the library may open
 };
 
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t length)
@@ -70,13 +71,13 @@ static struct MHD_Daemon *start(struct server *server, int listen_fd, size_t con
 
 // Starts a daemon, a thread and a mailbox for each of settings.threads. All daemons listen on the
 // same sockets, on the first one through a descriptor of their own, which the library closes.
-static enum rc start_loops(struct server *server, size_t connections)
+static enum rc start_loops(struct server *server)
 {
     struct mailboxes *mailboxes = &server->exchange.mailboxes;
     const struct listener *listener = &server->listener;
     enum rc rc = mailboxes_open(mailboxes, server->settings.threads);
     for (size_t i = 0; rc == RC_OK && i < mailboxes->n; i++) {
-        size_t most = connections / mailboxes->n;
+        size_t most = server->connections / mailboxes->n;
         int fd = dup(listener->fds[0]);
         struct MHD_Daemon *daemon = fd >= 0 ? start(server, fd, most) : NULL;
         if (daemon == NULL && fd >= 0)
@@ -177,10 +178,10 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     context->store = store;
     context->metrics = metrics;
 
-    size_t connections = make_room(settings->connection_limit, &server->exchange.connection_limit);
+    server->connections = make_room(settings->connection_limit, &server->exchange.connection_limit);
     const struct reaper_settings reaper = {settings->request_timeout_ms,
                                            EXCHANGE_IDLE_TIMEOUT_S * 1000,
-                                           server->exchange.connection_limit, connections};
+                                           server->exchange.connection_limit, server->connections};
     if (reaper_new(&reaper, &server->exchange.reaper) != RC_OK)
         return fail(RC_NO_MEMORY, server, ret_error, "cannot start the reaper thread");
     enum rc rc = listen_open(settings->listen, &server->listener, ret_error);
@@ -192,11 +193,18 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
         return fail(RC_USAGE, server, ret_error,
                     "listening on a non-loopback address requires auth.admin_token and "
                     "auth.client_token");
-    if (start_loops(server, connections) != RC_OK)
-        return fail(RC_INTERNAL, server, ret_error, "cannot start the HTTP library");
     register_metrics(server, metrics);
     *ret_server = server;
     return RC_OK;
+}
+
+enum rc server_start(struct server *server, char *ret_error)
+{
+    enum rc rc = start_loops(server);
+    if (rc == RC_OK)
+        return RC_OK;
+    text_copy(ret_error, SERVER_ERROR_MAX, "cannot start the HTTP library");
+    return RC_INTERNAL;
 }
 
 uint16_t server_port(const struct server *server)

@@ -33,12 +33,15 @@ struct server_settings {
 
 #define SERVER_ERROR_MAX LISTEN_ERROR_MAX
 
-// Binds, listens and starts the threads. All arguments are borrowed until server_free. ret_error
+// Binds and listens; server_start accepts. All arguments are borrowed until server_free. ret_error
 // has SERVER_ERROR_MAX bytes. RC_USAGE with a sentence in ret_error: the address is invalid, or is
 // not a loopback address while no tokens are set. RC_IO with a sentence: it cannot be bound now.
 MUST_CHECK enum rc server_new(const struct server_settings *settings, struct engine *engine,
                               struct store *store, struct metrics *metrics,
                               struct server **ret_server, char *ret_error);
+
+// Starts the threads that accept and serve. Call once. RC_INTERNAL with a sentence in ret_error.
+MUST_CHECK enum rc server_start(struct server *server, char *ret_error);
 
 // The port in use, which differs from the setting if that is 0.
 uint16_t server_port(const struct server *server);

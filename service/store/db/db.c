@@ -49,6 +49,11 @@ void store_close(struct store *store)
         store->close(store);
 }
 
+enum rc store_claim(struct store *store, enum db_claim claim, char *ret_error)
+{
+    return store->claim != NULL ? store->claim(store, claim, ret_error) : RC_OK;
+}
+
 enum db_engine store_engine(const struct store *store)
 {
     return store->engine;

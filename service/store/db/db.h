@@ -59,6 +59,18 @@ typedef enum rc (*db_row_fn)(void *arg, const struct db_row *row);
 #define DB_ERROR_MAX 768
 MUST_CHECK enum rc store_open(const char *url, struct store **ret_store, char *ret_error);
 void store_close(struct store *store);
+
+// What an SQLite file is claimed for, until store_close.
+enum db_claim {
+    DB_CLAIM_SERVE,   // by one process alone; the file is created if there is none
+    DB_CLAIM_UP,      // beside other migrations, but not while it is served; created likewise
+    DB_CLAIM_MIGRATE, // the same, but never created
+};
+// Call before the first db_new. Without a claim a store may read and write a file that exists. On
+// MySQL it does nothing. RC_LOCK_BUSY: the other processes' claims do not allow it.
+// RC_BACKEND_UNAVAILABLE: there is no file, or it cannot be claimed. Unless RC_OK, a sentence in
+// ret_error (DB_ERROR_MAX bytes).
+MUST_CHECK enum rc store_claim(struct store *store, enum db_claim claim, char *ret_error);
 enum db_engine store_engine(const struct store *store);
 const struct db_traits *store_traits(const struct store *store);
 // The URL with the password replaced by `***`, for logs and people.
@@ -147,7 +159,8 @@ MUST_CHECK enum rc db_commit(struct db *db);
 void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
 
-// Several statements separated by `;`, for migrations.
+// Several statements, each with `;` behind it and nothing behind the last one, for migrations. Not
+// empty. After a failure the statements before it have been executed, on MySQL for good.
 MUST_CHECK enum rc db_script(struct db *db, const char *script);
 
 // Checks that the database answers. RC_OK or RC_BACKEND_UNAVAILABLE.

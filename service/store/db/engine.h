@@ -14,6 +14,8 @@ struct store {
     _Atomic uint64_t failed_before_probe;    // their sum at the end of the last probe
     _Atomic int fault;                       // the gravest; see db_end_probe
     enum rc (*connect)(struct store *store, struct db **ret_db);
+    enum rc (*claim)(struct store *store, enum db_claim claim,
+                     char *ret_error); // NULL: nothing to claim
     void (*close)(struct store *store);
 };
 

@@ -279,7 +279,6 @@ static void mysql_undo(struct db *db)
         mysql_connection_drop(mysql);
 }
 
-// Statement by statement, split at `;` at a line's end.
 static enum rc mysql_script(struct db *db, const char *script)
 {
     struct mysql_db *mysql = (struct mysql_db *)db;
@@ -289,22 +288,20 @@ static enum rc mysql_script(struct db *db, const char *script)
         if (rc != RC_OK)
             return rc;
     }
-    while (*script != '\0') {
-        const char *end = strstr(script, ";\n");
-        size_t length = end != NULL ? (size_t)(end - script) : strlen(script);
-        if (strspn(script, " \t\r\n;") < length) {
-            enum rc rc = mysql_connection_ensure(mysql);
-            if (rc != RC_OK)
-                return rc;
-            if (mysql_real_query(mysql->handle, script, length) != 0)
-                return mysql_connection_failed(mysql).rc;
-            rc = fetch_all(mysql, NULL, NULL);
-            if (rc != RC_OK)
-                return rc;
-        }
-        script += length + (end != NULL ? 2 : 0);
+    // One packet, which the server separates into statements: a trigger's body has `;` as well.
+    enum rc rc = mysql_connection_ensure(mysql);
+    if (rc != RC_OK)
+        return rc;
+    if (mysql_real_query(mysql->handle, script, strlen(script)) != 0)
+        return mysql_connection_failed(mysql).rc;
+    for (;;) {
+        rc = fetch_all(mysql, NULL, NULL);
+        int next = rc == RC_OK ? mysql_next_result(mysql->handle) : -1; // -1: there is none
+        if (next < 0)
+            return rc;
+        if (next > 0)
+            return mysql_connection_failed(mysql).rc;
     }
-    return RC_OK;
 }
 
 static enum rc mysql_check(struct db *db)

@@ -4,7 +4,8 @@
 // store, because SQLite itself waits by sleeping and retrying. Between processes (`holdfast
 // reconcile` beside `serve`) SQLite's busy timeout applies.
 //
-// The first connection of a store may create the file, later ones never do. Before a transaction,
+// Only a store that has claimed the file (store_claim) may create it, with its first connection,
+// and put it into WAL mode. Before a transaction,
 // and again after its COMMIT, the files are compared with those that were opened first: a change to
 // a file that was deleted or replaced must not be acknowledged (sqlite_files.c). Once a statement
 // has found the file corrupt, no later one runs, because writing to it may spoil more of it.
@@ -181,7 +182,10 @@ static int is_cancelled(void *arg)
 static enum rc open_handle(struct sqlite_db *sqlite)
 {
     struct sqlite_files *files = &sqlite->owner->files;
-    int create = sqlite_files_known(files) ? 0 : SQLITE_OPEN_CREATE;
+    bool claimed = files->lock >= 0, first = !sqlite_files_known(files);
+    if (first && !sqlite_files_can_open(files, sqlite->db.error))
+        return RC_BACKEND_UNAVAILABLE;
+    int create = first && files->may_create ? SQLITE_OPEN_CREATE : 0;
     int code = sqlite3_open_v2(sqlite->owner->path, &sqlite->handle,
                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | create, NULL);
     if (code == SQLITE_OK) {
@@ -189,8 +193,12 @@ static enum rc open_handle(struct sqlite_db *sqlite)
         sqlite3_busy_timeout(sqlite->handle, (int)sqlite->busy_ms);
         sqlite3_progress_handler(sqlite->handle, STEPS_BETWEEN_CHECKS, is_cancelled, sqlite);
         // The read makes SQLite open all three files.
+        code = sqlite3_exec(sqlite->handle, claimed ? "PRAGMA journal_mode = WAL" : "", NULL, NULL,
+                            NULL);
+    }
+    if (code == SQLITE_OK) {
         code = sqlite3_exec(sqlite->handle,
-                            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                            "PRAGMA synchronous = FULL;"
                             "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
                             "SELECT COUNT(*) FROM sqlite_master;",
                             NULL, NULL, NULL);
@@ -468,6 +476,11 @@ static enum rc connect_sqlite(struct store *store, struct db **ret_db)
     return RC_OK;
 }
 
+static enum rc claim_store(struct store *store, enum db_claim claim, char *ret_error)
+{
+    return sqlite_files_claim(&((struct sqlite_store *)store)->files, claim, ret_error);
+}
+
 static void close_store(struct store *store)
 {
     struct sqlite_store *owner = (struct sqlite_store *)store;
@@ -492,8 +505,8 @@ enum rc db_sqlite_open(const char *path, struct store **ret_store, char *ret_err
                     why_not, path);
         return RC_USAGE;
     }
-    owner->store =
-        (struct store){.engine = DB_SQLITE, .connect = connect_sqlite, .close = close_store};
+    owner->store = (struct store){
+        .engine = DB_SQLITE, .connect = connect_sqlite, .claim = claim_store, .close = close_store};
     snprintf(owner->store.label, sizeof owner->store.label, "sqlite:%.300s", path);
     pthread_mutex_init(&owner->writer, NULL);
     sqlite_files_init(&owner->files, owner->path);

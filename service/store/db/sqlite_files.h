@@ -1,6 +1,11 @@
 // The identity of an SQLite database's three files: the database, its write-ahead log (-wal) and
-// the index of that log (-shm). Shared by all connections of a store; any thread.
+// the index of that log (-shm). Shared by all connections of a store; any thread. And a fourth
+// file, -lock, which a process that serves or migrates the database keeps locked.
 #pragma once
+
+#include "base/cleanup.h"
+#include "base/rc.h"
+#include "store/db/db.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -15,6 +20,8 @@ const char *sqlite_path_refusal(const char *path);
 
 struct sqlite_files {
     const char *path;      // of the database; borrowed
+    int lock;              // the descriptor of the locked -lock; -1: not claimed
+    bool may_create;       // the first connection may create the database
     pthread_mutex_t mutex; // protects:
     size_t n_open;         // connections
     struct sqlite_file {
@@ -26,6 +33,14 @@ struct sqlite_files {
 
 void sqlite_files_init(struct sqlite_files *files, const char *path);
 void sqlite_files_release(struct sqlite_files *files);
+
+// As store_claim, once: locks -lock until the release.
+MUST_CHECK enum rc sqlite_files_claim(struct sqlite_files *files, enum db_claim claim,
+                                      char *ret_error);
+
+// Whether there is a database, or the first connection may create it. If not: a sentence in
+// ret_error (DB_ERROR_MAX bytes).
+bool sqlite_files_can_open(struct sqlite_files *files, char *ret_error);
 
 // Whether a connection was opened before. Then the database's file must exist.
 bool sqlite_files_known(struct sqlite_files *files);

@@ -26,8 +26,9 @@ const struct check order_checks[] = {
      " WHERE w.counter = TEXT('order/' ~ o.order_id) AND w.version = 1 AND l.reason = 'order'"
      " AND NOT (l.counter > 'hold/' AND l.counter < 'hold0')"
      // Units of a reservation that the order does not take go back to the stock with it.
-     " AND NOT (l.counter > 'stock/' AND l.counter < 'stock0' AND NOT EXISTS (SELECT 1"
-     " FROM order_item i WHERE i.order_id = o.order_id AND i.sku = SUBSTR(l.counter, 7)))) AS found"
+     " AND NOT (l.counter > 'stock/' AND l.counter < 'stock0' AND l.delta > 0"
+     " AND NOT EXISTS (SELECT 1 FROM order_item i WHERE i.order_id = o.order_id"
+     " AND i.sku = SUBSTR(l.counter, 7)))) AS found"
      " FROM orders o) d WHERE d.expected <> d.found"},
     // The units that leave the stock and the holds are the order's. A refund may leave some of them
     // out of the stock.

@@ -2,7 +2,8 @@
 // read shows whether the lock is free, then one UPDATE takes it if the token is still the same. A
 // contender that finds the lock taken costs one read.
 //
-// A released lock keeps its row with owner NULL, so that its tokens never decrease. Whether a lease
+// A released lock keeps its row with owner NULL, so that its tokens never decrease. Only the row of
+// a counter that does not exist is deleted: no row has seen its tokens. Whether a lease
 // has expired is decided by the database's own clock, in the statement that takes the lock.
 #include "store/tables/lock_row.h"
 
@@ -66,7 +67,7 @@ static enum rc take_lock(struct db *db, const char *name, const char *owner, int
     return rc == RC_OK && rows == 0 ? RC_LOCK_BUSY : rc;
 }
 
-// An UPDATE of one row that demands this owner.
+// An UPDATE or DELETE of one row that demands this owner.
 static enum rc update_own(struct db *db, const char *sql, const struct db_value *params,
                           size_t n_params)
 {
@@ -133,16 +134,18 @@ enum rc lock_row_acquire(struct db *db, const char *const *names, size_t n, cons
     return rc;
 }
 
-enum rc lock_row_release(struct db *db, const char *const *names, size_t n, const char *owner)
+enum rc lock_row_release(struct db *db, const char *const *names, const bool *unknown, size_t n,
+                         const char *owner)
 {
+    static const char keep[] = "UPDATE lock_row SET owner = NULL WHERE name = ? AND owner = ?";
+    static const char drop[] = "DELETE FROM lock_row WHERE name = ? AND owner = ?";
     enum rc rc = begin(db, n);
     if (rc != RC_OK)
         return rc;
     bool lost = false;
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
         struct db_value params[] = {db_text(names[i]), db_text(owner)};
-        rc = update_own(db, "UPDATE lock_row SET owner = NULL WHERE name = ? AND owner = ?", params,
-                        2);
+        rc = update_own(db, unknown != NULL && unknown[i] ? drop : keep, params, 2);
         if (rc == RC_LOCK_LOST) { // go on and release the rest
             lost = true;
             rc = RC_OK;

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/rc.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,9 +26,9 @@ MUST_CHECK enum rc lock_row_renew(struct db *db, const char *const *names, size_
                                   const char *owner, int64_t ttl_ms);
 
 // Releases the locks that this owner still holds, expired or not. RC_LOCK_LOST if another owner
-// took one of them.
-MUST_CHECK enum rc lock_row_release(struct db *db, const char *const *names, size_t n,
-                                    const char *owner);
+// took one of them. unknown: for each name, whether its row is deleted, tokens and all; NULL: none.
+MUST_CHECK enum rc lock_row_release(struct db *db, const char *const *names, const bool *unknown,
+                                    size_t n, const char *owner);
 
 // Raises the tokens above the floor. RC_LOCK_LOST if this owner no longer holds all of the locks.
 MUST_CHECK enum rc lock_row_lift(struct db *db, const char *const *names, size_t n,

@@ -5,7 +5,7 @@
 --
 -- Returns 1.
 
-lock.free()
+lock.free('')
 lock.leave_queues(lock.owner, lock.tags)
 if ARGV[2] ~= '0' then lock.set_gone(ARGV[2]) end
 lock.hand_off(lock.tags)

@@ -52,12 +52,14 @@ function lock.take(owner, tags, ttl_ms, n_tokens)
   return token
 end
 
--- Deletes the locks that the sender holds and returns their tags. A foreign lock stays.
-function lock.free()
+-- Deletes the locks that the sender holds, and the tokens of those that `unknown` marks with '1'.
+-- Returns the tags of these locks. A foreign lock stays.
+function lock.free(unknown)
   local freed = {}
   for i, tag in ipairs(lock.tags) do
     if redis.call('GET', KEYS[i]) == lock.owner then
       redis.call('DEL', KEYS[i])
+      if string.sub(unknown, i, i) == '1' then redis.call('DEL', TOKEN .. tag) end
       freed[#freed + 1] = tag
     end
   end
