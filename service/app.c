@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "engine/engine.h"
+#include "engine/health.h"
 #include "engine/pause_points.h"
 #include "engine/sweeper.h"
 #include "http/server/server.h"
@@ -35,6 +36,7 @@ struct app {
     struct pause_points *pauses;
     struct engine *engine;
     struct sweeper *sweeper;
+    struct health *health;
     struct server *server;
 };
 
@@ -156,7 +158,8 @@ static enum rc start_server(struct app *app, char *ret_error)
         .reservations_per_user = config->reservation_per_user,
         .sweep_ms = config->reservation_sweep_ms,
     };
-    return server_new(&settings, app->engine, app->store, app->metrics, &app->server, ret_error);
+    struct server_parts parts = {app->engine, app->health, app->store, app->metrics};
+    return server_new(&settings, &parts, &app->server, ret_error);
 }
 
 static void warn_of_lab_settings(const struct config *config)
@@ -179,6 +182,8 @@ enum rc app_start(struct app *app, char *ret_error)
     if (!rc)
         rc = sweeper_new(app->engine, app->metrics, app->config->reservation_sweep_ms,
                          &app->sweeper);
+    if (!rc)
+        rc = health_new(app->engine, app->store, app->metrics, &app->health);
     if (!rc)
         rc = start_server(app, ret_error);
     return rc;
@@ -203,6 +208,7 @@ void app_free(struct app *app)
     if (!app)
         return;
     server_free(app->server);
+    health_free(app->health);
     sweeper_free(app->sweeper);
     engine_free(app->engine);
     pause_points_free(app->pauses);

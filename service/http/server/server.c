@@ -155,9 +155,8 @@ static size_t make_room(size_t wanted, size_t *ret_limit)
     return connections;
 }
 
-enum rc server_new(const struct server_settings *settings, struct engine *engine,
-                   struct store *store, struct metrics *metrics, struct server **ret_server,
-                   char *ret_error)
+enum rc server_new(const struct server_settings *settings, const struct server_parts *parts,
+                   struct server **ret_server, char *ret_error)
 {
     json_object_seed(0); // before any thread does it
     // Aligned, so that each mailbox has its own cache line.
@@ -167,12 +166,14 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     memset(server, 0, sizeof *server);
     server->settings = *settings;
     struct http_context *context = &server->exchange.context;
+    failure_log_init(&server->exchange.failures);
     context->settings = &server->settings;
     context->reservations_per_user = settings->reservations_per_user;
     context->sweep_ms = settings->sweep_ms;
-    context->engine = engine;
-    context->store = store;
-    context->metrics = metrics;
+    context->engine = parts->engine;
+    context->health = parts->health;
+    context->store = parts->store;
+    context->metrics = parts->metrics;
 
     size_t connections = make_room(settings->connection_limit, &server->exchange.connection_limit);
     const struct reaper_settings reaper = {settings->request_timeout_ms,
@@ -194,7 +195,7 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     }
     if (start_loops(server, listen_fd, connections) != RC_OK)
         return fail(RC_INTERNAL, server, ret_error, "cannot start the HTTP library");
-    register_metrics(server, metrics);
+    register_metrics(server, parts->metrics);
     *ret_server = server;
     return RC_OK;
 }
@@ -234,5 +235,6 @@ void server_free(struct server *server)
         loop_free(server->loops[i]);
     mailboxes_close(&server->exchange.mailboxes);
     reaper_free(server->exchange.reaper);
+    failure_log_release(&server->exchange.failures);
     free(server);
 }

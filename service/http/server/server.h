@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct engine;
+struct health;
 struct metrics;
 struct server;
 struct store;
@@ -31,14 +32,22 @@ struct server_settings {
     int64_t sweep_ms;              // how often due holds are swept
 };
 
+// The parts of the service that the handlers use. Borrowed until server_free.
+struct server_parts {
+    struct engine *engine;
+    struct health *health;
+    struct store *store;
+    struct metrics *metrics;
+};
+
 #define SERVER_ERROR_MAX LISTEN_ERROR_MAX
 
 // Binds, listens and starts the threads. All arguments are borrowed until server_free. ret_error
 // has SERVER_ERROR_MAX bytes. RC_USAGE with a sentence in ret_error: the address is invalid, cannot
 // be bound, or is not a loopback address while no tokens are set.
-MUST_CHECK enum rc server_new(const struct server_settings *settings, struct engine *engine,
-                              struct store *store, struct metrics *metrics,
-                              struct server **ret_server, char *ret_error);
+MUST_CHECK enum rc server_new(const struct server_settings *settings,
+                              const struct server_parts *parts, struct server **ret_server,
+                              char *ret_error);
 
 // The port in use, which differs from the setting if that is 0.
 uint16_t server_port(const struct server *server);
