@@ -6,5 +6,5 @@
 -- Returns 1.
 
 lock.take(lock.owner, lock.tags, ARGV[2], 1)
-for _, tag in ipairs(lock.tags) do redis.call('DEL', LOCK .. tag, TOKEN .. tag) end
+lock.forget(lock.tags)
 return 1
