@@ -17,7 +17,7 @@ import threading
 import time
 import unittest
 
-from cluster import TestCase, at_once, await_true
+from cluster import ROOT, TestCase, at_once, await_true, run
 
 
 def free_port():
@@ -188,8 +188,24 @@ class Health(TestCase):
         self.assertEqual(len(lines), 1, lines)
         self.assertIn("deduct answered with 503: backend-unavailable: ", lines[0])
         self.assertIn(" request=abc-1 counter=stock/S key=first-key", lines[0])
+        self.assertLess(len(self.log().splitlines()), 15, self.log())
         self.service.instances[0].stop()
         self.assertIn("deduct failed 100 more times: backend-unavailable", self.log())
+
+
+class Image(TestCase):
+    def test_alone(self):
+        """With the image's own settings it asks for the tokens, and with these it can be reached."""
+        with open(os.path.join(ROOT, "deploy/Dockerfile"), encoding="utf-8") as file:
+            line, = (line for line in file if line.startswith("ENV "))
+        own = dict(word.split("=", 1) for word in line.split()[1:])
+        database = self.sqlite()
+        directory = os.path.dirname(own["HOLDFAST_STORE"].removeprefix("sqlite:"))
+        own = {name: value.replace(directory, database.directory).replace(":8080", ":0") for name, value in own.items()}
+        done = run("serve", environment=own)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("requires auth.admin_token and auth.client_token", done.stderr)
+        self.assertEqual(own["HOLDFAST_LISTEN"], "0.0.0.0:0")
 
 
 class Blocked(TestCase):

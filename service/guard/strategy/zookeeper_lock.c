@@ -299,14 +299,15 @@ static enum rc zookeeper_lock_ping(struct guard *guard, struct guard_trouble *re
         {.type = ZOOKEEPER_CREATE, .path = path, .data = "", .mode = ZOO_EPHEMERAL},
         {.type = ZOOKEEPER_DELETE, .path = path},
     };
-    zookeeper_batch_create(batch, ROOT, "", ZOO_PERSISTENT); // ZNODEEXISTS does not matter
+    zookeeper_batch_create(batch, ROOT, "", ZOO_PERSISTENT);
     zookeeper_batch_multi(batch, ops, ARRAY_LENGTH(ops));
     if (!zookeeper_batch_wait(batch, limit_ns))
         return RC_BACKEND_UNAVAILABLE;
-    int made = zookeeper_batch_reply(batch, 1)->rc;
+    int root = zookeeper_batch_reply(batch, 0)->rc, made = zookeeper_batch_reply(batch, 1)->rc;
     if (made == ZOK)
         return RC_OK;
-    trouble_set(ret_trouble, reason_of(made), zerror(made));
+    int why = root != ZOK && root != ZNODEEXISTS ? root : made;
+    trouble_set(ret_trouble, reason_of(why), zerror(why));
     return RC_BACKEND_UNAVAILABLE;
 }
 
