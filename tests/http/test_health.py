@@ -152,6 +152,13 @@ class Health(TestCase):
         self.await_lost("redis-lock", "denied")
         redis.process.send_signal(signal.SIGSTOP)
         self.await_lost("redis-lock", "no-answer")
+        # Probes wait neither for Redis nor keep workers from the other endpoints.
+        self.service.call("PUT", "/v1/coupons/C", {"total": 10, "per_user_limit": 1})
+        began = time.monotonic()
+        at_once(*[lambda: self.service.call("GET", "/readyz")] * 16)
+        issued = self.service.call("POST", "/v1/coupons/C/issue", {"user_id": "u"}, "coupon")
+        self.assertEqual(issued.status, 201)
+        self.assertLess(time.monotonic() - began, 0.8)
 
     def test_redis_cluster(self):
         """One node, with a third of the slots."""
@@ -175,6 +182,7 @@ class Health(TestCase):
         service = self.serve(redis="127.0.0.1:1", **strategies)
         ready = service.call("GET", "/readyz")  # known at the start
         self.assertEqual((ready.status, ready.body["ready"], ready.body["draining"]), (503, False, False))
+        self.assertIn("redis-lock: unavailable (no-answer): Connection refused", self.log())
         self.assertEqual({state["backend"] for state in ready.body["endpoints"].values()}, {"redis-lock"})
         changed = service.call("PUT", "/v1/strategies/coupon", {"strategy": "conditional"})
         self.assertEqual(changed.status, 200)

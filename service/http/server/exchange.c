@@ -215,7 +215,7 @@ static void render_problem(struct call *call)
 static void count_and_log(const struct call *call)
 {
     const char *operation = call->route != NULL ? call->route->operation : "unmatched";
-    int64_t took_ns = clock_now_ns() - call->started_ns;
+    int64_t now_ns = clock_now_ns(), took_ns = now_ns - call->started_ns;
     metrics_request(call->context->metrics, operation, call->status, took_ns);
     // A draining instance is not ready on purpose.
     bool intended = call->problem.rc == RC_NOT_IMPLEMENTED ||
@@ -225,6 +225,7 @@ static void count_and_log(const struct call *call)
     else if (log_enabled(LOG_LEVEL_DEBUG))
         LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target.data, call->status,
                   (long long)(took_ns / 1000));
+    failure_log_tick(&exchange_of(call)->failures, now_ns);
 }
 
 // Renders the problem, if there is one. The response does not copy the body: it stays in the call,

@@ -25,6 +25,7 @@
 void failure_log_init(struct failure_log *log)
 {
     memset(log, 0, sizeof *log);
+    atomic_init(&log->due_ns, INT64_MAX);
     pthread_mutex_init(&log->mutex, NULL);
 }
 
@@ -69,8 +70,31 @@ static bool take_turn(struct failure_log *log, const char *operation, const char
     kind->suppressed = due ? 0 : kind->suppressed + 1;
     if (due)
         kind->logged_ns = now_ns;
+    else if (atomic_load_explicit(&log->due_ns, memory_order_relaxed) == INT64_MAX)
+        atomic_store_explicit(&log->due_ns, kind->logged_ns + INTERVAL_NS, memory_order_relaxed);
     pthread_mutex_unlock(&log->mutex);
     return due;
+}
+
+void failure_log_tick(struct failure_log *log, int64_t now_ns)
+{
+    if (now_ns < atomic_load_explicit(&log->due_ns, memory_order_relaxed))
+        return;
+    int64_t next_ns = INT64_MAX;
+    pthread_mutex_lock(&log->mutex);
+    for (size_t i = 0; i < log->n; i++) {
+        struct failure_kind *kind = &log->kinds[i];
+        int64_t due_ns = kind->logged_ns + INTERVAL_NS;
+        if (kind->suppressed > 0 && now_ns >= due_ns) {
+            log_suppressed(kind);
+            kind->suppressed = 0;
+            kind->logged_ns = now_ns;
+        } else if (kind->suppressed > 0 && due_ns < next_ns) {
+            next_ns = due_ns;
+        }
+    }
+    atomic_store_explicit(&log->due_ns, next_ns, memory_order_relaxed);
+    pthread_mutex_unlock(&log->mutex);
 }
 
 static void append_name(char *names, const char *label, const char *value)
