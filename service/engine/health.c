@@ -132,34 +132,66 @@ static bool in_use(const struct backend *backend)
 
 // ---- what they find -----------------------------------------------------------------------------
 
-static void log_change(const struct backend *backend, bool was_known, int64_t down_ns)
+// What an attempt has changed, for the log.
+struct change {
+    bool news, first;
+    int64_t down_ns; // how long the backend was unavailable
+};
+
+// Reads without the mutex what only this backend's thread writes.
+static struct change find_change(const struct backend *backend, bool up,
+                                 const struct guard_trouble *trouble)
 {
-    if (backend->up && !was_known)
-        LOG_INFO("%s: connected%s%s", backend->name, backend->db != NULL ? " to " : "",
-                 backend->db != NULL ? store_label(backend->health->store) : "");
-    else if (backend->up)
-        LOG_INFO("%s: available again after %lld ms", backend->name,
-                 (long long)((clock_now_ns() - down_ns) / NS_PER_MS));
-    else
-        LOG_WARNING("%s: unavailable (%s): %s", backend->name, backend->trouble.reason,
-                    backend->trouble.words);
+    struct change change = {.first = !backend->known};
+    bool other_reason = backend->known && !backend->up && !up &&
+                        strcmp(backend->trouble.reason, trouble->reason) != 0;
+    change.news = change.first || up != backend->up || other_reason;
+    if (up && !change.first)
+        change.down_ns = clock_now_ns() - backend->down_ns;
+    return change;
 }
 
 // With the mutex held.
 static void store_result(struct backend *backend, bool up, const struct guard_trouble *trouble)
 {
-    bool was_known = backend->known, was_up = backend->up;
-    bool other = !up && !was_up && was_known && backend->trouble.reason != trouble->reason &&
-                 strcmp(backend->trouble.reason, trouble->reason) != 0;
-    int64_t down_ns = backend->down_ns;
-    backend->known = true;
-    backend->up = up;
+    if (!up && (backend->up || !backend->known))
+        backend->down_ns = clock_now_ns();
     if (!up)
         backend->trouble = *trouble;
-    if (!up && (was_up || !was_known))
-        backend->down_ns = clock_now_ns();
-    if (!was_known || up != was_up || other)
-        log_change(backend, was_known, down_ns);
+    backend->known = true;
+    backend->up = up;
+}
+
+// "stock, order": the endpoints that use a strategy; "all endpoints" if it is NULL.
+static void name_endpoints(struct engine *engine, const struct strategy *strategy, char *ret_names,
+                           size_t size)
+{
+    text_format(ret_names, size, "%s", strategy == NULL ? "all endpoints" : "");
+    for (int i = 0; strategy != NULL && i < ENDPOINT_COUNT; i++) {
+        size_t used = strlen(ret_names);
+        if (engine_strategy(engine, (enum endpoint)i) == strategy)
+            text_format(ret_names + used, size - used, "%s%s", used > 0 ? ", " : "",
+                        endpoint_name((enum endpoint)i));
+    }
+}
+
+// Without the mutex: writing to the log may block.
+static void log_change(const struct backend *backend, const struct change *change, bool up,
+                       const struct guard_trouble *trouble)
+{
+    char endpoints[128];
+    const struct health *health = backend->health;
+    name_endpoints(health->engine, backend->strategy, endpoints, sizeof endpoints);
+    if (!up)
+        LOG_WARNING("%s: unavailable (%s): %s; not served: %s", backend->name, trouble->reason,
+                    trouble->words, endpoints);
+    else if (!change->first)
+        LOG_INFO("%s: available again after %lld ms; served: %s", backend->name,
+                 (long long)(change->down_ns / NS_PER_MS), endpoints);
+    else if (backend->db != NULL)
+        LOG_INFO("%s: connected to %s", backend->name, store_label(health->store));
+    else if (backend->strategy != NULL)
+        LOG_INFO("%s: connected; used by: %s", backend->name, endpoints);
 }
 
 static void *watch(void *arg)
@@ -176,6 +208,9 @@ static void *watch(void *arg)
         bool used = in_use(backend), up = used && try_backend(backend, &trouble);
         if (samples && n % SAMPLE_EVERY == 0)
             metrics_sample_process(health->metrics);
+        struct change change = find_change(backend, up, &trouble);
+        if (used && change.news)
+            log_change(backend, &change, up, &trouble);
         pthread_mutex_lock(&health->mutex);
         backend->began_ns = 0;
         if (used)
