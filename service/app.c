@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "engine/engine.h"
+#include "engine/health.h"
 #include "engine/pause_points.h"
 #include "engine/sweeper.h"
 #include "http/server/server.h"
@@ -36,6 +37,7 @@ struct app {
     struct pause_points *pauses;
     struct engine *engine;
     struct sweeper *sweeper;
+    struct health *health;
     struct server *server;
 };
 
@@ -212,7 +214,9 @@ enum rc app_start(struct app *app, char *ret_error)
     (void)text_copy(ret_error, APP_ERROR_MAX, "out of memory");
     enum rc rc =
         sweeper_new(app->engine, app->metrics, app->config->reservation_sweep_ms, &app->sweeper);
-    return rc ? rc : server_start(app->server, ret_error);
+    if (!rc)
+        rc = health_new(app->engine, app->store, app->metrics, &app->health);
+    return rc ? rc : server_start(app->server, app->health, ret_error);
 }
 
 uint16_t app_port(const struct app *app)
@@ -234,6 +238,7 @@ void app_free(struct app *app)
     if (!app)
         return;
     server_free(app->server);
+    health_free(app->health);
     sweeper_free(app->sweeper);
     engine_free(app->engine);
     pause_points_free(app->pauses);

@@ -65,9 +65,9 @@ enum rc guard_lift(struct guard *guard, struct db *db, struct guard_hold *hold, 
                                          : RC_STALE_TOKEN;
 }
 
-enum rc guard_ping(struct guard *guard)
+enum rc guard_ping(struct guard *guard, struct guard_trouble *ret_trouble)
 {
-    return guard->strategy->ping != NULL ? guard->strategy->ping(guard) : RC_OK;
+    return guard->strategy->ping != NULL ? guard->strategy->ping(guard, ret_trouble) : RC_OK;
 }
 
 const char *guard_scope_name(enum guard_scope scope)

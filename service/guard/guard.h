@@ -20,6 +20,7 @@
 
 struct db;
 struct guard;
+struct guard_trouble;
 
 enum guard_scope { SCOPE_NOTHING, SCOPE_PROCESS, SCOPE_CLUSTER };
 
@@ -101,8 +102,9 @@ struct strategy {
                      int64_t deadline_ns, int64_t *ret_expires_ns);
     // Optional. Reconnects to the lock server since open. Any thread.
     uint64_t (*reconnects)(struct guard *guard);
-    // Optional. Does the lock server answer? RC_OK or RC_BACKEND_UNAVAILABLE. For /readyz.
-    enum rc (*ping)(struct guard *guard);
+    // Optional. Does what a lock does, on a lock that no counter has: can the lock server be used?
+    // RC_OK, or RC_BACKEND_UNAVAILABLE and the trouble. Takes a bounded time. For /readyz.
+    enum rc (*ping)(struct guard *guard, struct guard_trouble *ret_trouble);
 };
 
 // Embedded first in every strategy's own struct.
@@ -129,5 +131,5 @@ enum rc guard_leave(struct guard *guard, struct db *db, struct guard_hold *hold)
 bool guard_held(struct guard *guard, const struct guard_hold *hold);
 MUST_CHECK enum rc guard_lift(struct guard *guard, struct db *db, struct guard_hold *hold,
                               uint64_t floor);
-// RC_OK where the strategy has no server.
-MUST_CHECK enum rc guard_ping(struct guard *guard);
+// RC_OK where the strategy has no server. Any thread.
+MUST_CHECK enum rc guard_ping(struct guard *guard, struct guard_trouble *ret_trouble);

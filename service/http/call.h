@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 struct MHD_Connection;
+struct health;
 struct metrics;
 struct route;
 struct server_settings;
@@ -29,6 +30,7 @@ struct store;
 struct http_context {
     const struct server_settings *settings;
     struct engine *engine;
+    struct health *health;
     struct store *store;
     struct metrics *metrics;
     int64_t reservations_per_user; // open at once; 0: no limit

@@ -27,6 +27,8 @@ enum rc metrics_new(struct metrics **ret_metrics)
         free(metrics);
         return RC_NO_MEMORY;
     }
+    (void)pthread_mutex_init(&metrics->process_lock, NULL);
+    metrics_sample_process(metrics);
     *ret_metrics = metrics;
     return RC_OK;
 }
@@ -36,6 +38,8 @@ void metrics_free(struct metrics *metrics)
     if (!metrics)
         return;
     (void)pthread_mutex_destroy(&metrics->gauges_lock);
+    (void)pthread_mutex_destroy(&metrics->process_lock);
+    buffer_release(&metrics->process);
     free(metrics);
 }
 
@@ -125,4 +129,12 @@ void metrics_counter(struct metrics *metrics, const char *name, const char *labe
                      const char *help, int64_t (*read)(void *arg), void *arg)
 {
     register_gauge(metrics, &(struct gauge){"counter", name, labels, help, read, arg, false});
+}
+
+void metrics_page(struct metrics *metrics, void (*render)(void *arg, struct buffer *out), void *arg)
+{
+    pthread_mutex_lock(&metrics->gauges_lock);
+    if (metrics->n_pages < PAGES_MAX)
+        metrics->pages[metrics->n_pages++] = (struct page){render, arg};
+    pthread_mutex_unlock(&metrics->gauges_lock);
 }

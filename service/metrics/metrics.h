@@ -66,5 +66,14 @@ void metrics_duration(struct metrics *metrics, const char *name, const char *lab
 void metrics_counter(struct metrics *metrics, const char *name, const char *labels,
                      const char *help, int64_t (*read)(void *arg), void *arg);
 
-// Appends one page.
+// Registers a function that appends whole metrics of another room, for labels that change. At most
+// PAGES_MAX (metrics_internal.h) of them.
+void metrics_page(struct metrics *metrics, void (*render)(void *arg, struct buffer *out),
+                  void *arg);
+
+// Reads from the kernel what only the kernel knows of the process (memory, open files). The page
+// shows the last sample, so that rendering does no I/O; metrics_new takes the first.
+void metrics_sample_process(struct metrics *metrics);
+
+// Appends one page. Does no I/O.
 void metrics_render(struct metrics *metrics, struct buffer *out);

@@ -1,6 +1,7 @@
 // The arrays that metrics.c writes and render.c reads.
 #pragma once
 
+#include "base/text.h"
 #include "metrics/histogram.h"
 #include "metrics/metrics.h"
 
@@ -13,6 +14,7 @@
 #define OPERATION_SLOTS 64 // a power of two
 #define STATUS_SLOTS 16
 #define GAUGES_MAX 64
+#define PAGES_MAX 2
 
 // A status of one operation; 0 is an empty slot. The last slot is for statuses without a slot.
 struct status_count {
@@ -34,6 +36,11 @@ struct gauge {
     bool is_duration; // nanoseconds, rendered in seconds
 };
 
+struct page {
+    void (*render)(void *arg, struct buffer *out);
+    void *arg;
+};
+
 struct metrics {
     _Atomic uint64_t events[METRIC_EVENT_COUNT][ENDPOINT_COUNT][STRATEGY_SLOTS];
     struct histogram histograms[METRIC_HISTOGRAM_COUNT][ENDPOINT_COUNT][STRATEGY_SLOTS];
@@ -42,6 +49,11 @@ struct metrics {
     pthread_mutex_t gauges_lock; // registration and rendering only
     struct gauge gauges[GAUGES_MAX];
     size_t n_gauges;
+    struct page pages[PAGES_MAX];
+    size_t n_pages;
+
+    pthread_mutex_t process_lock;
+    struct buffer process; // the last sample
 };
 
 // Sizes have other bounds than durations.
@@ -50,7 +62,5 @@ static inline bool metric_is_size(size_t histogram)
     return histogram == METRIC_BATCH_SIZE || histogram == METRIC_LANE_DEPTH;
 }
 
-struct buffer;
-
 // Metrics of the process: memory, processor time, open files, start, build.
-void metrics_render_process(struct buffer *out);
+void metrics_render_process(struct metrics *metrics, struct buffer *out);

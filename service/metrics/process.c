@@ -1,5 +1,8 @@
 // Metrics of the process, read from the kernel, under the names that Prometheus's client libraries
 // agree on. A metric that cannot be read is left out.
+//
+// /proc is read by metrics_sample_process only, now and then: counting thousands of descriptors
+// takes milliseconds, and an HTTP thread must not spend them at each scrape.
 #include "metrics/metrics_internal.h"
 
 #include "base/text.h"
@@ -95,12 +98,25 @@ static void render_start(struct buffer *out)
     (void)fclose(file);
 }
 
-void metrics_render_process(struct buffer *out)
+void metrics_sample_process(struct metrics *metrics)
 {
-    render_memory(out);
+    struct buffer sample = {0};
+    render_memory(&sample);
+    render_files(&sample);
+    render_start(&sample);
+    pthread_mutex_lock(&metrics->process_lock);
+    struct buffer old = metrics->process;
+    metrics->process = sample;
+    pthread_mutex_unlock(&metrics->process_lock);
+    buffer_release(&old);
+}
+
+void metrics_render_process(struct metrics *metrics, struct buffer *out)
+{
+    pthread_mutex_lock(&metrics->process_lock);
+    buffer_append(out, metrics->process.data, metrics->process.length);
+    pthread_mutex_unlock(&metrics->process_lock);
     render_cpu(out);
-    render_files(out);
-    render_start(out);
     buffer_append_text(out, "# HELP holdfast_build_info Version and compiler; always 1\n"
                             "# TYPE holdfast_build_info gauge\n");
     buffer_format(out, "holdfast_build_info{version=\"%s\",compiler=\"%s\"} 1\n", HOLDFAST_VERSION,

@@ -179,5 +179,9 @@ void metrics_render(struct metrics *metrics, struct buffer *out)
         render_histograms(metrics, which, out);
     render_requests(metrics, out);
     render_gauges(metrics, out);
-    metrics_render_process(out);
+    pthread_mutex_lock(&metrics->gauges_lock);
+    for (size_t i = 0; i < metrics->n_pages; i++)
+        metrics->pages[i].render(metrics->pages[i].arg, out);
+    pthread_mutex_unlock(&metrics->gauges_lock);
+    metrics_render_process(metrics, out);
 }

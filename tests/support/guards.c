@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "guard/strategy/registry.h"
+#include "guard/trouble.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -174,7 +175,7 @@ void check_nobody_listens(const struct subject *subject, const struct rig_option
     struct guard_hold hold;
     int64_t begin_ns = clock_now_ns();
     ck_assert_int_eq(enter_one(&rig, rig.guard, &hold), RC_BACKEND_UNAVAILABLE);
-    ck_assert_int_eq(guard_ping(rig.guard), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_eq(guard_ping(rig.guard, &(struct guard_trouble){0}), RC_BACKEND_UNAVAILABLE);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 2 * NS_PER_S);
     rig_close(&rig);
 }

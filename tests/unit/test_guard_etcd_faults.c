@@ -2,6 +2,7 @@
 // stops, is killed, loses its data or requires a password.
 #include "base/clock.h"
 #include "etcd_rig.h"
+#include "guard/trouble.h"
 #include "proxy.h"
 
 #include "suite.h"
@@ -285,7 +286,8 @@ START_TEST(etcd_watch_is_silent)
     struct guard *other = rig_second_guard(&rig);
     ck_assert_int_lt(hand_over_ns(&rig, other), 3 * NS_PER_S);
     proxy_freeze(proxy);
-    ck_assert_int_eq(guard_ping(rig.guard), RC_OK); // requests go to the other address now
+    ck_assert_int_eq(guard_ping(rig.guard, &(struct guard_trouble){0}),
+                     RC_OK); // requests go to the other address now
     int slow = 0, quick = 0;
     while (quick < 5 && slow < 5) {
         if (hand_over_ns(&rig, other) < 250 * NS_PER_MS) {
@@ -318,7 +320,7 @@ START_TEST(members_are_asked_in_turn)
     int64_t begin_ns = clock_now_ns();
     check_works(&rig, rig.guard); // the member that answered last is tried first
     ck_assert_int_lt(clock_now_ns() - begin_ns, 500 * NS_PER_MS);
-    ck_assert_int_eq(guard_ping(rig.guard), RC_OK);
+    ck_assert_int_eq(guard_ping(rig.guard, &(struct guard_trouble){0}), RC_OK);
     rig_close(&rig);
     proxy_stop(proxy);
 }
@@ -368,7 +370,7 @@ START_TEST(etcd_is_killed)
     int64_t begin_ns = clock_now_ns();
     ck_assert_int_eq(rig_enter(&rig, rig.guard, NULL, 1, 1, 5000, &next), RC_BACKEND_UNAVAILABLE);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 1500 * NS_PER_MS);
-    ck_assert_int_eq(guard_ping(rig.guard), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_eq(guard_ping(rig.guard, &(struct guard_trouble){0}), RC_BACKEND_UNAVAILABLE);
     ck_assert(guard_held(rig.guard, &hold)); // its lease cannot have expired yet
     etcd_server_restart(&own, false);
     begin_ns = clock_now_ns();

@@ -7,6 +7,7 @@
 #include "visitors.h"
 
 #include "guard/strategy/registry.h"
+#include "guard/trouble.h"
 #include "suite.h"
 
 #include <arpa/inet.h>
@@ -159,7 +160,7 @@ START_TEST(a_silent_minority_is_not_waited_for)
     for (int i = 0; i < CYCLES; i++)
         check_works(&quorum.rig, quorum.rig.guard);
     ck_assert_int_lt(clock_now_ns() - begin_ns, 3 * NS_PER_S);
-    ck_assert_int_eq(guard_ping(quorum.rig.guard), RC_OK);
+    ck_assert_int_eq(guard_ping(quorum.rig.guard, &(struct guard_trouble){0}), RC_OK);
     redis_server_resume(&quorum.servers, (size_t)_i);
     check_both_work(&quorum);
     quorum_close(&quorum);
@@ -233,7 +234,7 @@ START_TEST(an_unreachable_minority_leaves_the_others_their_time)
     ck_assert(rig_open(&rig, &subject, &options));
     for (int i = 0; i < 5; i++) {
         check_works(&rig, rig.guard);
-        ck_assert_int_eq(guard_ping(rig.guard), RC_OK);
+        ck_assert_int_eq(guard_ping(rig.guard, &(struct guard_trouble){0}), RC_OK);
         clock_sleep_ns(600 * NS_PER_MS); // until the unreachable master is tried again
     }
     rig_close(&rig);
@@ -265,7 +266,8 @@ START_TEST(without_a_majority_nobody_gets_in)
                          RC_BACKEND_UNAVAILABLE);
         ck_assert_int_lt(clock_now_ns() - begin_ns, (DEADLINE_MS + 200) * NS_PER_MS);
     }
-    ck_assert_int_eq(guard_ping(quorum.rig.guard), RC_BACKEND_UNAVAILABLE);
+    ck_assert_int_eq(guard_ping(quorum.rig.guard, &(struct guard_trouble){0}),
+                     RC_BACKEND_UNAVAILABLE);
     ck_assert(!locked_at(&quorum, n - 1)); // what the minority granted was released
     for (size_t i = 0; i < n / 2 + 1; i++) {
         if (silent)

@@ -1,5 +1,7 @@
 // Tests of zookeeper-lock with lost answers, lost requests and stuck holders.
 #include "base/clock.h"
+#include "base/text.h"
+#include "guard/trouble.h"
 #include "guard/zookeeper/api.h"
 #include "guard/zookeeper/batch.h"
 #include "guards.h"
@@ -168,6 +170,35 @@ START_TEST(nobody_listens)
 }
 END_TEST
 
+// The server answers, but the account may only read.
+START_TEST(zookeeper_denies_writes)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &zookeeper, &(struct rig_options){.wait_ms = 300}))
+        return;
+    char path[64], address[128];
+    text_format(path, sizeof path, "/denied-%s", rig.names[0] + strlen(rig.names[0]) - 8);
+    text_format(address, sizeof address, "%s%s", scratch_server(zookeeper.server), path);
+    zoo_set_debug_level(ZOO_LOG_LEVEL_ERROR);
+    zhandle_t *handle =
+        zookeeper_init(scratch_server(zookeeper.server), NULL, 10000, NULL, NULL, 0);
+    ck_assert_int_eq(zoo_create(handle, path, "", 0, &ZOO_READ_ACL_UNSAFE, 0, NULL, 0), ZOK);
+    struct guard_settings settings = rig.settings;
+    settings.zookeeper = address;
+    struct guard *denied;
+    struct guard_trouble trouble = {0};
+    char why[GUARD_ERROR_MAX];
+    ck_assert_int_eq(guard_open(rig.guard->strategy, &settings, &denied, why), RC_OK);
+    ck_assert_int_eq(guard_ping(denied, &trouble), RC_BACKEND_UNAVAILABLE);
+    ck_assert_str_eq(trouble.reason, TROUBLE_DENIED);
+    ck_assert_int_eq(guard_ping(rig.guard, &trouble), RC_OK);
+    guard_close(denied);
+    ck_assert_int_eq(zoo_delete(handle, path, -1), ZOK);
+    zookeeper_close(handle);
+    rig_close(&rig);
+}
+END_TEST
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -180,6 +211,7 @@ int main(void)
     tcase_add_loop_test(cases, zookeeper_delete_lost, 0, 2);
     tcase_add_test(cases, places_are_found_also_past_the_wrap);
     tcase_add_test(cases, nobody_listens);
+    tcase_add_test(cases, zookeeper_denies_writes);
     suite_add_tcase(suite, cases);
     return suite_run(suite);
 }

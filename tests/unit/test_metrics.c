@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct metrics *new_metrics(void)
 {
@@ -240,6 +241,31 @@ static void *count_all(void *arg)
     return NULL;
 }
 
+static double read_open_fds(struct metrics *metrics)
+{
+    char *text = render(metrics);
+    const char *line = strstr(text, "\nprocess_open_fds ");
+    ck_assert_ptr_nonnull(line);
+    double n = strtod(strchr(line + 1, ' '), NULL);
+    free(text);
+    return n;
+}
+
+// Rendering runs on an HTTP thread, so it must not read /proc.
+START_TEST(the_process_is_sampled_not_read)
+{
+    struct metrics *metrics = new_metrics();
+    double before = read_open_fds(metrics);
+    int fd = dup(STDERR_FILENO);
+    ck_assert_int_ge(fd, 0);
+    ck_assert(read_open_fds(metrics) == before);
+    metrics_sample_process(metrics);
+    ck_assert(read_open_fds(metrics) == before + 1);
+    close(fd);
+    metrics_free(metrics);
+}
+END_TEST
+
 START_TEST(threads_lose_nothing)
 {
     struct metrics *metrics = new_metrics();
@@ -271,6 +297,7 @@ int main(void)
     tcase_add_test(tests, what_is_asked_for_may_be_a_counter);
     tcase_add_test(tests, everything_that_is_counted_is_shown);
     tcase_add_test(tests, process_describes_itself);
+    tcase_add_test(tests, the_process_is_sampled_not_read);
     tcase_add_test(tests, threads_lose_nothing);
     suite_add_tcase(suite, tests);
     return suite_run(suite);

@@ -135,8 +135,9 @@ class Scripts(unittest.TestCase):
         self.run_script("raise", self.a, 2**52)
         self.assertEqual(cli("GET", f"holdfast:token:{self.tags[0]}"), str(2**52))
 
-    def test_ping(self):
-        self.assertEqual(int(cli("--eval", SCRIPTS / "ping.lua")), 1)
+    def test_ping_leaves_nothing(self):
+        self.assertEqual(self.run_script("ping", self.a, LEASE_MS), 1)
+        self.assertEqual((self.holder(), cli("EXISTS", f"holdfast:token:{self.tags[0]}")), ("", "0"))
 
 
 if __name__ == "__main__":

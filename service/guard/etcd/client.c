@@ -26,6 +26,8 @@
 #include <string.h>
 
 #define TOKEN_MAX 1024
+#define WHY_MAX 200
+#define QUIET_NS (3 * NS_PER_S) // so long without a failure: it is well again
 #define MEMBER_TIMEOUT_MIN_NS (50 * NS_PER_MS)
 #define GRPC_INVALID_ARGUMENT 3 // also "auth: revision in header is old"
 #define GRPC_NOT_FOUND 5
@@ -47,7 +49,9 @@ struct etcd_client {
     struct connection *idle;
     size_t n_connections;  // idle and in use
     char token[TOKEN_MAX]; // from the login; "" before
-    bool failing;          // a failure was logged; the next answer is logged too
+    bool failing;          // a failure was logged; that it is well again is logged too
+    int64_t failed_ns;     // monotonic: the last failure
+    char why[WHY_MAX];     // its words
     _Atomic uint64_t reconnects;
 };
 
@@ -104,6 +108,13 @@ uint64_t etcd_client_reconnects(const struct etcd_client *client)
     return client->reconnects;
 }
 
+void etcd_client_why(struct etcd_client *client, char *ret_why, size_t size)
+{
+    pthread_mutex_lock(&client->mutex);
+    text_format(ret_why, size, "%s", client->why);
+    pthread_mutex_unlock(&client->mutex);
+}
+
 void etcd_client_count_reconnect(struct etcd_client *client)
 {
     client->reconnects++;
@@ -158,15 +169,15 @@ static void return_connection(struct etcd_client *client, struct connection *con
                               bool answered, size_t member)
 {
     pthread_mutex_lock(&client->mutex);
-    bool recovered = answered && client->failing;
-    if (answered)
+    bool recovered = answered && client->failing && clock_now_ns() - client->failed_ns > QUIET_NS;
+    if (recovered)
         client->failing = false;
     connection->next = client->idle;
     client->idle = connection;
     pthread_cond_signal(&client->returned);
     pthread_mutex_unlock(&client->mutex);
     if (recovered)
-        LOG_INFO("etcd %s answers again", client->address.urls[member]);
+        LOG_INFO("etcd %s can be used again", client->address.urls[member]);
 }
 
 static void warn_once(struct etcd_client *client, size_t member, const char *why)
@@ -174,9 +185,11 @@ static void warn_once(struct etcd_client *client, size_t member, const char *why
     pthread_mutex_lock(&client->mutex);
     bool first = !client->failing;
     client->failing = true;
+    client->failed_ns = clock_now_ns();
+    text_format(client->why, sizeof client->why, "%s", why);
     pthread_mutex_unlock(&client->mutex);
     if (first)
-        LOG_WARNING("request to etcd %s failed: %s", client->address.urls[member], why);
+        LOG_WARNING("etcd %s cannot be used: %s", client->address.urls[member], why);
 }
 
 // ---- one attempt at one member ------------------------------------------------------------------

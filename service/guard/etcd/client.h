@@ -41,6 +41,9 @@ MUST_CHECK enum rc etcd_request(struct etcd_client *client, const char *path, co
 void etcd_client_prepare(struct etcd_client *client, CURL *curl, const char *path, const char *body,
                          struct curl_slist **ret_headers);
 
+// The last failure in words. "" if there was none. Any thread.
+void etcd_client_why(struct etcd_client *client, char *ret_why, size_t size);
+
 // How often a new connection replaced a lost one: those of the pool, and those that a caller with a
 // connection of its own counts. Any thread.
 uint64_t etcd_client_reconnects(const struct etcd_client *client);

@@ -37,8 +37,14 @@ struct redis_pool {
     struct redis_link *idle;
     size_t n_links; // idle and in use
     uint64_t lost, replaced;
-    bool failing; // logged once, until a script succeeds again
+    bool failing;      // logged once, until it is well again
+    int64_t failed_ns; // monotonic: the last failure
+    char why[WHY_MAX]; // its words
 };
+
+// A server that refuses some scripts and answers others is not well. Only after so long without a
+// failure is it called well again.
+#define QUIET_NS (3 * NS_PER_S)
 
 // ---- one connection -----------------------------------------------------------------------------
 
@@ -55,9 +61,11 @@ static void report_failure(struct redis_pool *pool, const char *why)
     pthread_mutex_lock(&pool->mutex);
     bool news = !pool->failing;
     pool->failing = true;
+    pool->failed_ns = clock_now_ns();
+    text_format(pool->why, sizeof pool->why, "%s", why);
     pthread_mutex_unlock(&pool->mutex);
     if (news)
-        LOG_WARNING("redis %s:%d does not answer: %s", pool->address.host, pool->address.port, why);
+        LOG_WARNING("redis %s:%d cannot be used: %s", pool->address.host, pool->address.port, why);
 }
 
 static struct redis_link *link_new(struct redis_pool *pool, int64_t timeout_ns)
@@ -142,6 +150,13 @@ const struct redis_address *redis_pool_address(const struct redis_pool *pool)
     return &pool->address;
 }
 
+void redis_pool_why(struct redis_pool *pool, char *ret_why, size_t size)
+{
+    pthread_mutex_lock(&pool->mutex);
+    text_format(ret_why, size, "%s", pool->why);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
 uint64_t redis_pool_reconnects(struct redis_pool *pool)
 {
     pthread_mutex_lock(&pool->mutex);
@@ -200,9 +215,10 @@ static struct redis_link *borrow(struct redis_pool *pool, bool fresh, int64_t li
 static void give_link_back(struct redis_pool *pool, struct redis_link *link, bool usable)
 {
     pthread_mutex_lock(&pool->mutex);
-    bool recovered = usable && pool->failing;
-    if (usable) {
+    bool recovered = usable && pool->failing && clock_now_ns() - pool->failed_ns > QUIET_NS;
+    if (recovered)
         pool->failing = false;
+    if (usable) {
         link->next = pool->idle;
         pool->idle = link;
     } else {
@@ -214,7 +230,7 @@ static void give_link_back(struct redis_pool *pool, struct redis_link *link, boo
     if (!usable)
         link_free(link);
     if (recovered)
-        LOG_INFO("redis %s:%d answers again", pool->address.host, pool->address.port);
+        LOG_INFO("redis %s:%d can be used again", pool->address.host, pool->address.port);
 }
 
 // ---- scripts in flight --------------------------------------------------------------------------

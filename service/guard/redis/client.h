@@ -29,6 +29,10 @@ void redis_pool_free(struct redis_pool *pool); // no thread may be using it; NUL
 // Valid while the pool lives.
 const struct redis_address *redis_pool_address(const struct redis_pool *pool);
 
+// The last failure in words: the server's error, or why it did not answer. Without the password. ""
+// if there was none. Any thread.
+void redis_pool_why(struct redis_pool *pool, char *ret_why, size_t size);
+
 // How many connections were lost and replaced. Any thread.
 uint64_t redis_pool_reconnects(struct redis_pool *pool);
 

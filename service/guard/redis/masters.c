@@ -14,6 +14,7 @@
 #include "guard/redis/client.h"
 #include "guard/redis/connection.h"
 #include "guard/redis/scripts.h"
+#include "guard/trouble.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #define TIMEOUT_LEAST_NS (50 * NS_PER_MS)
 #define TIMEOUT_MOST_NS (250 * NS_PER_MS)
 #define BACK_OFF_NS (500 * NS_PER_MS) // a master that failed is left out for so long
+#define PROBE_LEASE_MS "1000"
 
 static const char *const scripts[REDIS_SCRIPT_COUNT] = {
     [REDIS_ACQUIRE] = embedded_redis_acquire, [REDIS_RELEASE] = embedded_redis_release,
@@ -192,12 +194,57 @@ enum rc redis_masters_decide(const struct redis_masters *self, const struct redi
     return count(yes) + silent < self->quorum ? RC_LOCK_LOST : RC_BACKEND_UNAVAILABLE;
 }
 
-enum rc redis_masters_ping(struct redis_masters *masters, int64_t limit_ns)
+static void describe(struct redis_masters *self, const struct redis_votes *votes,
+                     struct guard_trouble *ret_trouble)
 {
-    static const char *const none[] = {""};
-    struct redis_arguments arguments = {.values = none};
-    struct redis_votes votes;
-    redis_masters_run(masters, redis_masters_all(masters), REDIS_PING, &arguments, limit_ns,
-                      &votes);
-    return count(votes.answered) >= masters->quorum ? RC_OK : RC_BACKEND_UNAVAILABLE;
+    static const struct trouble_sign signs[] = {
+        {"READONLY", TROUBLE_READ_ONLY},
+        {"MASTERDOWN", TROUBLE_READ_ONLY},
+        {"NOREPLICAS", TROUBLE_READ_ONLY},
+        {"OOM ", TROUBLE_FULL},
+        {"MISCONF", TROUBLE_FULL},
+        {"AUTH", TROUBLE_DENIED}, // NOAUTH too
+        {"WRONGPASS", TROUBLE_DENIED},
+        {"NOPERM", TROUBLE_DENIED},
+        {"invalid password", TROUBLE_DENIED},
+        {"executing the script can't", TROUBLE_DENIED},
+        {"MOVED ", TROUBLE_MOVED},
+        {"ASK ", TROUBLE_MOVED},
+        {"CLUSTERDOWN", TROUBLE_MOVED},
+        {"CROSSSLOT", TROUBLE_MOVED},
+        {"non local key in a cluster node", TROUBLE_MOVED},
+        {"LOADING", TROUBLE_LOADING},
+        {"BUSY ", TROUBLE_LOADING},
+        {"ERR ", TROUBLE_REFUSED},
+    };
+    char why[TROUBLE_WORDS_MAX] = "";
+    size_t i = 0;
+    while (i + 1 < self->n && (votes->answered & 1U << i) != 0)
+        i++;
+    redis_pool_why(self->masters[i].pool, why, sizeof why);
+    trouble_set(ret_trouble, trouble_reason(signs, ARRAY_LENGTH(signs), why, TROUBLE_NO_ANSWER),
+                why);
+}
+
+// The tags are in the four quarters of the slots of a cluster. A node owns a range of slots, so at
+// most a node that owns nearly all of them grants all four.
+enum rc redis_masters_ping(struct redis_masters *masters, int64_t limit_ns,
+                           struct guard_trouble *ret_trouble)
+{
+    static const char *const locks[] = {
+        REDIS_LOCK_PREFIX "{probe/20}", REDIS_LOCK_PREFIX "{probe/21}",
+        REDIS_LOCK_PREFIX "{probe/22}", REDIS_LOCK_PREFIX "{probe/23}"};
+    for (size_t i = 0; i < ARRAY_LENGTH(locks); i++) {
+        const char *const values[] = {locks[i], "probe", PROBE_LEASE_MS};
+        struct redis_arguments arguments = {
+            .values = values, .n = ARRAY_LENGTH(values), .n_keys = 1};
+        struct redis_votes votes;
+        redis_masters_run(masters, redis_masters_all(masters), REDIS_PING, &arguments, limit_ns,
+                          &votes);
+        if (count(votes.answered) < masters->quorum) {
+            describe(masters, &votes, ret_trouble);
+            return RC_BACKEND_UNAVAILABLE;
+        }
+    }
+    return RC_OK;
 }

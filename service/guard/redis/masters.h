@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct guard_settings;
+struct guard_trouble;
 struct redis_arguments;
 struct redis_masters;
 
@@ -54,5 +55,7 @@ unsigned redis_votes_at_least(const struct redis_votes *votes, int64_t least);
 MUST_CHECK enum rc redis_masters_decide(const struct redis_masters *masters,
                                         const struct redis_votes *votes, unsigned yes);
 
-// RC_OK: a majority answers.
-MUST_CHECK enum rc redis_masters_ping(struct redis_masters *masters, int64_t limit_ns);
+// Takes and frees locks that no counter has. RC_OK: a majority grants them. RC_BACKEND_UNAVAILABLE:
+// the trouble of one of the others.
+MUST_CHECK enum rc redis_masters_ping(struct redis_masters *masters, int64_t limit_ns,
+                                      struct guard_trouble *ret_trouble);

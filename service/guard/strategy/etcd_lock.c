@@ -42,6 +42,7 @@
 //   (--auto-compaction-retention).
 #include "guard/etcd/queue.h"
 #include "guard/guard.h"
+#include "guard/trouble.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -253,12 +254,34 @@ static enum rc etcd_lock_lift(struct guard *guard, struct db *db, struct guard_h
     return RC_BACKEND_UNAVAILABLE;
 }
 
-// The read needs a quorum, so a member that is cut off from the majority fails it.
-static enum rc etcd_lock_ping(struct guard *guard)
+// A transaction with a condition that never holds and a write that it therefore does not make. etcd
+// checks it as every write (quorum, rights, room), and the history of its keys does not grow.
+static enum rc etcd_lock_ping(struct guard *guard, struct guard_trouble *ret_trouble)
 {
-    int64_t floor, revision;
-    enum rc rc = read_floor(of(guard), &floor, &revision);
-    return rc == RC_INTERNAL ? RC_OK : rc;
+    static const struct trouble_sign signs[] = {
+        {"space exceeded", TROUBLE_FULL},
+        {"permission denied", TROUBLE_DENIED},
+        {"rejected the user", TROUBLE_DENIED},
+        {"user name is empty", TROUBLE_DENIED},
+        {"auth", TROUBLE_DENIED},
+        {"corrupt", TROUBLE_REFUSED},
+        {"no leader", TROUBLE_NO_ANSWER},
+        {"timed out", TROUBLE_NO_ANSWER},
+        {"too many requests", TROUBLE_LOADING},
+    };
+    struct etcd_client *client = of(guard)->queue.client;
+    struct etcd_txn txn CLEANUP(etcd_txn_cleanup) = {0};
+    json_t *answer CLEANUP(etcd_answer_cleanup) = NULL;
+    char name64[ETCD_NAME64_MAX], why[TROUBLE_WORDS_MAX] = "";
+    etcd_name(name64, ETCD_LOCKS "probe");
+    etcd_compare_created(&txn, name64, 1); // the first key of a store is created at revision 2
+    etcd_put(&txn.success, name64, "", "0");
+    if (etcd_txn_send(client, &txn, clock_now_ns() + RELEASE_NS, &answer, NULL) == RC_OK)
+        return RC_OK;
+    etcd_client_why(client, why, sizeof why);
+    trouble_set(ret_trouble, trouble_reason(signs, ARRAY_LENGTH(signs), why, TROUBLE_NO_ANSWER),
+                why);
+    return RC_BACKEND_UNAVAILABLE;
 }
 
 static uint64_t etcd_lock_reconnects(struct guard *guard)

@@ -238,9 +238,9 @@ static uint64_t redis_lock_reconnects(struct guard *guard)
     return listener + redis_masters_reconnects(self->masters);
 }
 
-static enum rc redis_lock_ping(struct guard *guard)
+static enum rc redis_lock_ping(struct guard *guard, struct guard_trouble *ret_trouble)
 {
-    return redis_masters_ping(of(guard)->masters, clock_now_ns() + RELEASE_NS);
+    return redis_masters_ping(of(guard)->masters, clock_now_ns() + RELEASE_NS, ret_trouble);
 }
 
 const struct strategy strategy_redis_lock = {

@@ -42,6 +42,7 @@
 //   lock.wait = fail, the waiter deletes its nodes and the request is answered 503 `lock-busy`. If
 //   ZooKeeper does not answer, it is 503 `backend-unavailable`.
 #include "guard/guard.h"
+#include "guard/trouble.h"
 #include "guard/zookeeper/claim.h"
 
 #include "base/clock.h"
@@ -54,8 +55,10 @@
 
 extern const struct strategy strategy_zookeeper_lock;
 
-#define FLOOR "/holdfast/floor"
-#define RELEASE_NS NS_PER_S // timeout of leave, lift and ping, which have no deadline
+#define ROOT "/holdfast"
+#define FLOOR ROOT "/floor"
+#define QUOTA_EXCEEDED (-125) // ZQUOTAEXCEEDED of ZooKeeper 3.7 and later
+#define RELEASE_NS NS_PER_S   // timeout of leave, lift and ping, which have no deadline
 #define LIFT_ATTEMPTS 8
 
 struct zookeeper_lock {
@@ -256,21 +259,58 @@ static uint64_t zookeeper_lock_reconnects(struct guard *guard)
     return zookeeper_session_reconnects(of(guard)->session);
 }
 
-static enum rc zookeeper_lock_ping(struct guard *guard)
+static const char *reason_of(int rc)
+{
+    switch (rc) {
+    case ZNOAUTH:
+    case ZAUTHFAILED:
+        return TROUBLE_DENIED;
+    case ZNOTREADONLY:
+        return TROUBLE_READ_ONLY;
+    case ZNONODE: // the address ends in a path
+        return TROUBLE_MISSING;
+    case QUOTA_EXCEEDED:
+        return TROUBLE_FULL;
+    case ZCONNECTIONLOSS:
+    case ZOPERATIONTIMEOUT:
+    case ZCLOSING:
+    case ZINVALIDSTATE:
+    case ZSESSIONEXPIRED:
+        return TROUBLE_NO_ANSWER;
+    default:
+        return TROUBLE_REFUSED;
+    }
+}
+
+// Makes and deletes an ephemeral node in one transaction, which no other client sees.
+static enum rc zookeeper_lock_ping(struct guard *guard, struct guard_trouble *ret_trouble)
 {
     struct zookeeper_lock *self = of(guard);
     int64_t limit_ns = clock_now_ns() + RELEASE_NS;
     uint64_t generation;
+    trouble_set(ret_trouble, TROUBLE_NO_ANSWER, "zookeeper: no connection, or no answer in time");
     enum rc rc = zookeeper_session_ready(self->session, limit_ns, &generation);
-    if (rc != RC_OK)
-        return rc;
     struct zookeeper_batch *batch CLEANUP(zookeeper_batch_cleanup) = NULL;
-    rc = zookeeper_batch_new(self->session, 1, &batch);
+    if (rc == RC_OK)
+        rc = zookeeper_batch_new(self->session, 2, &batch);
     if (rc != RC_OK)
-        return rc;
-    zookeeper_batch_get(batch, "/", false);
-    bool answered = zookeeper_batch_wait(batch, limit_ns);
-    return answered && zookeeper_batch_reply(batch, 0)->rc == ZOK ? RC_OK : RC_BACKEND_UNAVAILABLE;
+        return RC_BACKEND_UNAVAILABLE;
+    char path[ZOOKEEPER_PATH_MAX];
+    text_format(path, sizeof path, ROOT "/probe-%s", self->settings->instance);
+    const struct zookeeper_op ops[] = {
+        {.type = ZOOKEEPER_CREATE, .path = path, .data = "", .mode = ZOO_EPHEMERAL},
+        {.type = ZOOKEEPER_DELETE, .path = path},
+    };
+    zookeeper_batch_create(batch, ROOT, "", ZOO_PERSISTENT);
+    zookeeper_batch_multi(batch, ops, ARRAY_LENGTH(ops));
+    if (!zookeeper_batch_wait(batch, limit_ns))
+        return RC_BACKEND_UNAVAILABLE;
+    int root = zookeeper_batch_reply(batch, 0)->rc, made = zookeeper_batch_reply(batch, 1)->rc;
+    if (made == ZOK)
+        return RC_OK;
+    int why = root != ZOK && root != ZNODEEXISTS ? root : made;
+    trouble_set(ret_trouble, reason_of(why), zerror(why));
+    return RC_BACKEND_UNAVAILABLE;
 }
 
 const struct strategy strategy_zookeeper_lock = {

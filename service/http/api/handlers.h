@@ -96,7 +96,6 @@ enum rc strategies_put_run(struct job *job, struct db *db);
 
 // health.c
 void health_live_answer(struct call *call);
-enum rc health_ready_run(struct job *job, struct db *db);
 void health_ready_answer(struct call *call);
 void health_metrics_answer(struct call *call);
 enum rc lab_empty_prepare(struct call *call);

@@ -1,31 +1,17 @@
-// Probes, metrics and the benchmark's empty call.
+// Probes, metrics and the benchmark's empty call. All of them are answered on the HTTP thread.
 //
 // /livez checks no dependency, because a restart of this process does not mend a dead database.
-// /readyz probes the database (store/tables/probe.c) and pings every lock server in use. It runs on
-// a worker, so a full queue shows as well; if no worker was available, the answer says so. Of the
-// database's fault it gives one word; the log has the database's own words.
+// /readyz reads what the threads of engine/health.c have found. It is 503 only if no endpoint can be
+// served, or while the instance drains: a load balancer would turn away even the requests that the
+// lost backend does not concern, and the one that switches a strategy. It is open to all, so it
+// gives one word for each reason; the log has the backend's own words.
 #include "http/api/handlers.h"
 
 #include "base/json_write.h"
+#include "engine/health.h"
 #include "http/call.h"
 #include "http/wire/body.h"
-#include "http/wire/problem_table.h"
 #include "metrics/metrics.h"
-#include "store/db/db.h"
-#include "store/tables/probe.h"
-
-#define DEPENDENCIES_MAX (1 + ENDPOINT_COUNT)
-
-struct dependency {
-    const char *name;
-    enum rc rc;
-    const char *why; // NULL: the title of rc
-};
-
-struct readiness {
-    size_t n;
-    struct dependency dependencies[DEPENDENCIES_MAX];
-};
 
 void health_live_answer(struct call *call)
 {
@@ -33,69 +19,34 @@ void health_live_answer(struct call *call)
     call->document = (struct slice){"{\"status\":\"alive\"}", sizeof "{\"status\":\"alive\"}" - 1};
 }
 
-static void ping_guard(struct readiness *readiness, struct engine *engine,
-                       const struct strategy *strategy)
+static void write_state(struct buffer *out, const struct health_state *state, const char *blamed)
 {
-    struct guard *guard = engine_guard(engine, strategy);
-    if (guard == NULL || strategy->ping == NULL)
-        return;
-    for (size_t i = 0; i < readiness->n; i++) {
-        if (readiness->dependencies[i].name == strategy->name)
-            return;
-    }
-    readiness->dependencies[readiness->n++] =
-        (struct dependency){.name = strategy->name, .rc = strategy->ping(guard)};
-}
-
-static struct dependency probe_database(struct db *db)
-{
-    struct dependency database = {.name = "database", .rc = probe_run(db)};
-    enum db_fault fault = db_fault(db);
-    if (fault != DB_FAULT_NONE)
-        database.why = db_fault_word(fault);
-    return database;
-}
-
-enum rc health_ready_run(struct job *job, struct db *db)
-{
-    struct call *call = CONTAINER_OF(job, struct call, job);
-    struct readiness *readiness = call_input(call, sizeof *readiness);
-    if (readiness == NULL)
-        return RC_NO_MEMORY;
-    readiness->dependencies[readiness->n++] = probe_database(db);
-    struct engine *engine = call->context->engine;
-    for (int i = 0; i < ENDPOINT_COUNT; i++)
-        ping_guard(readiness, engine, engine_strategy(engine, (enum endpoint)i));
-    return RC_OK;
-}
-
-static void write_dependency(struct buffer *out, struct dependency dependency)
-{
-    enum rc rc = dependency.rc;
-    json_write_open(out, dependency.name, '{');
-    json_write_bool(out, "ok", rc == RC_OK);
-    if (rc != RC_OK)
-        json_write_text(out, "why",
-                        dependency.why != NULL ? dependency.why : problem_info(rc)->title);
+    json_write_open(out, state->name, '{');
+    json_write_bool(out, "ok", state->ok);
+    if (!state->ok)
+        json_write_text(out, "why", state->why);
+    if (blamed != NULL)
+        json_write_text(out, "backend", blamed);
     json_write_close(out, '}');
 }
 
 void health_ready_answer(struct call *call)
 {
-    const struct readiness *readiness = call->rc == RC_OK ? call->input : NULL;
+    struct health_report report;
+    health_read(call->context->health, &report);
     bool draining = atomic_load(&call->context->draining);
-    bool ready = readiness != NULL && !draining;
-    for (size_t i = 0; readiness != NULL && i < readiness->n; i++)
-        ready = ready && readiness->dependencies[i].rc == RC_OK;
-
+    bool ready = report.serves && !draining;
     struct buffer *out = &call->reply;
     json_write_open(out, NULL, '{');
     json_write_bool(out, "ready", ready);
     json_write_bool(out, "draining", draining);
     json_write_open(out, "dependencies", '{');
-    write_dependency(out, (struct dependency){.name = "workers", .rc = call->rc});
-    for (size_t i = 0; readiness != NULL && i < readiness->n; i++)
-        write_dependency(out, readiness->dependencies[i]);
+    for (size_t i = 0; i < report.n_backends; i++)
+        write_state(out, &report.backends[i], NULL);
+    json_write_close(out, '}');
+    json_write_open(out, "endpoints", '{');
+    for (int i = 0; i < ENDPOINT_COUNT; i++)
+        write_state(out, &report.endpoints[i], report.blamed[i]);
     json_write_close(out, '}');
     json_write_close(out, '}');
     call->status = ready ? 200 : 503;

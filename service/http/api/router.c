@@ -61,7 +61,7 @@ static const struct route routes[] = {
     {METHOD_GET,  "/v1/strategies",                 "get-strategies", CALLER_CLIENT, 0,                NULL,                   strategies_get_run, NULL,                    false, NULL},
     {METHOD_PUT,  "/v1/strategies/{endpoint}",      "put-strategy",   CALLER_ADMIN,  ROUTE_BODY,       strategies_put_prepare, strategies_put_run, NULL,                    false, NULL},
     {METHOD_GET,  "/livez",                         "livez",          CALLER_OPEN,   0,                NULL,                   NULL,               health_live_answer,      false, NULL},
-    {METHOD_GET,  "/readyz",                        "readyz",         CALLER_OPEN,   ROUTE_ALWAYS,     NULL,                   health_ready_run,   health_ready_answer,     false, NULL},
+    {METHOD_GET,  "/readyz",                        "readyz",         CALLER_OPEN,   0,                NULL,                   NULL,               health_ready_answer,     false, NULL},
     {METHOD_GET,  "/metrics",                       "metrics",        CALLER_OPEN,   0,                NULL,                   NULL,               health_metrics_answer,   false, NULL},
     {METHOD_GET,  "/openapi.yaml",                  "openapi",        CALLER_OPEN,   0,                NULL,                   NULL,               document_openapi_answer, false, NULL},
     {METHOD_GET,  "/problems/{slug}",               "problem",        CALLER_OPEN,   0,                NULL,                   NULL,               document_problem_answer, false, NULL},

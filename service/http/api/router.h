@@ -14,13 +14,12 @@ struct job;
 enum caller { CALLER_OPEN, CALLER_CLIENT, CALLER_ADMIN };
 
 enum route_flag {
-    ROUTE_BODY = 1,        // reads a JSON body
-    ROUTE_KEY = 2,         // requires an Idempotency-Key
-    ROUTE_LAB = 4,         // exists in lab mode only
-    ROUTE_ALWAYS = 8,      // `answer` is called even if the job failed; its result is in call->rc
-    ROUTE_BACKGROUND = 16, // `run` may take hours: it runs outside of the workers, see struct job
-    ROUTE_TAGGED = 32,     // heeds If-Match and If-None-Match: call->precondition
-    ROUTE_CODE = 64,       // the parameter is a code, not an id: see id_is_code
+    ROUTE_BODY = 1,       // reads a JSON body
+    ROUTE_KEY = 2,        // requires an Idempotency-Key
+    ROUTE_LAB = 4,        // exists in lab mode only
+    ROUTE_BACKGROUND = 8, // `run` may take hours: it runs outside of the workers, see struct job
+    ROUTE_TAGGED = 16,    // heeds If-Match and If-None-Match: call->precondition
+    ROUTE_CODE = 32,      // the parameter is a code, not an id: see id_is_code
 };
 
 struct route {

@@ -212,31 +212,20 @@ static void render_problem(struct call *call)
     problem_write(&call->problem, operation, &call->reply);
 }
 
-static void log_failure(const struct call *call, const char *operation)
-{
-    const struct problem *problem = &call->problem;
-    if (problem->rc != RC_OK)
-        LOG_WARNING("%s answered with %d: %s: %s", operation, call->status, rc_slug(problem->rc),
-                    problem->detail[0] != '\0' ? problem->detail
-                                               : problem_info(problem->rc)->title);
-    else if (call->reply.data != NULL) // /readyz, whose body names the cause
-        LOG_WARNING("%s answered with %d: %.*s", operation, call->status, (int)call->reply.length,
-                    call->reply.data);
-}
-
 static void count_and_log(const struct call *call)
 {
     const char *operation = call->route != NULL ? call->route->operation : "unmatched";
-    int64_t took_ns = clock_now_ns() - call->started_ns;
+    int64_t now_ns = clock_now_ns(), took_ns = now_ns - call->started_ns;
     metrics_request(call->context->metrics, operation, call->status, took_ns);
     // A draining instance is not ready on purpose.
     bool intended = call->problem.rc == RC_NOT_IMPLEMENTED ||
                     (call->problem.rc == RC_OK && atomic_load(&call->context->draining));
     if (call->status >= 500 && !intended)
-        log_failure(call, operation);
+        failure_log_note(&exchange_of(call)->failures, call, operation);
     else if (log_enabled(LOG_LEVEL_DEBUG))
         LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target.data, call->status,
                   (long long)(took_ns / 1000));
+    failure_log_tick(&exchange_of(call)->failures, now_ns);
 }
 
 // Renders the problem, if there is one. The response does not copy the body: it stays in the call,
@@ -343,8 +332,7 @@ static bool is_gone(const struct job *job)
 static enum MHD_Result finish(struct call *call)
 {
     const struct route *route = call->route;
-    bool always = (route->flags & ROUTE_ALWAYS) != 0;
-    if (call->rc != RC_OK && call->problem.rc == RC_OK && !always)
+    if (call->rc != RC_OK && call->problem.rc == RC_OK)
         problem_set(&call->problem, call->rc, "%s", "");
     if (call->problem.rc == RC_OK && route->answer != NULL)
         route->answer(call);

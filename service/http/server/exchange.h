@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "http/call.h"
 #include "http/mailbox.h"
+#include "http/server/failure_log.h"
 
 #include <microhttpd.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@ struct exchange {
     struct http_context context;
     struct reaper *reaper;
     struct mailboxes mailboxes;
+    struct failure_log failures;
     bool header_lost[MAILBOXES_MAX]; // by mailbox, for its HTTP thread: see exchange_on_library_log
     size_t connection_limit;         // at most this many jobs are in the engine
     atomic_size_t jobs;              // in the engine

@@ -171,6 +171,7 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     memset(server, 0, sizeof *server);
     server->settings = *settings;
     struct http_context *context = &server->exchange.context;
+    failure_log_init(&server->exchange.failures);
     context->settings = &server->settings;
     context->reservations_per_user = settings->reservations_per_user;
     context->sweep_ms = settings->sweep_ms;
@@ -198,8 +199,9 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     return RC_OK;
 }
 
-enum rc server_start(struct server *server, char *ret_error)
+enum rc server_start(struct server *server, struct health *health, char *ret_error)
 {
+    server->exchange.context.health = health;
     enum rc rc = start_loops(server);
     if (rc == RC_OK)
         return RC_OK;
@@ -243,5 +245,6 @@ void server_free(struct server *server)
     listen_close(&server->listener);
     mailboxes_close(&server->exchange.mailboxes);
     reaper_free(server->exchange.reaper);
+    failure_log_release(&server->exchange.failures);
     free(server);
 }

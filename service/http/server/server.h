@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct engine;
+struct health;
 struct metrics;
 struct server;
 struct store;
@@ -40,8 +41,9 @@ MUST_CHECK enum rc server_new(const struct server_settings *settings, struct eng
                               struct store *store, struct metrics *metrics,
                               struct server **ret_server, char *ret_error);
 
-// Starts the threads that accept and serve. Call once. RC_INTERNAL with a sentence in ret_error.
-MUST_CHECK enum rc server_start(struct server *server, char *ret_error);
+// Starts the threads that accept and serve. Call once. health: borrowed until server_free.
+// RC_INTERNAL with a sentence in ret_error.
+MUST_CHECK enum rc server_start(struct server *server, struct health *health, char *ret_error);
 
 // The port in use, which differs from the setting if that is 0.
 uint16_t server_port(const struct server *server);

@@ -64,9 +64,14 @@ void db_note_fault(struct db *db, enum db_fault fault)
     }
 }
 
+enum db_fault store_fault(const struct store *store)
+{
+    return (enum db_fault)atomic_load(&store->fault);
+}
+
 enum db_fault db_fault(const struct db *db)
 {
-    return (enum db_fault)atomic_load(&db->store->fault);
+    return store_fault(db->store);
 }
 
 bool db_end_probe(struct db *db, bool well)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 struct db;
+struct store;
 
 // Why a database refuses work until an operator mends it, from mild to grave. Transient failures,
 // such as a lost connection or a deadlock, have none.
@@ -30,6 +31,7 @@ const char *db_fault_word(enum db_fault fault);
 // failure with a fault, and each graver one, is logged in the database's own words; the others are
 // counted.
 enum db_fault db_fault(const struct db *db);
+enum db_fault store_fault(const struct store *store);
 
 // Ends a probe of everything that work needs; `well` if all of it succeeded. Then the fault is
 // forgotten, unless a call has failed with a fault since the last probe: work may need more than

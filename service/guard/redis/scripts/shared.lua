@@ -52,6 +52,11 @@ function lock.take(owner, tags, ttl_ms, n_tokens)
   return token
 end
 
+-- Deletes locks and their tokens, whoever holds them: for locks that protect nothing.
+function lock.forget(tags)
+  for _, tag in ipairs(tags) do redis.call('DEL', LOCK .. tag, TOKEN .. tag) end
+end
+
 -- Deletes the locks that the sender holds, and the tokens of those that `unknown` marks with '1'.
 -- Returns the tags of these locks. A foreign lock stays.
 function lock.free(unknown)
