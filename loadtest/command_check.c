@@ -123,6 +123,8 @@ static int check(struct check_command *plan)
     struct verdict verdict CLEANUP(verdict_release) = {.done = false};
     struct buffer text CLEANUP(buffer_release) = {0};
     char error[HISTORY_ERROR_MAX];
+    if (plan->save_path != NULL && !report_can_save(plan->save_path, error))
+        return complain(error);
     if (!history_read_file(descriptor, &history, error))
         return complain_of_file(plan->history_path, error);
     int code = get_ledger(plan, &history.head, &ledger);
@@ -194,6 +196,11 @@ int command_check(int argc, char **argv)
     if (optind + 1 != argc)
         return complain("expected one history file; see `holdfast-load check --help`");
     plan.history_path = argv[optind];
+    if (plan.save_path != NULL && report_same_file(plan.save_path, plan.history_path))
+        return complain("--save-ledger names the history, and would overwrite it");
+    if (plan.save_path != NULL && plan.ledger_path != NULL &&
+        report_same_file(plan.save_path, plan.ledger_path))
+        return complain("--save-ledger and --ledger name one file, which would be overwritten");
     if (plan.ledger_path != NULL && plan.n_urls > 0)
         return complain("--ledger and --url contradict each other: leave out one of them");
     return check(&plan);

@@ -83,9 +83,9 @@ bool pool_init(struct pool *pool, struct context *context, struct recorder *reco
     }
     // Connection i of the run goes to target i modulo their number, whichever thread has it.
     for (size_t i = 0; i < pool->n_slots; i++) {
-        connection_init(&pool->slots[i].connection, pool->epoll);
-        pool->slots[i].target =
-            (i * (size_t)plan->threads + (size_t)context->number) % plan->n_targets;
+        size_t target = (i * (size_t)plan->threads + (size_t)context->number) % plan->n_targets;
+        connection_init(&pool->slots[i].connection, pool->epoll, &context->run->addresses[target]);
+        pool->slots[i].target = target;
     }
     return compile_templates(pool, ret_error);
 }
@@ -210,7 +210,7 @@ static void break_connection(struct pool *pool, struct pool_slot *slot, const ch
 
 static void open_connection(struct pool *pool, struct pool_slot *slot)
 {
-    int code = connection_open(&slot->connection, &pool->context->run->addresses[slot->target]);
+    int code = connection_open(&slot->connection);
     if (code != 0)
         break_connection(pool, slot, strerror(code));
     else
@@ -229,6 +229,12 @@ void pool_expire(struct pool *pool)
     struct context *context = pool->context;
     struct pool_slot *slot;
     while ((slot = pool->deadlines.first) != NULL && slot->deadline_ns <= context->now_ns) {
+        if (slot->connection.state == CONNECTION_OPENING &&
+            connection_try_next(&slot->connection)) {
+            clear_deadline(pool, slot);
+            set_deadline(pool, slot);
+            continue;
+        }
         if (slot->request != NULL)
             record_one(pool->recorder, &pool->recorder->measure.timeouts);
         break_connection(pool, slot, "timeout");
@@ -362,6 +368,10 @@ static void on_open(struct pool *pool, struct pool_slot *slot)
 {
     int code = connection_opened(&slot->connection);
     clear_deadline(pool, slot);
+    if (code == EINPROGRESS) {
+        set_deadline(pool, slot);
+        return;
+    }
     if (code != 0) {
         break_connection(pool, slot, strerror(code));
         return;
@@ -395,6 +405,8 @@ static bool await_opened(struct pool *pool, int *ret_n, char *ret_error)
         struct pool_slot *slot = events[i].data.ptr;
         int code =
             slot->connection.state == CONNECTION_OPENING ? connection_opened(&slot->connection) : 0;
+        if (code == EINPROGRESS)
+            continue;
         if (code != 0) {
             (void)text_format(ret_error, HISTORY_ERROR_MAX, "no connection to %s: %s",
                               pool->context->plan->targets[slot->target].url, strerror(code));
@@ -404,6 +416,17 @@ static bool await_opened(struct pool *pool, int *ret_n, char *ret_error)
             pool->n_up++;
             push_idle(pool, slot);
         }
+    }
+    return true;
+}
+
+// Whether each connection that is not open yet has another address to try.
+static bool try_next_addresses(struct pool *pool)
+{
+    for (size_t i = 0; i < pool->n_slots; i++) {
+        struct connection *connection = &pool->slots[i].connection;
+        if (connection->state == CONNECTION_OPENING && !connection_try_next(connection))
+            return false;
     }
     return true;
 }
@@ -418,7 +441,7 @@ bool pool_open(struct pool *pool, char *ret_error)
         struct pool_slot *slot = &pool->slots[i];
         if (run_failed(run))
             return false;
-        int code = connection_open(&slot->connection, &run->addresses[slot->target]);
+        int code = connection_open(&slot->connection);
         if (code != 0) {
             (void)text_format(ret_error, HISTORY_ERROR_MAX, "no connection to %s: %s",
                               targets[slot->target].url, strerror(code));
@@ -435,6 +458,8 @@ bool pool_open(struct pool *pool, char *ret_error)
             return false;
         if (run_stop(run) != STOP_NOT)
             (void)text_copy(ret_error, HISTORY_ERROR_MAX, "interrupted before it began");
+        else if (clock_now_ns() > deadline_ns && try_next_addresses(pool))
+            deadline_ns = clock_now_ns() + pool->context->plan->timeout_ns;
         else if (clock_now_ns() > deadline_ns)
             (void)text_format(ret_error, HISTORY_ERROR_MAX,
                               "%s did not accept all connections in time", targets[0].url);
