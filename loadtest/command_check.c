@@ -24,7 +24,7 @@ struct check_command {
     const char *urls[HISTORY_TARGETS_MAX]; // none: the history's targets
     size_t n_urls;
     const char *token;
-    bool allow_foreign;
+    bool allow_foreign, allow_cut, expect_refusals;
 };
 
 static void usage(FILE *out)
@@ -40,9 +40,12 @@ static void usage(FILE *out)
           "  --ledger FILE        read the ledger from a file instead\n"
           "  --save-ledger FILE   save the ledger to a file, to check again later\n"
           "  --allow-foreign      do not report ledger rows of other clients\n"
+          "  --allow-cut          accept a history without its end, of a run that was killed\n"
+          "  --expect-refusals    do not fail because no request succeeded\n"
           "\n"
           "Defaults are in parentheses. A request for the ledger takes at most 30 seconds.\n"
-          "Exit codes: 0 no violation, 1 violations, 2 it could not be checked.\n",
+          "Exit codes: 0 no violation, 1 violations or nothing that succeeded, 2 it could not be\n"
+          "checked as a whole.\n",
           out);
 }
 
@@ -113,6 +116,33 @@ static int save_ledger(const char *path, const struct history_head *head,
     return ledger_save(ledger, head, file, error) ? EXIT_OK : complain(error);
 }
 
+// Whether a change succeeded, or, in a history of nothing but readings, a reading.
+static bool has_success(const struct history *history)
+{
+    bool changes = false, done[2] = {false, false};
+    for (size_t i = 0; i < history->n_attempts; i++) {
+        bool change = history->attempts[i].kind != KIND_READ;
+        changes |= change;
+        done[change] |= history->attempts[i].outcome == OUTCOME_OK;
+    }
+    return done[changes];
+}
+
+// The exit code of a check without violations: a gate must not pass because the history is cut, or
+// because nothing was done.
+static int judge(const struct check_command *plan, const struct history *history)
+{
+    if (!history->whole && !plan->allow_cut)
+        return complain("the history has no closing line: the run was killed, or the file was cut; "
+                        "--allow-cut accepts what there is");
+    if (!has_success(history) && !plan->expect_refusals) {
+        report_error("check", "no request succeeded, so nothing is proven; if refusals are what is "
+                              "tested, give --expect-refusals");
+        return EXIT_VIOLATION;
+    }
+    return EXIT_OK;
+}
+
 static int check(struct check_command *plan)
 {
     int descriptor CLEANUP(close_descriptor) = open(plan->history_path, O_RDONLY | O_CLOEXEC);
@@ -137,10 +167,19 @@ static int check(struct check_command *plan)
     verdict_write_text(&verdict, &text);
     if (!report_print(stdout, &text) || !verdict.done)
         return EXIT_ERROR;
-    return verdict.violations > 0 ? EXIT_VIOLATION : EXIT_OK;
+    return verdict.violations > 0 ? EXIT_VIOLATION : judge(plan, &history);
 }
 
-enum flag { FLAG_URL = 1, FLAG_TOKEN, FLAG_LEDGER, FLAG_SAVE, FLAG_FOREIGN, FLAG_HELP };
+enum flag {
+    FLAG_URL = 1,
+    FLAG_TOKEN,
+    FLAG_LEDGER,
+    FLAG_SAVE,
+    FLAG_FOREIGN,
+    FLAG_CUT,
+    FLAG_REFUSALS,
+    FLAG_HELP
+};
 
 static const struct option flags[] = {
     {"url", required_argument, NULL, FLAG_URL},
@@ -148,6 +187,8 @@ static const struct option flags[] = {
     {"ledger", required_argument, NULL, FLAG_LEDGER},
     {"save-ledger", required_argument, NULL, FLAG_SAVE},
     {"allow-foreign", no_argument, NULL, FLAG_FOREIGN},
+    {"allow-cut", no_argument, NULL, FLAG_CUT},
+    {"expect-refusals", no_argument, NULL, FLAG_REFUSALS},
     {"help", no_argument, NULL, FLAG_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -172,6 +213,12 @@ static bool apply_flag(struct check_command *plan, int flag, const char *value)
         return true;
     case FLAG_FOREIGN:
         plan->allow_foreign = true;
+        return true;
+    case FLAG_CUT:
+        plan->allow_cut = true;
+        return true;
+    case FLAG_REFUSALS:
+        plan->expect_refusals = true;
         return true;
     default:
         return false;

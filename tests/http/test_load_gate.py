@@ -154,6 +154,56 @@ class Files(GateCase):
         self.assertIn("no/such/ledger", refused.stderr)
 
 
+class Check(GateCase):
+    """The command `check`, on files that no load tester wrote."""
+
+    HEAD = {"holdfast_history": 1, "run": "r", "scenario": "stock", "started_at_ms": 1, "targets": ["http://h:1"],
+            "counters": [{"name": "stock/s", "kind": "stock", "version": 1, "remaining": 9}]}
+    SOLD = {"op": 1, "attempt": 0, "kind": "deduct", "counter": "stock/s", "target": 0, "key": "r-1", "user": "u",
+            "quantity": 1, "invoke_ns": 1, "complete_ns": 2, "outcome": "ok", "status": 200, "version": 2,
+            "remaining": 8}
+    REFUSED = {"op": 2, "attempt": 0, "kind": "deduct", "counter": "stock/s", "target": 0, "key": "r-2", "user": "u",
+               "quantity": 1, "invoke_ns": 1, "complete_ns": 2, "outcome": "fail", "status": 404, "detail": "not-found"}
+    ROW = {"counter": "stock/s", "version": 2, "delta": -1, "remaining": 8, "leg": 0, "token": 0, "created_at_ms": 1,
+           "key": "r-1", "user": "u", "reason": "deduct", "strategy": "conditional"}
+
+    def lines(self, name, *lines):
+        return self.write(name, "".join((line if isinstance(line, str) else json.dumps(line, separators=(",", ":")))
+                                        + "\n" for line in lines))
+
+    def check(self, history, rows, *flags, finals=1):
+        ledger = [{"holdfast_ledger": 1, "run": "r"},
+                  *finals * [{"final": "stock/s", "version": 1 + len(rows), "remaining": 9 - len(rows)}], *rows,
+                  {"end": True, "rows": len(rows)}]
+        return load("check", self.lines("past", *history), "--ledger", self.lines("ledger", *ledger), *flags)
+
+    def test_a_history_that_proves_nothing(self):
+        end = {"end": True, "attempts": 1}
+        whole = self.check([self.HEAD, self.SOLD, end], [self.ROW])
+        self.assertEqual(whole.returncode, 0, whole.stdout + whole.stderr)
+        cases = (([self.HEAD, self.SOLD], [self.ROW], "--allow-cut", 2, "no closing line"),
+                 ([self.HEAD], [], "--allow-cut", 2, "no closing line"),
+                 ([self.HEAD, {"end": True, "attempts": 0}], [], "--expect-refusals", 1, "no request succeeded"),
+                 ([self.HEAD, self.REFUSED, end], [], "--expect-refusals", 1, "no request succeeded"))
+        for history, rows, flag, code, words in cases:
+            done = self.check(history, rows)
+            self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+            self.assertIn(words, done.stderr)
+            both = ("--allow-cut", "--expect-refusals") if len(history) == 1 else (flag,)
+            self.assertEqual(self.check(history, rows, *both).returncode, 0)
+
+    def test_what_no_load_tester_writes(self):
+        """A number with a leading zero, a final that is repeated, and a success without a status."""
+        end = {"end": True, "attempts": 1}
+        zero = json.dumps(self.SOLD, separators=(",", ":")).replace('"quantity":1', '"quantity":01')
+        for history, finals, words in (([self.HEAD, zero, end], 1, "line 2"),
+                                       ([self.HEAD, dict(self.SOLD, status=0), end], 1, "outcome"),
+                                       ([self.HEAD, self.SOLD, end], 2, "given before")):
+            done = self.check(history, [self.ROW], finals=finals)
+            self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+            self.assertIn(words, done.stderr)
+
+
 class Interrupted(GateCase):
     def test_ctrl_c_twice_while_the_ledger_is_read(self):
         """The check is given up, and the reports are written."""

@@ -559,7 +559,7 @@ START_TEST(an_expiry_without_a_hold)
     struct shop *shop = new_shop();
     row_of(shop, TEE, 5)->key = "expire Z 0";
     row_of(shop, HOLD_B, 2)->key = "expire Y 0";
-    EXPECT_BROKEN("nothing-from-nowhere holds-resolve-once");
+    EXPECT_BROKEN("nothing-from-nowhere operations-whole holds-resolve-once");
 }
 END_TEST
 

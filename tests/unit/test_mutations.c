@@ -677,6 +677,7 @@ static const struct mutation mutations[] = {
     {ROW, "created_at_ms", ended_by_client, INT, .number = BIG},
     {ROW, "created_at_ms", ended_by_expiry, INT, .number = 1},
     {ROW, "created_at_ms", our_product, ADD, .number = 1, .why = NO_TIME},
+    {ROW, "leg", expiry_known, INT, .number = 9},
     {ROW, "key", expiry_known, TEXT, .text = "other-1"},
     {ROW, "user", expiry_known, TEXT, .text = "stranger"},
     {ROW, "reason", expiry_known, TEXT, .text = "release"},
