@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "run/cart.h"
+#include "run/slots.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -105,67 +106,6 @@ void pool_release(struct pool *pool)
         close(pool->epoll);
 }
 
-// ---- lists --------------------------------------------------------------------------------------
-
-// A slot whose connection broke while it was idle stays in the list, and must not be added twice.
-static void push_idle(struct pool *pool, struct pool_slot *slot)
-{
-    if (slot->is_listed_idle)
-        return;
-    slot->is_listed_idle = true;
-    slot->idle_next = NULL;
-    if (pool->idle.last != NULL)
-        pool->idle.last->idle_next = slot;
-    else
-        pool->idle.first = slot;
-    pool->idle.last = slot;
-}
-
-// The slot that has been idle longest and is up; NULL if there is none. Slots whose connection
-// broke while it was idle are skipped.
-static struct pool_slot *pop_idle(struct pool *pool)
-{
-    struct pool_slot *slot;
-    while ((slot = pool->idle.first) != NULL) {
-        pool->idle.first = slot->idle_next;
-        if (pool->idle.first == NULL)
-            pool->idle.last = NULL;
-        slot->is_listed_idle = false;
-        if (slot->connection.state == CONNECTION_UP)
-            return slot;
-    }
-    return NULL;
-}
-
-// The timeout is the same for all slots, so the list is in the order of the deadlines.
-static void set_deadline(struct pool *pool, struct pool_slot *slot)
-{
-    slot->deadline_ns = pool->context->now_ns + pool->context->plan->timeout_ns;
-    slot->has_deadline = true;
-    slot->newer = NULL;
-    slot->older = pool->deadlines.last;
-    if (pool->deadlines.last != NULL)
-        pool->deadlines.last->newer = slot;
-    else
-        pool->deadlines.first = slot;
-    pool->deadlines.last = slot;
-}
-
-static void clear_deadline(struct pool *pool, struct pool_slot *slot)
-{
-    if (!slot->has_deadline)
-        return;
-    slot->has_deadline = false;
-    if (slot->older != NULL)
-        slot->older->newer = slot->newer;
-    else
-        pool->deadlines.first = slot->newer;
-    if (slot->newer != NULL)
-        slot->newer->older = slot->older;
-    else
-        pool->deadlines.last = slot->older;
-}
-
 // ---- connections that break ---------------------------------------------------------------------
 
 // The first time at once, then after ever longer pauses.
@@ -187,7 +127,7 @@ static void break_connection(struct pool *pool, struct pool_slot *slot, const ch
     struct request *request = slot->request;
     bool was_up = slot->connection.state == CONNECTION_UP;
     slot->request = NULL;
-    clear_deadline(pool, slot);
+    slots_clear_deadline(pool, slot);
     connection_close(&slot->connection);
     if (was_up) {
         pool->n_up--;
@@ -214,7 +154,7 @@ static void open_connection(struct pool *pool, struct pool_slot *slot)
     if (code != 0)
         break_connection(pool, slot, strerror(code));
     else
-        set_deadline(pool, slot);
+        slots_set_deadline(pool, slot);
 }
 
 void pool_reopen(struct pool *pool)
@@ -231,8 +171,8 @@ void pool_expire(struct pool *pool)
     while ((slot = pool->deadlines.first) != NULL && slot->deadline_ns <= context->now_ns) {
         if (slot->connection.state == CONNECTION_OPENING &&
             connection_try_next(&slot->connection)) {
-            clear_deadline(pool, slot);
-            set_deadline(pool, slot);
+            slots_clear_deadline(pool, slot);
+            slots_set_deadline(pool, slot);
             continue;
         }
         if (slot->request != NULL)
@@ -298,7 +238,7 @@ static void send_rendered(struct pool *pool, struct pool_slot *slot)
     context->now_ns = clock_now_ns();
     request->invoke_ns = context->now_ns - context->run->start_ns;
     record_sent(pool->recorder, slot->connection.out.length, request_begins_operation(request));
-    set_deadline(pool, slot);
+    slots_set_deadline(pool, slot);
     int code = connection_send(&slot->connection);
     if (code != 0)
         break_connection(pool, slot, strerror(code));
@@ -307,7 +247,7 @@ static void send_rendered(struct pool *pool, struct pool_slot *slot)
 bool pool_send(struct pool *pool)
 {
     struct pool_slot *slot = NULL;
-    if (pool->context->ready.first == NULL || (slot = pop_idle(pool)) == NULL)
+    if (pool->context->ready.first == NULL || (slot = slots_pop_idle(pool)) == NULL)
         return false;
     render(pool, slot, request_pop(&pool->context->ready));
     send_rendered(pool, slot);
@@ -323,7 +263,7 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
                      &request->answer))
         record_one(pool->recorder, &pool->recorder->measure.malformed);
     context->now_ns = clock_now_ns();
-    clear_deadline(pool, slot);
+    slots_clear_deadline(pool, slot);
     slot->request = NULL;
     slot->backoff_ns = 0;
     if (response->close) {
@@ -332,7 +272,7 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
         schedule_reopening(pool, slot);
     } else {
         connection_next(&slot->connection);
-        push_idle(pool, slot);
+        slots_push_idle(pool, slot);
     }
     request_push(&context->finished, request);
 }
@@ -367,9 +307,9 @@ static void on_readable(struct pool *pool, struct pool_slot *slot)
 static void on_open(struct pool *pool, struct pool_slot *slot)
 {
     int code = connection_opened(&slot->connection);
-    clear_deadline(pool, slot);
+    slots_clear_deadline(pool, slot);
     if (code == EINPROGRESS) {
-        set_deadline(pool, slot);
+        slots_set_deadline(pool, slot);
         return;
     }
     if (code != 0) {
@@ -378,7 +318,7 @@ static void on_open(struct pool *pool, struct pool_slot *slot)
     }
     pool->n_up++;
     slot->opened_ns = pool->context->now_ns;
-    push_idle(pool, slot);
+    slots_push_idle(pool, slot);
 }
 
 void pool_event(struct pool *pool, struct pool_slot *slot, uint32_t events)
@@ -414,7 +354,7 @@ static bool await_opened(struct pool *pool, int *ret_n, char *ret_error)
         }
         if (!slot->is_listed_idle) {
             pool->n_up++;
-            push_idle(pool, slot);
+            slots_push_idle(pool, slot);
         }
     }
     return true;
@@ -471,7 +411,7 @@ bool pool_open(struct pool *pool, char *ret_error)
 
 bool pool_preload(struct pool *pool)
 {
-    struct pool_slot *slot = pop_idle(pool);
+    struct pool_slot *slot = slots_pop_idle(pool);
     if (slot == NULL)
         return false;
     render(pool, slot, request_pop(&pool->context->ready));

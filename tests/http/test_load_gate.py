@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import struct
@@ -13,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-from cluster import TestCase
+from cluster import ROOT, TestCase
 from hostile import Hostile, answer, shop
 from loader import constant, finish, load, measured, start, urls
 
@@ -75,6 +76,13 @@ class Nothing(GateCase):
         self.assertIn("FAIL: no 2xx came for any request of these kinds", result.text)
         self.assertIn("deduct (50)", result.report["undone"])
         self.assertEqual(measured(*run, "--expect-refusals", "--require", "violations==0").code, 0)
+        with open(os.path.join(ROOT, "docker-compose.yml"), encoding="utf-8") as file:
+            command = re.search(r'command: \[run, "http://haproxy:8080", (.*?)\]', file.read(), re.S)[1]
+        command = command.replace("${HOLDFAST_LOAD_DURATION:-10s}", "1s")
+        words = [word.strip('"') for word in re.split(r",\s*", command)]
+        profile = measured(*urls(servers.ports), *words, "--admin-token", "a" * 20, "--client-token", "wrong" * 4)
+        self.assertEqual(profile.code, 1, profile)
+        self.assertIn("draw", profile.report["undone"])
         missed = measured(*run, "--expect-refusals", "--require", "p99<20s")
         self.assertEqual((missed.code, missed.report["requirements"][0]["value"]), (1, None), missed)
 
