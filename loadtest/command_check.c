@@ -100,10 +100,12 @@ static int get_ledger(struct check_command *plan, const struct history_head *hea
     char error[HISTORY_ERROR_MAX];
     if (plan->ledger_path == NULL)
         return fetch(plan, head, ledger, error) ? EXIT_OK : complain(error);
-    FILE *file CLEANUP(close_file) = fopen(plan->ledger_path, "re");
-    if (file == NULL)
+    int descriptor CLEANUP(close_descriptor) = open(plan->ledger_path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
         return complain_of_file(plan->ledger_path, strerror(errno));
-    return ledger_load(file, head, ledger, error) ? EXIT_OK : complain(error);
+    return ledger_load(descriptor, head, ledger, error)
+               ? EXIT_OK
+               : complain_of_file(plan->ledger_path, error);
 }
 
 static int save_ledger(const char *path, const struct history_head *head,

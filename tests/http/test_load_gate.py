@@ -200,6 +200,15 @@ class Check(GateCase):
             both = ("--allow-cut", "--expect-refusals") if len(history) == 1 else (flag,)
             self.assertEqual(self.check(history, rows, *both).returncode, 0)
 
+    def test_files_without_an_end(self):
+        """They are refused before they fill the memory."""
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20))  # noqa: E731
+        past = self.lines("past", self.HEAD, {"end": True, "attempts": 0})
+        for arguments in ["/dev/zero"], [past, "--ledger", "/dev/zero"]:
+            done = load("check", *arguments, preexec_fn=limit, timeout=30)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("/dev/zero: line 1: File too large", done.stderr)
+
     def test_what_no_load_tester_writes(self):
         """A number with a leading zero, a final that is repeated, and a success without a status."""
         end = {"end": True, "attempts": 1}

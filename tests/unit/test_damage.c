@@ -197,7 +197,7 @@ static bool holds(const struct buffer *history_text, const struct buffer *ledger
     bool held = false;
     FILE *history_file = open_text(history_text), *ledger_file = open_text(ledger_text);
     if (history_read_file(fileno(history_file), &history, error) &&
-        ledger_load(ledger_file, &history.head, &ledger, error)) {
+        ledger_load(fileno(ledger_file), &history.head, &ledger, error)) {
         check_history(&history, &ledger, &(struct check_options){0}, &verdict);
         ck_assert(verdict.done);
         struct buffer text CLEANUP(buffer_release) = {0};

@@ -142,7 +142,7 @@ static enum judgement judge(const struct generated_run *run, struct verdict *ret
     enum judgement judgement = DAMAGED;
     FILE *history_file = write_file(&run->history), *ledger_file = write_file(&run->ledger);
     if (history_read_file(fileno(history_file), &history, ret_error) &&
-        ledger_load(ledger_file, &history.head, &ledger, ret_error)) {
+        ledger_load(fileno(ledger_file), &history.head, &ledger, ret_error)) {
         check_history(&history, &ledger, &(struct check_options){0}, ret_verdict);
         ck_assert(ret_verdict->done);
         judgement = ret_verdict->violations > 0 ? BROKEN : HOLDS;
