@@ -49,7 +49,8 @@ MUST_CHECK bool ledger_fetch(struct http *http, const struct history_head *head,
                              struct ledger *ret_ledger, char *ret_error);
 
 // Write and read a file of JSON lines, so that a check can be repeated later, on any machine. False
-// with a sentence in ret_error, as above. A file is read from its start; the descriptor is borrowed.
+// with a sentence in ret_error, as above. A file is read from its
+// start; the descriptor is borrowed.
 MUST_CHECK bool ledger_save(const struct ledger *ledger, const struct history_head *head,
                             FILE *file, char *ret_error);
 MUST_CHECK bool ledger_load(int descriptor, const struct history_head *head,

@@ -2,8 +2,9 @@
 // So the ledger has a row for each of its legs, or no row at all, and the rows are alike.
 //
 // An operation of another client may have legs on counters that the run does not know: only the
-// rows that are there are compared. So may an expiry, but its legs begin with that of the product. Two rows of one leg are for one-key-one-effect, and rows with
-// other numbers than the client asked for are for nothing-lost and nothing-from-nowhere.
+// rows that are there are compared. So may an expiry, but its legs begin with that of the product.
+// Two rows of one leg are for one-key-one-effect, and rows with other numbers than the client asked
+// for are for nothing-lost and nothing-from-nowhere.
 #include "check/finding.h"
 #include "check/rules.h"
 

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// From here on neither signal ends the process; they are pending until interrupt_take. Holds for the
-// calling thread and those that it starts afterwards.
+// From here on neither signal ends the process; they are pending until interrupt_take. Holds for
+// the calling thread and those that it starts afterwards.
 void interrupt_block(void);
 
 // Waits for a signal, at most for `wait_ns` (below a second; 0: only looks), and takes it. False if

@@ -33,8 +33,8 @@ void report_error(const char *command, const char *error);
 // ret_error (HISTORY_ERROR_MAX bytes). For the time before a long run.
 MUST_CHECK bool report_can_save(const char *path, char *ret_error);
 
-// Whether both paths name one file, under any name, or would if they were written to. Special files,
-// such as /dev/null, are one only under one name.
+// Whether both paths name one file, under any name, or would if they were written to. Special
+// files, such as /dev/null, are one only under one name.
 bool report_same_file(const char *one, const char *other);
 
 // Writes the file atomically, so a full disk leaves no half report; a path that is not a regular

@@ -1,7 +1,7 @@
 // `--require 'p99<20ms'`: METRIC OPERATOR NUMBER[UNIT]. Metrics: p50 p90 p95 p99 p99.9 p99.99 max
-// mean of the latencies of 2xx answers (units us, ms, s), rate, ok_rate (a second), requests, operations, ok, refused, errors,
-// unknown, retries, duplicates, replays, timeouts, malformed, violations, error_share (a number
-// or %). Operators: < <= > >= == !=.
+// mean of the latencies of 2xx answers (units us, ms, s), rate, ok_rate (a second), requests,
+// operations, ok, refused, errors, unknown, retries, duplicates, replays, timeouts, malformed,
+// violations, error_share (a number or %). Operators: < <= > >= == !=.
 #pragma once
 
 #include "base/cleanup.h"

@@ -3,9 +3,9 @@
 // Problem: a run with a wrong token gets 500 quick refusals. No invariant is violated, nothing is
 // slow, and nothing was tested.
 //
-// Approach: a run must have a 2xx of a change, or of a reading if it sends only those; and each kind
-// that it sends often must have one. Of a kind that is sent rarely every request may be refused
-// rightly, such as the only confirmation, for a hold that has expired.
+// Approach: a run must have a 2xx of a change, or of a reading if it sends only those; and each
+// kind that it sends often must have one. Of a kind that is sent rarely every request may be
+// refused rightly, such as the only confirmation, for a hold that has expired.
 #include "report/undone.h"
 
 #include "base/text.h"

@@ -28,8 +28,8 @@ void connection_init(struct connection *connection, int epoll, const struct addr
 void connection_release(struct connection *connection);
 
 // Begins to open it, at the address that was used last. An address that fails is followed by the
-// next one, until each has failed once. Returns an errno, or 0; then connection_opened may be called
-// after the next event.
+// next one, until each has failed once. Returns an errno, or 0; then connection_opened may be
+// called after the next event.
 int connection_open(struct connection *connection);
 // 0: it is up; EINPROGRESS: the address has failed, and another one is being tried; else an errno.
 int connection_opened(struct connection *connection);

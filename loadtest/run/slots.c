@@ -1,7 +1,7 @@
 // The two lists of a pool's slots: idle ones, and those with a deadline.
 //
-// A slot whose connection broke while it was idle stays in the list of idle slots, so it must not be
-// added twice, and is skipped when its turn comes. The timeout is the same for all slots, so the
+// A slot whose connection broke while it was idle stays in the list of idle slots, so it must not
+// be added twice, and is skipped when its turn comes. The timeout is the same for all slots, so the
 // list of deadlines is in their order.
 #include "run/slots.h"
 
