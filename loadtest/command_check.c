@@ -24,7 +24,7 @@ struct check_command {
     const char *urls[HISTORY_TARGETS_MAX]; // none: the history's targets
     size_t n_urls;
     const char *token;
-    bool allow_foreign;
+    bool allow_foreign, allow_cut, expect_refusals;
 };
 
 static void usage(FILE *out)
@@ -40,9 +40,12 @@ static void usage(FILE *out)
           "  --ledger FILE        read the ledger from a file instead\n"
           "  --save-ledger FILE   save the ledger to a file, to check again later\n"
           "  --allow-foreign      do not report ledger rows of other clients\n"
+          "  --allow-cut          accept a history without its end, of a run that was killed\n"
+          "  --expect-refusals    do not fail because no request succeeded\n"
           "\n"
           "Defaults are in parentheses. A request for the ledger takes at most 30 seconds.\n"
-          "Exit codes: 0 no violation, 1 violations, 2 it could not be checked.\n",
+          "Exit codes: 0 no violation, 1 violations or nothing that succeeded, 2 it could not be\n"
+          "checked as a whole.\n",
           out);
 }
 
@@ -97,10 +100,12 @@ static int get_ledger(struct check_command *plan, const struct history_head *hea
     char error[HISTORY_ERROR_MAX];
     if (plan->ledger_path == NULL)
         return fetch(plan, head, ledger, error) ? EXIT_OK : complain(error);
-    FILE *file CLEANUP(close_file) = fopen(plan->ledger_path, "re");
-    if (file == NULL)
+    int descriptor CLEANUP(close_descriptor) = open(plan->ledger_path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
         return complain_of_file(plan->ledger_path, strerror(errno));
-    return ledger_load(file, head, ledger, error) ? EXIT_OK : complain(error);
+    return ledger_load(descriptor, head, ledger, error)
+               ? EXIT_OK
+               : complain_of_file(plan->ledger_path, error);
 }
 
 static int save_ledger(const char *path, const struct history_head *head,
@@ -113,6 +118,33 @@ static int save_ledger(const char *path, const struct history_head *head,
     return ledger_save(ledger, head, file, error) ? EXIT_OK : complain(error);
 }
 
+// Whether a change succeeded, or, in a history of nothing but readings, a reading.
+static bool has_success(const struct history *history)
+{
+    bool changes = false, done[2] = {false, false};
+    for (size_t i = 0; i < history->n_attempts; i++) {
+        bool change = history->attempts[i].kind != KIND_READ;
+        changes |= change;
+        done[change] |= history->attempts[i].outcome == OUTCOME_OK;
+    }
+    return done[changes];
+}
+
+// The exit code of a check without violations: a gate must not pass because the history is cut, or
+// because nothing was done.
+static int judge(const struct check_command *plan, const struct history *history)
+{
+    if (!history->whole && !plan->allow_cut)
+        return complain("the history has no closing line: the run was killed, or the file was cut; "
+                        "--allow-cut accepts what there is");
+    if (!has_success(history) && !plan->expect_refusals) {
+        report_error("check", "no request succeeded, so nothing is proven; if refusals are what is "
+                              "tested, give --expect-refusals");
+        return EXIT_VIOLATION;
+    }
+    return EXIT_OK;
+}
+
 static int check(struct check_command *plan)
 {
     int descriptor CLEANUP(close_descriptor) = open(plan->history_path, O_RDONLY | O_CLOEXEC);
@@ -123,6 +155,8 @@ static int check(struct check_command *plan)
     struct verdict verdict CLEANUP(verdict_release) = {.done = false};
     struct buffer text CLEANUP(buffer_release) = {0};
     char error[HISTORY_ERROR_MAX];
+    if (plan->save_path != NULL && !report_can_save(plan->save_path, error))
+        return complain(error);
     if (!history_read_file(descriptor, &history, error))
         return complain_of_file(plan->history_path, error);
     int code = get_ledger(plan, &history.head, &ledger);
@@ -135,10 +169,19 @@ static int check(struct check_command *plan)
     verdict_write_text(&verdict, &text);
     if (!report_print(stdout, &text) || !verdict.done)
         return EXIT_ERROR;
-    return verdict.violations > 0 ? EXIT_VIOLATION : EXIT_OK;
+    return verdict.violations > 0 ? EXIT_VIOLATION : judge(plan, &history);
 }
 
-enum flag { FLAG_URL = 1, FLAG_TOKEN, FLAG_LEDGER, FLAG_SAVE, FLAG_FOREIGN, FLAG_HELP };
+enum flag {
+    FLAG_URL = 1,
+    FLAG_TOKEN,
+    FLAG_LEDGER,
+    FLAG_SAVE,
+    FLAG_FOREIGN,
+    FLAG_CUT,
+    FLAG_REFUSALS,
+    FLAG_HELP
+};
 
 static const struct option flags[] = {
     {"url", required_argument, NULL, FLAG_URL},
@@ -146,6 +189,8 @@ static const struct option flags[] = {
     {"ledger", required_argument, NULL, FLAG_LEDGER},
     {"save-ledger", required_argument, NULL, FLAG_SAVE},
     {"allow-foreign", no_argument, NULL, FLAG_FOREIGN},
+    {"allow-cut", no_argument, NULL, FLAG_CUT},
+    {"expect-refusals", no_argument, NULL, FLAG_REFUSALS},
     {"help", no_argument, NULL, FLAG_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -171,6 +216,12 @@ static bool apply_flag(struct check_command *plan, int flag, const char *value)
     case FLAG_FOREIGN:
         plan->allow_foreign = true;
         return true;
+    case FLAG_CUT:
+        plan->allow_cut = true;
+        return true;
+    case FLAG_REFUSALS:
+        plan->expect_refusals = true;
+        return true;
     default:
         return false;
     }
@@ -194,6 +245,11 @@ int command_check(int argc, char **argv)
     if (optind + 1 != argc)
         return complain("expected one history file; see `holdfast-load check --help`");
     plan.history_path = argv[optind];
+    if (plan.save_path != NULL && report_same_file(plan.save_path, plan.history_path))
+        return complain("--save-ledger names the history, and would overwrite it");
+    if (plan.save_path != NULL && plan.ledger_path != NULL &&
+        report_same_file(plan.save_path, plan.ledger_path))
+        return complain("--save-ledger and --ledger name one file, which would be overwritten");
     if (plan.ledger_path != NULL && plan.n_urls > 0)
         return complain("--ledger and --url contradict each other: leave out one of them");
     return check(&plan);

@@ -4,6 +4,7 @@
 
 #include "check/check.h"
 #include "control/http.h"
+#include "control/interrupt.h"
 #include "history/reader.h"
 #include "history/writer.h"
 #include "report/report.h"
@@ -76,6 +77,13 @@ static bool raise_file_limit(int64_t connections, char *ret_error)
     return false;
 }
 
+// Whether the reports can be written: better known before a long run than after it.
+static bool check_paths(const struct plan *plan, char *ret_error)
+{
+    return (plan->json_path == NULL || report_can_save(plan->json_path, ret_error)) &&
+           (plan->html_path == NULL || report_can_save(plan->html_path, ret_error));
+}
+
 static bool set_up(struct session *session, char *ret_error)
 {
     struct plan *plan = &session->plan;
@@ -133,6 +141,7 @@ static void check_session(struct session *session)
     struct ledger ledger CLEANUP(ledger_release) = {.n_rows = 0};
     const struct check_options options = {.allow_foreign = session->plan.allow_foreign};
     char error[HISTORY_ERROR_MAX];
+    http_stop_on_interrupt(session->http);
     if (session->history_failed)
         (void)text_copy(verdict->why_not, sizeof verdict->why_not,
                         "the history could not be written");
@@ -141,6 +150,7 @@ static void check_session(struct session *session)
         (void)text_copy(verdict->why_not, sizeof verdict->why_not, error);
     else
         check_history(&history, &ledger, &options, verdict);
+    session->result.interrupted |= http_was_interrupted(session->http) || interrupt_take(0);
 }
 
 static void add_fact(struct session *session, const char *name, const char *format, ...)
@@ -206,6 +216,8 @@ static void summarize(struct session *session, struct summary *ret_summary)
         .verdict = plan->check ? &session->verdict : NULL,
         .history_path = plan->history_path,
     };
+    if (!plan->expect_refusals)
+        (void)undone_find(&session->measure, ret_summary->undone);
     for (size_t i = 0; i < plan->n_requirements; i++)
         ret_summary->requirements[ret_summary->n_requirements++] =
             requirement_judge(&plan->requirements[i], ret_summary);
@@ -246,10 +258,13 @@ static int judge(const struct session *session, const struct summary *summary)
     int64_t answered = (int64_t)session->measure.latency.count - session->measure.statuses[0];
     if (session->verdict.done && session->verdict.violations > 0)
         return EXIT_VIOLATION;
+    bool unchecked = session->plan.check && !session->verdict.done;
     if (session->history_failed || session->report_failed || answered == 0 ||
-        (session->plan.check && !session->verdict.done))
+        (unchecked && !http_was_interrupted(session->http)))
         return EXIT_ERROR;
-    if (!met || session->measure.malformed > 0)
+    if (unchecked)
+        return EXIT_INTERRUPTED;
+    if (!met || summary->undone[0] != '\0' || session->measure.malformed > 0)
         return EXIT_VIOLATION;
     return session->result.interrupted ? EXIT_INTERRUPTED : EXIT_OK;
 }
@@ -257,7 +272,8 @@ static int judge(const struct session *session, const struct summary *summary)
 static int run(struct session *session)
 {
     char error[HISTORY_ERROR_MAX] = "";
-    if (!set_up(session, error) || !begin_history(session, error))
+    if (!check_paths(&session->plan, error) || !set_up(session, error) ||
+        !begin_history(session, error))
         return complain(error);
     if (!measure_init(&session->measure))
         return complain("out of memory");

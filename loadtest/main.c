@@ -16,8 +16,8 @@ static void usage(FILE *out)
         "       holdfast-load --version\n"
         "\n"
         "`holdfast-load run --help` and `holdfast-load check --help` list the flags.\n"
-        "Exit codes: 0 success, 1 a violation, an unmet requirement or a malformed answer, 2 wrong\n"
-        "usage or an error, 130 interrupted by Ctrl-C.\n",
+        "Exit codes: 0 success, 1 a violation, an unmet requirement, a malformed answer, or that\n"
+        "nothing succeeded, 2 wrong usage or an error, 130 interrupted by Ctrl-C.\n",
         out);
 }
 

@@ -10,6 +10,7 @@
 #include "history/arena.h"
 #include "history/index.h"
 #include "history/line.h"
+#include "history/lines.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -317,18 +318,20 @@ static bool read_line(struct load *load, const char *text, size_t length)
                                          : read_row(load);
 }
 
-static bool read_file(struct load *load, FILE *file)
+static bool read_file(struct load *load, int descriptor)
 {
-    char *text CLEANUP(free_memory) = NULL;
-    size_t capacity = 0;
-    ssize_t length;
-    while ((length = getline(&text, &capacity, file)) > 0) {
-        if (!read_line(load, text, (size_t)length))
+    struct lines lines CLEANUP(lines_release);
+    const char *text;
+    size_t length;
+    bool whole;
+    lines_init(&lines, descriptor);
+    while (lines_next(&lines, &text, &length, &whole)) {
+        if (!read_line(load, text, length))
             return false;
     }
     load->line++;
-    if (ferror(file))
-        return fail(load, strerror(errno));
+    if (lines.error != 0)
+        return fail(load, strerror(lines.error));
     if (!load->closed)
         return fail(load, "the closing line is missing: this ledger was cut short");
     for (size_t i = 0; i < load->head->n_counters; i++) {
@@ -338,7 +341,7 @@ static bool read_file(struct load *load, FILE *file)
     return true;
 }
 
-bool ledger_load(FILE *file, const struct history_head *head, struct ledger *ret_ledger,
+bool ledger_load(int descriptor, const struct history_head *head, struct ledger *ret_ledger,
                  char *ret_error)
 {
     struct ledger ledger = {0};
@@ -348,7 +351,7 @@ bool ledger_load(FILE *file, const struct history_head *head, struct ledger *ret
                  ledger_builder_init(&load.builder, &ledger, head->n_counters);
     for (size_t i = 0; ready && i < head->n_counters; i++)
         ready = index_put(&load.counters, head->counters[i].name, (uint32_t)i, &number);
-    bool loaded = ready ? read_file(&load, file) : fail(&load, "out of memory");
+    bool loaded = ready ? read_file(&load, descriptor) : fail(&load, "out of memory");
     index_release(&load.counters);
     if (loaded)
         *ret_ledger = ledger;

@@ -49,11 +49,12 @@ MUST_CHECK bool ledger_fetch(struct http *http, const struct history_head *head,
                              struct ledger *ret_ledger, char *ret_error);
 
 // Write and read a file of JSON lines, so that a check can be repeated later, on any machine. False
-// with a sentence in ret_error, as above.
+// with a sentence in ret_error, as above. A file is read from its
+// start; the descriptor is borrowed.
 MUST_CHECK bool ledger_save(const struct ledger *ledger, const struct history_head *head,
                             FILE *file, char *ret_error);
-MUST_CHECK bool ledger_load(FILE *file, const struct history_head *head, struct ledger *ret_ledger,
-                            char *ret_error);
+MUST_CHECK bool ledger_load(int descriptor, const struct history_head *head,
+                            struct ledger *ret_ledger, char *ret_error);
 
 void ledger_release(struct ledger *ledger); // a zeroed one is fine
 

@@ -2,8 +2,9 @@
 // So the ledger has a row for each of its legs, or no row at all, and the rows are alike.
 //
 // An operation of another client may have legs on counters that the run does not know: only the
-// rows that are there are compared. Two rows of one leg are for one-key-one-effect, and rows with
-// other numbers than the client asked for are for nothing-lost and nothing-from-nowhere.
+// rows that are there are compared. So may an expiry, but its legs begin with that of the product.
+// Two rows of one leg are for one-key-one-effect, and rows with other numbers than the client asked
+// for are for nothing-lost and nothing-from-nowhere.
 #include "check/finding.h"
 #include "check/rules.h"
 
@@ -60,7 +61,9 @@ static void check_operation(struct check *check, const struct operation *operati
     const char *differs = find_difference(evidence, operation->effects);
     bool missing = false, ours = evidence_is_ours(evidence, operation->key);
     size_t legs = count_legs(evidence, operation->effects, &missing);
-    bool whole = !ours || (!missing && number_fits(evidence, operation, legs));
+    bool expiry = strcmp(evidence_effect(evidence, operation->effects.from)->reason,
+                         attempt_kind_name(KIND_EXPIRE)) == 0;
+    bool whole = ours ? !missing && number_fits(evidence, operation, legs) : !(expiry && missing);
     if (differs == NULL && whole)
         return;
     struct violation *violation =

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "control/interrupt.h"
 #include "history/history.h"
 
 #include <curl/curl.h>
@@ -29,6 +30,7 @@ struct http {
     struct buffer answer;
     size_t head_length;  // of the answer, with its interim responses and its trailer
     const char *refusal; // why the answer was not read to its end, or NULL
+    bool interruptible, interrupted;
 };
 
 static size_t on_head(char *bytes, size_t size, size_t n, void *arg)
@@ -51,6 +53,19 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
     }
     buffer_append(&http->answer, bytes, size * n);
     return http->answer.failed ? 0 : size * n;
+}
+
+// libcurl calls it while it sends, receives and waits, at least once a second.
+static int on_progress(void *arg, curl_off_t all_in, curl_off_t in, curl_off_t all_out,
+                       curl_off_t out)
+{
+    (void)all_in, (void)in, (void)all_out, (void)out;
+    struct http *http = arg;
+    if (!http->interruptible || !interrupt_take(0))
+        return 0;
+    http->interrupted = true;
+    http->refusal = "interrupted";
+    return 1;
 }
 
 static bool add_header(struct http *http, const char *header)
@@ -95,7 +110,20 @@ struct http *http_new(const char *const *urls, size_t n_urls, const char *token,
     curl_easy_setopt(http->curl, CURLOPT_HEADERDATA, http);
     curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, http);
+    curl_easy_setopt(http->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(http->curl, CURLOPT_XFERINFODATA, http);
+    curl_easy_setopt(http->curl, CURLOPT_NOPROGRESS, 0L);
     return http;
+}
+
+void http_stop_on_interrupt(struct http *http)
+{
+    http->interruptible = true;
+}
+
+bool http_was_interrupted(const struct http *http)
+{
+    return http->interrupted;
 }
 
 void http_free(struct http *http)
@@ -164,6 +192,8 @@ static long send_to_any(struct http *http, const struct request *request)
             return status;
         text_format(request->ret_error, HISTORY_ERROR_MAX, "%s %.150s at %.200s: %s.",
                     request->method, request->path, url, reason(http, code));
+        if (http->interrupted)
+            return 0;
         if (!request->repeatable && code != CURLE_COULDNT_CONNECT &&
             code != CURLE_COULDNT_RESOLVE_HOST)
             return 0;
@@ -217,7 +247,8 @@ static bool call(struct http *http, struct request *request, const json_t *body,
     request->body = text;
     int64_t retry_until_ns = clock_now_ns() + BUSY_RETRY_NS;
     long status = send_to_any(http, request);
-    while (status == 503 && request->repeatable && clock_now_ns() < retry_until_ns) {
+    while (status == 503 && request->repeatable && !http->interrupted &&
+           clock_now_ns() < retry_until_ns) {
         clock_sleep_ns(BUSY_PAUSE_NS);
         http->current = (http->current + 1) % http->n_urls;
         status = send_to_any(http, request);

@@ -16,6 +16,10 @@ struct http;
 // NULL if out of memory.
 MUST_CHECK struct http *http_new(const char *const *urls, size_t n_urls, const char *token,
                                  int64_t timeout_ns);
+// From here on Ctrl-C ends the request in flight, which fails (interrupt_block was called before).
+// No other request may be sent after that.
+void http_stop_on_interrupt(struct http *http);
+bool http_was_interrupted(const struct http *http);
 void http_free(struct http *http); // NULL is fine
 
 // Sends a request to `path` and parses the JSON answer, which the caller owns. `body` NULL: no

@@ -1,5 +1,6 @@
 // Splits a file into lines. It reads pieces of 256 KiB; the rest of a piece moves to the front
-// before the next piece is read, so every line is contiguous in memory. It uses pread, because the
+// before the next piece is read, so every line is contiguous in memory; of a file without line
+// feeds, such as a device, not all is read into memory. It uses pread, because the
 // writer of a history shares the descriptor. A pipe has no position and is read with read.
 #include "history/lines.h"
 
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #define PIECE (256u * 1024)
+#define LINE_MAX_LENGTH ((size_t)64 * 1024 * 1024) // a head with 100,000 counters has 12 MiB
 
 void lines_init(struct lines *lines, int descriptor)
 {
@@ -52,7 +54,10 @@ bool lines_next(struct lines *lines, const char **ret_text, size_t *ret_length, 
         const char *feed = left > searched ? memchr(text + searched, '\n', left - searched) : NULL;
         if (feed == NULL && !lines->at_end) {
             searched = left;
-            read_more(lines);
+            if (left > LINE_MAX_LENGTH)
+                lines->error = EFBIG;
+            else
+                read_more(lines);
             if (lines->error != 0)
                 return false;
             continue;

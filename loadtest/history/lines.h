@@ -1,4 +1,4 @@
-// Reads an open file line by line. A line may have any length.
+// Reads an open file line by line. A line of more than 64 MiB is an error.
 #pragma once
 
 #include "base/cleanup.h"

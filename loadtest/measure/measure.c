@@ -10,8 +10,8 @@
 bool measure_init(struct measure *measure)
 {
     *measure = (struct measure){0};
-    if (histogram_init(&measure->latency, 3) && histogram_init(&measure->operations, 3) &&
-        timeline_init(&measure->timeline))
+    if (histogram_init(&measure->latency, 3) && histogram_init(&measure->ok_latency, 3) &&
+        histogram_init(&measure->operations, 3) && timeline_init(&measure->timeline))
         return true;
     measure_release(measure);
     return false;
@@ -20,6 +20,7 @@ bool measure_init(struct measure *measure)
 void measure_release(struct measure *measure)
 {
     histogram_release(&measure->latency);
+    histogram_release(&measure->ok_latency);
     histogram_release(&measure->operations);
     timeline_release(&measure->timeline);
     *measure = (struct measure){0};
@@ -57,12 +58,16 @@ void measure_problem(struct measure *measure, const char *slug)
 void measure_merge(struct measure *into, const struct measure *other)
 {
     histogram_merge(&into->latency, &other->latency);
+    histogram_merge(&into->ok_latency, &other->ok_latency);
     histogram_merge(&into->operations, &other->operations);
     timeline_merge(&into->timeline, &other->timeline);
     for (size_t i = 0; i < ARRAY_LENGTH(into->statuses); i++)
         into->statuses[i] += other->statuses[i];
     for (size_t i = 0; i < ANSWER_CLASSES; i++)
         into->classes[i] += other->classes[i];
+    for (size_t i = 0; i < MEASURE_KINDS_MAX; i++)
+        for (size_t j = 0; j < ANSWER_CLASSES; j++)
+            into->kinds[i][j] += other->kinds[i][j];
     for (size_t i = 0; i < other->n_problems; i++)
         add_problem(into, other->problems[i].slug, other->problems[i].count);
     into->requests_sent += other->requests_sent;
@@ -81,9 +86,11 @@ void measure_merge(struct measure *into, const struct measure *other)
 void measure_clear(struct measure *measure)
 {
     histogram_clear(&measure->latency);
+    histogram_clear(&measure->ok_latency);
     histogram_clear(&measure->operations);
     timeline_clear(&measure->timeline);
     struct measure empty = {.latency = measure->latency,
+                            .ok_latency = measure->ok_latency,
                             .operations = measure->operations,
                             .timeline = measure->timeline};
     *measure = empty;

@@ -9,6 +9,7 @@
 #include "measure/timeline.h"
 
 #define MEASURE_PROBLEMS_MAX 48
+#define MEASURE_KINDS_MAX 24 // kinds of requests, numbered by the caller
 
 struct measure_problem {
     char slug[40]; // "out-of-stock", "timeout", "connection refused"
@@ -17,10 +18,12 @@ struct measure_problem {
 
 struct measure {
     struct histogram latency;    // every request, from its intended start
+    struct histogram ok_latency; // requests answered with a 2xx, from their intended start
     struct histogram operations; // every operation, from its intended start to its last answer
     struct timeline timeline;
     int64_t statuses[600]; // by HTTP status; [0]: no answer
     int64_t classes[ANSWER_CLASSES];
+    int64_t kinds[MEASURE_KINDS_MAX][ANSWER_CLASSES];      // the same of each kind of request
     struct measure_problem problems[MEASURE_PROBLEMS_MAX]; // the last one: "all others"
     size_t n_problems;
     int64_t requests_sent, operations_begun, operations_done;

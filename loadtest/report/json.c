@@ -199,6 +199,23 @@ static json_t *make_outcomes(const struct measure *measure)
     return outcomes;
 }
 
+// The kinds of requests that were sent.
+static json_t *make_kinds(const struct measure *measure)
+{
+    json_t *kinds = json_object();
+    for (int kind = 0; kind < KIND_COUNT; kind++) {
+        const int64_t *classes = measure->kinds[kind];
+        if (classes[ANSWER_OK] + classes[ANSWER_REFUSED] + classes[ANSWER_ERROR] == 0)
+            continue;
+        json_t *made = json_object();
+        json_put(&made, "ok", json_integer(classes[ANSWER_OK]));
+        json_put(&made, "refused", json_integer(classes[ANSWER_REFUSED]));
+        json_put(&made, "error", json_integer(classes[ANSWER_ERROR]));
+        json_put(&kinds, attempt_kind_name((enum attempt_kind)kind), made);
+    }
+    return kinds;
+}
+
 static void put_measure(json_t **object, const struct measure *measure, double duration_s)
 {
     int64_t ok = measure->classes[ANSWER_OK];
@@ -207,6 +224,7 @@ static void put_measure(json_t **object, const struct measure *measure, double d
     json_put(object, "rate", json_number(figures_rate(figures_answered(measure), duration_s)));
     json_put(object, "ok_rate", json_number(figures_rate(ok, duration_s)));
     json_put(object, "outcomes", make_outcomes(measure));
+    json_put(object, "kinds", make_kinds(measure));
     json_put(object, "statuses", make_statuses(measure));
     json_put(object, "problems", make_problems(measure));
     json_put(object, "retries", json_integer(measure->retries));
@@ -215,6 +233,7 @@ static void put_measure(json_t **object, const struct measure *measure, double d
     json_put(object, "timeouts", json_integer(measure->timeouts));
     json_put(object, "malformed", json_integer(measure->malformed));
     json_put(object, "latency_ms", make_latency(&measure->latency));
+    json_put(object, "ok_latency_ms", make_latency(&measure->ok_latency));
     json_put(object, "operation_latency_ms", make_latency(&measure->operations));
     json_put(object, "timeline", make_timeline(measure));
     json_put(object, "percentiles", make_percentiles(&measure->latency));
@@ -336,6 +355,8 @@ static json_t *make_report(const struct summary *summary)
     json_put(&report, "open_loop", json_boolean(summary->open_loop));
     put_measure(&report, summary->measure, summary->duration_s);
     json_put(&report, "check", make_verdict(summary->verdict));
+    json_put(&report, "undone",
+             json_text_or_null(summary->undone[0] != '\0' ? summary->undone : NULL));
     json_put(&report, "requirements", make_requirements(summary));
     json_put(&report, "history", json_text_or_null(summary->history_path));
     return report;

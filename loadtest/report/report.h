@@ -29,6 +29,14 @@ MUST_CHECK bool report_print(FILE *out, const struct buffer *text);
 // report_error: "holdfast-load COMMAND: ERROR", a line on standard error.
 void report_error(const char *command, const char *error);
 
+// Whether a report can be saved at the path. Leaves no file behind. False with a sentence in
+// ret_error (HISTORY_ERROR_MAX bytes). For the time before a long run.
+MUST_CHECK bool report_can_save(const char *path, char *ret_error);
+
+// Whether both paths name one file, under any name, or would if they were written to. Special
+// files, such as /dev/null, are one only under one name.
+bool report_same_file(const char *one, const char *other);
+
 // Writes the file atomically, so a full disk leaves no half report; a path that is not a regular
 // file is written to directly. False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).
 MUST_CHECK bool report_save(const char *path, const struct buffer *text, char *ret_error);

@@ -29,7 +29,7 @@ struct metric {
 static double read_quantile(const struct summary *summary, const struct metric *metric,
                             double scale)
 {
-    const struct histogram *latency = &summary->measure->latency;
+    const struct histogram *latency = &summary->measure->ok_latency;
     if (latency->count == 0)
         return NAN;
     return (double)histogram_quantile(latency, metric->quantile) / scale;
@@ -38,7 +38,7 @@ static double read_quantile(const struct summary *summary, const struct metric *
 static double read_mean(const struct summary *summary, const struct metric *metric, double scale)
 {
     (void)metric;
-    const struct histogram *latency = &summary->measure->latency;
+    const struct histogram *latency = &summary->measure->ok_latency;
     return latency->count > 0 ? histogram_mean(latency) / scale : NAN;
 }
 
@@ -89,14 +89,14 @@ static double read_error_share(const struct summary *summary, const struct metri
     }
 
 static const struct metric metrics[] = {
-    QUANTILE("p50", 0.5, "latency that half of the requests did not exceed (us, ms or s)"),
-    QUANTILE("p90", 0.9, "the same for 90 of 100 requests"),
+    QUANTILE("p50", 0.5, "latency that half of the successes did not exceed (us, ms or s)"),
+    QUANTILE("p90", 0.9, "the same for 90 of 100 successes"),
     QUANTILE("p95", 0.95, "for 95 of 100"),
     QUANTILE("p99", 0.99, "for 99 of 100"),
     QUANTILE("p99.9", 0.999, "for 999 of 1,000"),
     QUANTILE("p99.99", 0.9999, "for 9,999 of 10,000"),
-    QUANTILE("max", 1, "the longest latency"),
-    {"mean", "the mean latency", FAMILY_TIME, read_mean, 0, 0},
+    QUANTILE("max", 1, "the longest latency of a success"),
+    {"mean", "the mean latency of the successes", FAMILY_TIME, read_mean, 0, 0},
     {"rate", "answered requests a second", FAMILY_RATE, read_rate, 0, 0},
     {"ok_rate", "requests a second that were answered with a 2xx", FAMILY_RATE, read_ok_rate, 0, 0},
     COUNT("requests", requests_sent, "requests sent"),

@@ -1,7 +1,7 @@
 // `--require 'p99<20ms'`: METRIC OPERATOR NUMBER[UNIT]. Metrics: p50 p90 p95 p99 p99.9 p99.99 max
-// mean (units us, ms, s), rate, ok_rate (a second), requests, operations, ok, refused, errors,
-// unknown, retries, duplicates, replays, timeouts, malformed, violations, error_share (a number
-// or %). Operators: < <= > >= == !=.
+// mean of the latencies of 2xx answers (units us, ms, s), rate, ok_rate (a second), requests,
+// operations, ok, refused, errors, unknown, retries, duplicates, replays, timeouts, malformed,
+// violations, error_share (a number or %). Operators: < <= > >= == !=.
 #pragma once
 
 #include "base/cleanup.h"
@@ -32,7 +32,7 @@ MUST_CHECK bool requirement_parse(const char *text, struct requirement *ret_requ
                                   char *ret_error);
 
 // A requirement on a value that was not measured does not hold: `violations` if the verdict is
-// missing or not done, a latency or a share if there was no request.
+// missing or not done, a latency if there was no 2xx, a share if there was no request.
 struct requirement_result requirement_judge(const struct requirement *requirement,
                                             const struct summary *summary);
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,6 +50,15 @@ static bool write_file(const char *path, int flags, bool sync, const struct buff
     return written;
 }
 
+// The name of the new file beside the place where the report will be. False with an errno.
+static bool name_beside(const char *place, char beside[PATH_MAX])
+{
+    if (text_format(beside, PATH_MAX, "%s.%ld.new", place, (long)getpid()))
+        return true;
+    errno = ENAMETOOLONG;
+    return false;
+}
+
 bool report_save(const char *path, const struct buffer *text, char *ret_error)
 {
     if (text->failed) {
@@ -64,10 +74,8 @@ bool report_save(const char *path, const struct buffer *text, char *ret_error)
     char *real CLEANUP(free_memory) = exists ? realpath(path, NULL) : NULL;
     const char *place = real != NULL ? real : path;
     char beside[PATH_MAX];
-    if (!text_format(beside, sizeof beside, "%s.%ld.new", place, (long)getpid())) {
-        errno = ENAMETOOLONG;
+    if (!name_beside(place, beside))
         return failed(ret_error, path);
-    }
     if (write_file(beside, O_CREAT | O_EXCL, true, text) && rename(beside, place) == 0)
         return true;
     int error = errno;
@@ -75,4 +83,54 @@ bool report_save(const char *path, const struct buffer *text, char *ret_error)
         unlink(beside);
     errno = error;
     return failed(ret_error, path);
+}
+
+bool report_can_save(const char *path, char *ret_error)
+{
+    const struct buffer nothing = {0};
+    struct stat status;
+    bool exists = stat(path, &status) == 0;
+    if (exists && S_ISDIR(status.st_mode)) {
+        errno = EISDIR;
+        return failed(ret_error, path);
+    }
+    if (exists && !S_ISREG(status.st_mode)) // opening a pipe would wait for its reader
+        return access(path, W_OK) == 0 || failed(ret_error, path);
+    char *real CLEANUP(free_memory) = exists ? realpath(path, NULL) : NULL;
+    char beside[PATH_MAX];
+    return (name_beside(real != NULL ? real : path, beside) &&
+            write_file(beside, O_CREAT | O_EXCL, false, &nothing) && unlink(beside) == 0) ||
+           failed(ret_error, path);
+}
+
+// The path without links: of the file, or, if there is none yet, of its folder. The caller frees.
+// NULL: there is no such folder.
+static char *find_place(const char *path)
+{
+    char folder[PATH_MAX], place[PATH_MAX];
+    char *real = realpath(path, NULL);
+    const char *slash = strrchr(path, '/');
+    if (real != NULL)
+        return real;
+    if (!text_format(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash + 1 - path) : 1,
+                     slash != NULL ? path : "."))
+        return NULL;
+    char *parent CLEANUP(free_memory) = realpath(folder, NULL);
+    return parent != NULL && text_format(place, sizeof place, "%s/%s", parent,
+                                         slash != NULL ? slash + 1 : path)
+               ? strdup(place)
+               : NULL;
+}
+
+bool report_same_file(const char *one, const char *other)
+{
+    struct stat first, second;
+    if (strcmp(one, other) == 0)
+        return true;
+    if (stat(one, &first) == 0 && stat(other, &second) == 0)
+        return S_ISREG(first.st_mode) && first.st_dev == second.st_dev &&
+               first.st_ino == second.st_ino;
+    char *here CLEANUP(free_memory) = find_place(one);
+    char *there CLEANUP(free_memory) = find_place(other);
+    return here != NULL && there != NULL && strcmp(here, there) == 0;
 }

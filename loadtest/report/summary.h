@@ -3,6 +3,7 @@
 
 #include "check/verdict.h"
 #include "measure/measure.h"
+#include "report/undone.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,6 +35,7 @@ struct summary {
     const struct measure *measure;
     const struct verdict *verdict; // NULL: not requested
     const char *history_path;      // NULL: not kept
+    char undone[UNDONE_MAX];       // what the run was to do and did not; "": nothing
     struct requirement_result requirements[REQUIREMENTS_MAX];
     size_t n_requirements;
 };

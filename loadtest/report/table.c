@@ -182,6 +182,8 @@ static void write_latency(const struct summary *summary, struct buffer *out)
         buffer_format(out, "%10s", figure_quantiles[i].name);
     buffer_format(out, "%10s\n", "max");
     write_latency_row("requests", &measure->latency, out);
+    if (measure->ok_latency.count > 0 && measure->ok_latency.count < measure->latency.count)
+        write_latency_row("ok", &measure->ok_latency, out);
     if (measure->retries > 0)
         write_latency_row("operations", &measure->operations, out);
     buffer_format(out, "%*s%s\n", INDENT, "",
@@ -203,6 +205,12 @@ static void write_check(const struct summary *summary, struct buffer *out)
     else
         buffer_append_text(out, verdict->done ? "\nOk: 0 violations\n\n" : "\n");
     verdict_write_text(verdict, out);
+}
+
+static void write_undone(const struct summary *summary, struct buffer *out)
+{
+    if (summary->undone[0] != '\0')
+        buffer_format(out, "\nFAIL: %s\n", summary->undone);
 }
 
 static void write_measured(const struct requirement_result *result, struct buffer *out)
@@ -241,6 +249,7 @@ void report_table(const struct summary *summary, struct buffer *out)
     write_clients(summary->measure, out);
     write_latency(summary, out);
     write_check(summary, out);
+    write_undone(summary, out);
     write_requirements(summary, out);
     if (summary->history_path != NULL)
         buffer_format(out, "\n  history: %s\n", summary->history_path);

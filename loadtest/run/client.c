@@ -13,6 +13,8 @@
 #include "run/operations.h"
 #include "run/pool.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -27,6 +29,7 @@ struct client {
     struct pool pool;
     struct arrival arrival;
     int64_t next_arrival_ns; // since the run began; ARRIVAL_NEVER: none
+    bool without_pwait2;     // the system call is not there, or not allowed
     pthread_t thread;
 };
 
@@ -69,6 +72,22 @@ static void begin_scheduled(struct client *client)
     }
 }
 
+// Waits with the precision of a schedule. The kernel before 5.11 and some sandboxes do not have
+// epoll_pwait2; there ppoll waits for the epoll instance, which costs a second call.
+static int await_events(struct client *client, struct epoll_event *events, int64_t wait_ns)
+{
+    const struct timespec timeout = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
+    if (!client->without_pwait2) {
+        int n = epoll_pwait2(client->pool.epoll, events, EVENTS_MAX, &timeout, NULL);
+        if (n >= 0 || errno == EINTR)
+            return n;
+        client->without_pwait2 = true;
+    }
+    struct pollfd poll = {.fd = client->pool.epoll, .events = POLLIN};
+    (void)ppoll(&poll, 1, &timeout, NULL);
+    return epoll_wait(client->pool.epoll, events, EVENTS_MAX, 0);
+}
+
 static void wait_for_events(struct client *client)
 {
     struct context *context = &client->context;
@@ -83,9 +102,8 @@ static void wait_for_events(struct client *client)
     }
     context->now_ns = clock_now_ns();
     int64_t wait_ns = until_ns > context->now_ns ? until_ns - context->now_ns : 0;
-    struct timespec timeout = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
     struct epoll_event events[EVENTS_MAX];
-    int n = epoll_pwait2(client->pool.epoll, events, EVENTS_MAX, &timeout, NULL);
+    int n = await_events(client, events, wait_ns);
     context->now_ns = clock_now_ns();
     for (int i = 0; i < n; i++) {
         pool_event(&client->pool, events[i].data.ptr, events[i].events);

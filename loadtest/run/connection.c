@@ -17,9 +17,9 @@
 
 #define IN_CAPACITY ((size_t)4096)
 
-void connection_init(struct connection *connection, int epoll)
+void connection_init(struct connection *connection, int epoll, const struct addresses *addresses)
 {
-    *connection = (struct connection){.fd = -1, .epoll = epoll};
+    *connection = (struct connection){.fd = -1, .epoll = epoll, .addresses = addresses};
 }
 
 void connection_release(struct connection *connection)
@@ -37,8 +37,9 @@ static int watch(struct connection *connection, int how, uint32_t events)
     return epoll_ctl(connection->epoll, how, connection->fd, &event) == 0 ? 0 : errno;
 }
 
-int connection_open(struct connection *connection, const struct address *address)
+static int begin_opening(struct connection *connection)
 {
+    const struct address *address = &connection->addresses->list[connection->address];
     connection_close(connection);
     connection->fd =
         socket(address->socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -53,6 +54,32 @@ int connection_open(struct connection *connection, const struct address *address
     return watch(connection, EPOLL_CTL_ADD, EPOLLIN | EPOLLOUT);
 }
 
+// Chooses the address that follows the one that has failed. False if each has failed now.
+static bool choose_next(struct connection *connection)
+{
+    size_t n = connection->addresses->n;
+    connection->address = (connection->address + 1) % n;
+    connection->n_refused++;
+    if (connection->n_refused < n)
+        return true;
+    connection->n_refused = 0;
+    return false;
+}
+
+int connection_open(struct connection *connection)
+{
+    int code;
+    do {
+        code = begin_opening(connection);
+    } while (code != 0 && choose_next(connection));
+    return code;
+}
+
+bool connection_try_next(struct connection *connection)
+{
+    return choose_next(connection) && connection_open(connection) == 0;
+}
+
 int connection_opened(struct connection *connection)
 {
     int code = 0;
@@ -61,9 +88,11 @@ int connection_opened(struct connection *connection)
         code = errno;
     if (code == 0)
         code = watch(connection, EPOLL_CTL_MOD, EPOLLIN);
-    if (code == 0)
-        connection->state = CONNECTION_UP;
-    return code;
+    if (code != 0)
+        return connection_try_next(connection) ? EINPROGRESS : code;
+    connection->n_refused = 0;
+    connection->state = CONNECTION_UP;
+    return 0;
 }
 
 void connection_close(struct connection *connection)

@@ -24,7 +24,7 @@ struct run {
     const struct scenario *scenario;
     const struct history_head *head;
     struct history_writer *writer; // NULL: no history
-    struct address *addresses;     // one per target
+    struct addresses *addresses;   // one per target
 
     int64_t start_ns;         // monotonic; set before `go` is passed
     pthread_barrier_t opened; // all connections are open, or `failed` is set

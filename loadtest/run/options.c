@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "report/report.h"
 #include "run/arrival.h"
 #include "run/defaults.h"
 #include "run/flags.h"
@@ -368,7 +369,7 @@ static bool check_verdict(struct plan *plan, const bool *given, char *ret_error)
     return true;
 }
 
-// Two reports in one file: the second would overwrite the first.
+// One file for two: a report would overwrite another one, or the template.
 static bool check_files(const struct plan *plan, char *ret_error)
 {
     const struct {
@@ -380,7 +381,7 @@ static bool check_files(const struct plan *plan, char *ret_error)
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         for (size_t j = 0; j < i; j++) {
             if (files[i].path != NULL && files[j].path != NULL &&
-                strcmp(files[i].path, files[j].path) == 0)
+                report_same_file(files[i].path, files[j].path))
                 return rejected(ret_error, "%s and %s both name the file %.200s: give each its own",
                                 files[j].flag, files[i].flag, files[i].path);
         }

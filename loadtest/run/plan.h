@@ -80,6 +80,7 @@ struct plan {
     // What is reported.
     bool check;
     bool allow_foreign;
+    bool expect_refusals;                             // a run without a single 2xx may pass
     const char *history_path, *json_path, *html_path; // NULL: none
     bool quiet;                                       // no live line
     struct requirement requirements[REQUIREMENTS_MAX];

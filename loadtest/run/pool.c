@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "run/cart.h"
+#include "run/slots.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -83,9 +84,9 @@ bool pool_init(struct pool *pool, struct context *context, struct recorder *reco
     }
     // Connection i of the run goes to target i modulo their number, whichever thread has it.
     for (size_t i = 0; i < pool->n_slots; i++) {
-        connection_init(&pool->slots[i].connection, pool->epoll);
-        pool->slots[i].target =
-            (i * (size_t)plan->threads + (size_t)context->number) % plan->n_targets;
+        size_t target = (i * (size_t)plan->threads + (size_t)context->number) % plan->n_targets;
+        connection_init(&pool->slots[i].connection, pool->epoll, &context->run->addresses[target]);
+        pool->slots[i].target = target;
     }
     return compile_templates(pool, ret_error);
 }
@@ -103,67 +104,6 @@ void pool_release(struct pool *pool)
     timers_release(&pool->reopening);
     if (pool->epoll >= 0)
         close(pool->epoll);
-}
-
-// ---- lists --------------------------------------------------------------------------------------
-
-// A slot whose connection broke while it was idle stays in the list, and must not be added twice.
-static void push_idle(struct pool *pool, struct pool_slot *slot)
-{
-    if (slot->is_listed_idle)
-        return;
-    slot->is_listed_idle = true;
-    slot->idle_next = NULL;
-    if (pool->idle.last != NULL)
-        pool->idle.last->idle_next = slot;
-    else
-        pool->idle.first = slot;
-    pool->idle.last = slot;
-}
-
-// The slot that has been idle longest and is up; NULL if there is none. Slots whose connection
-// broke while it was idle are skipped.
-static struct pool_slot *pop_idle(struct pool *pool)
-{
-    struct pool_slot *slot;
-    while ((slot = pool->idle.first) != NULL) {
-        pool->idle.first = slot->idle_next;
-        if (pool->idle.first == NULL)
-            pool->idle.last = NULL;
-        slot->is_listed_idle = false;
-        if (slot->connection.state == CONNECTION_UP)
-            return slot;
-    }
-    return NULL;
-}
-
-// The timeout is the same for all slots, so the list is in the order of the deadlines.
-static void set_deadline(struct pool *pool, struct pool_slot *slot)
-{
-    slot->deadline_ns = pool->context->now_ns + pool->context->plan->timeout_ns;
-    slot->has_deadline = true;
-    slot->newer = NULL;
-    slot->older = pool->deadlines.last;
-    if (pool->deadlines.last != NULL)
-        pool->deadlines.last->newer = slot;
-    else
-        pool->deadlines.first = slot;
-    pool->deadlines.last = slot;
-}
-
-static void clear_deadline(struct pool *pool, struct pool_slot *slot)
-{
-    if (!slot->has_deadline)
-        return;
-    slot->has_deadline = false;
-    if (slot->older != NULL)
-        slot->older->newer = slot->newer;
-    else
-        pool->deadlines.first = slot->newer;
-    if (slot->newer != NULL)
-        slot->newer->older = slot->older;
-    else
-        pool->deadlines.last = slot->older;
 }
 
 // ---- connections that break ---------------------------------------------------------------------
@@ -187,7 +127,7 @@ static void break_connection(struct pool *pool, struct pool_slot *slot, const ch
     struct request *request = slot->request;
     bool was_up = slot->connection.state == CONNECTION_UP;
     slot->request = NULL;
-    clear_deadline(pool, slot);
+    slots_clear_deadline(pool, slot);
     connection_close(&slot->connection);
     if (was_up) {
         pool->n_up--;
@@ -210,11 +150,11 @@ static void break_connection(struct pool *pool, struct pool_slot *slot, const ch
 
 static void open_connection(struct pool *pool, struct pool_slot *slot)
 {
-    int code = connection_open(&slot->connection, &pool->context->run->addresses[slot->target]);
+    int code = connection_open(&slot->connection);
     if (code != 0)
         break_connection(pool, slot, strerror(code));
     else
-        set_deadline(pool, slot);
+        slots_set_deadline(pool, slot);
 }
 
 void pool_reopen(struct pool *pool)
@@ -229,6 +169,12 @@ void pool_expire(struct pool *pool)
     struct context *context = pool->context;
     struct pool_slot *slot;
     while ((slot = pool->deadlines.first) != NULL && slot->deadline_ns <= context->now_ns) {
+        if (slot->connection.state == CONNECTION_OPENING &&
+            connection_try_next(&slot->connection)) {
+            slots_clear_deadline(pool, slot);
+            slots_set_deadline(pool, slot);
+            continue;
+        }
         if (slot->request != NULL)
             record_one(pool->recorder, &pool->recorder->measure.timeouts);
         break_connection(pool, slot, "timeout");
@@ -292,7 +238,7 @@ static void send_rendered(struct pool *pool, struct pool_slot *slot)
     context->now_ns = clock_now_ns();
     request->invoke_ns = context->now_ns - context->run->start_ns;
     record_sent(pool->recorder, slot->connection.out.length, request_begins_operation(request));
-    set_deadline(pool, slot);
+    slots_set_deadline(pool, slot);
     int code = connection_send(&slot->connection);
     if (code != 0)
         break_connection(pool, slot, strerror(code));
@@ -301,7 +247,7 @@ static void send_rendered(struct pool *pool, struct pool_slot *slot)
 bool pool_send(struct pool *pool)
 {
     struct pool_slot *slot = NULL;
-    if (pool->context->ready.first == NULL || (slot = pop_idle(pool)) == NULL)
+    if (pool->context->ready.first == NULL || (slot = slots_pop_idle(pool)) == NULL)
         return false;
     render(pool, slot, request_pop(&pool->context->ready));
     send_rendered(pool, slot);
@@ -317,7 +263,7 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
                      context->run->plan->proxied, &request->answer))
         record_one(pool->recorder, &pool->recorder->measure.malformed);
     context->now_ns = clock_now_ns();
-    clear_deadline(pool, slot);
+    slots_clear_deadline(pool, slot);
     slot->request = NULL;
     slot->backoff_ns = 0;
     if (response->close) {
@@ -326,7 +272,7 @@ static void take_answer(struct pool *pool, struct pool_slot *slot)
         schedule_reopening(pool, slot);
     } else {
         connection_next(&slot->connection);
-        push_idle(pool, slot);
+        slots_push_idle(pool, slot);
     }
     request_push(&context->finished, request);
 }
@@ -361,14 +307,18 @@ static void on_readable(struct pool *pool, struct pool_slot *slot)
 static void on_open(struct pool *pool, struct pool_slot *slot)
 {
     int code = connection_opened(&slot->connection);
-    clear_deadline(pool, slot);
+    slots_clear_deadline(pool, slot);
+    if (code == EINPROGRESS) {
+        slots_set_deadline(pool, slot);
+        return;
+    }
     if (code != 0) {
         break_connection(pool, slot, strerror(code));
         return;
     }
     pool->n_up++;
     slot->opened_ns = pool->context->now_ns;
-    push_idle(pool, slot);
+    slots_push_idle(pool, slot);
 }
 
 void pool_event(struct pool *pool, struct pool_slot *slot, uint32_t events)
@@ -395,6 +345,8 @@ static bool await_opened(struct pool *pool, int *ret_n, char *ret_error)
         struct pool_slot *slot = events[i].data.ptr;
         int code =
             slot->connection.state == CONNECTION_OPENING ? connection_opened(&slot->connection) : 0;
+        if (code == EINPROGRESS)
+            continue;
         if (code != 0) {
             (void)text_format(ret_error, HISTORY_ERROR_MAX, "no connection to %s: %s",
                               pool->context->plan->targets[slot->target].url, strerror(code));
@@ -402,8 +354,19 @@ static bool await_opened(struct pool *pool, int *ret_n, char *ret_error)
         }
         if (!slot->is_listed_idle) {
             pool->n_up++;
-            push_idle(pool, slot);
+            slots_push_idle(pool, slot);
         }
+    }
+    return true;
+}
+
+// Whether each connection that is not open yet has another address to try.
+static bool try_next_addresses(struct pool *pool)
+{
+    for (size_t i = 0; i < pool->n_slots; i++) {
+        struct connection *connection = &pool->slots[i].connection;
+        if (connection->state == CONNECTION_OPENING && !connection_try_next(connection))
+            return false;
     }
     return true;
 }
@@ -418,7 +381,7 @@ bool pool_open(struct pool *pool, char *ret_error)
         struct pool_slot *slot = &pool->slots[i];
         if (run_failed(run))
             return false;
-        int code = connection_open(&slot->connection, &run->addresses[slot->target]);
+        int code = connection_open(&slot->connection);
         if (code != 0) {
             (void)text_format(ret_error, HISTORY_ERROR_MAX, "no connection to %s: %s",
                               targets[slot->target].url, strerror(code));
@@ -435,6 +398,8 @@ bool pool_open(struct pool *pool, char *ret_error)
             return false;
         if (run_stop(run) != STOP_NOT)
             (void)text_copy(ret_error, HISTORY_ERROR_MAX, "interrupted before it began");
+        else if (clock_now_ns() > deadline_ns && try_next_addresses(pool))
+            deadline_ns = clock_now_ns() + pool->context->plan->timeout_ns;
         else if (clock_now_ns() > deadline_ns)
             (void)text_format(ret_error, HISTORY_ERROR_MAX,
                               "%s did not accept all connections in time", targets[0].url);
@@ -446,7 +411,7 @@ bool pool_open(struct pool *pool, char *ret_error)
 
 bool pool_preload(struct pool *pool)
 {
-    struct pool_slot *slot = pop_idle(pool);
+    struct pool_slot *slot = slots_pop_idle(pool);
     if (slot == NULL)
         return false;
     render(pool, slot, request_pop(&pool->context->ready));

@@ -8,6 +8,8 @@
 #include "history/writer.h"
 #include "run/cart.h"
 
+#include <assert.h>
+
 #define FLUSH_AT ((size_t)256 * 1024)
 
 bool recorder_init(struct recorder *recorder, const struct context *context)
@@ -43,9 +45,15 @@ void record_sent(struct recorder *recorder, size_t bytes, bool begins)
     pthread_mutex_unlock(&recorder->mutex);
 }
 
-static void count(struct measure *measure, const struct answer *answer, int64_t latency_ns)
+static_assert(KIND_COUNT <= MEASURE_KINDS_MAX, "a measure has a place for each kind");
+
+static void count(struct measure *measure, enum attempt_kind kind, const struct answer *answer,
+                  int64_t latency_ns)
 {
     histogram_add(&measure->latency, latency_ns);
+    if (answer->answer_class == ANSWER_OK)
+        histogram_add(&measure->ok_latency, latency_ns);
+    measure->kinds[kind][answer->answer_class]++;
     measure->statuses[answer->status]++;
     measure->classes[answer->answer_class]++;
     if (answer->detail[0] != '\0' && answer->answer_class != ANSWER_OK)
@@ -90,14 +98,15 @@ void record_finished(struct recorder *recorder, const struct request *request)
 {
     const struct context *context = recorder->context;
     const struct answer *answer = &request->answer;
+    enum attempt_kind kind = request->operation->task.kind;
     int64_t now_ns = context->now_ns - context->run->start_ns;
     int64_t from_ns = request->intended_ns >= 0 ? request->intended_ns : request->invoke_ns;
     int64_t latency_ns = now_ns - from_ns;
     if (answer->status != 0)
         recorder->last_answer_ns = now_ns;
     pthread_mutex_lock(&recorder->mutex);
-    count(&recorder->measure, answer, latency_ns);
-    count(&recorder->recent, answer, latency_ns);
+    count(&recorder->measure, kind, answer, latency_ns);
+    count(&recorder->recent, kind, answer, latency_ns);
     timeline_add(&recorder->measure.timeline, now_ns, answer->answer_class, latency_ns);
     pthread_mutex_unlock(&recorder->mutex);
     if (context->run->writer != NULL && request->target != REQUEST_NOT_SENT)

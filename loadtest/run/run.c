@@ -4,6 +4,7 @@
 #include "run/run.h"
 
 #include "base/clock.h"
+#include "control/interrupt.h"
 #include "measure/measure.h"
 #include "report/report.h"
 #include "run/arrival.h"
@@ -12,7 +13,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -82,7 +82,6 @@ static void clear_live(const struct live *live)
 // ---- stopping -----------------------------------------------------------------------------------
 
 struct stopper {
-    sigset_t signals;
     int64_t deadline_ns; // of the next stop level, monotonic; INT64_MAX: none
     bool interrupted;
 };
@@ -95,8 +94,7 @@ static void set_stop(struct run *run, enum stop_level level)
 // Waits for a signal, at most for a tick.
 static void await_signal(struct run *run, struct stopper *stopper)
 {
-    const struct timespec tick = {.tv_nsec = TICK_NS};
-    if (sigtimedwait(&stopper->signals, NULL, &tick) < 0)
+    if (!interrupt_take(TICK_NS))
         return;
     set_stop(run, stopper->interrupted ? STOP_AT_ONCE : STOP_NO_RETRY);
     stopper->interrupted = true;
@@ -226,11 +224,7 @@ bool run_load(const struct plan *plan, const struct scenario *scenario,
         (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
         return false;
     }
-    sigset_t before;
-    (void)sigemptyset(&stopper.signals);
-    (void)sigaddset(&stopper.signals, SIGINT);
-    (void)sigaddset(&stopper.signals, SIGTERM);
-    (void)pthread_sigmask(SIG_BLOCK, &stopper.signals, &before);
+    interrupt_block();
     bool done =
         prepare(&run, ret_error) && execute(&threads, &stopper, &live, ret_measure, ret_error);
     int64_t last_ns = atomic_load(&run.last_answer_ns);
@@ -241,6 +235,5 @@ bool run_load(const struct plan *plan, const struct scenario *scenario,
     ret_result->interrupted = stopper.interrupted;
     measure_release(&live.total);
     measure_release(&live.recent);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return done;
 }

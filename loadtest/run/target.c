@@ -100,7 +100,7 @@ bool target_parse(const char *url, struct target *ret_target, char *ret_error)
     return true;
 }
 
-bool target_resolve(const struct target *target, struct address *ret_address, char *ret_error)
+bool target_resolve(const struct target *target, struct addresses *ret_addresses, char *ret_error)
 {
     char port[8];
     text_format(port, sizeof port, "%d", target->port);
@@ -112,8 +112,13 @@ bool target_resolve(const struct target *target, struct address *ret_address, ch
                     gai_strerror(code));
         return false;
     }
-    memcpy(&ret_address->socket, found->ai_addr, found->ai_addrlen);
-    ret_address->length = found->ai_addrlen;
+    ret_addresses->n = 0;
+    for (const struct addrinfo *at = found; at != NULL && ret_addresses->n < ADDRESSES_MAX;
+         at = at->ai_next) {
+        struct address *address = &ret_addresses->list[ret_addresses->n++];
+        memcpy(&address->socket, at->ai_addr, at->ai_addrlen);
+        address->length = at->ai_addrlen;
+    }
     freeaddrinfo(found);
     return true;
 }

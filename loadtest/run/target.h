@@ -1,4 +1,4 @@
-// A target: the base URL of an HTTP service, and the address that its host resolves to.
+// A target: the base URL of an HTTP service, and the addresses that its host resolves to.
 #pragma once
 
 #include "base/cleanup.h"
@@ -19,10 +19,17 @@ struct address {
     socklen_t length;
 };
 
+#define ADDRESSES_MAX 16 // of a host; further ones are not used
+
+struct addresses {
+    struct address list[ADDRESSES_MAX]; // in the order in which they are to be tried
+    size_t n;                           // at least 1
+};
+
 // Parses http://HOST[:PORT][/PREFIX]. False with a sentence in ret_error (HISTORY_ERROR_MAX bytes).
 MUST_CHECK bool target_parse(const char *url, struct target *ret_target, char *ret_error);
 
-// Resolves the target's host, and may query a name server. False with a sentence in ret_error
+// All addresses of the target's host. May query a name server. False with a sentence in ret_error
 // (HISTORY_ERROR_MAX bytes).
-MUST_CHECK bool target_resolve(const struct target *target, struct address *ret_address,
+MUST_CHECK bool target_resolve(const struct target *target, struct addresses *ret_addresses,
                                char *ret_error);

@@ -103,7 +103,7 @@ def sample(report, cores, metrics):
     ok = report["outcomes"]["ok"]
     if not ok:
         raise Failed(f"no operation succeeded: {report['outcomes']}")
-    latency = report["latency_ms"]
+    latency = report["ok_latency_ms"]
     thousands = ok / 1000
     return {
         "rate": report["ok_rate"], "ok": ok,

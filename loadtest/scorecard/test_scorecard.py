@@ -151,6 +151,15 @@ class ProcessorTime(unittest.TestCase):
         self.assertEqual(watched.cores(from_s=time.time() + 60), {})
 
 
+class Sample(unittest.TestCase):
+    def test_a_row_in_which_nothing_succeeded_fails(self):
+        checked = {"done": True, "violations": 0, "invariants": []}
+        nothing = {"ok": 0, "refused": 500, "error": 0, "unknown": 0}
+        for given in {"check": checked, "outcomes": nothing}, {"check": {"done": False}, "outcomes": {"ok": 5}}:
+            with self.assertRaises(load.Failed):
+                load.sample(given, {}, dict.fromkeys(load.COUNTERS, 0.0))
+
+
 class Report(unittest.TestCase):
     def test_medians_and_ratio(self):
         row = find("conditional", "direct", "hot", "1", "mariadb")

@@ -12,6 +12,7 @@ import os
 import unittest
 
 from cluster import TestCase, lock_servers
+from hostile import Hostile, answer, shop
 from loader import measured, urls
 
 STRATEGIES = ["optimistic", "conditional", "row-lock", "lock-table", "redis-lock", "zookeeper-lock",
@@ -53,6 +54,24 @@ class Healthy(Gate):
                 for seen in ("reads", "refusals", "replays"):
                     self.assertGreater(result.report["check"][seen], 0, result)
         self.assert_reconciles(database.store)
+
+
+class Absent(TestCase):
+    """Servers that do nothing. The gate must not take their silence, or their haste, for health."""
+
+    def test_a_server_that_answers_401_503_or_nothing(self):
+        unauthorized, unavailable = (answer({"type": "/problems/" + slug}, status, "application/problem+json")
+                                     for status, slug in ((401, "unauthorized"), (503, "backend-unavailable")))
+        for sent in unauthorized, unavailable, b"":
+            with Hostile(lambda request, sent=sent: sent if request.is_change() else shop(request)) as server:
+                result = measured(server.url, "--arrival", "latch", "--requests", 20, "--stock", 10, "--timeout", "1s",
+                                  "--require", "violations==0")
+                self.assertIn(result.code, (1, 2), result)
+                self.assertEqual(result.report["outcomes"]["ok"], 0, result)
+        for respond in (lambda _: unauthorized), None:  # to the set-up, too
+            with Hostile(respond) as server:
+                result = measured(server.url, *BURST, "--timeout", "1s", "--require", "violations==0")
+                self.assertEqual((result.code, result.report), (2, None), result)
 
 
 class Sick(Gate):

@@ -147,7 +147,7 @@ class Scenarios(LoadCase):
         report = self.run_proven("--resource", "MINE", "--no-setup", "--requests", 25)
         self.assertEqual(report["outcomes"]["ok"], 10)
         # The counter now has a history, and the check begins after it.
-        report = self.run_proven("--resource", "MINE", "--no-setup", "--requests", 5)
+        report = self.run_proven("--resource", "MINE", "--no-setup", "--requests", 5, "--expect-refusals")
         self.assertEqual(report["outcomes"]["refused"], 5)
 
     def test_check_again_later(self):
@@ -327,7 +327,7 @@ class Behaviour(LoadCase):
 
     def test_requirements_decide(self):
         with constant("--status", "404") as url:
-            run = (url, "--template", self.template(), "--requests", 50, "--require")
+            run = (url, "--template", self.template(), "--requests", 50, "--expect-refusals", "--require")
             self.assertEqual(measured(*run, "refused==50").code, 0)
             missed = measured(*run, "errors==0", "--require", "ok>0")
         self.assertEqual(missed.code, 1, missed)

@@ -321,14 +321,27 @@ END_TEST
 START_TEST(measures_merge_and_clear)
 {
     struct measure *a = new_measure(), *b = new_measure();
-    int64_t *const counters[] = {&b->requests_sent, &b->operations_begun, &b->operations_done,
-                                 &b->retries,       &b->duplicates,       &b->replays,
-                                 &b->unknown,       &b->timeouts,         &b->malformed,
-                                 &b->bytes_read,    &b->bytes_written,    &b->statuses[0],
-                                 &b->statuses[599], &b->classes[0],       &b->classes[2]};
+    int64_t *const counters[] = {&b->requests_sent,
+                                 &b->operations_begun,
+                                 &b->operations_done,
+                                 &b->retries,
+                                 &b->duplicates,
+                                 &b->replays,
+                                 &b->unknown,
+                                 &b->timeouts,
+                                 &b->malformed,
+                                 &b->bytes_read,
+                                 &b->bytes_written,
+                                 &b->statuses[0],
+                                 &b->statuses[599],
+                                 &b->classes[0],
+                                 &b->classes[2],
+                                 &b->kinds[0][0],
+                                 &b->kinds[MEASURE_KINDS_MAX - 1][2]};
     for (size_t i = 0; i < ARRAY_LENGTH(counters); i++)
         *counters[i] = (int64_t)i + 1;
     histogram_add(&b->latency, 5);
+    histogram_add(&b->ok_latency, 5);
     histogram_add(&b->operations, 6);
     timeline_add(&b->timeline, 7, ANSWER_OK, 5);
     measure_merge(a, b);
@@ -338,11 +351,14 @@ START_TEST(measures_merge_and_clear)
         ck_assert_int_eq(*(int64_t *)(void *)((char *)a + offset), 2 * ((int64_t)i + 1));
     }
     ck_assert_uint_eq(a->latency.count, 2);
+    ck_assert_uint_eq(a->ok_latency.count, 2);
     ck_assert_uint_eq(a->operations.count, 2);
     ck_assert_int_eq(a->timeline.slots[0].counts[ANSWER_OK], 2);
     measure_clear(a);
-    ck_assert_int_eq(a->requests_sent + a->bytes_written + a->statuses[599] + a->classes[2], 0);
-    ck_assert_uint_eq(a->latency.count + a->operations.count + a->timeline.n_slots, 0);
+    ck_assert_int_eq(
+        a->requests_sent + a->bytes_written + a->statuses[599] + a->classes[2] + a->kinds[0][0], 0);
+    ck_assert_uint_eq(
+        a->latency.count + a->ok_latency.count + a->operations.count + a->timeline.n_slots, 0);
     free_measure(a);
     free_measure(b);
 }

@@ -142,7 +142,7 @@ static enum judgement judge(const struct generated_run *run, struct verdict *ret
     enum judgement judgement = DAMAGED;
     FILE *history_file = write_file(&run->history), *ledger_file = write_file(&run->ledger);
     if (history_read_file(fileno(history_file), &history, ret_error) &&
-        ledger_load(ledger_file, &history.head, &ledger, ret_error)) {
+        ledger_load(fileno(ledger_file), &history.head, &ledger, ret_error)) {
         check_history(&history, &ledger, &(struct check_options){0}, ret_verdict);
         ck_assert(ret_verdict->done);
         judgement = ret_verdict->violations > 0 ? BROKEN : HOLDS;
@@ -677,6 +677,7 @@ static const struct mutation mutations[] = {
     {ROW, "created_at_ms", ended_by_client, INT, .number = BIG},
     {ROW, "created_at_ms", ended_by_expiry, INT, .number = 1},
     {ROW, "created_at_ms", our_product, ADD, .number = 1, .why = NO_TIME},
+    {ROW, "leg", expiry_known, INT, .number = 9},
     {ROW, "key", expiry_known, TEXT, .text = "other-1"},
     {ROW, "user", expiry_known, TEXT, .text = "stranger"},
     {ROW, "reason", expiry_known, TEXT, .text = "release"},

@@ -1,0 +1,13 @@
+// Where a pool's slots wait: for a request, or for a deadline. Used by the thread of the pool.
+#pragma once
+
+#include "run/pool.h"
+
+// Appends the slot, unless it is in the list already.
+void slots_push_idle(struct pool *pool, struct pool_slot *slot);
+// Takes the slot that has been idle longest and is up; NULL if there is none.
+struct pool_slot *slots_pop_idle(struct pool *pool);
+
+// The plan's timeout from now on. The slot has no deadline yet.
+void slots_set_deadline(struct pool *pool, struct pool_slot *slot);
+void slots_clear_deadline(struct pool *pool, struct pool_slot *slot); // none: does nothing
