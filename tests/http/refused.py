@@ -7,7 +7,9 @@ import unittest.mock
 import cluster
 
 DUMMY = os.path.join(cluster.ROOT, "tests/support/dummy.py")
-ANSWERS = ("401", "503", "nothing")
+WORK = [(answer, "work") for answer in ("401", "503", "nothing")]
+# Without 503 to everything: the load tester repeats its set-up for ten seconds.
+REFUSALS = [("401", "all"), ("nothing", "all"), *WORK]
 
 
 @contextlib.contextmanager
@@ -16,10 +18,3 @@ def refusing(answer, to):
     variables = {"DUMMY_ANSWER": answer, "DUMMY_TO": to, "DUMMY_REAL": cluster.BINARY}
     with unittest.mock.patch.dict(os.environ, variables), unittest.mock.patch.object(cluster, "BINARY", DUMMY):
         yield
-
-
-def each_refusal():
-    """Yields every way not to serve: what is answered, and to what."""
-    for answer in ANSWERS:
-        for to in ("all", "work"):
-            yield answer, to

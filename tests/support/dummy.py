@@ -3,7 +3,7 @@
 
 DUMMY_ANSWER is what it answers: a status, or `nothing` (it closes the connection). DUMMY_TO says to what: `all`,
 or `work`: then only POST is refused, and all else looks as if the service worked, so a gate that believes set-up,
-probes and metrics stays green. Commands other than `serve` are passed on to DUMMY_REAL, the real program.
+probes and metrics stays green. `migrate` does nothing. Other commands are passed on to DUMMY_REAL, the real program.
 """
 
 import http.server
@@ -38,7 +38,7 @@ class Dummy(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         if status == 503:
-            self.send_header("Retry-After", "1")
+            self.send_header("Retry-After", "0")
         self.end_headers()
         self.wfile.write(data)
 
@@ -77,6 +77,8 @@ class Dummy(http.server.BaseHTTPRequestHandler):
 
 
 def main():
+    if sys.argv[1:2] == ["migrate"]:
+        return
     if sys.argv[1:2] != ["serve"]:
         os.execv(os.environ["DUMMY_REAL"], [os.environ["DUMMY_REAL"], *sys.argv[1:]])
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # so that it is not its end that is noticed
