@@ -89,6 +89,8 @@ static enum rc check_schema(struct app *app, struct db *db, char *ret_error)
         if (!rc && applied > 0)
             LOG_INFO("schema migrated store=%s applied=%d", store_label(app->store), applied);
     }
+    if (!rc && app->config->lab && !app->config->lab_constraints)
+        rc = migrate_allow_lab(db, ret_error);
     if (!rc && app->config->lab)
         return migrate_lab(db, !app->config->lab_constraints, ret_error);
     bool constraints_off = false;

@@ -72,7 +72,7 @@ class Empty:
                 report, cores = load.run_load(servers.ports, load.service_pids(servers), options.ceiling_seconds,
                                               "--scenario", "template", "--template", template.name,
                                               "--connections", str(options.connections))
-            if report["outcomes"]["ok"] < report["operations"] * 0.99:
+            if not report["outcomes"]["ok"] or report["outcomes"]["ok"] < report["operations"] * 0.99:
                 raise Failed(f"not all were answered 2xx: {report['outcomes']}")
             return {"rate": report["ok_rate"], "cpu": cores}
         return load.with_servers("mariadb", 1, {"lab": "on", "workers": WORKERS}, work)

@@ -54,7 +54,8 @@ const struct setting settings[] = {
      "Laboratory mode: allows the strategy `none`, the lab settings and the header "
      "X-Holdfast-Strategy."},
     {"lab.belts", SETTING_TRUTH, MEMBER(lab_constraints), "on", 0, 0, NULL,
-     "The database's unique keys and checks. off: dropped; in laboratory mode only."},
+     "The database's unique keys and checks. off: dropped; in laboratory mode only, and only from "
+     "a database that is empty or has lost them already."},
     {"lab.demand", SETTING_TRUTH, MEMBER(lab_demand), "on", 0, 0, NULL,
      "What a save demands of the row: its version, its fence, enough left, its row lock. off: "
      "every strategy saves as `none` does, behind its guard if it has one; in laboratory mode "

@@ -68,11 +68,18 @@ struct found_rows {
     size_t n, capacity;
 };
 
+// Grows: without the database's unique keys (lab.belts=off) a key may have several rows of one leg.
 static enum rc keep_row(void *arg, const struct ledger_row *row)
 {
     struct found_rows *found = arg;
-    if (found->n == found->capacity)
-        return RC_INTERNAL;
+    if (found->n == found->capacity) {
+        size_t capacity = 2 * found->capacity;
+        struct ledger_row *rows = reallocarray(found->rows, capacity, sizeof *rows);
+        if (rows == NULL)
+            return RC_NO_MEMORY;
+        found->rows = rows;
+        found->capacity = capacity;
+    }
     found->rows[found->n++] = *row;
     return RC_OK;
 }
@@ -81,7 +88,8 @@ static enum rc keep_first_rows(void *arg, const struct ledger_row *row)
 {
     const struct found_rows *found = arg;
     bool is_leg = found->n < found->capacity && !counter_is_child(row->counter);
-    return is_leg ? keep_row(arg, row) : RC_OK;
+    bool is_kept = found->n > 0 && found->rows[found->n - 1].leg == row->leg;
+    return is_leg && !is_kept ? keep_row(arg, row) : RC_OK;
 }
 
 static void release_rows(struct found_rows *found)
@@ -178,21 +186,21 @@ enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state s
     if (n == 0)
         return RC_OK;
     const char **keys CLEANUP(free_memory) = calloc(n, sizeof *keys);
-    struct ledger_row *rows CLEANUP(free_memory) = calloc(n, sizeof *rows);
-    if (keys == NULL || rows == NULL)
+    struct found_rows found CLEANUP(release_rows) = {.capacity = n};
+    found.rows = calloc(n, sizeof *found.rows);
+    if (keys == NULL || found.rows == NULL)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < batch->n_works + batch->n_expiries; i++) {
         if (batch->works[i].state == state)
             keys[filled++] = batch->works[i].operation->request_key;
     }
-    struct found_rows found = {.rows = rows, .capacity = n};
     enum rc rc = ledger_find(db, keys, n, keep_row, &found);
     for (size_t i = 0; rc == RC_OK && i < found.n; i++) {
         for (size_t j = 0; rc == RC_OK && j < batch->n_works + batch->n_expiries; j++) {
             struct work *work = &batch->works[j];
             if (work->state == state &&
-                strcmp(work->operation->request_key, rows[i].request_key) == 0) {
-                rc = replay(batch, db, &rows[i], work);
+                strcmp(work->operation->request_key, found.rows[i].request_key) == 0) {
+                rc = replay(batch, db, &found.rows[i], work);
                 *ret_found += rc == RC_OK;
             }
         }

@@ -16,17 +16,16 @@ import os
 import re
 import sqlite3
 import statistics
-import subprocess
 import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "http"))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "http")]
 import cluster  # noqa: E402
+import wrk  # noqa: E402
 
 HOT, PLAIN, SHARE = "HOT", "PLAIN", 100  # holds of each other SKU
 STOCK = 1000000
-UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 # What `reserve` leaves behind, in SQL: hold i has one unit of its SKU.
 SEQUENCE = "WITH RECURSIVE n(i) AS (SELECT {low} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {high})"
@@ -83,7 +82,9 @@ ENGINES = {engine.name: engine for engine in (Sqlite, Mysql)}
 
 
 def fill(database, options):
-    cluster.run("migrate", "up", f"--store={database.store}", timeout=60)
+    done = cluster.run("migrate", "up", f"--store={database.store}", timeout=60)
+    if done.returncode:
+        sys.exit(f"migrate up: {done.stdout}{done.stderr}")
     skus = [f"S-{i}" for i in range((options.holds - options.hot) // SHARE)]
     counts = [(HOT, options.hot), (PLAIN, 0)] + [(sku, SHARE) for sku in skus]
     until = int(time.time() * 1000) + 10 ** 9
@@ -101,30 +102,20 @@ def fill(database, options):
         database.sql(*(statement.format(sequence=sequence, hot=options.hot, until=until) for statement in FILL))
 
 
-def wrk(port, sku, options, seconds=None):
-    """Returns answers a second, their median and p99 in seconds, and how many of them were refusals."""
-    seconds = seconds or options.seconds
-    done = subprocess.run(
-        ["wrk", "-t1", f"-c{options.connections}", f"-d{seconds}", "--latency", "-s", os.path.join(HERE, "deduct.lua"),
-         f"http://127.0.0.1:{port}"],
-        env=dict(os.environ, BENCH_SKU=sku), capture_output=True, text=True, check=True, timeout=seconds + 30)
-    if "Socket errors" in done.stdout:
-        sys.exit(f"wrk: {done.stdout}")
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
-    latency = {share: float(value) * UNITS[unit] for share, value, unit in
-               re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s)$", done.stdout, re.M)}
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
-    return rate, latency["50"], latency["99"], int(refused.group(1)) if refused else 0
+def deducts(port, sku, options, seconds=None, sold_out=False):
+    """Deducts of one SKU. If it is sold out all must be refused, else none."""
+    answers = wrk.run(f"http://127.0.0.1:{port}", "deduct.lua", seconds or options.seconds, options.connections,
+                      1.0 if sold_out else 0.0, BENCH_SKU=sku)
+    if sold_out and answers.refused < 1.0:
+        sys.exit(f"{sku} is sold out, and only {100 * answers.refused:.0f} % of its deducts were refused")
+    return answers
 
 
-def compare(servers, options, what, refused):
+def compare(servers, options, what, sold_out):
     rates = {HOT: [], PLAIN: []}
     for turn in range(options.rounds):
         for sku in (HOT, PLAIN) if turn % 2 == 0 else (PLAIN, HOT):
-            rate, _, _, n = wrk(servers.ports[0], sku, options)
-            if (n > 0) != refused:
-                sys.exit(f"{what}: {n} of the deducts of {sku} were refused")
-            rates[sku].append(rate)
+            rates[sku].append(deducts(servers.ports[0], sku, options, sold_out=sold_out).rate)
     hot, plain = (statistics.median(rates[sku]) for sku in (HOT, PLAIN))
     print(f"  {what}: {options.hot:,} holds {hot:,.0f}/s, none {plain:,.0f}/s: "
           f"{plain / hot:.2f} times the cost", flush=True)
@@ -134,6 +125,8 @@ def sell_out(servers):
     for sku in (HOT, PLAIN):
         put = servers.call("PUT", f"/v1/stock/{sku}", {"quantity": 0})
         assert put.status == 200, put
+        answer = servers.call("POST", f"/v1/stock/{sku}/deduct", {"quantity": 1}, f"sold-out-{sku}")
+        assert answer.status == 409, answer
 
 
 def await_swept(servers, n):
@@ -150,7 +143,7 @@ def sweep(database, options, what, low, high):
     """Makes holds due while no instance runs, and then starts one."""
     with cluster.Cluster(database.store, reservation__sweep_ms=3600000) as servers:
         assert servers.call("PUT", f"/v1/stock/{PLAIN}", {"quantity": STOCK}).status == 200
-        rate_before, _, before, _ = wrk(servers.ports[0], PLAIN, options)
+        before = deducts(servers.ports[0], PLAIN, options)
     for table in ("hold", "reservation"):
         database.sql(f"UPDATE {table} SET expires_at = 1000"
                      f" WHERE reservation >= '{low:020}' AND reservation < '{high:020}'")
@@ -159,19 +152,26 @@ def sweep(database, options, what, low, high):
             concurrent.futures.ThreadPoolExecutor() as pool:
         sweeping = pool.submit(await_swept, servers, n)
         while not sweeping.done():
-            tails.append(wrk(servers.ports[0], PLAIN, options, 3))
+            tails.append(deducts(servers.ports[0], PLAIN, options, 3))
         took = sweeping.result()
-    tail, rate = (statistics.median(values) for values in list(zip(*tails))[2::-2])
+    tail, rate = (statistics.median(values) for values in ([one.p99 for one in tails], [one.rate for one in tails]))
     print(f"  {what}: {n:,} holds swept in {took:.1f} s ({n / took:,.0f}/s); p99 of deducts {tail * 1000:.1f} ms"
-          f" meanwhile, {before * 1000:.1f} ms before; {rate:,.0f}/s and {rate_before:,.0f}/s", flush=True)
+          f" meanwhile, {before.p99 * 1000:.1f} ms before; {rate:,.0f}/s and {before.rate:,.0f}/s", flush=True)
+
+
+def reconcile(database):
+    done = cluster.run("reconcile", "--json", f"--store={database.store}", timeout=3600)
+    report = json.loads(done.stdout or "{}")
+    if done.returncode or report["finding_count"] != 0:
+        sys.exit(f"does not reconcile: {done.stdout[:2000]}{done.stderr}")
+    print(f"  reconciled in {report['took_ms'] / 1000:.1f} s", flush=True)
 
 
 def bench(database, options):
     began = time.monotonic()
     fill(database, options)
     print(f"{database.name}: {options.holds:,} holds written in {time.monotonic() - began:.0f} s", flush=True)
-    report = json.loads(cluster.run("reconcile", "--json", f"--store={database.store}", timeout=3600).stdout)
-    print(f"  reconciled in {report['took_ms'] / 1000:.1f} s, {report['finding_count']} findings", flush=True)
+    reconcile(database)
     with cluster.Cluster(database.store, reservation__sweep_ms=1000) as servers:
         compare(servers, options, "deduct", False)
         sell_out(servers)
@@ -179,8 +179,7 @@ def bench(database, options):
     sweep(database, options, "on one SKU", 0, min(options.due, options.hot))
     sweep(database, options, f"on SKUs with {SHARE} holds each", options.hot,
           min(options.hot + options.due, options.holds))
-    report = json.loads(cluster.run("reconcile", "--json", f"--store={database.store}", timeout=3600).stdout)
-    print(f"  reconciled in {report['took_ms'] / 1000:.1f} s, {report['finding_count']} findings", flush=True)
+    reconcile(database)
 
 
 def main():

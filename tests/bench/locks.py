@@ -119,11 +119,12 @@ def median(samples, name, of="rate"):
     return statistics.median(sample[of] for sample in samples[name])
 
 
-def verdict(ratio, bar):
+def verdict(ratio, bar, kept):
+    kept.append(ratio >= bar)
     return f"{ratio:.2f} | {bar} | {'yes' if ratio >= bar else 'NO'}"
 
 
-def show_direct(samples):
+def show_direct(samples, kept):
     total = median(samples, "T")
     print(f"T, one thread alone: {total:,.0f} transactions/s\n")
     print("| direct, 1 instance | operations/s | p99 | Z | limit | of it | bar | kept |")
@@ -133,11 +134,11 @@ def show_direct(samples):
         limit = ceilings.in_turn(total, z) if z else total
         rate = median(samples, strategy)
         print(f"| {strategy} | {rate:,.0f} | {median(samples, strategy, 'p99_ms'):.0f} ms |"
-              f" {format(z, ',.0f') if z else '–'} | {limit:,.0f} | {verdict(rate / limit, BARS[strategy])} |")
+              f" {format(z, ',.0f') if z else '–'} | {limit:,.0f} | {verdict(rate / limit, BARS[strategy], kept)} |")
     print()
 
 
-def show_waiting(samples):
+def show_waiting(samples, kept):
     print(f"| hot key, {INSTANCES} instances | spin | notify | times | bar | kept | Redis, processors |"
           " share of the time held |")
     print("|---|---|---|---|---|---|---|---|")
@@ -147,7 +148,7 @@ def show_waiting(samples):
         redis = [f"{median(samples, name, 'redis'):.3f}" for name in names.values()]
         held = [f"{median(samples, name, 'held'):.2f}" for name in names.values()] if where == "service" else []
         print(f"| {where} | {rate['spin']:,.0f} | {rate['notify']:,.0f} |"
-              f" {verdict(rate['notify'] / rate['spin'], WAITING_BAR)} | {' → '.join(redis)} |"
+              f" {verdict(rate['notify'] / rate['spin'], WAITING_BAR, kept)} | {' → '.join(redis)} |"
               f" {' → '.join(held) or '–'} |")
     spin_held = median(samples, "service spin", "held")
     if spin_held > SATURATED:
@@ -175,12 +176,13 @@ def main():
     options.ceiling_seconds = options.seconds  # the probes' time limit depends on it
     print(f"{options.connections} connections, {options.workers} workers per instance, {options.seconds} s each,"
           f" medians of {options.rounds} rounds\n", flush=True)
-    samples = measure(options)
+    samples, kept = measure(options), []
     if "T" in samples:
-        show_direct(samples)
+        show_direct(samples, kept)
     if "service spin" in samples:
-        show_waiting(samples)
+        show_waiting(samples, kept)
+    return 0 if all(kept) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,29 +11,16 @@ then, so any further growth is a leak. Needs wrk and the environment of `./dev b
 import argparse
 import os
 import re
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "http"))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "http")]
 import cluster  # noqa: E402
+import wrk  # noqa: E402
 
 SLICE_S = 20
 STOCK = 1000000
-
-
-def wrk(port, seconds, connections):
-    """Returns 2xx a second. Ends the benchmark if more than 1 % are other answers: it would be other work."""
-    done = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "-s", os.path.join(HERE, "deduct.lua"),
-         f"http://127.0.0.1:{port}"],
-        capture_output=True, text=True, check=True, timeout=seconds + 30)
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
-    refused_rate = float(refused.group(1)) / seconds if refused else 0
-    if "Socket errors" in done.stdout or refused_rate > rate / 100:
-        sys.exit(f"wrk: {done.stdout}")
-    return rate - refused_rate
+MAY_REFUSE = 0.01
 
 
 def resident_kib(pid):
@@ -62,7 +49,9 @@ def main():
             while answered < options.requests:
                 put = servers.call("PUT", "/v1/stock/BENCH-0", {"quantity": STOCK})
                 assert put.status in (200, 201), put
-                answered += int(SLICE_S * wrk(servers.ports[0], SLICE_S, options.connections))
+                answers = wrk.run(f"http://127.0.0.1:{servers.ports[0]}", "deduct.lua", SLICE_S, options.connections,
+                                  MAY_REFUSE)
+                answered += int(SLICE_S * answers.rate * (1 - answers.refused))
                 points.append((answered, resident_kib(pid)))
                 print(f"{answered:>12,} requests  {points[-1][1] / 1024:6.1f} MiB", flush=True)
     finally:

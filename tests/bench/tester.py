@@ -9,15 +9,14 @@ ratio of the medians. Needs wrk, HOLDFAST_LOAD and CONSTANT_SERVER; `./dev bench
 
 import argparse
 import os
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "http"))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "http")]
 import loader  # noqa: E402
+import wrk  # noqa: E402
 
 TEMPLATE = """POST /v1/stock/BENCH-0/deduct
 Content-Type: application/json
@@ -28,13 +27,8 @@ Idempotency-Key: {{key}}
 BODY = '{"sku":"BENCH-0","quantity":1,"remaining":999999,"version":2,"strategy":"conditional"}'
 
 
-def wrk(url, options, _):
-    done = subprocess.run(["wrk", "-t1", f"-c{options.connections}", f"-d{options.seconds}", "-s",
-                           os.path.join(HERE, "deduct.lua"), url],
-                          capture_output=True, text=True, check=True, timeout=options.seconds + 30)
-    if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
-        sys.exit(f"wrk: {done.stdout}")
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
+def with_wrk(url, options, _):
+    return wrk.run(url, "deduct.lua", options.seconds, options.connections).rate
 
 
 def holdfast_load(url, options, directory, *flags):
@@ -43,7 +37,7 @@ def holdfast_load(url, options, directory, *flags):
         file.write(TEMPLATE)
     result = loader.measured(url, "--template", template, "--duration", f"{options.seconds}s",
                              "--connections", options.connections, *flags)
-    if result.code or result.report["outcomes"]["error"]:
+    if result.code or result.report["outcomes"]["error"] or not result.report["outcomes"]["ok"]:
         sys.exit(f"holdfast-load: {result}")
     return result.report["rate"]
 
@@ -52,7 +46,7 @@ def with_history(url, options, directory):
     return holdfast_load(url, options, directory, "--history", os.path.join(directory, "history"))
 
 
-ROWS = {"wrk": wrk, "holdfast-load": holdfast_load, "holdfast-load, with a history": with_history}
+ROWS = {"wrk": with_wrk, "holdfast-load": holdfast_load, "holdfast-load, with a history": with_history}
 
 
 def main():

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 
-from cluster import ROOT, await_true
+from cluster import ROOT
 
 START_S = 30
 WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
@@ -29,6 +29,10 @@ def ask_stack(directory, words):
     if done.returncode:
         raise AssertionError(f"{words}: {done.stdout.decode()}{done.stderr.decode()}")
     return done.stdout.decode()
+
+
+class ServerFailed(AssertionError):
+    """A private server does not start, or does not start again. That is no fault of the service."""
 
 
 class Backend:
@@ -64,18 +68,20 @@ class Backend:
         return self.command
 
     def await_answer(self):
-        """Returns when it answers."""
-        def ready():
-            if self.process.poll() is not None:
-                raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.last_words()}")
-            return self.answers()
-        await_true(ready, START_S)
+        """Returns when it answers. Raises ServerFailed if it ends, or does not answer in time."""
+        end = time.monotonic() + START_S
+        while not self.answers():
+            code = self.process.poll()
+            if code is not None or time.monotonic() > end:
+                what = f"ended with {code}" if code is not None else f"does not answer after {START_S} s"
+                raise ServerFailed(f"{self.name} did not start: {what}\n{self.last_words()}")
+            time.sleep(0.15)
 
     def answers(self):
         raise NotImplementedError
 
     def last_words(self):
-        """The end of the server's log, for a message: its directory is deleted with the stack."""
+        """The end of the server's log, for a message."""
         with open(self.log.name, errors="replace", encoding="utf-8") as log:
             return "".join(log.readlines()[-30:])
 
@@ -149,7 +155,7 @@ class Mysql(Backend):
             [*WITH_PARENT, "unshare", "--mount", "sh", "-c", script, "sh", self.small, f"{self.directory}/mysql"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
         if self.room.stdout.readline() != b"ready\n":
-            raise AssertionError(f"{self.name}: no small file system:\n{self.last_words()}")
+            raise ServerFailed(f"{self.name}: no small file system:\n{self.last_words()}")
         self.start()
 
     def move_out(self):
@@ -199,7 +205,7 @@ class Mysql(Backend):
         try:
             if self.process.poll() is not None:
                 self.start()
-        except AssertionError as error:
+        except ServerFailed as error:
             return str(error)
         done = self.client("mariadb-check", "--all-databases", "--check", "--extended", "--silent")
         return done.stdout + done.stderr
@@ -276,11 +282,27 @@ class Stack:
             backend.start()
         return backend
 
-    def renew(self, name):
-        """Replaces a server, and deletes its data."""
-        self.backends[name].close()
-        shutil.rmtree(f"{self.directory}/{name}")
-        self.backends[name] = self.kinds[name](self.directory).start()
+    def logs(self):
+        """The path of each server's log."""
+        return {name: backend.log.name for name, backend in self.backends.items()}
+
+    def revive(self):
+        """Ends what a fault has done to running servers."""
+        for backend in self.backends.values():
+            if backend.process.poll() is None:
+                backend.cont()
+
+    def damage(self):
+        """See Mysql.damage."""
+        return self.backends["mysql"].damage()
+
+    def renew(self):
+        """Replaces all servers by new ones without data."""
+        names = list(self.backends)
+        for name in names:
+            self.backends.pop(name).close()
+            shutil.rmtree(f"{self.directory}/{name}", ignore_errors=True)
+        self.start(names)
 
     def start(self, names):
         """Starts these servers in parallel."""
@@ -292,7 +314,7 @@ class Stack:
                 try:
                     self.backends[name].await_answer()
                     break
-                except AssertionError:  # another process took the port meanwhile
+                except ServerFailed:  # another process took the port meanwhile
                     self.backends[name].close()
                     if not left:
                         raise

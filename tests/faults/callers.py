@@ -2,9 +2,14 @@
 
 import http.client
 import itertools
+import json
 import random
 import threading
+import time
 from typing import NamedTuple
+
+
+OUTCOME_S = 60  # the limit for an outcome where no workload waits for it
 
 
 class Ended(Exception):
@@ -40,8 +45,12 @@ def slug(answer):
 
 def ask(scene, first, path, body, key, ended=None):
     """Sends one request, first to this instance, until it is known what became of it: it goes to the next
-    instance if one does not answer, or answers 503. Raises Ended when the event is set."""
+    instance if one does not answer, or answers 503. Raises Ended when the event is set; without an event, an
+    error after OUTCOME_S."""
+    end = time.monotonic() + OUTCOME_S
     while not (ended and ended.wait(0.005)):
+        if ended is None and time.monotonic() > end:
+            raise AssertionError(f"{path} {body}: no outcome within {OUTCOME_S} s")
         instance = scene.instances[first % scene.size]
         try:
             if instance.port is None:
@@ -125,6 +134,13 @@ class Callers:
         self.ended.set()
         for client in self.clients:
             client.join()
+
+    def save(self, logs):
+        self.stop()
+        logs.add("history.jsonl", "".join(
+            json.dumps({"key": key, "body": body, "status": answer.status, "answer": answer.body}) + "\n"
+            for key, (body, answer) in sorted(self.answers.items())))
+        logs.add("callers.log", f"{len(self.answers)} keys were answered; {self.failure or 'no caller failed'}\n")
 
     def judge(self):
         """Every answer is in the ledger: a success with the rows of its legs, a refusal without a row."""

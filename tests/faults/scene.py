@@ -17,6 +17,7 @@ import time
 import backends
 from cluster import Instance, MysqlDatabase, await_true, ledger, run
 from link import Link
+from logs import Logs
 from workloads import WORKLOADS
 
 LOCK_SERVERS = {"redis-lock": "redis", "zookeeper-lock": "zookeeper", "etcd-lock": "etcd"}
@@ -28,6 +29,7 @@ SETTINGS = {"lock.ttl_ms": TTL_MS, "lock.wait_ms": 2000, "request.timeout_ms": T
 # Tolerance for a noisy machine, added to times that the service guarantees.
 SLACK_S = 2.5
 RECOVERY_S = 2
+LOADED_S = 20
 
 
 class NeverBit(AssertionError):
@@ -51,6 +53,7 @@ class Scene:
         self.settings["combine.max_batch"] = self.random.choice((1, 256))
         self.settings.update(settings or {})
         self.load = load or {}
+        self.database = None
         self.workload = None
         self.start_workload = WORKLOADS[workload]
         self.endpoint = self.start_workload.endpoint
@@ -63,7 +66,8 @@ class Scene:
         self.probes = 0
         self.acknowledged = {}
         self.files = 0
-        self.damage = ""  # what a failed scene left wrong with the database's own files
+        self.damage = ""  # what a failed scene left wrong with the servers themselves
+        self.logs = None  # kept by the caller if the scene failed
         self.exits = contextlib.ExitStack()
 
     # ---- set up and tear down ------------------------------------------------------------------
@@ -79,7 +83,8 @@ class Scene:
     def begin(self):
         mysql = self.stack["mysql"]
         os.environ["HOLDFAST_TEST_MYSQL"] = mysql.url
-        self.exits.callback(self.revive_backends)
+        self.exits.callback(self.stack.revive)
+        self.logs = Logs(self.stack.directory, self.stack.logs())
         self.database = MysqlDatabase()
         self.exits.callback(self.drop)
         done = run("migrate", "up", f"--store={self.database.store}")
@@ -94,7 +99,7 @@ class Scene:
         if answer.status != 201:
             raise AssertionError(answer)
         self.workload = self.start_workload(self)
-        await_true(self.is_loaded, 20)
+        await_true(self.is_loaded, LOADED_S)
 
     def is_loaded(self):
         self.workload.check()
@@ -102,28 +107,35 @@ class Scene:
 
     def __exit__(self, *failed):
         if failed[0] is not None and not issubclass(failed[0], KeyboardInterrupt):
-            self.show_logs()
             self.give_up()
-        self.exits.close()
+            return
+        try:
+            self.exits.close()
+        except BaseException:
+            self.logs.add_servers()
+            raise
+        self.logs.delete()
 
     def give_up(self):
-        """Ends a scene that failed, and looks for damage while its tables are still there."""
-        self.kill_instances()
-        self.revive_backends()
-        self.damage = self.stack.backends["mysql"].damage()
-        self.exits.close()
+        """Ends a scene that failed. Collects the logs, and looks for damage, while its tables are still there."""
+        try:
+            self.stack.revive()
+            if self.workload is not None:
+                self.workload.save(self.logs)
+            self.kill_instances()
+            self.damage = self.stack.damage()
+            if self.database is not None:
+                self.save_ledger()
+            self.exits.close()
+        except backends.ServerFailed as error:  # while a fault was undone
+            self.damage = self.damage or str(error)
+        if self.logs is not None:
+            self.logs.add_servers()
 
-    def show_logs(self):
-        for i, instance in enumerate(self.instances):
-            if instance is not None:
-                lines = instance.read_log().splitlines()
-                print(f"  instance {i}, log ({len(lines)} lines):", *lines[:3], *lines[3:][-6:],
-                      sep="\n    ")
-
-    def revive_backends(self):
-        for backend in self.stack.backends.values():
-            if backend.process.poll() is None:
-                backend.cont()
+    def save_ledger(self):
+        with contextlib.suppress(AssertionError):
+            rows = self.database.sql("SELECT * FROM ledger ORDER BY counter, version, leg")
+            self.logs.add("ledger.tsv", "".join("\t".join(row) + "\n" for row in rows))
 
     def drop(self):
         # May time out while a connection still uses it; the servers are deleted with the run anyway.
@@ -134,6 +146,13 @@ class Scene:
         for instance in self.instances:
             if instance is not None:
                 instance.kill()
+        self.save_instances()
+
+    def save_instances(self):
+        """Adds the logs of the instances that have ended to the scene's."""
+        for i, instance in enumerate(self.instances):
+            if instance is not None and not instance.log.closed and instance.process.poll() is not None:
+                self.logs.add(f"instance-{i}.log", instance.read_log())
                 instance.log.close()
 
     # ---- instances -----------------------------------------------------------------------------
@@ -162,11 +181,10 @@ class Scene:
                 own[name] = f"http://{link.address}" if name == "etcd" else link.address
         own.update({name.replace("__", "."): value for name, value in settings.items()})
         before = self.instances[i]
+        self.save_instances()
         self.instances[i] = Instance(store, own, before.port if before else 0,
                                      {"HOLDFAST_PAUSE": pause} if pause else None,
                                      backends.WITH_PARENT)
-        if before:
-            before.log.close()
         if wait:
             self.instances[i].await_listening()
         return self.instances[i]

@@ -1,8 +1,12 @@
 """What the clients of a scene do while its fault acts: the load tester's mix, or callers of one endpoint.
 
-A workload has the endpoint whose sections a fault pauses and counts, and three functions: `check` raises an
-error if it has ended by itself, `stop` ends it, and `judge` ends it and checks what its clients saw.
+A workload has the endpoint whose sections a fault pauses and counts, and four functions: `check` raises an
+error if it has ended by itself, `stop` ends it, `judge` ends it and checks what its clients saw, and `save`
+adds what they saw to the logs of a scene that failed.
 """
+
+import json
+import subprocess
 
 from callers import Callers, total
 from cluster import await_true, flags
@@ -11,6 +15,7 @@ from loader import Running, urls
 # Light enough that the machine itself, which also runs every server, does not time out.
 LOAD = {"scenario": "mixed", "mix": "deduct=70,read=10,issue=10,draw=10", "connections": 18, "skus": 2,
         "users": 400, "think": "5ms", "timeout": "4s", "retry": 6, "duplicate": "10%", "duration": "1h"}
+SAVE_S = 30  # for the load tester of a failed scene to check and report
 
 
 class Mixed:
@@ -21,16 +26,28 @@ class Mixed:
     def __init__(self, scene):
         load = {name: value for name, value in {**LOAD, **scene.load, "seed": scene.seed}.items()
                 if value is not None}
+        self.result = None
         self.load = scene.exits.enter_context(
-            Running(*urls(i.port for i in scene.instances), *flags(load), "--quiet"))
+            Running(*urls(i.port for i in scene.instances), *flags(load), "--quiet",
+                    "--history", scene.logs.path("history.jsonl")))
 
     def check(self):
         if self.load.process.poll() is not None:
-            raise AssertionError(f"the load has ended: {self.load.end()}")
+            raise AssertionError(f"the load has ended: {self.stop()}")
 
-    def stop(self):
+    def stop(self, limit_s=120):
         """Ends the load. Returns its result."""
-        return self.load.end()
+        if self.result is None:
+            self.result = self.load.end(limit_s)
+        return self.result
+
+    def save(self, logs):
+        try:
+            result = self.stop(SAVE_S)
+            logs.add("load.log", str(result))
+            logs.add("load.json", json.dumps(result.report, indent=1))
+        except subprocess.TimeoutExpired:
+            logs.add("load.log", f"did not end within {SAVE_S} s, and was killed\n")
 
     def judge(self):
         result = self.stop()

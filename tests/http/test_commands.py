@@ -164,6 +164,39 @@ class Laboratory(TestCase):
         status = run("migrate", "status", "--json", f"--store={database.store}")
         self.assertEqual(json.loads(status.stdout)["belts"], "off")
 
+    def test_the_belts_of_a_shop_stay_on(self):
+        """Only an empty database, or one without its belts, is a laboratory. The command takes them off any."""
+        for database in (self.sqlite(), self.mysql()):
+            service = self.cluster(database.store)
+            self.assertEqual(service.call("PUT", "/v1/stock/S", {"quantity": 2}).status, 201)
+            self.assertEqual(service.instances[0].stop(), 0)
+            refused = run("serve", "--listen=127.0.0.1:0", f"--store={database.store}", "--lab", "--lab.belts=off",
+                          timeout=20)
+            self.assertEqual(refused.returncode, 2, refused)
+            for words in ("lab.belts", "empty database", "migrate belts-off"):
+                self.assertIn(words, refused.stderr)
+            status = run("migrate", "status", "--json", f"--store={database.store}")
+            self.assertEqual(json.loads(status.stdout)["belts"], "on", status)
+            self.assertEqual(run("migrate", "belts-off", f"--store={database.store}").returncode, 0)
+            service = self.cluster(database.store, lab="on", lab__belts="off")
+            self.assertEqual(service.call("GET", "/v1/stock/S").status, 200)
+
+    def test_a_key_that_took_effect_twice_is_replayed(self):
+        """Without belts one key may have several rows. Each mode answers it from one of them."""
+        for batch in (1, 256):
+            database = self.mysql()
+            service = self.cluster(database.store, lab="on", lab__belts="off", combine__max_batch=batch)
+            sell = ("POST", "/v1/stock/S/deduct", {"quantity": 1}, "twice")
+            give = ("POST", "/v1/points/ann/earn", {"points": 9}, "points")
+            move = ("POST", "/v1/points/transfers", {"from": "ann", "to": "bob", "points": 9}, "moved")
+            self.assertEqual(service.call("PUT", "/v1/stock/S", {"quantity": 1}).status, 201)
+            first = [service.call(*request) for request in (sell, give, move)]
+            self.assertEqual([answer.status for answer in first], [200] * 3, first)
+            database.sql("INSERT INTO ledger SELECT * FROM ledger WHERE request_key IN ('twice', 'moved')")
+            for request, answer in ((sell, first[0]), (move, first[2])):
+                again = service.call(*request)
+                self.assertEqual((again.status, again.body), (200, answer.body), again)
+
     def remaining_after_another_writer(self, demand):
         """Of 10 the service sells one, and another session takes five just before the service saves."""
         database = self.mysql()

@@ -57,6 +57,10 @@ migrate_status(struct db *db, void (*on_status)(void *arg, const struct migratio
 // its changes; else RC_SCHEMA.
 MUST_CHECK enum rc migrate_check(struct db *db, char *ret_error);
 
+// RC_OK when lab mode may drop the constraints without being told so by the operator: the database
+// is empty, or they are dropped already. Else RC_SCHEMA.
+MUST_CHECK enum rc migrate_allow_lab(struct db *db, char *ret_error);
+
 // Drops the constraints (unique keys, checks) or restores them; lab mode only. Idempotent.
 MUST_CHECK enum rc migrate_lab(struct db *db, bool constraints_off, char *ret_error);
 
