@@ -33,7 +33,7 @@ class Newcomer(TestCase):
 
     def ends(self, code, words, *arguments, store=None):
         with self.subTest(words):
-            done = run("serve", f"--store={store or self.sqlite().store}", *arguments)
+            done = run("serve", "--listen=127.0.0.1:0", f"--store={store or self.sqlite().store}", *arguments)
             self.assertEqual(done.returncode, code, done.stderr)
             if "error " in done.stderr:
                 self.assert_sentence(done.stderr, "error", words)
