@@ -16,6 +16,7 @@ import sys
 
 ANSWER, TO = os.environ["DUMMY_ANSWER"], os.environ["DUMMY_TO"]
 METRICS = ("commit_seconds_count", "batch_size_count", "guard_acquired_total", "build_info")
+STRATEGIES = ("optimistic", "conditional", "row-lock", "lock-table", "redis-lock", "zookeeper-lock", "etcd-lock")
 ticks = itertools.count(1)  # all metrics grow with every look
 
 
@@ -57,7 +58,7 @@ class Dummy(http.server.BaseHTTPRequestHandler):
             return self.refuse()
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         self.quantities[self.path] = body.get("quantity", body.get("total", 0))
-        return self.answer(201, {**body, "remaining": self.quantities[self.path], "version": 1})
+        return self.answer(200 if self.path.startswith("/v1/strategies/") else 201, {**body, "remaining": self.quantities[self.path], "version": 1})
 
     def do_GET(self):
         if TO == "all":
@@ -69,11 +70,18 @@ class Dummy(http.server.BaseHTTPRequestHandler):
             return self.answer(200, text, "text/plain")
         if path == "/readyz":
             return self.answer(200, {"ready": True, "dependencies": {}})
+        if path == "/v1/strategies":
+            return self.answer(200, {"strategies": [{"name": name, "scope": "cluster", "usable": True, "why_not": None,
+                                                     "lab_only": False, "rule": name} for name in STRATEGIES]})
         if path == "/v1/ledger":
             return self.answer(200, {"rows": [], "next_after_version": None})
         counter = re.sub("^/v1/", "", path)
         return self.answer(200, {"counter": counter, "sku": counter.rpartition("/")[2], "version": 1,
-                                 "remaining": self.quantities.get(path, 0), "strategies": []})
+                                 "remaining": self.quantities.get(path, 0)})
+
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 1024  # with the default of 5 a crowd of clients waits for seconds
 
 
 def main():
@@ -82,7 +90,7 @@ def main():
     if sys.argv[1:2] != ["serve"]:
         os.execv(os.environ["DUMMY_REAL"], [os.environ["DUMMY_REAL"], *sys.argv[1:]])
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # so that it is not its end that is noticed
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dummy) as server:
+    with Server(("127.0.0.1", 0), Dummy) as server:
         print(f"listening on 127.0.0.1:{server.server_address[1]}", file=sys.stderr, flush=True)
         server.serve_forever()
 
