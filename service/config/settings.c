@@ -62,8 +62,8 @@ const struct setting settings[] = {
      "every strategy saves as `none` does, behind its guard if it has one; in laboratory mode "
      "only. The ledger's key still refuses two writers of one version, unless lab.belts=off."},
     {"listen", SETTING_TEXT, MEMBER(listen), "127.0.0.1:8080", 0, 0, NULL,
-     "Address to serve on, host:port or [v6-address]:port. Of a name with several addresses, all. "
-     "Port 0 picks a free one. Beyond loopback, both tokens must be set."},
+     "Address to serve on: host:port, [v6-address]:port, or *:port for all interfaces. Of a name "
+     "with several addresses, all. Port 0 picks a free one. Beyond loopback, both tokens must be set."},
     {"lock.fence", SETTING_TRUTH, MEMBER(lock_fence), "on", 0, 0, NULL,
      "What lock strategies demand when they save: the version as read, and no newer fencing "
      "token. off: a holder that lost its lock unnoticed overwrites newer saves; in laboratory "
