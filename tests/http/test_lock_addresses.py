@@ -154,7 +154,7 @@ class Redis(Addresses):
                     connections=16).run()
         self.assertEqual(len(load.successes()), 100)
         for instance in cluster.instances:
-            self.assertNotIn("redis", instance.read_log())
+            self.assertNotIn("warning", instance.read_log())
 
 
 class Zookeeper(Addresses):

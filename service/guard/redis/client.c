@@ -65,7 +65,7 @@ static void report_failure(struct redis_pool *pool, const char *why)
     text_format(pool->why, sizeof pool->why, "%s", why);
     pthread_mutex_unlock(&pool->mutex);
     if (news)
-        LOG_WARNING("redis %s:%d cannot be used: %s", pool->address.host, pool->address.port, why);
+        LOG_WARNING("redis %s cannot be used: %s", pool->address.label, why);
 }
 
 static struct redis_link *link_new(struct redis_pool *pool, int64_t timeout_ns)
@@ -229,7 +229,7 @@ static void give_link_back(struct redis_pool *pool, struct redis_link *link, boo
     if (!usable)
         link_free(link);
     if (recovered)
-        LOG_INFO("redis %s:%d can be used again", pool->address.host, pool->address.port);
+        LOG_INFO("redis %s can be used again", pool->address.label);
 }
 
 // ---- scripts in flight --------------------------------------------------------------------------
