@@ -99,18 +99,20 @@ static int judge(const char *listen, const char *answer)
 int command_ready(const struct config *config)
 {
     const char *listen = config->listen;
-    char host[LISTEN_HOST_MAX + 1], answer[ANSWER_MAX];
-    const char *port = NULL;
+    char answer[ANSWER_MAX], error[LISTEN_ERROR_MAX];
     struct addrinfo *found = NULL;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    uint16_t port = 0;
     int64_t deadline_ns = clock_now_ns() + TIMEOUT_MS * NS_PER_MS;
-    if (!listen_split(listen, host, &port) || strcmp(port, "0") == 0) {
-        (void)complain(listen, "expected host:port or [v6-address]:port, with a port other than 0");
-        return EXIT_USAGE;
+    enum rc rc = listen_resolve(listen, false, &found, &port, error);
+    if (rc == RC_OK && port == 0) {
+        freeaddrinfo(found);
+        rc = RC_USAGE;
+        (void)text_copy(error, sizeof error, "listen: expected a port other than 0");
     }
-    int error = getaddrinfo(host, port, &hints, &found);
-    if (error != 0)
-        return complain(listen, gai_strerror(error));
+    if (rc != RC_OK) {
+        fprintf(stderr, "holdfast ready: %s\n", error);
+        return rc == RC_USAGE ? EXIT_USAGE : EXIT_FAILED;
+    }
     int fd = -1;
     for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
         fd = dial(at, deadline_ns);

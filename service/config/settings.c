@@ -38,7 +38,8 @@ const struct setting settings[] = {
      "load balancer notices first. Behind a load balancer: longer than its checks take."},
     {"etcd", SETTING_ADDRESS, MEMBER(etcd), "", 0, 0, NULL,
      "The members of one etcd cluster, for etcd-lock: "
-     "[http://][user:password@]host:port[,host:port...]"},
+     "[http://|https://][user:password@]host[:port][,host[:port]...]. https is verified; "
+     "?ca=FILE, cert=FILE and key=FILE name PEM files."},
     {"feed.limit", SETTING_INTEGER, MEMBER(feed_limit), "1000", 1, 50000, NULL,
      "How many clients may wait for changes (GET /v1/changes); further ones are answered 503 "
      "overloaded. Each occupies one of http.connections; at most half of these may wait."},
@@ -61,8 +62,8 @@ const struct setting settings[] = {
      "every strategy saves as `none` does, behind its guard if it has one; in laboratory mode "
      "only. The ledger's key still refuses two writers of one version, unless lab.belts=off."},
     {"listen", SETTING_TEXT, MEMBER(listen), "127.0.0.1:8080", 0, 0, NULL,
-     "Address to serve on, host:port. Port 0 picks a free one. Beyond loopback, both tokens must "
-     "be set."},
+     "Address to serve on: host:port, [v6-address]:port, or *:port for all interfaces. Of a name "
+     "with several addresses, all. Port 0 picks a free one. Beyond loopback, both tokens must be set."},
     {"lock.fence", SETTING_TRUTH, MEMBER(lock_fence), "on", 0, 0, NULL,
      "What lock strategies demand when they save: the version as read, and no newer fencing "
      "token. off: a holder that lost its lock unnoticed overwrites newer saves; in laboratory "
@@ -91,8 +92,9 @@ const struct setting settings[] = {
     {"queue.limit", SETTING_INTEGER, MEMBER(queue_limit), "10000", 1, 1000000, NULL,
      "How many requests may wait in the queue; further ones are answered 503 overloaded."},
     {"redis", SETTING_ADDRESS, MEMBER(redis), "", 0, 0, NULL,
-     "Redis masters, for redis-lock: host:port or user:password@host:port/db. 3, 5, ... of them, "
-     "separated by commas, are independent masters, and a majority grants the lock."},
+     "Redis masters, for redis-lock: [redis://|rediss://][[user]:password@]host[:port][/db] or "
+     "unix:/path. rediss is TLS, verified; ?ca=FILE, cert=FILE and key=FILE name PEM files. 3, 5, ... "
+     "of them, separated by commas, are independent masters, and a majority grants the lock."},
     {"request.timeout_ms", SETTING_INTEGER, MEMBER(request_timeout_ms), "5000", 10, 600000, NULL,
      "Deadline of a request in ms. If it has not begun to run by then, it is answered 503. The "
      "first request line, each header section and each body must arrive within this time, too."},
@@ -114,8 +116,10 @@ const struct setting settings[] = {
      "a:3306,b:3306, are tried in turn."},
     {"workers", SETTING_INTEGER, MEMBER(workers), "8", 1, 256, NULL,
      "Threads that run transactions, each with a database connection of its own."},
-    {"zookeeper", SETTING_TEXT, MEMBER(zookeeper), "", 0, 0, NULL,
-     "ZooKeeper servers, for zookeeper-lock: host:port[,host:port...]."},
+    {"zookeeper", SETTING_ADDRESS, MEMBER(zookeeper), "", 0, 0, NULL,
+     "ZooKeeper servers, for zookeeper-lock: [user:password@]host[:port][,host[:port]...][/path]. "
+     "All nodes are below the path, which is made if it is missing. With a user only that user may "
+     "read and change them."},
     {NULL, SETTING_TEXT, 0, NULL, 0, 0, NULL, NULL},
 };
 

@@ -45,8 +45,11 @@ enum rc guards_open(struct guards *guards, const struct guard_settings *settings
                       "allowed in laboratory mode only; set `lab`");
             continue;
         }
-        if (guard_open(strategies[i], settings, &guards->open[i], guards->why_not[i]) != RC_OK)
+        rc = guard_open(strategies[i], settings, &guards->open[i], guards->why_not[i]);
+        if (rc != RC_OK)
             guards->open[i] = NULL;
+        if (rc == RC_NO_MEMORY)
+            return rc;
         if (guards->open[i] == NULL)
             continue;
         guards->open[i]->renewal = guards->renewal;

@@ -24,13 +24,30 @@ static enum rc no_memory(char *ret_why, size_t size)
 
 static const struct address_form redis_form = {
     .setting = "redis",
-    .expected = "[redis://][[user]:password@]host[:port][/database] or unix:/path[?db=N]",
+    .expected = "[redis://|rediss://][[user]:password@]host[:port][/database], of rediss with "
+                "?ca=FILE&cert=FILE&key=FILE, or unix:/path[?db=N]",
     .flags = ADDRESS_SCHEMELESS | ADDRESS_USER | ADDRESS_PATH,
     .schemes = (const struct address_scheme[]){{"redis", 6379, false, false},
+                                               {"rediss", 6379, true, false},
                                                {"unix", 0, false, true},
                                                {0}},
-    .options = (const struct address_option[]){{"db", NULL, 0, 99999}, {0}},
+    .options = (const struct address_option[]){ADDRESS_TLS_OPTIONS,
+                                               {"cert", NULL, 0, 0},
+                                               {"key", NULL, 0, 0},
+                                               {"db", NULL, 0, 99999},
+                                               {0}},
 };
+
+// False if a path is too long. Files that the address does not name are left as they are.
+static bool take_tls(const struct address *from, struct tls_settings *tls)
+{
+    const char *ca = address_option(from, "ca"), *cert = address_option(from, "cert");
+    const char *key = address_option(from, "key");
+    tls->verify = address_tls(from);
+    return (ca == NULL || text_copy(tls->ca, sizeof tls->ca, ca)) &&
+           (cert == NULL || text_copy(tls->cert, sizeof tls->cert, cert)) &&
+           (key == NULL || text_copy(tls->key, sizeof tls->key, key));
+}
 
 static enum rc take_redis(const struct address *from, struct redis_address *ret_address,
                           char *ret_why, size_t size)
@@ -55,6 +72,10 @@ static enum rc take_redis(const struct address *from, struct redis_address *ret_
     if (!text_copy(address.host, sizeof address.host,
                    is_socket ? from->socket : from->hosts[0].name))
         return refuse(ret_why, size, "redis: the path of the socket is too long");
+    if (!take_tls(from, &address.tls))
+        return refuse(ret_why, size, "redis: the path of a file is too long");
+    if (is_socket && address.tls.verify != ADDRESS_TLS_OFF)
+        return refuse(ret_why, size, "redis: a Unix socket has no TLS");
     address.port = from->hosts[0].port;
     if (is_socket)
         (void)text_copy(address.label, sizeof address.label, from->socket);
@@ -152,12 +173,6 @@ static const struct address_form etcd_form = {
             ADDRESS_TLS_OPTIONS, {"cert", NULL, 0, 0}, {"key", NULL, 0, 0}, {0}},
 };
 
-static bool take_file(const struct address *from, const char *option, char *target)
-{
-    const char *value = address_option(from, option);
-    return value == NULL || text_copy(target, TLS_PATH_MAX, value);
-}
-
 static enum rc take_etcd(const struct address *from, struct etcd_address *address, char *ret_why,
                          size_t size)
 {
@@ -167,11 +182,11 @@ static enum rc take_etcd(const struct address *from, struct etcd_address *addres
         return refuse(ret_why, size, "etcd: a login is written user:password@");
     if (from->n_options > 0 && !from->scheme->tls)
         return refuse(ret_why, size, "etcd: TLS options need https:// in front of the host");
-    if (!take_file(from, "ca", tls->ca) || !take_file(from, "cert", tls->cert) ||
-        !take_file(from, "key", tls->key))
+    enum address_tls before = tls->verify;
+    if (!take_tls(from, tls))
         return refuse(ret_why, size, "etcd: the path of a file is too long");
-    if (address_option(from, "tls") != NULL || tls->verify == ADDRESS_TLS_OFF)
-        tls->verify = address_tls(from);
+    if (address_option(from, "tls") == NULL && before != ADDRESS_TLS_OFF)
+        tls->verify = before; // as an address before this one has asked
     if (from->user[0] != '\0') {
         (void)text_copy(address->user, sizeof address->user, from->user);
         (void)text_copy(address->password, sizeof address->password, from->password);

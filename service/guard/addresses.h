@@ -27,10 +27,13 @@ struct redis_address {
     char user[ADDRESS_USER_MAX], password[ADDRESS_TEXT_MAX];
     char database[8];                  // "" if none
     char label[ADDRESS_HOST_MAX + 16]; // host:port or the socket's path, for logs
+    struct tls_settings tls;
 };
 
 // `redis`: one address, or an odd number separated by commas, each one master.
-//     [redis://][[user]:password@]host[:port][/database]   or   unix:/path[?db=N]
+//     [redis://|rediss://][[user]:password@]host[:port][/database][?ca=FILE]   or
+//     unix:/path[?db=N]
+// rediss is TLS, verified, as is redis with ca=FILE.
 // RC_USAGE with a sentence in ret_why (of `size` bytes) that shows no password.
 MUST_CHECK enum rc redis_addresses_parse(const char *text, struct redis_address *ret_addresses,
                                          size_t *ret_n, char *ret_why, size_t size);

@@ -52,11 +52,9 @@ struct guard_hold {
 
 // The settings of all guards; borrowed for the life of the guard.
 struct guard_settings {
-    const char *redis;     // host:port, optionally user:password@host:port/db; "" if none
-    const char *zookeeper; // host:port[,host:port...]; "" if none
-    const char *etcd;
-    int64_t lock_ttl_ms;      // a lease's length
-    int64_t lock_wait_ms;     // timeout of a waiter
+    const char *redis, *zookeeper, *etcd; // addresses (addresses.h); "" if none
+    int64_t lock_ttl_ms;                  // a lease's length
+    int64_t lock_wait_ms;                 // timeout of a waiter
     int64_t lock_max_hold_ms; // the renewal's hard deadline: no lease is renewed past it
     const char *lock_wait;    // "fail": do not wait at all; "spin" or "notify"
     const char *instance;     // names this process in lock values, for the operator

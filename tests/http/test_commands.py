@@ -137,6 +137,22 @@ class Serve(TestCase):
             self.assertEqual(refused.returncode, 1, refused)
             self.assertIn("Address already in use", refused.stderr)
 
+    def test_all_interfaces(self):
+        tokens = ["--auth.admin_token=a", "--auth.client_token=c"]
+        for listen in ("*:0", ":0", "http://0.0.0.0:0", "[::]:0"):
+            if "::" in listen and not os.path.exists("/proc/net/if_inet6"):
+                continue
+            service = subprocess.Popen(
+                [BINARY, "serve", f"--listen={listen}", f"--store={self.sqlite().store}", *tokens],
+                env=clean_environment(), stderr=subprocess.PIPE, text=True)
+            with service.stderr:
+                port = next(int(found.group(1)) for line in service.stderr
+                            if (found := re.search(r"listening on .*:(\d+)$", line.rstrip())))
+                ready = run("ready", "--listen", re.sub(r"0$", str(port), listen))
+                service.terminate()
+                service.wait()
+            self.assertEqual((ready.returncode, ready.stderr), (0, ""), listen)
+
     def test_signal_before_it_serves(self):
         """As the first process of a container, to which the kernel gives no default action for signals."""
         alone = ["unshare", "--map-root-user", "--pid", "--fork"]

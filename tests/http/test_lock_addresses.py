@@ -11,7 +11,7 @@ import unittest
 import urllib.parse
 
 from authority import make_authority, make_certificate
-from cluster import Instance, TestCase, await_true, need, run
+from cluster import Instance, Load, TestCase, await_true, need, run
 
 SECRET = "s3:c/r@%t"  # needs escapes
 PASSWORD = urllib.parse.quote(SECRET, safe="")
@@ -96,8 +96,13 @@ class Redis(Addresses):
     def setUpClass(cls):
         need("HOLDFAST_TEST_REDIS")
         cls.folder = cls.make_folder()
-        cls.port = free_port()
-        cls.start_server(cls.port, "redis-server", "--port", str(cls.port), "--bind", "127.0.0.1", "--save", "",
+        make_authority(cls.folder, "ours")
+        make_authority(cls.folder, "other")
+        make_certificate(cls.folder, "ours", "server")
+        cls.port, cls.tls = free_port(), free_port()
+        cls.start_server(cls.port, "redis-server", "--tls-port", str(cls.tls), "--tls-auth-clients", "no",
+                         "--tls-ca-cert-file", f"{cls.folder}/ours.pem",
+                         "--tls-cert-file", f"{cls.folder}/server.pem", "--tls-key-file", f"{cls.folder}/server.key", "--port", str(cls.port), "--bind", "127.0.0.1", "--save", "",
                          "--dir", cls.folder, "--requirepass", SECRET, "--unixsocket", f"{cls.folder}/s")
 
     def keys(self, database):
@@ -108,6 +113,9 @@ class Redis(Addresses):
 
     def test_table(self):
         at = f"127.0.0.1:{self.port}"
+        ours, other = f"?ca={self.folder}/ours.pem", f"?ca={self.folder}/other.pem"
+        named = f"rediss://:{PASSWORD}@localhost:{self.tls}"
+        numbered = f"rediss://:{PASSWORD}@127.0.0.1:{self.tls}"
         self.assert_table(
             [(f"redis://:{PASSWORD}@{at}", None),
              (f"default:{PASSWORD}@{at}", None),
@@ -115,17 +123,38 @@ class Redis(Addresses):
              (f"unix://:{PASSWORD}@{self.folder}/s?db=8", None),
              (at, f"redis {at}"),
              (at, "NOAUTH"),
+             (named + ours, None),
+             (named + "/3?tls=unverified", None),
+             (numbered + ours + "&tls=verify-ca", None),
+             (numbered + ours, "redis 127.0.0.1"),
+             (named + other, "certificate"),
+             (named, "certificate"),
+             (named.replace("rediss", "redis"), "redis localhost"),
+             (f"rediss://localhost:{self.port}{ours}", "redis localhost"),
              (f"redis://:wrong@{at}", "WRONGPASS"),
              (f"unix:{self.folder}/none", f"redis {self.folder}/none")],
             [(f"redis://{PASSWORD}@{at}", ":password@"),
              (f"redis://:{PASSWORD}@{at}/shop", "number"),
              (f"redis://:{PASSWORD}@{at}?ssl=true", None),
+             (f"rediss://:{PASSWORD}@{at}?tls=off", "contradicts"),
+             (f"unix:{self.folder}/s?tls=on", "Unix socket"),
              (f"http://:{PASSWORD}@{at}", "unknown scheme"),
              ("::1", "brackets"),
              (f"{at},127.0.0.1:1", "even number"),
              ("unix:", None)])
         self.assertGreater(self.keys(7), 0)
         self.assertGreater(self.keys(8), 0)
+
+    def test_hand_over_between_instances_with_tls(self):
+        address = f"rediss://:{PASSWORD}@localhost:{self.tls}?ca={self.folder}/ours.pem"
+        cluster = self.cluster(self.mysql().store, 2, redis=address, stock__strategy="redis-lock",
+                               combine__max_batch=1)
+        cluster.call("PUT", "/v1/stock/S", {"quantity": 100})
+        load = Load(cluster.ports, [("/v1/stock/S/deduct", {"quantity": 1}, f"k{i}") for i in range(150)],
+                    connections=16).run()
+        self.assertEqual(len(load.successes()), 100)
+        for instance in cluster.instances:
+            self.assertNotIn("warning", instance.read_log())
 
 
 class Zookeeper(Addresses):

@@ -71,7 +71,8 @@ PLACES = [
     ("HTTP", r'#include <microhttpd|\bMHD_|"(Idempotency-Key|Content-Type|Retry-After|Allow)',
      "service/http/|service/guard/etcd/client.c|loadtest/"),
     ("lock clients", r"#include <(hiredis|zookeeper)", "service/guard/|loadtest/scorecard/"),
-    ("libcurl", r"#include <curl", "service/guard/etcd/|loadtest/control/|loadtest/scorecard/"),
+    ("libcurl", r"#include <curl", "service/guard/etcd/|service/guard/redis/connection|service/guard/tls|"
+     "loadtest/control/|loadtest/scorecard/"),
     ("the end of the process", r"(^|[^a-z_])_?exit\(", "service/main.c|service/commands/serve.c|loadtest/"),
     ("unbounded printing", r"\bv?sprintf\(", "nowhere"),
     ("I/O, clock or threads", r"#include <(pthread|stdio|time|sys/|unistd|stdatomic)",

@@ -18,6 +18,7 @@
 #include "base/json_write.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "guard/tls.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -212,20 +213,6 @@ static struct curl_slist *headers_new(struct etcd_client *client)
     return headers;
 }
 
-// libcurl verifies the certificate and the host's name unless it is told otherwise.
-static void prepare_tls(CURL *curl, const struct tls_settings *tls)
-{
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, tls->verify >= ADDRESS_TLS_VERIFY_CA ? 1L : 0L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST,
-                     tls->verify == ADDRESS_TLS_VERIFY_FULL ? 2L : 0L);
-    if (tls->ca[0] != '\0')
-        curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca);
-    if (tls->cert[0] != '\0')
-        curl_easy_setopt(curl, CURLOPT_SSLCERT, tls->cert);
-    if (tls->key[0] != '\0')
-        curl_easy_setopt(curl, CURLOPT_SSLKEY, tls->key);
-}
-
 static struct curl_slist *prepare(struct etcd_client *client, CURL *curl, size_t member,
                                   const char *path)
 {
@@ -241,7 +228,7 @@ static struct curl_slist *prepare(struct etcd_client *client, CURL *curl, size_t
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 2L);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    prepare_tls(curl, &client->address.tls);
+    tls_prepare(curl, &client->address.tls);
     return headers;
 }
 

@@ -23,7 +23,7 @@
 
 struct redis_link {
     struct redis_link *next; // in the pool's idle list
-    redisContext *context;
+    struct redis_connection *connection;
     bool ready; // the replies to the handshake have been read
     char sha[REDIS_SCRIPTS_MAX][SHA_LENGTH + 1];
 };
@@ -52,7 +52,7 @@ static void link_free(struct redis_link *link)
 {
     if (link == NULL)
         return;
-    redisFree(link->context);
+    redis_connection_free(link->connection);
     free(link);
 }
 
@@ -65,7 +65,7 @@ static void report_failure(struct redis_pool *pool, const char *why)
     text_format(pool->why, sizeof pool->why, "%s", why);
     pthread_mutex_unlock(&pool->mutex);
     if (news)
-        LOG_WARNING("redis %s:%d cannot be used: %s", pool->address.host, pool->address.port, why);
+        LOG_WARNING("redis %s cannot be used: %s", pool->address.label, why);
 }
 
 static struct redis_link *link_new(struct redis_pool *pool, int64_t timeout_ns)
@@ -74,22 +74,21 @@ static struct redis_link *link_new(struct redis_pool *pool, int64_t timeout_ns)
     if (link == NULL)
         return NULL;
     char why[WHY_MAX];
-    link->context = redis_connect(&pool->address, timeout_ns, why, sizeof why);
-    if (link->context == NULL) {
+    link->connection = redis_connect(&pool->address, timeout_ns, why, sizeof why);
+    if (link->connection == NULL) {
         report_failure(pool, why);
         free(link);
         return NULL;
     }
     for (size_t i = 0; i < pool->n_scripts; i++)
-        redisAppendCommand(link->context, "SCRIPT LOAD %s", pool->scripts[i]);
+        redis_append(link->connection, "SCRIPT LOAD %s", pool->scripts[i]);
     return link;
 }
 
 // NULL after any failure; the caller must then free the link. An error reply is a reply.
 static redisReply *read_reply(struct redis_link *link)
 {
-    void *reply = NULL;
-    return redisGetReply(link->context, &reply) == REDIS_OK ? reply : NULL;
+    return redis_read_reply(link->connection);
 }
 
 // False if the connection failed or the server rejected the handshake (a wrong password).
@@ -230,7 +229,7 @@ static void give_link_back(struct redis_pool *pool, struct redis_link *link, boo
     if (!usable)
         link_free(link);
     if (recovered)
-        LOG_INFO("redis %s:%d can be used again", pool->address.host, pool->address.port);
+        LOG_INFO("redis %s can be used again", pool->address.label);
 }
 
 // ---- scripts in flight --------------------------------------------------------------------------
@@ -248,7 +247,7 @@ static void append_script(const struct redis_pool *pool, struct redis_link *link
     memcpy(words + FIXED_WORDS, arguments->values, arguments->n * sizeof *words);
     for (size_t i = 0; i < FIXED_WORDS + arguments->n; i++)
         lengths[i] = strlen(words[i]);
-    redisAppendCommandArgv(link->context, (int)(FIXED_WORDS + arguments->n), words, lengths);
+    redis_append_words(link->connection, FIXED_WORDS + arguments->n, words, lengths);
 }
 
 // Sends as much as the socket takes; read_answer sends the rest. A failure here shows again there.
@@ -256,12 +255,10 @@ static void send_call(const struct redis_call *call)
 {
     const struct redis_pool *pool = call->pool;
     struct redis_link *link = call->link;
-    redisSetTimeout(link->context, redis_timeval(call->limit_ns - clock_now_ns()));
+    redis_limit(link->connection, call->limit_ns - clock_now_ns());
     bool source = !link->ready || link->sha[call->script][0] == '\0';
     append_script(pool, link, call->script, source, call->arguments);
-    int done = 0;
-    while (done == 0 && redisBufferWrite(link->context, &done) == REDIS_OK)
-        continue;
+    (void)!redis_flush(link->connection);
 }
 
 static redisReply *read_answer(const struct redis_call *call)
@@ -310,11 +307,11 @@ enum rc redis_receive(struct redis_call *call, int64_t *ret_integer, bool *ret_r
         redisReply *reply = read_answer(call);
         if (reply != NULL)
             return finish(call, reply, ret_integer);
-        bool broken = call->link->context->err != 0;
+        bool broken = call->link->connection->context->err != 0;
         bool late = clock_now_ns() >= call->limit_ns;
         bool retry = broken && !late && !*ret_repeated;
         if (broken && !retry)
-            report_failure(pool, late ? "timed out" : call->link->context->errstr);
+            report_failure(pool, late ? "timed out" : call->link->connection->context->errstr);
         give_link_back(pool, call->link, false);
         call->link = retry ? borrow(pool, true, call->limit_ns) : NULL;
         if (call->link != NULL) {

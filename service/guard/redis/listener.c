@@ -92,36 +92,36 @@ static bool is_word(const redisReply *reply, size_t i, const char *word)
 }
 
 // Connected and subscribed, or NULL with the reason.
-static redisContext *subscribe(struct redis_listener *listener, char *ret_why)
+static struct redis_connection *subscribe(struct redis_listener *listener, char *ret_why)
 {
-    redisContext *context = redis_connect(listener->address, CONNECT_NS, ret_why, WHY_MAX);
-    if (context == NULL)
+    struct redis_connection *connection =
+        redis_connect(listener->address, CONNECT_NS, ret_why, WHY_MAX);
+    if (connection == NULL)
         return NULL;
-    redisAppendCommand(context, "SUBSCRIBE %s", listener->channel);
+    redis_append(connection, "SUBSCRIBE %s", listener->channel);
     bool ok = true;
     for (size_t i = 0; ok && i < redis_login_replies(listener->address) + 1; i++) {
-        void *memory = NULL;
-        redisReply *reply = redisGetReply(context, &memory) == REDIS_OK ? memory : NULL;
+        redisReply *reply = redis_read_reply(connection);
         ok = reply != NULL && reply->type != REDIS_REPLY_ERROR;
         if (!ok)
-            text_copy(ret_why, WHY_MAX, reply != NULL ? reply->str : context->errstr);
+            text_copy(ret_why, WHY_MAX, reply != NULL ? reply->str : connection->context->errstr);
         freeReplyObject(reply);
     }
     if (!ok) {
-        redisFree(context);
+        redis_connection_free(connection);
         return NULL;
     }
-    return context;
+    return connection;
 }
 
 // Delivers what has arrived. False when the connection has ended.
-static bool read_messages(struct redis_listener *listener, redisContext *context)
+static bool read_messages(struct redis_listener *listener, struct redis_connection *connection)
 {
-    if (redisBufferRead(context) != REDIS_OK)
+    if (!redis_read_arrived(connection))
         return false;
     for (;;) {
         void *memory = NULL;
-        if (redisGetReplyFromReader(context, &memory) != REDIS_OK)
+        if (redisGetReplyFromReader(connection->context, &memory) != REDIS_OK)
             return false;
         redisReply *reply = memory;
         if (reply == NULL)
@@ -133,33 +133,28 @@ static bool read_messages(struct redis_listener *listener, redisContext *context
     }
 }
 
-static bool send_ping(redisContext *context)
+static bool send_ping(struct redis_connection *connection)
 {
-    int done = 0;
-    if (redisAppendCommand(context, "PING") != REDIS_OK)
-        return false;
-    while (done == 0)
-        if (redisBufferWrite(context, &done) != REDIS_OK)
-            return false;
-    return true;
+    redis_append(connection, "PING");
+    return redis_flush(connection);
 }
 
 // Returns when the connection ends or the listener is stopped.
-static void listen_to(struct redis_listener *listener, redisContext *context)
+static void listen_to(struct redis_listener *listener, struct redis_connection *connection)
 {
     bool pinged = false;
     for (;;) {
-        struct pollfd fds[2] = {{.fd = context->fd, .events = POLLIN},
+        struct pollfd fds[2] = {{.fd = connection->context->fd, .events = POLLIN},
                                 {.fd = listener->stop, .events = POLLIN}};
         int n = poll(fds, ARRAY_LENGTH(fds), IDLE_MS);
         if (fds[1].revents != 0)
             return;
         if (n == 0) {
-            if (pinged || !send_ping(context))
+            if (pinged || !send_ping(connection))
                 return;
             pinged = true;
         } else if (n > 0) {
-            if (!read_messages(listener, context))
+            if (!read_messages(listener, connection))
                 return;
             pinged = false;
         }
@@ -178,12 +173,12 @@ static void *listener_main(void *arg)
     bool logged = false;
     while (!stopped_within(listener, 0)) {
         char why[WHY_MAX];
-        redisContext *context = subscribe(listener, why);
-        if (context != NULL) {
+        struct redis_connection *connection = subscribe(listener, why);
+        if (connection != NULL) {
             set_subscribed(listener, true);
-            listen_to(listener, context);
+            listen_to(listener, connection);
             set_subscribed(listener, false);
-            redisFree(context);
+            redis_connection_free(connection);
             logged = false;
         } else if (!logged) {
             LOG_WARNING("redis %s: cannot subscribe: %s", listener->address->label, why);

@@ -21,9 +21,8 @@
 //     nodes in front of all others, for as long as the network fault lasts. So the new handle does
 //     not use the old id, and the old session expires.
 //
-// If the address ends in a path (a chroot), all nodes are below it. The library cannot create its
-// own chroot. So after the first connection the thread opens a second handle without it, creates
-// what is missing, and only then lets callers use the session.
+// After the first connection the thread makes the chroot, if the address has one (chroot.c), and
+// only then lets callers use the session.
 #include "guard/zookeeper/session.h"
 
 #include "base/clock.h"
@@ -31,6 +30,7 @@
 #include "base/text.h"
 #include "guard/addresses.h"
 #include "guard/zookeeper/batch.h"
+#include "guard/zookeeper/chroot.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +38,6 @@
 #define RETRY_NS (200 * NS_PER_MS) // between checks while disconnected; to drain an old handle
 #define IDLE_NS NS_PER_S           // the longest sleep of the thread
 #define DRAIN_NS NS_PER_S          // for requests in flight when the session is freed
-#define CHROOT_NS NS_PER_S         // to connect for creating the chroot
 #define SERVERS_MAX (2 * ADDRESS_TEXT_MAX)
 #define UNREACHABLE_NS NS_PER_S // without a connection, until the log says so
 
@@ -137,45 +136,11 @@ static void close_handle(struct zookeeper_session *session, zhandle_t *handle, i
     zookeeper_batch_fail_all(session);
 }
 
-static void log_in(const struct zookeeper_session *session, zhandle_t *handle)
-{
-    const char *login = session->address->login;
-    if (handle != NULL && *login != '\0' &&
-        zoo_add_auth(handle, "digest", login, (int)strlen(login), NULL, NULL) != ZOK)
-        LOG_WARNING("zookeeper %s: cannot log in", session->servers);
-}
-
-// Creates each node of the path that is missing. The handle has no chroot.
-static int create_path(const struct zookeeper_session *session, zhandle_t *handle)
-{
-    char path[ADDRESS_TEXT_MAX];
-    int rc = ZOK;
-    for (const char *at = session->address->chroot; rc == ZOK && *at != '\0';) {
-        at += 1 + strcspn(at + 1, "/");
-        (void)text_format(path, sizeof path, "%.*s", (int)(at - session->address->chroot),
-                          session->address->chroot);
-        rc = zoo_create(handle, path, "", 0, session->acl, 0, NULL, 0);
-        if (rc == ZNODEEXISTS)
-            rc = ZOK;
-    }
-    return rc;
-}
-
 // Called with the mutex held; releases it meanwhile.
 static void make_chroot(struct zookeeper_session *session)
 {
-    int64_t limit_ns = clock_now_ns() + CHROOT_NS;
     pthread_mutex_unlock(&session->mutex);
-    zhandle_t *handle = zookeeper_init2(session->address->servers, NULL, session->timeout_ms, NULL,
-                                        NULL, ZOO_NO_LOG_CLIENTENV, on_log);
-    log_in(session, handle);
-    while (handle != NULL && zoo_state(handle) != ZOO_CONNECTED_STATE && clock_now_ns() < limit_ns)
-        clock_sleep_ns(NS_PER_MS);
-    int rc = handle != NULL && zoo_state(handle) == ZOO_CONNECTED_STATE
-                 ? create_path(session, handle)
-                 : ZCONNECTIONLOSS;
-    if (handle != NULL)
-        zookeeper_close(handle);
+    int rc = zookeeper_chroot_make(session->address, session->acl, session->timeout_ms);
     pthread_mutex_lock(&session->mutex);
     session->has_chroot = rc == ZOK;
     if (rc != ZOK && !session->logged_chroot)
@@ -219,7 +184,8 @@ static void replace_handle(struct zookeeper_session *session)
 
     zhandle_t *handle = zookeeper_init2(session->servers, on_event, timeout_ms, resume ? &id : NULL,
                                         session, ZOO_NO_LOG_CLIENTENV, on_log);
-    log_in(session, handle);
+    if (handle != NULL && zookeeper_log_in(handle, session->address) != ZOK)
+        LOG_WARNING("zookeeper %s: cannot log in", session->servers);
     pthread_rwlock_wrlock(&session->handle_lock);
     session->handle = handle;
     pthread_rwlock_unlock(&session->handle_lock);

@@ -7,12 +7,14 @@
 // one that is taken is a failure.
 #include "http/server/listen.h"
 
+#include "base/address.h"
 #include "base/log.h"
 #include "base/text.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -40,26 +42,33 @@ static enum rc fail_to_bind(char *ret_error, const char *address, int error)
     return fail(error == EACCES ? RC_USAGE : RC_IO, ret_error, address, strerror(error), remedy);
 }
 
-// Splits at the last colon, which must follow the bracket of an IPv6 address.
-bool listen_split(const char *address, char host[LISTEN_HOST_MAX + 1], const char **ret_port)
+static const struct address_form form = {
+    .setting = "listen",
+    .expected = "host:port, [v6-address]:port, or *:port for all interfaces",
+    .flags = ADDRESS_SCHEMELESS | ADDRESS_ANY_HOST | ADDRESS_PORT_ZERO,
+    .schemes = (const struct address_scheme[]){{"http", 0, false, false}, {0}},
+};
+
+enum rc listen_resolve(const char *address, bool passive, struct addrinfo **ret_found,
+                       uint16_t *ret_port, char *ret_error)
 {
-    const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon == address || colon - address > LISTEN_HOST_MAX)
-        return false;
-    size_t length = (size_t)(colon - address);
-    if (address[0] == '[') {
-        if (address[length - 1] != ']')
-            return false;
-        address++;
-        length -= 2;
-    } else if (memchr(address, ':', length) != NULL) {
-        return false;
-    }
-    memcpy(host, address, length);
-    host[length] = '\0';
-    int64_t port;
-    *ret_port = colon + 1;
-    return length > 0 && text_to_int64(colon + 1, &port) && port >= 0 && port <= UINT16_MAX;
+    struct address *parsed CLEANUP(free_memory) = malloc(sizeof *parsed);
+    char port[8];
+    if (parsed == NULL)
+        return fail(RC_NO_MEMORY, ret_error, address, "out of memory", "");
+    enum rc rc = address_parse(address, &form, parsed, ret_error, LISTEN_ERROR_MAX);
+    if (rc != RC_OK)
+        return rc;
+    const struct address_host *host = &parsed->hosts[0];
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                                   .ai_flags = (passive ? AI_PASSIVE : 0) | AI_NUMERICSERV};
+    text_format(port, sizeof port, "%u", (unsigned)host->port);
+    int error = getaddrinfo(host->name[0] != '\0' ? host->name : NULL, port, &hints, ret_found);
+    if (error != 0)
+        return fail(RC_IO, ret_error, address, gai_strerror(error),
+                    "; is the name spelled right, and does the name server answer?");
+    *ret_port = host->port;
+    return RC_OK;
 }
 
 static bool is_loopback(const struct sockaddr *address)
@@ -164,22 +173,15 @@ static int open_all(const struct addrinfo *found, const char *address, uint16_t 
 
 enum rc listen_open(const char *address, struct listener *ret_listener, char *ret_error)
 {
-    char host[LISTEN_HOST_MAX + 1];
-    const char *port_text = NULL;
-    int64_t port = 0;
-    if (!listen_split(address, host, &port_text) || !text_to_int64(port_text, &port))
-        return fail(RC_USAGE, ret_error, address, "it must be host:port or [v6-address]:port", "");
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
-    int error = getaddrinfo(host, port_text, &hints, &found);
-    if (error != 0)
-        return fail(RC_IO, ret_error, address, gai_strerror(error),
-                    "; is the name spelled right, and does the name server answer?");
+    uint16_t port = 0;
+    enum rc rc = listen_resolve(address, true, &found, &port, ret_error);
+    if (rc != RC_OK)
+        return rc;
     struct listener listener;
-    error = EADDRINUSE;
+    int error = EADDRINUSE;
     for (int i = 0; error == EADDRINUSE && i < (port == 0 ? PICKS_MAX : 1); i++)
-        error = open_all(found, address, (uint16_t)port, &listener);
+        error = open_all(found, address, port, &listener);
     freeaddrinfo(found);
     if (error != 0)
         return fail_to_bind(ret_error, address, error);

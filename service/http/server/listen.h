@@ -8,11 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LISTEN_HOST_MAX 255
-#define LISTEN_ERROR_MAX 240
+struct addrinfo;
 
-// Splits `host:port` or `[v6]:port`; the port points into the address. False if it is neither.
-bool listen_split(const char *address, char host[LISTEN_HOST_MAX + 1], const char **ret_port);
+#define LISTEN_ERROR_MAX 480
+
+// Looks up all addresses of the setting `listen`: host:port, [v6-address]:port, or *:port for all
+// interfaces. `passive`: to bind; else to connect to, where `*` is this machine. The caller frees
+// the list with freeaddrinfo. With a sentence in ret_error (LISTEN_ERROR_MAX bytes): RC_USAGE if it
+// is malformed, RC_IO if the name cannot be resolved now.
+MUST_CHECK enum rc listen_resolve(const char *address, bool passive, struct addrinfo **ret_found,
+                                  uint16_t *ret_port, char *ret_error);
 
 #define LISTEN_SOCKETS_MAX 8
 
@@ -24,7 +29,7 @@ struct listener {
     bool loopback; // only this machine can reach them
 };
 
-// Binds and listens on all addresses of `host:port` or `[v6]:port`; port 0 picks a free one. An
+// Binds and listens on all addresses of the setting `listen`; port 0 picks a free one. An
 // address that this machine does not have is skipped with a warning, unless no other is left. The
 // caller closes the listener. With a sentence in ret_error (LISTEN_ERROR_MAX bytes): RC_USAGE if
 // the setting is wrong; RC_IO if a later start may succeed: the port is taken, the name is unknown.
