@@ -26,8 +26,9 @@ struct answer {
 };
 
 // Reads a response to a request of this kind. `numbers`: also reads the body of a 2xx to
-// KIND_OTHER, for the history. `proxied`: see attempt_outcome_of. False if the response is malformed: its body is not the JSON that
-// the API promises for this kind. Then ret_answer is that of answer_missing.
+// KIND_OTHER, for the history. `proxied`: see attempt_outcome_of. False if the response is
+// malformed: its body is not the JSON that the API promises for this kind. Then ret_answer is that
+// of answer_missing.
 bool answer_read(const struct response *response, enum attempt_kind kind, bool numbers,
                  bool proxied, struct answer *ret_answer);
 

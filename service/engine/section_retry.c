@@ -15,7 +15,8 @@
 //     which lock is stuck, so the requests are requeued and each runs with no counter that it does
 //     not need; a request that needs several fails after a second, because it delays those behind
 //     it in each of its lanes; those behind it that need fewer counters are requeued once more;
-//   - the database does not answer: the connection is closed at the first deadline of the batch;
+//   - the database does not answer: the connection is closed at the first deadline of the batch,
+//     and the requests that have time left are requeued;
 //   - any other failure: run the operations one by one, so that a bad one fails alone.
 #include "base/clock.h"
 #include "base/random.h"
@@ -86,6 +87,24 @@ enum rc section_final_fault(enum rc rc)
     }
 }
 
+// Works whose deadline comes before this moment are done with the fault. Returns whether others
+// remain.
+static bool fail_expired(struct batch *batch, enum rc fault, int64_t end_ns)
+{
+    bool any = false;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (work->state == WORK_DONE)
+            continue;
+        any |= end_ns < work->job->deadline_ns;
+        if (end_ns < work->job->deadline_ns)
+            continue;
+        work->operation->outcome = (struct outcome){.rc = fault};
+        work->state = WORK_DONE;
+    }
+    return any;
+}
+
 // Prepares the batch for another attempt, which is expected to take this long. 0 means no competing
 // writer: retry without a pause. Works whose deadline comes before the expected end are done with
 // the fault. Returns false if no work remains.
@@ -96,23 +115,14 @@ static bool prepare_retry(struct section *section, int tries, enum rc fault, int
         int doublings = tries < PAUSE_DOUBLINGS ? tries : PAUSE_DOUBLINGS;
         clock_sleep_ns((int64_t)random_below((uint64_t)PAUSE_FIRST_NS << doublings));
     }
-    int64_t end_ns = clock_now_ns() + takes_ns;
-    bool any = false;
+    if (!fail_expired(batch, fault, clock_now_ns() + takes_ns))
+        return false;
     for (size_t i = 0; i < batch->n_works; i++) {
-        struct work *work = &batch->works[i];
-        if (work->state == WORK_DONE)
-            continue;
-        if (end_ns >= work->job->deadline_ns) {
-            work->operation->outcome = (struct outcome){.rc = fault};
-            work->state = WORK_DONE;
-            continue;
-        }
-        work->state = WORK_PENDING;
-        any = true;
+        if (batch->works[i].state != WORK_DONE)
+            batch->works[i].state = WORK_PENDING;
     }
-    if (any)
-        section_count(section, METRIC_RETRY, 1);
-    return any;
+    section_count(section, METRIC_RETRY, 1);
+    return true;
 }
 
 enum rc section_run_batch(struct section *section, int64_t deadline_ns)
@@ -120,7 +130,8 @@ enum rc section_run_batch(struct section *section, int64_t deadline_ns)
     bool reconnected = false, in_doubt = false;
     for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
         int64_t from_ns = clock_now_ns();
-        section_limit_db(section, batch_first_deadline(&section->batch) + DB_GRACE_NS);
+        int64_t first_ns = batch_first_deadline(&section->batch);
+        section_limit_db(section, first_ns + DB_GRACE_NS);
         enum rc rc = section_attempt(section);
         if (rc == RC_OK && batch_continue(&section->batch))
             continue;
@@ -153,6 +164,11 @@ enum rc section_run_batch(struct section *section, int64_t deadline_ns)
             section_leave(section);
             rc = section_enter(section, deadline_ns) == RC_OK ? RC_OK : RC_LOCK_LOST;
         }
+        // The connection was cut at the first deadline. The works that have time left are given back,
+        // so that the others are answered now.
+        if (rc == RC_BACKEND_UNAVAILABLE && clock_now_ns() >= first_ns && !in_doubt &&
+            fail_expired(&section->batch, fault, clock_now_ns()))
+            return RC_CONFLICT;
         if (rc == RC_BACKEND_UNAVAILABLE && !reconnected) {
             reconnected = true; // the connection may have been stale; nothing was committed on it
             rc = RC_OK;

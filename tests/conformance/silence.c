@@ -23,6 +23,7 @@ struct silence {
     struct fixture fixture;
     enum pause_point point;
     atomic_bool armed;
+    atomic_bool queued; // only for hang_until_queued
 };
 
 static void fall_silent(void *arg, enum pause_point point, enum endpoint endpoint)
@@ -35,8 +36,9 @@ static void fall_silent(void *arg, enum pause_point point, enum endpoint endpoin
 
 static const size_t batches[] = {1, 64}; // direct and combined
 
-static bool open_silence(struct silence *silence, enum pause_point point, const char *strategy,
-                         size_t max_batch)
+static bool open_hooked(struct silence *silence, enum pause_point point, const char *strategy,
+                        size_t max_batch,
+                        void (*hook)(void *arg, enum pause_point point, enum endpoint endpoint))
 {
     *silence = (struct silence){.point = point};
     struct fixture_options options = {.strategy = strategy_find(strategy),
@@ -44,7 +46,7 @@ static bool open_silence(struct silence *silence, enum pause_point point, const 
                                       .instances = 1,
                                       .max_batch = max_batch,
                                       .through_proxy = true,
-                                      .hooks = {{fall_silent, silence}}};
+                                      .hooks = {{hook, silence}}};
     if (!fixture_open(&silence->fixture, &options))
         return false;
     fixture_put_product(&silence->fixture, "A", 100);
@@ -92,7 +94,8 @@ static const char *const names[] = {"conditional", "optimistic", "row-lock"};
 static bool open_run(struct silence *silence, enum pause_point point, int i)
 {
     const char *name = names[(size_t)i / ARRAY_LENGTH(batches)];
-    return open_silence(silence, point, name, batches[(size_t)i % ARRAY_LENGTH(batches)]);
+    return open_hooked(silence, point, name, batches[(size_t)i % ARRAY_LENGTH(batches)],
+                       fall_silent);
 }
 
 START_TEST(before_commit_nothing_happened)
@@ -158,6 +161,54 @@ START_TEST(in_commit_the_outcome_is_unknown)
 }
 END_TEST
 
+// A worker that has committed makes the database hang, and waits until the test has queued requests.
+static void hang_until_queued(void *arg, enum pause_point point, enum endpoint endpoint)
+{
+    struct silence *silence = arg;
+    bool armed = atomic_load(&silence->armed);
+    fall_silent(arg, point, endpoint);
+    while (armed && point == silence->point && !atomic_load(&silence->queued))
+        clock_sleep_ns(NS_PER_MS);
+}
+
+// Requests of one batch with deadlines of their own: the database answers again before the last
+// one, so that request succeeds. Those before it are answered at their deadlines.
+START_TEST(a_batch_does_not_fail_at_its_first_deadline)
+{
+    static const int64_t deadlines_ms[] = {300, 900, 8000};
+    struct silence silence;
+    struct volley opener, volley;
+    if (!open_hooked(&silence, PAUSE_AFTER_COMMIT, names[2 * _i], 64, hang_until_queued))
+        return;
+    struct engine *engine = silence.fixture.instances[0].engine;
+    atomic_store(&silence.armed, true);
+    volley_init(&opener, 1);
+    volley_deduct(&opener, 0, "A");
+    volley_submit(&opener, engine, 0);
+    while (atomic_load(&silence.armed))
+        clock_sleep_ns(NS_PER_MS);
+    volley_init(&volley, ARRAY_LENGTH(deadlines_ms));
+    for (size_t i = 0; i < ARRAY_LENGTH(deadlines_ms); i++) {
+        volley.deadline_ns = deadlines_ms[i] * NS_PER_MS;
+        volley_deduct(&volley, i, "A");
+        volley_submit(&volley, engine, i);
+    }
+    atomic_store(&silence.queued, true);
+    ck_assert(volley_wait_for(&volley, 1, 300 + SLACK_MS));
+    ck_assert(volley_wait_for(&volley, 2, 600 + SLACK_MS));
+    ck_assert(!volley_wait_for(&volley, 3, 0));
+    proxy_swallow_requests(silence.fixture.proxy, false);
+    volley_wait(&volley);
+    volley_wait(&opener);
+    ck_assert_int_eq(volley_operation(&volley, 0)->outcome.rc, RC_BACKEND_UNAVAILABLE);
+    ck_assert(rc_is_transient(volley_operation(&volley, 1)->outcome.rc));
+    ck_assert_int_eq(volley_operation(&volley, 2)->outcome.rc, RC_OK);
+    volley_release(&volley);
+    volley_release(&opener);
+    close_silence(&silence, 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("a silent database");
@@ -166,5 +217,6 @@ int main(void)
     tcase_add_loop_test(silent, requests_queued_behind_stuck_workers_are_answered, 0,
                         (int)ARRAY_LENGTH(batches));
     tcase_add_loop_test(silent, in_commit_the_outcome_is_unknown, 0, RUNS);
+    tcase_add_loop_test(silent, a_batch_does_not_fail_at_its_first_deadline, 0, 2);
     return suite_run(suite);
 }

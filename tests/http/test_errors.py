@@ -32,6 +32,7 @@ BUSY = (1040, 1041, 1135, 1203, 1206, 1226, 1637)
 UNKNOWN = (1644, 65000)  # means nothing to the service
 KNOWN = ROLLED_BACK + CONFLICTS + tuple(ELSEWHERE) + UNCERTAIN + LOST + BUSY
 STOCK = 100
+ONCE, ALWAYS = 1, 1 << 30
 
 
 class Case:
@@ -40,7 +41,7 @@ class Case:
     def __init__(self, step, number, times, after=False):
         self.fault = Fault(STEPS[step], number, after, times)
         self.step, self.number, self.after = step, number, after
-        self.sku = f"{step}-{number}-{times}-{'after' if after else 'before'}"
+        self.sku = f"{step}-{number}-{'once' if times == ONCE else 'always'}-{'after' if after else 'before'}"
         self.first = self.last = None
 
     def deduct(self, port):
@@ -48,16 +49,16 @@ class Case:
 
 
 def cases():
-    once, always = 1, 1 << 30
+    """Each number once at each step, and for as long as the client tries at two steps."""
     for number in KNOWN:
         for step in STEPS:
-            yield Case(step, number, once)
-            yield Case(step, number, always)
+            yield Case(step, number, ONCE)
+        for step in "update", "commit":
+            yield Case(step, number, ALWAYS)
     for number in set(KNOWN + UNKNOWN) - set(ROLLED_BACK):
-        yield Case("commit", number, once, after=True)
-        yield Case("commit", number, always, after=True)
+        yield Case("commit", number, ALWAYS, after=True)
     for number in UNKNOWN:
-        yield Case("commit", number, once)
+        yield Case("commit", number, ONCE)
 
 
 class Errors(TestCase):
@@ -139,7 +140,7 @@ class Errors(TestCase):
         service = self.cluster(self.store, workers=1).instances[0]
         for reason, number in {reason: number for number, reason in ELSEWHERE.items()}.items():
             with self.subTest(number):
-                case = Case("update", number, 1 << 30)
+                case = Case("update", number, ALWAYS)
                 self.assertEqual(service.call("PUT", f"/v1/stock/{case.sku}", {"quantity": 1}).status, 201)
                 self.faults = {case.sku: case.fault}
                 before = dict(service.metrics())

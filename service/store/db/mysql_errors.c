@@ -106,7 +106,7 @@ static const struct row table[] = {
     {3118, ELSEWHERE, DB_FAULT_DENIED}, // MySQL: the account is locked
     {4151, ELSEWHERE, DB_FAULT_DENIED}, // MariaDB: the account is locked
 
-    {1665, ELSEWHERE, DB_FAULT_MISCONFIGURED}, // binlog_format=STATEMENT; checked at start: migrate_check
+    {1665, ELSEWHERE, DB_FAULT_MISCONFIGURED}, // binlog_format=STATEMENT; see migrate_check
 
     {1021, REFUSED, DB_FAULT_FULL}, // disk full
     {1114, REFUSED, DB_FAULT_FULL}, // the table is full
