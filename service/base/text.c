@@ -36,6 +36,14 @@ uint64_t text_hash(uint64_t hash, const void *bytes, size_t length)
     return hash;
 }
 
+uint64_t text_hash_int(uint64_t hash, int64_t number)
+{
+    unsigned char bytes[8];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)((uint64_t)number >> (8 * i));
+    return text_hash(hash, bytes, sizeof bytes);
+}
+
 uint64_t text_hash_text(uint64_t hash, const char *text)
 {
     return text_hash(hash, text, strlen(text) + 1);

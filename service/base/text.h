@@ -20,6 +20,8 @@ bool text_format(char *target, size_t size, const char *format, ...) PRINTF_LIKE
 uint64_t text_hash(uint64_t hash, const void *bytes, size_t length);
 // The same over a text and its terminator, so that "ab" and "c" differ from "a" and "bc".
 uint64_t text_hash_text(uint64_t hash, const char *text);
+// The same over a number's eight bytes, the lowest first on every machine.
+uint64_t text_hash_int(uint64_t hash, int64_t number);
 
 // The length of the UTF-8 character that begins at `at`, where `length` bytes are left; 0 if there
 // is none.

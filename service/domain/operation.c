@@ -1,4 +1,5 @@
-// The table of endpoints, and the fingerprint of an operation.
+// The table of endpoints, and the fingerprint of an operation. Fingerprints stay in the ledger
+// for years: what they hash, and in which order, must be the same on every machine.
 #include "domain/operation.h"
 
 #include "base/text.h"
@@ -28,14 +29,14 @@ int64_t operation_fingerprint(const struct operation *operation)
 {
     uint64_t hash = text_hash_text(TEXT_HASH_START, kinds[operation->kind].name);
     if (operation->intent != 0)
-        return (int64_t)(text_hash(hash, &operation->intent, sizeof operation->intent) >> 1);
+        return (int64_t)(text_hash_int(hash, (int64_t)operation->intent) >> 1);
     hash = text_hash_text(hash, operation->leg.counter);
     hash = text_hash_text(hash, operation->user_id);
     hash = text_hash_text(hash, operation->order_id);
-    hash = text_hash(hash, &operation->leg.amount, sizeof operation->leg.amount);
+    hash = text_hash_int(hash, operation->leg.amount);
     for (size_t i = 0; i < operation->n_more; i++) {
         hash = text_hash_text(hash, operation->more[i].counter);
-        hash = text_hash(hash, &operation->more[i].amount, sizeof operation->more[i].amount);
+        hash = text_hash_int(hash, operation->more[i].amount);
     }
     // Members that not every kind has are hashed only where they are, so that the fingerprints of
     // the others stay as they are in the ledger. The id of a reservation that the operation opens
@@ -43,6 +44,6 @@ int64_t operation_fingerprint(const struct operation *operation)
     if (operation->reservation != NULL && !kinds[operation->kind].opens)
         hash = text_hash_text(hash, operation->reservation);
     if (operation->ttl_ms != 0)
-        hash = text_hash(hash, &operation->ttl_ms, sizeof operation->ttl_ms);
+        hash = text_hash_int(hash, operation->ttl_ms);
     return (int64_t)(hash >> 1);
 }

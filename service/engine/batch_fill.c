@@ -104,6 +104,7 @@ enum rc batch_fill(struct batch *batch, const struct strategy *strategy, enum up
     batch->rule = rule;
     batch->n_works = batch->n_expiries = batch->n_legs = batch->n_named = 0;
     batch->n_unproven = 0;
+    batch->n_changes = 0; // of the batch before, if it was not committed
     batch->now_ms = 0;
     for (size_t i = 0; i < n; i++)
         add_work(batch, keys, n_keys, jobs[i]);

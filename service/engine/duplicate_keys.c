@@ -15,6 +15,12 @@ static int compare_keys(const void *a, const void *b)
     return strcmp(one->operation->request_key, two->operation->request_key);
 }
 
+// The place of this job's key, which is there.
+static struct job **first_of(struct job *const *job, struct job **keys, size_t n_keys)
+{
+    return bsearch(job, keys, n_keys, sizeof *keys, compare_keys);
+}
+
 size_t duplicate_keys_defer(struct job **jobs, size_t n, struct job **deferred, struct job **sorted,
                             size_t *ret_deferred)
 {
@@ -26,15 +32,19 @@ size_t duplicate_keys_defer(struct job **jobs, size_t n, struct job **deferred, 
         duplicates = compare_keys(&sorted[i - 1], &sorted[i]) == 0;
     if (!duplicates)
         return n;
-    size_t stay = 0;
+    // Each key once, and with it the earliest of its jobs, which is the last that the loop sets.
+    size_t n_keys = 1, stay = 0;
+    for (size_t i = 1; i < n; i++) {
+        if (compare_keys(&sorted[n_keys - 1], &sorted[i]) != 0)
+            sorted[n_keys++] = sorted[i];
+    }
+    for (size_t i = n; i-- > 0;)
+        *first_of(&jobs[i], sorted, n_keys) = jobs[i];
     for (size_t i = 0; i < n; i++) {
-        bool earlier = false;
-        for (size_t j = 0; j < stay && !earlier; j++)
-            earlier = compare_keys(&jobs[j], &jobs[i]) == 0;
-        if (earlier)
-            deferred[(*ret_deferred)++] = jobs[i];
-        else
+        if (*first_of(&jobs[i], sorted, n_keys) == jobs[i])
             jobs[stay++] = jobs[i];
+        else
+            deferred[(*ret_deferred)++] = jobs[i];
     }
     return stay;
 }

@@ -52,6 +52,15 @@ class Files(TestCase):
             self.assertIn(f"cannot open {self.folder}/no/test.db-lock: No such file or directory", done.stderr)
         self.assertEqual(os.listdir(self.folder), [])
 
+    def test_a_folder_is_not_a_database(self):
+        path = os.path.join(self.folder, "folder")
+        os.mkdir(path)
+        for words in (["serve", "--listen=127.0.0.1:0"], ["migrate", "up"], ["migrate", "status"]):
+            done = run(*words, f"--store=sqlite:{path}")
+            self.assertIn(done.returncode, (1, 2), done)
+            self.assertIn(f"{path} is a folder", done.stderr)
+        self.assertEqual(os.listdir(self.folder), ["folder"])
+
     def test_migrate_up_makes_it(self):
         self.assertEqual(run("migrate", "up", self.store).returncode, 0)
         self.assertEqual(run("migrate", "status", self.store).returncode, 0)

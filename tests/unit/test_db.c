@@ -226,6 +226,27 @@ static void cancel_after(const char *sql, int64_t after_ns)
     ck_assert_int_eq(number_of_counters(scratch.db), 0);
 }
 
+static enum rc refuse_row(void *arg, const struct db_row *row)
+{
+    ++*(int *)arg;
+    return db_row_int(row, 0) == 1 ? RC_LIMIT_REACHED : RC_INTERNAL;
+}
+
+// The second row of the query would be an error of its own.
+START_TEST(the_row_function_s_result_ends_the_query)
+{
+    int rows = 0;
+    if (!open_engine(_i))
+        return;
+    const char *sql = _i == 0 ? "SELECT 1 UNION ALL SELECT abs(-9223372036854775807 - 1)"
+                              : "SELECT 1 UNION ALL SELECT 2";
+    ck_assert_int_eq(db_query(scratch.db, sql, NULL, 0, refuse_row, &rows), RC_LIMIT_REACHED);
+    ck_assert_int_eq(rows, 1);
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    scratch_close(&scratch);
+}
+END_TEST
+
 START_TEST(what_a_connection_waits_for_can_be_cancelled)
 {
     static const char *const endless[] = {
@@ -349,6 +370,7 @@ int main(void)
     tcase_add_loop_test(engines, late_inserts_are_all_there_or_none, 0, 2);
     tcase_add_loop_test(engines, what_was_not_committed_is_not_seen, 0, 2);
     tcase_add_loop_test(engines, a_save_whose_demand_is_not_met_is_a_conflict, 0, 2);
+    tcase_add_loop_test(engines, the_row_function_s_result_ends_the_query, 0, 2);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_loop_test(engines, a_commit_into_a_deleted_file_is_not_acknowledged, 0, 3);
     tcase_add_test(engines, files_that_sqlite_removes_itself_are_not_missing);

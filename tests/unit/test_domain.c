@@ -416,6 +416,16 @@ START_TEST(fingerprints_tell_requests_apart)
 }
 END_TEST
 
+// They stand in ledgers, so they are the same in each version and on each machine.
+START_TEST(fingerprints_stay_as_they_are)
+{
+    struct operation one = deduct(1);
+    struct operation order = {.kind = OPERATION_ORDER, .intent = UINT64_C(0x0102030405060708)};
+    ck_assert_int_eq(operation_fingerprint(&one), INT64_C(5173150367805827398));
+    ck_assert_int_eq(operation_fingerprint(&order), INT64_C(8278714327471573938));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("domain");
@@ -437,6 +447,7 @@ int main(void)
     tcase_add_test(rules, nobody_draws_more_often_than_allowed);
     tcase_add_test(rules, identifiers);
     tcase_add_test(rules, fingerprints_tell_requests_apart);
+    tcase_add_test(rules, fingerprints_stay_as_they_are);
     suite_add_tcase(suite, rules);
     return suite_run(suite);
 }

@@ -239,6 +239,32 @@ END_TEST
 
 // ---- leases and tokens --------------------------------------------------------------------------
 
+// Names as long as names may be, which differ in the last character only.
+START_TEST(long_names_are_two_locks)
+{
+    struct rig rig;
+    if (!rig_open(&rig, &subjects[_i], &(struct rig_options){0}))
+        return;
+    struct db *db = rig_db(&rig);
+    char names[2][COUNTER_NAME_MAX + 1];
+    const char *const keys[] = {names[0], names[1]};
+    struct guard_hold holds[2];
+    for (size_t i = 0; i < 2; i++) {
+        memset(names[i], 'x', COUNTER_NAME_MAX);
+        memcpy(names[i], rig.names[0], strlen(rig.names[0]));
+        names[i][COUNTER_NAME_MAX - 1] = (char)('a' + i);
+        names[i][COUNTER_NAME_MAX] = '\0';
+        ck_assert_int_eq(
+            guard_enter(rig.guard, db, &keys[i], 1, clock_now_ns() + 2 * NS_PER_S, &holds[i]),
+            RC_OK);
+    }
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_int_eq(guard_leave(rig.guard, db, &holds[i]), RC_OK);
+    db_free(db);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(an_expired_lease_lets_the_next_one_in)
 {
     struct rig rig;
@@ -383,6 +409,7 @@ int main(void)
     tcase_add_loop_test(contract, all_or_nothing, 0, n_subjects);
     tcase_add_loop_test(contract, waits_as_long_as_allowed, 0, n_subjects);
     tcase_add_loop_test(contract, fails_at_once_if_told_to, 0, n_subjects);
+    tcase_add_loop_test(contract, long_names_are_two_locks, 0, n_subjects);
     tcase_add_loop_test(contract, an_expired_lease_lets_the_next_one_in, 0, n_subjects);
     tcase_add_loop_test(contract, tokens_rise_and_can_be_lifted, 0, n_subjects);
     suite_add_tcase(suite, contract);

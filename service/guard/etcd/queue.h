@@ -49,7 +49,7 @@ struct etcd_claim {
     size_t n_ahead;
     size_t n;
     struct etcd_watched_key *own; // n; owned
-    char keys[][COUNTER_NAME_MAX];
+    char keys[][COUNTER_NAME_MAX + 1];
 };
 
 // `attempt` makes the tag unique when the same owner tries again. RC_NO_MEMORY.

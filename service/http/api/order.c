@@ -36,12 +36,12 @@ static uint64_t intent_of(const struct basket *basket)
     intent = text_hash_text(intent, basket->order.user_id);
     intent = text_hash_text(intent, basket->code);
     intent = text_hash_text(intent, basket->reservation_id);
-    intent = text_hash(intent, &basket->points, sizeof basket->points);
-    intent = text_hash(intent, &basket->points_earn, sizeof basket->points_earn);
+    intent = text_hash_int(intent, basket->points);
+    intent = text_hash_int(intent, basket->points_earn);
     for (size_t i = 0; i < basket->lines.n; i++) {
         const struct line *line = &basket->lines.lines[i];
         intent = text_hash_text(intent, line->sku);
-        intent = text_hash(intent, &line->quantity, sizeof line->quantity);
+        intent = text_hash_int(intent, line->quantity);
     }
     return intent | 1;
 }

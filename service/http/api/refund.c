@@ -14,9 +14,11 @@ static uint64_t refund_intent(const struct call *call)
 {
     const struct basket *basket = call->input;
     uint64_t intent = text_hash_text(TEXT_HASH_START, call->id);
-    intent = text_hash(intent, &basket->points, sizeof basket->points);
-    intent = text_hash(intent, basket->refund_lines, sizeof basket->refund_lines);
-    intent = text_hash(intent, basket->restock_lines, sizeof basket->restock_lines);
+    intent = text_hash_int(intent, basket->points);
+    for (size_t i = 0; i < ORDER_LINES_MAX; i++)
+        intent = text_hash_int(intent, basket->refund_lines[i]);
+    for (size_t i = 0; i < ORDER_LINES_MAX; i++)
+        intent = text_hash_int(intent, basket->restock_lines[i]);
     intent = text_hash(intent, &basket->give_code_back, sizeof basket->give_code_back);
     return intent | 1;
 }

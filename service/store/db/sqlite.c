@@ -304,10 +304,11 @@ static enum rc step_all(struct sqlite_db *sqlite, sqlite3_stmt *statement, db_ro
     struct sqlite_row row = {.row.ops = &row_ops, .statement = statement};
     enum rc rc = RC_OK;
     int code;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW && rc == RC_OK) {
-        if (on_row != NULL)
+    do {
+        code = sqlite3_step(statement);
+        if (code == SQLITE_ROW && on_row != NULL)
             rc = on_row(arg, &row.row);
-    }
+    } while (code == SQLITE_ROW && rc == RC_OK);
     if (code != SQLITE_DONE && code != SQLITE_ROW)
         rc = failed(sqlite, code);
     sqlite3_reset(statement);

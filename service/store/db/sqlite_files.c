@@ -66,7 +66,12 @@ void sqlite_files_release(struct sqlite_files *files)
 bool sqlite_files_can_open(struct sqlite_files *files, char *ret_error)
 {
     struct stat found;
-    if (files->may_create || stat(files->path, &found) == 0 || errno != ENOENT)
+    bool exists = stat(files->path, &found) == 0;
+    if (exists && S_ISDIR(found.st_mode)) {
+        text_format(ret_error, DB_ERROR_MAX, "%.200s is a folder", files->path);
+        return false;
+    }
+    if (exists || files->may_create || errno != ENOENT)
         return true;
     text_format(ret_error, DB_ERROR_MAX,
                 "there is no %.200s; `holdfast serve` and `holdfast migrate up` create it",

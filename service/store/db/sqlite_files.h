@@ -38,8 +38,8 @@ void sqlite_files_release(struct sqlite_files *files);
 MUST_CHECK enum rc sqlite_files_claim(struct sqlite_files *files, enum db_claim claim,
                                       char *ret_error);
 
-// Whether there is a database, or the first connection may create it. If not: a sentence in
-// ret_error (DB_ERROR_MAX bytes).
+// Whether there is a file, or the first connection may create it. If not, or if it is a folder: a
+// sentence in ret_error (DB_ERROR_MAX bytes).
 bool sqlite_files_can_open(struct sqlite_files *files, char *ret_error);
 
 // Whether a connection was opened before. Then the database's file must exist.

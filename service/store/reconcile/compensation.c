@@ -29,10 +29,11 @@ static uint64_t hash(const struct compensation *compensation)
     uint64_t hash = TEXT_HASH_START;
     for (size_t i = 0; i < compensation->n_changes; i++) {
         const struct compensating_change *change = &compensation->changes[i];
-        int64_t numbers[] = {change->version, change->remaining, change->delta,
-                             change->ledger_delta};
         hash = text_hash(hash, change->counter, strlen(change->counter) + 1);
-        hash = text_hash(hash, numbers, sizeof numbers);
+        hash = text_hash_int(hash, change->version);
+        hash = text_hash_int(hash, change->remaining);
+        hash = text_hash_int(hash, change->delta);
+        hash = text_hash_int(hash, change->ledger_delta);
     }
     return hash;
 }
