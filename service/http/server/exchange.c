@@ -350,6 +350,8 @@ static void rescue_answer(struct exchange *exchange, struct call *call)
 static enum rc refusal_of(unsigned status)
 {
     switch (status) {
+    case MHD_HTTP_NOT_IMPLEMENTED:
+        return RC_NOT_IMPLEMENTED;
     case MHD_HTTP_CONTENT_TOO_LARGE:
         return RC_BODY_TOO_LARGE;
     case MHD_HTTP_URI_TOO_LONG:
@@ -390,8 +392,8 @@ void exchange_on_refusal(struct MHD_Connection *mhd, unsigned status)
     const char *why = "";
     if (status == MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED)
         why = "Send HTTP/1.1 or HTTP/1.0.";
-    else if (call->stage == CALL_BODY)
-        why = "The body's chunks are malformed, or their size lines or trailers are too long.";
+    else if (status == MHD_HTTP_BAD_REQUEST && call->stage == CALL_BODY)
+        why = "The body's chunks are malformed.";
     refuse(connection, refusal_of(status), why);
 }
 
