@@ -41,6 +41,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_BODY_TOO_LARGE] = "body-too-large",
     [RC_TARGET_TOO_LONG] = "target-too-long",
     [RC_HEADERS_TOO_LARGE] = "headers-too-large",
+    [RC_EXPECTATION_FAILED] = "expectation-failed",
     [RC_UNSUPPORTED_MEDIA_TYPE] = "unsupported-media-type",
     [RC_NOT_IMPLEMENTED] = "not-implemented",
 

@@ -47,9 +47,9 @@ struct http_context {
 #define HEAD_FIELDS_MAX 64
 #define HEAD_FIELD_COST 64
 
-// Where a call is. The allowed moves, all made by server/exchange.c:
+// Where a call is. The allowed moves, made by server/exchange.c and server/answer.c:
 //
-// - HEAD: stays so if the head is refused (framing, size), which closes the connection
+// - HEAD -> ANSWERED: the head is refused (framing, size), which closes the connection
 // - HEAD -> BODY: everything else; the body may be empty
 // - BODY -> ANSWERED: refused, or served without the engine. A client that waits for "100 Continue"
 //   is refused before it sends the body.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Bad inputs, byte by byte over a socket: the server must refuse them and must not execute them.
+"""Bad inputs over a socket that are no row of raw_requests.py: sizes, bodies, keys, slow clients.
 
 HOLDFAST_URL names a running server in lab mode with a request.timeout_ms of 2000. Without it the
 tests start a server.
@@ -129,17 +129,6 @@ class BadInputs(unittest.TestCase):
         return (b"POST /v1/stock/" + sku.encode() + b"/deduct HTTP/1.1\r\n" + HOST + JSON + key(name) +
                 extra + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
-    def assert_refused(self, data, *statuses, problem=None):
-        """Expects one of these statuses, a closed connection, and no effect of the bytes that follow."""
-        with self.connect() as c:
-            c.send(data)
-            answer = c.response()
-            self.assertIsNotNone(answer, data[:80])
-            self.assertIn(answer[0], statuses or (400,), (data[:120], answer[2]))
-            if problem:
-                self.assertEqual(json.loads(answer[2])["type"], "/problems/" + problem)
-            self.assertTrue(c.ends(), (data[:120], c.buffer[:120]))
-
     def answer(self, data):
         with self.connect() as c:
             return c.send(data).response()
@@ -151,63 +140,6 @@ class BadInputs(unittest.TestCase):
 
     # ---- framing: refused after the header section; the connection is closed
 
-    def test_framing_that_can_be_read_in_two_ways(self):
-        sku = self.sku()
-        hidden = self.deduct(sku, "hidden")
-        body = b'{"quantity":1}'
-        line = b"POST /v1/stock/" + sku.encode() + b"/deduct HTTP/1.1\r\n"
-        good = JSON + key("outer")
-        cases = {
-            "two Hosts": HOST + HOST + good + b"Content-Length: 14\r\n",
-            "no Host": good + b"Content-Length: 14\r\n",
-            "two different lengths": HOST + good + b"Content-Length: 14\r\nContent-Length: 0\r\n",
-            "two equal lengths": HOST + good + b"Content-Length: 14\r\nContent-Length: 14\r\n",
-            "length list": HOST + good + b"Content-Length: 14, 14\r\n",
-            "signed length": HOST + good + b"Content-Length: +14\r\n",
-            "negative length": HOST + good + b"Content-Length: -1\r\n",
-            "hex length": HOST + good + b"Content-Length: 0xe\r\n",
-            "empty length": HOST + good + b"Content-Length:\r\n",
-            "length and chunked": HOST + good + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
-            "chunked and length": HOST + good + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
-            "chunked twice": HOST + good + b"Transfer-Encoding: chunked\r\n" * 2,
-            "chunked and identity":
-                HOST + good + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-            "space before colon": HOST + good + b"X : a\r\nContent-Length: 14\r\n",
-            "space before a length's colon": HOST + good + b"Content-Length : 14\r\n",
-            "tab before colon": HOST + good + b"X\t: a\r\nContent-Length: 14\r\n",
-            "name that is no token": HOST + good + b"X(y): a\r\nContent-Length: 14\r\n",
-            "empty name": HOST + good + b": a\r\nContent-Length: 14\r\n",
-            "no colon": HOST + good + b"X\r\nContent-Length: 14\r\n",
-            "folded": HOST + good + b"X: a\r\n b\r\nContent-Length: 14\r\n",
-            "folded with a tab": HOST + good + b"X: a\r\n\tb\r\nContent-Length: 14\r\n",
-            "folded first line": b" X: a\r\n" + HOST + good + b"Content-Length: 14\r\n",
-            "folded length": HOST + good + b"Content-Length:\r\n 14\r\n",
-            "bare LF": HOST + good + b"X: a\nContent-Length: 14\r\n",
-            "bare LF in the last line": HOST + good + b"Content-Length: 14\n",
-            "bare CR": HOST + good + b"X: a\rY: b\r\nContent-Length: 14\r\n",
-            "CR CR LF": HOST + good + b"X: a\r\r\nContent-Length: 14\r\n",
-            "NUL in a value": HOST + good + b"X: a\0b\r\nContent-Length: 14\r\n",
-            "NUL at a value's end": HOST + good + b"X: a\0\r\nContent-Length: 14\r\n",
-            "NUL in a name": HOST + good + b"X\0y: a\r\nContent-Length: 14\r\n",
-            "control in a value": HOST + good + b"X: a\x01b\r\nContent-Length: 14\r\n",
-            "DEL in a value": HOST + good + b"X: a\x7fb\r\nContent-Length: 14\r\n",
-            "two keys": HOST + good + key("other") + b"Content-Length: 14\r\n",
-        }
-        for name, fields in cases.items():
-            with self.subTest(name):
-                self.assert_refused(line + fields + b"\r\n" + body + hidden, 400)
-        self.assertEqual(self.remaining(sku), 100)
-
-    def test_bare_line_feeds_instead_of_the_empty_line(self):
-        sku = self.sku()
-        line = b"POST /v1/stock/" + sku.encode() + b"/deduct HTTP/1.1"
-        good = HOST + JSON + key("outer") + b"Content-Length: 14\r\n"
-        body = b'{"quantity":1}'
-        self.assert_refused(line + b"\n" + good + b"\r\n" + body, 400)
-        self.assert_refused(line + b"\r\n" + good + b"\n" + body, 400)
-        self.assert_refused((line + b"\r\n" + good + b"\r\n").replace(b"\r\n", b"\n") + body, 400)
-        self.assertEqual(self.remaining(sku), 100)
-
     def test_in_single_bytes(self):
         sku = self.sku()
         for name, fields in {"bare LF": b"X: a\n", "NUL": b"X: a\0b\r\n", "folded": b"X: a\r\n b\r\n",
@@ -218,47 +150,6 @@ class BadInputs(unittest.TestCase):
                 self.assertEqual(c.response()[0], 400)
                 self.assertTrue(c.ends())
         self.assertEqual(self.remaining(sku), 100)
-
-    def test_transfer_codings(self):
-        sku = self.sku()
-        line = b"POST /v1/stock/" + sku.encode() + b"/deduct HTTP/1.1\r\n" + HOST + JSON + key("te")
-        for coding in (b"gzip", b"gzip, chunked", b"chunked, gzip", b"chunked,", b"xchunked", b"identity",
-                       b'"chunked"', b"chunked;x=y", b"\x0bchunked"):
-            with self.subTest(coding):
-                self.assert_refused(line + b"Transfer-Encoding: " + coding + b"\r\n\r\n"
-                                    b"e\r\n{\"quantity\":1}\r\n0\r\n\r\n", 501, 400)
-        self.assert_refused(line.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n"
-                            b"e\r\n{\"quantity\":1}\r\n0\r\n\r\n", 400)
-        self.assertEqual(self.remaining(sku), 100)
-
-    def test_request_lines(self):
-        rest = b"\r\n" + HOST + b"\r\n"
-        for name, line in {
-                "no version": b"GET /livez", "two spaces": b"GET  /livez HTTP/1.1",
-                "space in the path": b"GET /li vez HTTP/1.1", "space at the end": b"GET /livez HTTP/1.1 ",
-                "lower case": b"GET /livez http/1.1", "tab": b"GET\t/livez HTTP/1.1",
-                "NUL in the method": b"GE\0T /livez HTTP/1.1",
-                "NUL in the path": b"GET /livez\0.html HTTP/1.1",
-                "NUL before the version": b"GET /livez\0 HTTP/1.1",
-                "CR in the path": b"GET /livez\r HTTP/1.1", "control": b"GET /live\x01z HTTP/1.1",
-                "not ASCII": b"GET /live\xc3\xa4z HTTP/1.1", "star": b"GET * HTTP/1.1",
-                "no slash": b"GET livez HTTP/1.1", "absolute": b"GET http://a/livez HTTP/1.1",
-                "fragment": b"GET /livez#x HTTP/1.1"}.items():
-            with self.subTest(name), self.connect() as c:
-                answer = c.send(line + rest).response()
-                # The library closes some of these without an answer.
-                if answer is not None:
-                    self.assertEqual(answer[0], 400, answer[2])
-                self.assertTrue(c.ends())
-
-    def test_paths_that_hide_something(self):
-        for path in (b"/livez%00", b"/livez%00.html", b"/v1/stock/%00", b"/v1/stock/A%0d%0aX:y",
-                     b"/v1/stock/%0A", b"/v1/stock/%7f", b"/v1/stock/..", b"/v1/stock/../../livez",
-                     b"/v1/stock/%2e%2e", b"/v1/stock/.%2E/x", b"/v1/./stock", b"/.", b"/%2e",
-                     b"/v1/stock/%", b"/v1/stock/%4", b"/v1/stock/%zz", b"/v1\\stock", b"/v1/stock/\"a\"",
-                     b"/v1/stock?limit=1%00", b"/v1/stock?limit=%"):
-            with self.subTest(path):
-                self.assert_refused(b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"\r\n", 400)
 
     def test_ids_that_are_not_ids(self):
         for sku in (b"a%20b", b"%C3%A4", b"a%2Fb", b"a'b", b"a%22b", b"a;b", b"a*", b"A" * 65,
@@ -273,9 +164,6 @@ class BadInputs(unittest.TestCase):
                                      b"\r\n")[0], 414)
 
     def test_methods(self):
-        for method in (b"BREW", b"get", b"G(T", b"X" * 200, b"PROPFIND"):
-            with self.subTest(method):
-                self.assert_refused(method + b" /livez HTTP/1.1\r\n" + HOST + b"\r\n", 501, 400)
         for method in (b"POST", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE"):
             with self.subTest(method):
                 status, headers, _ = self.answer(method + b" /livez HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -286,10 +174,6 @@ class BadInputs(unittest.TestCase):
     def test_too_large(self):
         sku = self.sku()
         line = b"POST /v1/stock/" + sku.encode() + b"/deduct HTTP/1.1\r\n" + HOST + JSON + key("large")
-        for length in (b"65537", b"1000000000", b"9223372036854775808", b"99999999999999999999999"):
-            with self.subTest(length):
-                self.assert_refused(line + b"Content-Length: " + length + b"\r\n\r\n",
-                                    *([413, 400] if len(length) > 20 else [413]))
         for size in (65537, 300000, 4000000):
             with self.subTest(chunked=size), self.connect() as c:
                 c.send(line + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -301,8 +185,6 @@ class BadInputs(unittest.TestCase):
                 self.assertTrue(c.ends())
         whole = b'{"quantity":1' + b" " * (65536 - 14) + b"}"
         self.assertEqual(self.answer(self.deduct(sku, "whole", body=whole))[0], 200)
-        self.assertIn(self.answer(b"GET /livez HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 20000 +
-                                  b"\r\n\r\n")[0], (400, 413, 431))
 
     def test_a_refused_head_request_has_no_body(self):
         with self.connect() as c:
@@ -324,7 +206,6 @@ class BadInputs(unittest.TestCase):
         self.assertEqual((replay[0], replay[1].get("idempotent-replayed")), (200, "true"))
         self.assertEqual(self.answer(b"GET /v1/stock/%42" + sku[1:].encode() + b" HTTP/1.1\r\n" + HOST +
                                      b"\r\n")[0], 200)
-        self.assertEqual(self.answer(b"\r\nGET /livez HTTP/1.1\r\n" + HOST + b"\r\n")[0], 200)
         self.assertEqual(self.answer(b"GET /livez HTTP/1.0\r\n\r\n")[0], 200)
         self.assertEqual(self.answer(b"HEAD /livez HTTP/1.0\r\n\r\n")[0], 200)
         self.assertEqual(self.answer(b"GET /livez HTTP/1.1\r\nhost:a\r\nx:\r\nY: a\tb \r\n\r\n")[0], 200)
@@ -348,23 +229,6 @@ class BadInputs(unittest.TestCase):
             versions = [json.loads(c.response()[2])["version"] for _ in range(20)]
         self.assertEqual(versions, sorted(versions))
         self.assertEqual(self.remaining(sku), 80)
-
-    def test_nothing_runs_behind_a_chunked_body(self):
-        sku = self.sku()
-        line = b"POST /v1/stock/" + sku.encode() + b"/deduct HTTP/1.1\r\n" + HOST + JSON
-        for n, chunks in enumerate((b"e\r\n{\"quantity\":1}\r\n0\r\n\r\n",
-                                    b"e;\nx\r\n{\"quantity\":1}\r\n0\r\n\r\n",
-                                    b"e\n{\"quantity\":1}\n0\n\n")):
-            with self.subTest(chunks), self.connect() as c:
-                c.send(line + key(f"chunks-{n}") + b"Transfer-Encoding: chunked\r\n\r\n" + chunks +
-                       self.deduct(sku, f"behind-{n}"))
-                self.assertIn((c.response() or [400])[0], (200, 400))
-                self.assertTrue(c.ends())
-        self.assertGreaterEqual(self.remaining(sku), 97)
-        with self.connect() as c:
-            c.send(b"GET /v1/ledger?counter=stock/" + sku.encode() + b" HTTP/1.1\r\n" + HOST + b"\r\n")
-            rows = json.loads(c.response()[2])["rows"]
-        self.assertFalse([r for r in rows if (r["request_key"] or "").startswith("behind")])
 
     def test_a_refusal_leaves_the_connection_open(self):
         sku = self.sku()
@@ -421,19 +285,6 @@ class BadInputs(unittest.TestCase):
                 self.assertEqual((status, json.loads(text)["field"]), (422, "user_id"))
         self.assertEqual(self.post(path, b"{}", b"Idempotency-Key: f")[0], 422)
         self.assertEqual(self.remaining(sku), 100)
-
-    def test_media_types(self):
-        sku = self.sku()
-        body = b'{"quantity":1}'
-        for media, status in ((b"", 415), (b"Content-Type: text/plain\r\n", 415),
-                              (b"Content-Type: application/x-www-form-urlencoded\r\n", 415),
-                              (b"Content-Type: application/jsonx\r\n", 415),
-                              (b"Content-Type: application/json; charset=latin-1\r\n", 415),
-                              (b"Content-Type: application/json; charset=UTF-8\r\n", 200),
-                              (b"content-type:Application/JSON\r\n", 200)):
-            with self.subTest(media):
-                self.assertEqual(self.post(f"/v1/stock/{sku}/deduct", body,
-                                           b"Idempotency-Key: m%d" % len(media), media=media)[0], status)
 
     def test_keys(self):
         sku = self.sku()

@@ -6,7 +6,8 @@
 //   act                    the handler's `prepare` turns the request into a job
 //   submit                 suspends the connection, then hands the job to the engine
 //   on_finished            on a worker: stores the result, posts the call to its thread's mailbox
-//   finish, send_answer    on the HTTP thread again: render, add headers, count, log, queue
+//   finish, answer_send    on the HTTP thread again: render, add headers, count, log, queue
+//                          (answer.c)
 //   exchange_on_completed  the answer was sent: makes the call ready for the next request
 //
 // The connection is suspended before the job is submitted, because a worker may finish the job
@@ -14,6 +15,7 @@
 //
 // A framing error, or a head that is too large, is answered at once and past the library, which may
 // have no memory left. It closes the connection, because the start of the next request is unknown.
+// What the library refuses by itself is answered in the same way (library.c).
 // Other refusals are answered after the body has passed, so that the connection stays usable. A
 // chunked body closes the connection too: old versions of the library accept chunk framing that a
 // proxy may read differently, and the bytes that follow must not run as a request.
@@ -23,39 +25,22 @@
 #include "http/server/exchange.h"
 
 #include "base/clock.h"
-#include "base/json_write.h"
 #include "base/log.h"
 #include "http/api/router.h"
+#include "http/server/answer.h"
+#include "http/server/connection.h"
 #include "http/server/judge.h"
 #include "http/server/reaper.h"
 #include "http/server/server.h"
 #include "http/wire/body.h"
-#include "http/wire/entity_tag.h"
-#include "http/wire/problem_table.h"
-#include "http/wire/raw_answer.h"
-#include "metrics/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define BUFFER_KEPT ((size_t)4096)        // larger buffers are freed after the call
 #define BODY_DISCARDED_MAX (8 * BODY_MAX) // discarded bytes before the connection is cut
-
-struct connection {
-    struct watched watched;
-    struct call call;
-};
-
-static struct connection *connection_of(struct call *call)
-{
-    return CONTAINER_OF(call, struct connection, call);
-}
-
-static struct exchange *exchange_of(const struct call *call)
-{
-    return CONTAINER_OF(call->context, struct exchange, context);
-}
 
 void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
                             enum MHD_ConnectionNotificationCode code)
@@ -68,8 +53,10 @@ void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket
         *socket_context = connection = info != NULL ? calloc(1, sizeof *connection) : NULL;
         if (connection == NULL)
             return;
-        connection->call.context = &exchange->context;
-        reaper_watch(exchange->reaper, &connection->watched, info->connect_fd);
+        struct call *call = &connection->call;
+        call->context = &exchange->context;
+        call->mailbox = mailbox_mine(&exchange->mailboxes);
+        reaper_watch(exchange->reaper, &connection->watched, info->connect_fd, call->mailbox);
     } else if (connection != NULL) {
         reaper_forget(exchange->reaper, &connection->watched);
         buffer_release(&connection->call.target);
@@ -125,14 +112,12 @@ static void save_memory(struct MHD_Connection *mhd, const char *target)
 
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd)
 {
-    struct exchange *exchange = cls;
+    (void)cls;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     if (info == NULL || info->socket_context == NULL)
         return NULL;
     struct connection *connection = info->socket_context;
-    if (connection->call.mailbox == NULL)
-        connection->call.mailbox = mailbox_mine(&exchange->mailboxes);
     reset(&connection->call, target != NULL ? target : "", mhd);
     if (connection->call.target.failed)
         return NULL;
@@ -143,144 +128,6 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     return &connection->call;
 }
 
-static void add(struct MHD_Response *response, const char *name, const char *value)
-{
-    (void)!MHD_add_response_header(response, name, value);
-}
-
-static void add_allow(struct MHD_Response *response, unsigned allow)
-{
-    char text[32] = "";
-    size_t length = 0;
-    static const struct {
-        enum method method;
-        const char *name;
-    } names[] = {{METHOD_GET, "GET, "},
-                 {METHOD_HEAD, "HEAD, "},
-                 {METHOD_POST, "POST, "},
-                 {METHOD_PUT, "PUT, "},
-                 {METHOD_PATCH, "PATCH, "}};
-    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
-        if ((allow & names[i].method) == 0)
-            continue;
-        memcpy(text + length, names[i].name, strlen(names[i].name));
-        length += strlen(names[i].name);
-    }
-    text[length > 0 ? length - 2 : 0] = '\0';
-    add(response, MHD_HTTP_HEADER_ALLOW, text);
-}
-
-static void add_headers(struct call *call, struct MHD_Response *response)
-{
-    const char *type = call->content_type != NULL ? call->content_type : "application/json";
-    add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    bool tagged = call->problem.rc == RC_OK && call->version != 0;
-    // A cache may keep what has a tag, but it must ask each time whether that is still true.
-    add(response, MHD_HTTP_HEADER_CACHE_CONTROL, tagged ? "no-cache" : "no-store");
-    if (tagged) {
-        char tag[ENTITY_TAG_MAX + 1];
-        entity_tag_write(tag, call->version);
-        add(response, MHD_HTTP_HEADER_ETAG, tag);
-    }
-    if (call->close || atomic_load_explicit(&call->context->draining, memory_order_relaxed) ||
-        reaper_full(exchange_of(call)->reaper))
-        add(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    if (call->problem.rc == RC_OK && call->route->operates && call->operation.outcome.replayed)
-        add(response, "Idempotent-Replayed", "true");
-    if (call->content_type != NULL && strncmp(type, "text/html", 9) == 0)
-        add(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
-    if (call->status == MHD_HTTP_SERVICE_UNAVAILABLE)
-        add(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-    if (call->location[0] != '\0')
-        add(response, MHD_HTTP_HEADER_LOCATION, call->location);
-    if (call->problem.rc == RC_RECONCILIATION_RUNNING)
-        add(response, MHD_HTTP_HEADER_RETRY_AFTER, "5");
-    if (call->status == MHD_HTTP_UNAUTHORIZED)
-        add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"holdfast\"");
-    if (call->problem.rc == RC_METHOD_NOT_ALLOWED)
-        add_allow(response, call->allow);
-}
-
-static void render_problem(struct call *call)
-{
-    buffer_clear(&call->reply);
-    call->document = (struct slice){NULL, 0};
-    call->status = problem_info(call->problem.rc)->status;
-    call->content_type = "application/problem+json";
-    const struct operation *operation =
-        call->route != NULL && call->route->operates ? &call->operation : NULL;
-    problem_write(&call->problem, operation, &call->reply);
-}
-
-static void count_and_log(const struct call *call)
-{
-    const char *operation = call->route != NULL ? call->route->operation : "unmatched";
-    int64_t now_ns = clock_now_ns(), took_ns = now_ns - call->started_ns;
-    metrics_request(call->context->metrics, operation, call->status, took_ns);
-    // A draining instance is not ready on purpose.
-    bool intended = call->problem.rc == RC_NOT_IMPLEMENTED ||
-                    (call->problem.rc == RC_OK && atomic_load(&call->context->draining));
-    if (call->status >= 500 && !intended)
-        failure_log_note(&exchange_of(call)->failures, call, operation);
-    else if (log_enabled(LOG_LEVEL_DEBUG))
-        LOG_DEBUG("%s %s answered with %d in %lld us", operation, call->target.data, call->status,
-                  (long long)(took_ns / 1000));
-    failure_log_tick(&exchange_of(call)->failures, now_ns);
-}
-
-// Renders the problem, if there is one. The response does not copy the body: it stays in the call,
-// which outlives the response. NULL if there is no memory.
-static struct MHD_Response *render(struct call *call, struct slice *ret_body)
-{
-    if (call->problem.rc != RC_OK)
-        render_problem(call);
-    static const char no_memory[] = "{\"type\":\"/problems/no-memory\",\"status\":500}";
-    if (call->reply.failed) {
-        call->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
-        call->document = (struct slice){no_memory, sizeof no_memory - 1};
-    }
-    struct slice body = call->document;
-    if (body.text == NULL)
-        body = (struct slice){call->reply.data, call->reply.length};
-    // The library only reads from a persistent buffer, although its parameter is not const.
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        body.length, (void *)(uintptr_t)body.text, MHD_RESPMEM_PERSISTENT);
-    if (response != NULL)
-        add_headers(call, response);
-    *ret_body = body;
-    return response;
-}
-
-// Queues the answer. MHD_NO closes the connection.
-static enum MHD_Result send_answer(struct call *call)
-{
-    struct slice body;
-    if (!reaper_enter(&connection_of(call)->watched, PHASE_SEND, clock_now_ns()))
-        return MHD_NO;
-    struct MHD_Response *response = render(call, &body);
-    if (response == NULL)
-        return MHD_NO;
-    count_and_log(call);
-    call->stage = CALL_ANSWERED;
-    enum MHD_Result queued = MHD_queue_response(call->connection, (unsigned)call->status, response);
-    MHD_destroy_response(response);
-    return queued;
-}
-
-// Sends the answer even if the library has no memory for its header. The caller closes the
-// connection.
-static void send_past_library(struct call *call)
-{
-    struct slice body;
-    call->close = true;
-    struct MHD_Response *response = render(call, &body);
-    if (response == NULL)
-        return;
-    raw_answer_send(connection_of(call)->watched.fd, call->status, response, body,
-                    call->method == METHOD_HEAD || call->status == MHD_HTTP_NOT_MODIFIED);
-    MHD_destroy_response(response);
-}
-
 static enum MHD_Result read_head(struct call *call, const char *method, const char *version)
 {
     if (!reaper_enter(&connection_of(call)->watched, PHASE_BODY, clock_now_ns()))
@@ -288,16 +135,17 @@ static enum MHD_Result read_head(struct call *call, const char *method, const ch
     struct fields fields = {0};
     struct framing framing = {0};
     if (judge_framing(call, method, version, &fields, &framing) != RC_OK) {
-        send_past_library(call);
-        count_and_log(call);
+        answer_send_past_library(call, false);
         return MHD_NO;
     }
     call->close = framing.chunked;
     call->stage = CALL_BODY;
     enum rc rc = judge_request(call, &fields);
-    if (rc != RC_OK && fields.expects_continue)
-        return send_answer(call);
-    return MHD_YES;
+    if (rc == RC_OK || !(fields.expects_continue || fields.expects_other))
+        return MHD_YES;
+    // The client may send the body in spite of the refusal, or the next request in its place.
+    call->close = true;
+    return answer_send(call);
 }
 
 static enum MHD_Result read_body(struct call *call, const char *bytes, size_t length)
@@ -336,7 +184,7 @@ static enum MHD_Result finish(struct call *call)
         problem_set(&call->problem, call->rc, "%s", "");
     if (call->problem.rc == RC_OK && route->answer != NULL)
         route->answer(call);
-    return send_answer(call);
+    return answer_send(call);
 }
 
 // libmicrohttpd (0.9.75, 1.0.1) reads from a resumed connection before it calls us again. If the
@@ -432,7 +280,7 @@ static enum MHD_Result act(struct call *call)
             problem_set(&call->problem, rc, "%s", "");
     }
     if (call->problem.rc != RC_OK)
-        return send_answer(call);
+        return answer_send(call);
     if (route->operates || route->run != NULL || call->job.feed != NULL) {
         int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
         call->job.deadline_ns = clock_now_ns() + timeout_ns; // of all steps
@@ -441,7 +289,7 @@ static enum MHD_Result act(struct call *call)
         return submit(call);
     }
     route->answer(call);
-    return send_answer(call);
+    return answer_send(call);
 }
 
 enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const char *url,
@@ -496,9 +344,68 @@ static void rescue_answer(struct exchange *exchange, struct call *call)
     if (!*lost)
         return;
     *lost = false;
-    if (call->stage != CALL_ANSWERED) // a refusal by the library, which has not called us
-        problem_set(&call->problem, RC_HEADERS_TOO_LARGE, "%s", "");
-    send_past_library(call);
+    answer_send_past_library(call, true);
+}
+
+static enum rc refusal_of(unsigned status)
+{
+    switch (status) {
+    case MHD_HTTP_NOT_IMPLEMENTED:
+        return RC_NOT_IMPLEMENTED;
+    case MHD_HTTP_CONTENT_TOO_LARGE:
+        return RC_BODY_TOO_LARGE;
+    case MHD_HTTP_URI_TOO_LONG:
+        return RC_TARGET_TOO_LONG;
+    case MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE:
+        return RC_HEADERS_TOO_LARGE;
+    default:
+        return status < MHD_HTTP_INTERNAL_SERVER_ERROR ||
+                       status == MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED
+                   ? RC_MALFORMED_REQUEST
+                   : RC_INTERNAL;
+    }
+}
+
+// Answers instead of the library, if the reaper has not ended the connection. The library closes a
+// connection only at its next event, and the shutdown is one.
+static void refuse(struct connection *connection, enum rc rc, const char *why)
+{
+    struct call *call = &connection->call;
+    if (!reaper_enter(&connection->watched, PHASE_SEND, clock_now_ns()))
+        return;
+    call->problem = (struct problem){0};
+    problem_set(&call->problem, rc, "%s", why);
+    answer_send_past_library(call, false);
+    shutdown(connection->watched.fd, SHUT_RDWR);
+}
+
+void exchange_on_refusal(struct MHD_Connection *mhd, unsigned status)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (info == NULL || info->socket_context == NULL)
+        return;
+    struct connection *connection = info->socket_context;
+    struct call *call = &connection->call;
+    if (call->connection == NULL || call->stage == CALL_ANSWERED) // its request line is not whole
+        reset(call, "", mhd);
+    const char *why = "";
+    if (status == MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED)
+        why = "Send HTTP/1.1 or HTTP/1.0.";
+    else if (status == MHD_HTTP_BAD_REQUEST && call->stage == CALL_BODY)
+        why = "The body's chunks are malformed.";
+    refuse(connection, refusal_of(status), why);
+}
+
+bool exchange_on_spin(void *cls, struct mailbox *mailbox)
+{
+    struct exchange *exchange = cls;
+    bool waiting;
+    struct watched *stuck = reaper_find_stuck(exchange->reaper, mailbox, &waiting);
+    if (stuck != NULL)
+        refuse(CONTAINER_OF(stuck, struct connection, watched), RC_HEADERS_TOO_LARGE,
+               "A chunk-size line or the trailers are too long.");
+    return waiting;
 }
 
 static void recycle(struct buffer *buffer)

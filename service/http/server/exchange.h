@@ -42,6 +42,12 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *connection
 // The library reports something: logs it, and notes if it had no memory for an answer's header. It
 // then calls exchange_on_completed at once.
 void exchange_on_library_log(void *cls, const char *format, va_list arguments);
+// The library refuses a request by itself, with this status, and closes the connection next: sends
+// the problem in its place.
+void exchange_on_refusal(struct MHD_Connection *connection, unsigned status);
+// The library asks for rounds in which nothing arrives: ends a connection whose buffer is full.
+// Returns whether bytes are waiting that the library may be reading, a few in each round.
+bool exchange_on_spin(void *cls, struct mailbox *mailbox);
 // The answer was sent, or the connection broke. Sends an answer that the library could not send.
 void exchange_on_completed(void *cls, struct MHD_Connection *connection, void **context,
                            enum MHD_RequestTerminationCode code);

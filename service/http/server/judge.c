@@ -216,6 +216,8 @@ enum rc judge_request(struct call *call, const struct fields *fields)
         call->problem = unauthorized;
         return unauthorized.rc;
     }
+    if (rc == RC_OK && fields->expects_other)
+        rc = problem_set(&call->problem, RC_EXPECTATION_FAILED, "%s", "");
     if (rc == RC_OK)
         rc = router_read_query(call);
     if (rc == RC_OK && (route->flags & ROUTE_BODY) != 0)

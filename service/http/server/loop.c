@@ -5,10 +5,16 @@
 // timeout. With 256 busy connections on two threads, both threads stall sooner or later. Driven
 // from outside, the library never waits.
 //
+// The library asks for another round at once as long as a connection has bytes that it cannot take,
+// because its buffer is full of a chunk-size line or of trailers. It also does so while it reads a
+// body a few bytes at a time, because a large head has left little memory. The loop reports such
+// rounds, so that the first kind of connection is ended.
+//
 // The loop also waits for its mailbox, so a whole batch of finished calls costs one wake-up. And it
 // accepts the connections of the listening sockets after the first, because the library knows one.
 #include "http/server/loop.h"
 
+#include "base/clock.h"
 #include "http/mailbox.h"
 #include "http/server/listen.h"
 
@@ -25,6 +31,9 @@
 #define FULL_WAIT_MS 100 // until the loop tries again to accept, without a descriptor to do it
 #define ACCEPTS_MAX 64   // of one socket in one round
 #define OWN_FDS 2        // in the set of descriptors: the library's and the mailbox's
+#define SPIN_ROUNDS 64   // at once and without an event: the library spins
+#define SPIN_REPORT_MS 10
+#define SPIN_PAUSE_MS 1
 
 struct loop {
     struct MHD_Daemon *daemon;
@@ -35,7 +44,12 @@ struct loop {
     const struct listener *listener;
     unsigned connections; // after the last round
     unsigned connections_max;
-    bool full; // no descriptor was left at the last accept
+    bool full;         // no descriptor was left at the last accept
+    unsigned spins;    // rounds at once without an event, less those with one
+    bool pauses;       // while it spins
+    int64_t report_ns; // when on_spin may be called again
+    bool (*on_spin)(void *cls, struct mailbox *mailbox);
+    void *cls;
     atomic_bool stopping;
 };
 
@@ -73,6 +87,25 @@ static void accept_some(struct loop *loop, int listen_fd)
     }
 }
 
+// Waits for events. While the library spins, reports that now and then, and pauses if there is
+// nothing to do. Returns what poll returns.
+static int await_events(struct loop *loop, struct pollfd *fds, size_t n_fds, int timeout_ms)
+{
+    bool spins = timeout_ms == 0 && loop->spins == SPIN_ROUNDS;
+    if (spins && clock_now_ns() >= loop->report_ns) {
+        loop->pauses = !loop->on_spin(loop->cls, loop->mailbox);
+        loop->report_ns = clock_now_ns() + SPIN_REPORT_MS * NS_PER_MS;
+    }
+    int n = poll(fds, n_fds, spins && loop->pauses ? SPIN_PAUSE_MS : timeout_ms);
+    if (timeout_ms != 0)
+        loop->spins = 0;
+    else if (n != 0)
+        loop->spins -= loop->spins > 0;
+    else
+        loop->spins += loop->spins < SPIN_ROUNDS;
+    return n;
+}
+
 static void *run(void *arg)
 {
     struct loop *loop = arg;
@@ -89,7 +122,7 @@ static void *run(void *arg)
         for (size_t i = OWN_FDS; i < n; i++)
             fds[i] = (struct pollfd){accepts ? listener->fds[i - OWN_FDS + 1] : -1, POLLIN, 0};
         // An interrupted or failed poll only costs an idle round.
-        if (poll(fds, n, timeout_ms) < 0)
+        if (await_events(loop, fds, n, timeout_ms) < 0)
             continue;
         for (size_t i = OWN_FDS; i < n; i++)
             if (fds[i].revents != 0)
@@ -104,7 +137,9 @@ static void *run(void *arg)
 }
 
 enum rc loop_new(struct MHD_Daemon *daemon, struct mailbox *mailbox,
-                 const struct listener *listener, unsigned connections, struct loop **ret_loop)
+                 const struct listener *listener, unsigned connections,
+                 bool (*on_spin)(void *cls, struct mailbox *mailbox), void *cls,
+                 struct loop **ret_loop)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
     struct loop *loop = calloc(1, sizeof *loop);
@@ -116,6 +151,8 @@ enum rc loop_new(struct MHD_Daemon *daemon, struct mailbox *mailbox,
     loop->mailbox = mailbox;
     loop->listener = listener;
     loop->connections_max = connections;
+    loop->on_spin = on_spin;
+    loop->cls = cls;
     loop->epoll_fd = info->epoll_fd;
     pthread_barrier_init(&loop->started, NULL, 2);
     if (pthread_create(&loop->thread, NULL, run, loop) != 0) {

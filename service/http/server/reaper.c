@@ -315,10 +315,11 @@ void reaper_free(struct reaper *reaper)
     free(reaper);
 }
 
-void reaper_watch(struct reaper *reaper, struct watched *watched, int fd)
+void reaper_watch(struct reaper *reaper, struct watched *watched, int fd, const void *owner)
 {
     uint64_t state = state_of(PHASE_NEW, clock_now_ns());
-    *watched = (struct watched){.fd = fd, .noted_state = state, .bytes_since_ms = -1};
+    *watched =
+        (struct watched){.fd = fd, .owner = owner, .noted_state = state, .bytes_since_ms = -1};
     atomic_store(&watched->state, state);
     pthread_mutex_lock(&reaper->mutex);
     watched->next = reaper->first;
@@ -344,6 +345,37 @@ void reaper_forget(struct reaper *reaper, struct watched *watched)
         watched->next->previous = watched->previous;
     reaper->count--;
     pthread_mutex_unlock(&reaper->mutex);
+}
+
+// How many bytes have been read from the socket, if others wait there; else 0.
+static uint64_t taken_before_waiting(const struct watched *watched)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    int unread = 0;
+    if (ioctl(watched->fd, FIONREAD, &unread) != 0 || unread == 0 ||
+        getsockopt(watched->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return 0;
+    return (uint64_t)info.tcpi_bytes_received - (uint64_t)unread;
+}
+
+struct watched *reaper_find_stuck(struct reaper *reaper, const void *owner, bool *ret_waiting)
+{
+    struct watched *stuck = NULL;
+    *ret_waiting = false;
+    pthread_mutex_lock(&reaper->mutex);
+    for (struct watched *at = reaper->first; at != NULL && stuck == NULL; at = at->next) {
+        enum phase phase = phase_of(atomic_load(&at->state));
+        if (at->owner != owner || (phase != PHASE_HEAD && phase != PHASE_BODY))
+            continue;
+        uint64_t taken = taken_before_waiting(at);
+        *ret_waiting |= taken != 0;
+        if (taken != 0 && taken == at->stuck_bytes && phase == PHASE_BODY)
+            stuck = at;
+        at->stuck_bytes = taken;
+    }
+    pthread_mutex_unlock(&reaper->mutex);
+    return stuck;
 }
 
 bool reaper_client_is_gone(const struct watched *watched)

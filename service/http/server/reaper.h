@@ -27,11 +27,13 @@ enum phase {
 struct watched {
     struct watched *next, *previous;
     int fd;
+    const void *owner;      // the connection's thread
     _Atomic uint64_t state; // the phase and when it began
     // For idle connections: lets the reaper notice a request line that never ends.
     uint64_t noted_state, noted_bytes;
     int64_t bytes_since_ms;     // -1: none
     uint64_t half_closed_state; // in which the client was found half-closed; 0: none
+    uint64_t stuck_bytes;       // read when others were found waiting; 0: none were
 };
 
 struct reaper_settings {
@@ -58,8 +60,9 @@ MUST_CHECK enum rc reaper_new(const struct reaper_settings *settings, struct rea
 // Stops the thread. No connection may be watched any more. NULL is fine.
 void reaper_free(struct reaper *reaper);
 
-// Watches a new connection; forgets it before its descriptor is closed. Any thread.
-void reaper_watch(struct reaper *reaper, struct watched *watched, int fd);
+// Watches a new connection; forgets it before its descriptor is closed. Any thread. `owner` stands
+// for the connection's thread.
+void reaper_watch(struct reaper *reaper, struct watched *watched, int fd, const void *owner);
 void reaper_forget(struct reaper *reaper, struct watched *watched);
 
 // Enters a phase; on the connection's own thread. False if the reaper has ended the connection: the
@@ -69,6 +72,12 @@ MUST_CHECK bool reaper_enter(struct watched *watched, enum phase phase, int64_t 
 // Has the client shut its sending side down, or is the connection broken? Any thread, while the
 // descriptor is open.
 bool reaper_client_is_gone(const struct watched *watched);
+
+// Finds a connection of this owner, in the middle of a body, from whose socket nothing was read
+// since the last such call although bytes were waiting there: its buffer is full. NULL if there is
+// none. ret_waiting: bytes of a request are waiting in a socket of this owner. Call it on the
+// owner's thread, when that has given each connection several chances to read.
+struct watched *reaper_find_stuck(struct reaper *reaper, const void *owner, bool *ret_waiting);
 
 // The number of watched connections, and of those with a request in flight. Any thread.
 size_t reaper_count(struct reaper *reaper);

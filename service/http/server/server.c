@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/server/exchange.h"
+#include "http/server/library.h"
 #include "http/server/listen.h"
 #include "http/server/loop.h"
 #include "http/server/reaper.h"
@@ -83,7 +84,7 @@ static enum rc start_loops(struct server *server)
         if (daemon == NULL && fd >= 0)
             close(fd);
         rc = daemon != NULL ? loop_new(daemon, &mailboxes->boxes[i], listener, (unsigned)most,
-                                       &server->loops[i])
+                                       exchange_on_spin, &server->exchange, &server->loops[i])
                             : RC_IO;
         if (daemon != NULL && rc != RC_OK)
             MHD_stop_daemon(daemon);
@@ -202,7 +203,7 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
 enum rc server_start(struct server *server, struct health *health, char *ret_error)
 {
     server->exchange.context.health = health;
-    enum rc rc = start_loops(server);
+    enum rc rc = library_init() ? start_loops(server) : RC_INTERNAL;
     if (rc == RC_OK)
         return RC_OK;
     text_copy(ret_error, SERVER_ERROR_MAX, "cannot start the HTTP library");

@@ -14,18 +14,6 @@
 #include <string.h>
 #include <strings.h>
 
-static struct slice trim(struct slice text)
-{
-    while (text.length > 0 && (*text.text == ' ' || *text.text == '\t')) {
-        text.text++;
-        text.length--;
-    }
-    while (text.length > 0 &&
-           (text.text[text.length - 1] == ' ' || text.text[text.length - 1] == '\t'))
-        text.length--;
-    return text;
-}
-
 static bool slice_is(struct slice slice, const char *word)
 {
     return slice.length == strlen(word) && strncasecmp(slice.text, word, slice.length) == 0;
@@ -40,11 +28,11 @@ enum rc body_check_media_type(struct slice content_type, struct problem *problem
             type.length = (size_t)(semicolon - content_type.text);
             parameter.text = semicolon + 1;
             parameter.length = content_type.length - type.length - 1;
-            parameter = trim(parameter);
+            parameter = slice_trim(parameter);
         }
         bool utf8 = semicolon == NULL || slice_is(parameter, "charset=utf-8") ||
                     slice_is(parameter, "charset=\"utf-8\"");
-        if (slice_is(trim(type), "application/json") && utf8)
+        if (slice_is(slice_trim(type), "application/json") && utf8)
             return RC_OK;
     }
     return problem_set(problem, RC_UNSUPPORTED_MEDIA_TYPE,

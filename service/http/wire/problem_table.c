@@ -96,6 +96,8 @@ static const struct problem_info table[RC_COUNT] = {
         "Send at most 4095 bytes of path and query."},
     [RC_HEADERS_TOO_LARGE] = {431, false, "The headers are too large",
         "Send fewer or shorter headers."},
+    [RC_EXPECTATION_FAILED] = {417, false, "Unknown expectation",
+        "Send no Expect header, or `Expect: 100-continue`."},
     [RC_UNSUPPORTED_MEDIA_TYPE] = {415, false, "The body is not JSON",
         "Send `Content-Type: application/json`."},
     [RC_NOT_IMPLEMENTED] = {501, false, "Unsupported method or transfer coding",

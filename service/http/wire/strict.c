@@ -102,6 +102,18 @@ static bool is_clean_value(struct slice value)
     return true;
 }
 
+struct slice slice_trim(struct slice text)
+{
+    while (text.length > 0 && (*text.text == ' ' || *text.text == '\t')) {
+        text.text++;
+        text.length--;
+    }
+    while (text.length > 0 &&
+           (text.text[text.length - 1] == ' ' || text.text[text.length - 1] == '\t'))
+        text.length--;
+    return text;
+}
+
 static bool slice_is(struct slice slice, const char *word, size_t length)
 {
     return slice.length == length && strncasecmp(slice.text, word, length) == 0;
@@ -115,8 +127,9 @@ static void once(struct fields *fields, struct slice *target, struct slice value
     *target = value;
 }
 
-void strict_field(struct fields *fields, struct slice name, struct slice value)
+void strict_field(struct fields *fields, struct slice name, struct slice sent)
 {
+    struct slice value = slice_trim(sent);
     if (fields->wrong == NULL && !strict_is_token(name))
         fields->wrong = "A header field's name is not a token.";
     if (fields->wrong == NULL && !is_clean_value(value))
@@ -130,8 +143,10 @@ void strict_field(struct fields *fields, struct slice name, struct slice value)
         }
         break;
     case 6:
-        if (IS(name, "Expect"))
+        if (IS(name, "Expect")) {
             fields->expects_continue = IS(value, "100-continue");
+            fields->expects_other |= !fields->expects_continue;
+        }
         break;
     case 8:
         if (IS(name, "If-Match"))
@@ -150,7 +165,7 @@ void strict_field(struct fields *fields, struct slice name, struct slice value)
     case 14:
         if (IS(name, "Content-Length")) {
             fields->lengths++;
-            fields->length = value;
+            fields->length = sent;
         }
         break;
     case 15:
@@ -160,7 +175,7 @@ void strict_field(struct fields *fields, struct slice name, struct slice value)
     case 17:
         if (IS(name, "Transfer-Encoding")) {
             fields->encodings++;
-            fields->encoding = value;
+            fields->encoding = sent;
         }
         break;
     case 19:

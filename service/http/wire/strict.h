@@ -16,6 +16,9 @@ struct slice {
     size_t length;
 };
 
+// Without the spaces and tabs at both ends.
+struct slice slice_trim(struct slice text);
+
 enum method {
     METHOD_GET = 1,
     METHOD_HEAD = 2,
@@ -41,10 +44,12 @@ struct fields {
     unsigned hosts, lengths, encodings; // how often each field occurred
     struct slice length, encoding, host;
     struct slice authorization, content_type, idempotency_key, strategy, if_match, if_none_match;
-    bool expects_continue;
+    bool expects_continue, expects_other; // what the client waits for before it sends the body
 };
 
-// Adds one header field, as the parser found it.
+// Adds one header field, as the parser found it. White space around a value is not part of it (RFC
+// 9110, 5.5). Only the two fields that say where the body ends must be as the library's parser
+// demands them, because both must find the same end.
 void strict_field(struct fields *fields, struct slice name, struct slice value);
 
 // Judges the whole section: RC_OK, RC_MALFORMED_REQUEST, RC_NOT_IMPLEMENTED (a transfer coding) or
