@@ -72,9 +72,10 @@ struct address {
     } options[ADDRESS_OPTIONS_MAX];
 };
 
-// Parses one address. User, password, path and option values may be percent-encoded. They must be
-// where they contain % or #, a password with / or ?, and an @ that is not in a password. RC_USAGE with a sentence in ret_error (of `size` bytes), which names
-// the setting, the mistake, the form that is meant, and the text with its secrets masked.
+// Parses one address. User, password, path and option values may be percent-encoded: % and #
+// always are, / and ? where they stand in a password, and @ behind the host. RC_USAGE with a
+// sentence in ret_error (of `size` bytes), which names the setting, the mistake, the form that is
+// meant, and the text with its secrets masked.
 MUST_CHECK enum rc address_parse(const char *text, const struct address_form *form,
                                  struct address *ret_address, char *ret_error, size_t size);
 

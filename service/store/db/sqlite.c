@@ -5,17 +5,16 @@
 // reconcile` beside `serve`) SQLite's busy timeout applies.
 //
 // Only a store that has claimed the file (store_claim) may create it, with its first connection,
-// and put it into WAL mode. Before a transaction,
-// and again after its COMMIT, the files are compared with those that were opened first: a change to
-// a file that was deleted or replaced must not be acknowledged (sqlite_files.c). Once a statement
-// has found the file corrupt, no later one runs, because writing to it may spoil more of it.
+// and put it into WAL mode. Before a transaction, and again after its COMMIT, the files are compared
+// with those that were opened first: a change to a file that was deleted or replaced must not be
+// acknowledged (sqlite_files.c). Once a statement has found the file corrupt, no later one runs,
+// because writing to it may spoil more of it.
 //
 // Each connection caches its prepared statements by their text. What breaks it: texts that vary
 // without bound, so callers run one statement a row instead of building lists.
-#include "store/db/engine.h"
-
 #include "base/clock.h"
 #include "base/text.h"
+#include "store/db/sqlite_connection.h"
 #include "store/db/sqlite_files.h"
 
 #include <pthread.h>
@@ -24,31 +23,6 @@
 #include <string.h>
 
 #define BUSY_TIMEOUT_MS 5000
-#define CACHED_STATEMENTS 96
-#define STEPS_BETWEEN_CHECKS 10000 // SQLite instructions between two looks at `cancelled`
-
-struct sqlite_store {
-    struct store store;
-    char path[1024];
-    struct sqlite_files files;
-    pthread_mutex_t writer;
-};
-
-struct sqlite_db {
-    struct db db;
-    struct sqlite_store *owner;
-    sqlite3 *handle; // NULL: not open
-    bool counted;    // by sqlite_files_opened
-    bool writing;    // holds owner->writer
-    bool limited;    // waits at most busy_ms for owner->writer, else without limit
-    int64_t busy_ms; // how long to wait for other processes
-    int code;        // of the last failure
-    size_t n_cached;
-    struct {
-        char *sql;
-        sqlite3_stmt *statement;
-    } cached[CACHED_STATEMENTS];
-};
 
 struct sqlite_row {
     struct db_row row;
@@ -76,162 +50,6 @@ static bool row_is_null(const struct db_row *row, size_t column)
 
 static const struct db_row_ops row_ops = {row_number, row_text, row_is_null};
 
-// Extended codes come before the code that they extend. A number that is not here is RC_INTERNAL.
-static const struct db_meaning meanings[] = {
-    {SQLITE_BUSY, RC_CONFLICT, DB_FAULT_NONE},
-    {SQLITE_LOCKED, RC_CONFLICT, DB_FAULT_NONE},
-    {SQLITE_CONSTRAINT_UNIQUE, RC_DUPLICATE, DB_FAULT_NONE},
-    {SQLITE_CONSTRAINT_PRIMARYKEY, RC_DUPLICATE, DB_FAULT_NONE},
-    {SQLITE_CONSTRAINT_ROWID, RC_DUPLICATE, DB_FAULT_NONE},
-    {SQLITE_INTERRUPT, RC_BACKEND_UNAVAILABLE, DB_FAULT_NONE},
-    {SQLITE_NOMEM, RC_NO_MEMORY, DB_FAULT_NONE},
-    {SQLITE_FULL, RC_BACKEND_UNAVAILABLE, DB_FAULT_FULL},
-    {SQLITE_READONLY_DBMOVED, RC_BACKEND_UNAVAILABLE, DB_FAULT_MISSING},
-    {SQLITE_READONLY, RC_BACKEND_UNAVAILABLE, DB_FAULT_READ_ONLY},
-    {SQLITE_PERM, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED},
-    {SQLITE_AUTH, RC_BACKEND_UNAVAILABLE, DB_FAULT_DENIED},
-    {SQLITE_CORRUPT, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},
-    {SQLITE_NOTADB, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},
-    // The operating system's error tells why, see failed().
-    {SQLITE_IOERR_CORRUPTFS, RC_BACKEND_UNAVAILABLE, DB_FAULT_CORRUPT},
-    {SQLITE_IOERR, RC_BACKEND_UNAVAILABLE, DB_FAULT_NONE},
-    {SQLITE_CANTOPEN, RC_BACKEND_UNAVAILABLE, DB_FAULT_NONE},
-};
-
-// The errno behind an I/O error; 0 if none is known. SQLite's own memory of it is lost when the
-// error rolls the transaction back; those of the write-ahead log and of the database's file are
-// kept.
-static int last_errno(sqlite3 *handle)
-{
-    int number = sqlite3_system_errno(handle);
-    sqlite3_file *journal = NULL;
-    if (number == 0 &&
-        sqlite3_file_control(handle, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &journal) == SQLITE_OK &&
-        journal != NULL && journal->pMethods != NULL)
-        (void)journal->pMethods->xFileControl(journal, SQLITE_FCNTL_LAST_ERRNO, &number);
-    if (number == 0)
-        (void)sqlite3_file_control(handle, NULL, SQLITE_FCNTL_LAST_ERRNO, &number);
-    return number;
-}
-
-// Maps SQLite's code, and the operating system's error behind it, to a result. The text is in
-// db.error.
-static enum rc failed_as(struct sqlite_db *sqlite, int code)
-{
-    const struct db_meaning *meaning = db_meaning_of(meanings, ARRAY_LENGTH(meanings), code);
-    if (meaning == NULL)
-        meaning = db_meaning_of(meanings, ARRAY_LENGTH(meanings), code & 0xff);
-    sqlite->code = code;
-    if (meaning == NULL) {
-        // A dropped table has no code of its own.
-        bool missing = strncmp(sqlite->db.error, "no such table", 13) == 0;
-        db_note_fault(&sqlite->db, missing ? DB_FAULT_MISSING : DB_FAULT_NONE);
-        return missing ? RC_BACKEND_UNAVAILABLE : RC_INTERNAL;
-    }
-    enum db_fault fault = meaning->fault;
-    int primary = meaning->number & 0xff;
-    if (sqlite->handle != NULL && fault == DB_FAULT_NONE &&
-        (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN))
-        fault = db_errno_fault(last_errno(sqlite->handle));
-    db_note_fault(&sqlite->db, fault);
-    return meaning->rc;
-}
-
-static enum rc failed(struct sqlite_db *sqlite, int code)
-{
-    text_copy(sqlite->db.error, sizeof sqlite->db.error,
-              sqlite->handle != NULL ? sqlite3_errmsg(sqlite->handle) : sqlite3_errstr(code));
-    return failed_as(sqlite, code);
-}
-
-// The path leads to other files than those that were opened first.
-static enum rc moved(struct sqlite_db *sqlite)
-{
-    text_format(
-        sqlite->db.error, sizeof sqlite->db.error,
-        "%.200s, or its -wal or -shm file, was deleted, renamed or replaced after the start",
-        sqlite->owner->path);
-    return failed_as(sqlite, SQLITE_READONLY_DBMOVED);
-}
-
-static void drop_statements(struct sqlite_db *sqlite)
-{
-    for (size_t i = 0; i < sqlite->n_cached; i++) {
-        sqlite3_finalize(sqlite->cached[i].statement);
-        free(sqlite->cached[i].sql);
-    }
-    sqlite->n_cached = 0;
-}
-
-static void close_handle(struct sqlite_db *sqlite)
-{
-    drop_statements(sqlite);
-    if (sqlite->counted)
-        sqlite_files_closing(&sqlite->owner->files);
-    sqlite->counted = false;
-    sqlite3_close(sqlite->handle);
-    sqlite->handle = NULL;
-}
-
-static int is_cancelled(void *arg)
-{
-    struct sqlite_db *sqlite = arg;
-    return atomic_load(&sqlite->db.cancelled);
-}
-
-static enum rc open_handle(struct sqlite_db *sqlite)
-{
-    struct sqlite_files *files = &sqlite->owner->files;
-    bool claimed = files->lock >= 0, first = !sqlite_files_known(files);
-    if (first && !sqlite_files_can_open(files, sqlite->db.error))
-        return RC_BACKEND_UNAVAILABLE;
-    int create = first && files->may_create ? SQLITE_OPEN_CREATE : 0;
-    int code = sqlite3_open_v2(sqlite->owner->path, &sqlite->handle,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | create, NULL);
-    if (code == SQLITE_OK) {
-        sqlite3_extended_result_codes(sqlite->handle, 1);
-        sqlite3_busy_timeout(sqlite->handle, (int)sqlite->busy_ms);
-        sqlite3_progress_handler(sqlite->handle, STEPS_BETWEEN_CHECKS, is_cancelled, sqlite);
-        // The read makes SQLite open all three files.
-        code = sqlite3_exec(sqlite->handle, claimed ? "PRAGMA journal_mode = WAL" : "", NULL, NULL,
-                            NULL);
-    }
-    if (code == SQLITE_OK) {
-        code = sqlite3_exec(sqlite->handle,
-                            "PRAGMA synchronous = FULL;"
-                            "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
-                            "SELECT COUNT(*) FROM sqlite_master;",
-                            NULL, NULL, NULL);
-    }
-    enum rc rc = code == SQLITE_OK ? RC_OK : failed(sqlite, code);
-    if (rc == RC_OK) {
-        sqlite->counted = sqlite_files_opened(files);
-        if (sqlite->counted)
-            return RC_OK;
-        rc = moved(sqlite);
-    }
-    close_handle(sqlite);
-    return rc == RC_CONFLICT ? RC_BACKEND_UNAVAILABLE : rc;
-}
-
-// Refuses a call outside a transaction if the database must not be used, and opens it if it is not
-// open. A transaction goes on: sqlite_commit looks at the files again.
-static enum rc ensure_usable(struct sqlite_db *sqlite)
-{
-    if (is_cancelled(sqlite))
-        return failed(sqlite, SQLITE_INTERRUPT);
-    if (sqlite->db.in_transaction)
-        return RC_OK;
-    if (db_fault(&sqlite->db) == DB_FAULT_CORRUPT) {
-        text_copy(sqlite->db.error, sizeof sqlite->db.error,
-                  "the database was found corrupt; it is not used until a restart");
-        return failed_as(sqlite, SQLITE_CORRUPT);
-    }
-    if (!sqlite_files_unmoved(&sqlite->owner->files))
-        return moved(sqlite);
-    return sqlite->handle != NULL ? RC_OK : open_handle(sqlite);
-}
-
 // Acquires the process's writer mutex. SQLite's own lock comes with BEGIN IMMEDIATE or the
 // statement.
 static enum rc acquire_writer(struct sqlite_db *sqlite)
@@ -244,7 +62,7 @@ static enum rc acquire_writer(struct sqlite_db *sqlite)
     int64_t until_ns = clock_now_ns() + sqlite->busy_ms * NS_PER_MS;
     while (sqlite->limited && pthread_mutex_trylock(&sqlite->owner->writer) != 0) {
         if (clock_now_ns() >= until_ns)
-            return failed(sqlite, SQLITE_BUSY);
+            return sqlite_connection_failed(sqlite, SQLITE_BUSY);
         clock_sleep_ns(NS_PER_MS);
     }
     sqlite->writing = true;
@@ -260,7 +78,7 @@ static void release_writer(struct sqlite_db *sqlite)
 
 static enum rc prepare(struct sqlite_db *sqlite, const char *sql, sqlite3_stmt **ret_statement)
 {
-    enum rc rc = ensure_usable(sqlite);
+    enum rc rc = sqlite_connection_ensure(sqlite);
     if (rc != RC_OK)
         return rc;
     for (size_t i = 0; i < sqlite->n_cached; i++) {
@@ -270,7 +88,7 @@ static enum rc prepare(struct sqlite_db *sqlite, const char *sql, sqlite3_stmt *
         }
     }
     if (sqlite->n_cached == CACHED_STATEMENTS)
-        drop_statements(sqlite);
+        sqlite_connection_drop_statements(sqlite);
     char *copy = strdup(sql);
     if (copy == NULL)
         return RC_NO_MEMORY;
@@ -278,7 +96,7 @@ static enum rc prepare(struct sqlite_db *sqlite, const char *sql, sqlite3_stmt *
         sqlite3_prepare_v3(sqlite->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL);
     if (code != SQLITE_OK) {
         free(copy);
-        return failed(sqlite, code);
+        return sqlite_connection_failed(sqlite, code);
     }
     sqlite->cached[sqlite->n_cached].sql = copy;
     sqlite->cached[sqlite->n_cached++].statement = *ret_statement;
@@ -310,7 +128,7 @@ static enum rc step_all(struct sqlite_db *sqlite, sqlite3_stmt *statement, db_ro
             rc = on_row(arg, &row.row);
     } while (code == SQLITE_ROW && rc == RC_OK);
     if (code != SQLITE_DONE && code != SQLITE_ROW)
-        rc = failed(sqlite, code);
+        rc = sqlite_connection_failed(sqlite, code);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
     return rc;
@@ -380,7 +198,7 @@ static enum rc sqlite_commit(struct db *db)
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
     enum rc rc = sqlite_query(db, "COMMIT", NULL, 0, NULL, NULL);
     if (rc == RC_OK && !sqlite_files_unmoved(&sqlite->owner->files)) {
-        (void)moved(sqlite);
+        (void)sqlite_connection_moved(sqlite);
         return RC_OUTCOME_UNKNOWN; // it was made in a file that has lost its name
     }
     if (rc == RC_OK)
@@ -399,7 +217,7 @@ static void sqlite_rollback(struct db *db)
     // After some errors SQLite has rolled back by itself.
     if (sqlite->handle != NULL && !sqlite3_get_autocommit(sqlite->handle) &&
         sqlite_query(db, "ROLLBACK", NULL, 0, NULL, NULL) != RC_OK)
-        close_handle(sqlite);
+        sqlite_connection_close(sqlite);
     text_copy(db->error, sizeof db->error, error);
     release_writer(sqlite);
 }
@@ -407,11 +225,11 @@ static void sqlite_rollback(struct db *db)
 static enum rc sqlite_script(struct db *db, const char *script)
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
-    enum rc rc = ensure_usable(sqlite);
+    enum rc rc = sqlite_connection_ensure(sqlite);
     if (rc != RC_OK)
         return rc;
     int code = sqlite3_exec(sqlite->handle, script, NULL, NULL, NULL);
-    return code == SQLITE_OK ? RC_OK : failed(sqlite, code);
+    return code == SQLITE_OK ? RC_OK : sqlite_connection_failed(sqlite, code);
 }
 
 static enum rc sqlite_ping(struct db *db)
@@ -427,7 +245,7 @@ static enum rc keep_complaint(void *arg, const struct db_row *row)
     if (strcmp(said, "ok") == 0)
         return RC_OK;
     text_format(sqlite->db.error, sizeof sqlite->db.error, "quick_check: %.280s", said);
-    return failed_as(sqlite, SQLITE_CORRUPT);
+    return sqlite_connection_failed_as(sqlite, SQLITE_CORRUPT);
 }
 
 static enum rc sqlite_verify(struct db *db)
@@ -447,7 +265,7 @@ static void sqlite_limit_waits(struct db *db, int64_t limit_ms)
 static void sqlite_free(struct db *db)
 {
     struct sqlite_db *sqlite = (struct sqlite_db *)db;
-    close_handle(sqlite);
+    sqlite_connection_close(sqlite);
     free(sqlite);
 }
 
