@@ -5,23 +5,23 @@
 //
 // The library has no callback for them. But it queues them with its own public function
 // MHD_queue_response, and the dynamic linker resolves that call like any other: to the definition
-// in the program, which is below. It answers past the library and returns MHD_NO, on which the
-// library closes the connection. The program itself uses library_queue.
+// in the program, which is below. It has the refusal answered past the library and returns MHD_NO,
+// on which the library closes the connection. The program itself uses library_queue.
 //
 // What breaks it: a library that binds its own calls (-Bsymbolic, or built into the program). Then
 // its pages are sent again, and tests/http/test_raw.py fails.
 #include "http/server/library.h"
-
-#include "http/server/exchange.h"
 
 #include <dlfcn.h>
 
 typedef enum MHD_Result queue_fn(struct MHD_Connection *, unsigned, struct MHD_Response *);
 
 static queue_fn *queue;
+static refusal_fn *refuse;
 
-bool library_init(void)
+bool library_init(refusal_fn *on_refusal)
 {
+    refuse = on_refusal;
     *(void **)&queue = dlsym(RTLD_NEXT, "MHD_queue_response"); // POSIX's own spelling
     return queue != NULL;
 }
@@ -37,6 +37,6 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned s
                                    struct MHD_Response *response)
 {
     (void)response; // the caller frees it
-    exchange_on_refusal(connection, status);
+    refuse(connection, status);
     return MHD_NO;
 }

@@ -203,7 +203,7 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
 enum rc server_start(struct server *server, struct health *health, char *ret_error)
 {
     server->exchange.context.health = health;
-    enum rc rc = library_init() ? start_loops(server) : RC_INTERNAL;
+    enum rc rc = library_init(exchange_on_refusal) ? start_loops(server) : RC_INTERNAL;
     if (rc == RC_OK)
         return RC_OK;
     text_copy(ret_error, SERVER_ERROR_MAX, "cannot start the HTTP library");
