@@ -247,6 +247,44 @@ START_TEST(the_row_function_s_result_ends_the_query)
 }
 END_TEST
 
+static enum rc keep_name(void *arg, const struct db_row *row)
+{
+    char(*names)[64] = arg;
+    while ((*names)[0] != '\0')
+        names++;
+    ck_assert(text_copy(*names, sizeof *names, db_row_text(row, 0)));
+    return RC_OK;
+}
+
+// Once work has met a missing table, whichever it is, probes see it until it is back.
+START_TEST(a_probe_reaches_every_table)
+{
+    char names[64][64] = {{0}}, sql[128];
+    if (!open_engine(0))
+        return;
+    struct db *db = scratch.db;
+    ck_assert_int_eq(db_query(db,
+                              "SELECT name FROM sqlite_master WHERE type = 'table'"
+                              " AND name <> 'schema_migrations'",
+                              NULL, 0, keep_name, names),
+                     RC_OK);
+    for (size_t i = 0; names[i][0] != '\0'; i++) {
+        text_format(sql, sizeof sql, "ALTER TABLE %s RENAME TO away", names[i]);
+        ck_assert_int_eq(db_exec(db, sql, NULL, 0, NULL), RC_OK);
+        text_format(sql, sizeof sql, "DELETE FROM %s WHERE 1 = 0", names[i]);
+        ck_assert_int_eq(db_exec(db, sql, NULL, 0, NULL), RC_BACKEND_UNAVAILABLE);
+        for (int probes = 0; probes < 3; probes++)
+            ck_assert_msg(probe_run(db) == RC_BACKEND_UNAVAILABLE, "%s", names[i]);
+        text_format(sql, sizeof sql, "ALTER TABLE away RENAME TO %s", names[i]);
+        ck_assert_int_eq(db_exec(db, sql, NULL, 0, NULL), RC_OK);
+        for (int probes = 0; probes < 2; probes++)
+            (void)!probe_run(db);
+        ck_assert_msg(probe_run(db) == RC_OK, "%s: %s", names[i], db_error(db));
+    }
+    scratch_close(&scratch);
+}
+END_TEST
+
 START_TEST(what_a_connection_waits_for_can_be_cancelled)
 {
     static const char *const endless[] = {
@@ -374,6 +412,7 @@ int main(void)
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_loop_test(engines, a_commit_into_a_deleted_file_is_not_acknowledged, 0, 3);
     tcase_add_test(engines, files_that_sqlite_removes_itself_are_not_missing);
+    tcase_add_test(engines, a_probe_reaches_every_table);
     tcase_add_test(engines, addresses);
     suite_add_tcase(suite, engines);
     return suite_run(suite);

@@ -21,8 +21,10 @@
 // rights, and commit_a_change writes.
 static enum rc reach_tables(struct db *db)
 {
-    static const char *const tables[] = {"counter", "ledger", "product", "campaign", "coupon",
-                                         "lottery", "prize",  "draw",    "lock_row"};
+    static const char *const tables[] = {"counter",  "ledger",     "product",     "campaign",
+                                         "coupon",   "lottery",    "prize",       "draw",
+                                         "lock_row", "earned",     "reservation", "hold",
+                                         "orders",   "order_item", "refund",      "redemption"};
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < ARRAY_LENGTH(tables); i++) {
         char sql[96];
