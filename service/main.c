@@ -33,7 +33,11 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"serve", "serve", "Serve the HTTP API until SIGTERM or SIGINT.", .run = command_serve},
+    {"serve", "serve",
+     "Serve the HTTP API until SIGTERM or SIGINT. Exit 1: another start may succeed, because the "
+     "database is away or the port is taken. Exit 2: it will not, because a setting is wrong or the "
+     "schema is old.",
+     .run = command_serve},
     {"migrate", "migrate up | down [STEPS] | status [--json] | belts-off | belts-on",
      "Apply, undo or list the schema's migrations. belts-off drops the database's unique keys and "
      "checks, for laboratory mode only; belts-on restores them.",

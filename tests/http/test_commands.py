@@ -46,6 +46,24 @@ class Config(TestCase):
         self.assertEqual(shown["store"][0], "mysql://u:***@h:1/d")
         self.assertEqual(shown["auth.admin_token"][0], "***")
 
+    def test_variables_of_others(self):
+        """Those that Kubernetes makes for a Service called holdfast-mysql, and an empty one of Compose."""
+        others = {"HOLDFAST_MYSQL_SERVICE_HOST": "10.0.0.1", "HOLDFAST_REDIS_PORT": "tcp://10.0.0.1:6379",
+                  "HOLDFAST_WORKERS": ""}
+        done = run("config", environment=others)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count("warning"), 1, done.stderr)
+        for name in ("HOLDFAST_MYSQL_SERVICE_HOST", "HOLDFAST_REDIS_PORT"):
+            self.assertIn(name, done.stderr)
+
+    def test_secrets_from_files(self):
+        path = self.write("s3cret\n")
+        variable = {"HOLDFAST_AUTH_ADMIN_TOKEN_FILE": path}
+        self.assertEqual(self.shown(**variable)["auth.admin_token"],
+                         ("***", "file of HOLDFAST_AUTH_ADMIN_TOKEN_FILE"))
+        both = run("config", environment={**variable, "HOLDFAST_AUTH_ADMIN_TOKEN": "x"})
+        self.assertEqual((both.returncode, "both set" in both.stderr), (2, True), both)
+
     def test_mistakes_are_named(self):
         path = self.write("# one\nworker = 3\n")
         for arguments, environment, words in (

@@ -90,7 +90,7 @@ class Newcomer(TestCase):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             listen = f"127.0.0.1:{taken.getsockname()[1]}"
             self.ends(1, ["listen", listen, "Address already in use", "stop the program"], f"--listen={listen}")
-        self.ends(2, ["store", "mysql://"], store=self.store(scheme="postgres"))
+        self.ends(2, ["store", "unknown scheme", "postgres://new_", ":***@", "mysql://"], store=self.store(scheme="postgres"))
         self.ends(2, ["redis", "http://:***@h:1", "redis://"], f"--redis=http://:{SECRET}@h:1")
         self.ends(2, ["zookeeper", "redis://h", "host[:port]"], "--zookeeper=redis://h")
         self.ends(2, ["etcd", "mysql://u:***@h", "https://"], f"--etcd=mysql://u:{SECRET}@h")
