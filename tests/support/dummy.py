@@ -22,6 +22,7 @@ ticks = itertools.count(1)  # all metrics grow with every look
 
 class Dummy(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     quantities = {}
 
     def log_message(self, *_):  # pylint: disable=arguments-differ
