@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import tempfile
+import time
 import unittest
 from unittest import mock
 
@@ -87,6 +88,7 @@ class Scenes(unittest.TestCase):
             self.enterContext(mock.patch.object(module, "run", return_value=mock.Mock(returncode=0)))
         self.enterContext(mock.patch.object(strategies, "SECONDS", 1))
         self.enterContext(mock.patch.object(e2e, "show_logs"))
+        self.enterContext(mock.patch.object(observed, "time", mock.Mock(monotonic=time.monotonic)))
         self.enterContext(mock.patch.dict(load.MIXED, retry=0))
 
     def test_every_refusal(self):
