@@ -18,11 +18,7 @@ import time
 import unittest
 
 from cluster import ROOT, TestCase, at_once, await_true, run
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+from ports import free_port
 
 
 class Server:

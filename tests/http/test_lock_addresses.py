@@ -12,15 +12,10 @@ import urllib.parse
 
 from authority import make_authority, make_certificate
 from cluster import Instance, Load, TestCase, await_true, need, run
+from ports import free_port
 
 SECRET = "s3:c/r@%t"  # needs escapes
 PASSWORD = urllib.parse.quote(SECRET, safe="")
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Addresses(TestCase):

@@ -21,6 +21,7 @@ import unittest
 
 from cluster import ROOT, TestCase, await_true
 from loader import Running
+from ports import free_port
 
 DELAY_MS = 1500
 BEHIND_PROXY_MS = 2000
@@ -77,12 +78,6 @@ class Announced(TestCase):
         self.tell()
         self.service.instances[0].signal(signal.SIGTERM)
         self.assertEqual(self.service.instances[0].wait(0.5), 128 + signal.SIGTERM)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def config_here(changes, **values):

@@ -5,7 +5,6 @@ is verified, which of several servers is used, TCP and the Unix socket, and back
 import gzip
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,39 +12,18 @@ import unittest
 import urllib.parse
 
 import cluster
+from authority import make_authority, make_certificate
 from cluster import ROOT, clean_environment, need, run
+from ports import free_port
 
 SECRET = "p@ss/w?rd#%:,"  # needs escapes
 PASSWORD = urllib.parse.quote(SECRET, safe="")
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def quietly(*command, **named):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **named)
     if done.returncode:
         raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
-
-
-def make_authority(folder, name):
-    quietly("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem", "-days", "2",
-            "-subj", f"/CN={name}")
-
-
-def make_certificate(folder, authority, name):
-    """A certificate for localhost, by which 127.0.0.1 is another host."""
-    quietly("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.csr", "-subj", "/CN=localhost")
-    with open(f"{folder}/{name}.ext", "w", encoding="ascii") as file:
-        file.write("subjectAltName=DNS:localhost\n")
-    quietly("openssl", "x509", "-req", "-in", f"{folder}/{name}.csr", "-CA", f"{folder}/{authority}.pem",
-            "-CAkey", f"{folder}/{authority}.key", "-CAcreateserial", "-days", "2",
-            "-extfile", f"{folder}/{name}.ext", "-out", f"{folder}/{name}.pem")
 
 
 class Mariadb:

@@ -88,8 +88,10 @@ static size_t comment_length(const char *at, bool sqlite)
     bool dashes = begins_with(at, "--") && (at[2] == '\0' || is_space(at[2]));
     if (dashes || at[0] == '#')
         return line_length(at);
-    bool executed = !sqlite && (at[2] == '!' || (at[2] == 'M' && at[3] == '!'));
-    if (!begins_with(at, "/*") || executed)
+    if (!begins_with(at, "/*"))
+        return 0;
+    bool executed = at[2] == '!' || (at[2] == 'M' && at[3] == '!');
+    if (executed && !sqlite)
         return 0;
     const char *end = strstr(at + 2, "*/");
     return end != NULL ? (size_t)(end + 2 - at) : strlen(at);
