@@ -1,5 +1,5 @@
-// The rule `redeem-caps`: the uses of a coupon's code never exceed what its campaign grants, counting
-// what rollbacks, refunds and cancellations have given back, and only its owner uses it.
+// The rule `redeem-caps`: the uses of a coupon's code never exceed what its campaign grants,
+// counting what rollbacks, refunds and cancellations have given back, and only its owner uses it.
 //
 // A code is a counter of the uses that it still has. Its first use opens it: that row's change is
 // what the campaign grants, less one. Rows of redeem and order take one use each. A rollback gives

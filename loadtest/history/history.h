@@ -123,8 +123,8 @@ struct attempt {
     const struct attempt_leg *more;  // borrowed; transfer: the account that takes
     size_t n_more;                   // less than HISTORY_LEGS_MAX
     // Borrowed; "" if there is none, because none of them may be empty. detail: a coupon's code, a
-    // draw's prize ("" for a blank), a reservation's or a redemption's id, a problem's slug, or what
-    // went wrong ("timeout").
+    // draw's prize ("" for a blank), a reservation's or a redemption's id, a problem's slug, or
+    // what went wrong ("timeout").
     const char *key, *user, *detail;
 };
 
@@ -151,8 +151,8 @@ bool attempt_kind_may_name(enum attempt_kind kind, enum counter_kind counter);
 // Whether a counter of this kind may begin during the run.
 bool counter_kind_begins(enum counter_kind kind);
 
-// Whether the API reports version and remaining of such a counter, or at least what remains. If not,
-// its ledger's last row tells them.
+// Whether the API reports version and remaining of such a counter, or at least what remains. If
+// not, its ledger's last row tells them.
 bool counter_kind_is_reported(enum counter_kind kind);
 
 // Whether the service names the last legs, so that only an answer tells them.

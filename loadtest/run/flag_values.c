@@ -1,5 +1,6 @@
-// The functions that read the flags' values. Each value is checked here once and trusted afterwards.
-// A value that is not accepted is rejected with the flag's name, the value, and what was expected.
+// The functions that read the flags' values. Each value is checked here once and trusted
+// afterwards. A value that is not accepted is rejected with the flag's name, the value, and what
+// was expected.
 #include "run/flag_values.h"
 
 #include "base/text.h"

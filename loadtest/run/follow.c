@@ -1,6 +1,6 @@
 // The steps after a reservation, an order and a redemption. The user of a reservation confirms,
-// releases or extends it, comes back at the very millisecond at which it expires, or never. After an
-// extension the user chooses again. A user who came back too late buys the first product, like
+// releases or extends it, comes back at the very millisecond at which it expires, or never. After
+// an extension the user chooses again. A user who came back too late buys the first product, like
 // anybody. A redemption may be rolled back; some users try that twice.
 #include "run/follow.h"
 

@@ -56,7 +56,8 @@ struct task {
     int64_t quantity;     // units or points; 0: the kind has none
     struct attempt_leg more[TASK_MORE_MAX]; // further legs: their counters and amounts
     size_t n_more;
-    // Of requests about several products (run/cart.h). "": none. order: of a rollback the redemption.
+    // Of requests about several products (run/cart.h). "": none. order: of a rollback the
+    // redemption.
     char reservation[RESERVATION_MAX + 1], order[HISTORY_TEXT_MAX + 1];
     int64_t points; // of an order
     size_t account; // of its user

@@ -11,7 +11,8 @@ struct store;
 // port is taken; EXIT_USAGE means that it will not.
 enum { EXIT_CLEAN = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-// Serves until SIGTERM or SIGINT. One that comes before it serves, or a second one, ends the process.
+// Serves until SIGTERM or SIGINT. One that comes before it serves, or a second one, ends the
+// process.
 int command_serve(const struct config *config);
 
 // The words after `migrate`: up, down [STEPS], status [--json], belts-off, belts-on.

@@ -60,9 +60,9 @@ struct config {
 
 // Loads the defaults, then the file that `--config FILE` or HOLDFAST_CONFIG names, then the
 // environment, then the flags. HOLDFAST_NAME_FILE names a file that contains the value of
-// HOLDFAST_NAME. A variable that is empty counts as not set. Removes `--name value` and `--name=value` from argv; a truth value
-// may be left out (`--lab`). The operands remain, in order, and so do the command's own flags,
-// which own_flags lists (ended by NULL).
+// HOLDFAST_NAME. A variable that is empty counts as not set. Removes `--name value` and
+// `--name=value` from argv; a truth value may be left out (`--lab`). The operands remain, in order,
+// and so do the command's own flags, which own_flags lists (ended by NULL).
 //
 // RC_USAGE with a sentence in ret_error (CONFIG_ERROR_MAX bytes) that names the mistake, what was
 // expected and, for an unknown name, the nearest known one. RC_IO if the file cannot be read.

@@ -1,5 +1,5 @@
-// Filling a batch: its works in order of arrival, the roots of their legs, and the children that the
-// legs name.
+// Filling a batch: its works in order of arrival, the roots of their legs, and the children that
+// the legs name.
 #include "base/text.h"
 #include "engine/batch.h"
 #include "engine/job.h"

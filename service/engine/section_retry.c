@@ -164,8 +164,8 @@ enum rc section_run_batch(struct section *section, int64_t deadline_ns)
             section_leave(section);
             rc = section_enter(section, deadline_ns) == RC_OK ? RC_OK : RC_LOCK_LOST;
         }
-        // The connection was cut at the first deadline. The works that have time left are given back,
-        // so that the others are answered now.
+        // The connection was cut at the first deadline. The works that have time left are given
+        // back, so that the others are answered now.
         if (rc == RC_BACKEND_UNAVAILABLE && clock_now_ns() >= first_ns && !in_doubt &&
             fail_expired(&section->batch, fault, clock_now_ns()))
             return RC_CONFLICT;

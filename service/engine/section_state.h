@@ -1,5 +1,5 @@
-// The section's own: its state, and what its parts share. section.c calls section_retry.c, which calls
-// section_attempt.c; all use section_state.c.
+// The section's own: its state, and what its parts share. section.c calls section_retry.c, which
+// calls section_attempt.c; all use section_state.c.
 #pragma once
 
 #include "engine/batch.h"
@@ -47,7 +47,8 @@ void section_limit_db(struct section *section, int64_t deadline_ns);
 
 bool section_held(const struct section *section);
 
-// Enters the guard. Then `entered` is set, and section_leave leaves it; without it that does nothing.
+// Enters the guard. Then `entered` is set, and section_leave leaves it; without it that does
+// nothing.
 MUST_CHECK enum rc section_enter(struct section *section, int64_t deadline_ns);
 void section_leave(struct section *section);
 

@@ -161,7 +161,8 @@ START_TEST(in_commit_the_outcome_is_unknown)
 }
 END_TEST
 
-// A worker that has committed makes the database hang, and waits until the test has queued requests.
+// A worker that has committed makes the database hang, and waits until the test has queued
+// requests.
 static void hang_until_queued(void *arg, enum pause_point point, enum endpoint endpoint)
 {
     struct silence *silence = arg;

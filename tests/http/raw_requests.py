@@ -210,7 +210,7 @@ EXPECTATIONS = refused({
     f"Expect: {value}": deduct(b"Expect: " + value.encode() + b"\r\n" + LENGTH)
     for value in ("banana", "100-continue, banana", "banana\r\nExpect: 100-continue", "200-ok", "")
 }, 417) + [
-    # The body may come all the same, or not: both times it is not read as a request.
+    # With or without the body behind it, it is not read as a request.
     Row("Expect: 100-continue that is refused", deduct(b"Expect: 100-continue\r\n" + LENGTH, head=HOST + KEY), (415,),
         True),
     Row("Expect: 100-continue that is refused, without the body",

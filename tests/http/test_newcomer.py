@@ -83,7 +83,7 @@ class Newcomer(TestCase):
         service = self.serve(self.store(), {})
         self.assertEqual(service.call("GET", "/readyz").status, 200)
         self.addCleanup(self.database.sql, "SET GLOBAL read_only = 0", database="")
-        self.database.sql("SET GLOBAL read_only = 1")  # all other tests connect as one who is exempt
+        self.database.sql("SET GLOBAL read_only = 1")  # all other tests use an exempt account
         self.waits(["store", "takes no writes", "name a server that takes writes"], self.store())
 
     def test_ports_and_schemes(self):

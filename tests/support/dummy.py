@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A service that serves nobody: it stands in for `holdfast` where a gate must turn red.
+"""A service that serves no request: it stands in for `holdfast` where a gate must turn red.
 
 DUMMY_ANSWER is what it answers: a status, or `nothing` (it closes the connection). DUMMY_TO says to what: `all`,
 or `work`: then only POST is refused, and all else looks as if the service worked, so a gate that believes set-up,

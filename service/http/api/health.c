@@ -1,9 +1,9 @@
 // Probes, metrics and the benchmark's empty call. All of them are answered on the HTTP thread.
 //
 // /livez checks no dependency, because a restart of this process does not mend a dead database.
-// /readyz reads what the threads of engine/health.c have found. It is 503 only if no endpoint can be
-// served, or while the instance drains: a load balancer would turn away even the requests that the
-// lost backend does not concern, and the one that switches a strategy. It is open to all, so it
+// /readyz reads what the threads of engine/health.c have found. It is 503 only if no endpoint can
+// be served, or while the instance drains: a load balancer would turn away even the requests that
+// the lost backend does not concern, and the one that switches a strategy. It is open to all, so it
 // gives one word for each reason; the log has the backend's own words.
 #include "http/api/handlers.h"
 

@@ -33,5 +33,6 @@ void failure_log_release(struct failure_log *log);
 // text. On the call's HTTP thread; writes at most one line per kind in ten seconds.
 void failure_log_note(struct failure_log *log, const struct call *call, const char *operation);
 
-// Logs the counts that are due, of failures that have stopped. Any thread, after any request; cheap.
+// Logs the counts that are due, of failures that have stopped. Any thread, after any request;
+// cheap.
 void failure_log_tick(struct failure_log *log, int64_t now_ns);

@@ -48,7 +48,8 @@ static const struct problem_info table[RC_COUNT] = {
     [RC_COUPON_NOT_REDEEMABLE] = {409, false, "The coupon cannot be redeemed",
         "Its campaign is not running now, or the order is below its minimum. Nothing was taken."},
     [RC_ALREADY_ROLLED_BACK] = {409, false, "The redemption was rolled back before",
-        "The use of the code has been given back already. To get the first result again, send that request with its own idempotency key."},
+        "The use of the code has been given back already. To get the first result again, send that request with its "
+        "own idempotency key."},
     [RC_PART_OF_ORDER] = {409, false, "The redemption belongs to an order",
         "Cancel or refund the order; that gives the use of the code back."},
     [RC_PRICE_MISSING] = {409, true, "A product has no price",

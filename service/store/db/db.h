@@ -52,10 +52,10 @@ typedef enum rc (*db_row_fn)(void *arg, const struct db_row *row);
 
 // ---- store: shared, any thread ------------------------------------------------------------------
 
-// `sqlite:PATH`, or the address of one or several MySQL or MariaDB servers, which are tried in turn:
-// `mysql://user:password@host:port,host:port/database?tls=on` (README.md has all of it). Does not
-// connect yet. The address is copied. RC_USAGE with a sentence in ret_error (of DB_ERROR_MAX bytes)
-// if it is malformed or names no known engine.
+// `sqlite:PATH`, or the address of one or several MySQL or MariaDB servers, which are tried in
+// turn: `mysql://user:password@host:port,host:port/database?tls=on` (README.md has all of it). Does
+// not connect yet. The address is copied. RC_USAGE with a sentence in ret_error (of DB_ERROR_MAX
+// bytes) if it is malformed or names no known engine.
 #define DB_ERROR_MAX 768
 MUST_CHECK enum rc store_open(const char *url, struct store **ret_store, char *ret_error);
 void store_close(struct store *store);

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 // Connects a handle from mysql_init that has its options set to this one of the address's hosts;
-// NULL: to its Unix socket. Gives up at this moment (monotonic) unless the login has succeeded, even
-// if the library would wait longer. False: mysql_error() says why.
+// NULL: to its Unix socket. Gives up at this moment (monotonic) unless the login has succeeded,
+// even if the library would wait longer. False: mysql_error() says why.
 MUST_CHECK bool mysql_dial(MYSQL *handle, const struct address *address,
                            const struct address_host *host, int64_t until_ns);

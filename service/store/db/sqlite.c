@@ -5,10 +5,10 @@
 // reconcile` beside `serve`) SQLite's busy timeout applies.
 //
 // Only a store that has claimed the file (store_claim) may create it, with its first connection,
-// and put it into WAL mode. Before a transaction, and again after its COMMIT, the files are compared
-// with those that were opened first: a change to a file that was deleted or replaced must not be
-// acknowledged (sqlite_files.c). Once a statement has found the file corrupt, no later one runs,
-// because writing to it may spoil more of it.
+// and put it into WAL mode. Before a transaction, and again after its COMMIT, the files are
+// compared with those that were opened first: a change to a file that was deleted or replaced must
+// not be acknowledged (sqlite_files.c). Once a statement has found the file corrupt, no later one
+// runs, because writing to it may spoil more of it.
 //
 // Each connection caches its prepared statements by their text. What breaks it: texts that vary
 // without bound, so callers run one statement a row instead of building lists.

@@ -79,8 +79,8 @@ enum rc migrate_status(struct db *db,
     return track_status(&core, on_status, arg);
 }
 
-// Error 1665 at every INSERT: InnoDB cannot log statements at READ COMMITTED. A server that does not
-// tell the setting passes; its work will meet the error.
+// Error 1665 at every INSERT: InnoDB cannot log statements at READ COMMITTED. A server that does
+// not tell the setting passes; its work will meet the error.
 static enum rc check_settings(struct db *db, char *ret_error)
 {
     int64_t by_statement = 0;

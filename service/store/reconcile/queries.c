@@ -270,7 +270,8 @@ static const struct check checks[] = {
 };
 
 // Spells for the engine: TEXT(a ~ b), which concatenates a and b (`||` is OR on MySQL, and SQLite
-// has CONCAT only since 3.44); NOW_MS, the time; ALLOWANCE_MS, how long an open hold may be overdue.
+// has CONCAT only since 3.44); NOW_MS, the time; ALLOWANCE_MS, how long an open hold may be
+// overdue.
 static void spell(const char *sql, const struct db *db, int64_t allowance_ms, struct buffer *out)
 {
     bool sqlite = db_is_sqlite(db);

@@ -31,9 +31,9 @@ struct reconciliation {
 // times the period of the sweeper if that is longer.
 int64_t reconcile_sweep_allowance_ms(int64_t sweep_ms);
 
-// Calls on_finding for each finding. sweep_ms: the setting reservation.sweep_ms of the service, which
-// says when an open hold is overdue. RC_OK if it ran to the end, clean or not. Runs in a read-only
-// snapshot transaction of its own; memory does not grow with the ledger.
+// Calls on_finding for each finding. sweep_ms: the setting reservation.sweep_ms of the service,
+// which says when an open hold is overdue. RC_OK if it ran to the end, clean or not. Runs in a
+// read-only snapshot transaction of its own; memory does not grow with the ledger.
 MUST_CHECK enum rc reconcile_run(struct db *db, int64_t sweep_ms,
                                  void (*on_finding)(void *arg, const struct finding *finding),
                                  void *arg, struct reconciliation *ret_summary);

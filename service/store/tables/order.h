@@ -16,8 +16,8 @@ extern const char *const order_states[ORDER_STATE_COUNT]; // "placed", ...
 // The orders and their lines, with created_at_ms = now_ms.
 MUST_CHECK enum rc order_insert(struct db *db, struct order *const *orders, size_t n,
                                 int64_t now_ms);
-// Writes the refunds, and the state, sums and lines of their orders as they are after them. n is not
-// 0, and no two are of one order.
+// Writes the refunds, and the state, sums and lines of their orders as they are after them. n is
+// not 0, and no two are of one order.
 MUST_CHECK enum rc refund_insert(struct db *db, struct refund *const *refunds, size_t n,
                                  int64_t now_ms);
 // The numbers of the refund with refund->order->id and refund->version.

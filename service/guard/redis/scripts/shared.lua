@@ -52,7 +52,7 @@ function lock.take(owner, tags, ttl_ms, n_tokens)
   return token
 end
 
--- Deletes locks and their tokens, whoever holds them: for locks that protect nothing.
+-- Deletes locks and their tokens, also those of other holders: for locks that protect nothing.
 function lock.forget(tags)
   for _, tag in ipairs(tags) do redis.call('DEL', LOCK .. tag, TOKEN .. tag) end
 end
