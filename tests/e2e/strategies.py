@@ -26,21 +26,18 @@ def under_load(stack, strategy, instances=INSTANCES):
 
 @scene("strategies")
 def strategies(stack):
-    """Each strategy with cluster scope on two instances, `mutex` on one instance; `none` is refused."""
+    """Each strategy with cluster scope on two instances. `none` is refused, and so is `mutex` for one endpoint,
+    because the others share its counters; for all of them it is chosen at the start."""
     listed = stack.call("GET", "/v1/strategies").body["strategies"]
     of_cluster = [entry for entry in listed if entry["scope"] == "cluster"]
     unusable = [f"{entry['name']}: {entry['why_not']}" for entry in of_cluster if not entry["usable"]]
     if unusable or len(of_cluster) < 7:
         raise AssertionError(f"strategies missing or unusable: {unusable}")
     done = {entry["name"]: under_load(stack, entry["name"]) for entry in of_cluster}
-    stack.stop("holdfast-2")
-    stack.settle(["holdfast-1"])
-    done["mutex, one instance"] = under_load(stack, "mutex", ["holdfast-1"])
-    stack.set_strategy("conditional", ["holdfast-1"])
-    stack.start("holdfast-2")
-    stack.settle()
-    refusal = stack.call("PUT", "/v1/strategies/stock", {"strategy": "none"}, admin=True)
-    if refusal.status != 422:
-        raise AssertionError(f"`none` was accepted outside of lab mode: {refusal}")
+    for name in ("none", "mutex"):
+        refusal = stack.call("PUT", "/v1/strategies/stock", {"strategy": name}, admin=True)
+        if refusal.status != 422:
+            raise AssertionError(f"`{name}` was accepted: {refusal}")
+    stack.set_strategy("conditional")
     told = ", ".join(f"{name} {count:,}" for name, count in done.items())
-    return f"0 violations; operations acknowledged in {SECONDS} s: {told}; none is refused"
+    return f"0 violations; operations acknowledged in {SECONDS} s: {told}; none and mutex are refused"
