@@ -25,7 +25,7 @@ import cluster  # noqa: E402
 import wrk  # noqa: E402
 
 HOT, PLAIN, SHARE = "HOT", "PLAIN", 100  # holds of each other SKU
-STOCK = 1000000
+STOCK = 100_000_000  # more than all runs of a fast machine take
 
 # What `reserve` leaves behind, in SQL: hold i has one unit of its SKU.
 SEQUENCE = "WITH RECURSIVE n(i) AS (SELECT {low} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {high})"
