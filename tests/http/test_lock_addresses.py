@@ -97,7 +97,8 @@ class Redis(Addresses):
         cls.port, cls.tls = free_port(), free_port()
         cls.start_server(cls.port, "redis-server", "--tls-port", str(cls.tls), "--tls-auth-clients", "no",
                          "--tls-ca-cert-file", f"{cls.folder}/ours.pem",
-                         "--tls-cert-file", f"{cls.folder}/server.pem", "--tls-key-file", f"{cls.folder}/server.key", "--port", str(cls.port), "--bind", "127.0.0.1", "--save", "",
+                         "--tls-cert-file", f"{cls.folder}/server.pem", "--tls-key-file", f"{cls.folder}/server.key",
+                         "--port", str(cls.port), "--bind", "127.0.0.1", "--save", "",
                          "--dir", cls.folder, "--requirepass", SECRET, "--unixsocket", f"{cls.folder}/s")
 
     def keys(self, database):

@@ -99,7 +99,7 @@ class Newcomer(TestCase):
         """The stack's Redis has none; a user without rights is as good."""
         at = need("HOLDFAST_TEST_REDIS")
         self.waits([f"redis {at}", "WRONGPASS", "check the user and the password"], self.sqlite().store,
-                   redis=f"redis://nobody:{SECRET}@{at}", stock__strategy="redis-lock")
+                   redis=f"redis://unknown:{SECRET}@{at}", stock__strategy="redis-lock")
 
     def test_zookeeper_without_its_path(self):
         at = f"{need('HOLDFAST_TEST_ZOOKEEPER')}/new{os.getpid()}/shop"
