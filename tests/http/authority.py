@@ -25,3 +25,10 @@ def make_certificate(folder, authority, name):
     openssl("x509", "-req", "-in", f"{folder}/{name}.csr", "-CA", f"{folder}/{authority}.pem",
             "-CAkey", f"{folder}/{authority}.key", "-CAcreateserial", "-days", "2",
             "-extfile", f"{folder}/{name}.ext", "-out", f"{folder}/{name}.pem")
+
+
+def make_certificates(folder):
+    """Makes two authorities, `ours` and `other`, and the certificate of a `server` by ours."""
+    make_authority(folder, "ours")
+    make_authority(folder, "other")
+    make_certificate(folder, "ours", "server")

@@ -10,7 +10,7 @@ import time
 import unittest
 import urllib.parse
 
-from authority import make_authority, make_certificate
+from authority import make_certificates
 from cluster import Instance, Load, TestCase, await_true, need, run
 from ports import free_port
 
@@ -91,9 +91,7 @@ class Redis(Addresses):
     def setUpClass(cls):
         need("HOLDFAST_TEST_REDIS")
         cls.folder = cls.make_folder()
-        make_authority(cls.folder, "ours")
-        make_authority(cls.folder, "other")
-        make_certificate(cls.folder, "ours", "server")
+        make_certificates(cls.folder)
         cls.port, cls.tls = free_port(), free_port()
         cls.start_server(cls.port, "redis-server", "--tls-port", str(cls.tls), "--tls-auth-clients", "no",
                          "--tls-ca-cert-file", f"{cls.folder}/ours.pem",
@@ -188,9 +186,7 @@ class Etcd(Addresses):
     def setUpClass(cls):
         need("HOLDFAST_TEST_ETCD")
         cls.folder = cls.make_folder()
-        make_authority(cls.folder, "ours")
-        make_authority(cls.folder, "other")
-        make_certificate(cls.folder, "ours", "server")
+        make_certificates(cls.folder)
         cls.port = free_port()
         url = f"https://127.0.0.1:{cls.port}"
         cls.start_server(cls.port, "etcd", "--name", "e", "--data-dir", f"{cls.folder}/data",

@@ -12,7 +12,7 @@ import unittest
 import urllib.parse
 
 import cluster
-from authority import make_authority, make_certificate
+from authority import make_certificates
 from cluster import ROOT, clean_environment, need, run
 from ports import free_port
 
@@ -77,9 +77,7 @@ class StoreAddresses(unittest.TestCase):
                 raise unittest.SkipTest(f"{program} is not installed")
         cls.folder = tempfile.mkdtemp(prefix="hf-tls-", dir="/tmp")  # a socket's path is short
         cls.addClassCleanup(shutil.rmtree, cls.folder, True)
-        make_authority(cls.folder, "ours")
-        make_authority(cls.folder, "other")
-        make_certificate(cls.folder, "ours", "server")
+        make_certificates(cls.folder)
         cls.server = Mariadb(cls.folder)
         cls.addClassCleanup(cls.server.stop)
         done = run("migrate", "up", f"--store={cls.address()}")
