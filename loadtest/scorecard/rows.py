@@ -16,6 +16,7 @@ import cluster  # noqa: E402
 WORKERS = 8  # of each instance; the ceilings count with it
 MANY = 1000  # SKUs, where it is not one
 
+ENDPOINTS = ("stock", "coupon", "lottery", "points", "reservation", "order")
 ENGINES = {"mariadb": "MariaDB", "sqlite": "SQLite"}
 BATCHES = {"combined": 256, "direct": 1}
 SPREADS = {"hot": 1, "spread": MANY}
@@ -72,8 +73,10 @@ class Row:
 
     @property
     def settings(self):
-        settings = {**lock_settings(), "workers": WORKERS, "stock__strategy": self.strategy.name,
-                    "combine__max_batch": BATCHES[self.mode]}
+        settings = {**lock_settings(), "workers": WORKERS, "combine__max_batch": BATCHES[self.mode]}
+        # What protects one process only is for all endpoints or for none.
+        endpoints = ENDPOINTS if self.strategy.scope == "process" else ("stock",)
+        settings.update({f"{endpoint}__strategy": self.strategy.name for endpoint in endpoints})
         if self.strategy.lab_only:
             settings.update(lab="on", lab__belts="off")
         return settings

@@ -60,12 +60,16 @@ static size_t share(const struct writer *writer, size_t i)
     return batch / writer->n + (i < batch % writer->n ? 1 : 0);
 }
 
+// Assumes that the rows exist and hold enough, as a section does that writes before it reads.
 static void choose_counters(struct writer *writer)
 {
     const struct work *work = writer->work;
     uint64_t first = random_below((uint64_t)work->counters - writer->n + 1);
-    for (size_t i = 0; i < writer->n; i++)
-        name_counter(work, (int64_t)(first + i), writer->counters[i].name);
+    for (size_t i = 0; i < writer->n; i++) {
+        struct counter *counter = &writer->counters[i];
+        *counter = (struct counter){.remaining = REMAINING_MAX / 2, .version = 1};
+        name_counter(work, (int64_t)(first + i), counter->name);
+    }
 }
 
 static void plan_changes(struct writer *writer)
