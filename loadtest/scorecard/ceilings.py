@@ -49,8 +49,10 @@ METHOD = [
     "Conflicts and the like are per 1,000 operations that succeeded: conflicts, saves whose condition on the"
     " row failed, and deadlocks; run again, sections that the service retried because of them;"
     " lock busy, guards that could not be acquired; errors, requests that were answered 5xx or not at all,"
-    " which the load tester does not retry. CPU is in processors kept busy while requests were sent, in"
-    " user and system time.",
+    " which the load tester does not retry.",
+    "Processors busy: how many each program kept busy while requests were sent, in user and system time."
+    " CPU µs an operation is that divided by the rate; all instances together. Of the lock servers the"
+    " table shows the one that the strategy uses. On a noisy machine it is steadier than the rate.",
     "Every row starts on an empty database, and its whole history is checked against the ledger after"
     " the load. none runs in laboratory mode without the database's own checks: it is the bug,"
     " shown on purpose.",

@@ -11,6 +11,9 @@ MEDIANS = ["rate", "p50_ms", "p99_ms", "p999_ms", "conflicts", "sections_again",
            "errors", "batch"]
 PROCESSES = {"service": "service", "load": "load tester", "database": "MariaDB", "redis": "Redis",
              "zookeeper": "ZooKeeper", "etcd": "etcd", "probe": "probe"}
+ROW_COLUMNS = ("| row | operations/s | of the ceiling | the ceiling | p50 | p99 | p99.9 | conflicts | run again"
+               " | lock busy | errors | mean batch | violations | service µs/op | database µs/op"
+               " | load tester µs/op | lock server µs/op | processors busy |")
 SPREAD_WORDS = {"hot": "one hot SKU", "spread": "1,000 SKUs"}
 
 
@@ -24,6 +27,12 @@ def median_cpu(samples):
     return {name: median([s["cpu"].get(name) for s in samples]) for name in PROCESSES if name in names}
 
 
+def per_operation(samples):
+    """CPU microseconds an operation of each process, medians. Steadier than a rate on a busy machine."""
+    return median_cpu([{"cpu": {name: 1e6 * cores / s["rate"] for name, cores in s["cpu"].items()}}
+                       for s in samples if s["rate"]])
+
+
 def row_entry(row, samples, failed, rates):
     """A row that failed in any round has failed, whatever it did in the other rounds."""
     entry = dict(zip(("strategy", "mode", "spread", "instances", "engine"), row.words), name=row.name,
@@ -31,7 +40,8 @@ def row_entry(row, samples, failed, rates):
     if failed or not samples:
         return entry
     entry.update({name: median([sample[name] for sample in samples]) for name in MEDIANS})
-    entry["cpu"] = median_cpu(samples)
+    entry["cpu"], entry["cpu_us"] = median_cpu(samples), per_operation(samples)
+    entry["lock_server"] = ceilings.LOCK_SERVERS.get(row.strategy.name)
     entry["violations"] = sum(sample["violations"] for sample in samples)
     entry["broken"] = sorted({slug for sample in samples for slug in sample["broken"]})
     entry["checked"] = sum(sample["ok"] for sample in samples)
@@ -44,7 +54,8 @@ def row_entry(row, samples, failed, rates):
 def ceiling_entry(ceiling, samples, failed):
     rates = [sample["rate"] for sample in samples]
     return {"name": ceiling.name, "what": ceiling.what, "failed": failed,
-            "rate": None if failed else median(rates), "rates": rates, "cpu": median_cpu(samples)}
+            "rate": None if failed else median(rates), "rates": rates, "cpu": median_cpu(samples),
+            "cpu_us": per_operation(samples)}
 
 
 def build(facts, rows, table, samples, failures):
@@ -152,15 +163,26 @@ def cpu_words(cpu):
     return ", ".join(f"{PROCESSES[name]} {cores:.2f}" for name, cores in cpu.items() if cores >= 0.02)
 
 
+def cpu_us_cells(row):
+    """Microseconds an operation in the columns of CPU_COLUMNS; of the lock servers only the row's own."""
+    own = [row["cpu_us"].get(name) for name in ("service", "database", "load", row.get("lock_server"))]
+    return [number(us, ".1f") for us in own]
+
+
+def cpu_us_words(cpu_us):
+    return ", ".join(f"{PROCESSES[name]} {us:.1f}" for name, us in cpu_us.items() if us >= 0.5)
+
+
 def markdown_row(row):
     if row["failed"]:
-        return f"| {row['name']} | **failed: {row['failed'].replace('|', '/')}** |" + " |" * 12
+        rest = " |" * (ROW_COLUMNS.count("|") - 3)
+        return f"| {row['name']} | **failed: {row['failed'].replace('|', '/')}** |{rest}"
     wrong = f"**{row['violations']:,}**" if row["violations"] else "0"
     cells = [row["name"], number(row["rate"]), number(row["ratio"], ".2f"), row["ceiling_is"],
              *(milliseconds(row[k]) for k in ("p50_ms", "p99_ms", "p999_ms")),
              *(number(row[k], ".1f") for k in ("conflicts", "sections_again", "guard_refused",
                                                "errors", "batch")),
-             wrong, cpu_words(row["cpu"])]
+             wrong, *cpu_us_cells(row), cpu_words(row["cpu"])]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -169,14 +191,12 @@ def markdown(document):
     if document["interrupted"]:
         lines += ["**Interrupted: these are the results until then.**", ""]
     lines += [f"- {finding}" for finding in document["findings"]]
-    lines += ["", "## Ceilings", "", "| ceiling | a second | what | CPU |", "|---|---|---|---|"]
+    lines += ["", "## Ceilings", "", "| ceiling | a second | what | CPU µs/op | processors busy |", "|---" * 5 + "|"]
     for one in document["ceilings"]:
         rate = f"**failed: {one['failed'].replace('|', '/')}**" if one["failed"] else number(one["rate"])
-        lines.append(f"| {one['name']} | {rate} | {one['what']} | {cpu_words(one['cpu'])} |")
-    lines += ["", "## Rows", "",
-              "| row | operations/s | of the ceiling | the ceiling | p50 | p99 | p99.9 | conflicts | run again"
-              " | lock busy | errors | mean batch | violations | CPU |",
-              "|---" * 14 + "|"]
+        lines.append(f"| {one['name']} | {rate} | {one['what']}"
+                     f" | {cpu_us_words(one['cpu_us'])} | {cpu_words(one['cpu'])} |")
+    lines += ["", "## Rows", "", ROW_COLUMNS, "|---" * (ROW_COLUMNS.count("|") - 1) + "|"]
     lines += [markdown_row(row) for row in document["rows"]]
     lines += ["", "## How the ratios are computed", ""]
     lines += [f"- {sentence}" for sentence in document["method"]]

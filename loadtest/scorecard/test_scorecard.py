@@ -167,6 +167,17 @@ class Report(unittest.TestCase):
         self.assertEqual((entry["rate"], entry["ratio"], entry["rounds"]), (500, 0.5, 3))
         self.assertEqual(entry["cpu"], {"service": 0.5})
 
+    def test_cpu_an_operation(self):
+        row = find("redis-lock", "direct", "hot", "1", "mariadb")
+        busy = {"service": 0.5, "database": 0.25, "redis": 0.1, "etcd": 0.01}
+        document = build({row: [sample(rate, cpu=busy) for rate in (10000, 5000, 20000)]})
+        entry = document["rows"][0]
+        self.assertEqual(entry["cpu_us"], {"service": 50, "database": 25, "redis": 10, "etcd": 1})
+        self.assertEqual(report.cpu_us_cells(entry), ["50.0", "25.0", "–", "10.0"])
+        for line in report.markdown(document).splitlines():
+            if line.startswith("| redis-lock"):
+                self.assertEqual(line.count(" | "), report.ROW_COLUMNS.count(" | "))
+
     def test_a_row_that_failed_once_has_failed(self):
         row = find("conditional", "direct", "hot", "1", "mariadb")
         document = build({row: [sample(100)]}, {row: "instance 1 ended with -9"})
