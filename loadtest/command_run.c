@@ -89,7 +89,8 @@ static bool set_up(struct session *session, char *ret_error)
     struct plan *plan = &session->plan;
     struct history_head *head = &session->head;
     if (!scenario_new(plan, &session->scenario, ret_error) ||
-        !raise_file_limit(plan->connections, ret_error))
+        !raise_file_limit(plan->connections * (plan->routed ? (int64_t)plan->n_targets : 1),
+                          ret_error))
         return false;
     (void)text_copy(head->run, sizeof head->run, plan->run);
     (void)text_copy(head->scenario, sizeof head->scenario, scenario_kind_name(plan->scenario));
@@ -176,7 +177,8 @@ static void add_facts(struct session *session)
     if (plan->arrival == ARRIVAL_RAMP)
         add_fact(session, "rate", "%g/s to %g/s, %s", plan->rate, plan->rate_to,
                  plan->poisson ? "Poisson" : "even");
-    add_fact(session, "connections", "%" PRId64, plan->connections);
+    add_fact(session, "connections", "%" PRId64 "%s", plan->connections,
+             plan->routed ? " to each URL, routed by resource" : "");
     if (plan->requests > 0)
         add_fact(session, "operations", "%" PRId64 " at most", plan->requests);
     if (plan->duration_ns > 0)

@@ -159,7 +159,7 @@ static void fail_run(struct run *run, const char *why)
 static void preload_latch(struct client *client)
 {
     client->context.now_ns = clock_now_ns();
-    while (client->pool.idle.first != NULL) {
+    while (client->pool.idle[0].first != NULL) {
         if (client->context.ready.first == NULL &&
             !operations_begin(&client->operations, -1, false))
             return;
@@ -176,7 +176,7 @@ static void begin(struct client *client)
     if (plan->arrival == ARRIVAL_LATCH) {
         pool_release_latch(&client->pool);
     } else if (plan->arrival == ARRIVAL_CLOSED) {
-        for (size_t i = 0; i < client->pool.n_slots; i++)
+        for (size_t i = 0; i < context_connections(&client->context); i++)
             (void)operations_begin(&client->operations, -1, true);
     } else {
         arrival_init(&client->arrival, plan, client->context.number);

@@ -49,6 +49,13 @@ struct context {
     bool out_of_memory; // no new operations
 };
 
+// The thread's share of the plan's connections: of each target if requests are routed, else of all.
+static inline size_t context_connections(const struct context *context)
+{
+    const struct plan *plan = context->plan;
+    return (size_t)((plan->connections + plan->threads - 1 - context->number) / plan->threads);
+}
+
 // Finishes a request that never was sent. It has had no effect, and never will.
 static inline void context_fail_unsent(struct context *context, struct request *request,
                                        const char *why)

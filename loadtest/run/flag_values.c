@@ -218,6 +218,13 @@ bool value_spread(const struct flag *flag, const char *text, struct plan *plan, 
     return true;
 }
 
+bool value_route(const struct flag *flag, const char *text, struct plan *plan, char *ret_error)
+{
+    plan->routed = strcmp(text, "resource") == 0;
+    return plan->routed || strcmp(text, "any") == 0 ||
+           rejected(flag, text, ret_error, "any or resource");
+}
+
 bool value_spacing(const struct flag *flag, const char *text, struct plan *plan, char *ret_error)
 {
     plan->poisson = strcmp(text, "poisson") == 0;

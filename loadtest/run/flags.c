@@ -109,6 +109,9 @@ const struct flag run_flags[FLAG_COUNT] = {
                     DURATION(think_ns, 0, HOUR)},
     [FLAG_TIMEOUT] = {"--timeout", "TIME", "longest wait for a whole answer (5s)",
                       DURATION(timeout_ns, MS, HOUR)},
+    [FLAG_ROUTE] = {"--route", "any|resource",
+                    "URL of an operation: any, or always the same for a resource (any)",
+                    .read = value_route},
     [FLAG_BEHIND_PROXY] =
         {"--behind-proxy", NULL,
          "a proxy may repeat requests, so a 503 does not prove that nothing changed",

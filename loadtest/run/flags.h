@@ -45,6 +45,7 @@ enum flag_id {
     FLAG_DUPLICATE,
     FLAG_THINK,
     FLAG_TIMEOUT,
+    FLAG_ROUTE,
     FLAG_BEHIND_PROXY,
     FLAG_THREADS,
     FLAG_SEED,

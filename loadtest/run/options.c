@@ -342,6 +342,17 @@ static bool check_arrival(struct plan *plan, const bool *given, char *ret_error)
     return true;
 }
 
+static bool check_route(const struct plan *plan, const bool *given, char *ret_error)
+{
+    if (given[FLAG_ROUTE] && plan->n_targets < 2)
+        return rejected(ret_error, "--route has no effect with one URL: give several, or leave it "
+                                   "out");
+    if (plan->routed && plan->arrival == ARRIVAL_LATCH)
+        return rejected(ret_error, "--route resource opens more connections than a latch has "
+                                   "requests: leave out one of them");
+    return true;
+}
+
 static bool check_verdict(struct plan *plan, const bool *given, char *ret_error)
 {
     bool checkable = scenario_kind_checkable(plan->scenario);
@@ -392,8 +403,8 @@ static bool check_files(const struct plan *plan, char *ret_error)
 static bool check_options(struct plan *plan, const bool *given, char *ret_error)
 {
     return check_scenario(plan, given, ret_error) && check_resources(plan, given, ret_error) &&
-           check_arrival(plan, given, ret_error) && check_verdict(plan, given, ret_error) &&
-           check_files(plan, ret_error);
+           check_arrival(plan, given, ret_error) && check_route(plan, given, ret_error) &&
+           check_verdict(plan, given, ret_error) && check_files(plan, ret_error);
 }
 
 // ---- all of it ----------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ struct plan {
     int64_t retries;  // of one operation at most; 0: none
     double duplicate; // share of operations whose request is sent twice at once
     int64_t think_ns, timeout_ns;
+    bool routed;  // a resource's operations go to one target; each has `connections` connections
     bool proxied; // a proxy before the service repeats requests
     int64_t threads;
     uint64_t seed;

@@ -1,7 +1,7 @@
 // Keeps a client thread's connections open, and carries requests over them.
 //
 // A request takes the connection that has been idle longest, so that the targets share the load
-// evenly. A broken connection is reopened at once, and then after ever longer pauses, until it
+// evenly, or one of its resource's target (slots.h). A broken connection is reopened at once, and then after ever longer pauses, until it
 // brings an answer or lasts half a second. While none is up, each failed attempt to connect also
 // fails one ready request, so that a dead server shows up as errors and not as silence.
 //
@@ -75,16 +75,17 @@ bool pool_init(struct pool *pool, struct context *context, struct recorder *reco
                           strerror(errno));
         return false;
     }
-    pool->n_slots =
-        (size_t)((plan->connections + plan->threads - 1 - context->number) / plan->threads);
+    pool->n_slots = context_connections(context) * (plan->routed ? plan->n_targets : 1);
     pool->slots = calloc(pool->n_slots > 0 ? pool->n_slots : 1, sizeof *pool->slots);
     if (pool->slots == NULL) {
         (void)text_copy(ret_error, HISTORY_ERROR_MAX, "out of memory");
         return false;
     }
-    // Connection i of the run goes to target i modulo their number, whichever thread has it.
+    // Connection i of the run goes to target i modulo their number, whichever thread has it. Routed,
+    // each thread has as many of each target.
     for (size_t i = 0; i < pool->n_slots; i++) {
-        size_t target = (i * (size_t)plan->threads + (size_t)context->number) % plan->n_targets;
+        size_t number = plan->routed ? i : i * (size_t)plan->threads + (size_t)context->number;
+        size_t target = number % plan->n_targets;
         connection_init(&pool->slots[i].connection, pool->epoll, &context->run->addresses[target]);
         pool->slots[i].target = target;
     }
@@ -247,7 +248,8 @@ static void send_rendered(struct pool *pool, struct pool_slot *slot)
 bool pool_send(struct pool *pool)
 {
     struct pool_slot *slot = NULL;
-    if (pool->context->ready.first == NULL || (slot = slots_pop_idle(pool)) == NULL)
+    const struct request *next = pool->context->ready.first;
+    if (next == NULL || (slot = slots_pop_idle(pool, next)) == NULL)
         return false;
     render(pool, slot, request_pop(&pool->context->ready));
     send_rendered(pool, slot);
@@ -411,7 +413,7 @@ bool pool_open(struct pool *pool, char *ret_error)
 
 bool pool_preload(struct pool *pool)
 {
-    struct pool_slot *slot = slots_pop_idle(pool);
+    struct pool_slot *slot = slots_pop_idle(pool, pool->context->ready.first);
     if (slot == NULL)
         return false;
     render(pool, slot, request_pop(&pool->context->ready));

@@ -32,12 +32,13 @@ struct pool {
     struct recorder *recorder;
     int epoll;
     struct pool_slot *slots;
-    size_t n_slots, n_up;        // n_up: connections that are open
-    struct slot_list idle;       // longest idle first
-    struct slot_list deadlines;  // earliest first
-    struct timers reopening;     // of broken connections
-    struct template **templates; // of each target and request template
-    size_t n_templates;          // per target
+    size_t n_slots, n_up;                       // n_up: connections that are open
+    struct slot_list idle[HISTORY_TARGETS_MAX]; // longest idle first; one list a target if requests
+                                                // are routed, else one for all
+    struct slot_list deadlines;                 // earliest first
+    struct timers reopening;                    // of broken connections
+    struct template **templates;                // of each target and request template
+    size_t n_templates;                         // per target
 };
 
 // Prepares the thread's share of the plan's connections; opens none. False with a sentence in
@@ -58,8 +59,8 @@ void pool_release_latch(struct pool *pool); // sends the last bytes
 
 // ---- during the run -----------------------------------------------------------------------------
 
-// Sends the next ready request on the connection that has been idle longest. False if there is no
-// ready request or no idle connection.
+// Sends the next ready request on the connection that has been idle longest (slots.h). False if
+// there is no ready request or no idle connection.
 bool pool_send(struct pool *pool);
 
 // Handles an epoll event, whose data.ptr is `slot`. Appends the request to `finished` if it brings

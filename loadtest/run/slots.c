@@ -5,31 +5,54 @@
 // list of deadlines is in their order.
 #include "run/slots.h"
 
+#include "base/text.h"
+
 void slots_push_idle(struct pool *pool, struct pool_slot *slot)
 {
     if (slot->is_listed_idle)
         return;
     slot->is_listed_idle = true;
     slot->idle_next = NULL;
-    if (pool->idle.last != NULL)
-        pool->idle.last->idle_next = slot;
+    struct slot_list *idle = &pool->idle[pool->context->plan->routed ? slot->target : 0];
+    if (idle->last != NULL)
+        idle->last->idle_next = slot;
     else
-        pool->idle.first = slot;
-    pool->idle.last = slot;
+        idle->first = slot;
+    idle->last = slot;
 }
 
-struct pool_slot *slots_pop_idle(struct pool *pool)
+static struct pool_slot *pop(struct slot_list *idle)
 {
     struct pool_slot *slot;
-    while ((slot = pool->idle.first) != NULL) {
-        pool->idle.first = slot->idle_next;
-        if (pool->idle.first == NULL)
-            pool->idle.last = NULL;
+    while ((slot = idle->first) != NULL) {
+        idle->first = slot->idle_next;
+        if (idle->first == NULL)
+            idle->last = NULL;
         slot->is_listed_idle = false;
         if (slot->connection.state == CONNECTION_UP)
             return slot;
     }
     return NULL;
+}
+
+// FNV alone would send NAME-1 to NAME-60 to the same of three targets.
+static uint64_t mixed(uint64_t hash)
+{
+    hash ^= hash >> 32;
+    hash *= UINT64_C(0x9e3779b97f4a7c15);
+    return hash >> 32;
+}
+
+struct pool_slot *slots_pop_idle(struct pool *pool, const struct request *request)
+{
+    const struct plan *plan = pool->context->plan;
+    if (!plan->routed)
+        return pop(&pool->idle[0]);
+    struct pool_slot *slot = NULL;
+    uint64_t hash = mixed(text_hash_text(TEXT_HASH_START, request->operation->task.resource));
+    for (size_t i = 0; slot == NULL && i < plan->n_targets; i++)
+        slot = pop(&pool->idle[(hash + i) % plan->n_targets]);
+    return slot;
 }
 
 void slots_set_deadline(struct pool *pool, struct pool_slot *slot)

@@ -194,6 +194,36 @@ class Instances(LoadCase):
         targets = [a["target"] for a in history(path)[1]]
         self.assertEqual([targets.count(i) for i in range(3)], [100, 100, 100])
 
+    def test_a_resource_goes_to_one_instance(self):
+        servers = self.cluster(self.mysql().store, 3)
+        path = self.path("history")
+        result = measured(*urls(servers.ports), "--route", "resource", "--skus", 60, "--requests", 3000,
+                          "--connections", 20, "--threads", 2, "--history", path)
+        self.assert_proven(result)
+        self.assertEqual({route[1] for route in self.routes(path)}, {0, 1, 2})
+        self.assertEqual(len(self.routes(path)), 60)
+
+    def test_a_dead_instances_resources_go_elsewhere(self):
+        servers = self.cluster(self.mysql().store, 3)
+        path = self.path("history")
+        arguments = (*urls(servers.ports), "--route", "resource", "--skus", 60, "--resource", "R", "--history", path)
+        self.assert_proven(measured(*arguments, "--requests", 1200))
+        home = dict(self.routes(path))
+        process = start("run", *arguments, "--duration", "3s", "--retry", 20, "--connections", 20)
+        time.sleep(1)
+        servers.instances[0].kill()
+        self.assertIn(finish(process).returncode, (0, 1), process.stderr)
+        late = self.routes(path, from_ns=2_000_000_000)
+        self.assertEqual({target for _, target in late}, {1, 2})
+        for counter, target in late:
+            if home[counter] != 0:
+                self.assertEqual(target, home[counter])
+
+    def routes(self, path, from_ns=0):
+        """The pairs of a counter and the target of a request for it, in a history."""
+        return {(attempt["counter"], attempt["target"]) for attempt in history(path)[1]
+                if attempt["invoke_ns"] >= from_ns}
+
     def test_points_over_all_instances(self):
         servers = self.cluster(self.mysql().store, 3)
         result = measured(*urls(servers.ports), "--scenario", "points", "--requests", 3000, "--accounts", 4,

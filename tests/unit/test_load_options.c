@@ -162,6 +162,9 @@ START_TEST(values_are_read)
     ck_assert_double_eq(plan.partial, 1);
     ck_assert_double_eq_tol(plan.code, 0.3, 1e-12);
     ck_assert_int_eq(plan.code_uses, 7);
+    plan = parse("http://a http://b --route resource");
+    ck_assert(plan.routed);
+    ck_assert(!parse("http://a http://b --route any").routed);
     plan = parse("--resource R --no-setup --allow-foreign");
     ck_assert(!plan.set_up && plan.allow_foreign);
 }
@@ -307,6 +310,9 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--require violations==0 --no-check", "--require violations", "--no-check"},
         {"--require violations==0 --template x", "--require violations", "--scenario"},
         {"--allow-foreign --no-check", "--allow-foreign", "--no-check"},
+        {"http://a http://b --route sku", "--route: 'sku'", "any or resource"},
+        {"--route resource", "--route", "one URL"},
+        {"http://a http://b --route resource --arrival latch", "--route resource", "latch"},
         {"--json x --html x", "--json and --html", "give each its own"},
         // Targets.
         {"127.0.0.1:8080", "'127.0.0.1:8080'", "begins with http://"},
