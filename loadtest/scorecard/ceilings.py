@@ -53,6 +53,8 @@ METHOD = [
     "Processors busy: how many each program kept busy while requests were sent, in user and system time."
     " CPU µs an operation is that divided by the rate; all instances together. Of the lock servers the"
     " table shows the one that the strategy uses. On a noisy machine it is steadier than the rate.",
+    "Routed: the load tester sends all operations on a product to the same instance, as a proxy does that"
+    " hashes the path; any: to whichever of the instances.",
     "Every row starts on an empty database, and its whole history is checked against the ledger after"
     " the load. none runs in laboratory mode without the database's own checks: it is the bug,"
     " shown on purpose.",

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 from processes import Processes, stack_pids
-from rows import ROOT, cluster, new_database
+from rows import ROOT, ROUTES, cluster, new_database
 
 LOAD = os.environ.get("HOLDFAST_LOAD", os.path.join(ROOT, "build/release/loadtest/holdfast-load"))
 STOCK = 1000000
@@ -146,10 +146,12 @@ def service_pids(servers):
 
 
 def measure(row, options):
+    route = () if row.route == "any" else ("--route", ROUTES[row.route])
+
     def work(servers):
         report, cores = run_load(servers.ports, service_pids(servers), options.seconds, "--scenario", "deduct",
                                  "--skus", str(row.skus), "--stock", str(STOCK),
-                                 "--connections", str(options.connections))
+                                 "--connections", str(options.connections), *route)
         check_alive(servers)
         return sample(report, cores, service_metrics(servers))
     return with_servers(row.engine, int(row.instances), row.settings, work)

@@ -14,6 +14,7 @@ PROCESSES = {"service": "service", "load": "load tester", "database": "MariaDB",
 ROW_COLUMNS = ("| row | operations/s | of the ceiling | the ceiling | p50 | p99 | p99.9 | conflicts | run again"
                " | lock busy | errors | mean batch | violations | service µs/op | database µs/op"
                " | load tester µs/op | lock server µs/op | processors busy |")
+AXES = ("strategy", "mode", "spread", "instances", "engine", "route")
 SPREAD_WORDS = {"hot": "one hot SKU", "spread": "1,000 SKUs"}
 
 
@@ -35,7 +36,7 @@ def per_operation(samples):
 
 def row_entry(row, samples, failed, rates):
     """A row that failed in any round has failed, whatever it did in the other rounds."""
-    entry = dict(zip(("strategy", "mode", "spread", "instances", "engine"), row.words), name=row.name,
+    entry = dict(zip(AXES, row.words), name=row.name,
                  lab=row.strategy.lab_only, rounds=len(samples), failed=failed)
     if failed or not samples:
         return entry
@@ -75,10 +76,10 @@ def build(facts, rows, table, samples, failures):
 
 
 def panels(rows):
-    """The rows side by side: same engine, SKUs, instances and mode."""
+    """The rows side by side: same engine, SKUs, instances, mode and route."""
     found = {}
     for row in rows:
-        found.setdefault((row["engine"], row["spread"], row["instances"], row["mode"]), []).append(row)
+        found.setdefault((row["engine"], row["spread"], row["instances"], row["mode"], row["route"]), []).append(row)
     return found
 
 
@@ -90,9 +91,10 @@ def right(rows):
     return [row for row in measured(rows) if not row["violations"]]
 
 
-def panel_words(engine, spread, instances, mode):
+def panel_words(engine, spread, instances, mode, route):
     many = "1 instance" if instances == "1" else f"{instances} instances"
-    return f"{ENGINES[engine]}, {SPREAD_WORDS[spread]}, {many}, {mode}"
+    routed = ", routed" if route == "routed" else ""
+    return f"{ENGINES[engine]}, {SPREAD_WORDS[spread]}, {many}, {mode}{routed}"
 
 
 def say_fastest(rows):
@@ -108,11 +110,11 @@ def say_fastest(rows):
 
 
 def say_combining(rows):
-    direct = {tuple(row[k] for k in ("strategy", "engine", "spread", "instances")): row
-              for row in right(rows) if row["mode"] == "direct"}
+    same = ("strategy", "engine", "spread", "instances", "route")
+    direct = {tuple(row[k] for k in same): row for row in right(rows) if row["mode"] == "direct"}
     factors = {}
     for row in right(rows):
-        other = direct.get(tuple(row[k] for k in ("strategy", "engine", "spread", "instances")))
+        other = direct.get(tuple(row[k] for k in same))
         if row["mode"] == "combined" and other:
             factors.setdefault(row["spread"], []).append((row["rate"] / other["rate"], row["strategy"]))
     for spread, found in factors.items():

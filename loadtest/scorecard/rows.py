@@ -21,14 +21,20 @@ ENGINES = {"mariadb": "MariaDB", "sqlite": "SQLite"}
 BATCHES = {"combined": 256, "direct": 1}
 SPREADS = {"hot": 1, "spread": MANY}
 INSTANCES = {"mariadb": ("1", "3"), "sqlite": ("1",)}
+ROUTES = {"any": "any", "routed": "resource"}  # --route of the load tester
 
 # What `--quick` measures beside every strategy combined on one hot SKU.
 QUICK_EXTRAS = [
-    ("conditional", "direct", "hot", "3", "mariadb"),
-    ("optimistic", "direct", "hot", "3", "mariadb"),
-    ("redis-lock", "direct", "hot", "3", "mariadb"),
-    ("conditional", "combined", "spread", "3", "mariadb"),
-    ("conditional", "combined", "hot", "1", "sqlite"),
+    ("conditional", "direct", "hot", "3", "mariadb", "any"),
+    ("optimistic", "direct", "hot", "3", "mariadb", "any"),
+    ("redis-lock", "direct", "hot", "3", "mariadb", "any"),
+    ("conditional", "combined", "hot", "1", "mariadb", "any"),
+    ("conditional", "combined", "spread", "1", "mariadb", "any"),
+    ("conditional", "combined", "spread", "3", "mariadb", "any"),
+    ("zookeeper-lock", "combined", "spread", "3", "mariadb", "any"),
+    ("conditional", "combined", "hot", "3", "mariadb", "routed"),
+    ("conditional", "combined", "spread", "3", "mariadb", "routed"),
+    ("conditional", "combined", "hot", "1", "sqlite", "any"),
 ]
 
 
@@ -46,6 +52,11 @@ class Strategy:
         """Is something held until the commit is durable, so that no other commit can overlap it?"""
         return self.scope == "process" or self.rule == "fenced"
 
+    @property
+    def gains_by_routing(self):
+        """Do instances that work on the same counter wait for each other?"""
+        return self.scope == "cluster" and self.rule in ("fenced", "conditional")
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -56,10 +67,11 @@ class Row:
     spread: str
     instances: str
     engine: str
+    route: str
 
     @property
     def words(self):
-        return (self.strategy.name, self.mode, self.spread, self.instances, self.engine)
+        return (self.strategy.name, self.mode, self.spread, self.instances, self.engine, self.route)
 
     @property
     def skus(self):
@@ -69,7 +81,8 @@ class Row:
     def name(self):
         skus = "hot" if self.skus == 1 else f"{self.skus:,} SKUs"
         instances = "1 instance" if self.instances == "1" else f"{self.instances} instances"
-        return f"{self.strategy.name}, {self.mode}, {skus}, {instances}, {ENGINES[self.engine]}"
+        routed = " routed" if self.route == "routed" else ""
+        return f"{self.strategy.name}, {self.mode}, {skus}, {instances}{routed}, {ENGINES[self.engine]}"
 
     @property
     def settings(self):
@@ -111,33 +124,36 @@ def registry(engine):
 
 
 def all_rows(strategies):
-    """`strategies`: those of each engine. What protects one process only is not asked of three."""
-    return [Row(strategy, mode, spread, instances, engine)
+    """`strategies`: those of each engine. What protects one process only is not asked of three. Routing is
+    for several instances that combine."""
+    return [Row(strategy, mode, spread, instances, engine, route)
             for engine in strategies
             for spread in SPREADS
             for instances in INSTANCES[engine]
             for mode in BATCHES
+            for route in ROUTES
             for strategy in strategies[engine]
-            if instances == "1" or strategy.scope != "process"]
+            if (instances == "1" or strategy.scope != "process") and
+            (route == "any" or (instances != "1" and mode == "combined" and strategy.gains_by_routing))]
 
 
 def quick_rows(rows):
     def chosen(row):
         most = "1" if row.strategy.scope == "process" else "3"
-        return row.words[1:] == ("combined", "hot", most, "mariadb") or row.words in QUICK_EXTRAS
+        return row.words[1:] == ("combined", "hot", most, "mariadb", "any") or row.words in QUICK_EXTRAS
     return [row for row in rows if chosen(row)]
 
 
 def choose(rows, words):
     """The rows that these words choose. Words of one kind are alternatives: `conditional optimistic
     direct` is both strategies, direct only."""
-    axes = [{row.words[axis] for row in rows} for axis in range(5)]
+    axes = [{row.words[axis] for row in rows} for axis in range(len(rows[0].words))]
     for word in words:
         if not any(word in axis for axis in axes):
             known = ", ".join(" ".join(sorted(axis)) for axis in axes)
             raise ValueError(f"no row has the word '{word}'; there are: {known}")
     wanted = [axis & set(words) or axis for axis in axes]
-    chosen = [row for row in rows if all(row.words[i] in wanted[i] for i in range(5))]
+    chosen = [row for row in rows if all(word in axis for word, axis in zip(row.words, wanted))]
     if not chosen:
         raise ValueError(f"no row has all of: {' '.join(words)}")
     return chosen

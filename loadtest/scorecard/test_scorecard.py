@@ -30,7 +30,7 @@ FACTS = {"about": "A test.", "interrupted": False}
 
 
 def find(*words):
-    chosen = rows.choose(ALL, words)
+    chosen = rows.choose(ALL, words if "routed" in words else ("any", *words))
     assert len(chosen) == 1, chosen
     return chosen[0]
 
@@ -53,17 +53,25 @@ class Rows(unittest.TestCase):
     def test_one_process_is_not_asked_of_three(self):
         self.assertFalse([row for row in ALL if row.strategy.name == "mutex" and row.instances == "3"])
         self.assertFalse([row for row in ALL if row.engine == "sqlite" and row.instances == "3"])
-        self.assertEqual(len(ALL), 6 * 8 - 4 + 3 * 4)
+        self.assertEqual(len([row for row in ALL if row.route == "any"]), 6 * 8 - 4 + 3 * 4)
+
+    def test_routed_rows(self):
+        routed = [row for row in ALL if row.route == "routed"]
+        self.assertEqual({row.strategy.name for row in routed},
+                         {"conditional", "lock-table", "redis-lock", "etcd-lock"})
+        self.assertEqual({row.words[1:] for row in routed},
+                         {("combined", spread, "3", "mariadb", "routed") for spread in ("hot", "spread")})
+        self.assertIn("3 instances routed", routed[0].name)
 
     def test_quick_has_every_strategy_combined(self):
         quick = rows.quick_rows(ALL)
         combined = {row.strategy.name for row in quick if row.words[1:3] == ("combined", "hot")}
         self.assertEqual(combined, {strategy.name for strategy in STRATEGIES})
-        self.assertLess(len(quick), 15)
+        self.assertLess(len(quick), 20)
         self.assertEqual({row.instances for row in quick if row.strategy.name == "redis-lock"}, {"3"})
 
     def test_words_of_one_kind_are_alternatives(self):
-        chosen = rows.choose(ALL, ["mutex", "conditional", "direct", "hot", "1", "mariadb"])
+        chosen = rows.choose(ALL, ["any", "mutex", "conditional", "direct", "hot", "1", "mariadb"])
         self.assertEqual([row.strategy.name for row in chosen], ["mutex", "conditional"])
 
     def test_unknown_words_are_refused(self):
