@@ -5,7 +5,8 @@ import os
 import statistics
 
 import ceilings
-from rows import ENGINES, HERE
+import goals
+from rows import AXES, ENGINES, HERE
 
 MEDIANS = ["rate", "p50_ms", "p99_ms", "p999_ms", "conflicts", "sections_again", "guard_refused",
            "errors", "batch"]
@@ -14,7 +15,6 @@ PROCESSES = {"service": "service", "load": "load tester", "database": "MariaDB",
 ROW_COLUMNS = ("| row | operations/s | of the ceiling | the ceiling | p50 | p99 | p99.9 | conflicts | run again"
                " | lock busy | errors | mean batch | violations | service µs/op | database µs/op"
                " | load tester µs/op | lock server µs/op | processors busy |")
-AXES = ("strategy", "mode", "spread", "instances", "engine", "route")
 SPREAD_WORDS = {"hot": "one hot SKU", "spread": "1,000 SKUs"}
 
 
@@ -34,8 +34,9 @@ def per_operation(samples):
                        for s in samples if s["rate"]])
 
 
-def row_entry(row, samples, failed, rates):
-    """A row that failed in any round has failed, whatever it did in the other rounds."""
+def row_entry(row, samples, failed, rounds):
+    """A row that failed in any round has failed, whatever it did in the other rounds. `rounds`: the rates of
+    the ceilings in each round."""
     entry = dict(zip(AXES, row.words), name=row.name,
                  lab=row.strategy.lab_only, rounds=len(samples), failed=failed)
     if failed or not samples:
@@ -47,8 +48,10 @@ def row_entry(row, samples, failed, rates):
     entry["broken"] = sorted({slug for sample in samples for slug in sample["broken"]})
     entry["checked"] = sum(sample["ok"] for sample in samples)
     entry["rates"] = [sample["rate"] for sample in samples]
-    entry["ceiling"], entry["ceiling_is"] = ceilings.limit(row, rates)
-    entry["ratio"] = entry["rate"] / entry["ceiling"] if entry["ceiling"] else None
+    limits = [ceilings.limit(row, rates) for rates in rounds[:len(samples)]]
+    entry["ceiling"] = median([limit for limit, _ in limits])
+    entry["ceiling_is"] = limits[0][1] if limits else "not measured"
+    entry["ratio"] = goals.ratio(entry["rates"], [limit for limit, _ in limits])
     return entry
 
 
@@ -61,12 +64,15 @@ def ceiling_entry(ceiling, samples, failed):
 
 def build(facts, rows, table, samples, failures):
     """`rows` and `table` (the ceilings) in order; samples and failures by row or ceiling."""
-    rates = {one: median([s["rate"] for s in samples[one]]) for one in table if one not in failures}
+    n_rounds = max((len(found) for found in samples.values()), default=0)
+    rounds = [{one: samples[one][i]["rate"] for one in table if one not in failures and i < len(samples[one])}
+              for i in range(n_rounds)]
     document = dict(facts)
     document["ceilings"] = [ceiling_entry(one, samples[one], failures.get(one))
                             for one in table if samples[one] or one in failures]
-    document["rows"] = [row_entry(row, samples[row], failures.get(row), rates)
+    document["rows"] = [row_entry(row, samples[row], failures.get(row), rounds)
                         for row in rows if samples[row] or row in failures]
+    document["goals"] = goals.reached(document["rows"])
     document["findings"] = findings(document["rows"])
     document["method"] = ceilings.METHOD
     return document
@@ -193,6 +199,10 @@ def markdown(document):
     if document["interrupted"]:
         lines += ["**Interrupted: these are the results until then.**", ""]
     lines += [f"- {finding}" for finding in document["findings"]]
+    if document["goals"]:
+        lines += ["", "## Goals", "", "| ratio within this run | now | goal | met |", "|---" * 4 + "|"]
+        lines += [f"| {one['goal']} | {one['now']:.2f}{one['unit']} | {one['sign']} {one['bar']:.2f}{one['unit']}"
+                  f" | {'yes' if one['met'] else 'no'} |" for one in document["goals"]]
     lines += ["", "## Ceilings", "", "| ceiling | a second | what | CPU µs/op | processors busy |", "|---" * 5 + "|"]
     for one in document["ceilings"]:
         rate = f"**failed: {one['failed'].replace('|', '/')}**" if one["failed"] else number(one["rate"])

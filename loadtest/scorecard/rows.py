@@ -21,6 +21,7 @@ ENGINES = {"mariadb": "MariaDB", "sqlite": "SQLite"}
 BATCHES = {"combined": 256, "direct": 1}
 SPREADS = {"hot": 1, "spread": MANY}
 INSTANCES = {"mariadb": ("1", "3"), "sqlite": ("1",)}
+AXES = ("strategy", "mode", "spread", "instances", "engine", "route")
 ROUTES = {"any": "any", "routed": "resource"}  # --route of the load tester
 
 # What `--quick` measures beside every strategy combined on one hot SKU.

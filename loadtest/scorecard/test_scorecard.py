@@ -11,6 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import ceilings  # noqa: E402
+import goals  # noqa: E402
 import load  # noqa: E402
 import processes  # noqa: E402
 import report  # noqa: E402
@@ -45,7 +46,8 @@ def sample(rate, violations=0, **more):
 def build(samples, failures=None):
     """A document of these rows' samples; every ceiling they need is 1,000/s."""
     table = list(dict.fromkeys(one for row in samples for one in ceilings.needs(row)))
-    everything = {**samples, **{one: [{"rate": 1000.0, "cpu": {}}] for one in table}}
+    n_rounds = max(map(len, samples.values()))
+    everything = {**samples, **{one: [{"rate": 1000.0, "cpu": {}}] * n_rounds for one in table}}
     return report.build(FACTS, list(samples), table, everything, failures or {})
 
 
@@ -193,6 +195,14 @@ class Report(unittest.TestCase):
         self.assertIn("**failed: instance 1 ended with -9**", report.markdown(document))
         self.assertEqual(scorecard.exit_code(document), 1)
 
+    def test_a_ratio_is_that_of_a_round(self):
+        row = find("conditional", "direct", "hot", "1", "mariadb")
+        ceiling, = ceilings.needs(row)
+        limits = [{"rate": rate, "cpu": {}} for rate in (1000, 2000, 1000)]
+        document = report.build(FACTS, [row], [ceiling],
+                                {row: [sample(900), sample(1000), sample(100)], ceiling: limits}, {})
+        self.assertEqual((document["rows"][0]["ratio"], document["rows"][0]["ceiling"]), (0.5, 1000))
+
     def test_only_the_laboratory_may_violate(self):
         none, honest = find("none", "direct", "hot", "1", "mariadb"), find("mutex", "direct", "hot", "mariadb")
         document = build({none: [sample(1, 7), sample(1, 5)], honest: [sample(1)]})
@@ -224,6 +234,40 @@ class Report(unittest.TestCase):
         self.assertNotIn("</script><b>", page)
         self.assertNotIn("/*DOCUMENT*/", page)
         self.assertEqual(page.count("</script>"), 1)
+
+
+class Goals(unittest.TestCase):
+    HOT, SPREAD = (find("conditional", "combined", spread, "1", "mariadb") for spread in ("hot", "spread"))
+
+    def reached(self, samples, failures=None):
+        return {one["goal"]: one for one in build(samples, failures)["goals"]}
+
+    def test_every_goal_has_its_rows(self):
+        names = [strategy.name for strategy in STRATEGIES]
+        known = {row.words for row in ALL}
+        for goal in goals.GOALS:
+            for words in {goal.row, goal.of} - {goals.CEILING}:
+                self.assertTrue(words in known or words[0] not in names, words)
+
+    def test_quick_measures_them(self):
+        strategies = [*STRATEGIES, rows.Strategy("zookeeper-lock", "cluster", "fenced", False)]
+        quick = {row.words for row in rows.quick_rows(rows.all_rows({"mariadb": strategies}))}
+        for goal in goals.GOALS:
+            self.assertLessEqual({goal.row, goal.of} - {goals.CEILING}, quick, goal.what)
+
+    def test_of_the_ceiling_and_of_another_row(self):
+        found = self.reached({self.HOT: [sample(450), sample(480)], self.SPREAD: [sample(360), sample(480)]})
+        hot = found["conditional, hot, 1 instance, of its ceiling"]
+        self.assertAlmostEqual(hot["now"], 0.93)  # E and R are 1,000, one after the other
+        self.assertFalse(hot["met"])
+        self.assertAlmostEqual(found["conditional, 1,000 SKUs, 1 instance, of the hot rate"]["now"], 0.9)
+        self.assertEqual(len(found), 2)
+
+    def test_what_failed_or_is_wrong_reaches_nothing(self):
+        self.assertEqual(self.reached({self.HOT: [sample(450)]}, {self.HOT: "ended"}), {})
+        self.assertEqual(self.reached({self.HOT: [sample(450, 1)]}), {})
+        text = report.markdown(build({self.HOT: [sample(480)]}))
+        self.assertIn("| conditional, hot, 1 instance, of its ceiling | 0.96 | ≥ 0.95 | yes |", text)
 
 
 if __name__ == "__main__":
