@@ -1,9 +1,10 @@
 // Keeps a client thread's connections open, and carries requests over them.
 //
 // A request takes the connection that has been idle longest, so that the targets share the load
-// evenly, or one of its resource's target (slots.h). A broken connection is reopened at once, and then after ever longer pauses, until it
-// brings an answer or lasts half a second. While none is up, each failed attempt to connect also
-// fails one ready request, so that a dead server shows up as errors and not as silence.
+// evenly, or one of its resource's target (slots.h). A broken connection is reopened at once, and
+// then after ever longer pauses, until it brings an answer or lasts half a second. While none is
+// up, each failed attempt to connect also fails one ready request, so that a dead server shows up
+// as errors and not as silence.
 //
 // The latch: every connection gets a request, and all but its last byte is sent. Then all threads
 // meet, and write the last bytes one after the other. The server has received everything else by
