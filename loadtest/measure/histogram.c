@@ -112,6 +112,14 @@ int64_t histogram_quantile(const struct histogram *histogram, double quantile)
     return histogram->max;
 }
 
+uint64_t histogram_count_below(const struct histogram *histogram, int64_t value_ns)
+{
+    uint64_t below = 0;
+    for (size_t i = 0; i < histogram->n_counts && highest_of(histogram, i) < value_ns; i++)
+        below += histogram->counts[i];
+    return below;
+}
+
 double histogram_mean(const struct histogram *histogram)
 {
     return histogram->count > 0 ? histogram->sum / (double)histogram->count : 0;

@@ -31,4 +31,7 @@ void histogram_clear(struct histogram *histogram);
 // The value that this share (0 to 1) of all values does not exceed: the highest value of its
 // bucket, but at most max. 0 when empty.
 int64_t histogram_quantile(const struct histogram *histogram, double quantile);
+// How many values are below this one, within the histogram's error: a bucket that the value divides
+// does not count.
+uint64_t histogram_count_below(const struct histogram *histogram, int64_t value_ns);
 double histogram_mean(const struct histogram *histogram);

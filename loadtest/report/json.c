@@ -64,9 +64,11 @@ static json_t *json_ms(double duration_ns)
 
 // ---- what was measured --------------------------------------------------------------------------
 
-#define POINTS_MAX 240        // of the timeline
-#define POINTS_MIN 12         // fewer points are worse than inexact quantiles in each
-#define ANSWERS_WANTED 50     // in a point of the timeline
+#define POINTS_MAX 240    // of the timeline
+#define POINTS_MIN 12     // fewer points are worse than inexact quantiles in each
+#define ANSWERS_WANTED 50 // in a point of the timeline
+#define BAR_FIRST_NS 1e4  // 10 us; of the histogram
+#define BARS_A_DECADE 10.0
 #define PERCENTILES_A_HALF 3  // points until the share above has halved
 #define PERCENTILES_HALVES 40 // until it is 1e-12
 
@@ -127,6 +129,26 @@ static size_t slots_a_point(const struct timeline *timeline, int64_t answers)
             return slots;
         slots *= 2;
     }
+}
+
+// How many requests took less than each bound, and not less than the bound before. From the first
+// bar that is not empty to the last.
+static json_t *make_bars(const struct histogram *histogram)
+{
+    json_t *bars = json_array();
+    uint64_t seen = 0;
+    for (int i = 0; seen < histogram->count; i++) {
+        double bound_ns = BAR_FIRST_NS * pow(10, i / BARS_A_DECADE);
+        uint64_t below = histogram_count_below(histogram, (int64_t)bound_ns);
+        if (below > 0) {
+            json_t *bar = json_array();
+            json_add(&bar, json_ms(bound_ns));
+            json_add(&bar, json_integer((json_int_t)(below - seen)));
+            json_add(&bars, bar);
+        }
+        seen = below;
+    }
+    return bars;
 }
 
 static json_t *make_point(const struct timeline *timeline, size_t from, size_t n,
@@ -235,6 +257,7 @@ static void put_measure(json_t **object, const struct measure *measure, double d
     json_put(object, "latency_ms", make_latency(&measure->latency));
     json_put(object, "ok_latency_ms", make_latency(&measure->ok_latency));
     json_put(object, "operation_latency_ms", make_latency(&measure->operations));
+    json_put(object, "histogram", make_bars(&measure->ok_latency));
     json_put(object, "timeline", make_timeline(measure));
     json_put(object, "percentiles", make_percentiles(&measure->latency));
 }

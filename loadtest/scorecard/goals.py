@@ -40,6 +40,8 @@ GOALS = [
          SPREAD_3, 0.60),
 ]
 
+P99_AT_HALF_LOAD_MS = 10.0
+
 
 def ratio(above, below):
     """The median of the rounds' ratios; None if a round is in only one of the two lists."""
@@ -47,8 +49,8 @@ def ratio(above, below):
     return statistics.median(one / other for one, other in pairs) if pairs else None
 
 
-def reached(entries):
-    """The goals whose rows were measured, for the report. `entries`: the report's rows."""
+def reached(entries, half_loads=()):
+    """The goals whose rows were measured, for the report. `entries`, `half_loads`: the report's."""
     found = {tuple(entry[axis] for axis in AXES): entry for entry in entries
              if not entry["failed"] and not entry["violations"]}
     lines = []
@@ -62,4 +64,7 @@ def reached(entries):
         if now is not None:
             lines.append({"goal": goal.what, "now": now, "bar": goal.at_least, "sign": "≥", "unit": "",
                           "met": now >= goal.at_least})
+    lines += [{"goal": f"{one['name']}, half load, p99", "now": one["p99_ms"], "bar": P99_AT_HALF_LOAD_MS,
+               "sign": "≤", "unit": " ms", "met": one["p99_ms"] <= P99_AT_HALF_LOAD_MS}
+              for one in half_loads if not one["failed"] and not one["violations"]]
     return lines

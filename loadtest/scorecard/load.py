@@ -113,7 +113,7 @@ def sample(report, cores, metrics):
         "guard_refused": metrics["guard_refused"] / thousands,
         "errors": failed / thousands,
         "batch": metrics["batched"] / metrics["batches"] if metrics["batches"] else None,
-        "violations": violations, "broken": broken, "cpu": cores,
+        "violations": violations, "broken": broken, "cpu": cores, "histogram": report["histogram"],
     }
 
 
@@ -145,13 +145,15 @@ def service_pids(servers):
     return {**stack_pids(), "service": [instance.process.pid for instance in servers.instances]}
 
 
-def measure(row, options):
+def measure(row, options, rate=None):
+    """`rate`: of an open loop; None: a closed loop."""
+    schedule = () if rate is None else ("--rate", f"{rate:.0f}")
     route = () if row.route == "any" else ("--route", ROUTES[row.route])
 
     def work(servers):
         report, cores = run_load(servers.ports, service_pids(servers), options.seconds, "--scenario", "deduct",
                                  "--skus", str(row.skus), "--stock", str(STOCK),
-                                 "--connections", str(options.connections), *route)
+                                 "--connections", str(options.connections), *route, *schedule)
         check_alive(servers)
         return sample(report, cores, service_metrics(servers))
     return with_servers(row.engine, int(row.instances), row.settings, work)

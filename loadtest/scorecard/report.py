@@ -1,12 +1,13 @@
 """The measurements of all rounds as one document, and the document as Markdown, JSON and a page."""
 
+import collections
 import json
 import os
 import statistics
 
 import ceilings
 import goals
-from rows import AXES, ENGINES, HERE
+from rows import AXES, ENGINES, HERE, HalfLoad
 
 MEDIANS = ["rate", "p50_ms", "p99_ms", "p999_ms", "conflicts", "sections_again", "guard_refused",
            "errors", "batch"]
@@ -55,6 +56,21 @@ def row_entry(row, samples, failed, rounds):
     return entry
 
 
+def half_load_entry(half, samples, failed):
+    entry = {"name": half.row.name, "lab": False, "rounds": len(samples), "failed": failed}
+    if failed or not samples:
+        return entry
+    entry.update({name: median([sample[name] for sample in samples])
+                  for name in ("wanted", "rate", "p50_ms", "p99_ms", "p999_ms")})
+    bars = collections.Counter()
+    for sample in samples:
+        bars.update(dict(sample["histogram"]))
+    return {**entry, "cpu_us": per_operation(samples), "histogram": sorted(bars.items()),
+            "violations": sum(sample["violations"] for sample in samples),
+            "broken": sorted({slug for sample in samples for slug in sample["broken"]}),
+            "p99_goal_ms": goals.P99_AT_HALF_LOAD_MS}
+
+
 def ceiling_entry(ceiling, samples, failed):
     rates = [sample["rate"] for sample in samples]
     return {"name": ceiling.name, "what": ceiling.what, "failed": failed,
@@ -63,7 +79,8 @@ def ceiling_entry(ceiling, samples, failed):
 
 
 def build(facts, rows, table, samples, failures):
-    """`rows` and `table` (the ceilings) in order; samples and failures by row or ceiling."""
+    """`rows` (with their half loads) and `table` (the ceilings) in order; samples and failures by row or
+    ceiling."""
     n_rounds = max((len(found) for found in samples.values()), default=0)
     rounds = [{one: samples[one][i]["rate"] for one in table if one not in failures and i < len(samples[one])}
               for i in range(n_rounds)]
@@ -71,9 +88,11 @@ def build(facts, rows, table, samples, failures):
     document["ceilings"] = [ceiling_entry(one, samples[one], failures.get(one))
                             for one in table if samples[one] or one in failures]
     document["rows"] = [row_entry(row, samples[row], failures.get(row), rounds)
-                        for row in rows if samples[row] or row in failures]
-    document["goals"] = goals.reached(document["rows"])
-    document["findings"] = findings(document["rows"])
+                        for row in rows if not isinstance(row, HalfLoad) and (samples[row] or row in failures)]
+    document["half_load"] = [half_load_entry(half, samples[half], failures.get(half)) for half in rows
+                             if isinstance(half, HalfLoad) and (samples[half] or half in failures)]
+    document["goals"] = goals.reached(document["rows"], document["half_load"])
+    document["findings"] = findings(document["rows"]) + list(say_half_load(document["half_load"]))
     document["method"] = ceilings.METHOD
     return document
 
@@ -148,6 +167,15 @@ def say_violations(rows):
                f" {sum(row['violations'] for row in mine):,} in all ({', '.join(slugs)}).")
 
 
+def say_half_load(entries):
+    for one in entries:
+        if one["failed"]:
+            yield f"{one['name']}, half load: failed, {one['failed']}"
+        elif one["violations"]:
+            yield (f"{one['name']}, half load: {one['violations']:,} violations ({', '.join(one['broken'])})."
+                   " That is a bug.")
+
+
 def findings(rows):
     failed = [row for row in rows if row["failed"]]
     return [*(f"{row['name']}: failed, {row['failed']}" for row in failed),
@@ -203,6 +231,13 @@ def markdown(document):
         lines += ["", "## Goals", "", "| ratio within this run | now | goal | met |", "|---" * 4 + "|"]
         lines += [f"| {one['goal']} | {one['now']:.2f}{one['unit']} | {one['sign']} {one['bar']:.2f}{one['unit']}"
                   f" | {'yes' if one['met'] else 'no'} |" for one in document["goals"]]
+    half = [one for one in document["half_load"] if not one["failed"]]
+    if half:
+        lines += ["", "## Latency at half load", "", "An open loop at half of the row's rate; latency counts from"
+                  " the moment at which an operation was meant to begin.", "",
+                  "| row | operations/s | p50 | p99 | p99.9 |", "|---" * 5 + "|"]
+        lines += [f"| {one['name']} | {number(one['rate'])} | "
+                  + " | ".join(milliseconds(one[k]) for k in ("p50_ms", "p99_ms", "p999_ms")) + " |" for one in half]
     lines += ["", "## Ceilings", "", "| ceiling | a second | what | CPU µs/op | processors busy |", "|---" * 5 + "|"]
     for one in document["ceilings"]:
         rate = f"**failed: {one['failed'].replace('|', '/')}**" if one["failed"] else number(one["rate"])

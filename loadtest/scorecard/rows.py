@@ -96,6 +96,25 @@ class Row:
         return settings
 
 
+@dataclasses.dataclass(frozen=True)
+class HalfLoad:
+    """The row in an open loop at half of its rate, for its latencies: a closed loop at its full rate shows
+    how long the queue is, which says little about a shop that is not sold out of capacity."""
+
+    row: Row
+
+    @property
+    def name(self):
+        return f"{self.row.name}, half load"
+
+
+HALF_LOADS = [("conditional", "combined", spread, "1", "mariadb", "any") for spread in SPREADS]
+
+
+def half_loads(rows):
+    return [HalfLoad(row) for row in rows if row.words in HALF_LOADS]
+
+
 def lock_settings():
     """The lock servers of the test stack, as far as this build of the service knows of them."""
     settings = cluster.lock_servers()

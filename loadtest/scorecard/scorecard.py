@@ -24,7 +24,7 @@ import unittest
 import ceilings
 import load
 import report
-from rows import ENGINES, ROOT, all_rows, choose, cluster, quick_rows, registry
+from rows import ENGINES, ROOT, all_rows, choose, cluster, half_loads, quick_rows, registry
 
 # The time of a row besides the load: create a database, start, check the ledger, stop. Measured.
 OVERHEAD_S = {"hot": 1.5, "spread": 3.5}
@@ -92,6 +92,7 @@ class Run:
     def __init__(self, options, rows):
         self.options = options
         self.rows = rows
+        self.half_loads = half_loads(rows)
         always = [] if options.words else ceilings.ALWAYS
         self.ceilings = list(dict.fromkeys(always + [one for row in rows for one in ceilings.needs(row)]))
         self.samples = collections.defaultdict(list)
@@ -99,14 +100,30 @@ class Run:
         self.interrupted = False
         self.done = 0
 
+    def half_loads_of(self, number):
+        """Those of a round. --quick measures them in the last one only."""
+        return self.half_loads if not self.options.quick or number == self.options.rounds - 1 else []
+
     def estimate_s(self):
-        rows = sum(self.options.seconds + OVERHEAD_S[row.spread] for row in self.rows)
-        return self.options.rounds * (
-            rows + len(self.ceilings) * (self.options.ceiling_seconds + CEILING_OVERHEAD_S))
+        loads = [*self.rows * self.options.rounds,
+                 *(half.row for number in range(self.options.rounds) for half in self.half_loads_of(number))]
+        ceilings_s = len(self.ceilings) * (self.options.ceiling_seconds + CEILING_OVERHEAD_S)
+        return sum(self.options.seconds + OVERHEAD_S[row.spread] for row in loads) + self.options.rounds * ceilings_s
+
+    def count(self):
+        return self.options.rounds * (len(self.rows) + len(self.ceilings)) + sum(
+            len(self.half_loads_of(number)) for number in range(self.options.rounds))
+
+    def measure_half(self, half):
+        samples = self.samples[half.row]
+        if half.row in self.failures or not samples:
+            raise load.Failed("its row was not measured")
+        rate = samples[-1]["rate"] / 2
+        return {**load.measure(half.row, self.options, rate), "wanted": rate}
 
     def measure(self, one, work):
         self.done += 1
-        place = f"[{self.done}/{self.options.rounds * (len(self.rows) + len(self.ceilings))}] {one.name}"
+        place = f"[{self.done}/{self.count()}] {one.name}"
         if one in self.failures:  # in an earlier round: it is shown as failed anyway
             say(f"{place}: skipped, because it failed in an earlier round")
             return
@@ -128,25 +145,28 @@ class Run:
         say(f"{plural(len(self.rows), 'row')} and {plural(len(self.ceilings), 'ceiling')},"
             f" {plural(self.options.rounds, 'round')}: about {time}")
         try:
-            for _ in range(self.options.rounds):
+            for number in range(self.options.rounds):
                 for ceiling in self.ceilings:
                     self.measure(ceiling, lambda one=ceiling: one.measure(self.options))
                 for row in self.rows:
                     self.measure(row, lambda one=row: load.measure(one, self.options))
+                for half in self.half_loads_of(number):
+                    self.measure(half, lambda one=half: self.measure_half(one))
         except KeyboardInterrupt:
             self.interrupted = True
             say("interrupted")
 
     def document(self):
         facts = {**describe(self.options), "interrupted": self.interrupted}
-        return report.build(facts, self.rows, self.ceilings, self.samples, self.failures)
+        return report.build(facts, [*self.rows, *self.half_loads], self.ceilings, self.samples, self.failures)
 
 
 def exit_code(document):
     if document["interrupted"]:
         return 130
-    entries = document["rows"] + document["ceilings"]
-    wrong = [row for row in document["rows"] if row.get("violations") and not row["lab"]]
+    rows = document["rows"] + document["half_load"]
+    entries = rows + document["ceilings"]
+    wrong = [row for row in rows if row.get("violations") and not row["lab"]]
     return 1 if wrong or any(entry["failed"] for entry in entries) else 0
 
 

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
+import unittest.mock
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import ceilings  # noqa: E402
@@ -40,7 +42,8 @@ def sample(rate, violations=0, **more):
     broken = {"no-oversell": violations} if violations else {}
     return {"rate": rate, "ok": 100, "p50_ms": 1.0, "p99_ms": 2.0, "p999_ms": 3.0, "conflicts": 0.0,
             "sections_again": 0.0, "guard_refused": 0.0, "errors": 0.0, "batch": 1.0,
-            "violations": violations, "broken": broken, "cpu": {"service": 0.5}, **more}
+            "violations": violations, "broken": broken, "cpu": {"service": 0.5}, "histogram": [[2.0, 99], [4.0, 1]],
+            **more}
 
 
 def build(samples, failures=None):
@@ -268,6 +271,46 @@ class Goals(unittest.TestCase):
         self.assertEqual(self.reached({self.HOT: [sample(450, 1)]}), {})
         text = report.markdown(build({self.HOT: [sample(480)]}))
         self.assertIn("| conditional, hot, 1 instance, of its ceiling | 0.96 | ≥ 0.95 | yes |", text)
+
+
+class HalfLoad(unittest.TestCase):
+    ROW = find("conditional", "combined", "hot", "1", "mariadb")
+    HALF = rows.HalfLoad(ROW)
+
+    def document(self, samples, failures=None):
+        return report.build(FACTS, [self.ROW, self.HALF], [], {self.ROW: [sample(100)], self.HALF: samples},
+                            failures or {})
+
+    def test_one_hot_product_and_many_on_one_instance(self):
+        self.assertEqual([half.row.words[2] for half in rows.half_loads(ALL)], ["hot", "spread"])
+
+    def test_medians_and_the_sum_of_the_histograms(self):
+        document = self.document([sample(48, wanted=50, p99_ms=9.0), sample(50, wanted=50, p99_ms=11.0,
+                                                                            histogram=[[4.0, 3], [8.0, 1]])])
+        entry, = document["half_load"]
+        self.assertEqual((entry["rate"], entry["p99_ms"]), (49, 10))
+        self.assertEqual(entry["histogram"], [(2.0, 99), (4.0, 4), (8.0, 1)])
+        goal, = document["goals"]
+        self.assertEqual((goal["now"], goal["met"]), (10, True))
+        self.assertIn("half load, p99 | 10.00 ms | ≤ 10.00 ms | yes |", report.markdown(document))
+        self.assertEqual(len(document["rows"]), 1)
+        self.assertEqual(scorecard.exit_code(document), 0)
+
+    def test_it_may_fail(self):
+        for document in self.document([], {self.HALF: "ended"}), self.document([sample(50, 3, wanted=50)]):
+            self.assertEqual(scorecard.exit_code(document), 1)
+            self.assertEqual(document["goals"], [])
+            self.assertIn("half load", "".join(document["findings"]))
+
+    def test_half_of_the_rate_in_the_same_round(self):
+        options = types.SimpleNamespace(words=["hot"], quick=True, rounds=2)
+        run = scorecard.Run(options, [self.ROW])
+        self.assertEqual([run.half_loads_of(number) for number in range(2)], [[], [self.HALF]])
+        run.samples[self.ROW] = [sample(100), sample(60)]
+        with unittest.mock.patch.object(load, "measure", lambda row, _, rate: sample(rate)):
+            self.assertEqual(run.measure_half(self.HALF)["wanted"], 30)
+        run.failures[self.ROW] = "ended"
+        self.assertRaises(load.Failed, run.measure_half, self.HALF)
 
 
 if __name__ == "__main__":

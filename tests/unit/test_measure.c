@@ -97,6 +97,12 @@ START_TEST(quantiles_are_those_of_the_sorted_values)
                       (long long)wanted);
     }
     ck_assert_int_eq(histogram_quantile(&histogram, 1), values[VALUES - 1]);
+    for (size_t i = 0; i < VALUES; i += VALUES / 10) {
+        uint64_t below = histogram_count_below(&histogram, values[i]);
+        ck_assert_uint_le(below, i);
+        ck_assert_uint_ge(histogram_count_below(&histogram, values[i] + values[i] / 500 + 1), i);
+    }
+    ck_assert_uint_eq(histogram_count_below(&histogram, 2 * values[VALUES - 1]), VALUES);
     ck_assert_int_eq(histogram.min, values[0]);
     ck_assert_int_eq(histogram.max, values[VALUES - 1]);
     histogram_release(&histogram);

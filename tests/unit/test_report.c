@@ -392,6 +392,16 @@ START_TEST(json_timeline_and_percentiles_cover_the_run)
     }
     ck_assert_double_eq(quantile, 1);
     ck_assert_double_eq(value, 100);
+
+    const json_t *bars = member(report, "histogram", NULL);
+    double bound_ms = 0, counted = 0;
+    for (size_t i = 0; i < json_array_size(bars); i++) {
+        const json_t *bar = json_array_get(bars, i);
+        ck_assert_double_gt(json_number_value(json_array_get(bar, 0)), bound_ms);
+        bound_ms = json_number_value(json_array_get(bar, 0));
+        counted += json_number_value(json_array_get(bar, 1));
+    }
+    ck_assert_double_eq(counted, 90);
     json_decref(report);
     free_sample(sample);
 }
@@ -407,6 +417,7 @@ START_TEST(an_empty_run_can_be_reported)
     ck_assert(json_is_null(member(report, "latency_ms", "p99")));
     ck_assert(json_is_null(member(report, "check", NULL)));
     ck_assert_uint_eq(json_array_size(member(report, "percentiles", NULL)), 0);
+    ck_assert_uint_eq(json_array_size(member(report, "histogram", NULL)), 0);
     ck_assert_uint_eq(json_array_size(member(report, "timeline", "points")), 0);
     json_decref(report);
     struct buffer text = {0};
