@@ -45,6 +45,8 @@ METHOD = [
     " does not exist, and its delete, through the JSON gateway, 64 clients of libcurl. lock-table commits"
     " three times for an operation, so its ceiling is a third of the commits.",
     "Half load: an open loop at half of the rate that the row reached in the same round.",
+    "Deducts and coupons: two load testers at the same time, with half of the connections each. The rate is"
+    " their sum, a latency the higher one; the coupons are checked by the service's reconciliation.",
     "Every ratio is the median of the ratios of each round.",
     "A ratio above 1 is possible: the ceilings are other programs with other numbers of threads, and"
     " three instances share the processors of one. Compare ratios within a panel.",

@@ -7,7 +7,8 @@ import statistics
 
 import ceilings
 import goals
-from rows import AXES, ENGINES, HERE, HalfLoad
+from rows import AXES, ENGINES, HERE, HalfLoad, Row
+from works import Work
 
 MEDIANS = ["rate", "p50_ms", "p99_ms", "p999_ms", "conflicts", "sections_again", "guard_refused",
            "errors", "batch"]
@@ -71,6 +72,21 @@ def half_load_entry(half, samples, failed):
             "p99_goal_ms": goals.P99_AT_HALF_LOAD_MS}
 
 
+def work_entry(work, samples, failed, of):
+    """`of`: the samples of the row of deducts, measured in the same rounds."""
+    entry = {"name": work.name, "word": work.word, "of": work.of, "lab": False, "rounds": len(samples),
+             "failed": failed}
+    if failed or not samples:
+        return entry
+    entry.update({name: median([sample[name] for sample in samples])
+                  for name in ("rate", "p50_ms", "p99_ms", "p999_ms")})
+    rates = [sample["rate"] for sample in samples]
+    return {**entry, "rates": rates, "ratio": goals.ratio(rates, [sample["rate"] for sample in of]),
+            "cpu": median_cpu(samples), "cpu_us": per_operation(samples),
+            "violations": sum(sample["violations"] for sample in samples),
+            "broken": sorted({slug for sample in samples for slug in sample["broken"]})}
+
+
 def ceiling_entry(ceiling, samples, failed):
     rates = [sample["rate"] for sample in samples]
     return {"name": ceiling.name, "what": ceiling.what, "failed": failed,
@@ -79,8 +95,8 @@ def ceiling_entry(ceiling, samples, failed):
 
 
 def build(facts, rows, table, samples, failures):
-    """`rows` (with their half loads) and `table` (the ceilings) in order; samples and failures by row or
-    ceiling."""
+    """`rows` (with their half loads, and the other works) and `table` (the ceilings) in order; samples and
+    failures by row, half load, work or ceiling."""
     n_rounds = max((len(found) for found in samples.values()), default=0)
     rounds = [{one: samples[one][i]["rate"] for one in table if one not in failures and i < len(samples[one])}
               for i in range(n_rounds)]
@@ -88,11 +104,15 @@ def build(facts, rows, table, samples, failures):
     document["ceilings"] = [ceiling_entry(one, samples[one], failures.get(one))
                             for one in table if samples[one] or one in failures]
     document["rows"] = [row_entry(row, samples[row], failures.get(row), rounds)
-                        for row in rows if not isinstance(row, HalfLoad) and (samples[row] or row in failures)]
+                        for row in rows if isinstance(row, Row) and (samples[row] or row in failures)]
+    deducts = {row.words: [] if row in failures else samples[row] for row in rows if isinstance(row, Row)}
+    document["works"] = [work_entry(work, samples[work], failures.get(work), deducts.get(work.of, []))
+                         for work in rows if isinstance(work, Work) and (samples[work] or work in failures)]
     document["half_load"] = [half_load_entry(half, samples[half], failures.get(half)) for half in rows
                              if isinstance(half, HalfLoad) and (samples[half] or half in failures)]
-    document["goals"] = goals.reached(document["rows"], document["half_load"])
-    document["findings"] = findings(document["rows"]) + list(say_half_load(document["half_load"]))
+    document["goals"] = goals.reached(document["rows"], document["half_load"], document["works"])
+    document["findings"] = findings(document["rows"]) + list(say_wrong(document["half_load"], ", half load")) + list(
+        say_wrong(document["works"], ""))
     document["method"] = ceilings.METHOD
     return document
 
@@ -167,12 +187,12 @@ def say_violations(rows):
                f" {sum(row['violations'] for row in mine):,} in all ({', '.join(slugs)}).")
 
 
-def say_half_load(entries):
+def say_wrong(entries, what):
     for one in entries:
         if one["failed"]:
-            yield f"{one['name']}, half load: failed, {one['failed']}"
+            yield f"{one['name']}{what}: failed, {one['failed']}"
         elif one["violations"]:
-            yield (f"{one['name']}, half load: {one['violations']:,} violations ({', '.join(one['broken'])})."
+            yield (f"{one['name']}{what}: {one['violations']:,} violations ({', '.join(one['broken'])})."
                    " That is a bug.")
 
 
@@ -238,6 +258,15 @@ def markdown(document):
                   "| row | operations/s | p50 | p99 | p99.9 |", "|---" * 5 + "|"]
         lines += [f"| {one['name']} | {number(one['rate'])} | "
                   + " | ".join(milliseconds(one[k]) for k in ("p50_ms", "p99_ms", "p999_ms")) + " |" for one in half]
+    works = [one for one in document["works"] if not one["failed"]]
+    if works:
+        lines += ["", "## Other operations", "", "conditional, combined, one instance, MariaDB. Of deducts: the ratio"
+                  " to deducts of one SKU, or of 1,000 SKUs, in the same round.", "",
+                  "| operations | a second | of deducts | p50 | p99 | violations | service µs/op | database µs/op"
+                  " | load tester µs/op |", "|---" * 9 + "|"]
+        lines += [f"| {one['name']} | {number(one['rate'])} | {number(one['ratio'], '.2f')} |"
+                  f" {milliseconds(one['p50_ms'])} | {milliseconds(one['p99_ms'])} | {one['violations']:,} | "
+                  + " | ".join(cpu_us_cells(one)[:3]) + " |" for one in works]
     lines += ["", "## Ceilings", "", "| ceiling | a second | what | CPU µs/op | processors busy |", "|---" * 5 + "|"]
     for one in document["ceilings"]:
         rate = f"**failed: {one['failed'].replace('|', '/')}**" if one["failed"] else number(one["rate"])

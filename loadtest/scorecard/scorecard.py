@@ -3,8 +3,8 @@
 
     scorecard.py [--quick] [--seconds N] [--rounds N] [--connections N] [--output DIR] [WORD ...]
 
-Words choose rows: a strategy's name, combined, direct, hot, spread, 1, 3, mariadb, sqlite, any, routed.
-Words of one kind are alternatives. Rounds are interleaved and medians are shown: machines are noisy, and
+Words choose rows: a strategy's name, combined, direct, hot, spread, 1, 3, mariadb, sqlite, any, routed;
+or other operations: earn, transfer, reserve, confirm, order, interleaved. Words of one kind are alternatives. Rounds are interleaved and medians are shown: machines are noisy, and
 what disturbs one row should disturb all. Prints Markdown; writes it, JSON and a page into DIR. Ends with 1
 if a row could not be measured, or if a strategy that must not violates an invariant.
 
@@ -24,10 +24,12 @@ import unittest
 import ceilings
 import load
 import report
+import works
 from rows import ENGINES, ROOT, all_rows, choose, cluster, half_loads, quick_rows, registry
 
 # The time of a row besides the load: create a database, start, check the ledger, stop. Measured.
 OVERHEAD_S = {"hot": 1.5, "spread": 3.5}
+WORK_OVERHEAD_S = 4
 CEILING_OVERHEAD_S = 0.5
 
 
@@ -89,9 +91,10 @@ def describe(options):
 class Run:
     """Measures everything once a round, and keeps the results when it is interrupted."""
 
-    def __init__(self, options, rows):
+    def __init__(self, options, rows, other_works=()):
         self.options = options
         self.rows = rows
+        self.works = list(other_works)
         self.half_loads = half_loads(rows)
         always = [] if options.words else ceilings.ALWAYS
         self.ceilings = list(dict.fromkeys(always + [one for row in rows for one in ceilings.needs(row)]))
@@ -108,10 +111,12 @@ class Run:
         loads = [*self.rows * self.options.rounds,
                  *(half.row for number in range(self.options.rounds) for half in self.half_loads_of(number))]
         ceilings_s = len(self.ceilings) * (self.options.ceiling_seconds + CEILING_OVERHEAD_S)
-        return sum(self.options.seconds + OVERHEAD_S[row.spread] for row in loads) + self.options.rounds * ceilings_s
+        works_s = len(self.works) * (self.options.seconds + WORK_OVERHEAD_S)
+        return (sum(self.options.seconds + OVERHEAD_S[row.spread] for row in loads)
+                + self.options.rounds * (ceilings_s + works_s))
 
     def count(self):
-        return self.options.rounds * (len(self.rows) + len(self.ceilings)) + sum(
+        return self.options.rounds * (len(self.rows) + len(self.works) + len(self.ceilings)) + sum(
             len(self.half_loads_of(number)) for number in range(self.options.rounds))
 
     def measure_half(self, half):
@@ -150,6 +155,9 @@ class Run:
                     self.measure(ceiling, lambda one=ceiling: one.measure(self.options))
                 for row in self.rows:
                     self.measure(row, lambda one=row: load.measure(one, self.options))
+                    for work in self.works:
+                        if work.of == row.words:  # one after the other: what disturbs one disturbs both
+                            self.measure(work, lambda one=work: one.measure(self.options))
                 for half in self.half_loads_of(number):
                     self.measure(half, lambda one=half: self.measure_half(one))
         except KeyboardInterrupt:
@@ -158,13 +166,14 @@ class Run:
 
     def document(self):
         facts = {**describe(self.options), "interrupted": self.interrupted}
-        return report.build(facts, [*self.rows, *self.half_loads], self.ceilings, self.samples, self.failures)
+        return report.build(facts, [*self.rows, *self.half_loads, *self.works], self.ceilings, self.samples,
+                            self.failures)
 
 
 def exit_code(document):
     if document["interrupted"]:
         return 130
-    rows = document["rows"] + document["half_load"]
+    rows = document["rows"] + document["half_load"] + document["works"]
     entries = rows + document["ceilings"]
     wrong = [row for row in rows if row.get("violations") and not row["lab"]]
     return 1 if wrong or any(entry["failed"] for entry in entries) else 0
@@ -174,7 +183,12 @@ def choose_rows(options):
     rows = all_rows({engine: registry(engine) for engine in ENGINES})
     if options.quick:
         rows = quick_rows(rows)
-    return choose(rows, options.words)
+    other_works, words = works.choose(options.words, options.quick)
+    beside = [row for row in rows if row.words in {work.of for work in other_works}]
+    if options.words and not words:
+        return beside, other_works
+    chosen = choose(rows, words)
+    return chosen + [row for row in beside if row not in chosen], other_works
 
 
 def main():
@@ -182,7 +196,7 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     try:
-        run = Run(options, choose_rows(options))
+        run = Run(options, *choose_rows(options))
     except KeyboardInterrupt:
         return 130
     except (ValueError, AssertionError, OSError, unittest.SkipTest) as error:

@@ -19,6 +19,7 @@ import processes  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
 import scorecard  # noqa: E402
+import works  # noqa: E402
 
 STRATEGIES = [
     rows.Strategy("none", "nothing", "naive", True),
@@ -311,6 +312,38 @@ class HalfLoad(unittest.TestCase):
             self.assertEqual(run.measure_half(self.HALF)["wanted"], 30)
         run.failures[self.ROW] = "ended"
         self.assertRaises(load.Failed, run.measure_half, self.HALF)
+
+
+class Works(unittest.TestCase):
+    def choose(self, *words, quick=False):
+        options = types.SimpleNamespace(words=list(words), quick=quick)
+        with unittest.mock.patch.object(scorecard, "registry", lambda _: STRATEGIES):
+            chosen, other = scorecard.choose_rows(options)
+        return [row.words for row in chosen], [work.word for work in other]
+
+    def test_words_choose_works_and_the_rows_beside_them(self):
+        self.assertEqual(self.choose("earn", "transfer"), ([works.ONE, works.MANY_SKUS], ["earn", "transfer"]))
+        self.assertEqual(self.choose("mutex", "hot", "combined", "sqlite")[1], [])
+        self.assertEqual(self.choose()[1], [work.word for work in works.WORKS])
+        self.assertEqual(self.choose(quick=True)[1], ["interleaved"])
+        self.assertIn(works.INTERLEAVED.of, self.choose(quick=True)[0])
+
+    def test_it_is_compared_within_a_round(self):
+        row = find(*works.MANY_SKUS)
+        work = works.INTERLEAVED
+        samples = {row: [sample(100), sample(50)], work: [sample(90), sample(35)]}
+        document = report.build(FACTS, [row, work], [], samples, {})
+        self.assertAlmostEqual(document["works"][0]["ratio"], 0.8)
+        self.assertEqual([one["met"] for one in document["goals"]], [True])
+        self.assertIn(f"| {work.name} | 62 | 0.80 |", report.markdown(document))
+
+    def test_it_may_fail(self):
+        row, work = find(*works.ONE), works.WORKS[1]
+        for samples, failures in ([], {work: "ended"}), ([sample(5, 2)], {}):
+            document = report.build(FACTS, [row, work], [], {row: [sample(10)], work: samples}, failures)
+            self.assertEqual(scorecard.exit_code(document), 1)
+            self.assertIn(work.name, "".join(document["findings"]))
+            report.markdown(document)
 
 
 if __name__ == "__main__":
