@@ -7,7 +7,6 @@ is not there at all.
 """
 
 import os
-import shutil
 import tempfile
 import threading
 import unittest
@@ -16,17 +15,14 @@ import urllib.parse
 from cluster import Instance, TestCase, await_true, call, run
 from loader import history, load, measured
 from mysql_wire import Fault, Wire
-from test_rolling import Balancer
+from test_rolling import Balancer, need_haproxy
 
 EARLIER = "an earlier attempt with the same key may have succeeded"
 
 
 class Proxied(TestCase):
     def setUp(self):
-        if not shutil.which("haproxy"):
-            if os.environ.get("HOLDFAST_TEST_REQUIRE"):
-                self.fail("haproxy is not installed")
-            self.skipTest("haproxy is not installed")
+        need_haproxy()
         directory = tempfile.TemporaryDirectory(prefix="holdfast-proxied-")
         self.addCleanup(directory.cleanup)
         self.directory = directory.name

@@ -8,6 +8,7 @@ must fail, otherwise the load proves nothing.
 """
 
 import contextlib
+import csv
 import http.client
 import os
 import re
@@ -19,7 +20,7 @@ import tempfile
 import time
 import unittest
 
-from cluster import ROOT, TestCase, await_true
+from cluster import ROOT, TestCase, await_true, clean_environment
 from loader import Running
 from ports import free_port
 
@@ -31,9 +32,12 @@ HAPROXY = os.path.join(ROOT, "deploy/haproxy/haproxy.cfg")
 HERE = [(r"log stdout .*", "stats socket {directory}/control level admin"),
         (r"bind :8080", "bind 127.0.0.1:{port}"),
         (r"bind :8404", "bind 127.0.0.1:{watch}"),
+        (r"parse-resolv-conf", "nameserver none 127.0.0.1:53"),
         (r"server-template holdfast .*", "{servers}"),
+        (r"server-template hot .*", "{servers}"),
         (r"server-template changes .*", "{servers}"),
         (r"server-template grafana .*", "")]
+BACKENDS = ("holdfast", "hot")
 # So that a failed request shows.
 NO_RETRIES = [(r"retries 3", "retries 0"),
               (r"option redispatch 1", "no option redispatch"),
@@ -91,23 +95,34 @@ def config_here(changes, **values):
     return text
 
 
-class Balancer:
-    """HAProxy in front of these ports; use with `with`. It repeats requests only with `retries`."""
+def need_haproxy():
+    """Skips or fails the test if HAProxy is not installed."""
+    if not shutil.which("haproxy"):
+        if os.environ.get("HOLDFAST_TEST_REQUIRE"):
+            raise AssertionError("haproxy is not installed")
+        raise unittest.SkipTest("haproxy is not installed")
 
-    def __init__(self, ports, retries=False):
+
+class Balancer:
+    """HAProxy in front of these ports; use with `with`. It repeats requests only with `retries`. `changes` are
+    further changes of its configuration; `servers` are other servers than these ports;
+    `environment` are its variables."""
+
+    def __init__(self, ports, retries=False, changes=(), servers=None, environment=None):
+        self.environment = environment or {}
         self.directory = tempfile.TemporaryDirectory(prefix="holdfast-haproxy-")
         self.port = free_port()
-        self.names = [f"instance{i}" for i in range(len(ports))]
+        self.names = [f"instance{i + 1}" for i in range(len(ports))]
         self.config = os.path.join(self.directory.name, "haproxy.cfg")
-        servers = "\n    ".join(f"server {name} 127.0.0.1:{port}"
-                                for name, port in zip(self.names, ports))
+        servers = servers or "\n    ".join(f"server {name} 127.0.0.1:{port}" for name, port in zip(self.names, ports))
         with open(self.config, "w", encoding="utf-8") as file:
-            file.write(config_here(HERE + ([] if retries else NO_RETRIES), directory=self.directory.name,
+            file.write(config_here([*HERE, *([] if retries else NO_RETRIES), *changes], directory=self.directory.name,
                                    port=self.port, watch=free_port(), servers=servers))
         self.process = None
 
     def __enter__(self):
-        self.process = subprocess.Popen(["haproxy", "-q", "-db", "-f", self.config])
+        self.process = subprocess.Popen(["haproxy", "-q", "-db", "-f", self.config],
+                                        env=clean_environment() | self.environment)
         try:
             await_true(lambda: set(self.states()) == {"UP"})
         except BaseException:
@@ -130,15 +145,19 @@ class Balancer:
 
     def set_state(self, i, state):
         """`maint`: an instance gets no requests; `ready`: it gets them once its health checks succeed."""
-        self.command(f"set server holdfast/{self.names[i]} state {state}")
+        for backend in BACKENDS:
+            self.command(f"set server {backend}/{self.names[i]} state {state}")
+
+    def statistics(self, column):
+        """A column of HAProxy's statistics: for each instance, the entries of both backends."""
+        lines = self.command("show stat").removeprefix("# ").splitlines()
+        found = {(row["pxname"], row["svname"]): row[column] for row in csv.DictReader(lines)}
+        return [[found[backend, name] for backend in BACKENDS] for name in self.names]
 
     def states(self):
-        """The state of each instance in HAProxy: UP, DOWN, MAINT, ..."""
+        """The state of each instance in HAProxy: UP, DOWN, MAINT, ...; `?` while the backends do not agree."""
         with contextlib.suppress(OSError):
-            table = [row.split(",") for row in self.command("show stat").splitlines() if "," in row]
-            state = table[0].index("status")
-            found = {row[1]: row[state] for row in table if row[0] == "holdfast"}
-            return [found.get(name, "") for name in self.names]
+            return [one if one == other else "?" for one, other in self.statistics("status")]
         return []
 
 
@@ -146,10 +165,7 @@ class Rolling(TestCase):
     """Two instances behind HAProxy are replaced in turn under load."""
 
     def setUp(self):
-        if not shutil.which("haproxy"):
-            if os.environ.get("HOLDFAST_TEST_REQUIRE"):
-                self.fail("haproxy is not installed")
-            self.skipTest("haproxy is not installed")
+        need_haproxy()
 
     def replace(self, servers, i):
         old = servers.instances[i]
