@@ -3,7 +3,7 @@
 import time
 
 from engine import run
-from load import MIXED, Load
+from load import FICKLE, MIXED, Load
 from registry import scene
 from stack import INSTANCES, await_that
 
@@ -44,6 +44,36 @@ def instance_killed(stack):
         still_loaded(load)
         report = load.finish()
     return f"{words(report)}; working {took_s:.1f} s after its start"
+
+
+def hot_place(stack):
+    """The instance that does all the work now, or None if there is no such instance."""
+    before = [stack.metric(instance, "holdfast_batch_size_sum") for instance in INSTANCES]
+    time.sleep(1)
+    done = [stack.metric(instance, "holdfast_batch_size_sum") - earlier for instance, earlier in zip(INSTANCES, before)]
+    return INSTANCES[done.index(max(done))] if max(done) > 0.95 * sum(done) else None
+
+
+@scene("routed")
+def routed(stack):
+    """One hot counter: HAProxy sends its requests to one instance. That one is killed under load and comes back."""
+    stack.set_strategy("conditional")
+    stack.settle()
+    with Load(stack, 40, scenario="deduct", skus=1, connections=32, **FICKLE) as load:
+        is_loaded(stack, load)
+        await_that(lambda: hot_place(stack), 20, "one instance does all the work")
+        place = hot_place(stack)
+        other = next(instance for instance in INSTANCES if instance != place)
+        stack.kill(place)
+        await_that(lambda: stack.servers() == 1, 20, "HAProxy removes it")
+        before = stack.metric(other, "holdfast_batch_size_sum")
+        await_that(lambda: stack.metric(other, "holdfast_batch_size_sum") > before + 20, 20, "the other one takes over")
+        stack.start(place)
+        stack.settle()
+        took_s = await_that(lambda: hot_place(stack) == place, 20, "it does all the work again")
+        still_loaded(load)
+        report = load.finish()
+    return f"{words(report)}; {place} had the hot counter before, and {took_s:.1f} s after its return"
 
 
 @scene("redis-restarted")
