@@ -7,8 +7,9 @@
 
 It builds each folder with kubectl or kustomize and validates the objects against Kubernetes' published
 schemas (npm package kubernetes-models, with TypeScript to find unknown fields). It checks what schemas
-cannot: selectors match, referenced names exist, no secret is included, Pods are restricted, and the Job can
-reach the database of the instances. It passes the settings to holdfast itself. It cannot check what needs a
+cannot: selectors match, referenced names exist, no secret is included, Pods are restricted, the Job can
+reach the database of the instances, and the proxy finds the instances. It passes the settings to holdfast itself,
+and the proxy's to haproxy. It cannot check what needs a
 cluster: whether the image starts, whether the network plugin enforces policies, how rollouts go.
 """
 
@@ -19,12 +20,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import yaml
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-FOLDERS = ["base", "migrate", "example/service", "example/migrate"]
+FOLDERS = ["base", "migrate", "proxy", "example/service", "example/migrate", "example/proxy"]
 # Pairs of instances and their migration Job, on the same database.
 TOGETHER = [("base", "migrate"), ("example/service", "example/migrate")]
 SCHEMAS = os.path.join(ROOT, "build/kubernetes-schemas")
@@ -106,6 +108,10 @@ def pods(objects):
             if item["kind"] in ("Deployment", "Job")]
 
 
+def is_proxy(template):
+    return template["metadata"]["labels"]["app.kubernetes.io/component"] == "proxy"
+
+
 def selectors(item):
     """The Pod selector of an object."""
     spec = item.get("spec", {})
@@ -136,7 +142,7 @@ def check_ports(folder, objects, report):
              for rule in item["spec"].get("ingress", []) for port in rule.get("ports", [])]
     for _, template in pods(objects):
         for container in template["spec"]["containers"]:
-            used += [container[probe]["httpGet"]["port"]
+            used += [(container[probe].get("httpGet") or container[probe]["tcpSocket"])["port"]
                      for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in container]
     for name in used:
         if name not in names:
@@ -159,6 +165,9 @@ def check_targets(folder, objects, report):
             for source in container.get("envFrom", []):
                 if ("ConfigMap", source["configMapRef"]["name"]) not in there:
                     report.fail(folder, f"there is no ConfigMap {source['configMapRef']['name']}")
+        for volume in spec.get("volumes", []):
+            if "configMap" in volume and ("ConfigMap", volume["configMap"]["name"]) not in there:
+                report.fail(folder, f"there is no ConfigMap {volume['configMap']['name']}")
 
 
 def check_secrets(folder, objects, report):
@@ -166,7 +175,7 @@ def check_secrets(folder, objects, report):
         if item["kind"] == "Secret":
             report.fail(folder, "a Secret stands here")
     for item, template in pods(objects):
-        for container in template["spec"]["containers"]:
+        for container in [] if is_proxy(template) else template["spec"]["containers"]:
             for variable in container.get("env", []):
                 if "secretKeyRef" not in variable.get("valueFrom", {}):
                     report.fail(folder, f"{item['kind']}: {variable['name']} is no reference to a Secret")
@@ -181,8 +190,8 @@ def check_restricted(folder, objects, report):
                    "seccompProfile"),
                   (spec.get("automountServiceAccountToken") is False, "automountServiceAccountToken"),
                   (spec.get("enableServiceLinks") is False, "enableServiceLinks"),
-                  (not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC", "volumes")),
-                   "nothing of the host's")]
+                  (not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")) and
+                   all("configMap" in volume for volume in spec.get("volumes", [])), "nothing of the host's")]
         for container in spec["containers"]:
             security = container.get("securityContext", {})
             limits = container.get("resources", {})
@@ -199,7 +208,7 @@ def check_restricted(folder, objects, report):
 def check_drain(folder, objects, report):
     settings = settings_of(objects)
     for item, template in pods(objects):
-        if item["kind"] == "Deployment":
+        if item["kind"] == "Deployment" and not is_proxy(template):
             delay_s = int(settings.get("HOLDFAST_DRAIN_DELAY_MS", 0)) / 1000
             probe = template["spec"]["containers"][0]["readinessProbe"]
             if delay_s < probe["periodSeconds"]:
@@ -242,6 +251,8 @@ def check_settings(folder, objects, report):
     if not binary:
         return False
     for _, template in pods(objects):
+        if is_proxy(template):
+            continue
         container = template["spec"]["containers"][0]
         environment = dict(settings_of(objects)) if container.get("envFrom") else {}
         environment.update({variable["name"]: "x" for variable in container.get("env", [])})
@@ -250,6 +261,27 @@ def check_settings(folder, objects, report):
                               check=False)
         if done.returncode:
             report.fail(folder, done.stderr.strip())
+    return True
+
+
+def check_proxy(folder, built, report):
+    """The proxy looks for a Service of the instances, on a port of it, and haproxy accepts its configuration."""
+    for _, template in pods(built[folder]):
+        variables = {variable["name"]: variable.get("value", "") for variable in template["spec"]["containers"][0]["env"]}
+        name, _, port = variables["HOLDFAST_INSTANCES"].partition(":")
+        found = [service for service in built["base"] if service["kind"] == "Service" and
+                 service["metadata"]["name"] == name.partition(".")[0] and service["spec"].get("clusterIP") == "None"]
+        if not any(int(port) == one["port"] for service in found for one in service["spec"]["ports"]):
+            report.fail(folder, f"there is no headless Service {name}, port {port}")
+    if not shutil.which("haproxy"):
+        return False
+    with tempfile.NamedTemporaryFile("w", suffix=".cfg") as file:
+        file.write(settings_of(built[folder])["haproxy.cfg"])
+        file.flush()
+        done = subprocess.run(["haproxy", "-c", "-f", file.name], capture_output=True, text=True, check=False,
+                              env={**os.environ, "HOLDFAST_INSTANCES": "holdfast-instances.shop.svc.cluster.local:8080"})
+    if done.returncode:
+        report.fail(folder, done.stderr.strip())
     return True
 
 
@@ -299,6 +331,8 @@ def main():
         check_databases(built, report)
         if not all([check_settings(folder, objects, report) for folder, objects in built.items()]):
             report.skip("settings: holdfast is not built")
+        if not all([check_proxy(folder, built, report) for folder in ("proxy", "example/proxy")]):
+            report.skip("the proxy's configuration: haproxy is not installed")
         check_schemas(built, report)
     count = sum(len(objects) for objects in built.values())
     print(f"kubernetes: {count} objects in {len(FOLDERS)} folders, {report.wrong} wrong, "
