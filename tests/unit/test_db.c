@@ -140,7 +140,15 @@ START_TEST(what_was_not_committed_is_not_seen)
 }
 END_TEST
 
-// Each rule's demand, for one counter and for several in one statement.
+static enum rc save_and_load(enum update_rule rule, uint64_t token,
+                             const struct counter_change *changes, struct counter *after, size_t n)
+{
+    int64_t now_ms;
+    enum rc rc = counter_save_before_load(scratch.db, rule, token, changes, n);
+    return rc == RC_OK ? counter_load(scratch.db, after, n, false, &now_ms) : rc;
+}
+
+// Each rule's demand, for one counter and for several in one statement; alone and read again.
 START_TEST(a_save_whose_demand_is_not_met_is_a_conflict)
 {
     if (!open_engine(_i))
@@ -164,10 +172,12 @@ START_TEST(a_save_whose_demand_is_not_met_is_a_conflict)
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         for (size_t n = 1; n <= 2; n++) {
             struct counter_change changes[2] = {0};
+            struct counter after[2] = {0};
             for (size_t j = 0; j < n; j++) {
                 struct counter *before = &changes[j].before;
                 text_format(before->name, sizeof before->name, "c%zu-%zu-%zu", i, n, j);
                 ck_assert_int_eq(counter_insert(scratch.db, before->name, 5), RC_OK);
+                text_copy(after[j].name, sizeof after[j].name, before->name);
                 struct db_value fence[] = {db_int(cases[i].fence), db_text(before->name)};
                 ck_assert_int_eq(db_exec(scratch.db, "UPDATE counter SET fence = ? WHERE name = ?",
                                          fence, 2, NULL),
@@ -186,8 +196,67 @@ START_TEST(a_save_whose_demand_is_not_met_is_a_conflict)
             ck_assert_msg(rc == cases[i].expected, "case %zu with %zu counters: %s", i, n,
                           rc_slug(rc));
             db_rollback(scratch.db);
+
+            ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
+            rc = save_and_load(cases[i].rule, (uint64_t)cases[i].token, changes, after, n);
+            ck_assert_msg(rc == cases[i].expected, "case %zu with %zu counters, read again: %s", i,
+                          n, rc_slug(rc));
+            bool adds = cases[i].rule == RULE_CONDITIONAL;
+            int64_t written =
+                adds ? 5 + cases[i].remaining - cases[i].remaining_read : cases[i].remaining;
+            if (rc == RC_OK)
+                ck_assert_int_eq(after[n - 1].remaining, written);
+            db_rollback(scratch.db);
         }
     }
+    scratch_close(&scratch);
+}
+END_TEST
+
+static enum rc count_row(void *arg, const struct db_row *row)
+{
+    (void)row;
+    ++*(int *)arg;
+    return RC_OK;
+}
+
+// A conflict is not taken for the query's result, and the query's rows are not left for the next.
+START_TEST(a_statement_and_its_query_succeed_or_fail_together)
+{
+    static const char add[] = "UPDATE counter SET remaining = remaining + 1 WHERE name <> 'none'";
+    static const char fail[] = "UPDATE counter SET name = 'one' WHERE name = 'two'";
+    static const char read[] = "SELECT name FROM counter WHERE remaining = 6";
+    if (!open_engine(_i))
+        return;
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 5), RC_OK);
+    ck_assert_int_eq(counter_insert(scratch.db, "two", 5), RC_OK);
+    for (int64_t expected = 1; expected <= 3; expected++) {
+        int n_rows = 0;
+        ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+        enum rc rc = db_exec_rows(scratch.db, add, NULL, 0, expected, DB_WITH_QUERY);
+        if (rc == RC_OK)
+            rc = db_query(scratch.db, read, NULL, 0, count_row, &n_rows);
+        ck_assert_int_eq(rc, expected == 2 ? RC_OK : RC_CONFLICT);
+        ck_assert_int_eq(n_rows, expected == 2 ? 2 : 0);
+        ck_assert_int_eq(number_of_counters(scratch.db), 2);
+        db_rollback(scratch.db);
+
+        ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+        rc = db_exec_rows(scratch.db, fail, NULL, 0, expected, DB_WITH_QUERY);
+        if (rc == RC_OK)
+            rc = db_query(scratch.db, read, NULL, 0, count_row, &n_rows);
+        ck_assert_int_eq(rc, RC_DUPLICATE);
+        db_rollback(scratch.db);
+        ck_assert_int_eq(number_of_counters(scratch.db), 2);
+    }
+    // Outside a transaction, and rolled back without a query.
+    ck_assert_int_eq(db_exec_rows(scratch.db, add, NULL, 0, 3, DB_WITH_QUERY), RC_CONFLICT);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+    ck_assert_int_eq(db_exec_rows(scratch.db, add, NULL, 0, 2, DB_WITH_QUERY), RC_OK);
+    db_rollback(scratch.db);
+    int n_rows = 0;
+    ck_assert_int_eq(db_query(scratch.db, read, NULL, 0, count_row, &n_rows), RC_OK);
+    ck_assert_int_eq(n_rows, 2);
     scratch_close(&scratch);
 }
 END_TEST
@@ -408,6 +477,7 @@ int main(void)
     tcase_add_loop_test(engines, late_inserts_are_all_there_or_none, 0, 2);
     tcase_add_loop_test(engines, what_was_not_committed_is_not_seen, 0, 2);
     tcase_add_loop_test(engines, a_save_whose_demand_is_not_met_is_a_conflict, 0, 2);
+    tcase_add_loop_test(engines, a_statement_and_its_query_succeed_or_fail_together, 0, 2);
     tcase_add_loop_test(engines, the_row_function_s_result_ends_the_query, 0, 2);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);
     tcase_add_loop_test(engines, a_commit_into_a_deleted_file_is_not_acknowledged, 0, 3);

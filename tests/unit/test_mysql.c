@@ -92,6 +92,98 @@ START_TEST(a_commit_without_an_answer_is_unknown)
 }
 END_TEST
 
+static enum rc save_and_load(struct db *db, const struct counter_change *change,
+                             struct counter *ret_after)
+{
+    int64_t now_ms;
+    enum rc rc = counter_save_before_load(db, RULE_CONDITIONAL, 0, change, 1);
+    *ret_after = change->before;
+    return rc == RC_OK ? counter_load(db, ret_after, 1, false, &now_ms) : rc;
+}
+
+// A deferred statement is sent again with the packet that begins a transaction, and never later. It
+// does not reach a COMMIT, which would be executed even if too few rows matched.
+START_TEST(a_deferred_statement_is_neither_lost_nor_repeated)
+{
+    static const struct counter_change change = {
+        .before = {.name = "one", .remaining = 5, .version = 1}, .remaining = 4, .version = 2};
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    struct store *store = scratch_second_store(&scratch);
+    struct db *db;
+    struct counter after;
+    ck_assert_int_eq(db_new(store, &db), RC_OK);
+    ck_assert_int_eq(counter_insert(db, "one", 5), RC_OK);
+
+    scratch_cut_connections(&scratch);
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE_LATE), RC_OK);
+    ck_assert_int_eq(save_and_load(db, &change, &after), RC_OK);
+    ck_assert_int_eq(after.remaining, 4);
+    ck_assert_int_eq(db_commit(db), RC_OK);
+
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE_LATE), RC_OK);
+    ck_assert_int_eq(counter_load(db, &after, 1, true, &(int64_t){0}), RC_OK);
+    scratch_cut_connections(&scratch);
+    ck_assert_int_eq(save_and_load(db, &change, &after), RC_BACKEND_UNAVAILABLE);
+    db_rollback(db);
+
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE_LATE), RC_OK);
+    ck_assert_int_eq(counter_save_before_load(db, RULE_CONDITIONAL, 0, &change, 1), RC_OK);
+    ck_assert_int_eq(db_commit(db), RC_INTERNAL);
+    ck_assert_int_eq(db_begin(db, DB_BEGIN_WRITE_LATE), RC_OK);
+    ck_assert_int_eq(counter_save_before_load(db, RULE_CONDITIONAL, 0, &change, 1), RC_OK);
+    ck_assert_int_eq(counter_save_before_load(db, RULE_CONDITIONAL, 0, &change, 1), RC_INTERNAL);
+    db_rollback(db);
+    ck_assert_int_eq(number(db, "SELECT remaining FROM counter"), 4);
+    db_free(db);
+    store_close(store);
+    scratch_close(&scratch);
+}
+END_TEST
+
+// Of a packet of several statements, the error is that of the one that failed.
+START_TEST(a_deferred_statement_s_error_is_its_own)
+{
+    static const struct {
+        unsigned number;
+        enum rc rc;
+    } cases[] = {{1205, RC_CONFLICT},
+                 {1213, RC_CONFLICT},
+                 {1290, RC_BACKEND_UNAVAILABLE},
+                 {1062, RC_DUPLICATE},
+                 {1644, RC_INTERNAL}};
+    static const struct counter_change change = {
+        .before = {.name = "one", .remaining = 5, .version = 1}, .remaining = 4, .version = 2};
+    if (!scratch_available(DB_MYSQL))
+        return;
+    scratch_open(&scratch, DB_MYSQL);
+    ck_assert_int_eq(counter_insert(scratch.db, "one", 5), RC_OK);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct counter after;
+        char sql[192], found[16];
+        ck_assert(text_format(sql, sizeof sql,
+                              "CREATE TRIGGER fails BEFORE UPDATE ON counter FOR EACH ROW SIGNAL"
+                              " SQLSTATE 'HY000' SET MYSQL_ERRNO = %u",
+                              cases[i].number));
+        exec(scratch.db, sql);
+        for (int begun = 0; begun < 2; begun++) {
+            ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
+            if (begun == 1)
+                exec(scratch.db, "DELETE FROM counter WHERE name = 'none'");
+            ck_assert_int_eq(save_and_load(scratch.db, &change, &after), cases[i].rc);
+            ck_assert_int_eq(after.version, 0); // no row was read
+            text_format(found, sizeof found, "%u:", cases[i].number);
+            ck_assert_ptr_eq(strstr(db_error(scratch.db), found), db_error(scratch.db));
+            db_rollback(scratch.db);
+            ck_assert_int_eq(number(scratch.db, "SELECT remaining FROM counter"), 5);
+        }
+        exec(scratch.db, "DROP TRIGGER fails");
+    }
+    scratch_close(&scratch);
+}
+END_TEST
+
 // A primary that became a replica keeps its connections, which then refuse every write. A trigger
 // raises the server's own error, because making the whole server read-only would block every other
 // test that writes.
@@ -236,6 +328,12 @@ START_TEST(a_statement_without_memory_does_not_spoil_the_next)
     mysql->sql.failed = true;
     ck_assert_int_eq(db_commit(scratch.db), RC_OK);
     ck_assert_int_eq(number_of_counters(scratch.db), 2);
+    ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE_LATE), RC_OK);
+    mysql->ahead.failed = true;
+    ck_assert_int_eq(db_exec_rows(scratch.db, "DELETE FROM counter", NULL, 0, 2, DB_WITH_QUERY),
+                     RC_OK);
+    ck_assert_int_eq(number_of_counters(scratch.db), 0);
+    db_rollback(scratch.db);
     scratch_close(&scratch);
 }
 END_TEST
@@ -335,6 +433,8 @@ int main(void)
     tcase_add_test(connections, a_lost_connection_is_made_anew_where_that_is_safe);
     tcase_add_test(connections, a_transaction_that_could_not_begin_has_not_begun);
     tcase_add_test(connections, a_commit_without_an_answer_is_unknown);
+    tcase_add_test(connections, a_deferred_statement_is_neither_lost_nor_repeated);
+    tcase_add_test(connections, a_deferred_statement_s_error_is_its_own);
     tcase_add_loop_test(connections, a_connection_that_became_read_only_is_dropped, 0, 2);
     tcase_add_test(connections, error_numbers);
     tcase_add_test(connections, the_clock_of_the_database_has_no_summer_time);

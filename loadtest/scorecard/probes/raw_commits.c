@@ -114,7 +114,7 @@ static enum rc write_unread(struct writer *writer, struct db *db)
     plan_changes(writer);
     enum rc rc = db_begin(db, DB_BEGIN_WRITE_LATE);
     if (rc == RC_OK)
-        rc = counter_save(db, RULE_CONDITIONAL, 0, writer->changes, writer->n);
+        rc = counter_save_before_load(db, RULE_CONDITIONAL, 0, writer->changes, writer->n);
     return rc == RC_OK ? counter_load(db, writer->counters, writer->n, false, &now_ms) : rc;
 }
 

@@ -148,6 +148,16 @@ enum rc db_exec(struct db *db, const char *sql, const struct db_value *params, s
     return db->ops->exec(db, sql, params, n_params, ret_affected);
 }
 
+enum rc db_exec_rows(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
+                     int64_t n_rows, enum db_when when)
+{
+    if (when == DB_WITH_QUERY && db->in_transaction && db->ops->exec_with_query != NULL)
+        return db->ops->exec_with_query(db, sql, params, n_params, n_rows);
+    int64_t affected;
+    enum rc rc = db->ops->exec(db, sql, params, n_params, &affected);
+    return rc == RC_OK && affected != n_rows ? RC_CONFLICT : rc;
+}
+
 enum rc db_query(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
                  db_row_fn on_row, void *arg)
 {

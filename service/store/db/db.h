@@ -134,6 +134,14 @@ const char *db_error(const struct db *db);
 MUST_CHECK enum rc db_exec(struct db *db, const char *sql, const struct db_value *params,
                            size_t n_params, int64_t *ret_affected);
 
+// db_exec for a statement that must match n_rows rows. RC_CONFLICT: it matched another number.
+// DB_WITH_QUERY, within a transaction: the next call is db_query or db_rollback. MySQL then gets
+// both statements in one round trip. This call may return RC_OK before the statement is sent;
+// db_query returns the statement's failure then, and does not call its row function.
+enum db_when { DB_NOW, DB_WITH_QUERY };
+MUST_CHECK enum rc db_exec_rows(struct db *db, const char *sql, const struct db_value *params,
+                                size_t n_params, int64_t n_rows, enum db_when when);
+
 // One statement that returns rows, streamed to the function.
 MUST_CHECK enum rc db_query(struct db *db, const char *sql, const struct db_value *params,
                             size_t n_params, db_row_fn on_row, void *arg);

@@ -23,6 +23,9 @@ struct store {
 struct db_ops {
     enum rc (*exec)(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
                     int64_t *ret_affected);
+    // db_exec_rows with DB_WITH_QUERY; NULL: statements cost no round trip
+    enum rc (*exec_with_query)(struct db *db, const char *sql, const struct db_value *params,
+                               size_t n_params, int64_t n_rows);
     enum rc (*query)(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
                      db_row_fn on_row, void *arg);
     enum rc (*insert)(struct db *db, const char *into, size_t n_columns,

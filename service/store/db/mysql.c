@@ -6,9 +6,10 @@
 // The session sets what escaping relies on (sql_mode, character set).
 //
 // A round trip costs a hot row more than the statement does, so there are few. START TRANSACTION
-// goes in front of the transaction's first statement, deferred inserts go in front of COMMIT, as
-// statements of one packet. The server stops at the first that fails, so COMMIT does not run after
-// a failed insert.
+// goes in front of the transaction's first statement, deferred inserts go in front of COMMIT, and an
+// UPDATE in front of the query that reads its rows, as statements of one packet. The server stops at
+// the first that fails, so COMMIT does not run after a failed insert. It does not stop at an UPDATE
+// that matches too few rows, so no UPDATE is in one packet with COMMIT.
 //
 // A lost connection is made again only where that is safe: before a transaction, or for a read
 // outside one. Never within a transaction, and never for COMMIT: its outcome is then unknown, and
@@ -72,42 +73,69 @@ static void append_value(struct mysql_db *mysql, struct buffer *sql, const struc
     }
 }
 
-// Empties mysql->sql and, if that is pending, begins it with START TRANSACTION.
+// Empties mysql->sql and begins it with what is sent in front of the next statement.
 static void start_sql(struct mysql_db *mysql)
 {
     buffer_clear(&mysql->sql);
     if (mysql->begin_pending)
         buffer_append_text(&mysql->sql, BEGIN);
+    if (mysql->ahead.length > 0)
+        buffer_append(&mysql->sql, mysql->ahead.data, mysql->ahead.length);
 }
 
-// The statement with each `?` replaced by its parameter, in mysql->sql.
-static enum rc expand(struct mysql_db *mysql, const char *sql, const struct db_value *params,
-                      size_t n_params)
+// Appends the statement with each `?` replaced by its parameter.
+static enum rc expand(struct mysql_db *mysql, struct buffer *into, const char *sql,
+                      const struct db_value *params, size_t n_params)
 {
     size_t used = 0;
-    start_sql(mysql);
     for (const char *mark; (mark = strchr(sql, '?')) != NULL; sql = mark + 1) {
-        buffer_append(&mysql->sql, sql, (size_t)(mark - sql));
+        buffer_append(into, sql, (size_t)(mark - sql));
         if (used == n_params) {
             text_copy(mysql->db.error, sizeof mysql->db.error, "more ? than parameters");
             return RC_INTERNAL;
         }
-        append_value(mysql, &mysql->sql, &params[used++]);
+        append_value(mysql, into, &params[used++]);
     }
-    buffer_append_text(&mysql->sql, sql);
-    return mysql->sql.failed ? RC_NO_MEMORY : RC_OK;
+    buffer_append_text(into, sql);
+    return into->failed ? RC_NO_MEMORY : RC_OK;
 }
 
-// Sends mysql->sql. If it begins with START TRANSACTION, moves on to the result of the statement
-// after it.
+static enum rc fetch_all(struct mysql_db *mysql, db_row_fn on_row, void *arg)
+{
+    MYSQL_RES *result = mysql_use_result(mysql->handle);
+    if (result == NULL)
+        return mysql_errno(mysql->handle) != 0 ? mysql_connection_failed(mysql).rc : RC_OK;
+    struct mysql_row row = {.row.ops = &row_ops, .n_fields = mysql_num_fields(result)};
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && (row.fields = mysql_fetch_row(result)) != NULL) {
+        if (on_row != NULL)
+            rc = on_row(arg, &row.row);
+    }
+    bool broke = rc == RC_OK && mysql_errno(mysql->handle) != 0;
+    mysql_free_result(result); // reads the remaining rows
+    return broke ? mysql_connection_failed(mysql).rc : rc;
+}
+
+static enum rc next_result(struct mysql_db *mysql)
+{
+    return mysql_next_result(mysql->handle) == 0 ? RC_OK : mysql_connection_failed(mysql).rc;
+}
+
+// Sends mysql->sql, and moves on past the results of what start_sql has put in front.
 static enum rc send_once(struct mysql_db *mysql)
 {
     if (mysql_real_query(mysql->handle, mysql->sql.data, mysql->sql.length) != 0)
         return mysql_connection_failed(mysql).rc;
-    if (!mysql->begin_pending)
-        return RC_OK;
+    enum rc rc = mysql->begin_pending ? next_result(mysql) : RC_OK;
     mysql->begin_pending = false;
-    return mysql_next_result(mysql->handle) == 0 ? RC_OK : mysql_connection_failed(mysql).rc;
+    if (rc != RC_OK || mysql->ahead.length == 0)
+        return rc;
+    bool matched = (int64_t)mysql_affected_rows(mysql->handle) == mysql->ahead_rows;
+    rc = next_result(mysql);
+    if (rc != RC_OK || matched)
+        return rc;
+    rc = fetch_all(mysql, NULL, NULL); // the rows are of no use, but the connection is
+    return rc == RC_OK ? RC_CONFLICT : rc;
 }
 
 // Sends mysql->sql. If it begins a transaction and the server had closed the idle connection, sends
@@ -117,11 +145,14 @@ static enum rc send_with_retry(struct mysql_db *mysql, bool was_connected)
 {
     bool beginning = mysql->begin_pending;
     enum rc rc = send_once(mysql);
-    if (rc != RC_BACKEND_UNAVAILABLE || !was_connected || !beginning || mysql->handle != NULL)
-        return rc;
-    mysql->begin_pending = true;
-    rc = mysql_connection_ensure(mysql);
-    return rc == RC_OK ? send_once(mysql) : rc;
+    if (rc == RC_BACKEND_UNAVAILABLE && was_connected && beginning && mysql->handle == NULL) {
+        mysql->begin_pending = true;
+        rc = mysql_connection_ensure(mysql);
+        if (rc == RC_OK)
+            rc = send_once(mysql);
+    }
+    buffer_clear(&mysql->ahead);
+    return rc;
 }
 
 // Connects, except within a transaction that the server has already begun.
@@ -139,9 +170,37 @@ static enum rc send_sql(struct mysql_db *mysql, const char *sql, const struct db
 {
     bool was_connected;
     enum rc rc = connect_if_safe(mysql, &was_connected);
-    if (rc == RC_OK)
-        rc = expand(mysql, sql, params, n_params);
+    if (rc == RC_OK) {
+        start_sql(mysql);
+        rc = expand(mysql, &mysql->sql, sql, params, n_params);
+    }
     return rc == RC_OK ? send_with_retry(mysql, was_connected) : rc;
+}
+
+// A statement that is deferred and does not get its query would be lost without a failure.
+static enum rc demand_none_ahead(struct mysql_db *mysql)
+{
+    if (mysql->ahead.length == 0)
+        return RC_OK;
+    text_copy(mysql->db.error, sizeof mysql->db.error, "a statement still waits for its query");
+    return RC_INTERNAL;
+}
+
+static enum rc mysql_exec_with_query(struct db *db, const char *sql, const struct db_value *params,
+                                     size_t n_params, int64_t n_rows)
+{
+    struct mysql_db *mysql = (struct mysql_db *)db;
+    bool was_connected;
+    enum rc rc = demand_none_ahead(mysql);
+    if (rc == RC_OK)
+        rc = connect_if_safe(mysql, &was_connected); // escaping needs its character set
+    if (rc != RC_OK)
+        return rc;
+    buffer_clear(&mysql->ahead);
+    rc = expand(mysql, &mysql->ahead, sql, params, n_params);
+    buffer_append(&mysql->ahead, ";", 1);
+    mysql->ahead_rows = n_rows;
+    return mysql->ahead.failed ? RC_NO_MEMORY : rc;
 }
 
 static enum rc mysql_exec(struct db *db, const char *sql, const struct db_value *params,
@@ -152,22 +211,6 @@ static enum rc mysql_exec(struct db *db, const char *sql, const struct db_value 
     if (rc == RC_OK && ret_affected != NULL)
         *ret_affected = (int64_t)mysql_affected_rows(mysql->handle);
     return rc;
-}
-
-static enum rc fetch_all(struct mysql_db *mysql, db_row_fn on_row, void *arg)
-{
-    MYSQL_RES *result = mysql_use_result(mysql->handle);
-    if (result == NULL)
-        return mysql_errno(mysql->handle) != 0 ? mysql_connection_failed(mysql).rc : RC_OK;
-    struct mysql_row row = {.row.ops = &row_ops, .n_fields = mysql_num_fields(result)};
-    enum rc rc = RC_OK;
-    while (rc == RC_OK && (row.fields = mysql_fetch_row(result)) != NULL) {
-        if (on_row != NULL)
-            rc = on_row(arg, &row.row);
-    }
-    bool broke = rc == RC_OK && mysql_errno(mysql->handle) != 0;
-    mysql_free_result(result); // reads the remaining rows
-    return broke ? mysql_connection_failed(mysql).rc : rc;
 }
 
 static enum rc mysql_select(struct db *db, const char *sql, const struct db_value *params,
@@ -242,6 +285,7 @@ static void forget_pending(struct mysql_db *mysql)
     mysql->begin_pending = false;
     mysql->n_late = 0;
     buffer_clear(&mysql->late);
+    buffer_clear(&mysql->ahead);
 }
 
 // Sends the deferred inserts and COMMIT in one packet; the results arrive in that order.
@@ -250,6 +294,9 @@ static enum rc mysql_end(struct db *db)
     struct mysql_db *mysql = (struct mysql_db *)db;
     if (mysql->handle == NULL) // lost before COMMIT was sent: nothing was committed
         return RC_BACKEND_UNAVAILABLE;
+    enum rc rc = demand_none_ahead(mysql);
+    if (rc != RC_OK)
+        return rc;
     struct buffer *sql = &mysql->sql;
     size_t before_commit = mysql->n_late + mysql->begin_pending;
     start_sql(mysql);
@@ -319,6 +366,7 @@ static void mysql_free(struct db *db)
     mysql_connection_drop(mysql);
     buffer_release(&mysql->sql);
     buffer_release(&mysql->late);
+    buffer_release(&mysql->ahead);
     pthread_mutex_destroy(&mysql->cancel_mutex);
     free(mysql);
 }
@@ -326,6 +374,7 @@ static void mysql_free(struct db *db)
 // mysql_commit, mysql_rollback, mysql_query and mysql_ping are names of the client library.
 static const struct db_ops mysql_ops = {
     .exec = mysql_exec,
+    .exec_with_query = mysql_exec_with_query,
     .query = mysql_select,
     .insert = mysql_insert,
     .begin = mysql_begin,

@@ -21,8 +21,10 @@ struct mysql_db {
     pthread_mutex_t cancel_mutex; // protects:
     int cancel_fd;                // duplicate of the connection's socket; -1: not connected
     int64_t deadline_ns;
-    struct buffer sql;  // the statement with its parameters escaped into it; memory is reused
-    bool begin_pending; // START TRANSACTION has not been sent yet
+    struct buffer sql;   // the statement with its parameters escaped into it; memory is reused
+    bool begin_pending;  // START TRANSACTION has not been sent yet
+    struct buffer ahead; // deferred to the next query, ended by `;`; empty: none
+    int64_t ahead_rows;  // how many rows it must match
     bool inserts_late;
     struct buffer late; // inserts deferred to COMMIT, each ended by `;`
     size_t n_late;

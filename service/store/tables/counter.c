@@ -139,16 +139,14 @@ static void set_values(enum update_rule rule, uint64_t token, const struct count
 }
 
 static enum rc save_one(struct db *db, enum update_rule rule, uint64_t token,
-                        const struct counter_change *change)
+                        const struct counter_change *change, enum db_when when)
 {
     const struct update_sql *sql = &update_sql[rule];
     struct db_value values[N_VALUES], params[N_VALUES];
     set_values(rule, token, change, values);
     for (size_t i = 0; i < sql->n_params; i++)
         params[i] = values[sql->params[i]];
-    int64_t affected;
-    enum rc rc = db_exec(db, sql->one, params, sql->n_params, &affected);
-    return rc == RC_OK && affected != 1 ? RC_CONFLICT : rc;
+    return db_exec_rows(db, sql->one, params, sql->n_params, 1, when);
 }
 
 // Inserts the rows that do not exist yet. At once, and not with COMMIT as db_insert may do: the
@@ -179,7 +177,8 @@ static enum rc insert_new(struct db *db, uint64_t token, const struct counter_ch
 }
 
 static enum rc save_many(struct db *db, enum update_rule rule, uint64_t token,
-                         const struct counter_change *changes, size_t n, size_t n_old)
+                         const struct counter_change *changes, size_t n, size_t n_old,
+                         enum db_when when)
 {
     struct buffer sql CLEANUP(buffer_release) = {0};
     struct db_value *values CLEANUP(free_memory) = calloc(n_old * N_VALUES, sizeof *values);
@@ -201,13 +200,11 @@ static enum rc save_many(struct db *db, enum update_rule rule, uint64_t token,
     buffer_append_text(&sql, update_sql[rule].many);
     if (sql.failed)
         return RC_NO_MEMORY;
-    int64_t affected;
-    enum rc rc = db_exec(db, sql.data, values, n_old * N_VALUES, &affected);
-    return rc == RC_OK && affected != (int64_t)n_old ? RC_CONFLICT : rc;
+    return db_exec_rows(db, sql.data, values, n_old * N_VALUES, (int64_t)n_old, when);
 }
 
-enum rc counter_save(struct db *db, enum update_rule rule, uint64_t token,
-                     const struct counter_change *changes, size_t n)
+static enum rc save(struct db *db, enum update_rule rule, uint64_t token,
+                    const struct counter_change *changes, size_t n, enum db_when when)
 {
     size_t n_new = 0;
     for (size_t i = 0; i < n; i++)
@@ -215,12 +212,24 @@ enum rc counter_save(struct db *db, enum update_rule rule, uint64_t token,
     enum rc rc = n_new > 0 ? insert_new(db, token, changes, n, n_new) : RC_OK;
     size_t n_old = n - n_new;
     if (rc == RC_OK && n_old > 1 && !db_is_sqlite(db))
-        return save_many(db, rule, token, changes, n, n_old);
+        return save_many(db, rule, token, changes, n, n_old, when);
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
         if (changes[i].before.version != 0)
-            rc = save_one(db, rule, token, &changes[i]);
+            rc = save_one(db, rule, token, &changes[i], when);
     }
     return rc;
+}
+
+enum rc counter_save(struct db *db, enum update_rule rule, uint64_t token,
+                     const struct counter_change *changes, size_t n)
+{
+    return save(db, rule, token, changes, n, DB_NOW);
+}
+
+enum rc counter_save_before_load(struct db *db, enum update_rule rule, uint64_t token,
+                                 const struct counter_change *changes, size_t n)
+{
+    return save(db, rule, token, changes, n, DB_WITH_QUERY);
 }
 
 enum rc counter_insert(struct db *db, const char *name, int64_t remaining)

@@ -33,5 +33,11 @@ struct counter_change {
 MUST_CHECK enum rc counter_save(struct db *db, enum update_rule rule, uint64_t token,
                                 const struct counter_change *changes, size_t n);
 
+// The same, where a counter_load of some of these rows is the next call with this connection, or
+// else a rollback. Costs no round trip of its own on MySQL: there counter_load may return what
+// counter_save would have returned.
+MUST_CHECK enum rc counter_save_before_load(struct db *db, enum update_rule rule, uint64_t token,
+                                            const struct counter_change *changes, size_t n);
+
 // Inserts a new row with version 1. RC_DUPLICATE if the row exists.
 MUST_CHECK enum rc counter_insert(struct db *db, const char *name, int64_t remaining);
