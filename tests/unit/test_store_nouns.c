@@ -1,6 +1,7 @@
 // Products, campaigns and lotteries with their counters and ledger rows, on both engines.
 #include "store/tables/campaign.h"
 #include "store/tables/lottery.h"
+#include "store/tables/order.h"
 #include "store/tables/product.h"
 
 #include "base/text.h"
@@ -609,6 +610,33 @@ START_TEST(draws_are_found_and_their_slots_given_once)
 }
 END_TEST
 
+// ---- redemptions --------------------------------------------------------------------------------
+
+START_TEST(redemptions_are_rolled_back_together)
+{
+    static const struct redemption redeemed[] = {
+        {.code = "A", .version = 2, .user_id = "u1"},
+        {.code = "A", .version = 3, .user_id = "u2"},
+        {.code = "B", .version = 2, .user_id = "u1", .order_id = "o1", .in_order = true},
+    };
+    const struct redemption back[] = {redeemed[2], redeemed[0], redeemed[2]};
+    struct scratch scratch;
+    if (!scratch_available((enum db_engine)_i))
+        return;
+    scratch_open(&scratch, (enum db_engine)_i);
+    ck_assert_int_eq(redemption_insert(scratch.db, redeemed, ARRAY_LENGTH(redeemed), 1), RC_OK);
+    ck_assert_int_eq(redemption_roll_back(scratch.db, back, 0), RC_OK);
+    ck_assert_int_eq(number(scratch.db, "SELECT COUNT(*) FROM redemption WHERE state = 'redeemed'"),
+                     3);
+    ck_assert_int_eq(redemption_roll_back(scratch.db, back, ARRAY_LENGTH(back)), RC_OK);
+    ck_assert_int_eq(number(scratch.db, "SELECT version FROM redemption WHERE state = 'redeemed'"),
+                     3);
+    ck_assert_int_eq(
+        number(scratch.db, "SELECT COUNT(*) FROM redemption WHERE state = 'rolled-back'"), 2);
+    scratch_close(&scratch);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("store_nouns");
@@ -627,6 +655,7 @@ int main(void)
     ADD(a_changed_lottery_keeps_what_was_won);
     ADD(an_invalid_lottery_changes_nothing);
     ADD(draws_are_found_and_their_slots_given_once);
+    ADD(redemptions_are_rolled_back_together);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }

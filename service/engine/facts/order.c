@@ -9,9 +9,8 @@
 #include <string.h>
 
 // The redemption of an order's code: its version is the one that the decision gave to the code.
-static struct redemption redemption_of(struct operation *operation)
+static struct redemption redemption_of(const struct order *order)
 {
-    struct order *order = operation->record;
     struct redemption redemption = {.in_order = true, .version = order->redemption};
     text_copy(redemption.code, sizeof redemption.code, order->code);
     text_copy(redemption.user_id, sizeof redemption.user_id, order->user_id);
@@ -76,7 +75,7 @@ static enum rc save_order(struct db *db, struct fact *facts, size_t n, int64_t n
         if (orders[i]->code_leg == 0)
             continue;
         orders[i]->redemption = operation_leg(facts[i].operation, orders[i]->code_leg)->version;
-        redemptions[n_redemptions++] = redemption_of(facts[i].operation);
+        redemptions[n_redemptions++] = redemption_of(orders[i]);
     }
     enum rc rc = order_insert(db, orders, n, now_ms);
     return rc == RC_OK ? redemption_insert(db, redemptions, n_redemptions, now_ms) : rc;
@@ -128,17 +127,18 @@ static struct refund *complete_refund(struct operation *operation)
 static enum rc save_refund(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
     struct refund **refunds CLEANUP(free_memory) = calloc(n, sizeof *refunds);
-    if (refunds == NULL)
+    struct redemption *returned CLEANUP(free_memory) = calloc(n, sizeof *returned);
+    size_t n_returned = 0;
+    if (refunds == NULL || returned == NULL)
         return RC_NO_MEMORY;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         refunds[i] = complete_refund(facts[i].operation);
-    enum rc rc = refund_insert(db, refunds, n, now_ms);
-    for (size_t i = 0; i < n && rc == RC_OK; i++) {
         const struct order *order = refunds[i]->order;
         if (order->code_returned && order->redemption != 0)
-            rc = redemption_roll_back(db, order->code, order->redemption);
+            returned[n_returned++] = redemption_of(order);
     }
-    return rc;
+    enum rc rc = refund_insert(db, refunds, n, now_ms);
+    return rc == RC_OK ? redemption_roll_back(db, returned, n_returned) : rc;
 }
 
 static enum rc recall_refund(struct db *db, const struct ledger_row *row,

@@ -19,13 +19,13 @@ static enum rc save_redeem(struct db *db, struct fact *facts, size_t n, int64_t 
 
 static enum rc save_rollback(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
-    enum rc rc = RC_OK;
+    struct redemption *redemptions CLEANUP(free_memory) = calloc(n, sizeof *redemptions);
     (void)now_ms;
-    for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        const struct redemption *redemption = facts[i].operation->record;
-        rc = redemption_roll_back(db, redemption->code, redemption->version);
-    }
-    return rc;
+    if (redemptions == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++)
+        redemptions[i] = *(const struct redemption *)facts[i].operation->record;
+    return redemption_roll_back(db, redemptions, n);
 }
 
 const struct facts redeem_facts = {.save = save_redeem};

@@ -81,7 +81,7 @@ struct update {
     struct db_list sqlite, mysql;
 };
 
-enum { ORDER_VALUES = 5, LINE_VALUES = 3 };
+enum { ORDER_VALUES = 5, LINE_VALUES = 3, REDEMPTION_VALUES = 2 };
 
 static const struct update update_orders = {
     .sqlite = {"UPDATE orders SET ",
@@ -107,7 +107,17 @@ static const struct update update_lines = {
               LINE_VALUES},
 };
 
-// On MySQL one statement. No row is named twice: such a join would change it once only.
+static const struct update roll_back_redemptions = {
+    .sqlite = {"UPDATE redemption SET state = 'rolled-back' WHERE ", "code = ? AND version = ?", "",
+               "", REDEMPTION_VALUES},
+    .mysql = {"UPDATE (SELECT CAST('' AS BINARY) AS code, 0 AS version", " UNION ALL SELECT ?,?",
+              "",
+              ") w STRAIGHT_JOIN redemption r ON r.code = w.code AND r.version = w.version"
+              " SET r.state = 'rolled-back'",
+              REDEMPTION_VALUES},
+};
+
+// On MySQL one statement, which changes a row once even if it is named twice.
 static enum rc run_update(struct db *db, const struct update *update, const struct db_value *params,
                           size_t n)
 {
@@ -279,11 +289,18 @@ enum rc redemption_insert(struct db *db, const struct redemption *redemptions, s
                      REDEMPTION_COLUMNS, values, n);
 }
 
-enum rc redemption_roll_back(struct db *db, const char *code, int64_t version)
+enum rc redemption_roll_back(struct db *db, const struct redemption *redemptions, size_t n)
 {
-    struct db_value params[] = {db_text(code), db_int(version)};
-    return db_exec(db, "UPDATE redemption SET state = 'rolled-back' WHERE code = ? AND version = ?",
-                   params, ARRAY_LENGTH(params), NULL);
+    struct db_value *params CLEANUP(free_memory) =
+        calloc(n * REDEMPTION_VALUES + 1, sizeof *params);
+    if (params == NULL)
+        return RC_NO_MEMORY;
+    struct db_value *at = params;
+    for (size_t i = 0; i < n; i++) {
+        *at++ = db_text(redemptions[i].code);
+        *at++ = db_int(redemptions[i].version);
+    }
+    return run_update(db, &roll_back_redemptions, params, n);
 }
 
 struct get_redemption {

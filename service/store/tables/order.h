@@ -36,7 +36,9 @@ struct redemption {
 
 MUST_CHECK enum rc redemption_insert(struct db *db, const struct redemption *redemptions, size_t n,
                                      int64_t now_ms);
-MUST_CHECK enum rc redemption_roll_back(struct db *db, const char *code, int64_t version);
+// Only code and version are read. Redemptions may be named twice.
+MUST_CHECK enum rc redemption_roll_back(struct db *db, const struct redemption *redemptions,
+                                        size_t n);
 // ret_redemption->code and ->version name it. ret_version: of the counter code/CODE now, read by
 // the same statement. RC_NOT_FOUND.
 MUST_CHECK enum rc redemption_get(struct db *db, struct redemption *ret_redemption,
