@@ -213,6 +213,48 @@ START_TEST(a_save_whose_demand_is_not_met_is_a_conflict)
 }
 END_TEST
 
+// Whatever the others get: the same, for some of them the same, or each its own.
+START_TEST(each_row_of_a_save_gets_its_own_values)
+{
+    static const int64_t deltas[][5] = {
+        {-1, -1, -1, -1, -1}, {-1, -1, -2, -1, -1}, {-3, -1, -1, 4, -1},
+        {-1, -2, -3, -4, -5}, {-2, -2, -1, -1, 0},
+    };
+    enum { N = ARRAY_LENGTH(deltas[0]) };
+    if (!open_engine(_i))
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(deltas); i++) {
+        for (int rule = 0; rule < RULE_COUNT; rule++) {
+            struct counter_change changes[N] = {0};
+            struct counter after[N];
+            int64_t now_ms;
+            for (size_t j = 0; j < N; j++) {
+                struct counter *before = &changes[j].before;
+                text_format(before->name, sizeof before->name, "c%zu-%d-%zu", i, rule, j);
+                before->remaining = 5 + (int64_t)j;
+                before->version = 1;
+                ck_assert_int_eq(counter_insert(scratch.db, before->name, before->remaining),
+                                 RC_OK);
+                changes[j].remaining = before->remaining + deltas[i][j];
+                changes[j].version = 2 + (int64_t)(j % 2);
+                after[j] = *before;
+            }
+            ck_assert_int_eq(db_begin(scratch.db, DB_BEGIN_WRITE), RC_OK);
+            ck_assert_int_eq(counter_save(scratch.db, (enum update_rule)rule, 7, changes, N),
+                             RC_OK);
+            ck_assert_int_eq(db_commit(scratch.db), RC_OK);
+            ck_assert_int_eq(counter_load(scratch.db, after, N, false, &now_ms), RC_OK);
+            for (size_t j = 0; j < N; j++) {
+                ck_assert_int_eq(after[j].remaining, changes[j].remaining);
+                ck_assert_int_eq(after[j].version, changes[j].version);
+                ck_assert_int_eq(after[j].fence, rule == RULE_FENCED ? 7 : 0);
+            }
+        }
+    }
+    scratch_close(&scratch);
+}
+END_TEST
+
 static enum rc count_row(void *arg, const struct db_row *row)
 {
     (void)row;
@@ -477,6 +519,7 @@ int main(void)
     tcase_add_loop_test(engines, late_inserts_are_all_there_or_none, 0, 2);
     tcase_add_loop_test(engines, what_was_not_committed_is_not_seen, 0, 2);
     tcase_add_loop_test(engines, a_save_whose_demand_is_not_met_is_a_conflict, 0, 2);
+    tcase_add_loop_test(engines, each_row_of_a_save_gets_its_own_values, 0, 2);
     tcase_add_loop_test(engines, a_statement_and_its_query_succeed_or_fail_together, 0, 2);
     tcase_add_loop_test(engines, the_row_function_s_result_ends_the_query, 0, 2);
     tcase_add_loop_test(engines, what_a_connection_waits_for_can_be_cancelled, 0, 2);

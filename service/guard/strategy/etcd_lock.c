@@ -9,7 +9,8 @@
 //   hold's, so only the holder frees the lock. The keys' values name the instance, for people who
 //   look, and a random owner. The save:
 //
-//     UPDATE counter SET remaining = :remaining, version = :version, fence = :token
+//     UPDATE counter SET remaining = remaining + :delta, version = version + :operations,
+//      fence = :token
 //      WHERE name = :name AND version = :read AND fence <= :token
 //
 // Guarantees

@@ -7,7 +7,8 @@
 //   row's token. Leave is an UPDATE that demands the hold's own random owner, so only the holder
 //   frees the lock. A set of keys is one short transaction: all or nothing. The save:
 //
-//     UPDATE counter SET remaining = :remaining, version = :version, fence = :token
+//     UPDATE counter SET remaining = remaining + :delta, version = version + :operations,
+//      fence = :token
 //      WHERE name = :name AND version = :read AND fence <= :token
 //
 // Guarantees

@@ -6,7 +6,7 @@
 //   again, a bounded number of times; after that the request is answered 503 `contention`. The
 //   save:
 //
-//     UPDATE counter SET remaining = :remaining, version = :version
+//     UPDATE counter SET remaining = remaining + :delta, version = version + :operations
 //      WHERE name = :name AND version = :read
 //
 // Guarantees

@@ -9,7 +9,8 @@
 //   `redis = a,b,c` the scripts run on N independent masters, and a majority decides (Redlock,
 //   redis/claim.c). The save:
 //
-//     UPDATE counter SET remaining = :remaining, version = :version, fence = :token
+//     UPDATE counter SET remaining = remaining + :delta, version = version + :operations,
+//      fence = :token
 //      WHERE name = :name AND version = :read AND fence <= :token
 //
 // Guarantees

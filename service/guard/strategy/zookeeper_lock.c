@@ -9,7 +9,8 @@
 //   the number of the transaction that made the nodes (czxid), plus a floor: a number kept in a
 //   node beside the queues. The save:
 //
-//     UPDATE counter SET remaining = :remaining, version = :version, fence = :token
+//     UPDATE counter SET remaining = remaining + :delta, version = version + :operations,
+//      fence = :token
 //      WHERE name = :name AND version = :read AND fence <= :token
 //
 // Guarantees
