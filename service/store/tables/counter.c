@@ -100,10 +100,10 @@ static const struct update_sql {
     // clang-format off
     [RULE_NAIVE] = { // demands nothing: this is the bug
         .set    = {"remaining = ?, version = ?", {REMAINING, VERSION}},
-        .demand = {""}},
+        .demand = {.sql = ""}},
     [RULE_LOCKED] = { // the same: the row lock, taken by the load, is the demand
         .set    = {"remaining = ?, version = ?", {REMAINING, VERSION}},
-        .demand = {""}},
+        .demand = {.sql = ""}},
     [RULE_VERSION] = {
         .set    = {"remaining = remaining + ?, version = version + ?", {DELTA, STEPS}},
         .demand = {" AND version = ?", {VERSION_READ}}},
