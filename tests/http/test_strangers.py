@@ -187,5 +187,22 @@ class Limit(Served):
         await_true(gave_way)
 
 
+class IdleConnections(Served):
+    def test_each_is_looked_at_although_they_are_many(self):
+        """Of those that have made a request, every one that begins another and never ends it is answered."""
+        self.servers = self.cluster(self.sqlite().store, request__timeout_ms=300)
+        port = self.servers.ports[0]
+        with Strangers(port, 2500, AT_ONCE, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"):
+            clients = [Client(port) for _ in range(6)]
+            for client in clients:
+                self.addCleanup(client.close)
+                self.assertEqual(client.get("/livez").status, 200)
+            time.sleep(1)  # until each has been looked at
+            for client in clients:
+                client.connection.sock.sendall(b"GET /liv")
+            for client in clients:
+                self.assertIn(b" 408 ", client.connection.sock.recv(4096))
+
+
 if __name__ == "__main__":
     unittest.main()
