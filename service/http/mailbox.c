@@ -4,6 +4,9 @@
 // pushes each call onto its thread's stack, and wakes the thread if the stack was empty. The thread
 // takes the whole stack and resumes the connections itself.
 //
+// A batch costs one wake-up for each thread. The order on the stack does not matter: the library
+// continues the resumed connections in the order in which they were suspended.
+//
 // No wake-up is lost: the thread reads the wake-up before it takes the stack. A worker that pushes
 // onto an empty stack afterwards sends a new wake-up.
 #include "http/mailbox.h"

@@ -39,7 +39,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define BUFFER_KEPT ((size_t)4096)        // larger buffers are freed after the call
 #define BODY_DISCARDED_MAX (8 * BODY_MAX) // discarded bytes before the connection is cut
 
 void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
@@ -53,16 +52,12 @@ void exchange_on_connection(void *cls, struct MHD_Connection *mhd, void **socket
         *socket_context = connection = info != NULL ? calloc(1, sizeof *connection) : NULL;
         if (connection == NULL)
             return;
-        struct call *call = &connection->call;
-        call->context = &exchange->context;
-        call->mailbox = mailbox_mine(&exchange->mailboxes);
-        reaper_watch(exchange->reaper, &connection->watched, info->connect_fd, call->mailbox);
+        connection->exchange = exchange;
+        connection->mailbox = mailbox_mine(&exchange->mailboxes);
+        reaper_watch(exchange->reaper, &connection->watched, info->connect_fd, connection->mailbox);
     } else if (connection != NULL) {
         reaper_forget(exchange->reaper, &connection->watched);
-        buffer_release(&connection->call.target);
-        buffer_release(&connection->call.body);
-        buffer_release(&connection->call.reply);
-        free(connection->call.input);
+        connection_drop_call(connection);
         free(connection);
         *socket_context = NULL;
     }
@@ -118,14 +113,17 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     if (info == NULL || info->socket_context == NULL)
         return NULL;
     struct connection *connection = info->socket_context;
-    reset(&connection->call, target != NULL ? target : "", mhd);
-    if (connection->call.target.failed)
+    struct call *call = connection_take_call(connection);
+    if (call == NULL)
+        return NULL;
+    reset(call, target != NULL ? target : "", mhd);
+    if (call->target.failed)
         return NULL;
     if (target != NULL)
         save_memory(mhd, target);
     // If the reaper has ended the connection, the next reaper_enter notices it.
-    (void)!reaper_enter(&connection->watched, PHASE_HEAD, connection->call.started_ns);
-    return &connection->call;
+    (void)!reaper_enter(&connection->watched, PHASE_HEAD, call->started_ns);
+    return call;
 }
 
 static enum MHD_Result read_head(struct call *call, const char *method, const char *version)
@@ -370,7 +368,7 @@ static enum rc refusal_of(unsigned status)
 // connection only at its next event, and the shutdown is one.
 static void refuse(struct connection *connection, enum rc rc, const char *why)
 {
-    struct call *call = &connection->call;
+    struct call *call = connection->call;
     if (!reaper_enter(&connection->watched, PHASE_SEND, clock_now_ns()))
         return;
     call->problem = (struct problem){0};
@@ -386,9 +384,13 @@ void exchange_on_refusal(struct MHD_Connection *mhd, unsigned status)
     if (info == NULL || info->socket_context == NULL)
         return;
     struct connection *connection = info->socket_context;
-    struct call *call = &connection->call;
-    if (call->connection == NULL || call->stage == CALL_ANSWERED) // its request line is not whole
+    struct call *call = connection->call;
+    if (call == NULL || call->stage == CALL_ANSWERED) { // its request line is not whole
+        call = connection_take_call(connection);
+        if (call == NULL)
+            return;
         reset(call, "", mhd);
+    }
     const char *why = "";
     if (status == MHD_HTTP_HTTP_VERSION_NOT_SUPPORTED)
         why = "Send HTTP/1.1 or HTTP/1.0.";
@@ -408,14 +410,6 @@ bool exchange_on_spin(void *cls, struct mailbox *mailbox)
     return waiting;
 }
 
-static void recycle(struct buffer *buffer)
-{
-    if (buffer->failed || buffer->capacity > BUFFER_KEPT)
-        buffer_release(buffer);
-    else
-        buffer_clear(buffer);
-}
-
 void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context,
                            enum MHD_RequestTerminationCode code)
 {
@@ -426,10 +420,7 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
         return;
     if (code == MHD_REQUEST_TERMINATED_WITH_ERROR)
         rescue_answer(cls, call);
-    recycle(&call->target);
-    recycle(&call->body);
-    recycle(&call->reply);
-    free(call->input);
-    call->input = NULL;
-    (void)!reaper_enter(&connection_of(call)->watched, PHASE_IDLE, clock_now_ns());
+    struct connection *connection = connection_of(call);
+    connection_drop_call(connection);
+    (void)!reaper_enter(&connection->watched, PHASE_IDLE, clock_now_ns());
 }

@@ -25,13 +25,14 @@ struct exchange {
     bool header_lost[MAILBOXES_MAX]; // by mailbox, for its HTTP thread: see exchange_on_library_log
     size_t connection_limit;         // at most this many jobs are in the engine
     atomic_size_t jobs;              // in the engine
+    struct call *spare_calls[MAILBOXES_MAX]; // by mailbox, for its HTTP thread: see connection.h
 };
 
-// A connection was opened or closed: allocates or frees its call.
+// A connection was opened or closed.
 void exchange_on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
                             enum MHD_ConnectionNotificationCode code);
-// The request line has arrived: resets the call and returns it as the request's context. NULL if
-// there was no memory for the connection.
+// The request line has arrived: gives the connection a call and returns it as the request's
+// context. NULL if there is no memory.
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *connection);
 // Called for the header section, for each piece of the body, at the end of the request, and again
 // after the engine has finished the job.

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/server/connection.h"
 #include "http/server/exchange.h"
 #include "http/server/library.h"
 #include "http/server/listen.h"
@@ -244,6 +245,7 @@ void server_free(struct server *server)
     for (size_t i = 0; i < server->exchange.mailboxes.n; i++)
         loop_free(server->loops[i]);
     listen_close(&server->listener);
+    connection_free_spare_calls(&server->exchange);
     mailboxes_close(&server->exchange.mailboxes);
     reaper_free(server->exchange.reaper);
     failure_log_release(&server->exchange.failures);
