@@ -68,8 +68,8 @@ enum rc engine_submit(struct engine *engine, struct job *job)
         queue_push(&engine->direct, job);
     else if (taken)
         taken = lanes_push(&engine->lanes, engine_guard_for(engine, job), job, &wake);
-    if (taken && wake && engine->n_waiting > 0)
-        pthread_cond_signal(&engine->work);
+    if (taken && wake)
+        engine_wake(engine);
     pthread_mutex_unlock(&engine->mutex);
     return taken ? RC_OK : RC_OVERLOADED;
 }

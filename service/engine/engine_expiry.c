@@ -37,6 +37,7 @@ static void fail_expired(struct engine *engine)
     queue_move_expired(&engine->tasks, now_ns, &expired);
     if (expired.n == 0)
         return;
+    engine_wake(engine); // for the jobs behind them
     engine->n_busy++;
     pthread_mutex_unlock(&engine->mutex);
     while (expired.n > 0)

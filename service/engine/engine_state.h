@@ -66,6 +66,11 @@ void engine_end_busy(struct engine *engine);
 // The guard of the job's strategy, or of its endpoint's. With the mutex held.
 struct guard *engine_guard_for(const struct engine *engine, const struct job *job);
 
+// Wakes an idle worker if it would find something to do: a task, a section that may start, or a
+// stuck section to watch for. With the mutex held, after anything of that may have come up; a
+// worker calls it when it has taken its own job.
+void engine_wake(struct engine *engine);
+
 // The threads' functions. arg: the struct worker, and the struct engine.
 void *engine_work(void *arg);
 void *engine_expire(void *arg);

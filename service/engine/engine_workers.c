@@ -27,6 +27,7 @@
 #define STUCK_AFTER_NS (20 * NS_PER_MS) // waiting for the guard
 #define SLOW_AFTER_NS (200 * NS_PER_MS) // inside
 
+// Whether one more section may start.
 static bool may_run_section(const struct engine *engine)
 {
     if (engine_is_direct(engine))
@@ -43,6 +44,15 @@ static bool may_run_section(const struct engine *engine)
         active += worker->in_section && now_ns - worker->since_ns <= stuck_after_ns;
     }
     return active < at_once;
+}
+
+void engine_wake(struct engine *engine)
+{
+    if (engine->n_waiting == 0)
+        return;
+    if (engine->tasks.n > 0 || may_run_section(engine) ||
+        (engine->n_watching == 0 && lanes_ready(&engine->lanes)))
+        pthread_cond_signal(&engine->work);
 }
 
 static void wait_for_work(struct engine *engine)
@@ -148,9 +158,7 @@ static void run_section(struct engine *engine, struct worker *worker)
     worker->in_section = true;
     worker->entering = true;
     worker->since_ns = clock_now_ns();
-    // Wake an idle worker to take over if this section gets stuck.
-    if (engine->n_waiting > 0 && engine->n_watching == 0 && lanes_ready(&engine->lanes))
-        pthread_cond_signal(&engine->work);
+    engine_wake(engine);
     pthread_mutex_unlock(&engine->mutex);
 
     const struct pick *pick = &worker->pick;
@@ -174,6 +182,7 @@ static void run_section(struct engine *engine, struct worker *worker)
 static void run_task(struct engine *engine, struct worker *worker)
 {
     struct job *job = queue_pop(&engine->tasks);
+    engine_wake(engine);
     pthread_mutex_unlock(&engine->mutex);
     enum rc rc = RC_OVERLOADED;
     if (clock_now_ns() < job->deadline_ns) {
@@ -208,9 +217,6 @@ void *engine_work(void *arg)
         else
             run_section(engine, worker);
         engine_end_busy(engine);
-        // This worker takes the next job itself; wake another one if there are more.
-        if (engine->n_waiting > 0 && engine_n_queued(engine) > 0)
-            pthread_cond_signal(&engine->work);
     }
     pthread_mutex_unlock(&engine->mutex);
     return NULL;
