@@ -12,9 +12,9 @@
 // lane, because it takes its lanes at once or not at all. What the guard waits for is entered in
 // the order of the counters' names.
 //
-// No starvation: while a job is first in a lane, no later job of that lane can run. A pick takes
-// the job that has been ready longest. Each picked lane may give what it had when it was picked
-// before any gives more.
+// No starvation: while a job is first in a lane, no later job of that lane can run. A pick begins
+// with the job that has been ready longest, and counts on as many jobs as its budget allows. A take
+// gives these first. So a lane that grows while the lock is waited for takes no room from others.
 #include "engine/lanes.h"
 
 #include "base/text.h"
@@ -24,6 +24,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// A pick passes over at most so many ready jobs that do not fit it.
+#define PASSED_MAX 1024
+
 struct lane {
     struct lane *next_in_bucket;
     struct guard *guard;
@@ -31,7 +34,7 @@ struct lane {
     size_t n;
     const struct pick *pick; // NULL: not picked
     struct job_link *next;   // picked: the first that the pick has not counted on
-    size_t quota;            // picked: jobs that it may give before any lane gives more
+    size_t quota;            // picked: jobs that the pick has counted on and not taken
     bool alone;
     size_t bucket;
     char counter[COUNTER_NAME_MAX + 1];
@@ -210,6 +213,7 @@ static void pick_lane(struct lanes *lanes, struct pick *pick, struct lane *lane)
         unlist(lanes, lane->head->job);
     lane->pick = pick;
     lane->next = lane->head;
+    lane->quota = 0;
     pick->lanes[pick->n++] = lane;
 }
 
@@ -239,6 +243,7 @@ static void count_on(struct lanes *lanes, struct pick *pick, struct job *job,
             left->lanes--;
         }
         link->lane->next = link->next;
+        link->lane->quota++;
     }
     left->jobs--;
     left->legs -= job->n_links;
@@ -302,20 +307,21 @@ void lanes_pick(struct lanes *lanes, const struct lanes_budget *budget, struct p
     count_on(lanes, ret_pick, first, &left);
     if (!alone)
         follow(lanes, ret_pick, 0, &left);
-    while (!alone && lanes_ready(lanes)) {
-        struct job *job = lanes->ready_head;
+    struct job *job = alone ? NULL : lanes->ready_head, *next;
+    for (size_t passed = 0; job != NULL && left.jobs > 0 && passed < PASSED_MAX; job = next) {
         size_t n = ret_pick->n;
-        if (!belongs(ret_pick, job) || !fits(job, lacks(ret_pick, job), &left))
-            break;
+        next = job->next; // stays listed: `follow` counts on no job that is ready
+        if (!belongs(ret_pick, job) || !fits(job, lacks(ret_pick, job), &left)) {
+            passed++;
+            continue;
+        }
         count_on(lanes, ret_pick, job, &left);
         follow(lanes, ret_pick, n, &left);
     }
     ret_pick->divisible = ret_pick->n > first->n_links;
     qsort(ret_pick->lanes, ret_pick->n, sizeof ret_pick->lanes[0], compare_lanes);
-    for (size_t i = 0; i < ret_pick->n; i++) {
+    for (size_t i = 0; i < ret_pick->n; i++)
         ret_pick->keys[i] = ret_pick->lanes[i]->counter;
-        ret_pick->lanes[i]->quota = ret_pick->lanes[i]->n;
-    }
 }
 
 // ---- take ---------------------------------------------------------------------------------------

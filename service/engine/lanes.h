@@ -54,13 +54,15 @@ bool lanes_ready(const struct lanes *lanes);
 const struct operation *lanes_first(const struct lanes *lanes);
 
 // Picks the lanes of the job that has been ready longest, those that the next jobs in them need,
-// and those of other ready jobs of the same strategy and endpoint, within the budget. A lane marked
-// `alone` is picked with nothing that its first job does not need. Only when lanes_ready().
+// and those of other ready jobs of the same strategy and endpoint, within the budget. Ready jobs
+// that do not fit are passed over and keep their places. A lane marked `alone` is picked with
+// nothing that its first job does not need. Only when lanes_ready().
 void lanes_pick(struct lanes *lanes, const struct lanes_budget *budget, struct pick *ret_pick);
 
 // Takes the jobs with submitted_ns < before_ns from the picked lanes, within the budget of jobs and
-// legs; returns how many. Every lane's jobs come in order of arrival. A job that also needs a lane
-// which is not picked stays, and so do the jobs behind it.
+// legs, and first those that the pick has counted on; returns how many. Every lane's jobs come in
+// order of arrival. A job that also needs a lane which is not picked stays, and so do the jobs
+// behind it.
 size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns,
                   const struct lanes_budget *budget, struct job **ret_jobs);
 

@@ -151,6 +151,62 @@ START_TEST(no_lane_gives_more_before_each_gave_what_it_had)
 }
 END_TEST
 
+// A lane that is deeper than the budget, and first by name, leaves the others their room.
+START_TEST(a_deep_lane_takes_no_room_of_the_others)
+{
+    struct request last, deep[6];
+    struct pick pick;
+    struct job *jobs[JOBS];
+    push(&last, "Z"); // has been ready longest
+    for (size_t i = 0; i < 6; i++)
+        push(&deep[i], "A");
+    struct lanes_budget few = {.jobs = 4, .legs = 64, .lanes = 256};
+    lanes_pick(&lanes, &few, &pick);
+    ck_assert_str_eq(picked(&pick), "AZ");
+    ck_assert_uint_eq(lanes_take(&lanes, &pick, INT64_MAX, &few, jobs), 4);
+    ck_assert_ptr_eq(jobs[0], &deep[0].job);
+    ck_assert_ptr_eq(jobs[2], &deep[2].job);
+    ck_assert_ptr_eq(jobs[3], &last.job);
+    lanes_put_back(&lanes, &pick, false);
+    lanes_pick(&lanes, &plenty, &pick);
+    ck_assert_uint_eq(take(&pick, jobs), 3);
+    lanes_put_back(&lanes, &pick, false);
+}
+END_TEST
+
+// Requests of another endpoint, and one with too many counters, stand between those that fit.
+START_TEST(a_pick_passes_over_what_does_not_fit)
+{
+    struct request stock[3], coupons[2], cart;
+    struct pick pick;
+    struct job *jobs[JOBS];
+    bool ready;
+    push(&stock[0], "A");
+    for (size_t i = 0; i < 2; i++) {
+        request(&coupons[i], i == 0 ? "K" : "L");
+        coupons[i].operation.kind = OPERATION_ISSUE;
+        ck_assert(lanes_push(&lanes, &guards[0], &coupons[i].job, &ready));
+        push(&stock[i + 1], i == 0 ? "B" : "C");
+        if (i == 0)
+            push(&cart, "DEF");
+    }
+    struct lanes_budget narrow = {.jobs = 256, .legs = 1024, .lanes = 4};
+    lanes_pick(&lanes, &narrow, &pick);
+    ck_assert_str_eq(picked(&pick), "ABC");
+    ck_assert_uint_eq(take(&pick, jobs), 3);
+    lanes_put_back(&lanes, &pick, false);
+    ck_assert_ptr_eq(lanes_first(&lanes), &coupons[0].operation); // the oldest of those
+    lanes_pick(&lanes, &narrow, &pick);
+    ck_assert_str_eq(picked(&pick), "KL");
+    ck_assert_uint_eq(take(&pick, jobs), 2);
+    lanes_put_back(&lanes, &pick, false);
+    lanes_pick(&lanes, &narrow, &pick);
+    ck_assert_str_eq(picked(&pick), "DEF");
+    ck_assert_uint_eq(take(&pick, jobs), 1);
+    lanes_put_back(&lanes, &pick, false);
+}
+END_TEST
+
 START_TEST(alone_is_a_request_with_what_it_needs)
 {
     struct request one, two, cart;
@@ -355,6 +411,8 @@ int main(void)
     tcase_add_test(cases, a_hot_lane_brings_the_cold_ones_of_its_carts);
     tcase_add_test(cases, an_earlier_request_is_not_overtaken);
     tcase_add_test(cases, no_lane_gives_more_before_each_gave_what_it_had);
+    tcase_add_test(cases, a_deep_lane_takes_no_room_of_the_others);
+    tcase_add_test(cases, a_pick_passes_over_what_does_not_fit);
     tcase_add_test(cases, alone_is_a_request_with_what_it_needs);
     tcase_add_test(cases, what_expires_leaves_all_its_lanes);
     tcase_add_test(cases, random_requests_keep_their_order);
