@@ -68,6 +68,8 @@ enum rc engine_submit(struct engine *engine, struct job *job)
         queue_push(&engine->direct, job);
     else if (taken)
         taken = lanes_push(&engine->lanes, engine_guard_for(engine, job), job, &wake);
+    if (taken)
+        engine_note_deadline(engine, job);
     if (taken && wake)
         engine_wake(engine);
     pthread_mutex_unlock(&engine->mutex);
@@ -182,6 +184,7 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     engine->settings = *settings;
     engine->store = store;
     engine->metrics = metrics;
+    engine->first_deadline_ns = INT64_MAX;
     pthread_mutex_init(&engine->mutex, NULL);
     pthread_cond_init(&engine->work, NULL);
     pthread_cond_init(&engine->idle, NULL);

@@ -2,6 +2,7 @@
 // worker waits for it, and no worker is left to answer. The expiry then fails the queued jobs whose
 // deadline has passed. It also ends the workers' waits past their deadlines, so that the jobs in
 // flight are answered too.
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "engine/engine_state.h"
 #include "engine/feed.h"
@@ -32,9 +33,16 @@ static void fail_expired(struct engine *engine)
 {
     struct queue expired = {0};
     int64_t now_ns = clock_now_ns();
-    lanes_move_expired(&engine->lanes, now_ns, &expired);
-    queue_move_expired(&engine->direct, now_ns, &expired);
-    queue_move_expired(&engine->tasks, now_ns, &expired);
+    if (now_ns < engine->first_deadline_ns)
+        return; // else every queued job would be looked at, 20 times a second, under the mutex
+    const int64_t first_ns[] = {lanes_move_expired(&engine->lanes, now_ns, &expired),
+                                queue_move_expired(&engine->direct, now_ns, &expired),
+                                queue_move_expired(&engine->tasks, now_ns, &expired)};
+    engine->first_deadline_ns = INT64_MAX;
+    for (size_t i = 0; i < ARRAY_LENGTH(first_ns); i++) {
+        if (first_ns[i] < engine->first_deadline_ns)
+            engine->first_deadline_ns = first_ns[i];
+    }
     if (expired.n == 0)
         return;
     engine_wake(engine); // for the jobs behind them

@@ -15,6 +15,12 @@ size_t engine_n_queued(const struct engine *engine)
     return engine->lanes.n_queued + engine->direct.n + engine->tasks.n;
 }
 
+void engine_note_deadline(struct engine *engine, const struct job *job)
+{
+    if (job->deadline_ns < engine->first_deadline_ns)
+        engine->first_deadline_ns = job->deadline_ns;
+}
+
 void engine_end_busy(struct engine *engine)
 {
     engine->n_busy--;

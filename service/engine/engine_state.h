@@ -44,6 +44,9 @@ struct engine {
     pthread_cond_t stopped; // ends the expiry's sleep
     struct lanes lanes;
     struct queue direct, tasks;
+    // Not later than the deadline of any job in the lanes and queues. It may be earlier, because a
+    // job that is taken does not change it.
+    int64_t first_deadline_ns;
     struct guard *current[ENDPOINT_COUNT];
     size_t lanes_at_once[ENDPOINT_COUNT]; // see adapt
     // Workers: busy with a section or a task (the expiry counts too while it answers jobs); idle;
@@ -62,6 +65,9 @@ size_t engine_n_queued(const struct engine *engine);
 
 // With the mutex held. Call when a worker or the expiry has finished all jobs that it took.
 void engine_end_busy(struct engine *engine);
+
+// Call for each job that is queued. With the mutex held.
+void engine_note_deadline(struct engine *engine, const struct job *job);
 
 // The guard of the job's strategy, or of its endpoint's. With the mutex held.
 struct guard *engine_guard_for(const struct engine *engine, const struct job *job);

@@ -100,6 +100,8 @@ static void give_back_jobs(void *arg, struct job *const *jobs, size_t n)
     struct engine *engine = worker->engine;
     pthread_mutex_lock(&engine->mutex);
     lanes_return(&engine->lanes, jobs, n);
+    for (size_t i = 0; i < n; i++)
+        engine_note_deadline(engine, jobs[i]);
     pthread_mutex_unlock(&engine->mutex);
 }
 

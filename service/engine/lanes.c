@@ -17,8 +17,8 @@
 // gives these first. So a lane that grows while the lock is waited for takes no room from others.
 #include "engine/lanes.h"
 
-#include "base/text.h"
 #include "engine/job.h"
+#include "engine/lane.h"
 #include "engine/queue.h"
 
 #include <stdlib.h>
@@ -26,109 +26,6 @@
 
 // A pick passes over at most so many ready jobs that do not fit it.
 #define PASSED_MAX 1024
-
-struct lane {
-    struct lane *next_in_bucket;
-    struct guard *guard;
-    struct job_link *head, *tail;
-    size_t n;
-    const struct pick *pick; // NULL: not picked
-    struct job_link *next;   // picked: the first that the pick has not counted on
-    size_t quota;            // picked: jobs that the pick has counted on and not taken
-    bool alone;
-    size_t bucket;
-    char counter[COUNTER_NAME_MAX + 1];
-};
-
-// ---- jobs and their links -----------------------------------------------------------------------
-
-static struct job_link *link_of(struct job *job, size_t i)
-{
-    return i == 0 ? &job->link : &job->more_links[i - 1];
-}
-
-static void append_link(struct lane *lane, struct job_link *link)
-{
-    link->prev = lane->tail;
-    link->next = NULL;
-    if (lane->tail != NULL)
-        lane->tail->next = link;
-    else
-        lane->head = link;
-    lane->tail = link;
-    link->job->n_heads += lane->head == link;
-    lane->n++;
-}
-
-static void prepend_link(struct lane *lane, struct job_link *link)
-{
-    link->prev = NULL;
-    link->next = lane->head;
-    if (lane->head != NULL) {
-        lane->head->job->n_heads--;
-        lane->head->prev = link;
-    } else {
-        lane->tail = link;
-    }
-    lane->head = link;
-    link->job->n_heads++;
-    lane->n++;
-}
-
-static void remove_link(struct job_link *link)
-{
-    struct lane *lane = link->lane;
-    if (link->prev != NULL) {
-        link->prev->next = link->next;
-    } else {
-        link->job->n_heads--;
-        lane->head = link->next;
-        if (link->next != NULL)
-            link->next->job->n_heads++;
-    }
-    if (link->next != NULL)
-        link->next->prev = link->prev;
-    else
-        lane->tail = link->prev;
-    lane->n--;
-}
-
-// ---- the list of what can run -------------------------------------------------------------------
-
-// Appends the job if it can run and is not in the list yet.
-static bool list_if_ready(struct lanes *lanes, struct job *job)
-{
-    if (job->ready || job->n_heads < job->n_links)
-        return false;
-    for (size_t i = 0; i < job->n_links; i++) {
-        if (link_of(job, i)->lane->pick != NULL)
-            return false;
-    }
-    job->ready = true;
-    job->next = NULL;
-    job->prev = lanes->ready_tail;
-    if (lanes->ready_tail != NULL)
-        lanes->ready_tail->next = job;
-    else
-        lanes->ready_head = job;
-    lanes->ready_tail = job;
-    return true;
-}
-
-static void unlist(struct lanes *lanes, struct job *job)
-{
-    if (!job->ready)
-        return;
-    job->ready = false;
-    if (job->prev != NULL)
-        job->prev->next = job->next;
-    else
-        lanes->ready_head = job->next;
-    if (job->next != NULL)
-        job->next->prev = job->prev;
-    else
-        lanes->ready_tail = job->prev;
-}
 
 bool lanes_ready(const struct lanes *lanes)
 {
@@ -142,41 +39,6 @@ const struct operation *lanes_first(const struct lanes *lanes)
 
 // ---- push ---------------------------------------------------------------------------------------
 
-static size_t bucket_of(const struct guard *guard, const char *counter)
-{
-    uint64_t hash = text_hash(TEXT_HASH_START, counter, strlen(counter));
-    return (size_t)text_hash(hash, &guard, sizeof guard) % LANES_BUCKETS;
-}
-
-// Finds the lane or adds it. NULL if out of memory.
-static struct lane *get_lane(struct lanes *lanes, struct guard *guard, const char *counter)
-{
-    size_t bucket = bucket_of(guard, counter);
-    struct lane *lane = lanes->buckets[bucket];
-    while (lane != NULL && (lane->guard != guard || strcmp(lane->counter, counter) != 0))
-        lane = lane->next_in_bucket;
-    if (lane != NULL)
-        return lane;
-    lane = calloc(1, sizeof *lane);
-    if (lane == NULL)
-        return NULL;
-    lane->guard = guard;
-    lane->bucket = bucket;
-    text_copy(lane->counter, sizeof lane->counter, counter);
-    lane->next_in_bucket = lanes->buckets[bucket];
-    lanes->buckets[bucket] = lane;
-    return lane;
-}
-
-static void remove_lane(struct lanes *lanes, struct lane *lane)
-{
-    struct lane **at = &lanes->buckets[lane->bucket];
-    while (*at != lane)
-        at = &(*at)->next_in_bucket;
-    *at = lane->next_in_bucket;
-    free(lane);
-}
-
 bool lanes_push(struct lanes *lanes, struct guard *guard, struct job *job, bool *ret_became_ready)
 {
     size_t n = operation_n_legs(job->operation), found = 0;
@@ -184,23 +46,23 @@ bool lanes_push(struct lanes *lanes, struct guard *guard, struct job *job, bool 
     job->n_heads = 0;
     job->ready = false;
     while (found < n) {
-        struct job_link *link = link_of(job, found);
+        struct job_link *link = job_link_at(job, found);
         link->job = job;
-        link->lane = get_lane(lanes, guard, operation_leg(job->operation, found)->counter);
+        link->lane = lanes_get(lanes, guard, operation_leg(job->operation, found)->counter);
         if (link->lane == NULL)
             break;
         found++;
     }
     for (size_t i = 0; i < found; i++) {
-        struct lane *lane = link_of(job, i)->lane;
+        struct lane *lane = job_link_at(job, i)->lane;
         if (found == n)
-            append_link(lane, link_of(job, i));
-        else if (lane->n == 0 && lane->pick == NULL)
-            remove_lane(lanes, lane);
+            lane_append(lane, job_link_at(job, i));
+        else
+            lanes_settle(lanes, lane);
     }
     if (found < n)
         return false;
-    *ret_became_ready = list_if_ready(lanes, job);
+    *ret_became_ready = lanes_list_if_ready(lanes, job);
     lanes->n_queued++;
     return true;
 }
@@ -210,7 +72,7 @@ bool lanes_push(struct lanes *lanes, struct guard *guard, struct job *job, bool 
 static void pick_lane(struct lanes *lanes, struct pick *pick, struct lane *lane)
 {
     if (lane->head != NULL)
-        unlist(lanes, lane->head->job);
+        lanes_unlist(lanes, lane->head->job);
     lane->pick = pick;
     lane->next = lane->head;
     lane->quota = 0;
@@ -222,7 +84,7 @@ static size_t lacks(const struct pick *pick, struct job *job)
 {
     size_t n = 0;
     for (size_t i = 0; i < job->n_links; i++) {
-        struct job_link *link = link_of(job, i);
+        struct job_link *link = job_link_at(job, i);
         struct lane *lane = link->lane;
         bool free = lane->pick == NULL && lane->head == link && !lane->alone;
         if (!free && (lane->pick != pick || lane->next != link))
@@ -237,7 +99,7 @@ static void count_on(struct lanes *lanes, struct pick *pick, struct job *job,
                      struct lanes_budget *left)
 {
     for (size_t i = 0; i < job->n_links; i++) {
-        struct job_link *link = link_of(job, i);
+        struct job_link *link = job_link_at(job, i);
         if (link->lane->pick == NULL) {
             pick_lane(lanes, pick, link->lane);
             left->lanes--;
@@ -277,7 +139,7 @@ static int compare_lanes(const void *a, const void *b)
 static bool has_lane_alone(struct job *job)
 {
     for (size_t i = 0; i < job->n_links; i++) {
-        if (link_of(job, i)->lane->alone)
+        if (job_link_at(job, i)->lane->alone)
             return true;
     }
     return false;
@@ -332,7 +194,7 @@ static bool can_take(const struct pick *pick, struct job *job, int64_t before_ns
     if (job->submitted_ns >= before_ns || job->n_heads < job->n_links || !fits(job, 0, left))
         return false;
     for (size_t i = 0; i < job->n_links; i++) {
-        const struct lane *lane = link_of(job, i)->lane;
+        const struct lane *lane = job_link_at(job, i)->lane;
         if (lane->pick != pick || (by_quota && lane->quota == 0))
             return false;
     }
@@ -342,9 +204,9 @@ static bool can_take(const struct pick *pick, struct job *job, int64_t before_ns
 static void take(struct job *job, struct lanes_budget *left)
 {
     for (size_t i = 0; i < job->n_links; i++) {
-        struct lane *lane = link_of(job, i)->lane;
+        struct lane *lane = job_link_at(job, i)->lane;
         lane->quota -= lane->quota > 0;
-        remove_link(link_of(job, i));
+        lane_remove_link(job_link_at(job, i));
     }
     left->jobs--;
     left->legs -= job->n_links;
@@ -385,55 +247,53 @@ size_t lanes_deepest(const struct pick *pick)
 
 // ---- expiry, return, put back -------------------------------------------------------------------
 
-// Frees an empty lane; else its first job may be able to run.
-static void settle(struct lanes *lanes, struct lane *lane)
+// Returns the first deadline of the lane's jobs that remain.
+static int64_t expire(struct lanes *lanes, struct lane *lane, int64_t now_ns, struct queue *expired)
 {
-    if (lane->pick != NULL)
-        return;
-    if (lane->n == 0)
-        remove_lane(lanes, lane);
-    else
-        list_if_ready(lanes, lane->head->job);
-}
-
-static void expire(struct lanes *lanes, struct lane *lane, int64_t now_ns, struct queue *expired)
-{
+    int64_t first_ns = INT64_MAX;
     struct job_link *link = lane->head;
     while (link != NULL) {
         struct job *job = link->job;
         link = link->next;
-        if (job->deadline_ns > now_ns)
+        if (job->deadline_ns > now_ns) {
+            first_ns = job->deadline_ns < first_ns ? job->deadline_ns : first_ns;
             continue;
-        unlist(lanes, job);
+        }
+        lanes_unlist(lanes, job);
         for (size_t i = 0; i < job->n_links; i++)
-            remove_link(link_of(job, i));
+            lane_remove_link(job_link_at(job, i));
         queue_push(expired, job);
         lanes->n_queued--;
     }
+    return first_ns;
 }
 
-void lanes_move_expired(struct lanes *lanes, int64_t now_ns, struct queue *expired)
+int64_t lanes_move_expired(struct lanes *lanes, int64_t now_ns, struct queue *expired)
 {
     size_t before = expired->n;
+    int64_t first_ns = INT64_MAX;
     for (size_t i = 0; i < LANES_BUCKETS && lanes->n_queued > 0; i++) {
-        for (struct lane *lane = lanes->buckets[i]; lane != NULL; lane = lane->next_in_bucket)
-            expire(lanes, lane, now_ns, expired);
+        for (struct lane *lane = lanes->buckets[i]; lane != NULL; lane = lane->next_in_bucket) {
+            int64_t lane_ns = expire(lanes, lane, now_ns, expired);
+            first_ns = lane_ns < first_ns ? lane_ns : first_ns;
+        }
     }
     for (size_t i = 0; i < LANES_BUCKETS && expired->n > before; i++) {
         struct lane *lane = lanes->buckets[i];
         while (lane != NULL) {
             struct lane *next = lane->next_in_bucket;
-            settle(lanes, lane);
+            lanes_settle(lanes, lane);
             lane = next;
         }
     }
+    return first_ns;
 }
 
 void lanes_return(struct lanes *lanes, struct job *const *jobs, size_t n)
 {
     for (size_t i = n; i-- > 0;) {
         for (size_t j = 0; j < jobs[i]->n_links; j++)
-            prepend_link(link_of(jobs[i], j)->lane, link_of(jobs[i], j));
+            lane_prepend(job_link_at(jobs[i], j)->lane, job_link_at(jobs[i], j));
     }
     lanes->n_queued += n;
 }
@@ -445,6 +305,6 @@ void lanes_put_back(struct lanes *lanes, struct pick *pick, bool alone)
         pick->lanes[i]->alone = alone;
     }
     for (size_t i = 0; i < pick->n; i++)
-        settle(lanes, pick->lanes[i]);
+        lanes_settle(lanes, pick->lanes[i]);
     pick->n = 0;
 }

@@ -70,8 +70,9 @@ size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns,
 size_t lanes_deepest(const struct pick *pick);
 
 // Moves the jobs whose deadline has passed at `now_ns`, also those of picked lanes, to the end of a
-// queue.
-void lanes_move_expired(struct lanes *lanes, int64_t now_ns, struct queue *expired);
+// queue. Returns the first deadline of the jobs that remain; INT64_MAX if none does. Looks at every
+// job.
+int64_t lanes_move_expired(struct lanes *lanes, int64_t now_ns, struct queue *expired);
 
 // Requeues jobs that were taken from these lanes at the head, in the order in which they were
 // taken.

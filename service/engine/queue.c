@@ -32,9 +32,10 @@ struct job *queue_pop(struct queue *queue)
     return job;
 }
 
-void queue_move_expired(struct queue *queue, int64_t now_ns, struct queue *expired)
+int64_t queue_move_expired(struct queue *queue, int64_t now_ns, struct queue *expired)
 {
     struct job **link = &queue->head;
+    int64_t first_ns = INT64_MAX;
     queue->tail = NULL;
     while (*link != NULL) {
         struct job *job = *link;
@@ -43,8 +44,10 @@ void queue_move_expired(struct queue *queue, int64_t now_ns, struct queue *expir
             queue->n--;
             queue_push(expired, job);
         } else {
+            first_ns = job->deadline_ns < first_ns ? job->deadline_ns : first_ns;
             queue->tail = job;
             link = &job->next;
         }
     }
+    return first_ns;
 }

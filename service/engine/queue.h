@@ -15,5 +15,6 @@ void queue_push(struct queue *queue, struct job *job);
 void queue_push_front(struct queue *queue, struct job *job);
 struct job *queue_pop(struct queue *queue); // only when it is not empty
 
-// Moves the jobs whose deadline has passed at `now_ns` to the end of another queue.
-void queue_move_expired(struct queue *queue, int64_t now_ns, struct queue *expired);
+// Moves the jobs whose deadline has passed at `now_ns` to the end of another queue. Returns the
+// first deadline of the jobs that remain; INT64_MAX if none does.
+int64_t queue_move_expired(struct queue *queue, int64_t now_ns, struct queue *expired);

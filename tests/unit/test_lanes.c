@@ -246,15 +246,17 @@ START_TEST(what_expires_leaves_all_its_lanes)
     push(&cart, "AB");
     cart.job.deadline_ns = 5;
     push(&later, "BA");
-    lanes_move_expired(&lanes, 4, &expired);
+    later.job.deadline_ns = 9;
+    ck_assert_int_eq(lanes_move_expired(&lanes, 4, &expired), 5);
     ck_assert_uint_eq(expired.n, 0);
-    lanes_move_expired(&lanes, 5, &expired);
+    ck_assert_int_eq(lanes_move_expired(&lanes, 5, &expired), 9);
     ck_assert_uint_eq(expired.n, 1);
     ck_assert_ptr_eq(lanes_first(&lanes), &later.operation);
     lanes_pick(&lanes, &plenty, &pick);
     ck_assert_uint_eq(take(&pick, jobs), 1);
     lanes_put_back(&lanes, &pick, false);
     ck_assert_uint_eq(lanes.n_queued, 0);
+    ck_assert_int_eq(lanes_move_expired(&lanes, 9, &expired), INT64_MAX);
 }
 END_TEST
 
@@ -315,6 +317,7 @@ static void push_random(uint64_t arrival)
                 counters[have++] = letter;
         }
         request(&all[i].request, counters);
+        all[i].request.job.deadline_ns = 2 + (int64_t)random_below(JOBS);
         all[i].guard = (int)random_below(2);
         all[i].arrival = arrival;
         all[i].state = QUEUED;
@@ -352,11 +355,16 @@ static void expire_one(void)
     if (some->state != QUEUED)
         return;
     struct queue expired = {0};
+    some->state = FREE;
     some->request.job.deadline_ns = 1;
-    lanes_move_expired(&lanes, 1, &expired);
+    int64_t first_ns = INT64_MAX;
+    for (size_t i = 0; i < JOBS; i++) {
+        if (all[i].state == QUEUED && all[i].request.job.deadline_ns < first_ns)
+            first_ns = all[i].request.job.deadline_ns;
+    }
+    ck_assert_int_eq(lanes_move_expired(&lanes, 1, &expired), first_ns);
     ck_assert_uint_eq(expired.n, 1);
     ck_assert_ptr_eq(expired.head, &some->request.job);
-    some->state = FREE;
 }
 
 START_TEST(random_requests_keep_their_order)
