@@ -38,6 +38,66 @@
 #define UNKNOWN_LOOKUPS 4
 #define UNKNOWN_PAUSE_NS (100 * NS_PER_MS)
 
+// The works whose keys are looked up, in the order of their keys, and each key once.
+struct asked {
+    struct work **works;
+    const char **keys;
+    size_t n, n_keys;
+};
+
+static enum rc asked_init(struct asked *asked, size_t capacity)
+{
+    asked->works = calloc(capacity, sizeof(struct work *));
+    asked->keys = calloc(capacity, sizeof *asked->keys);
+    return asked->works != NULL && asked->keys != NULL ? RC_OK : RC_NO_MEMORY;
+}
+
+static void release_asked(struct asked *asked)
+{
+    free(asked->works);
+    free(asked->keys);
+}
+
+static const char *asked_key(const struct asked *asked, size_t i)
+{
+    return asked->works[i]->operation->request_key;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct work *one = *(struct work *const *)a, *two = *(struct work *const *)b;
+    return strcmp(one->operation->request_key, two->operation->request_key);
+}
+
+static void list_keys(struct asked *asked)
+{
+    qsort(asked->works, asked->n, sizeof(struct work *), compare_keys);
+    for (size_t i = 0; i < asked->n; i++) {
+        const char *key = asked_key(asked, i);
+        if (asked->n_keys == 0 || strcmp(asked->keys[asked->n_keys - 1], key) != 0)
+            asked->keys[asked->n_keys++] = key;
+    }
+}
+
+// The first work with this key: the works with it are those from here on that ask for it.
+static size_t first_asked(const struct asked *asked, const char *key)
+{
+    size_t from = 0, to = asked->n;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (strcmp(asked_key(asked, middle), key) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+static bool asks(const struct asked *asked, size_t i, const char *key)
+{
+    return i < asked->n && strcmp(asked_key(asked, i), key) == 0;
+}
+
 static int compare_name(const void *name, const void *change)
 {
     return strcmp(name, ((const struct counter_change *)change)->before.name);
@@ -181,28 +241,27 @@ static enum rc replay(struct batch *batch, struct db *db, const struct ledger_ro
 enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
                            size_t *ret_found)
 {
-    size_t n = batch_count(batch, state), filled = 0;
+    struct asked asked CLEANUP(release_asked) = {0};
+    struct found_rows found CLEANUP(release_rows) = {.capacity = batch_count(batch, state)};
     *ret_found = 0;
-    if (n == 0)
+    if (found.capacity == 0)
         return RC_OK;
-    const char **keys CLEANUP(free_memory) = calloc(n, sizeof *keys);
-    struct found_rows found CLEANUP(release_rows) = {.capacity = n};
-    found.rows = calloc(n, sizeof *found.rows);
-    if (keys == NULL || found.rows == NULL)
+    found.rows = calloc(found.capacity, sizeof *found.rows);
+    if (found.rows == NULL || asked_init(&asked, found.capacity) != RC_OK)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < batch->n_works + batch->n_expiries; i++) {
         if (batch->works[i].state == state)
-            keys[filled++] = batch->works[i].operation->request_key;
+            asked.works[asked.n++] = &batch->works[i];
     }
-    enum rc rc = ledger_find(db, keys, n, keep_row, &found);
+    list_keys(&asked);
+    enum rc rc = ledger_find(db, asked.keys, asked.n_keys, keep_row, &found);
     for (size_t i = 0; rc == RC_OK && i < found.n; i++) {
-        for (size_t j = 0; rc == RC_OK && j < batch->n_works + batch->n_expiries; j++) {
-            struct work *work = &batch->works[j];
-            if (work->state == state &&
-                strcmp(work->operation->request_key, found.rows[i].request_key) == 0) {
-                rc = replay(batch, db, &found.rows[i], work);
-                *ret_found += rc == RC_OK;
-            }
+        const char *key = found.rows[i].request_key;
+        for (size_t j = first_asked(&asked, key); rc == RC_OK && asks(&asked, j, key); j++) {
+            if (asked.works[j]->state != state)
+                continue; // a second row of its key
+            rc = replay(batch, db, &found.rows[i], asked.works[j]);
+            *ret_found += rc == RC_OK;
         }
     }
     return rc;
@@ -227,12 +286,9 @@ void batch_committed(struct batch *batch)
 
 static enum rc mark_seen(void *arg, const struct ledger_row *row)
 {
-    struct batch *batch = arg;
-    for (size_t i = 0; i < batch->n_works; i++) {
-        struct work *work = &batch->works[i];
-        if (work->unproven && strcmp(work->operation->request_key, row->request_key) == 0)
-            work->row_seen = true;
-    }
+    const struct asked *asked = arg;
+    for (size_t i = first_asked(asked, row->request_key); asks(asked, i, row->request_key); i++)
+        asked->works[i]->row_seen = true;
     return RC_OK;
 }
 
@@ -245,23 +301,21 @@ static void fail_unproven(struct batch *batch, struct work *work)
 
 enum rc batch_reread(struct batch *batch, struct db *db)
 {
+    struct asked asked CLEANUP(release_asked) = {0};
     if (batch->n_unproven == 0)
         return RC_OK;
-    const char **keys CLEANUP(free_memory) = calloc(batch->n_unproven, sizeof *keys);
-    if (keys == NULL)
+    if (asked_init(&asked, batch->n_unproven) != RC_OK)
         return RC_NO_MEMORY;
-    size_t n = 0;
     for (size_t i = 0; i < batch->n_works; i++) {
-        struct work *work = &batch->works[i];
-        work->row_seen = false;
-        if (work->unproven)
-            keys[n++] = work->operation->request_key;
+        batch->works[i].row_seen = false;
+        if (batch->works[i].unproven)
+            asked.works[asked.n++] = &batch->works[i];
     }
-    enum rc rc = ledger_find(db, keys, n, mark_seen, batch);
-    for (size_t i = 0; rc == RC_OK && i < batch->n_works; i++) {
-        struct work *work = &batch->works[i];
-        if (work->unproven && !work->row_seen)
-            fail_unproven(batch, work);
+    list_keys(&asked);
+    enum rc rc = ledger_find(db, asked.keys, asked.n_keys, mark_seen, &asked);
+    for (size_t i = 0; rc == RC_OK && i < asked.n; i++) {
+        if (!asked.works[i]->row_seen)
+            fail_unproven(batch, asked.works[i]);
     }
     return rc;
 }
