@@ -33,12 +33,12 @@ size_t batch_legs_max(size_t capacity)
     return 4 * capacity + LEGS_MAX;
 }
 
-enum rc batch_init(struct batch *batch, size_t capacity)
+enum rc batch_init(struct batch *batch, size_t capacity, struct recent_keys *recent)
 {
     size_t works_max = capacity + BATCH_EXPIRIES_MAX;
     size_t legs_max = batch_legs_max(capacity) + BATCH_EXPIRIES_MAX;
     size_t postings_max = 2 * legs_max + POSTINGS_MORE * capacity;
-    *batch = (struct batch){.capacity = capacity};
+    *batch = (struct batch){.capacity = capacity, .recent = recent};
     batch->works = calloc(works_max, sizeof *batch->works);
     batch->legs = calloc(legs_max, sizeof *batch->legs);
     batch->children = calloc(legs_max, sizeof *batch->children);

@@ -21,6 +21,7 @@
 struct db;
 struct expiry;
 struct job;
+struct recent_keys;
 
 // A work moves PENDING -> ACCEPTED or REFUSED (decide), from there back to PENDING (a retry), and
 // from any state to DONE, where it stays.
@@ -58,6 +59,7 @@ struct root {
 };
 
 struct batch {
+    struct recent_keys *recent; // knows the keys of accepted works and of replays
     const struct strategy *strategy;
     enum update_rule rule; // the strategy's, unless the lab has switched it off
     uint64_t token;
@@ -92,8 +94,8 @@ struct batch {
 // The legs that the operations of a batch of this capacity may have in all.
 size_t batch_legs_max(size_t capacity);
 
-// Room for this many operations. RC_NO_MEMORY.
-MUST_CHECK enum rc batch_init(struct batch *batch, size_t capacity);
+// Room for this many operations. recent: borrowed. RC_NO_MEMORY.
+MUST_CHECK enum rc batch_init(struct batch *batch, size_t capacity, struct recent_keys *recent);
 void batch_release(struct batch *batch); // a zeroed struct is fine
 
 // Starts a new batch with these jobs, in order of arrival: at most `capacity`, and at most
@@ -174,6 +176,9 @@ void batch_committed(struct batch *batch);
 // done, with the first result or RC_IDEMPOTENCY_MISMATCH. ret_found: how many.
 MUST_CHECK enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
                                       size_t *ret_found);
+
+// The same for the pending works whose keys are recent.
+MUST_CHECK enum rc batch_find_recent(struct batch *batch, struct db *db, size_t *ret_found);
 
 // Inside a transaction: reads the rows of all unproven replays again. A work whose row is gone is
 // done with RC_OUTCOME_UNKNOWN. After the COMMIT batch_committed marks the others as proven.

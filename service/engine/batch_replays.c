@@ -2,12 +2,14 @@
 // row of an operation is its idempotency record: a key that is found there is answered from that
 // row, or rejected if it was used for a different request.
 //
-// Keys are not looked up before they are inserted: that would cost every operation a fifth to a
-// third of its speed. They are looked up when an insert collides, before a refusal is answered (the
-// first attempt may be the reason why nothing is left), and after a COMMIT that was not
-// acknowledged, but only once its transaction has ended. Even then it is a replay: a duplicate of
-// the request, committed by another instance after our transaction was rolled back, may have left
-// the same row to the millisecond.
+// Keys are not looked up before they are inserted, because that would cost every operation a fifth
+// of its speed. Only those that are recent (recent_keys.h) are, because one replay makes its whole
+// batch fail at COMMIT, and most replays follow close behind the first request or an earlier
+// replay. The others are looked up when an insert collides, before a refusal is answered (the first
+// attempt may be the reason why nothing is left), and after a COMMIT that was not acknowledged, but
+// only once its transaction has ended. Even then it is a replay: a duplicate of the request,
+// committed by another instance after our transaction was rolled back, may have left the same row
+// to the millisecond.
 //
 // Why a replay needs a proof. A replay is answered from a row that was read. A row that can be read
 // is not always on the disk: InnoDB shows a commit to every reader, and releases its locks, before
@@ -29,6 +31,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/job.h"
+#include "engine/recent_keys.h"
 #include "store/db/db.h"
 #include "store/tables/barrier.h"
 
@@ -47,8 +50,8 @@ struct asked {
 
 static enum rc asked_init(struct asked *asked, size_t capacity)
 {
-    asked->works = calloc(capacity, sizeof(struct work *));
-    asked->keys = calloc(capacity, sizeof *asked->keys);
+    asked->works = calloc(capacity + 1, sizeof(struct work *));
+    asked->keys = calloc(capacity + 1, sizeof *asked->keys);
     return asked->works != NULL && asked->keys != NULL ? RC_OK : RC_NO_MEMORY;
 }
 
@@ -238,33 +241,57 @@ static enum rc replay(struct batch *batch, struct db *db, const struct ledger_ro
     return RC_OK;
 }
 
+static enum rc find_asked(struct batch *batch, struct db *db, struct asked *asked,
+                          size_t *ret_found)
+{
+    struct found_rows found CLEANUP(release_rows) = {.capacity = asked->n};
+    if (asked->n == 0)
+        return RC_OK;
+    found.rows = calloc(found.capacity, sizeof *found.rows);
+    if (found.rows == NULL)
+        return RC_NO_MEMORY;
+    list_keys(asked);
+    enum rc rc = ledger_find(db, asked->keys, asked->n_keys, keep_row, &found);
+    for (size_t i = 0; rc == RC_OK && i < found.n; i++) {
+        const char *key = found.rows[i].request_key;
+        for (size_t j = first_asked(asked, key); rc == RC_OK && asks(asked, j, key); j++) {
+            if (asked->works[j]->state == WORK_DONE)
+                continue; // a second row of its key
+            rc = replay(batch, db, &found.rows[i], asked->works[j]);
+            *ret_found += rc == RC_OK;
+        }
+        recent_keys_add(batch->recent, key);
+    }
+    return rc;
+}
+
 enum rc batch_find_replays(struct batch *batch, struct db *db, enum work_state state,
                            size_t *ret_found)
 {
     struct asked asked CLEANUP(release_asked) = {0};
-    struct found_rows found CLEANUP(release_rows) = {.capacity = batch_count(batch, state)};
     *ret_found = 0;
-    if (found.capacity == 0)
-        return RC_OK;
-    found.rows = calloc(found.capacity, sizeof *found.rows);
-    if (found.rows == NULL || asked_init(&asked, found.capacity) != RC_OK)
+    if (asked_init(&asked, batch_count(batch, state)) != RC_OK)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < batch->n_works + batch->n_expiries; i++) {
         if (batch->works[i].state == state)
             asked.works[asked.n++] = &batch->works[i];
     }
-    list_keys(&asked);
-    enum rc rc = ledger_find(db, asked.keys, asked.n_keys, keep_row, &found);
-    for (size_t i = 0; rc == RC_OK && i < found.n; i++) {
-        const char *key = found.rows[i].request_key;
-        for (size_t j = first_asked(&asked, key); rc == RC_OK && asks(&asked, j, key); j++) {
-            if (asked.works[j]->state != state)
-                continue; // a second row of its key
-            rc = replay(batch, db, &found.rows[i], asked.works[j]);
-            *ret_found += rc == RC_OK;
-        }
+    return find_asked(batch, db, &asked, ret_found);
+}
+
+enum rc batch_find_recent(struct batch *batch, struct db *db, size_t *ret_found)
+{
+    struct asked asked CLEANUP(release_asked) = {0};
+    *ret_found = 0;
+    if (asked_init(&asked, batch->n_works) != RC_OK)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        if (work->state == WORK_PENDING &&
+            recent_keys_have(batch->recent, work->operation->request_key))
+            asked.works[asked.n++] = work;
     }
-    return rc;
+    return find_asked(batch, db, &asked, ret_found);
 }
 
 // ---- the proof ----------------------------------------------------------------------------------
@@ -279,8 +306,12 @@ void batch_committed(struct batch *batch)
     batch->changes = spare;
     batch->changes_capacity = capacity;
     batch->n_changes = 0;
-    for (size_t i = 0; batch->n_unproven > 0 && i < batch->n_works; i++)
-        batch->works[i].unproven = false;
+    for (size_t i = 0; i < batch->n_works; i++) {
+        struct work *work = &batch->works[i];
+        work->unproven = false;
+        if (work->state == WORK_ACCEPTED)
+            recent_keys_add(batch->recent, work->operation->request_key);
+    }
     batch->n_unproven = 0;
 }
 

@@ -7,6 +7,7 @@
 #include "engine/background.h"
 #include "engine/engine_state.h"
 #include "engine/feed.h"
+#include "engine/recent_keys.h"
 #include "engine/section.h"
 #include "guard/strategy/registry.h"
 #include "metrics/metrics.h"
@@ -114,6 +115,7 @@ void engine_free(struct engine *engine)
     guards_close(&engine->guards);
     background_free(engine->background);
     feed_free(engine->feed);
+    recent_keys_free(engine->recent);
     pthread_cond_destroy(&engine->work);
     pthread_cond_destroy(&engine->idle);
     pthread_cond_destroy(&engine->stopped);
@@ -126,12 +128,14 @@ static enum rc start_workers(struct engine *engine)
 {
     size_t n = engine->settings.workers;
     engine->workers = calloc(n, sizeof *engine->workers);
-    if (engine->workers == NULL)
+    engine->recent = recent_keys_new();
+    if (engine->workers == NULL || engine->recent == NULL)
         return RC_NO_MEMORY;
     struct section_settings settings = {.max_batch = engine->settings.max_batch,
                                         .undemanding = engine->settings.undemanding,
                                         .unfenced = engine->settings.unfenced,
                                         .feed = engine->feed,
+                                        .recent = engine->recent,
                                         .hooks = engine->settings.hooks};
     for (size_t i = 0; i < n; i++) {
         engine->workers[i].engine = engine;

@@ -35,6 +35,7 @@ struct engine {
     struct database_series database_series;
     struct background *background;
     struct feed *feed;
+    struct recent_keys *recent;
     pthread_t expiry;
     bool expiry_started;
 

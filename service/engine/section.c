@@ -31,7 +31,7 @@ enum rc section_new(struct store *store, struct metrics *metrics,
     section->deferred = calloc(max_batch, sizeof(struct job *));
     section->current = calloc(max_batch, sizeof(struct job *));
     section->returned = calloc(max_batch, sizeof(struct job *));
-    enum rc rc = batch_init(&section->batch, max_batch);
+    enum rc rc = batch_init(&section->batch, max_batch, settings->recent);
     if (section->jobs == NULL || section->deferred == NULL || section->current == NULL ||
         section->returned == NULL)
         rc = RC_NO_MEMORY;
@@ -196,8 +196,26 @@ static void run_jobs(struct section *section, struct job **jobs, size_t n, int64
     give_back(section, &jobs[i], n - i);
 }
 
+// Answers the jobs whose request keys are in the ledger; several may have the same key. Returns how
+// many are left.
+static size_t answer_replays(struct section *section, struct job **jobs, size_t n)
+{
+    struct batch *batch = &section->batch;
+    const struct strategy *strategy = section->scope.guard->strategy;
+    size_t found = 0;
+    if (n == 0 || batch_fill(batch, strategy, strategy->rule, section->scope.keys,
+                             section->scope.n_keys, jobs, n) != RC_OK)
+        return n;
+    section_limit_db(section, batch_first_deadline(batch) + DB_GRACE_NS);
+    if (batch_find_replays(batch, section->db, WORK_PENDING, &found) != RC_OK)
+        db_rollback(section->db); // the next batch meets the fault again
+    section_count(section, METRIC_REPLAYED, found);
+    prove(section);
+    return finish_done(batch, jobs);
+}
+
 // Runs the first n of section->jobs, each round without the jobs whose request key is already in
-// the batch.
+// the batch. When that batch is done most of them are replays.
 static void run_rounds(struct section *section, size_t n, int64_t deadline_ns)
 {
     size_t n_deferred;
@@ -211,7 +229,8 @@ static void run_rounds(struct section *section, size_t n, int64_t deadline_ns)
             return;
         }
         memcpy(section->jobs, section->deferred, n_deferred * sizeof(struct job *));
-        n = n_deferred;
+        n = fail_expired(section, section->jobs, n_deferred);
+        n = answer_replays(section, section->jobs, n);
     }
 }
 

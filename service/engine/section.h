@@ -16,6 +16,7 @@ struct feed;
 struct guard;
 struct job;
 struct metrics;
+struct recent_keys;
 struct section;
 struct store;
 
@@ -23,6 +24,7 @@ struct section_settings {
     size_t max_batch;           // operations of one run
     bool undemanding, unfenced; // as in engine_settings
     struct feed *feed; // learns which counters each commit has changed; borrowed, NULL if none
+    struct recent_keys *recent; // of the instance; borrowed
     struct engine_hooks hooks;
 };
 

@@ -62,13 +62,25 @@ static enum rc attempt_unread(struct section *section, bool *ret_done)
     return RC_OK;
 }
 
+// Sets the replays of recent requests aside.
+static enum rc find_recent(struct section *section)
+{
+    size_t found;
+    enum rc rc = batch_find_recent(&section->batch, section->db, &found);
+    section_count(section, METRIC_REPLAYED, found);
+    return rc;
+}
+
 enum rc section_attempt(struct section *section)
 {
     struct batch *batch = &section->batch;
     struct db *db = section->db;
     const struct update_rule_traits *rule = &update_rules[batch->rule];
     section_pause(section, PAUSE_BEFORE_LOAD);
-    enum rc rc = batch_prepare(batch, db);
+    enum rc rc = find_recent(section);
+    if (rc != RC_OK || batch_count(batch, WORK_PENDING) == 0)
+        return rc;
+    rc = batch_prepare(batch, db);
 
     // Skip the read where neither rule nor kinds need it and there was enough last time.
     if (rc == RC_OK && rule->adds && section->skip_read && batch_is_blind(batch)) {

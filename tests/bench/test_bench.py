@@ -16,6 +16,7 @@ import ceilings  # noqa: E402
 import load  # noqa: E402
 import orders  # noqa: E402
 import points  # noqa: E402
+import replays  # noqa: E402
 import rows  # noqa: E402
 import test_gate  # noqa: E402
 import tester  # noqa: E402
@@ -86,6 +87,7 @@ class Benchmarks(unittest.TestCase):
 
     def test_points_and_orders(self):
         self.red(WORK[1:2], lambda: points.measure_row(OPTIONS, *points.ROWS[points.DEDUCT]))
+        self.red(WORK[1:2], lambda: replays.measure(OPTIONS))
         self.enterContext(unittest.mock.patch.object(orders, "SKUS", 1))
         self.red(WORK[2:], lambda: orders.measure_row(OPTIONS, orders.DEDUCT))
 
