@@ -1,80 +1,119 @@
-// The lock table of the strategy `lock-table`. Acquiring is a compare-and-set on the token: a plain
-// read shows whether the lock is free, then one UPDATE takes it if the token is still the same. A
-// contender that finds the lock taken costs one read.
+// The lock table of the strategy `lock-table`. Acquiring is a compare-and-set: a plain read shows
+// whether the locks are free, then one UPDATE takes them if they are still free and none of their
+// tokens has reached the new one. A contender that finds a lock taken costs one read. A set of
+// locks is read, taken, extended and released by one statement each, however many they are; rows
+// that do not exist yet are inserted by another.
+//
+// Two sets lock their common rows in the order of the names, because a statement visits its rows in
+// the order of the primary key. Only inserted rows come behind the others; the database ends a
+// deadlock over them as a conflict.
 //
 // A released lock keeps its row with owner NULL, so that its tokens never decrease. Only the row of
 // a counter that does not exist is deleted: no row has seen its tokens. Whether a lease
 // has expired is decided by the database's own clock, in the statement that takes the lock.
 #include "store/tables/lock_row.h"
 
+#include "base/text.h"
 #include "store/db/db.h"
 
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#define SQL_MAX 256
+#define SET_MAX 256
+#define FIRST_MAX 4 // parameters before the names
 
-struct lock_row {
-    bool exists, free;
-    bool ours;
-    int64_t token;
+// A statement over a set of locks: `head`, which ends with IN, and the names. Its first parameters
+// stand before the names.
+struct statement {
+    struct buffer sql;
+    struct db_value params[FIRST_MAX + SET_MAX];
+    size_t n_params;
 };
+
+static void release_statement(struct statement *statement)
+{
+    buffer_release(&statement->sql);
+}
+
+static void add_param(struct statement *statement, struct db_value value)
+{
+    statement->params[statement->n_params++] = value;
+}
+
+// Adds the names whose `chosen` is this; all, if it is NULL. Returns how many.
+static size_t add_names(struct statement *statement, const char *const *names, size_t n,
+                        const bool *chosen, bool which)
+{
+    size_t added = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (chosen != NULL && chosen[i] != which)
+            continue;
+        buffer_append_text(&statement->sql, added++ == 0 ? " (?" : ",?");
+        add_param(statement, db_text(names[i]));
+    }
+    buffer_append_text(&statement->sql, ")");
+    return added;
+}
+
+// RC_LOCK_LOST if it did not match so many rows.
+static enum rc run(struct db *db, const struct statement *statement, size_t n)
+{
+    int64_t rows = 0;
+    if (statement->sql.failed)
+        return RC_NO_MEMORY;
+    enum rc rc = db_exec(db, statement->sql.data, statement->params, statement->n_params, &rows);
+    return rc == RC_OK && rows != (int64_t)n ? RC_LOCK_LOST : rc;
+}
+
+// ---- read ---------------------------------------------------------------------------------------
+
+struct seen {
+    const char *const *names;
+    size_t n;
+    bool exists[SET_MAX];
+    size_t n_existing, n_taken, n_ours;
+    int64_t token; // the highest
+};
+
+static int compare_name(const void *name, const void *at)
+{
+    return strcmp(name, *(const char *const *)at);
+}
 
 static enum rc read_row(void *arg, const struct db_row *row)
 {
-    struct lock_row *lock = arg;
-    lock->exists = true;
-    lock->free = db_row_int(row, 0) != 0;
-    lock->ours = db_row_int(row, 1) != 0;
-    lock->token = db_row_int(row, 2);
+    struct seen *seen = arg;
+    const char *const *at =
+        bsearch(db_row_text(row, 0), seen->names, seen->n, sizeof *seen->names, compare_name);
+    if (at == NULL)
+        return RC_INTERNAL;
+    seen->exists[at - seen->names] = true;
+    seen->n_existing++;
+    seen->n_taken += db_row_int(row, 1) != 0;
+    seen->n_ours += db_row_int(row, 2) != 0;
+    if (db_row_int(row, 3) > seen->token)
+        seen->token = db_row_int(row, 3);
     return RC_OK;
 }
 
-static enum rc read_lock(struct db *db, const char *name, const char *owner,
-                         struct lock_row *ret_lock)
+static enum rc read_all(struct db *db, const char *const *names, size_t n, const char *owner,
+                        struct seen *ret_seen)
 {
-    char sql[SQL_MAX];
-    snprintf(sql, sizeof sql,
-             "SELECT CASE WHEN owner IS NULL OR expires_at < %s THEN 1 ELSE 0 END, "
-             "CASE WHEN owner = ? THEN 1 ELSE 0 END, token FROM lock_row WHERE name = ?",
-             db_now_ms_sql(db));
-    struct db_value params[] = {db_text(owner), db_text(name)};
-    *ret_lock = (struct lock_row){0};
-    return db_query(db, sql, params, 2, read_row, ret_lock);
+    struct statement statement CLEANUP(release_statement) = {0};
+    *ret_seen = (struct seen){.names = names, .n = n};
+    buffer_format(&statement.sql,
+                  "SELECT name, CASE WHEN owner IS NULL OR expires_at < %s THEN 0 ELSE 1 END,"
+                  " CASE WHEN owner = ? THEN 1 ELSE 0 END, token FROM lock_row WHERE name IN",
+                  db_now_ms_sql(db));
+    add_param(&statement, db_text(owner));
+    (void)add_names(&statement, names, n, NULL, true);
+    if (statement.sql.failed)
+        return RC_NO_MEMORY;
+    return db_query(db, statement.sql.data, statement.params, statement.n_params, read_row,
+                    ret_seen);
 }
 
-static enum rc take_lock(struct db *db, const char *name, const char *owner, int64_t ttl_ms,
-                         const struct lock_row *seen, int64_t token)
-{
-    char sql[SQL_MAX];
-    const char *now = db_now_ms_sql(db);
-    int64_t rows = 0;
-    enum rc rc;
-    if (!seen->exists) {
-        snprintf(sql, sizeof sql,
-                 "INSERT INTO lock_row (name, owner, expires_at, token) VALUES (?, ?, %s + ?, ?)",
-                 now);
-        struct db_value params[] = {db_text(name), db_text(owner), db_int(ttl_ms), db_int(token)};
-        rc = db_exec(db, sql, params, 4, &rows);
-        return rc == RC_DUPLICATE ? RC_LOCK_BUSY : rc;
-    }
-    snprintf(sql, sizeof sql,
-             "UPDATE lock_row SET owner = ?, expires_at = %s + ?, token = ? "
-             "WHERE name = ? AND token = ? AND (owner IS NULL OR expires_at < %s)",
-             now, now);
-    struct db_value params[] = {db_text(owner), db_int(ttl_ms), db_int(token), db_text(name),
-                                db_int(seen->token)};
-    rc = db_exec(db, sql, params, 5, &rows);
-    return rc == RC_OK && rows == 0 ? RC_LOCK_BUSY : rc;
-}
-
-// An UPDATE or DELETE of one row that demands this owner.
-static enum rc update_own(struct db *db, const char *sql, const struct db_value *params,
-                          size_t n_params)
-{
-    int64_t rows = 0;
-    enum rc rc = db_exec(db, sql, params, n_params, &rows);
-    return rc == RC_OK && rows == 0 ? RC_LOCK_LOST : rc;
-}
+// ---- acquire ------------------------------------------------------------------------------------
 
 // A set of several locks is a transaction of its own; a single lock needs none.
 static enum rc begin(struct db *db, size_t n)
@@ -93,30 +132,61 @@ static enum rc end(struct db *db, size_t n, enum rc rc)
     return rc;
 }
 
-#define SET_MAX 256
+static enum rc take_existing(struct db *db, const struct seen *seen, const char *owner,
+                             int64_t ttl_ms, int64_t token)
+{
+    struct statement statement CLEANUP(release_statement) = {0};
+    const char *now = db_now_ms_sql(db);
+    buffer_format(&statement.sql,
+                  "UPDATE lock_row SET owner = ?, expires_at = %s + ?, token = ? WHERE token < ?"
+                  " AND (owner IS NULL OR expires_at < %s) AND name IN",
+                  now, now);
+    add_param(&statement, db_text(owner));
+    add_param(&statement, db_int(ttl_ms));
+    add_param(&statement, db_int(token));
+    add_param(&statement, db_int(token));
+    (void)add_names(&statement, seen->names, seen->n, seen->exists, true);
+    enum rc rc = run(db, &statement, seen->n_existing);
+    return rc == RC_LOCK_LOST ? RC_LOCK_BUSY : rc;
+}
+
+static enum rc take_new(struct db *db, const struct seen *seen, const char *owner, int64_t ttl_ms,
+                        int64_t token)
+{
+    enum { COLUMNS = 4 };
+    struct buffer sql CLEANUP(buffer_release) = {0};
+    struct db_value params[COLUMNS * SET_MAX];
+    size_t n_params = 0;
+    buffer_append_text(&sql, "INSERT INTO lock_row (name, owner, expires_at, token) VALUES ");
+    for (size_t i = 0; i < seen->n; i++) {
+        if (seen->exists[i])
+            continue;
+        buffer_format(&sql, "%s(?, ?, %s + ?, ?)", n_params == 0 ? "" : ", ", db_now_ms_sql(db));
+        params[n_params++] = db_text(seen->names[i]);
+        params[n_params++] = db_text(owner);
+        params[n_params++] = db_int(ttl_ms);
+        params[n_params++] = db_int(token);
+    }
+    if (sql.failed)
+        return RC_NO_MEMORY;
+    enum rc rc = db_exec(db, sql.data, params, n_params, NULL);
+    return rc == RC_DUPLICATE ? RC_LOCK_BUSY : rc;
+}
 
 static enum rc acquire_all(struct db *db, const char *const *names, size_t n, const char *owner,
                            int64_t ttl_ms, uint64_t *ret_token)
 {
-    struct lock_row seen[SET_MAX];
-    int64_t token = 0;
-    for (size_t i = 0; i < n; i++) {
-        enum rc rc = read_lock(db, names[i], owner, &seen[i]);
-        if (rc != RC_OK)
-            return rc;
-        if (seen[i].exists && !seen[i].free)
-            return RC_LOCK_BUSY;
-        if (seen[i].token > token)
-            token = seen[i].token;
-    }
-    token++;
-    for (size_t i = 0; i < n; i++) {
-        enum rc rc = take_lock(db, names[i], owner, ttl_ms, &seen[i], token);
-        if (rc != RC_OK)
-            return rc;
-    }
+    struct seen seen;
+    enum rc rc = read_all(db, names, n, owner, &seen);
+    if (rc == RC_OK && seen.n_taken > 0)
+        rc = RC_LOCK_BUSY;
+    int64_t token = seen.token + 1;
+    if (rc == RC_OK && seen.n_existing > 0)
+        rc = take_existing(db, &seen, owner, ttl_ms, token);
+    if (rc == RC_OK && seen.n_existing < n)
+        rc = take_new(db, &seen, owner, ttl_ms, token);
     *ret_token = (uint64_t)token;
-    return RC_OK;
+    return rc;
 }
 
 enum rc lock_row_acquire(struct db *db, const char *const *names, size_t n, const char *owner,
@@ -134,74 +204,67 @@ enum rc lock_row_acquire(struct db *db, const char *const *names, size_t n, cons
     return rc;
 }
 
+// ---- release, renew, lift -----------------------------------------------------------------------
+
+// `head`: an UPDATE or DELETE that demands an owner, up to IN. Of the names whose `chosen` is this.
+static enum rc change_own(struct db *db, const char *head, const int64_t *number, const char *owner,
+                          const char *const *names, size_t n, const bool *chosen, bool which)
+{
+    struct statement statement CLEANUP(release_statement) = {0};
+    buffer_append_text(&statement.sql, head);
+    if (number != NULL)
+        add_param(&statement, db_int(*number));
+    add_param(&statement, db_text(owner));
+    size_t added = add_names(&statement, names, n, chosen, which);
+    return added > 0 ? run(db, &statement, added) : RC_OK;
+}
+
 enum rc lock_row_release(struct db *db, const char *const *names, const bool *unknown, size_t n,
                          const char *owner)
 {
-    static const char keep[] = "UPDATE lock_row SET owner = NULL WHERE name = ? AND owner = ?";
-    static const char drop[] = "DELETE FROM lock_row WHERE name = ? AND owner = ?";
-    enum rc rc = begin(db, n);
+    size_t n_unknown = 0;
+    for (size_t i = 0; unknown != NULL && i < n; i++)
+        n_unknown += unknown[i];
+    bool both = n_unknown > 0 && n_unknown < n; // else one statement, which needs no transaction
+    enum rc rc = begin(db, both ? n : 1);
     if (rc != RC_OK)
         return rc;
-    bool lost = false;
-    for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        struct db_value params[] = {db_text(names[i]), db_text(owner)};
-        rc = update_own(db, unknown != NULL && unknown[i] ? drop : keep, params, 2);
-        if (rc == RC_LOCK_LOST) { // go on and release the rest
-            lost = true;
-            rc = RC_OK;
-        }
+    rc = change_own(db, "UPDATE lock_row SET owner = NULL WHERE owner = ? AND name IN", NULL, owner,
+                    names, n, unknown, false);
+    bool lost = rc == RC_LOCK_LOST; // go on and release the rest
+    if (n_unknown > 0 && (rc == RC_OK || lost)) {
+        rc = change_own(db, "DELETE FROM lock_row WHERE owner = ? AND name IN", NULL, owner, names,
+                        n, unknown, true);
+        lost = lost || rc == RC_LOCK_LOST;
     }
-    rc = end(db, n, rc);
+    rc = end(db, both ? n : 1, rc == RC_LOCK_LOST ? RC_OK : rc);
     return rc == RC_OK && lost ? RC_LOCK_LOST : rc;
-}
-
-static enum rc renew_all(struct db *db, const char *const *names, size_t n, const char *owner,
-                         int64_t ttl_ms)
-{
-    char sql[SQL_MAX];
-    snprintf(sql, sizeof sql,
-             "UPDATE lock_row SET expires_at = %s + ? WHERE name = ? AND owner = ?",
-             db_now_ms_sql(db));
-    for (size_t i = 0; i < n; i++) {
-        struct db_value params[] = {db_int(ttl_ms), db_text(names[i]), db_text(owner)};
-        enum rc rc = update_own(db, sql, params, 3);
-        if (rc != RC_OK)
-            return rc;
-    }
-    return RC_OK;
 }
 
 enum rc lock_row_renew(struct db *db, const char *const *names, size_t n, const char *owner,
                        int64_t ttl_ms)
 {
+    char head[256];
+    text_format(head, sizeof head,
+                "UPDATE lock_row SET expires_at = %s + ? WHERE owner = ? AND name IN",
+                db_now_ms_sql(db));
     enum rc rc = begin(db, n);
-    return rc == RC_OK ? end(db, n, renew_all(db, names, n, owner, ttl_ms)) : rc;
+    return rc == RC_OK ? end(db, n, change_own(db, head, &ttl_ms, owner, names, n, NULL, true))
+                       : rc;
 }
 
 static enum rc lift_all(struct db *db, const char *const *names, size_t n, const char *owner,
                         uint64_t floor, int64_t *ret_token)
 {
-    int64_t token = (int64_t)floor;
-    for (size_t i = 0; i < n; i++) {
-        struct lock_row seen;
-        enum rc rc = read_lock(db, names[i], owner, &seen);
-        if (rc != RC_OK)
-            return rc;
-        if (!seen.ours)
-            return RC_LOCK_LOST;
-        if (seen.token > token)
-            token = seen.token;
-    }
-    token++;
-    for (size_t i = 0; i < n; i++) {
-        struct db_value params[] = {db_int(token), db_text(names[i]), db_text(owner)};
-        enum rc rc =
-            update_own(db, "UPDATE lock_row SET token = ? WHERE name = ? AND owner = ?", params, 3);
-        if (rc != RC_OK)
-            return rc;
-    }
-    *ret_token = token;
-    return RC_OK;
+    struct seen seen;
+    enum rc rc = read_all(db, names, n, owner, &seen);
+    if (rc == RC_OK && seen.n_ours < n)
+        rc = RC_LOCK_LOST;
+    if (rc != RC_OK)
+        return rc;
+    *ret_token = ((int64_t)floor > seen.token ? (int64_t)floor : seen.token) + 1;
+    return change_own(db, "UPDATE lock_row SET token = ? WHERE owner = ? AND name IN", ret_token,
+                      owner, names, n, NULL, true);
 }
 
 enum rc lock_row_lift(struct db *db, const char *const *names, size_t n, const char *owner,
