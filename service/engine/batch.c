@@ -44,14 +44,15 @@ enum rc batch_init(struct batch *batch, size_t capacity, struct recent_keys *rec
     batch->children = calloc(legs_max, sizeof *batch->children);
     batch->roots = calloc(GUARD_KEYS_MAX, sizeof *batch->roots);
     batch->subjects = calloc(works_max, sizeof *batch->subjects);
+    batch->owners = calloc(works_max, sizeof *batch->owners);
     batch->used_loaded = calloc(works_max, sizeof *batch->used_loaded);
     batch->used = calloc(works_max, sizeof *batch->used);
     batch->postings = calloc(postings_max, sizeof *batch->postings);
     batch->rows = calloc(postings_max, sizeof *batch->rows);
     if (batch->works == NULL || batch->legs == NULL || batch->children == NULL ||
-        batch->roots == NULL || batch->subjects == NULL || batch->used_loaded == NULL ||
-        batch->used == NULL || batch->postings == NULL || batch->rows == NULL ||
-        batch_grow_counters(batch, GUARD_KEYS_MAX) != RC_OK) {
+        batch->roots == NULL || batch->subjects == NULL || batch->owners == NULL ||
+        batch->used_loaded == NULL || batch->used == NULL || batch->postings == NULL ||
+        batch->rows == NULL || batch_grow_counters(batch, GUARD_KEYS_MAX) != RC_OK) {
         batch_release(batch);
         return RC_NO_MEMORY;
     }
@@ -70,6 +71,7 @@ void batch_release(struct batch *batch)
     free(batch->loaded);
     free(batch->counters);
     free(batch->subjects);
+    free(batch->owners);
     free(batch->used_loaded);
     free(batch->used);
     free(batch->postings);
@@ -149,8 +151,9 @@ static bool has_facts_of(const struct batch *batch, const struct work *work, siz
 }
 
 // Lists the subjects of a root's works, each once, and sets every work's index into that list.
-static void gather_subjects(struct batch *batch, size_t root, const struct facts *facts)
+static void gather_subjects(struct batch *batch, size_t root, const char *id)
 {
+    const struct facts *facts = kind_facts[batch->roots[root].operation->kind];
     const char **subjects = batch->subjects + batch->n_subjects;
     size_t n_all = 0, n = 0;
     for (size_t i = 0; i < batch->n_works; i++) {
@@ -159,8 +162,10 @@ static void gather_subjects(struct batch *batch, size_t root, const struct facts
     }
     qsort(subjects, n_all, sizeof *subjects, compare_text);
     for (size_t i = 0; i < n_all; i++) {
-        if (n == 0 || strcmp(subjects[n - 1], subjects[i]) != 0)
+        if (n == 0 || strcmp(subjects[n - 1], subjects[i]) != 0) {
+            batch->owners[batch->n_subjects + n] = id;
             subjects[n++] = subjects[i];
+        }
     }
     for (size_t i = 0; i < batch->n_works; i++) {
         struct work *work = &batch->works[i];
@@ -170,8 +175,6 @@ static void gather_subjects(struct batch *batch, size_t root, const struct facts
         const char **found = bsearch(&subject, subjects, n, sizeof *subjects, compare_text);
         work->subject = (size_t)(found - batch->subjects);
     }
-    batch->roots[root].first_subject = batch->n_subjects;
-    batch->roots[root].n_subjects = n;
     batch->n_subjects += n;
 }
 
@@ -187,20 +190,48 @@ static enum rc add_children(struct batch *batch, struct root *root)
     return RC_OK;
 }
 
-static enum rc load_facts(struct batch *batch, size_t i, struct db *db)
+// Loads the facts of the roots from `first` on whose kinds load the same, and marks them as loaded.
+static enum rc load_facts(struct batch *batch, struct db *db, size_t first, bool *loaded)
 {
-    struct root *root = &batch->roots[i];
-    // What does not exist and may not be created has no facts.
-    if (root->operation == NULL ||
-        (batch->loaded[i].version == 0 && !root->operation->leg.may_create))
-        return RC_OK;
-    const struct facts *facts = kind_facts[root->operation->kind];
-    gather_subjects(batch, i, facts);
-    root->facts.now_ms = batch->now_ms;
-    enum rc rc =
-        facts->load(db, counter_id(batch->loaded[i].name), batch->subjects + root->first_subject,
-                    root->n_subjects, &root->facts, batch->used_loaded + root->first_subject);
-    return rc == RC_OK ? add_children(batch, root) : rc;
+    const char *ids[GUARD_KEYS_MAX];
+    struct root_facts *facts[GUARD_KEYS_MAX];
+    size_t from = batch->n_subjects;
+    struct facts_asked asked = {.ids = ids,
+                                .facts = facts,
+                                .owners = batch->owners + from,
+                                .subjects = batch->subjects + from,
+                                .used = batch->used_loaded + from};
+    const struct facts *kind = kind_facts[batch->roots[first].operation->kind];
+    for (size_t i = first; i < batch->n_roots; i++) {
+        struct root *root = &batch->roots[i];
+        if (loaded[i] || kind_facts[root->operation->kind]->load != kind->load)
+            continue;
+        loaded[i] = true;
+        ids[asked.n_roots] = counter_id(batch->loaded[i].name);
+        facts[asked.n_roots++] = &root->facts;
+        root->facts.now_ms = batch->now_ms;
+        gather_subjects(batch, i, ids[asked.n_roots - 1]);
+    }
+    asked.n_subjects = batch->n_subjects - from;
+    return kind->load(db, &asked);
+}
+
+static enum rc load_all_facts(struct batch *batch, struct db *db)
+{
+    bool loaded[GUARD_KEYS_MAX] = {false};
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < batch->n_roots; i++) {
+        // What does not exist and may not be created has no facts.
+        const struct operation *operation = batch->roots[i].operation;
+        loaded[i] =
+            operation == NULL || (batch->loaded[i].version == 0 && !operation->leg.may_create);
+        batch->roots[i].facts.n_children = 0;
+    }
+    for (size_t i = 0; i < batch->n_roots && rc == RC_OK; i++)
+        rc = loaded[i] ? RC_OK : load_facts(batch, db, i, loaded);
+    for (size_t i = 0; i < batch->n_roots && rc == RC_OK; i++)
+        rc = add_children(batch, &batch->roots[i]);
+    return rc;
 }
 
 // Forgets what an earlier attempt has read besides counters, and its expiries.
@@ -240,8 +271,8 @@ enum rc batch_load(struct batch *batch, struct db *db, bool lock)
     forget_facts(batch);
     batch->now_ms = 0;
     enum rc rc = load_counters(batch, db, lock);
-    for (size_t i = 0; i < batch->n_roots && rc == RC_OK; i++)
-        rc = load_facts(batch, i, db);
+    if (rc == RC_OK)
+        rc = load_all_facts(batch, db);
     // The counter exists, so its facts must exist too.
     return rc == RC_NOT_FOUND ? RC_INTERNAL : rc;
 }

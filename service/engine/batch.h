@@ -51,11 +51,10 @@ struct work {
 // What the decisions of the works whose first leg is this root need besides counters.
 struct root {
     const struct operation *operation; // one whose kind loads facts; NULL if there is none
-    size_t first_subject, n_subjects;
-    bool due_read;           // the holds on it that are due
-    int64_t next_release_ms; // then: when the next one will be; 0 if there is none
-    struct root_facts facts; // its memory is kept from batch to batch
-    size_t first_child;      // the facts' children are counters[first_child] and following
+    bool due_read;                     // the holds on it that are due
+    int64_t next_release_ms;           // then: when the next one will be; 0 if there is none
+    struct root_facts facts;           // its memory is kept from batch to batch
+    size_t first_child; // the facts' children are counters[first_child] and following
 };
 
 struct batch {
@@ -78,6 +77,7 @@ struct batch {
     struct counter *loaded, *counters; // as read, and as decided so far
     size_t counters_capacity;
     const char **subjects;          // distinct within a root
+    const char **owners;            // of each subject: the id of its root
     int64_t *used_loaded, *used;    // what each subject has: as read, and as decided so far
     struct posting *postings;       // of the accepted works
     struct counter_change *changes; // to be saved: at most one a counter, sorted by name

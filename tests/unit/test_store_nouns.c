@@ -356,13 +356,19 @@ START_TEST(coupons_are_found_and_counted)
     issue(scratch.db, "zoe", 1, "C1");
     coupon = issue(scratch.db, "zoe", 2, "C2");
     issue(scratch.db, "amy", 1, "C3");
-    static const char *const users[] = {"zoe", "nobody", "Amy", "amy"};
-    int64_t used[] = {9, 9, 9, 9};
-    ck_assert_int_eq(coupon_count(scratch.db, "SPRING", users, 4, used), RC_OK);
+    static const char *const users[] = {"zoe", "nobody", "Amy", "amy", "zoe"};
+    static const char *const campaigns[] = {"SPRING", "SPRING", "SPRING", "SPRING", "AUTUMN"};
+    int64_t used[] = {9, 9, 9, 9, 9}, limits[] = {9, 9};
+    ck_assert_int_eq(coupon_count(scratch.db, campaigns, users, 5, used), RC_OK);
     ck_assert_int_eq(used[0], 2);
     ck_assert_int_eq(used[1], 0);
     ck_assert_int_eq(used[2], 0);
     ck_assert_int_eq(used[3], 1);
+    ck_assert_int_eq(used[4], 0);
+    ck_assert_int_eq(campaign_limits(scratch.db, campaigns, 1, limits), RC_OK);
+    ck_assert_int_eq(limits[0], 3);
+    static const char *const one_missing[] = {"AUTUMN", "SPRING"};
+    ck_assert_int_eq(campaign_limits(scratch.db, one_missing, 2, limits), RC_NOT_FOUND);
     ck_assert_int_eq(coupon_find(scratch.db, "SPRING", "zoe", coupon.version, &again), RC_OK);
     ck_assert_str_eq(again.code, "C2");
     ck_assert_str_eq(again.campaign, "SPRING");
@@ -392,19 +398,20 @@ START_TEST(many_users_are_counted)
     scratch_open(&scratch, (enum db_engine)_i);
     static char names[USERS][16];
     static struct draw draws[USERS];
-    const char *users[USERS];
+    const char *users[USERS], *lotteries[USERS];
     int64_t used[USERS];
     size_t n = 0;
     for (size_t i = 0; i < USERS; i++) {
         snprintf(names[i], sizeof names[i], "u%zu", (i * 7919) % USERS);
         users[i] = names[i];
+        lotteries[i] = "L";
         if (i % 3 == 0)
             continue;
         draws[n] = (struct draw){.lottery = "L", .slot = 1, .version = (int64_t)i, .prize = "p"};
         text_copy(draws[n++].user_id, USER_ID_MAX + 1, names[i]);
     }
     ck_assert_int_eq(draw_insert(scratch.db, draws, n), RC_OK);
-    ck_assert_int_eq(draw_count(scratch.db, "L", users, USERS, used), RC_OK);
+    ck_assert_int_eq(draw_count(scratch.db, lotteries, users, USERS, used), RC_OK);
     for (size_t i = 0; i < USERS; i++)
         ck_assert_int_eq(used[i], i % 3 != 0);
     scratch_close(&scratch);

@@ -6,15 +6,17 @@
 
 #include <stdlib.h>
 
-static enum rc load(struct db *db, const char *id, const char *const *users, size_t n_users,
-                    struct root_facts *ret_facts, int64_t *ret_used)
+static enum rc load(struct db *db, const struct facts_asked *asked)
 {
-    struct campaign campaign;
-    enum rc rc = campaign_get(db, id, &campaign);
+    int64_t *limits CLEANUP(free_memory) = calloc(asked->n_roots, sizeof *limits);
+    if (limits == NULL)
+        return RC_NO_MEMORY;
+    enum rc rc = campaign_limits(db, asked->ids, asked->n_roots, limits);
     if (rc != RC_OK)
         return rc;
-    ret_facts->limit = campaign.per_user_limit;
-    return coupon_count(db, id, users, n_users, ret_used);
+    for (size_t i = 0; i < asked->n_roots; i++)
+        asked->facts[i]->limit = limits[i];
+    return coupon_count(db, asked->owners, asked->subjects, asked->n_subjects, asked->used);
 }
 
 static enum rc save(struct db *db, struct fact *facts, size_t n, int64_t now_ms)

@@ -8,8 +8,7 @@
 
 #include <stdlib.h>
 
-static enum rc load(struct db *db, const char *id, const char *const *users, size_t n_users,
-                    struct root_facts *ret_facts, int64_t *ret_used)
+static enum rc load_wheel(struct db *db, const char *id, struct root_facts *ret_facts)
 {
     if (ret_facts->lottery == NULL)
         ret_facts->lottery = calloc(1, sizeof *ret_facts->lottery);
@@ -25,7 +24,17 @@ static enum rc load(struct db *db, const char *id, const char *const *users, siz
     ret_facts->n_children = lottery->n_prizes;
     for (size_t i = 0; i < lottery->n_prizes; i++)
         ret_facts->children[i] = lottery->prizes[i].counter;
-    return draw_count(db, id, users, n_users, ret_used);
+    return RC_OK;
+}
+
+static enum rc load(struct db *db, const struct facts_asked *asked)
+{
+    for (size_t i = 0; i < asked->n_roots; i++) {
+        enum rc rc = load_wheel(db, asked->ids[i], asked->facts[i]);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return draw_count(db, asked->owners, asked->subjects, asked->n_subjects, asked->used);
 }
 
 static enum rc save(struct db *db, struct fact *facts, size_t n, int64_t now_ms)

@@ -9,11 +9,11 @@ static const char *subject(const struct operation *operation)
     return operation->order_id;
 }
 
-static enum rc load(struct db *db, const char *id, const char *const *subjects, size_t n_subjects,
-                    struct root_facts *ret_facts, int64_t *ret_used)
+static enum rc load(struct db *db, const struct facts_asked *asked)
 {
-    ret_facts->limit = 1;
-    return earned_count(db, id, subjects, n_subjects, ret_used);
+    for (size_t i = 0; i < asked->n_roots; i++)
+        asked->facts[i]->limit = 1;
+    return earned_count(db, asked->owners, asked->subjects, asked->n_subjects, asked->used);
 }
 
 static enum rc save(struct db *db, struct fact *facts, size_t n, int64_t now_ms)

@@ -24,6 +24,18 @@ struct root_facts {
     size_t n_children;
 };
 
+// What is to be read for some roots: `facts` of each root, and `used` of each subject.
+struct facts_asked {
+    size_t n_roots, n_subjects;
+    const char *const *ids; // of the roots: distinct and in byte order
+    struct root_facts *const *facts;
+    // Of each subject, which is distinct within its root. A root's subjects stand together, in byte
+    // order.
+    const char *const *owners; // its root's id
+    const char *const *subjects;
+    int64_t *used;
+};
+
 // An accepted operation. slot: its number among what the subject has, from 1; or what the facts of
 // its kind keep about the subject.
 struct fact {
@@ -38,10 +50,9 @@ struct facts {
     // subject and load: both or neither.
     // Whose usage is limited: the user, or the order. Borrowed from the operation.
     const char *(*subject)(const struct operation *operation);
-    // Reads what the decisions on one root need, after its counter was read. id: the root's.
-    // ret_used[i]: what subjects[i] has. RC_NOT_FOUND if the root is missing.
-    enum rc (*load)(struct db *db, const char *id, const char *const *subjects, size_t n_subjects,
-                    struct root_facts *ret_facts, int64_t *ret_used);
+    // Reads what the decisions on these roots need, after their counters were read. RC_NOT_FOUND if
+    // a root is missing.
+    enum rc (*load)(struct db *db, const struct facts_asked *asked);
     // Writes what accepted operations leave behind, inside their transaction. RC_DUPLICATE: another
     // writer was faster.
     enum rc (*save)(struct db *db, struct fact *facts, size_t n, int64_t now_ms);
@@ -77,6 +88,4 @@ void root_facts_release(struct root_facts *facts);
 
 // As in struct facts, of all kinds that name a reservation: its subject, and when it expires.
 const char *subject_reservation(const struct operation *operation);
-MUST_CHECK enum rc load_expiries(struct db *db, const char *id, const char *const *subjects,
-                                 size_t n_subjects, struct root_facts *ret_facts,
-                                 int64_t *ret_expires_at);
+MUST_CHECK enum rc load_expiries(struct db *db, const struct facts_asked *asked);

@@ -13,12 +13,9 @@ const char *subject_reservation(const struct operation *operation)
     return operation->reservation;
 }
 
-enum rc load_expiries(struct db *db, const char *id, const char *const *subjects, size_t n_subjects,
-                      struct root_facts *ret_facts, int64_t *ret_expires_at)
+enum rc load_expiries(struct db *db, const struct facts_asked *asked)
 {
-    (void)id;
-    (void)ret_facts;
-    return reservation_expiries(db, subjects, n_subjects, ret_expires_at);
+    return reservation_expiries(db, asked->subjects, asked->n_subjects, asked->used);
 }
 
 // ---- what all kinds save ------------------------------------------------------------------------
@@ -118,13 +115,12 @@ static enum rc recall_reserve(struct db *db, const struct ledger_row *row,
 const struct facts reserve_facts = {.save = save_reserve, .recall = recall_reserve};
 
 // The root is the first leg, the buyer.
-static enum rc load_open(struct db *db, const char *id, const char *const *users, size_t n_users,
-                         struct root_facts *ret_facts, int64_t *ret_open)
+static enum rc load_open(struct db *db, const struct facts_asked *asked)
 {
-    (void)id;
     enum rc rc = RC_OK;
-    for (size_t i = 0; i < n_users && rc == RC_OK; i++)
-        rc = reservation_count_open(db, users[i], ret_facts->now_ms, &ret_open[i]);
+    for (size_t i = 0; i < asked->n_subjects && rc == RC_OK; i++)
+        rc = reservation_count_open(db, asked->subjects[i], asked->facts[0]->now_ms,
+                                    &asked->used[i]);
     return rc;
 }
 

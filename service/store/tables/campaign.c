@@ -7,9 +7,11 @@
 
 #include "base/text.h"
 #include "store/db/db.h"
+#include "store/db/list.h"
 #include "store/tables/admin.h"
 #include "store/tables/usage.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct definition {
@@ -207,6 +209,43 @@ enum rc campaign_page(struct db *db, const char *after, int64_t limit, campaign_
                     params, ARRAY_LENGTH(params), read_campaign, &reader);
 }
 
+struct limits {
+    const char *const *campaigns;
+    size_t n, n_found;
+    int64_t *limits;
+};
+
+static int compare_id(const void *id, const void *at)
+{
+    return strcmp(id, *(const char *const *)at);
+}
+
+static enum rc keep_limit(void *arg, const struct db_row *row)
+{
+    struct limits *limits = arg;
+    const char *const *found = bsearch(db_row_text(row, 0), limits->campaigns, limits->n,
+                                       sizeof *limits->campaigns, compare_id);
+    if (found == NULL)
+        return RC_INTERNAL;
+    limits->limits[found - limits->campaigns] = db_row_int(row, 1);
+    limits->n_found++;
+    return RC_OK;
+}
+
+enum rc campaign_limits(struct db *db, const char *const *campaigns, size_t n, int64_t *ret_limits)
+{
+    static const struct db_list list = {
+        "SELECT campaign, per_user_limit FROM campaign WHERE campaign IN (", "?", ",", ")", 1};
+    struct limits limits = {.campaigns = campaigns, .n = n, .limits = ret_limits};
+    struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
+    if (params == NULL)
+        return RC_NO_MEMORY;
+    for (size_t i = 0; i < n; i++)
+        params[i] = db_text(campaigns[i]);
+    enum rc rc = db_run_list(db, &list, params, n, keep_limit, &limits);
+    return rc == RC_OK && limits.n_found < n ? RC_NOT_FOUND : rc;
+}
+
 #define COUPON_COLUMNS 6
 
 enum rc coupon_insert(struct db *db, const struct coupon *coupons, size_t n)
@@ -229,11 +268,10 @@ enum rc coupon_insert(struct db *db, const struct coupon *coupons, size_t n)
                      COUPON_COLUMNS, values, n);
 }
 
-enum rc coupon_count(struct db *db, const char *campaign, const char *const *users, size_t n,
-                     int64_t *ret_used)
+enum rc coupon_count(struct db *db, const char *const *campaigns, const char *const *users,
+                     size_t n, int64_t *ret_used)
 {
-    static const struct usage coupons = {"coupon", "campaign", "user_id"};
-    return usage_count(db, &coupons, campaign, users, n, ret_used);
+    return usage_read(db, USAGE_LAST_SLOT("coupon", "campaign"), campaigns, users, n, ret_used);
 }
 
 static enum rc keep_coupon(void *arg, const struct db_row *row)

@@ -34,6 +34,11 @@ MUST_CHECK enum rc campaign_put(struct db *db, const struct campaign *put,
                                 struct campaign *ret_campaign);
 MUST_CHECK enum rc campaign_get(struct db *db, const char *campaign, struct campaign *ret_campaign);
 
+// The limit for each user of these campaigns, distinct and in byte order. RC_NOT_FOUND if one of
+// them does not exist.
+MUST_CHECK enum rc campaign_limits(struct db *db, const char *const *campaigns, size_t n,
+                                   int64_t *ret_limits);
+
 typedef enum rc (*campaign_fn)(void *arg, const struct campaign *campaign);
 // Campaigns with a name > after in byte order, ascending, at most limit.
 MUST_CHECK enum rc campaign_page(struct db *db, const char *after, int64_t limit,
@@ -58,9 +63,9 @@ struct coupon {
 // RC_DUPLICATE: the slot or the code is taken.
 MUST_CHECK enum rc coupon_insert(struct db *db, const struct coupon *coupons, size_t n);
 
-// How many coupons of the campaign each of these distinct users has: ret_used[i] for users[i].
-MUST_CHECK enum rc coupon_count(struct db *db, const char *campaign, const char *const *users,
-                                size_t n, int64_t *ret_used);
+// How many coupons of campaigns[i] users[i] has: ret_used[i].
+MUST_CHECK enum rc coupon_count(struct db *db, const char *const *campaigns,
+                                const char *const *users, size_t n, int64_t *ret_used);
 
 // The coupon issued at this version, or RC_NOT_FOUND.
 MUST_CHECK enum rc coupon_find(struct db *db, const char *campaign, const char *user_id,

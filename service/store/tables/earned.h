@@ -19,6 +19,6 @@ struct earned {
 // RC_DUPLICATE: the account has already earned points for one of these orders.
 MUST_CHECK enum rc earned_insert(struct db *db, const struct earned *earned, size_t n);
 
-// ret_used[i]: 1 if the account has earned points for orders[i], else 0. They are distinct.
-MUST_CHECK enum rc earned_count(struct db *db, const char *user_id, const char *const *orders,
+// ret_used[i]: 1 if the account of users[i] has earned points for orders[i], else 0.
+MUST_CHECK enum rc earned_count(struct db *db, const char *const *users, const char *const *orders,
                                 size_t n, int64_t *ret_used);

@@ -47,8 +47,8 @@ struct draw {
 // RC_DUPLICATE: the slot is taken.
 MUST_CHECK enum rc draw_insert(struct db *db, const struct draw *draws, size_t n);
 
-// How many draws each of these distinct users has made: ret_used[i] for users[i].
-MUST_CHECK enum rc draw_count(struct db *db, const char *lottery, const char *const *users,
+// How many draws of lotteries[i] users[i] has made: ret_used[i].
+MUST_CHECK enum rc draw_count(struct db *db, const char *const *lotteries, const char *const *users,
                               size_t n, int64_t *ret_used);
 
 // The draw made at this version, or RC_NOT_FOUND.

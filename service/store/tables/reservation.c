@@ -126,45 +126,38 @@ enum rc reservation_page(struct db *db, const char *user_id, enum reservation_st
 
 // ---- lists --------------------------------------------------------------------------------------
 
-struct expiries {
-    const char *const *ids;
-    size_t n;
-    int64_t *expires_at;
-};
-
-static int compare_id(const void *id, const void *at)
-{
-    return strcmp(id, *(const char *const *)at);
-}
-
 static enum rc keep_expiry(void *arg, const struct db_row *row)
 {
-    const struct expiries *expiries = arg;
-    const char *const *found =
-        bsearch(db_row_text(row, 0), expiries->ids, expiries->n, sizeof *expiries->ids, compare_id);
-    if (found == NULL)
-        return RC_INTERNAL;
+    int64_t *expires_at = arg, at = db_row_int(row, 0);
+    if (at < 0) // the list begins with a row that names the columns
+        return RC_OK;
     enum reservation_state state = find_state(db_row_text(row, 2));
     bool expires = state == RESERVATION_HELD || state == RESERVATION_EXPIRED;
-    expiries->expires_at[found - expiries->ids] = expires ? db_row_int(row, 1) : -(int64_t)state;
+    expires_at[at] = expires ? db_row_int(row, 1) : -(int64_t)state;
     return RC_OK;
 }
 
 enum rc reservation_expiries(struct db *db, const char *const *ids, size_t n,
                              int64_t *ret_expires_at)
 {
-    static const struct db_list list = {
-        "SELECT reservation, expires_at, state FROM reservation WHERE reservation IN (", "?", ",",
-        ")", 1};
-    struct expiries expiries = {ids, n, ret_expires_at};
-    struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
+    enum { COLUMNS = 2 };
+#define EXPIRIES "SELECT w.place, r.expires_at, r.state FROM (SELECT "
+    static const struct db_list sqlite = {EXPIRIES, "? AS place, ? AS id", "",
+                                          ") w JOIN reservation r ON r.reservation = w.id",
+                                          COLUMNS};
+    static const struct db_list mysql = {
+        EXPIRIES "-1 AS place, CAST('' AS BINARY) AS id", " UNION ALL SELECT ?,?", "",
+        ") w STRAIGHT_JOIN reservation r ON r.reservation = w.id", COLUMNS};
+    struct db_value *params CLEANUP(free_memory) = calloc(COLUMNS * n + 1, sizeof *params);
     if (params == NULL)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < n; i++) {
         ret_expires_at[i] = 0;
-        params[i] = db_text(ids[i]);
+        params[COLUMNS * i] = db_int((int64_t)i);
+        params[COLUMNS * i + 1] = db_text(ids[i]);
     }
-    return db_run_list(db, &list, params, n, keep_expiry, &expiries);
+    return db_run_list(db, db_is_sqlite(db) ? &sqlite : &mysql, params, n, keep_expiry,
+                       ret_expires_at);
 }
 
 enum rc reservation_count_open(struct db *db, const char *user_id, int64_t now_ms,

@@ -42,7 +42,7 @@ MUST_CHECK enum rc reservation_page(struct db *db, const char *user_id,
 MUST_CHECK enum rc reservation_count_open(struct db *db, const char *user_id, int64_t now_ms,
                                           int64_t *ret_open);
 
-// When each of these distinct reservations expires or expired: ret_expires_at[i] for ids[i]. Where
+// When each of these reservations expires or expired: ret_expires_at[i] for ids[i]. Where
 // nothing can expire, minus the reservation's state; 0 if it is unknown.
 MUST_CHECK enum rc reservation_expiries(struct db *db, const char *const *ids, size_t n,
                                         int64_t *ret_expires_at);
