@@ -126,6 +126,7 @@ static enum rc start_engine(struct app *app, char *ret_error)
         .lab = config->lab,
         .undemanding = !config->lab_demand,
         .unfenced = !config->lock_fence,
+        .tenure_ms = config->lock_tenure_ms,
         .guard = {.redis = config->redis,
                   .zookeeper = config->zookeeper,
                   .etcd = config->etcd,

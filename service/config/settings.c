@@ -71,6 +71,10 @@ const struct setting settings[] = {
     {"lock.max_hold_ms", SETTING_INTEGER, MEMBER(lock_max_hold_ms), "60000", 100, 3600000, NULL,
      "How long a lock may be held, in ms. After that its lease is no longer renewed and expires. "
      "At least lock.ttl_ms."},
+    {"lock.tenure_ms", SETTING_INTEGER, MEMBER(lock_tenure_ms), "20", 0, 10000, NULL,
+     "zookeeper-lock and etcd-lock: how long a lock may be kept, in ms, for requests on the same "
+     "counters that arrive while it is held. Other instances wait as much longer. 0: every "
+     "transaction takes the lock anew."},
     {"lock.ttl_ms", SETTING_INTEGER, MEMBER(lock_ttl_ms), "10000", 100, 600000, NULL,
      "Length of a lock's lease in ms. If the holder dies, the lock is free again after this "
      "time. A living holder renews the lease every third of it, up to lock.max_hold_ms."},

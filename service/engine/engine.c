@@ -134,6 +134,7 @@ static enum rc start_workers(struct engine *engine)
     struct section_settings settings = {.max_batch = engine->settings.max_batch,
                                         .undemanding = engine->settings.undemanding,
                                         .unfenced = engine->settings.unfenced,
+                                        .tenure_ms = engine->settings.tenure_ms,
                                         .feed = engine->feed,
                                         .recent = engine->recent,
                                         .hooks = engine->settings.hooks};

@@ -105,6 +105,18 @@ static void give_back_jobs(void *arg, struct job *const *jobs, size_t n)
     pthread_mutex_unlock(&engine->mutex);
 }
 
+// For section_source.
+static size_t count_queued(void *arg, size_t *ret_others)
+{
+    struct worker *worker = arg;
+    struct engine *engine = worker->engine;
+    pthread_mutex_lock(&engine->mutex);
+    size_t all = engine->lanes.n_queued, mine = lanes_waiting(&worker->pick);
+    pthread_mutex_unlock(&engine->mutex);
+    *ret_others = all > mine ? all - mine : 0;
+    return mine;
+}
+
 static int compare_keys(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -152,7 +164,10 @@ static void pick_lanes(struct engine *engine, struct worker *worker)
 // With the mutex held; releases it while the section runs.
 static void run_section(struct engine *engine, struct worker *worker)
 {
-    struct section_source source = {.take = take_jobs, .give_back = give_back_jobs, .arg = worker};
+    struct section_source source = {.take = take_jobs,
+                                    .give_back = give_back_jobs,
+                                    .queued = engine_is_direct(engine) ? NULL : count_queued,
+                                    .arg = worker};
     if (engine_is_direct(engine))
         pick_direct(engine, worker);
     else

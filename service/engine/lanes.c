@@ -231,6 +231,8 @@ size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns,
             }
         }
     }
+    for (size_t i = 0; i < pick->n; i++)
+        pick->lanes[i]->quota = pick->lanes[i]->n; // if the pick takes once more
     lanes->n_queued -= n;
     return n;
 }
@@ -243,6 +245,14 @@ size_t lanes_deepest(const struct pick *pick)
             deepest = pick->lanes[i]->n;
     }
     return deepest;
+}
+
+size_t lanes_waiting(const struct pick *pick)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < pick->n; i++)
+        n += pick->lanes[i]->n;
+    return n;
 }
 
 // ---- expiry, return, put back -------------------------------------------------------------------

@@ -69,6 +69,9 @@ size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns,
 // Requests that wait in the deepest of the picked lanes.
 size_t lanes_deepest(const struct pick *pick);
 
+// Requests that wait in all picked lanes. One that stands in several of them counts in each.
+size_t lanes_waiting(const struct pick *pick);
+
 // Moves the jobs whose deadline has passed at `now_ns`, also those of picked lanes, to the end of a
 // queue. Returns the first deadline of the jobs that remain; INT64_MAX if none does. Looks at every
 // job.

@@ -1,5 +1,6 @@
 // A section from enter to leave: one batch after another, each with its attempts
-// (section_attempt.c) and what follows a failed one (section_retry.c).
+// (section_attempt.c) and what follows a failed one (section_retry.c). While the tenure lasts, the
+// jobs that have come meanwhile follow under the same hold (tenure.c).
 //
 // Requests are answered after the commit and before the guard is left, because leaving may take a
 // round trip.
@@ -10,6 +11,7 @@
 #include "engine/duplicate_keys.h"
 #include "engine/job.h"
 #include "engine/section_state.h"
+#include "engine/tenure.h"
 #include "store/db/db.h"
 
 #include <stdlib.h>
@@ -234,6 +236,13 @@ static void run_rounds(struct section *section, size_t n, int64_t deadline_ns)
     }
 }
 
+static size_t take(struct section *section, const struct section_source *source, int64_t before_ns)
+{
+    size_t max_batch = section->settings.max_batch;
+    return source->take(source->arg, before_ns, section->jobs, max_batch,
+                        batch_legs_max(max_batch));
+}
+
 enum section_end section_run(struct section *section, const struct section_scope *scope,
                              const struct section_source *source)
 {
@@ -255,9 +264,7 @@ enum section_end section_run(struct section *section, const struct section_scope
     }
 
     // If the guard was not entered, fail only the requests that have waited as long as we have.
-    size_t n =
-        source->take(source->arg, rc == RC_OK ? INT64_MAX : from_ns, section->jobs,
-                     section->settings.max_batch, batch_legs_max(section->settings.max_batch));
+    size_t n = take(section, source, rc == RC_OK ? INT64_MAX : from_ns);
     if (rc != RC_OK) {
         db_set_deadline(section->db, INT64_MAX);
         n = fail_expired(section, section->jobs, n);
@@ -276,6 +283,10 @@ enum section_end section_run(struct section *section, const struct section_scope
     }
 
     run_rounds(section, n, scope->deadline_ns);
+    while (tenure_goes_on(section, source, n) && (n = take(section, source, INT64_MAX)) > 0) {
+        section_count(section, METRIC_KEPT, 1);
+        run_rounds(section, n, section->jobs[0]->deadline_ns);
+    }
     section_leave(section);
     db_set_deadline(section->db, INT64_MAX);
     if (section->n_returned > 0)

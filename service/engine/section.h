@@ -23,6 +23,7 @@ struct store;
 struct section_settings {
     size_t max_batch;           // operations of one run
     bool undemanding, unfenced; // as in engine_settings
+    int64_t tenure_ms;          // as in engine_settings
     struct feed *feed; // learns which counters each commit has changed; borrowed, NULL if none
     struct recent_keys *recent; // of the instance; borrowed
     struct engine_hooks hooks;
@@ -42,12 +43,16 @@ struct db *section_db(struct section *section);
 // that arrive during the wait for a lock join the batch.
 struct section_source {
     // Fills in jobs submitted before this moment, each counter's in order of arrival: at most
-    // max_jobs with at most max_legs; returns how many. Called at most once a run.
+    // max_jobs with at most max_legs; returns how many. Called once the guard was entered, and
+    // again while `queued` lets the section stay inside (tenure.h).
     size_t (*take)(void *arg, int64_t before_ns, struct job **ret_jobs, size_t max_jobs,
                    size_t max_legs);
     // Requeues jobs that are not finished and may run again, in the order in which they were taken.
     // Called at most once a run, and only if the run is divisible.
     void (*give_back)(void *arg, struct job *const *jobs, size_t n);
+    // How many jobs wait for this section, and how many others wait. NULL: the jobs of a run are
+    // all taken at once.
+    size_t (*queued)(void *arg, size_t *ret_others);
     void *arg;
 };
 
@@ -67,8 +72,8 @@ struct section_scope {
     int64_t deadline_ns;
 };
 
-// Runs one section. Finishes every job it took, or gives it back. The deadline bounds the wait for
-// the guard. With several counters the wait is also bounded to a second, because one stuck lock
+// Runs one section: one round of jobs or, within the tenure, several under the same hold. Finishes
+// every job it took, or gives it back. The deadline bounds the wait for the guard. With several counters the wait is also bounded to a second, because one stuck lock
 // would delay the others.
 enum section_end section_run(struct section *section, const struct section_scope *scope,
                              const struct section_source *source);

@@ -70,6 +70,11 @@ enum rc guard_ping(struct guard *guard, struct guard_trouble *ret_trouble)
     return guard->strategy->ping != NULL ? guard->strategy->ping(guard, ret_trouble) : RC_OK;
 }
 
+bool strategy_is_lock(const struct strategy *strategy)
+{
+    return strategy->enter != NULL && strategy->scope == SCOPE_CLUSTER;
+}
+
 const char *guard_scope_name(enum guard_scope scope)
 {
     switch (scope) {

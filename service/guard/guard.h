@@ -66,6 +66,9 @@ struct strategy {
     enum guard_scope scope;
     enum update_rule rule;
     bool lab_only;
+    // Worth keeping for the next jobs (lock.tenure_ms): to enter costs more than the jobs do, and the
+    // lock server has a fair queue. Waiters that poll would rarely find the lock free.
+    bool may_keep;
 
     // Creates the guard. It connects lazily, so open succeeds while the server is down. RC_USAGE
     // with a sentence that names the missing setting in ret_why (GUARD_ERROR_MAX bytes) if it
@@ -110,6 +113,9 @@ struct guard {
     const struct strategy *strategy;
     struct renewal *renewal; // borrowed; NULL: leases are not renewed (some tests)
 };
+
+// Does entering take a lock that all instances share?
+bool strategy_is_lock(const struct strategy *strategy);
 
 const char *guard_scope_name(enum guard_scope scope);
 

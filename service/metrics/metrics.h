@@ -19,6 +19,7 @@ void metrics_free(struct metrics *metrics);
 // Events, counted by endpoint and strategy.
 enum metric_event {
     METRIC_ACQUIRED,         // guard entered
+    METRIC_KEPT,             // jobs run under a hold that was kept for them (lock.tenure_ms)
     METRIC_ENTER_FAILED,     // guard not entered: timeout, or its server is unavailable
     METRIC_LOST,             // lock found lost: by its renewal, before save or commit, on leave
     METRIC_RENEWED,          // a lease extended

@@ -17,6 +17,8 @@ struct words {
 
 static const struct words event_words[METRIC_EVENT_COUNT] = {
     [METRIC_ACQUIRED] = {"holdfast_guard_acquired_total", "Guards entered"},
+    [METRIC_KEPT] = {"holdfast_guard_kept_total",
+                     "Rounds of jobs that ran under the hold of the round before"},
     [METRIC_ENTER_FAILED] = {"holdfast_guard_enter_failed_total",
                              "Guards that could not be entered: timeout, or no server"},
     [METRIC_LOST] = {"holdfast_guard_lost_total", "Locks lost while they were held"},

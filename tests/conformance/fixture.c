@@ -135,6 +135,7 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
         .lab = true,
         .undemanding = options->undemanding,
         .unfenced = options->unfenced,
+        .tenure_ms = options->tenure_ms,
         .guard = {.redis = lock_address(fixture, options, i, "HOLDFAST_TEST_REDIS"),
                   .zookeeper = lock_address(fixture, options, i, "HOLDFAST_TEST_ZOOKEEPER"),
                   .etcd = lock_address(fixture, options, i, "HOLDFAST_TEST_ETCD"),
@@ -192,7 +193,8 @@ bool open_scenario(struct fixture *fixture, int i, enum guard_scope least, size_
     struct fixture_options options = {.strategy = scenario.strategy,
                                       .engine = scenario.engine,
                                       .instances = instances,
-                                      .max_batch = scenario.max_batch};
+                                      .max_batch = scenario.max_batch,
+                                      .tenure_ms = 20};
     return fixture_open(fixture, &options);
 }
 

@@ -52,6 +52,7 @@ struct fixture_options {
     enum db_engine engine;
     size_t instances, max_batch;
     int64_t lock_ttl_ms;   // 0: 10 s
+    int64_t tenure_ms;     // 0: locks are not kept
     bool unrenewed;        // leases expire although their owners are alive
     int64_t lock_wait_ms;  // 0: 10 s
     int64_t first_wait_ms; // for the first instance; 0: lock_wait_ms

@@ -79,6 +79,8 @@ MUTANTS = [
         Edit("service/engine/lanes.c",
              "    qsort(ret_pick->lanes, ret_pick->n, sizeof ret_pick->lanes[0], compare_lanes);\n",
              "")]),
+    Mutant("kept-without-check", "a lock that was lost is kept for the next round", unit("tenure"), [
+        Edit("service/engine/tenure.c", " && section_held(section)", "")]),
     Mutant("redeemed-apart", "the code is redeemed in a transaction of its own, before the order's", ORDERS, [
         Edit("service/http/api/order.c", '#include "store/tables/order.h"',
              '#include "store/db/db.h"\n#include "store/tables/order.h"'),

@@ -163,6 +163,7 @@ START_TEST(everything_that_is_counted_is_shown)
 {
     static const char *const names[] = {
         "holdfast_guard_acquired_total",
+        "holdfast_guard_kept_total",
         "holdfast_guard_enter_failed_total",
         "holdfast_guard_lost_total",
         "holdfast_lease_renewals_total",

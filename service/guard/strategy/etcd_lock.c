@@ -296,6 +296,7 @@ const struct strategy strategy_etcd_lock = {
         "A fair queue of keys with a lease in etcd; the create revision is the fencing token.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_FENCED,
+    .may_keep = true,
     .open = etcd_lock_open,
     .close = etcd_lock_close,
     .enter = etcd_lock_enter,

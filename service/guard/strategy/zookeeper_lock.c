@@ -319,6 +319,7 @@ const struct strategy strategy_zookeeper_lock = {
     .summary = "A fair queue of ephemeral nodes in ZooKeeper, with a fencing token.",
     .scope = SCOPE_CLUSTER,
     .rule = RULE_FENCED,
+    .may_keep = true,
     .open = zookeeper_lock_open,
     .close = zookeeper_lock_close,
     .enter = zookeeper_lock_enter,
