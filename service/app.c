@@ -127,6 +127,7 @@ static enum rc start_engine(struct app *app, char *ret_error)
         .undemanding = !config->lab_demand,
         .unfenced = !config->lock_fence,
         .tenure_ms = config->lock_tenure_ms,
+        .partitions = (size_t)config->lock_partitions,
         .guard = {.redis = config->redis,
                   .zookeeper = config->zookeeper,
                   .etcd = config->etcd,

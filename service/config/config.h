@@ -40,7 +40,7 @@ struct config {
     const char *lock_wait;  // "fail", "spin", "notify"
     const char *log_level;  // "debug" ... "error"
     const char *log_format; // "text", "json"
-    int64_t lock_ttl_ms, lock_wait_ms, lock_max_hold_ms, lock_tenure_ms;
+    int64_t lock_ttl_ms, lock_wait_ms, lock_max_hold_ms, lock_tenure_ms, lock_partitions;
     int64_t combine_max_batch, workers, queue_limit;
     int64_t feed_limit, feed_poll_ms;
     int64_t http_threads, http_connections, request_timeout_ms, drain_delay_ms;

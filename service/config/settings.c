@@ -71,6 +71,9 @@ const struct setting settings[] = {
     {"lock.max_hold_ms", SETTING_INTEGER, MEMBER(lock_max_hold_ms), "60000", 100, 3600000, NULL,
      "How long a lock may be held, in ms. After that its lease is no longer renewed and expires. "
      "At least lock.ttl_ms."},
+    {"lock.partitions", SETTING_INTEGER, MEMBER(lock_partitions), "0", 0, 10000, NULL,
+     "How many locks there are for all counters, chosen by a hash of the counter's name. 0: one for "
+     "each counter. All instances must have the same setting; else they are slow, not wrong."},
     {"lock.tenure_ms", SETTING_INTEGER, MEMBER(lock_tenure_ms), "20", 0, 10000, NULL,
      "zookeeper-lock and etcd-lock: how long a lock may be kept, in ms, for requests on the same "
      "counters that arrive while it is held. Other instances wait as much longer. 0: every "

@@ -187,6 +187,7 @@ enum rc engine_new(const struct engine_settings *settings, struct store *store,
     if (engine == NULL)
         return RC_NO_MEMORY;
     engine->settings = *settings;
+    engine->lanes.partitions = settings->partitions;
     engine->store = store;
     engine->metrics = metrics;
     engine->first_deadline_ns = INT64_MAX;

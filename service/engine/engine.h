@@ -28,6 +28,7 @@ struct engine_settings {
     bool undemanding;   // for the lab: whatever the strategy's rule, sections run under RULE_NAIVE
     bool unfenced;      // the same for strategies of RULE_FENCED only
     int64_t tenure_ms;  // how long a lock may be kept for the next jobs of its lanes; 0: not at all
+    size_t partitions;  // of counters, each with one lock (partition.h); 0: a lock a counter
     struct guard_settings guard;
     const char *strategy[ENDPOINT_COUNT]; // names
     struct engine_hooks hooks;

@@ -19,10 +19,10 @@ struct worker {
     pthread_t thread;
     struct section *section;
     struct pick pick;
-    // Direct mode: the job to run, and copies of its counters' names, because the job may be freed
-    // before the guard is left.
+    // Direct mode: the job to run, and copies of the names of its locks, because the job may be
+    // freed before the guard is left.
     struct job *direct;
-    char direct_counters[LEGS_MAX][COUNTER_NAME_MAX + 1];
+    char direct_keys[LEGS_MAX][COUNTER_NAME_MAX + 1];
     bool in_section, entering; // entering: waiting for the guard
     int64_t since_ns;          // monotonic: start of entering, or of being inside
 };

@@ -15,6 +15,7 @@
 #include "engine/batch.h"
 #include "engine/engine_state.h"
 #include "engine/job.h"
+#include "engine/partition.h"
 #include "engine/section.h"
 #include "metrics/metrics.h"
 #include "store/db/db.h"
@@ -26,6 +27,9 @@
 #define SECTIONS_AT_ONCE 2
 #define STUCK_AFTER_NS (20 * NS_PER_MS) // waiting for the guard
 #define SLOW_AFTER_NS (200 * NS_PER_MS) // inside
+// A section takes this share of all partitions at most, and one more: the other sections, here and in
+// other instances, shall find free ones.
+#define PARTITIONS_SHARE 8
 
 // Whether one more section may start.
 static bool may_run_section(const struct engine *engine)
@@ -69,6 +73,11 @@ static void wait_for_work(struct engine *engine)
     engine->n_waiting--;
 }
 
+static bool is_partitioned(const struct worker *worker)
+{
+    return partition_applies(worker->engine->settings.partitions, worker->pick.guard);
+}
+
 // For section_source.
 static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, size_t max_jobs,
                         size_t max_legs)
@@ -83,7 +92,9 @@ static size_t take_jobs(void *arg, int64_t before_ns, struct job **ret_jobs, siz
         ret_jobs[0] = worker->direct;
     } else {
         depth = lanes_deepest(&worker->pick);
-        struct lanes_budget budget = {.jobs = max_jobs, .legs = max_legs};
+        // A row of a partition may be stuck: then its jobs run one by one.
+        bool single = worker->pick.alone && is_partitioned(worker);
+        struct lanes_budget budget = {.jobs = single ? 1 : max_jobs, .legs = max_legs};
         n = lanes_take(&engine->lanes, &worker->pick, before_ns, &budget, ret_jobs);
     }
     pthread_mutex_unlock(&engine->mutex);
@@ -127,17 +138,24 @@ static void pick_direct(struct engine *engine, struct worker *worker)
     struct job *job = queue_pop(&engine->direct);
     struct pick *pick = &worker->pick;
     worker->direct = job;
-    pick->n = operation_n_legs(job->operation);
     pick->guard = engine_guard_for(engine, job);
     pick->endpoint = operation_endpoint(job->operation);
     pick->deadline_ns = job->deadline_ns;
     pick->divisible = false;
-    for (size_t i = 0; i < pick->n; i++) {
-        text_copy(worker->direct_counters[i], sizeof worker->direct_counters[i],
-                  operation_leg(job->operation, i)->counter);
-        pick->keys[i] = worker->direct_counters[i];
+    size_t n_legs = operation_n_legs(job->operation);
+    for (size_t i = 0; i < n_legs; i++) {
+        char name[COUNTER_NAME_MAX + 1];
+        text_copy(worker->direct_keys[i], sizeof worker->direct_keys[i],
+                  partition_name(engine->settings.partitions, pick->guard,
+                                 operation_leg(job->operation, i)->counter, name));
+        pick->keys[i] = worker->direct_keys[i];
     }
-    qsort(pick->keys, pick->n, sizeof pick->keys[0], compare_keys);
+    qsort(pick->keys, n_legs, sizeof pick->keys[0], compare_keys);
+    pick->n = 0;
+    for (size_t i = 0; i < n_legs; i++) { // two counters of one partition
+        if (pick->n == 0 || strcmp(pick->keys[pick->n - 1], pick->keys[i]) != 0)
+            pick->keys[pick->n++] = pick->keys[i];
+    }
 }
 
 // Halves the lanes picked at once when other writers interfered, so that one conflict does not make
@@ -155,9 +173,11 @@ static void pick_lanes(struct engine *engine, struct worker *worker)
 {
     size_t max_batch = engine->settings.max_batch;
     enum endpoint endpoint = operation_endpoint(lanes_first(&engine->lanes));
-    struct lanes_budget budget = {.jobs = max_batch,
-                                  .legs = batch_legs_max(max_batch),
-                                  .lanes = engine->lanes_at_once[endpoint]};
+    size_t partitions = engine->settings.partitions, at_once = engine->lanes_at_once[endpoint];
+    if (partition_applies(partitions, engine->current[endpoint]))
+        at_once = partitions / PARTITIONS_SHARE + 1;
+    struct lanes_budget budget = {
+        .jobs = max_batch, .legs = batch_legs_max(max_batch), .lanes = at_once};
     lanes_pick(&engine->lanes, &budget, &worker->pick);
 }
 
@@ -183,6 +203,7 @@ static void run_section(struct engine *engine, struct worker *worker)
                                   .guard = pick->guard,
                                   .keys = pick->keys,
                                   .n_keys = pick->n,
+                                  .partitioned = is_partitioned(worker),
                                   .divisible = pick->divisible,
                                   .deadline_ns = pick->deadline_ns};
     enum section_end end = section_run(worker->section, &scope, &source);

@@ -24,10 +24,10 @@ struct lane {
     size_t quota;            // picked: jobs that the pick has counted on and not taken
     bool alone;
     size_t bucket;
-    char counter[COUNTER_NAME_MAX + 1];
+    char counter[COUNTER_NAME_MAX + 1]; // or the partition's name
 };
 
-// A job's link in the lane of the i-th leg of its operation.
+// A job's link in the i-th of its lanes.
 struct job_link *job_link_at(struct job *job, size_t i);
 
 // These keep each job's count of the lanes in which it is first, and nothing else.

@@ -19,6 +19,7 @@
 
 #include "engine/job.h"
 #include "engine/lane.h"
+#include "engine/partition.h"
 #include "engine/queue.h"
 
 #include <stdlib.h>
@@ -39,28 +40,40 @@ const struct operation *lanes_first(const struct lanes *lanes)
 
 // ---- push ---------------------------------------------------------------------------------------
 
+static bool stands_in(struct job *job, size_t n_links, const struct lane *lane)
+{
+    while (n_links > 0 && job_link_at(job, n_links - 1)->lane != lane)
+        n_links--;
+    return n_links > 0;
+}
+
 bool lanes_push(struct lanes *lanes, struct guard *guard, struct job *job, bool *ret_became_ready)
 {
-    size_t n = operation_n_legs(job->operation), found = 0;
-    job->n_links = n;
+    size_t n = operation_n_legs(job->operation), leg = 0, found = 0;
     job->n_heads = 0;
     job->ready = false;
-    while (found < n) {
-        struct job_link *link = job_link_at(job, found);
-        link->job = job;
-        link->lane = lanes_get(lanes, guard, operation_leg(job->operation, found)->counter);
-        if (link->lane == NULL)
+    for (; leg < n; leg++) {
+        char name[COUNTER_NAME_MAX + 1];
+        const char *counter = operation_leg(job->operation, leg)->counter;
+        struct lane *lane =
+            lanes_get(lanes, guard, partition_name(lanes->partitions, guard, counter, name));
+        if (lane == NULL)
             break;
-        found++;
+        if (stands_in(job, found, lane))
+            continue; // two counters of one partition
+        struct job_link *link = job_link_at(job, found++);
+        link->job = job;
+        link->lane = lane;
     }
+    job->n_links = found;
     for (size_t i = 0; i < found; i++) {
         struct lane *lane = job_link_at(job, i)->lane;
-        if (found == n)
+        if (leg == n)
             lane_append(lane, job_link_at(job, i));
         else
             lanes_settle(lanes, lane);
     }
-    if (found < n)
+    if (leg < n)
         return false;
     *ret_became_ready = lanes_list_if_ready(lanes, job);
     lanes->n_queued++;
@@ -108,12 +121,13 @@ static void count_on(struct lanes *lanes, struct pick *pick, struct job *job,
         link->lane->quota++;
     }
     left->jobs--;
-    left->legs -= job->n_links;
+    left->legs -= operation_n_legs(job->operation);
 }
 
 static bool fits(const struct job *job, size_t lacking, const struct lanes_budget *left)
 {
-    return left->jobs > 0 && job->n_links <= left->legs && lacking <= left->lanes;
+    return left->jobs > 0 && operation_n_legs(job->operation) <= left->legs &&
+           lacking <= left->lanes;
 }
 
 // Follows the lanes from index `from` on, as long as their next job needs only lanes that are
@@ -165,7 +179,7 @@ void lanes_pick(struct lanes *lanes, const struct lanes_budget *budget, struct p
     ret_pick->guard = first->link.lane->guard;
     ret_pick->endpoint = operation_endpoint(first->operation);
     ret_pick->deadline_ns = first->deadline_ns;
-    bool alone = has_lane_alone(first);
+    bool alone = ret_pick->alone = has_lane_alone(first);
     count_on(lanes, ret_pick, first, &left);
     if (!alone)
         follow(lanes, ret_pick, 0, &left);
@@ -209,7 +223,7 @@ static void take(struct job *job, struct lanes_budget *left)
         lane_remove_link(job_link_at(job, i));
     }
     left->jobs--;
-    left->legs -= job->n_links;
+    left->legs -= operation_n_legs(job->operation);
 }
 
 size_t lanes_take(struct lanes *lanes, struct pick *pick, int64_t before_ns,

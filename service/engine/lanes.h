@@ -1,6 +1,7 @@
 // Lanes: queues of requests on the same counter under the same strategy, in order of arrival. A
-// request on several counters stands in the lane of each. A worker picks lanes, and while they are
-// picked no other worker runs their requests.
+// request on several counters stands in the lane of each. With partitions (partition.h) a lane is
+// that of all counters of a partition. A worker picks lanes, and while they are picked no other
+// worker runs their requests.
 // Not thread-safe: the engine's mutex protects it.
 //
 // A lane is, in this order: created by its first job, picked by a worker, put back, and freed if it
@@ -25,6 +26,7 @@ struct lanes {
     struct lane *buckets[LANES_BUCKETS];
     struct job *ready_head, *ready_tail; // jobs that can run; the first has been ready longest
     size_t n_queued;                     // jobs in all lanes
+    size_t partitions;                   // lock.partitions: 0, or set before the first job
 };
 
 // Lanes picked together: of one strategy, ordered by counter. It must not move while they are
@@ -37,6 +39,7 @@ struct pick {
     enum endpoint endpoint; // of the first job
     int64_t deadline_ns;    // of the first job
     bool divisible;         // the first job alone needs fewer lanes
+    bool alone;             // its lanes are marked so
 };
 
 // What a pick or a take may hold.

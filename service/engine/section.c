@@ -77,7 +77,7 @@ static void finish(struct job *job, enum rc rc)
 // others.
 static bool blocked_by_others(const struct section *section, const struct job *job)
 {
-    return section->blocked && operation_n_legs(job->operation) < section->scope.n_keys;
+    return section->blocked && operation_n_legs(job->operation) < section->n_counters;
 }
 
 // Answers every work of the batch. With RC_CONFLICT, or if other works blocked it, a work that is
@@ -151,6 +151,8 @@ static void note_unknown(struct section *section, enum rc rc)
 {
     const struct batch *batch = &section->batch;
     const struct section_scope *scope = &section->scope;
+    if (scope->partitioned)
+        return; // a partition's lock outlives its counters
     for (size_t root = 0, key = 0; root < batch->n_roots; root++, key++) {
         while (strcmp(scope->keys[key], batch->loaded[root].name) != 0)
             key++;
@@ -158,6 +160,43 @@ static void note_unknown(struct section *section, enum rc rc)
                                 batch->loaded[root].version == 0 &&
                                 batch->counters[root].version == 0;
     }
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// The counters of these jobs, sorted and distinct. They have GUARD_KEYS_MAX legs at most.
+static size_t name_counters(struct job *const *jobs, size_t n, const char **ret_names)
+{
+    size_t n_names = 0, n_distinct = 0;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t leg = 0; leg < operation_n_legs(jobs[i]->operation); leg++)
+            ret_names[n_names++] = operation_leg(jobs[i]->operation, leg)->counter;
+    }
+    qsort(ret_names, n_names, sizeof *ret_names, compare_names);
+    for (size_t i = 0; i < n_names; i++) {
+        if (i == 0 || strcmp(ret_names[n_distinct - 1], ret_names[i]) != 0)
+            ret_names[n_distinct++] = ret_names[i];
+    }
+    return n_distinct;
+}
+
+// Fills the batch under the strategy's rule, or under none if the lab has switched its demand off.
+static enum rc fill_batch(struct section *section, struct job *const *jobs, size_t n)
+{
+    const struct section_scope *scope = &section->scope;
+    const struct strategy *strategy = scope->guard->strategy;
+    const char *names[GUARD_KEYS_MAX];
+    const char *const *counters = scope->partitioned ? names : scope->keys;
+    if (scope->partitioned)
+        section->n_counters = name_counters(jobs, n, names);
+    enum update_rule rule = strategy->rule;
+    if (section->settings.undemanding ||
+        (section->settings.unfenced && update_rules[rule].compares_token))
+        rule = RULE_NAIVE;
+    return batch_fill(&section->batch, strategy, rule, counters, section->n_counters, jobs, n);
 }
 
 // Runs these jobs, whose request keys differ, as one batch.
@@ -168,12 +207,7 @@ static void run_jobs(struct section *section, struct job **jobs, size_t n, int64
     n = fail_expired(section, jobs, n);
     if (n == 0)
         return;
-    enum update_rule rule = strategy->rule;
-    if (section->settings.undemanding ||
-        (section->settings.unfenced && update_rules[rule].compares_token))
-        rule = RULE_NAIVE; // the lab has switched its demand off
-    enum rc rc =
-        batch_fill(batch, strategy, rule, section->scope.keys, section->scope.n_keys, jobs, n);
+    enum rc rc = fill_batch(section, jobs, n);
     metrics_observe(section->metrics, METRIC_BATCH_SIZE, section->scope.endpoint, strategy,
                     (int64_t)n);
 
@@ -239,8 +273,8 @@ static void run_rounds(struct section *section, size_t n, int64_t deadline_ns)
 static size_t take(struct section *section, const struct section_source *source, int64_t before_ns)
 {
     size_t max_batch = section->settings.max_batch;
-    return source->take(source->arg, before_ns, section->jobs, max_batch,
-                        batch_legs_max(max_batch));
+    size_t max_legs = section->scope.partitioned ? GUARD_KEYS_MAX : batch_legs_max(max_batch);
+    return source->take(source->arg, before_ns, section->jobs, max_batch, max_legs);
 }
 
 enum section_end section_run(struct section *section, const struct section_scope *scope,
@@ -249,6 +283,7 @@ enum section_end section_run(struct section *section, const struct section_scope
     section->scope = *scope;
     section->disturbed = section->blocked = false;
     section->n_returned = 0;
+    section->n_counters = scope->n_keys;
     memset(section->unknown, 0, scope->n_keys * sizeof section->unknown[0]);
 
     // Enter.

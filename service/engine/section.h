@@ -66,9 +66,10 @@ enum section_end {
 struct section_scope {
     enum endpoint endpoint; // the first operation's: the label of its metrics
     struct guard *guard;
-    const char *const *keys; // the counters: sorted, distinct
+    const char *const *keys; // what is locked, counters or partitions: sorted, distinct
     size_t n_keys;
-    bool divisible; // its operations need not run together
+    bool partitioned; // the keys are partitions, not counters
+    bool divisible;   // its operations need not run together
     int64_t deadline_ns;
 };
 

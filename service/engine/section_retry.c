@@ -177,7 +177,7 @@ enum rc section_run_batch(struct section *section, int64_t deadline_ns)
             return fault;
         if (!prepare_retry(section, tries, fault, conflict ? took_ns : 0))
             return RC_OK;
-        if (section->blocked && section->scope.n_keys > 1)
+        if (section->blocked && (section->n_counters > 1 || section->scope.partitioned))
             return section->scope.divisible ? RC_CONFLICT : fault_of(RC_CONTENTION, in_doubt);
     }
     return fault_of(RC_CONTENTION, in_doubt);

@@ -33,6 +33,7 @@ struct section {
     struct section_scope scope;
     struct traced_hold hold;
     bool unknown[GUARD_KEYS_MAX]; // of scope.keys: the last batch has found no such counter
+    size_t n_counters;            // at most so many counters are in the batch
     size_t n_returned;
     bool entered, disturbed, blocked;
     int64_t db_deadline_ns;

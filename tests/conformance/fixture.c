@@ -136,6 +136,7 @@ static void start_instance(struct fixture *fixture, const struct fixture_options
         .undemanding = options->undemanding,
         .unfenced = options->unfenced,
         .tenure_ms = options->tenure_ms,
+        .partitions = options->partitions[i],
         .guard = {.redis = lock_address(fixture, options, i, "HOLDFAST_TEST_REDIS"),
                   .zookeeper = lock_address(fixture, options, i, "HOLDFAST_TEST_ZOOKEEPER"),
                   .etcd = lock_address(fixture, options, i, "HOLDFAST_TEST_ETCD"),
@@ -195,6 +196,9 @@ bool open_scenario(struct fixture *fixture, int i, enum guard_scope least, size_
                                       .instances = instances,
                                       .max_batch = scenario.max_batch,
                                       .tenure_ms = 20};
+    // With lanes on SQLite: with partitions. The lanes of MySQL are without them.
+    for (size_t j = 0; j < instances; j++)
+        options.partitions[j] = scenario.engine == DB_SQLITE && scenario.max_batch > 1 ? 3 : 0;
     return fixture_open(fixture, &options);
 }
 

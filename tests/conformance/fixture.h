@@ -62,6 +62,7 @@ struct fixture_options {
     bool lock_proxied;     // the first instance reaches its lock server through fixture->lock_proxy
     bool through_proxy;    // MySQL: the first instance reaches its database through fixture->proxy
     struct engine_hooks hooks[INSTANCES_MAX];
+    size_t partitions[INSTANCES_MAX]; // 0: a lock a counter
 };
 
 // False, after printing SKIPPED and the case, if a test server that the case needs is not set; with

@@ -23,7 +23,11 @@ def others_go_on(scene, saving=True):
         scene.await_more("others' locks", lambda: scene.acquired(only=[1, 2]), limit_s=20)
 
 
-@fault("paused-holder-kept", 1, ("zookeeper-lock", "etcd-lock"), {"lock.tenure_ms": 1000}, load=ONE)
+# A lock that is kept for many rounds, and serves many counters.
+KEPT = {"lock.tenure_ms": 1000, "lock.partitions": 2}
+
+
+@fault("paused-holder-of-partition", 1, LOCKS, KEPT, load=ONE, transfers=LOCKS)
 @fault("paused-holder", 1, LOCKS, load=ONE, transfers=LOCKS)
 def paused_holder(scene):
     """The holder's process is stopped past the end of its lease, at each critical point, and continues."""

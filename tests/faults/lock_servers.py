@@ -24,6 +24,7 @@ def await_still(scene):
         time.sleep(0.5)
 
 
+@fault("lock-server-killed-with-partitions", 21, SERVER_LOCKS, {"lock.tenure_ms": 1000, "lock.partitions": 2})
 @fault("lock-server-killed", 21, SERVER_LOCKS)
 def lock_server_killed(scene):
     """kill -9 of the lock server, repeatedly: refused in time, and working again soon after."""

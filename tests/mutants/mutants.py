@@ -81,6 +81,10 @@ MUTANTS = [
              "")]),
     Mutant("kept-without-check", "a lock that was lost is kept for the next round", unit("tenure"), [
         Edit("service/engine/tenure.c", " && section_held(section)", "")]),
+    Mutant("partition-of-another-counter", "an operation locks the partition of its first counter only",
+           unit("lanes"), [
+        Edit("service/engine/lanes.c", "operation_leg(job->operation, leg)->counter;",
+             "operation_leg(job->operation, 0)->counter;")]),
     Mutant("redeemed-apart", "the code is redeemed in a transaction of its own, before the order's", ORDERS, [
         Edit("service/http/api/order.c", '#include "store/tables/order.h"',
              '#include "store/db/db.h"\n#include "store/tables/order.h"'),

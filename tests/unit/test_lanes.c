@@ -27,6 +27,13 @@ struct request {
     struct job_link links[LEGS - 1];
 };
 
+static enum rc no_enter(struct guard *guard, struct db *db, const char *const *keys, size_t n_keys,
+                        int64_t deadline_ns, struct guard_hold *ret_hold)
+{
+    (void)guard, (void)db, (void)keys, (void)n_keys, (void)deadline_ns, (void)ret_hold;
+    return RC_INTERNAL;
+}
+
 // A request on these counters, one letter each.
 static void request(struct request *self, const char *counters)
 {
@@ -106,6 +113,36 @@ START_TEST(a_hot_lane_brings_the_cold_ones_of_its_carts)
     for (size_t i = 0; i < 3; i++)
         ck_assert_ptr_eq(jobs[i], &carts[i].job);
     lanes_put_back(&lanes, &pick, false);
+}
+END_TEST
+
+// Of two partitions, A and C have the one, B has the other.
+START_TEST(a_partition_is_one_lane)
+{
+    static const struct strategy lock = {.scope = SCOPE_CLUSTER, .enter = no_enter};
+    struct request one, pair, spread;
+    struct pick pick;
+    struct job *jobs[JOBS];
+    guards[0].strategy = &lock;
+    lanes.partitions = 2;
+    push(&one, "A");
+    push(&pair, "CA");
+    push(&spread, "CB");
+    ck_assert_uint_eq(one.job.n_links, 1);
+    ck_assert_uint_eq(pair.job.n_links, 1);
+    ck_assert_uint_eq(spread.job.n_links, 2);
+    lanes_pick(&lanes, &plenty, &pick);
+    ck_assert_uint_eq(pick.n, 2);
+    ck_assert_str_eq(pick.keys[0], "partition/0");
+    ck_assert_str_eq(pick.keys[1], "partition/1");
+    struct lanes_budget legs = {.jobs = 9, .legs = 4, .lanes = 9};
+    ck_assert_uint_eq(lanes_take(&lanes, &pick, INT64_MAX, &legs, jobs), 2); // three legs
+    ck_assert_ptr_eq(jobs[0], &one.job);
+    ck_assert_ptr_eq(jobs[1], &pair.job);
+    ck_assert_uint_eq(take(&pick, jobs), 1);
+    lanes_put_back(&lanes, &pick, false);
+    lanes.partitions = 0;
+    guards[0].strategy = NULL;
 }
 END_TEST
 
@@ -417,6 +454,7 @@ int main(void)
     TCase *cases = suite_case(suite, "lanes", 60);
     tcase_add_test(cases, a_request_waits_in_each_of_its_lanes);
     tcase_add_test(cases, a_hot_lane_brings_the_cold_ones_of_its_carts);
+    tcase_add_test(cases, a_partition_is_one_lane);
     tcase_add_test(cases, an_earlier_request_is_not_overtaken);
     tcase_add_test(cases, no_lane_gives_more_before_each_gave_what_it_had);
     tcase_add_test(cases, a_deep_lane_takes_no_room_of_the_others);
