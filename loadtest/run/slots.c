@@ -6,6 +6,7 @@
 #include "run/slots.h"
 
 #include "base/text.h"
+#include "run/seeded.h"
 
 void slots_push_idle(struct pool *pool, struct pool_slot *slot)
 {
@@ -35,21 +36,14 @@ static struct pool_slot *pop(struct slot_list *idle)
     return NULL;
 }
 
-// FNV alone would send NAME-1 to NAME-60 to the same of three targets.
-static uint64_t mixed(uint64_t hash)
-{
-    hash ^= hash >> 32;
-    hash *= UINT64_C(0x9e3779b97f4a7c15);
-    return hash >> 32;
-}
-
 struct pool_slot *slots_pop_idle(struct pool *pool, const struct request *request)
 {
     const struct plan *plan = pool->context->plan;
     if (!plan->routed)
         return pop(&pool->idle[0]);
     struct pool_slot *slot = NULL;
-    uint64_t hash = mixed(text_hash_text(TEXT_HASH_START, request->operation->task.resource));
+    // FNV alone would send NAME-1 to NAME-60 to the same of three targets.
+    uint64_t hash = seeded_mix(text_hash_text(TEXT_HASH_START, request->operation->task.resource));
     for (size_t i = 0; slot == NULL && i < plan->n_targets; i++)
         slot = pop(&pool->idle[(hash + i) % plan->n_targets]);
     return slot;
