@@ -225,6 +225,17 @@ bool value_route(const struct flag *flag, const char *text, struct plan *plan, c
            rejected(flag, text, ret_error, "any or resource");
 }
 
+bool value_keys(const struct flag *flag, const char *text, struct plan *plan, char *ret_error)
+{
+    static const char *const names[KEY_KINDS] = {"run", "uuid4", "uuid7"};
+    for (size_t i = 0; i < KEY_KINDS; i++) {
+        plan->keys = (enum key_kind)i;
+        if (strcmp(text, names[i]) == 0)
+            return true;
+    }
+    return rejected(flag, text, ret_error, "run, uuid4 or uuid7");
+}
+
 bool value_spacing(const struct flag *flag, const char *text, struct plan *plan, char *ret_error)
 {
     plan->poisson = strcmp(text, "poisson") == 0;

@@ -121,6 +121,8 @@ const struct flag run_flags[FLAG_COUNT] = {
                    INTEGER(seed, 0, INT64_MAX)},
     [FLAG_RUN] = {"--run", "NAME", "prefix of the run's keys and new names (random)",
                   .read = value_run},
+    [FLAG_KEYS] = {"--keys", "KIND", "idempotency keys: run (RUN-n), uuid4 or uuid7 (run)",
+                   .read = value_keys},
     [FLAG_ADMIN_TOKEN] = {"--admin-token", "T", "admin token (HOLDFAST_AUTH_ADMIN_TOKEN)",
                           .read = value_token, INTO(admin_token)},
     [FLAG_CLIENT_TOKEN] = {"--client-token", "T", "client token (HOLDFAST_AUTH_CLIENT_TOKEN)",

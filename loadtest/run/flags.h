@@ -50,6 +50,7 @@ enum flag_id {
     FLAG_THREADS,
     FLAG_SEED,
     FLAG_RUN,
+    FLAG_KEYS,
     FLAG_ADMIN_TOKEN,
     FLAG_CLIENT_TOKEN,
     FLAG_HISTORY,

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "run/arrival.h"
 #include "run/follow.h"
+#include "run/keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -188,21 +189,6 @@ static bool is_duplicated(const struct plan *plan, int64_t n)
     return (double)(hash >> 11) * 0x1p-53 < plan->duplicate;
 }
 
-// "k3x9-" and 17 as "k3x9-17". A printf for each key would cost more than rendering the request.
-static void write_name(char *target, size_t size, const char *prefix, int64_t number)
-{
-    char digits[24];
-    char *at = digits + sizeof digits - 1;
-    *at = '\0';
-    do {
-        *--at = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    size_t length = strlen(prefix);
-    if (text_copy(target, size, prefix))
-        (void)text_copy(target + length, size - length, at);
-}
-
 // Between half and one and a half of --think, so that users do not march in step.
 static int64_t think_time(struct operations *operations)
 {
@@ -236,13 +222,11 @@ static bool begin(struct operations *operations, const struct task *follow, int6
                     (long long)n);
     if (follow == NULL)
         scenario_task(context->run->scenario, n, &operation->task);
-    char prefix[HISTORY_RUN_MAX + 2];
-    (void)text_format(prefix, sizeof prefix, "%s-", plan->run);
-    write_name(operation->key, sizeof operation->key, prefix, n);
+    key_write(plan, n, plan->keys == KEYS_UUID7 ? clock_wall_ms() : 0, operation->key);
     if (operation->task.owner != NULL)
         (void)text_copy(operation->user, sizeof operation->user, operation->task.owner);
     else
-        write_name(operation->user, sizeof operation->user, "u", operation->task.user);
+        user_write(operation->task.user, operation->user);
     int64_t copies = is_duplicated(plan, n) ? 2 : 1;
     for (int64_t i = 0; i < copies; i++) {
         struct request *request = new_request(operations, operation, intended_ns);

@@ -353,6 +353,20 @@ static bool check_route(const struct plan *plan, const bool *given, char *ret_er
     return true;
 }
 
+// The checker finds the run's operations in the ledger by their keys.
+static bool check_keys(const struct plan *plan, const bool *given, char *ret_error)
+{
+    if (plan->keys == KEYS_RUN)
+        return true;
+    if (plan->check && scenario_kind_checkable(plan->scenario))
+        return rejected(ret_error, "--keys: only a history with the keys RUN-n can be checked: "
+                                   "add --no-check, or leave out --keys");
+    if (given[FLAG_HISTORY])
+        return rejected(ret_error, "--history with other --keys than RUN-n could not be read: "
+                                   "leave out one of them");
+    return true;
+}
+
 static bool check_verdict(struct plan *plan, const bool *given, char *ret_error)
 {
     bool checkable = scenario_kind_checkable(plan->scenario);
@@ -404,7 +418,8 @@ static bool check_options(struct plan *plan, const bool *given, char *ret_error)
 {
     return check_scenario(plan, given, ret_error) && check_resources(plan, given, ret_error) &&
            check_arrival(plan, given, ret_error) && check_route(plan, given, ret_error) &&
-           check_verdict(plan, given, ret_error) && check_files(plan, ret_error);
+           check_keys(plan, given, ret_error) && check_verdict(plan, given, ret_error) &&
+           check_files(plan, ret_error);
 }
 
 // ---- all of it ----------------------------------------------------------------------------------

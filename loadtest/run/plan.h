@@ -15,6 +15,7 @@
 #define PLAN_UNSET INT64_C(-1)
 
 enum arrival_kind { ARRIVAL_LATCH, ARRIVAL_CLOSED, ARRIVAL_OPEN, ARRIVAL_RAMP, ARRIVAL_KINDS };
+enum key_kind { KEYS_RUN, KEYS_UUID4, KEYS_UUID7, KEY_KINDS };
 enum spread_kind { SPREAD_EVEN, SPREAD_ZIPF };
 
 #define PRIZES_MAX 16
@@ -76,6 +77,7 @@ struct plan {
     bool proxied; // a proxy before the service repeats requests
     int64_t threads;
     uint64_t seed;
+    enum key_kind keys;
     char run[HISTORY_RUN_MAX + 1]; // prefix of every key and of every new resource's name
 
     // What is reported.

@@ -21,7 +21,9 @@ enum seeded_stream {
     SEEDED_PART,  // whether the user confirms a part of it
     SEEDED_CODE,  // whether an order has a coupon's code
     SEEDED_OWNER, // whether that code is of another user
-    SEEDED_LINE,  // and the numbers above it, for each line but the first
+    SEEDED_KEY_HIGH,
+    SEEDED_KEY_LOW, // the halves of a UUID
+    SEEDED_LINE,    // and the numbers above it, for each line but the first
     SEEDED_PLACEHOLDER =
         SEEDED_LINE + 64, // and the numbers above it: one stream for each piece of a template
 };

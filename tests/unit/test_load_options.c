@@ -165,6 +165,9 @@ START_TEST(values_are_read)
     plan = parse("http://a http://b --route resource");
     ck_assert(plan.routed);
     ck_assert(!parse("http://a http://b --route any").routed);
+    ck_assert_int_eq(parse("--keys uuid4 --no-check").keys, KEYS_UUID4);
+    ck_assert_int_eq(parse("--keys uuid7 --no-check").keys, KEYS_UUID7);
+    ck_assert_int_eq(parse("--keys run").keys, KEYS_RUN);
     plan = parse("--resource R --no-setup --allow-foreign");
     ck_assert(!plan.set_up && plan.allow_foreign);
 }
@@ -312,6 +315,9 @@ START_TEST(a_bad_command_line_is_rejected_with_a_remedy)
         {"--allow-foreign --no-check", "--allow-foreign", "--no-check"},
         {"http://a http://b --route sku", "--route: 'sku'", "any or resource"},
         {"--route resource", "--route", "one URL"},
+        {"--keys uuid7", "--keys", "add --no-check"},
+        {"--keys uuid4 --no-check --history x", "--history", "leave out one"},
+        {"--keys uuid1", "--keys: 'uuid1'", "run, uuid4 or uuid7"},
         {"http://a http://b --route resource --arrival latch", "--route resource", "latch"},
         {"--json x --html x", "--json and --html", "give each its own"},
         // Targets.

@@ -6,6 +6,7 @@
 #include "run/arrival.h"
 #include "run/cart.h"
 #include "run/follow.h"
+#include "run/keys.h"
 #include "run/options.h"
 #include "run/scenario.h"
 #include "run/setup.h"
@@ -78,6 +79,46 @@ START_TEST(an_operation_is_repeatable)
     ck_assert_int_gt(differ, 100);
     scenario_free(scenario);
     scenario_free(other);
+}
+END_TEST
+
+START_TEST(keys_are_of_their_kind)
+{
+    char key[KEY_MAX + 1], other[KEY_MAX + 1], user[KEY_MAX + 1];
+    struct plan plan = parse("--run r1 --seed 5");
+    key_write(&plan, 1234567890123456789, 0, key);
+    ck_assert_str_eq(key, "r1-1234567890123456789");
+    user_write(0, user);
+    ck_assert_str_eq(user, "u0");
+    plan.keys = KEYS_UUID4;
+    key_write(&plan, 7, 0, key);
+    ck_assert_uint_eq(strlen(key), KEY_MAX);
+    ck_assert_uint_eq(strspn(key, "0123456789abcdef-"), KEY_MAX);
+    ck_assert(key[8] == '-' && key[13] == '-' && key[18] == '-' && key[23] == '-');
+    ck_assert_int_eq(key[14], '4');
+    ck_assert_ptr_nonnull(strchr("89ab", key[19]));
+    key_write(&plan, 8, 0, other);
+    ck_assert_str_ne(key, other);
+    key_write(&plan, 7, 99, other);
+    ck_assert_str_eq(key, other);
+    (void)text_copy(plan.run, sizeof plan.run, "r2");
+    key_write(&plan, 7, 0, other);
+    ck_assert_str_ne(key, other);
+}
+END_TEST
+
+// The example of RFC 9562, appendix A.6, has this time.
+START_TEST(a_uuid7_begins_with_its_time)
+{
+    char key[KEY_MAX + 1], later[KEY_MAX + 1];
+    struct plan plan = parse("--run r1 --seed 5 --keys uuid7 --no-check");
+    for (int64_t n = 0; n < 1000; n++) {
+        key_write(&plan, n, INT64_C(0x017f22e279b0), key);
+        ck_assert_msg(strncmp(key, "017f22e2-79b0-7", 15) == 0, "%s", key);
+        ck_assert_ptr_nonnull(strchr("89ab", key[19]));
+        key_write(&plan, n / 2, INT64_C(0x017f22e279b1), later);
+        ck_assert_int_lt(strcmp(key, later), 0);
+    }
 }
 END_TEST
 
@@ -868,6 +909,8 @@ int main(void)
     Suite *suite = suite_create("load plan");
     TCase *tests = tcase_create("scenario");
     tcase_add_loop_test(tests, an_operation_is_repeatable, 0, 2);
+    tcase_add_test(tests, keys_are_of_their_kind);
+    tcase_add_test(tests, a_uuid7_begins_with_its_time);
     tcase_add_test(tests, deduct_spreads_evenly);
     tcase_add_test(tests, deduct_follows_zipf);
     tcase_add_test(tests, users_take_turns_at_coupons_and_draws);
