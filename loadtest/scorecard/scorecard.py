@@ -4,9 +4,10 @@
     scorecard.py [--quick] [--seconds N] [--rounds N] [--connections N] [--output DIR] [WORD ...]
 
 Words choose rows: a strategy's name, combined, direct, hot, spread, 1, 3, mariadb, sqlite, any, routed;
-or other operations: earn, transfer, reserve, confirm, order, interleaved. Words of one kind are alternatives. Rounds are interleaved and medians are shown: machines are noisy, and
-what disturbs one row should disturb all. Prints Markdown; writes it, JSON and a page into DIR. Ends with 1
-if a row could not be measured, or if a strategy that must not violates an invariant.
+or other operations: earn, transfer, reserve, confirm, order, interleaved. Words of one kind are
+alternatives. Rounds are interleaved and medians are shown: machines are noisy, and what disturbs one row
+should disturb all. Prints Markdown; writes it, JSON and a page into DIR. Ends with 1 if a row could not be
+measured, or if a strategy that must not violates an invariant.
 
 Needs the programs and servers that `./dev bench` builds, starts and names in the environment.
 """

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import ceilings  # noqa: E402
 import goals  # noqa: E402
 import load  # noqa: E402
+import preload  # noqa: E402
 import processes  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
@@ -318,6 +320,15 @@ class HalfLoad(unittest.TestCase):
             self.assertEqual(run.measure_half(self.HALF)["wanted"], 30)
         run.failures[self.ROW] = "ended"
         self.assertRaises(load.Failed, run.measure_half, self.HALF)
+
+
+class Preload(unittest.TestCase):
+    def test_every_row_once_in_the_order_of_the_primary_key(self):
+        made = list(preload.statements("uuid7", 2500000, 10 ** 12))
+        self.assertEqual([re.search(r"seq_\d+_to_\d+", one).group() for one in made],
+                         ["seq_0_to_999999", "seq_1000000_to_1999999", "seq_2000000_to_2499999"])
+        self.assertIn("n DIV 2500,", made[0])
+        self.assertNotIn("{", "".join(made))
 
 
 class Works(unittest.TestCase):
