@@ -27,8 +27,8 @@
 #define SECTIONS_AT_ONCE 2
 #define STUCK_AFTER_NS (20 * NS_PER_MS) // waiting for the guard
 #define SLOW_AFTER_NS (200 * NS_PER_MS) // inside
-// A section takes this share of all partitions at most, and one more: the other sections, here and in
-// other instances, shall find free ones.
+// A section takes this share of all partitions at most, and one more: the other sections, here and
+// in other instances, shall find free ones.
 #define PARTITIONS_SHARE 8
 
 // Whether one more section may start.

@@ -74,7 +74,7 @@ struct section_scope {
 };
 
 // Runs one section: one round of jobs or, within the tenure, several under the same hold. Finishes
-// every job it took, or gives it back. The deadline bounds the wait for the guard. With several counters the wait is also bounded to a second, because one stuck lock
-// would delay the others.
+// every job it took, or gives it back. The deadline bounds the wait for the guard. With several
+// counters the wait is also bounded to a second, because one stuck lock would delay the others.
 enum section_end section_run(struct section *section, const struct section_scope *scope,
                              const struct section_source *source);

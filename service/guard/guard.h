@@ -66,8 +66,8 @@ struct strategy {
     enum guard_scope scope;
     enum update_rule rule;
     bool lab_only;
-    // Worth keeping for the next jobs (lock.tenure_ms): to enter costs more than the jobs do, and the
-    // lock server has a fair queue. Waiters that poll would rarely find the lock free.
+    // Worth keeping for the next jobs (lock.tenure_ms): to enter costs more than the jobs do, and
+    // the lock server has a fair queue. Waiters that poll would rarely find the lock free.
     bool may_keep;
 
     // Creates the guard. It connects lazily, so open succeeds while the server is down. RC_USAGE

@@ -1,5 +1,5 @@
-// A lock that is kept for the next round of jobs (lock.tenure_ms): that it is kept, that it is left,
-// and that the fence stops a holder that loses it during a later round.
+// A lock that is kept for the next round of jobs (lock.tenure_ms): that it is kept, that it is
+// left, and that the fence stops a holder that loses it during a later round.
 #include "fixture.h"
 #include "gate.h"
 
@@ -57,8 +57,8 @@ static struct fixture_options options_at(int i, int64_t tenure_ms, struct two_co
                                     .hooks = {{pause_commits, commits}}};
 }
 
-// Two rounds at the first instance: the second job arrives while the first one's round is in COMMIT.
-// Returns while the second round is there.
+// Two rounds at the first instance: the second job arrives while the first one's round is in
+// COMMIT. Returns while the second round is there.
 static void two_rounds(struct fixture *fixture, struct two_commits *commits, struct volley *volley,
                        size_t jobs)
 {
@@ -112,7 +112,8 @@ START_TEST(a_tenure_that_has_ended_is_not_prolonged)
 }
 END_TEST
 
-// An idle counter keeps no lock: the second instance enters although the first one's tenure is long.
+// An idle counter keeps no lock: the second instance enters although the first one's tenure is
+// long.
 START_TEST(an_idle_lock_is_left)
 {
     struct fixture_options options = {.strategy = strategy_at(_i),
@@ -177,8 +178,8 @@ START_TEST(a_lost_lock_is_not_kept)
 }
 END_TEST
 
-// As lose_in_commit in losses.c, but the lock is lost in the second round of the first instance: its
-// token is as old as the hold. Two units are left for its two jobs; the second instance sells one.
+// As lose_in_commit in losses.c, but the lock is lost in the second round of the first instance:
+// its token is as old as the hold. Each of the three jobs sells a unit.
 static void lose_in_second_round(int i, bool unfenced, size_t sold)
 {
     const struct strategy *strategy = strategy_at(i);
