@@ -81,7 +81,8 @@ class Stack:
         os.makedirs(f"{self.directory}/reports")
         os.chmod(f"{self.directory}/reports", 0o777)  # the load tester runs as another user
         settings = {**self.secrets, "HOLDFAST_PORT": self.port, "HOLDFAST_TAG": "e2e",
-                    "HOLDFAST_OFFLINE_DATABASE": self.database}
+                    "HOLDFAST_OFFLINE_DATABASE": self.database,
+                    "HOLDFAST_HOT_RATE": 200}  # a slow machine reaches it too
         with open(f"{self.directory}/env", "w", encoding="ascii") as file:
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
         return self
