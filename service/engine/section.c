@@ -237,10 +237,8 @@ static void run_jobs(struct section *section, struct job **jobs, size_t n, int64
 static size_t answer_replays(struct section *section, struct job **jobs, size_t n)
 {
     struct batch *batch = &section->batch;
-    const struct strategy *strategy = section->scope.guard->strategy;
     size_t found = 0;
-    if (n == 0 || batch_fill(batch, strategy, strategy->rule, section->scope.keys,
-                             section->scope.n_keys, jobs, n) != RC_OK)
+    if (n == 0 || fill_batch(section, jobs, n) != RC_OK)
         return n;
     section_limit_db(section, batch_first_deadline(batch) + DB_GRACE_NS);
     if (batch_find_replays(batch, section->db, WORK_PENDING, &found) != RC_OK)
