@@ -12,7 +12,7 @@ import tempfile
 import load
 from load import Failed, brief, run_watched
 from processes import stack_pids
-from rows import BATCHES, ENGINES, MANY, ROOT, WORKERS, cluster, new_database
+from rows import BATCHES, ENGINES, MANY, PARTITIONS, ROOT, WORKERS, cluster, new_database
 
 PROBES = os.environ.get("HOLDFAST_PROBES", os.path.join(ROOT, "build/release/loadtest/scorecard"))
 LOCK_SERVERS = {"redis-lock": "redis", "zookeeper-lock": "zookeeper", "etcd-lock": "etcd"}
@@ -57,6 +57,7 @@ METHOD = [
     "Processors busy: how many each program kept busy while requests were sent, in user and system time."
     " CPU µs an operation is that divided by the rate; all instances together. Of the lock servers the"
     " table shows the one that the strategy uses. On a noisy machine it is steadier than the rate.",
+    f"Partitioned: combined, with lock.partitions = {PARTITIONS}, so that a section takes few locks.",
     "Routed: the load tester sends all operations on a product to the same instance, as a proxy does that"
     " hashes the path; any: to whichever of the instances.",
     "Every row starts on an empty database, and its whole history is checked against the ledger after"
@@ -188,14 +189,14 @@ ALWAYS = [Empty(), Commits("mariadb", 1, 1, 1), Commits("mariadb", 2, BATCHES["c
 def commits(row):
     """The commits that a row is divided by. SQLite always has one writer."""
     counters = 1 if row.spread == "hot" else MANY
-    if row.mode == "combined":
+    if row.mode != "direct":
         return Commits(row.engine, 1 if row.engine == "sqlite" else 2, BATCHES["combined"], counters)
     alone = row.engine == "sqlite" or (row.spread == "hot" and row.strategy.held_across_commit)
     return Commits(row.engine, 1 if alone else WORKERS * int(row.instances), 1, counters)
 
 
 def needs(row):
-    if row.mode == "combined":
+    if row.mode != "direct":
         return [Empty(), commits(row)]
     server = LOCK_SERVERS.get(row.strategy.name)
     locks = {None: [], "redis": [REDIS_SET, REDIS_DEL]}.get(server, [Pairs(server)])
@@ -212,7 +213,7 @@ def limit(row, rates):
     found = [rates.get(ceiling) for ceiling in needs(row)]
     if not all(found):
         return None, "not measured"
-    if row.mode == "combined":
+    if row.mode != "direct":
         return in_turn(*found), "empty POST, then batched commits"
     held = " on one connection" if needs(row)[0].connections == 1 else ""
     if row.strategy.name == "lock-table":

@@ -18,7 +18,8 @@ MANY = 1000  # SKUs, where it is not one
 
 ENDPOINTS = ("stock", "coupon", "lottery", "points", "reservation", "order")
 ENGINES = {"mariadb": "MariaDB", "sqlite": "SQLite"}
-BATCHES = {"combined": 256, "direct": 1}
+BATCHES = {"combined": 256, "direct": 1, "partitioned": 256}
+PARTITIONS = 8  # lock.partitions of partitioned rows: combined, and one lock for many SKUs
 SPREADS = {"hot": 1, "spread": MANY}
 INSTANCES = {"mariadb": ("1", "3"), "sqlite": ("1",)}
 AXES = ("strategy", "mode", "spread", "instances", "engine", "route")
@@ -32,7 +33,7 @@ QUICK_EXTRAS = [
     ("conditional", "combined", "hot", "1", "mariadb", "any"),
     ("conditional", "combined", "spread", "1", "mariadb", "any"),
     ("conditional", "combined", "spread", "3", "mariadb", "any"),
-    ("zookeeper-lock", "combined", "spread", "3", "mariadb", "any"),
+    ("zookeeper-lock", "partitioned", "spread", "3", "mariadb", "any"),
     ("conditional", "combined", "hot", "3", "mariadb", "routed"),
     ("conditional", "combined", "spread", "3", "mariadb", "routed"),
     ("conditional", "combined", "hot", "1", "sqlite", "any"),
@@ -88,6 +89,8 @@ class Row:
     @property
     def settings(self):
         settings = {**lock_settings(), "workers": WORKERS, "combine__max_batch": BATCHES[self.mode]}
+        if self.mode == "partitioned":
+            settings["lock__partitions"] = PARTITIONS
         # What protects one process only is for all endpoints or for none.
         endpoints = ENDPOINTS if self.strategy.scope == "process" else ("stock",)
         settings.update({f"{endpoint}__strategy": self.strategy.name for endpoint in endpoints})
@@ -145,15 +148,17 @@ def registry(engine):
 
 def teaches(row):
     """Left out: what protects one process only is not asked of three. Routing is for several instances that
-    combine. A lock server adds nothing to one file with one writer. Direct rows over many SKUs differ from
-    the hot ones by what several instances do."""
+    combine, and partitions are for locks on many SKUs. A lock server adds nothing to one file with one writer.
+    Direct rows over many SKUs differ from the hot ones by what several instances do."""
     strategy = row.strategy
     if row.instances != "1" and strategy.scope == "process":
         return False
     if row.route != "any":
         return row.instances != "1" and row.mode == "combined" and strategy.gains_by_routing
     if row.engine == "sqlite":
-        return strategy.rule != "fenced"
+        return row.mode != "partitioned" and strategy.rule != "fenced"
+    if row.mode == "partitioned":
+        return row.instances != "1" and row.spread != "hot" and strategy.rule == "fenced"
     return row.mode == "combined" or row.spread == "hot" or row.instances != "1" or strategy.scope == "process"
 
 

@@ -3,7 +3,7 @@
 
     scorecard.py [--quick] [--seconds N] [--rounds N] [--connections N] [--output DIR] [WORD ...]
 
-Words choose rows: a strategy's name, combined, direct, hot, spread, 1, 3, mariadb, sqlite, any, routed;
+Words choose rows: a strategy's name, combined, direct, hot, spread, 1, 3, mariadb, sqlite, any, routed, partitioned;
 or other operations: earn, transfer, reserve, confirm, order, interleaved. Words of one kind are
 alternatives. Rounds are interleaved and medians are shown: machines are noisy, and what disturbs one row
 should disturb all. Prints Markdown; writes it, JSON and a page into DIR. Ends with 1 if a row could not be

@@ -61,7 +61,8 @@ class Rows(unittest.TestCase):
     def test_one_process_is_not_asked_of_three(self):
         self.assertFalse([row for row in ALL if row.strategy.name == "mutex" and row.instances == "3"])
         self.assertFalse([row for row in ALL if row.engine == "sqlite" and row.instances == "3"])
-        self.assertEqual(len([row for row in ALL if row.route == "any"]), 6 * 7 - 3 + 3 * 4)
+        plain = [row for row in ALL if row.route == "any" and row.mode != "partitioned"]
+        self.assertEqual(len(plain), 6 * 7 - 3 + 3 * 4)
 
     def test_rows_that_teach_nothing_are_left_out(self):
         every = rows.all_rows({"mariadb": STRATEGIES, "sqlite": STRATEGIES})
@@ -76,6 +77,11 @@ class Rows(unittest.TestCase):
         self.assertEqual({row.words[1:] for row in routed},
                          {("combined", spread, "3", "mariadb", "routed") for spread in ("hot", "spread")})
         self.assertIn("3 instances routed", routed[0].name)
+
+    def test_partitioned_rows(self):
+        found = [row for row in ALL if row.mode == "partitioned"]
+        self.assertEqual({row.strategy.name for row in found}, {"lock-table", "redis-lock", "etcd-lock"})
+        self.assertEqual({row.words[2:] for row in found}, {("spread", "3", "mariadb", "any")})
 
     def test_quick_has_every_strategy_combined(self):
         quick = rows.quick_rows(ALL)
