@@ -25,7 +25,7 @@ from loader import constant, measured  # noqa: E402
 from refused import REFUSALS, WORK, refusing  # noqa: E402
 
 OPTIONS = argparse.Namespace(engine="sqlite", seconds=1, ceiling_seconds=1, rounds=1, connections=4, requests=1)
-ROW = rows.Row(rows.Strategy("conditional", "cluster", "conditional", False), "direct", "hot", "1", "sqlite")
+ROW = rows.Row(rows.Strategy("conditional", "cluster", "conditional", False), "direct", "hot", "1", "sqlite", "any")
 ANSWERED = """Running 1s test @ http://127.0.0.1:40969
   1 threads and 4 connections
   Thread Stats   Avg      Stdev     Max   +/- Stdev

@@ -271,7 +271,8 @@ enum rc coupon_insert(struct db *db, const struct coupon *coupons, size_t n)
 enum rc coupon_count(struct db *db, const char *const *campaigns, const char *const *users,
                      size_t n, int64_t *ret_used)
 {
-    return usage_read(db, USAGE_LAST_SLOT("coupon", "campaign"), campaigns, users, n, ret_used);
+    static const struct usage coupons = {"coupon", "campaign", "user_id"};
+    return usage_count(db, &coupons, campaigns, users, n, ret_used);
 }
 
 static enum rc keep_coupon(void *arg, const struct db_row *row)

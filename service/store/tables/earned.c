@@ -26,8 +26,6 @@ enum rc earned_insert(struct db *db, const struct earned *earned, size_t n)
 enum rc earned_count(struct db *db, const char *const *users, const char *const *orders, size_t n,
                      int64_t *ret_used)
 {
-    return usage_read(db,
-                      "SELECT COUNT(*) FROM earned e WHERE e.user_id = w.noun"
-                      " AND e.order_id = w.subject",
-                      users, orders, n, ret_used);
+    static const struct usage earned = {"earned", "user_id", "order_id"};
+    return usage_count(db, &earned, users, orders, n, ret_used);
 }

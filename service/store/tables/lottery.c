@@ -303,7 +303,8 @@ enum rc draw_insert(struct db *db, const struct draw *draws, size_t n)
 enum rc draw_count(struct db *db, const char *const *lotteries, const char *const *users, size_t n,
                    int64_t *ret_used)
 {
-    return usage_read(db, USAGE_LAST_SLOT("draw", "lottery"), lotteries, users, n, ret_used);
+    static const struct usage draws = {"draw", "lottery", "user_id"};
+    return usage_count(db, &draws, lotteries, users, n, ret_used);
 }
 
 static enum rc keep_draw(void *arg, const struct db_row *row)

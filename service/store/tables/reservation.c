@@ -126,38 +126,57 @@ enum rc reservation_page(struct db *db, const char *user_id, enum reservation_st
 
 // ---- lists --------------------------------------------------------------------------------------
 
+// Where the expiry of a reservation goes.
+struct place {
+    const char *id;
+    int64_t *expires_at;
+};
+
+struct expiries {
+    struct place *places; // sorted by id, which several may have
+    size_t n;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    return strcmp(((const struct place *)a)->id, ((const struct place *)b)->id);
+}
+
 static enum rc keep_expiry(void *arg, const struct db_row *row)
 {
-    int64_t *expires_at = arg, at = db_row_int(row, 0);
-    if (at < 0) // the list begins with a row that names the columns
-        return RC_OK;
+    const struct expiries *expiries = arg;
+    const struct place key = {.id = db_row_text(row, 0)};
+    struct place *end = expiries->places + expiries->n;
+    struct place *place = bsearch(&key, expiries->places, expiries->n, sizeof key, compare_places);
+    if (place == NULL)
+        return RC_INTERNAL;
+    while (place > expiries->places && compare_places(place - 1, &key) == 0)
+        place--;
     enum reservation_state state = find_state(db_row_text(row, 2));
     bool expires = state == RESERVATION_HELD || state == RESERVATION_EXPIRED;
-    expires_at[at] = expires ? db_row_int(row, 1) : -(int64_t)state;
+    for (; place < end && compare_places(place, &key) == 0; place++)
+        *place->expires_at = expires ? db_row_int(row, 1) : -(int64_t)state;
     return RC_OK;
 }
 
 enum rc reservation_expiries(struct db *db, const char *const *ids, size_t n,
                              int64_t *ret_expires_at)
 {
-    enum { COLUMNS = 2 };
-#define EXPIRIES "SELECT w.place, r.expires_at, r.state FROM (SELECT "
-    static const struct db_list sqlite = {EXPIRIES, "? AS place, ? AS id", "",
-                                          ") w JOIN reservation r ON r.reservation = w.id",
-                                          COLUMNS};
-    static const struct db_list mysql = {
-        EXPIRIES "-1 AS place, CAST('' AS BINARY) AS id", " UNION ALL SELECT ?,?", "",
-        ") w STRAIGHT_JOIN reservation r ON r.reservation = w.id", COLUMNS};
-    struct db_value *params CLEANUP(free_memory) = calloc(COLUMNS * n + 1, sizeof *params);
-    if (params == NULL)
+    static const struct db_list list = {
+        "SELECT reservation, expires_at, state FROM reservation WHERE reservation IN (", "?", ",",
+        ")", 1};
+    struct place *places CLEANUP(free_memory) = calloc(n + 1, sizeof *places);
+    struct db_value *params CLEANUP(free_memory) = calloc(n + 1, sizeof *params);
+    if (places == NULL || params == NULL)
         return RC_NO_MEMORY;
     for (size_t i = 0; i < n; i++) {
         ret_expires_at[i] = 0;
-        params[COLUMNS * i] = db_int((int64_t)i);
-        params[COLUMNS * i + 1] = db_text(ids[i]);
+        places[i] = (struct place){ids[i], &ret_expires_at[i]};
+        params[i] = db_text(ids[i]);
     }
-    return db_run_list(db, db_is_sqlite(db) ? &sqlite : &mysql, params, n, keep_expiry,
-                       ret_expires_at);
+    qsort(places, n, sizeof *places, compare_places);
+    struct expiries expiries = {places, n};
+    return db_run_list(db, &list, params, n, keep_expiry, &expiries);
 }
 
 enum rc reservation_count_open(struct db *db, const char *user_id, int64_t now_ms,
