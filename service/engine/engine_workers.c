@@ -1,10 +1,12 @@
 // What a worker does: it picks lanes and runs a section over them, or runs a task.
 //
 // In combined mode at most SECTIONS_AT_ONCE sections run at once. One large transaction is faster
-// than many small ones, and requests that arrive during a commit form the next batch. A section
-// does not count towards the limit after 20 ms of entering its guard, or 200 ms inside it, so a
-// stuck section does not block new ones. If a section over several lanes was blocked by a lock,
-// each of its lanes then runs alone. In direct mode every worker may run one request.
+// than many small ones, and requests that arrive during a commit form the next batch. So beside a
+// running section a second one starts only if SECOND_SECTION_JOBS wait, or if the first one has run
+// for 20 ms and may be stuck. A section does not count towards the limit after 20 ms of entering
+// its guard, or 200 ms inside it, so a stuck section does not block new ones. If a section over
+// several lanes was blocked by a lock, each of its lanes then runs alone. In direct mode every
+// worker may run one request.
 //
 // While a lane is picked no other worker runs its requests. So in combined mode a counter's
 // requests under one strategy are decided in order of arrival; a second request with the same
@@ -25,6 +27,7 @@
 #include <string.h>
 
 #define SECTIONS_AT_ONCE 2
+#define SECOND_SECTION_JOBS 40
 #define STUCK_AFTER_NS (20 * NS_PER_MS) // waiting for the guard
 #define SLOW_AFTER_NS (200 * NS_PER_MS) // inside
 // A section takes this share of all partitions at most, and one more: the other sections, here and
@@ -41,13 +44,16 @@ static bool may_run_section(const struct engine *engine)
     // With a single writer a second section would only wait for it, with a smaller batch.
     size_t at_once = store_traits(engine->store)->single_writer ? 1 : SECTIONS_AT_ONCE;
     int64_t now_ns = clock_now_ns();
-    size_t active = 0;
+    size_t active = 0, ending = 0;
     for (size_t i = 0; i < engine->n_workers; i++) {
         const struct worker *worker = &engine->workers[i];
-        int64_t stuck_after_ns = worker->entering ? STUCK_AFTER_NS : SLOW_AFTER_NS;
-        active += worker->in_section && now_ns - worker->since_ns <= stuck_after_ns;
+        if (!worker->in_section)
+            continue;
+        int64_t age_ns = now_ns - worker->since_ns;
+        active += age_ns <= (worker->entering ? STUCK_AFTER_NS : SLOW_AFTER_NS);
+        ending += age_ns <= STUCK_AFTER_NS;
     }
-    return active < at_once;
+    return active < at_once && (ending == 0 || engine->lanes.n_queued >= SECOND_SECTION_JOBS);
 }
 
 void engine_wake(struct engine *engine)
