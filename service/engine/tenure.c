@@ -15,7 +15,7 @@
 // Why it cannot deadlock: the lanes, and so the keys, stay the same, and the worker enters nothing
 // while it is inside. For other counters it leaves first.
 //
-// Who waits for whom:
+// Waiting:
 //   - Another instance waits for the tenure and the round in progress at its end. Then the holder
 //     leaves, and joins the lock server's queue at its end. Locks without a fair queue are not kept
 //     (`may_keep`): instances that poll lock-table starved until lock.wait_ms. Nor is redis-lock,
