@@ -146,7 +146,7 @@ class Instance:
     command that runs it."""
 
     def __init__(self, store, settings, port=0, environment=None, prefix=()):
-        self.log = tempfile.TemporaryFile(mode="w+")
+        self.log = tempfile.TemporaryFile()
         variables = clean_environment()
         variables.update(environment or {})
         self.process = subprocess.Popen(
@@ -156,13 +156,14 @@ class Instance:
         self.port = None
 
     def read_log(self):
-        self.log.seek(0)
-        return self.log.read()
+        # The process writes at the offset that it shares with this file object: pread does not move it.
+        file = self.log.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode()
 
     def await_listening(self):
         end = time.monotonic() + START_S
         while time.monotonic() < end:
-            found = re.search(r"listening on [^ ]*:(\d+)", self.read_log())
+            found = re.search(r"listening on \S*:(\d+)\n", self.read_log())
             if found:
                 self.port = int(found.group(1))
                 return self
