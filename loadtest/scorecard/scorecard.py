@@ -97,7 +97,7 @@ class Run:
         self.rows = rows
         self.works = list(other_works)
         self.half_loads = half_loads(rows)
-        always = [] if options.words or options.quick else ceilings.ALWAYS
+        always = ceilings.warm_up(rows) if options.words or options.quick else ceilings.ALWAYS
         self.ceilings = list(dict.fromkeys(always + [one for row in rows for one in ceilings.needs(row)]))
         self.samples = collections.defaultdict(list)
         self.failures = {}

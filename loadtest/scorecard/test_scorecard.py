@@ -134,6 +134,14 @@ class Ceilings(unittest.TestCase):
         self.assertEqual(ceilings.limit(row, {ceilings.Empty(): 1.0}), (None, "not measured"))
 
 
+    def test_zookeeper_is_measured_before_its_rows_also_if_none_is_divided_by_it(self):
+        lock = rows.Strategy("zookeeper-lock", "cluster", "fenced", False)
+        combined = rows.Row(lock, "combined", "hot", "3", "mariadb", "any")
+        self.assertNotIn(ceilings.Pairs("zookeeper"), ceilings.needs(combined))
+        self.assertEqual(ceilings.warm_up([combined]), [ceilings.Pairs("zookeeper")])
+        self.assertEqual(ceilings.warm_up([find("etcd-lock", "combined", "hot", "3", "mariadb")]), [])
+
+
 class Load(unittest.TestCase):
     def test_metrics_are_summed_over_instances(self):
         one = ('holdfast_conflicts_total{endpoint="stock",strategy="optimistic"} 3\n'
