@@ -33,9 +33,9 @@ enum operation_kind {
     OPERATION_TRANSFER,
     OPERATION_RESERVE,
     OPERATION_RESERVE_LIMITED, // the user may have only so many open
+    OPERATION_EXTEND,          // before what ends a hold: a batch saves facts in this order
     OPERATION_CONFIRM,
     OPERATION_RELEASE,
-    OPERATION_EXTEND,
     OPERATION_EXPIRE,
     OPERATION_EXPIRE_DUE,
     OPERATION_REDEEM,

@@ -121,6 +121,7 @@ enum rc reservation_extend(struct view *view, struct operation *operation)
         view_post_leg(view, i, 0);
     for (size_t i = 0; i < operation_n_legs(operation); i++)
         view_post_child(view, i, 0);
+    view->expires_at_ms = operation->outcome.expires_at_ms = view->now_ms + operation->ttl_ms;
     return RC_OK;
 }
 

@@ -25,7 +25,8 @@ struct view {
 
     // Facts: what was read besides counters. Each is there only for the kinds that read it.
     int64_t limit, *used;  // what a subject may have here; what this one has so far
-    int64_t expires_at_ms; // of the reservation; at most 0: minus its state, if nothing is held
+    int64_t expires_at_ms; // of the reservation; at most 0: minus its state, if nothing is held.
+                           // An extension sets it.
     const struct lottery *lottery; // the wheel
     size_t first_prize;            // counters[first_prize + i] belongs to lottery->prizes[i]
 

@@ -310,6 +310,20 @@ uint64_t batch_loaded_fence(const struct batch *batch)
 
 // ---- decide -------------------------------------------------------------------------------------
 
+// An extension was accepted: the other works on the reservation, under whichever root, find its new
+// expiry.
+static void note_extension(struct batch *batch, const char *reservation, int64_t expires_at_ms)
+{
+    for (size_t i = 0; i < batch->n_works + batch->n_expiries; i++) {
+        const struct work *work = &batch->works[i];
+        const struct operation *operation = work->operation;
+        if (work->subject != SIZE_MAX && operation->reservation != NULL &&
+            kind_facts[operation->kind]->subject(operation) == operation->reservation &&
+            strcmp(operation->reservation, reservation) == 0)
+            batch->used[work->subject] = expires_at_ms;
+    }
+}
+
 static void decide_one(struct batch *batch, struct work *work)
 {
     const struct root *root = &batch->roots[first_root(batch, work)];
@@ -331,6 +345,8 @@ static void decide_one(struct batch *batch, struct work *work)
     work->used_up = view.used_up;
     work->expire_first = view.expire_first;
     work->slot = view.used != NULL ? *view.used : 0;
+    if (accepted && work->operation->kind == OPERATION_EXTEND)
+        note_extension(batch, work->operation->reservation, view.expires_at_ms);
     work->first_posting = batch->n_postings;
     work->n_postings = view.n_postings;
     batch->n_postings += view.n_postings;

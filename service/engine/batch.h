@@ -44,7 +44,7 @@ struct work {
     bool was_accepted; // before the decision was made again
     bool unproven;     // a replay whose row might not survive a crash of the database
     bool row_seen;     // its row was still there when it was read again
-    int64_t slot;      // accepted, with a subject: its number among what that has, from 1
+    int64_t slot;      // accepted, with a subject: as in struct fact
     size_t first_posting, n_postings;
 };
 

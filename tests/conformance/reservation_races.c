@@ -198,6 +198,64 @@ START_TEST(what_waits_for_its_row_past_expiry_is_too_late)
 }
 END_TEST
 
+// ---- one batch ----------------------------------------------------------------------------------
+
+// Runs an extension of the hold and then this operation on it in one batch: both wait while a
+// deduct of the product is stopped.
+static void extend_and(int i, enum operation_kind kind, size_t holds, const char *state)
+{
+    struct gate gate;
+    gate_init(&gate, PAUSE_BEFORE_SAVE, SIZE_MAX);
+    gate_open(&gate);
+    struct fixture fixture;
+    if (!open_combined(&fixture, i, 1, &gate))
+        return;
+    fixture_put_product(&fixture, "S", 2);
+    struct held held = reserve(&fixture, "S", 1, LONG_MS);
+    struct volley volley;
+    volley_init(&volley, 3);
+    volley_deduct(&volley, 0, "S");
+    for (size_t j = 1; j < volley.n; j++) {
+        held_fill(volley_operation(&volley, j), j == 1 ? OPERATION_EXTEND : kind, &held,
+                  kind == OPERATION_RELEASE ? 0 : 1);
+        volley_operation(&volley, j)->ttl_ms = (int64_t)(j + 1) * LONG_MS;
+    }
+    gate_close(&gate);
+    volley_submit(&volley, fixture.instances[0].engine, 0);
+    gate_wait_for_arrival(&gate);
+    volley_submit(&volley, fixture.instances[0].engine, 1);
+    volley_submit(&volley, fixture.instances[0].engine, 2);
+    gate_open(&gate);
+    volley_wait(&volley);
+    ck_assert_uint_eq(volley_count(&volley, RC_OK), volley.n);
+    ck_assert_int_eq(open_holds(&fixture), (int64_t)holds);
+    ck_assert_str_eq(state_of(&fixture, &held), state);
+    if (kind == OPERATION_EXTEND)
+        ck_assert_int_eq(expires_at(&fixture, &held),
+                         volley_operation(&volley, 2)->outcome.expires_at_ms);
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+
+START_TEST(two_extensions_in_one_batch_leave_one_hold)
+{
+    extend_and(_i, OPERATION_EXTEND, 1, "held");
+}
+END_TEST
+
+START_TEST(an_extension_and_a_confirmation_in_one_batch_leave_no_hold)
+{
+    extend_and(_i, OPERATION_CONFIRM, 0, "confirmed");
+}
+END_TEST
+
+START_TEST(an_extension_and_a_release_in_one_batch_leave_no_hold)
+{
+    extend_and(_i, OPERATION_RELEASE, 0, "released");
+}
+END_TEST
+
 // ---- the limit of a user ------------------------------------------------------------------------
 
 START_TEST(a_user_has_no_more_open_than_the_limit)
@@ -294,5 +352,10 @@ int main(void)
     tcase_add_loop_test(every, what_waits_for_its_row_past_expiry_is_too_late, 0, scenarios());
     tcase_add_loop_test(every, a_user_has_no_more_open_than_the_limit, 0, scenarios());
     tcase_add_loop_test(every, sweepers_of_three_instances_expire_each_hold_once, 0, scenarios());
+    tcase_add_loop_test(every, two_extensions_in_one_batch_leave_one_hold, 0, scenarios());
+    tcase_add_loop_test(every, an_extension_and_a_confirmation_in_one_batch_leave_no_hold, 0,
+                        scenarios());
+    tcase_add_loop_test(every, an_extension_and_a_release_in_one_batch_leave_no_hold, 0,
+                        scenarios());
     return suite_run(suite);
 }

@@ -36,8 +36,8 @@ struct facts_asked {
     int64_t *used;
 };
 
-// An accepted operation. slot: its number among what the subject has, from 1; or what the facts of
-// its kind keep about the subject.
+// An accepted operation. slot: its number among what the subject has, from 1; or, if that is a
+// reservation, when it was to expire before this operation.
 struct fact {
     struct operation *operation; // its outcome may be completed
     int64_t slot;

@@ -32,8 +32,7 @@ static void release_holds(struct holds *holds)
     free(holds->reservations);
 }
 
-// The holds of all facts, which expire at expires_at_ms, or if that is 0 when they were to expire
-// before.
+// The holds of all facts. The slot of a fact is the time at which its holds expire.
 static enum rc gather_holds(const struct fact *facts, size_t n, struct holds *ret_holds)
 {
     size_t n_legs = 0;
@@ -149,20 +148,22 @@ static enum rc save_resolved(struct db *db, struct fact *facts, size_t n, int64_
 const struct facts resolve_facts = {
     .subject = subject_reservation, .load = load_expiries, .save = save_resolved};
 
+// One after the other, because a batch may extend a reservation twice, or extend and then end it.
+// At once, because an insert may be deferred behind the deletion of the same hold.
 static enum rc save_extended(struct db *db, struct fact *facts, size_t n, int64_t now_ms)
 {
-    struct holds old CLEANUP(release_holds) = {0}, new CLEANUP(release_holds) = {0};
-    enum rc rc = gather_holds(facts, n, &old);
-    if (rc == RC_OK)
-        rc = hold_delete(db, old.holds, old.n);
+    (void)now_ms;
+    enum rc rc = RC_OK;
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        struct operation *operation = facts[i].operation;
-        facts[i].slot = operation->outcome.expires_at_ms = now_ms + operation->ttl_ms;
-        rc = reservation_set_expiry(db, operation->reservation, facts[i].slot);
+        const struct outcome *outcome = &facts[i].operation->outcome;
+        struct holds holds CLEANUP(release_holds) = {0};
+        rc = gather_holds(&facts[i], 1, &holds);
+        if (rc == RC_OK)
+            rc = hold_set_expiry(db, holds.holds, holds.n, outcome->expires_at_ms);
+        if (rc == RC_OK)
+            rc = reservation_set_expiry(db, holds.reservations[0], outcome->expires_at_ms);
     }
-    if (rc == RC_OK)
-        rc = gather_holds(facts, n, &new);
-    return rc == RC_OK ? hold_insert(db, new.holds, new.n) : rc;
+    return rc;
 }
 
 static enum rc recall_extended(struct db *db, const struct ledger_row *row,

@@ -259,6 +259,21 @@ enum rc hold_delete(struct db *db, const struct hold *holds, size_t n)
     return db_run_list(db, db_is_sqlite(db) ? &sqlite : &mysql, params, n, NULL, NULL);
 }
 
+enum rc hold_set_expiry(struct db *db, const struct hold *holds, size_t n, int64_t expires_at_ms)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+        struct db_value params[] = {db_int(expires_at_ms), db_text(holds[i].counter),
+                                    db_int(holds[i].expires_at_ms), db_text(holds[i].reservation),
+                                    db_int(holds[i].line)};
+        rc = db_exec(db,
+                     "UPDATE hold SET expires_at = ? WHERE counter = ? AND expires_at = ?"
+                     " AND reservation = ? AND line = ?",
+                     params, ARRAY_LENGTH(params), NULL);
+    }
+    return rc;
+}
+
 struct due {
     int64_t version, next_ms;
     hold_fn on_hold;

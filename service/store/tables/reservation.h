@@ -61,6 +61,10 @@ struct hold {
 MUST_CHECK enum rc hold_insert(struct db *db, const struct hold *holds, size_t n);
 MUST_CHECK enum rc hold_delete(struct db *db, const struct hold *holds, size_t n);
 
+// Moves holds from the expiry that they name to another. At once: db_exec.
+MUST_CHECK enum rc hold_set_expiry(struct db *db, const struct hold *holds, size_t n,
+                                   int64_t expires_at_ms);
+
 typedef enum rc (*hold_fn)(void *arg, const struct hold *hold);
 
 // The holds of a counter that are due at now_ms, in the order (expires_at, reservation, line), at
