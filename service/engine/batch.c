@@ -310,15 +310,15 @@ uint64_t batch_loaded_fence(const struct batch *batch)
 
 // ---- decide -------------------------------------------------------------------------------------
 
-// An extension was accepted: the other works on the reservation, under whichever root, find its new
-// expiry.
-static void note_extension(struct batch *batch, const char *reservation, int64_t expires_at_ms)
+// A decision has set the reservation's expiry: the other works on it, under whichever root, find the
+// new one.
+static void note_expiry(struct batch *batch, const char *reservation, int64_t expires_at_ms)
 {
     for (size_t i = 0; i < batch->n_works + batch->n_expiries; i++) {
         const struct work *work = &batch->works[i];
         const struct operation *operation = work->operation;
         if (work->subject != SIZE_MAX && operation->reservation != NULL &&
-            kind_facts[operation->kind]->subject(operation) == operation->reservation &&
+            kind_facts[operation->kind]->subject == subject_reservation &&
             strcmp(operation->reservation, reservation) == 0)
             batch->used[work->subject] = expires_at_ms;
     }
@@ -340,13 +340,15 @@ static void decide_one(struct batch *batch, struct work *work)
         view.used = &batch->used[work->subject];
         view.expires_at_ms = *view.used; // which of the two it is, is its facts'
     }
+    const int64_t expires_at_ms = view.expires_at_ms;
     bool accepted = operation_decide(&view, work->operation) == RC_OK;
     work->state = accepted ? WORK_ACCEPTED : WORK_REFUSED;
     work->used_up = view.used_up;
     work->expire_first = view.expire_first;
     work->slot = view.used != NULL ? *view.used : 0;
-    if (accepted && work->operation->kind == OPERATION_EXTEND)
-        note_extension(batch, work->operation->reservation, view.expires_at_ms);
+    const char *reservation = work->operation->reservation;
+    if (reservation != NULL && view.expires_at_ms != expires_at_ms)
+        note_expiry(batch, reservation, view.expires_at_ms);
     work->first_posting = batch->n_postings;
     work->n_postings = view.n_postings;
     batch->n_postings += view.n_postings;

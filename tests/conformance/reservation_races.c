@@ -200,9 +200,21 @@ END_TEST
 
 // ---- one batch ----------------------------------------------------------------------------------
 
+// Gives the operation a first leg, so that it reads the reservation under another root.
+static void put_buyer_first(struct volley *volley, size_t i)
+{
+    struct operation *operation = volley_operation(volley, i);
+    volley->shots[i].other = operation->leg;
+    operation->more = &volley->shots[i].other;
+    operation->n_more = 1;
+    operation->leg = (struct leg){.may_create = true};
+    buyer_name(operation->leg.counter, "user@example.com");
+}
+
 // Runs an extension of the hold and then this operation on it in one batch: both wait while a
 // deduct of the product is stopped.
-static void extend_and(int i, enum operation_kind kind, size_t holds, const char *state)
+static void extend_and(int i, enum operation_kind kind, bool same_root, size_t holds,
+                       const char *state)
 {
     struct gate gate;
     gate_init(&gate, PAUSE_BEFORE_SAVE, SIZE_MAX);
@@ -220,6 +232,8 @@ static void extend_and(int i, enum operation_kind kind, size_t holds, const char
                   kind == OPERATION_RELEASE ? 0 : 1);
         volley_operation(&volley, j)->ttl_ms = (int64_t)(j + 1) * LONG_MS;
     }
+    if (!same_root)
+        put_buyer_first(&volley, 1);
     gate_close(&gate);
     volley_submit(&volley, fixture.instances[0].engine, 0);
     gate_wait_for_arrival(&gate);
@@ -240,19 +254,25 @@ static void extend_and(int i, enum operation_kind kind, size_t holds, const char
 
 START_TEST(two_extensions_in_one_batch_leave_one_hold)
 {
-    extend_and(_i, OPERATION_EXTEND, 1, "held");
+    extend_and(_i, OPERATION_EXTEND, true, 1, "held");
 }
 END_TEST
 
 START_TEST(an_extension_and_a_confirmation_in_one_batch_leave_no_hold)
 {
-    extend_and(_i, OPERATION_CONFIRM, 0, "confirmed");
+    extend_and(_i, OPERATION_CONFIRM, true, 0, "confirmed");
 }
 END_TEST
 
 START_TEST(an_extension_and_a_release_in_one_batch_leave_no_hold)
 {
-    extend_and(_i, OPERATION_RELEASE, 0, "released");
+    extend_and(_i, OPERATION_RELEASE, true, 0, "released");
+}
+END_TEST
+
+START_TEST(an_extension_under_another_root_leaves_no_hold)
+{
+    extend_and(_i, OPERATION_CONFIRM, false, 0, "confirmed");
 }
 END_TEST
 
@@ -357,5 +377,6 @@ int main(void)
                         scenarios());
     tcase_add_loop_test(every, an_extension_and_a_release_in_one_batch_leave_no_hold, 0,
                         scenarios());
+    tcase_add_loop_test(every, an_extension_under_another_root_leaves_no_hold, 0, scenarios());
     return suite_run(suite);
 }
