@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -282,6 +283,23 @@ class MigrateOnSqlite(TestCase):
         for runner in runners:
             output = runner.communicate(timeout=60)[0]
             self.assertEqual(runner.returncode, 0, output)
+
+
+class MigrateBesideAnotherWriter(TestCase):
+    def test_it_waits(self):
+        """Another process holds the write lock of a file that is not in WAL mode yet."""
+        store = self.sqlite().store
+        other = sqlite3.connect(store.removeprefix("sqlite:"), isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("BEGIN IMMEDIATE")
+        runner = subprocess.Popen([BINARY, "migrate", "up", f"--store={store}"],
+                                  env=clean_environment(), stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            runner.wait(timeout=0.5)
+        other.execute("ROLLBACK")
+        output = runner.communicate(timeout=60)[0]
+        self.assertEqual(runner.returncode, 0, output)
 
 
 class MigrateOnMysql(MigrateOnSqlite):

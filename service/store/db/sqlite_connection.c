@@ -1,6 +1,7 @@
 // Opens the files of an SQLite store, and maps its failures to results.
 #include "store/db/sqlite_connection.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <sqlite3.h>
@@ -109,6 +110,20 @@ static int is_cancelled(void *arg)
     return atomic_load(&sqlite->db.cancelled);
 }
 
+// Changing the journal mode needs the file alone. Where another process changes it at the same time,
+// SQLite answers SQLITE_BUSY at once, whatever the busy timeout, because both might wait for ever.
+static int enter_wal_mode(struct sqlite_db *sqlite)
+{
+    int64_t until_ns = clock_now_ns() + sqlite->busy_ms * NS_PER_MS;
+    for (;;) {
+        int code = sqlite3_exec(sqlite->handle, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+        bool busy = (code & 0xff) == SQLITE_BUSY;
+        if (!busy || is_cancelled(sqlite) || clock_now_ns() >= until_ns)
+            return code;
+        clock_sleep_ns(NS_PER_MS);
+    }
+}
+
 static enum rc open_handle(struct sqlite_db *sqlite)
 {
     struct sqlite_files *files = &sqlite->owner->files;
@@ -122,11 +137,10 @@ static enum rc open_handle(struct sqlite_db *sqlite)
         sqlite3_extended_result_codes(sqlite->handle, 1);
         sqlite3_busy_timeout(sqlite->handle, (int)sqlite->busy_ms);
         sqlite3_progress_handler(sqlite->handle, STEPS_BETWEEN_CHECKS, is_cancelled, sqlite);
-        // The read makes SQLite open all three files.
-        code = sqlite3_exec(sqlite->handle, claimed ? "PRAGMA journal_mode = WAL" : "", NULL, NULL,
-                            NULL);
+        code = claimed ? enter_wal_mode(sqlite) : SQLITE_OK;
     }
     if (code == SQLITE_OK) {
+        // The read makes SQLite open all three files.
         code = sqlite3_exec(sqlite->handle,
                             "PRAGMA synchronous = FULL;"
                             "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
