@@ -116,11 +116,11 @@ void pause_points_free(struct pause_points *points)
     free(points);
 }
 
-static void pause_here(void *arg, enum pause_point point, enum endpoint endpoint)
+static void pause_here(void *arg, const struct paused *paused)
 {
     struct pause_points *points = arg;
-    if (point != points->point ||
-        (points->endpoint != ANY_ENDPOINT && points->endpoint != endpoint) ||
+    if (paused->point != points->point ||
+        (points->endpoint != ANY_ENDPOINT && points->endpoint != paused->endpoint) ||
         atomic_fetch_add(&points->reached, 1) + 1 != points->count)
         return;
     int fd = open(points->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -1,4 +1,5 @@
-// Named places in a section at which a test may stop it, to force a race instead of hoping for one.
+// Named places in a section at which a test may stop it, to force a race instead of hoping for one,
+// and at which the laboratory (http/lab) watches it.
 //
 // A test in the same process passes a function as a hook. A test of the whole program sets a
 // variable, if the program was built with the CMake option HOLDFAST_PAUSE_POINTS; any other build
@@ -19,6 +20,9 @@
 #include "domain/operation.h"
 #include "guard/guard.h"
 
+struct batch;
+struct db;
+
 enum pause_point {
     PAUSE_BEFORE_LOAD,   // the guard was entered, nothing was read
     PAUSE_BEFORE_SAVE,   // decided, and the lock was checked; nothing was written
@@ -29,9 +33,18 @@ enum pause_point {
     PAUSE_POINT_COUNT
 };
 
+// A section at a pause point.
+struct paused {
+    enum pause_point point;
+    enum endpoint endpoint;    // the first operation's
+    const struct batch *batch; // its operations, and what they have loaded and decided
+    struct db *db;             // its connection
+};
+
 struct engine_hooks {
-    // Called on the worker's thread; NULL in production.
-    void (*pause)(void *arg, enum pause_point point, enum endpoint endpoint);
+    // Called on the worker's thread; NULL in production. A hook may use the connection where the
+    // section has no transaction open.
+    void (*pause)(void *arg, const struct paused *paused);
     void *arg;
 };
 

@@ -15,8 +15,10 @@ void section_count(struct section *section, enum metric_event event, uint64_t by
 void section_pause(struct section *section, enum pause_point point)
 {
     const struct engine_hooks *hooks = &section->settings.hooks;
-    if (hooks->pause != NULL)
-        hooks->pause(hooks->arg, point, section->scope.endpoint);
+    if (hooks->pause == NULL)
+        return;
+    struct paused paused = {point, section->scope.endpoint, &section->batch, section->db};
+    hooks->pause(hooks->arg, &paused);
 }
 
 void section_limit_db(struct section *section, int64_t deadline_ns)

@@ -396,11 +396,10 @@ struct cut {
     bool done;
 };
 
-static void cut_pause(void *arg, enum pause_point point, enum endpoint endpoint)
+static void cut_pause(void *arg, const struct paused *paused)
 {
-    (void)endpoint;
     struct cut *cut = arg;
-    if (point != PAUSE_BEFORE_COMMIT)
+    if (paused->point != PAUSE_BEFORE_COMMIT)
         return;
     pthread_mutex_lock(&cut->mutex);
     if (!cut->done) {
@@ -461,11 +460,10 @@ START_TEST(a_commit_whose_answer_was_lost_counts_once)
 END_TEST
 
 // Changes the row between every load and save.
-static void change_row(void *arg, enum pause_point point, enum endpoint endpoint)
+static void change_row(void *arg, const struct paused *paused)
 {
-    (void)endpoint;
     struct fixture *fixture = arg;
-    if (point == PAUSE_BEFORE_SAVE)
+    if (paused->point == PAUSE_BEFORE_SAVE)
         ck_assert_int_eq(
             db_exec(fixture->scratch.db, "UPDATE counter SET version = version + 1", NULL, 0, NULL),
             RC_OK);

@@ -7,11 +7,10 @@ void gate_init(struct gate *gate, enum pause_point point, size_t expected)
     pthread_cond_init(&gate->changed, NULL);
 }
 
-void gate_pause(void *arg, enum pause_point point, enum endpoint endpoint)
+void gate_pause(void *arg, const struct paused *paused)
 {
-    (void)endpoint;
     struct gate *gate = arg;
-    if (point != gate->point)
+    if (paused->point != gate->point)
         return;
     pthread_mutex_lock(&gate->mutex);
     if (++gate->arrived == gate->expected)

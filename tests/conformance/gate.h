@@ -20,7 +20,7 @@ struct gate {
 void gate_init(struct gate *gate, enum pause_point point, size_t expected);
 
 // The function for engine_hooks.pause; `arg` is the gate.
-void gate_pause(void *arg, enum pause_point point, enum endpoint endpoint);
+void gate_pause(void *arg, const struct paused *paused);
 
 void gate_wait_for_arrival(struct gate *gate); // of the first worker
 bool gate_has_arrival(struct gate *gate);

@@ -5,11 +5,10 @@
 
 #include <check.h>
 
-static void deafen(void *arg, enum pause_point point, enum endpoint endpoint)
+static void deafen(void *arg, const struct paused *paused)
 {
-    (void)endpoint;
     struct lost_answer *lost = arg;
-    if (point != PAUSE_BEFORE_COMMIT)
+    if (paused->point != PAUSE_BEFORE_COMMIT)
         return;
     pthread_mutex_lock(&lost->gate.mutex);
     if (lost->armed && lost->gate.arrived++ == 0)

@@ -139,14 +139,14 @@ struct loser {
     atomic_int n_saves;
 };
 
-static void pause_loser(void *arg, enum pause_point point, enum endpoint endpoint)
+static void pause_loser(void *arg, const struct paused *paused)
 {
     struct loser *loser = arg;
-    if (point != PAUSE_BEFORE_SAVE)
+    if (paused->point != PAUSE_BEFORE_SAVE)
         return;
     int n = atomic_fetch_add(&loser->n_saves, 1);
     if (n < 2)
-        gate_pause(n == 0 ? &loser->opener : &loser->holder, point, endpoint);
+        gate_pause(n == 0 ? &loser->opener : &loser->holder, paused);
 }
 
 enum { OPENER, REQUEST, DUPLICATE, OTHER, N };
@@ -232,12 +232,12 @@ static void add_two(struct shift *shift)
     volley_release(&volley);
 }
 
-static void pause_shift(void *arg, enum pause_point point, enum endpoint endpoint)
+static void pause_shift(void *arg, const struct paused *paused)
 {
     struct shift *shift = arg;
-    if (point != PAUSE_BEFORE_SAVE)
+    if (paused->point != PAUSE_BEFORE_SAVE)
         return;
-    gate_pause(&shift->opener, point, endpoint);
+    gate_pause(&shift->opener, paused);
     if (shift->shifted || shift->knocked_back->outcome.rc != RC_OUT_OF_STOCK)
         return;
     shift->shifted = true;

@@ -26,19 +26,17 @@ struct silence {
     atomic_bool queued; // only for hang_until_queued
 };
 
-static void fall_silent(void *arg, enum pause_point point, enum endpoint endpoint)
+static void fall_silent(void *arg, const struct paused *paused)
 {
-    (void)endpoint;
     struct silence *silence = arg;
-    if (point == silence->point && atomic_exchange(&silence->armed, false))
+    if (paused->point == silence->point && atomic_exchange(&silence->armed, false))
         proxy_swallow_requests(silence->fixture.proxy, true);
 }
 
 static const size_t batches[] = {1, 64}; // direct and combined
 
 static bool open_hooked(struct silence *silence, enum pause_point point, const char *strategy,
-                        size_t max_batch,
-                        void (*hook)(void *arg, enum pause_point point, enum endpoint endpoint))
+                        size_t max_batch, void (*hook)(void *arg, const struct paused *paused))
 {
     *silence = (struct silence){.point = point};
     struct fixture_options options = {.strategy = strategy_find(strategy),
@@ -163,12 +161,12 @@ END_TEST
 
 // A worker that has committed makes the database hang, and waits until the test has queued
 // requests.
-static void hang_until_queued(void *arg, enum pause_point point, enum endpoint endpoint)
+static void hang_until_queued(void *arg, const struct paused *paused)
 {
     struct silence *silence = arg;
     bool armed = atomic_load(&silence->armed);
-    fall_silent(arg, point, endpoint);
-    while (armed && point == silence->point && !atomic_load(&silence->queued))
+    fall_silent(arg, paused);
+    while (armed && paused->point == silence->point && !atomic_load(&silence->queued))
         clock_sleep_ns(NS_PER_MS);
 }
 

@@ -23,12 +23,11 @@ struct stops {
     bool resumed[2];
 };
 
-static void stop(void *arg, enum pause_point point, enum endpoint endpoint)
+static void stop(void *arg, const struct paused *paused)
 {
-    (void)endpoint;
     struct stops *stops = arg;
     pthread_mutex_lock(&stops->mutex);
-    if (point == stops->point) {
+    if (paused->point == stops->point) {
         size_t turn = stops->n_stopped++;
         pthread_cond_broadcast(&stops->changed);
         while (turn < ARRAY_LENGTH(stops->resumed) && !stops->resumed[turn])

@@ -40,11 +40,11 @@ static void two_commits_init(struct two_commits *self, enum pause_point point)
 }
 
 // One counter: its rounds follow each other, on one worker at a time.
-static void pause_commits(void *arg, enum pause_point point, enum endpoint endpoint)
+static void pause_commits(void *arg, const struct paused *paused)
 {
     struct two_commits *self = arg;
-    if (point == self->gates[0].point && self->seen < 2)
-        gate_pause(&self->gates[self->seen++], point, endpoint);
+    if (paused->point == self->gates[0].point && self->seen < 2)
+        gate_pause(&self->gates[self->seen++], paused);
 }
 
 static struct fixture_options options_at(int i, int64_t tenure_ms, struct two_commits *commits)

@@ -38,11 +38,11 @@ struct moment {
     size_t n_duplicates;
 };
 
-static void pause_moment(void *arg, enum pause_point point, enum endpoint endpoint)
+static void pause_moment(void *arg, const struct paused *paused)
 {
     struct moment *moment = arg;
-    gate_pause(&moment->together, point, endpoint);
-    if (point == PAUSE_IN_COMMIT && atomic_fetch_add(&moment->n_commits, 1) == 1)
+    gate_pause(&moment->together, paused);
+    if (paused->point == PAUSE_IN_COMMIT && atomic_fetch_add(&moment->n_commits, 1) == 1)
         moment->strike(moment);
 }
 

@@ -74,7 +74,8 @@ struct worker {
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
-    worker->hooks.pause(worker->hooks.arg, PAUSE_BEFORE_SAVE, ENDPOINT_COUPON);
+    worker->hooks.pause(worker->hooks.arg,
+                        &(struct paused){.point = PAUSE_BEFORE_SAVE, .endpoint = ENDPOINT_COUPON});
     worker->past = true;
     return NULL;
 }
@@ -86,10 +87,14 @@ START_TEST(a_worker_waits_there_the_time_that_was_said)
     folder_open(&folder, "before-save@coupon:2", ":wait");
     struct engine_hooks hooks = hooks_of(&folder, &points);
     // No pause yet: another point, another endpoint twice, and the first of two times.
-    hooks.pause(hooks.arg, PAUSE_BEFORE_COMMIT, ENDPOINT_COUPON);
-    hooks.pause(hooks.arg, PAUSE_BEFORE_SAVE, ENDPOINT_STOCK);
-    hooks.pause(hooks.arg, PAUSE_BEFORE_SAVE, ENDPOINT_STOCK);
-    hooks.pause(hooks.arg, PAUSE_BEFORE_SAVE, ENDPOINT_COUPON);
+    hooks.pause(hooks.arg,
+                &(struct paused){.point = PAUSE_BEFORE_COMMIT, .endpoint = ENDPOINT_COUPON});
+    hooks.pause(hooks.arg,
+                &(struct paused){.point = PAUSE_BEFORE_SAVE, .endpoint = ENDPOINT_STOCK});
+    hooks.pause(hooks.arg,
+                &(struct paused){.point = PAUSE_BEFORE_SAVE, .endpoint = ENDPOINT_STOCK});
+    hooks.pause(hooks.arg,
+                &(struct paused){.point = PAUSE_BEFORE_SAVE, .endpoint = ENDPOINT_COUPON});
     ck_assert(!reached(&folder));
     struct worker worker = {.hooks = hooks};
     pthread_t thread;
@@ -101,7 +106,8 @@ START_TEST(a_worker_waits_there_the_time_that_was_said)
     ck_assert_int_eq(unlink(folder.file), 0);
     pthread_join(thread, NULL);
     ck_assert(worker.past);
-    hooks.pause(hooks.arg, PAUSE_BEFORE_SAVE, ENDPOINT_COUPON); // triggers once only
+    hooks.pause(hooks.arg, &(struct paused){.point = PAUSE_BEFORE_SAVE,
+                                            .endpoint = ENDPOINT_COUPON}); // triggers once only
     ck_assert(!reached(&folder));
     pause_points_free(points);
     ck_assert_int_eq(rmdir(folder.path), 0);
@@ -116,7 +122,8 @@ START_TEST(the_process_stops_there)
     struct engine_hooks hooks = hooks_of(&folder, &points);
     pid_t child = fork();
     if (child == 0) {
-        hooks.pause(hooks.arg, PAUSE_IN_COMMIT, ENDPOINT_LOTTERY);
+        hooks.pause(hooks.arg,
+                    &(struct paused){.point = PAUSE_IN_COMMIT, .endpoint = ENDPOINT_LOTTERY});
         _exit(7);
     }
     int status = 0;
