@@ -14,7 +14,24 @@ function(holdfast_embed target input symbol header)
   add_custom_command(OUTPUT ${output}
     COMMAND ${CMAKE_COMMAND} -D "INPUT=${files}" -D OUTPUT=${output} -D SYMBOL=${symbol}
       -D HEADER=${header} -P ${PROJECT_SOURCE_DIR}/cmake/EmbedFile.cmake
-    DEPENDS ${files} ${PROJECT_SOURCE_DIR}/cmake/EmbedFile.cmake VERBATIM)
+    DEPENDS ${files} ${PROJECT_SOURCE_DIR}/cmake/EmbedFile.cmake
+      ${PROJECT_SOURCE_DIR}/cmake/EmbedBytes.cmake VERBATIM)
+  holdfast_generated(${target} ${output})
+endfunction()
+
+# holdfast_embed_pages(TARGET SYMBOL TEMPLATE FILES...)
+#
+# Compiles FILES into TARGET as `const struct embedded_page SYMBOL[]`. EmbedPages.cmake tells how. CMake
+# must run again for a new or deleted file, so glob FILES with CONFIGURE_DEPENDS.
+function(holdfast_embed_pages target symbol template)
+  find_program(HOLDFAST_CMARK cmark-gfm REQUIRED)
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.c)
+  add_custom_command(OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -D "INPUT=${ARGN}" -D OUTPUT=${output} -D SYMBOL=${symbol}
+      -D CMARK=${HOLDFAST_CMARK} -D TEMPLATE=${template}
+      -P ${PROJECT_SOURCE_DIR}/cmake/EmbedPages.cmake
+    DEPENDS ${ARGN} ${template} ${PROJECT_SOURCE_DIR}/cmake/EmbedPages.cmake
+      ${PROJECT_SOURCE_DIR}/cmake/EmbedBytes.cmake VERBATIM)
   holdfast_generated(${target} ${output})
 endfunction()
 

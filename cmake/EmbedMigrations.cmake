@@ -2,14 +2,12 @@
 #
 #   cmake -D SOURCE=migrations -D OUTPUT=migrations.c -P EmbedMigrations.cmake
 #
-# It must run again whenever a file in migrations/ or migrations/lab/ changes. The text is written as
-# numbers, so that no quote, backslash or limit of a string literal's length matters.
-cmake_minimum_required(VERSION 3.18)
+# It must run again whenever a file in migrations/ or migrations/lab/ changes.
+include(${CMAKE_CURRENT_LIST_DIR}/EmbedBytes.cmake)
 
 function(embed folder list ret_code)
     file(GLOB files LIST_DIRECTORIES false "${folder}/*.sql")
     list(SORT files)
-    string(REPEAT "0x..," 16 line)
     set(arrays "")
     set(entries "")
     set(last 0)
@@ -31,10 +29,9 @@ function(embed folder list ret_code)
         endforeach()
 
         file(READ "${file}" bytes HEX)
-        string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
-        string(REGEX REPLACE "(${line})" "\\1\n    " bytes "${bytes}")
-        string(APPEND arrays "static const unsigned char ${list}_${name}[] = {\n    ${bytes}0};\n\n")
-        string(APPEND entries "    {${version}, \"${name}\", (const char *)${list}_${name}},\n")
+        holdfast_bytes("${bytes}" bytes length)
+        string(APPEND arrays "static const char ${list}_${name}[] = {\n    ${bytes}'\\0'};\n\n")
+        string(APPEND entries "    {${version}, \"${name}\", ${list}_${name}},\n")
     endforeach()
     set(${ret_code}
         "${arrays}const struct migration ${list}[] = {\n${entries}    {0, NULL, NULL},\n};\n"

@@ -116,6 +116,7 @@ struct call {
     int status;
     int64_t version;          // of what was read: its entity tag is sent; 0: none
     const char *content_type; // NULL is application/json
+    const char *policy;       // Content-Security-Policy of a page for browsers; else NULL
     char location[96];        // the path of what was created; empty if there is none
     struct buffer reply;
     struct slice document; // static text, sent instead of reply if its text is set

@@ -7,7 +7,7 @@
 # installation starts no services, because the tests run private servers.
 
 packages_build() {
-    printf '%s\n' build-essential cmake ninja-build pkgconf curl \
+    printf '%s\n' build-essential cmake cmark-gfm ninja-build pkgconf curl \
         libmicrohttpd-dev libhiredis-dev libjansson-dev libsqlite3-dev libzookeeper-mt-dev \
         'libcurl4-openssl-dev|libcurl4-gnutls-dev'
     if [ "${HOLDFAST_MYSQL:-}" = libmysqlclient ]; then

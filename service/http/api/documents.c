@@ -61,5 +61,6 @@ void document_problem_answer(struct call *call)
                   "<dd>%d</dd><dt>Retry unchanged</dt><dd>%s</dd></dl></html>\n",
                   slug, info->status, info->retryable ? "may succeed later" : "will fail again");
     call->content_type = "text/html; charset=utf-8";
+    call->policy = "default-src 'none'; style-src 'unsafe-inline'";
     call->status = 200;
 }

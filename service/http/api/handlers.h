@@ -104,3 +104,6 @@ void lab_empty_answer(struct call *call);
 // documents.c
 void document_openapi_answer(struct call *call);
 void document_problem_answer(struct call *call);
+
+// pages.c
+void pages_answer(struct call *call);

@@ -66,6 +66,13 @@ static const struct route routes[] = {
     {METHOD_GET,  "/openapi.yaml",                  "openapi",        CALLER_OPEN,   0,                NULL,                   NULL,               document_openapi_answer, false, NULL},
     {METHOD_GET,  "/problems/{slug}",               "problem",        CALLER_OPEN,   0,                NULL,                   NULL,               document_problem_answer, false, NULL},
     {METHOD_POST, "/v1/lab/empty",                  "empty",          CALLER_CLIENT, ROUTE_BODY | ROUTE_LAB, lab_empty_prepare, NULL,          lab_empty_answer,        false, NULL},
+    {METHOD_GET,  "/",                              "page",           CALLER_OPEN,   ROUTE_TAGGED,     NULL,                   NULL,               pages_answer,            false, NULL},
+    {METHOD_GET,  "/shop",                          "page",           CALLER_OPEN,   ROUTE_TAGGED,     NULL,                   NULL,               pages_answer,            false, NULL},
+    {METHOD_GET,  "/lab",                           "page",           CALLER_OPEN,   ROUTE_TAGGED,     NULL,                   NULL,               pages_answer,            false, NULL},
+    {METHOD_GET,  "/docs",                          "page",           CALLER_OPEN,   ROUTE_TAGGED,     NULL,                   NULL,               pages_answer,            false, NULL},
+    {METHOD_GET,  "/guide",                         "page",           CALLER_OPEN,   ROUTE_TAGGED,     NULL,                   NULL,               pages_answer,            false, NULL},
+    {METHOD_GET,  "/guide/{page}",                  "page",           CALLER_OPEN,   ROUTE_TAGGED,     NULL,                   NULL,               pages_answer,            false, NULL},
+    {METHOD_GET,  "/web/{file}",                    "page",           CALLER_OPEN,   ROUTE_TAGGED,     NULL,                   NULL,               pages_answer,            false, NULL},
 };
 // clang-format on
 

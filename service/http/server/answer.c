@@ -60,8 +60,11 @@ static void add_headers(struct call *call, struct MHD_Response *response)
         add(response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (call->problem.rc == RC_OK && call->route->operates && call->operation.outcome.replayed)
         add(response, "Idempotent-Replayed", "true");
-    if (call->content_type != NULL && strncmp(type, "text/html", 9) == 0)
-        add(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    if (call->policy != NULL) {
+        add(response, "Content-Security-Policy", call->policy);
+        add(response, "X-Content-Type-Options", "nosniff");
+        add(response, "Referrer-Policy", "no-referrer");
+    }
     if (call->status == MHD_HTTP_SERVICE_UNAVAILABLE)
         add(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (call->location[0] != '\0')
@@ -80,6 +83,7 @@ static void render_problem(struct call *call)
     call->document = (struct slice){NULL, 0};
     call->status = problem_info(call->problem.rc)->status;
     call->content_type = "application/problem+json";
+    call->policy = NULL;
     const struct operation *operation =
         call->route != NULL && call->route->operates ? &call->operation : NULL;
     problem_write(&call->problem, operation, &call->reply);

@@ -88,6 +88,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->complete = false;
     call->version = 0;
     call->content_type = NULL;
+    call->policy = NULL;
     call->location[0] = '\0';
     call->document = (struct slice){NULL, 0};
     call->allow = 0;
