@@ -13,6 +13,7 @@ set(type_.md "text/html; charset=utf-8")
 set(type_.css "text/css; charset=utf-8")
 set(type_.js "text/javascript; charset=utf-8")
 set(type_.mjs "text/javascript; charset=utf-8")
+set(type_.txt "text/plain; charset=utf-8")
 
 # Links between guide pages become addresses of the service. A link to a file of the repository, which
 # the service does not have, becomes its text. What may be wider than a phone scrolls in a region of its

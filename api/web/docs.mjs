@@ -1,1 +1,38 @@
-// The page /docs.
+// The page /docs: Swagger UI draws the API's description. A build without npm has no Swagger UI; then
+// the page says so.
+import {el, say} from "./dom.mjs";
+
+const place = document.getElementById("description");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+// Adds an element to the head; resolves when it has loaded.
+function load(tag, attributes) {
+    return new Promise((resolve, reject) => document.head.append(
+        el(tag, {...attributes, load: resolve, error: reject})));
+}
+
+// Swagger UI does not look at the browser's scheme; it is dark below an element of this class.
+function followScheme() {
+    document.documentElement.classList.toggle("dark-mode", dark.matches);
+}
+
+try {
+    await Promise.all([load("script", {src: "/web/swagger-ui-bundle.js"}),
+                       load("link", {rel: "stylesheet", href: "/web/swagger-ui.css"})]);
+    followScheme();
+    dark.addEventListener("change", followScheme);
+    SwaggerUIBundle({
+        url: "/openapi.yaml",
+        domNode: place,
+        deepLinking: true,
+        docExpansion: "none",
+        validatorUrl: null,
+        defaultModelsExpandDepth: -1,
+    });
+} catch {
+    place.append(el("p", {class: "note"},
+        "This service was built without npm, so it cannot draw the description. Read ",
+        el("a", {href: "/openapi.yaml"}, "openapi.yaml"), ", or install npm and build again: ",
+        el("code", {}, "./dev run"), "."));
+    say("The description cannot be drawn here.");
+}
