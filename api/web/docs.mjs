@@ -16,6 +16,18 @@ function followScheme() {
     document.documentElement.classList.toggle("dark-mode", dark.matches);
 }
 
+// Swagger UI's own layout takes itself for the whole page: it has a main element, and a list of servers of
+// which this service is the only one. So the parts are arranged here.
+function layout({React: {createElement}}) {
+    function Description({getComponent}) {
+        const part = name => createElement(getComponent(name, true));
+        return createElement("div", {className: "swagger-ui"},
+            createElement(getComponent("SvgAssets")), part("InfoContainer"), part("errors"),
+            createElement("h2", {}, "Calls"), part("AuthorizeBtnContainer"), part("operations"));
+    }
+    return {components: {Description}};
+}
+
 try {
     await Promise.all([load("script", {src: "/web/swagger-ui-bundle.js"}),
                        load("link", {rel: "stylesheet", href: "/web/swagger-ui.css"})]);
@@ -27,7 +39,8 @@ try {
         deepLinking: true,
         docExpansion: "none",
         validatorUrl: null,
-        defaultModelsExpandDepth: -1,
+        layout: "Description",
+        plugins: [layout],
     });
 } catch {
     place.append(el("p", {class: "note"},
