@@ -1,9 +1,9 @@
 // A client for Holdfast in browsers and in Node 18 or newer. It needs no other file.
 //
-//     import {Holdfast, Problem} from './holdfast.mjs';
-//     const shop = new Holdfast('http://127.0.0.1:8080', {token: '...'});
-//     const cart = await shop.reserve({user_id: 'ann', ttl_s: 900, lines: [{sku: 'SKU-1', quantity: 2}]});
-//     const order = await shop.placeOrder({user_id: 'ann', reservation: cart.reservation_id});
+//     import {Holdfast, Problem} from "./holdfast.mjs";
+//     const shop = new Holdfast("http://127.0.0.1:8080", {token: "..."});
+//     const cart = await shop.reserve({user_id: "ann", ttl_s: 900, lines: [{sku: "SKU-1", quantity: 2}]});
+//     const order = await shop.placeOrder({user_id: "ann", reservation: cart.reservation_id});
 //
 // Calls. Each method has the name of its operationId in api/openapi.yaml, which describes every body and
 // answer. Arguments are the ids of the path, then the body, then options. The result is the body of the
@@ -27,11 +27,11 @@ const BACKOFF_MAX_MS = 5000;
 const REPEATED = [0, 429, 502, 503, 504]; // 0: no answer
 
 // Node 18 has no global crypto.
-const crypto = globalThis.crypto ?? (await import('node:crypto')).webcrypto;
+const crypto = globalThis.crypto ?? (await import("node:crypto")).webcrypto;
 
 // A refusal or fault.
 //   status       the HTTP status; 0 if no answer came
-//   type, slug   '/problems/out-of-stock', and 'out-of-stock'. 'no-answer' without an answer, 'http-413' if the
+//   type, slug   "/problems/out-of-stock", and "out-of-stock". "no-answer" without an answer, "http-413" if the
 //                answer is not from Holdfast
 //   title, detail   what is wrong, and what to do about it
 //   fields       the other members of the answer: remaining, version, next_release_at_ms, failed, field, ...
@@ -39,12 +39,12 @@ const crypto = globalThis.crypto ?? (await import('node:crypto')).webcrypto;
 //   retryable    the outcome is unknown, and the same request may be sent again with the same key
 export class Problem extends Error {
     constructor(status, answer, key) {
-        const {type, title = `HTTP status ${status}`, detail = '', status: _, ...fields} = answer ?? {};
+        const {type, title = `HTTP status ${status}`, detail = "", status: _, ...fields} = answer ?? {};
         super(detail ? `${title}. ${detail}` : title);
-        this.name = 'Problem';
+        this.name = "Problem";
         this.status = status;
-        this.type = type ?? 'about:blank';
-        this.slug = type?.split('/').pop() ?? `http-${status}`;
+        this.type = type ?? "about:blank";
+        this.slug = type?.split("/").pop() ?? `http-${status}`;
         this.title = title;
         this.detail = detail;
         this.fields = fields;
@@ -54,9 +54,9 @@ export class Problem extends Error {
 }
 
 const NO_ANSWER = {
-    type: 'no-answer',
-    title: 'No answer',
-    detail: 'The request may have taken effect. Send the same request again with the same key.',
+    type: "no-answer",
+    title: "No answer",
+    detail: "The request may have taken effect. Send the same request again with the same key.",
 };
 
 // A new idempotency key: a UUIDv7 (RFC 9562). It begins with the time, because random keys make a large
@@ -68,8 +68,8 @@ export function newKey() {
         bytes[i] = Math.floor(now / 2 ** (40 - 8 * i)) % 256;
     bytes[6] = bytes[6] % 16 + 0x70;
     bytes[8] = bytes[8] % 64 + 0x80;
-    const digits = Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('');
-    return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+    const digits = Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("");
+    return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 export class Holdfast {
@@ -86,7 +86,7 @@ export class Holdfast {
     //   key        the idempotency key, instead of a new one
     //   signal     an AbortSignal
     constructor(url = globalThis.location.origin, {token, ...options} = {}) {
-        this.url = url.replace(/\/+$/, '');
+        this.url = url.replace(/\/+$/, "");
         this.token = token;
         this.options = {attempts: 6, totalMs: 30000, timeoutMs: 10000, ...options};
     }
@@ -108,7 +108,7 @@ export class Holdfast {
 
     // query: {after, limit}. Pass next_after of the answer as `after` to get the next page.
     listStock(query, options) {
-        return this.#read('/v1/stock', query, options);
+        return this.#read("/v1/stock", query, options);
     }
 
     // ---- coupons
@@ -122,11 +122,11 @@ export class Holdfast {
     }
 
     validateCoupon(body, options) {
-        return this.request('POST', '/v1/coupons/validate', body, options);
+        return this.request("POST", "/v1/coupons/validate", body, options);
     }
 
     redeemCoupon(body, options) {
-        return this.#change('/v1/coupons/redeem', body, options);
+        return this.#change("/v1/coupons/redeem", body, options);
     }
 
     getCode(code, options) {
@@ -158,7 +158,7 @@ export class Holdfast {
     }
 
     transfer(body, options) {
-        return this.#change('/v1/points/transfers', body, options);
+        return this.#change("/v1/points/transfers", body, options);
     }
 
     getPoints(user, options) {
@@ -168,7 +168,7 @@ export class Holdfast {
     // ---- reservations
 
     reserve(body, options) {
-        return this.#change('/v1/reservations', body, options);
+        return this.#change("/v1/reservations", body, options);
     }
 
     getReservation(reservation, options) {
@@ -177,7 +177,7 @@ export class Holdfast {
 
     // query: {user_id, state, after, limit}
     listReservations(query, options) {
-        return this.#read('/v1/reservations', query, options);
+        return this.#read("/v1/reservations", query, options);
     }
 
     confirm(reservation, body, options) {
@@ -195,7 +195,7 @@ export class Holdfast {
     // ---- orders
 
     placeOrder(body, options) {
-        return this.#change('/v1/orders', body, options);
+        return this.#change("/v1/orders", body, options);
     }
 
     getOrder(order, options) {
@@ -214,8 +214,8 @@ export class Holdfast {
 
     // Yields each change of these counters once, in the order of each counter's versions, and never ends:
     //
-    //     const mug = await shop.getStock('SKU-2');
-    //     for await (const change of shop.waitForChanges({'stock/SKU-2': mug.version}))
+    //     const mug = await shop.getStock("SKU-2");
+    //     for await (const change of shop.waitForChanges({"stock/SKU-2": mug.version}))
     //         console.log(change.counter, change.remaining);
     //
     // known: for each counter (at most 100, and about 3,900 characters in all) the last version that the
@@ -226,7 +226,7 @@ export class Holdfast {
         const {waitMs = 10000, timeoutMs = this.options.timeoutMs, ...others} = options;
         next.wait_ms = waitMs;
         for (;;) {
-            const answer = await this.#read('/v1/changes', next, {
+            const answer = await this.#read("/v1/changes", next, {
                 ...others, attempts: Infinity, totalMs: Infinity, timeoutMs: timeoutMs + waitMs,
             });
             yield* answer.changes;
@@ -237,14 +237,14 @@ export class Holdfast {
     // ---- requests
 
     #change(path, body, {key = newKey(), ...options} = {}) {
-        return this.request('POST', path, body, {...options, key});
+        return this.request("POST", path, body, {...options, key});
     }
 
     async #read(path, query = {}, {known, ...options} = {}) {
         const given = Object.entries(query).filter(([, value]) => value !== undefined);
         const target = given.length ? `${path}?${new URLSearchParams(given)}` : path;
-        const headers = known && {'If-None-Match': `"v${known.version}"`};
-        return await this.request('GET', target, undefined, {...options, headers}) ?? known;
+        const headers = known && {"If-None-Match": `"v${known.version}"`};
+        return await this.request("GET", target, undefined, {...options, headers}) ?? known;
     }
 
     // Sends any request, for calls that this class does not have. `headers` are added. Resolves with the body of
@@ -255,17 +255,17 @@ export class Holdfast {
         const sent = {method, headers: new Headers(headers)};
         if (body !== undefined) {
             sent.body = JSON.stringify(body);
-            sent.headers.set('Content-Type', 'application/json');
+            sent.headers.set("Content-Type", "application/json");
         }
         if (key !== undefined)
-            sent.headers.set('Idempotency-Key', key);
+            sent.headers.set("Idempotency-Key", key);
         if (this.token)
-            sent.headers.set('Authorization', `Bearer ${this.token}`);
+            sent.headers.set("Authorization", `Bearer ${this.token}`);
 
         const end = performance.now() + totalMs;
         for (let number = 1; ; number++) {
             const left = end - performance.now();
-            const {status, answer, replayed, retryAfterMs = 0} = await attempt(url, sent, Math.min(timeoutMs, left), signal);
+            const {status, answer, replayed, retryAfterMs} = await attempt(url, sent, Math.min(timeoutMs, left), signal);
             let waitMs;
             if (REPEATED.includes(status) && number < attempts) {
                 waitMs = retryAfterMs + Math.random() * Math.min(BACKOFF_MS * 2 ** (number - 1), BACKOFF_MAX_MS);
@@ -293,29 +293,31 @@ async function attempt(url, sent, timeoutMs, signal) {
     const ended = new AbortController();
     const end = () => ended.abort();
     const timer = setTimeout(end, timeoutMs);
-    signal?.addEventListener('abort', end);
+    signal?.addEventListener("abort", end);
     try {
         const response = await fetch(url, {...sent, signal: ended.signal});
         const text = await response.text();
         return {
             status: response.status,
             answer: parse(response, text),
-            replayed: response.headers.get('Idempotent-Replayed') === 'true',
-            retryAfterMs: retryAfter(response.headers.get('Retry-After')),
+            replayed: response.headers.get("Idempotent-Replayed") === "true",
+            retryAfterMs: retryAfter(response.headers.get("Retry-After")),
         };
     } catch {
         signal?.throwIfAborted();
-        return {status: 0, answer: NO_ANSWER};
+        return {status: 0, answer: NO_ANSWER, replayed: false, retryAfterMs: 0};
     } finally {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', end);
+        signal?.removeEventListener("abort", end);
     }
 }
 
 // A success whose body is not JSON is not an answer of Holdfast, or is cut off: throws. The body of an error
 // may be a proxy's: null.
 function parse(response, text) {
-    const isJson = response.headers.get('Content-Type')?.includes('json');
+    if (response.status === 304)
+        return null;
+    const isJson = response.headers.get("Content-Type")?.includes("json");
     return response.ok || isJson ? JSON.parse(text) : null;
 }
 
@@ -332,9 +334,9 @@ function pause(ms, signal) {
             reject(signal.reason);
         };
         const timer = setTimeout(() => {
-            signal?.removeEventListener('abort', abort);
+            signal?.removeEventListener("abort", abort);
             resolve();
         }, ms);
-        signal?.addEventListener('abort', abort);
+        signal?.addEventListener("abort", abort);
     });
 }

@@ -103,6 +103,11 @@ class Holdfast:
         self.tls = ssl.create_default_context() if self.url.scheme == "https" else None
         self.local = threading.local()
 
+    def close(self):
+        """Closes this thread's connection. A later call opens it again."""
+        if hasattr(self.local, "connection"):
+            self.local.connection.close()
+
     # ---- stock
 
     def deduct(self, sku, body, **options):
@@ -306,6 +311,8 @@ def _id(text):
 def _parse(response, text):
     """A success whose body is not JSON is not an answer of Holdfast, or is cut off: ValueError. The body of an
     error may be a proxy's: None."""
+    if response.status == 304:
+        return None
     is_json = "json" in response.headers.get("Content-Type", "")
     return json.loads(text) if response.status < 300 or is_json else None
 

@@ -23,7 +23,7 @@ packages_stack() {
 }
 
 packages_test() {
-    printf '%s\n' check python3 haproxy faketime openssl sqlite3 'mariadb-client|default-mysql-client'
+    printf '%s\n' check python3 nodejs haproxy faketime openssl sqlite3 'mariadb-client|default-mysql-client'
 }
 
 packages_bench() {
