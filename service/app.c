@@ -18,6 +18,7 @@
 #include "engine/health.h"
 #include "engine/pause_points.h"
 #include "engine/sweeper.h"
+#include "http/lab/lab.h"
 #include "http/server/server.h"
 #include "metrics/metrics.h"
 #include "store/db/db.h"
@@ -113,6 +114,19 @@ static size_t feed_limit(const struct config *config)
     return (size_t)(config->feed_limit < half ? config->feed_limit : half);
 }
 
+static struct guard_settings guard_settings(const struct app *app)
+{
+    const struct config *config = app->config;
+    return (struct guard_settings){.redis = config->redis,
+                                   .zookeeper = config->zookeeper,
+                                   .etcd = config->etcd,
+                                   .lock_ttl_ms = config->lock_ttl_ms,
+                                   .lock_wait_ms = config->lock_wait_ms,
+                                   .lock_max_hold_ms = config->lock_max_hold_ms,
+                                   .lock_wait = config->lock_wait,
+                                   .instance = app->instance};
+}
+
 static enum rc start_engine(struct app *app, char *ret_error)
 {
     const struct config *config = app->config;
@@ -128,14 +142,7 @@ static enum rc start_engine(struct app *app, char *ret_error)
         .unfenced = !config->lock_fence,
         .tenure_ms = config->lock_tenure_ms,
         .partitions = (size_t)config->lock_partitions,
-        .guard = {.redis = config->redis,
-                  .zookeeper = config->zookeeper,
-                  .etcd = config->etcd,
-                  .lock_ttl_ms = config->lock_ttl_ms,
-                  .lock_wait_ms = config->lock_wait_ms,
-                  .lock_max_hold_ms = config->lock_max_hold_ms,
-                  .lock_wait = config->lock_wait,
-                  .instance = app->instance},
+        .guard = guard_settings(app),
         .strategy = {[ENDPOINT_STOCK] = config->stock_strategy,
                      [ENDPOINT_COUPON] = config->coupon_strategy,
                      [ENDPOINT_LOTTERY] = config->lottery_strategy,
@@ -151,12 +158,14 @@ static enum rc start_engine(struct app *app, char *ret_error)
 static enum rc bind_server(struct app *app, char *ret_error)
 {
     const struct config *config = app->config;
+    struct lab_options laboratory = {.store = config->lab_store, .guard = guard_settings(app)};
     struct server_settings settings = {
         .listen = config->listen,
         .threads = (size_t)config->http_threads,
         .admin_token = config->auth_admin_token,
         .client_token = config->auth_client_token,
         .lab = config->lab,
+        .laboratory = &laboratory,
         .request_timeout_ms = config->request_timeout_ms,
         .connection_limit = (size_t)config->http_connections,
         .reservations_per_user = config->reservation_per_user,

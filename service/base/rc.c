@@ -28,6 +28,7 @@ static const char *const slugs[RC_COUNT] = {
     [RC_NOT_FOUND] = "not-found",
     [RC_VERSION_MISMATCH] = "version-mismatch",
     [RC_RECONCILIATION_RUNNING] = "reconciliation-running",
+    [RC_LAB_BUSY] = "lab-busy",
 
     [RC_MALFORMED_REQUEST] = "malformed-request",
     [RC_IDEMPOTENCY_KEY_MISSING] = "idempotency-key-missing",

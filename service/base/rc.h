@@ -30,6 +30,7 @@ enum rc {
     RC_NOT_FOUND,
     RC_VERSION_MISMATCH,
     RC_RECONCILIATION_RUNNING,
+    RC_LAB_BUSY,
 
     // The request itself is wrong. Sending it again unchanged does not help.
     RC_MALFORMED_REQUEST,

@@ -46,6 +46,7 @@ struct config {
     int64_t http_threads, http_connections, request_timeout_ms, drain_delay_ms;
     bool lab, lab_demand, lock_fence;
     bool lab_constraints; // the setting lab.belts
+    char lab_store[CONFIG_TEXT_MAX];
 
     // Where each value came from, in the table's order.
     struct {

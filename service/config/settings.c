@@ -61,6 +61,9 @@ const struct setting settings[] = {
      "What a save demands of the row: its version, its fence, enough left, its row lock. off: "
      "every strategy saves as `none` does, behind its guard if it has one; in laboratory mode "
      "only. The ledger's key still refuses two writers of one version, unless lab.belts=off."},
+    {"lab.store", SETTING_ADDRESS, MEMBER(lab_store), "", 0, 0, NULL,
+     "Database of the laboratory's runs (/lab): mysql://user:password@host:port/NAME_lab. Each run deletes "
+     "everything in it. Empty: a temporary SQLite file below $TMPDIR or /tmp."},
     {"listen", SETTING_TEXT, MEMBER(listen), "127.0.0.1:8080", 0, 0, NULL,
      "Address to serve on: host:port, [v6-address]:port, or *:port for all interfaces. Of a name "
      "with several addresses, all. Port 0 picks a free one. Beyond loopback, both tokens must be set."},

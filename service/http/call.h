@@ -23,6 +23,7 @@
 struct MHD_Connection;
 struct connection;
 struct health;
+struct lab;
 struct metrics;
 struct route;
 struct server_settings;
@@ -35,6 +36,7 @@ struct http_context {
     struct health *health;
     struct store *store;
     struct metrics *metrics;
+    struct lab *laboratory; // NULL outside of laboratory mode
     int64_t reservations_per_user; // open at once; 0: no limit
     int64_t sweep_ms;              // how often due holds are swept
     atomic_bool draining;  // shutdown was announced: /readyz fails, answers close their connection
@@ -104,6 +106,7 @@ struct call {
     // The job for the engine.
     struct operation operation;
     struct job job;
+    enum rc (*submit)(struct call *call); // set by prepare: who takes the job; NULL: the engine
     enum call_step step;
     bool complete;        // prepare has completed the operation: the first step is to run it
     bool expires_due;     // `run` has asked for an operation first: see call_expire_due

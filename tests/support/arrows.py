@@ -41,10 +41,13 @@ ROOMS = {
         ("engine", "base domain store/db store/tables guard guard/strategy metrics engine/facts"),
         ("http/wire", "base domain"),
         ("http", "base domain engine http/wire"),
+        ("http/lab", "base domain store/db store/tables store/migrate store/reconcile guard"
+                     " guard/strategy metrics engine http"),
         ("http/api", "base domain store/db store/tables store/reconcile guard guard/strategy metrics"
-                     " engine http/wire http"),
-        ("http/server", "base domain guard/strategy metrics engine http/wire http http/api"),
-        ("app", "base store/db store/migrate store/tables guard config metrics engine http/server"),
+                     " engine http/wire http http/lab"),
+        ("http/server", "base domain guard/strategy metrics engine http/wire http http/lab http/api"),
+        ("app", "base store/db store/migrate store/tables guard config metrics engine http/lab"
+                " http/server"),
         ("commands", "base config store/db store/migrate store/reconcile store/tables http/server app"),
         ("main", "base config store/db commands"),
     ],

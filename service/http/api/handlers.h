@@ -98,6 +98,15 @@ enum rc strategies_put_run(struct job *job, struct db *db);
 void health_live_answer(struct call *call);
 void health_ready_answer(struct call *call);
 void health_metrics_answer(struct call *call);
+// lab.c
+void lab_list_answer(struct call *call);
+enum rc lab_start_prepare(struct call *call);
+void lab_start_answer(struct call *call);
+enum rc lab_watch_prepare(struct call *call);
+void lab_watch_answer(struct call *call);
+enum rc lab_step_prepare(struct call *call);
+enum rc lab_cancel_prepare(struct call *call);
+void lab_run_answer(struct call *call);
 enum rc lab_empty_prepare(struct call *call);
 void lab_empty_answer(struct call *call);
 

@@ -19,6 +19,7 @@ static const char *const changes_wait[] = {"counters", "after", "limit", "wait_m
 static const char *const item_page[] = {"after", "limit", NULL};
 static const char *const stock_item[] = {"include", NULL};
 static const char *const reservation_page_of[] = {"user_id", "state", "after", "limit", NULL};
+static const char *const run_watch[] = {"after", "limit", "wait_ms", NULL};
 static const char *const ledger_page[] = {"counter", "after_version", "limit", NULL};
 
 // clang-format off
@@ -65,6 +66,11 @@ static const struct route routes[] = {
     {METHOD_GET,  "/metrics",                       "metrics",        CALLER_OPEN,   0,                NULL,                   NULL,               health_metrics_answer,   false, NULL},
     {METHOD_GET,  "/openapi.yaml",                  "openapi",        CALLER_OPEN,   0,                NULL,                   NULL,               document_openapi_answer, false, NULL},
     {METHOD_GET,  "/problems/{slug}",               "problem",        CALLER_OPEN,   0,                NULL,                   NULL,               document_problem_answer, false, NULL},
+    {METHOD_GET,  "/v1/lab/runs",                   "list-lab-runs",  CALLER_CLIENT, ROUTE_LAB,        NULL,                   NULL,               lab_list_answer,         false, NULL},
+    {METHOD_POST, "/v1/lab/runs",                   "start-lab-run",  CALLER_CLIENT, ROUTE_BODY | ROUTE_LAB, lab_start_prepare, NULL,             lab_start_answer,        false, NULL},
+    {METHOD_GET,  "/v1/lab/runs/{run}",             "watch-lab-run",  CALLER_CLIENT, ROUTE_LAB,        lab_watch_prepare,      NULL,               lab_watch_answer,        false, run_watch},
+    {METHOD_POST, "/v1/lab/runs/{run}/step",        "step-lab-run",   CALLER_CLIENT, ROUTE_BODY | ROUTE_LAB, lab_step_prepare,  NULL,             lab_run_answer,          false, NULL},
+    {METHOD_DELETE, "/v1/lab/runs/{run}",           "cancel-lab-run", CALLER_CLIENT, ROUTE_LAB,        lab_cancel_prepare,     NULL,               lab_run_answer,          false, NULL},
     {METHOD_POST, "/v1/lab/empty",                  "empty",          CALLER_CLIENT, ROUTE_BODY | ROUTE_LAB, lab_empty_prepare, NULL,          lab_empty_answer,        false, NULL},
     {METHOD_GET,  "/",                              "page",           CALLER_OPEN,   ROUTE_TAGGED,     NULL,                   NULL,               pages_answer,            false, NULL},
     {METHOD_GET,  "/shop",                          "page",           CALLER_OPEN,   ROUTE_TAGGED,     NULL,                   NULL,               pages_answer,            false, NULL},

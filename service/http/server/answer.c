@@ -28,11 +28,8 @@ static void add_allow(struct MHD_Response *response, unsigned allow)
     static const struct {
         enum method method;
         const char *name;
-    } names[] = {{METHOD_GET, "GET, "},
-                 {METHOD_HEAD, "HEAD, "},
-                 {METHOD_POST, "POST, "},
-                 {METHOD_PUT, "PUT, "},
-                 {METHOD_PATCH, "PATCH, "}};
+    } names[] = {{METHOD_GET, "GET, "}, {METHOD_HEAD, "HEAD, "},   {METHOD_POST, "POST, "},
+                 {METHOD_PUT, "PUT, "}, {METHOD_PATCH, "PATCH, "}, {METHOD_DELETE, "DELETE, "}};
     for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
         if ((allow & names[i].method) == 0)
             continue;

@@ -82,6 +82,7 @@ static void reset(struct call *call, const char *target, struct MHD_Connection *
     call->expires_due = false;
     call->rc = RC_OK;
     call->job.feed = NULL;
+    call->submit = NULL;
     call->problem.rc = RC_OK;
     call->problem.field[0] = call->problem.expected[0] = call->problem.detail[0] = '\0';
     call->status = 0;
@@ -227,7 +228,8 @@ static enum MHD_Result submit(struct call *call)
     }
     call->stage = CALL_WORKING;
     suspend(call);
-    enum rc rc = engine_submit(call->context->engine, &call->job);
+    enum rc rc = call->submit != NULL ? call->submit(call)
+                                      : engine_submit(call->context->engine, &call->job);
     if (rc != RC_OK)
         on_finished(&call->job, rc);
     return MHD_YES;
@@ -280,7 +282,7 @@ static enum MHD_Result act(struct call *call)
     }
     if (call->problem.rc != RC_OK)
         return answer_send(call);
-    if (route->operates || route->run != NULL || call->job.feed != NULL) {
+    if (route->operates || route->run != NULL || call->job.feed != NULL || call->submit != NULL) {
         int64_t timeout_ns = call->context->settings->request_timeout_ms * NS_PER_MS;
         call->job.deadline_ns = clock_now_ns() + timeout_ns; // of all steps
         bool complete = route->run == NULL || call->complete;

@@ -11,6 +11,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/api/router.h"
+#include "http/lab/lab.h"
 #include "http/server/connection.h"
 #include "http/server/exchange.h"
 #include "http/server/library.h"
@@ -180,6 +182,12 @@ enum rc server_new(const struct server_settings *settings, struct engine *engine
     context->engine = engine;
     context->store = store;
     context->metrics = metrics;
+    if (settings->lab) {
+        struct lab_options laboratory = *settings->laboratory;
+        laboratory.find_route = router_find;
+        if (lab_new(&laboratory, &context->laboratory) != RC_OK)
+            return fail(RC_NO_MEMORY, server, ret_error, "cannot start the laboratory's thread");
+    }
 
     server->connections = make_room(settings->connection_limit, &server->exchange.connection_limit);
     const struct reaper_settings reaper = {settings->request_timeout_ms,
@@ -225,6 +233,7 @@ void server_quiesce(struct server *server)
 {
     server_announce(server);
     atomic_store(&server->exchange.context.quiescing, true);
+    lab_quiesce(server->exchange.context.laboratory);
 }
 
 bool server_wait_idle(struct server *server, int64_t timeout_ms)
@@ -242,6 +251,7 @@ void server_free(struct server *server)
 {
     if (server == NULL)
         return;
+    lab_free(server->exchange.context.laboratory);
     for (size_t i = 0; i < server->exchange.mailboxes.n; i++)
         loop_free(server->loops[i]);
     listen_close(&server->listener);

@@ -13,6 +13,7 @@
 
 struct engine;
 struct health;
+struct lab_options;
 struct metrics;
 struct server;
 struct store;
@@ -23,6 +24,8 @@ struct server_settings {
     const char *admin_token;  // "" if none
     const char *client_token; // "" if none
     bool lab;
+    const struct lab_options
+        *laboratory; // what its runs use; server_new copies it, if `lab` is set
     // An operation's deadline; also the total time for the first request line, a header section,
     // and a body.
     int64_t request_timeout_ms;

@@ -70,6 +70,8 @@ static const struct problem_info table[RC_COUNT] = {
         "changed nothing."},
     [RC_RECONCILIATION_RUNNING] = {409, true, "A reconciliation is already running",
         "An instance runs one reconciliation at a time. Try again after Retry-After."},
+    [RC_LAB_BUSY] = {409, true, "Another run of the laboratory goes on",
+        "The laboratory plays one run at a time. Wait until it has ended, or cancel it with DELETE."},
 
     [RC_MALFORMED_REQUEST] = {400, false, "Malformed request",
         "Send well-formed HTTP. The body must be one JSON object in UTF-8 without a byte order "

@@ -17,7 +17,7 @@ enum method strict_method(const char *name)
         enum method method;
     } methods[] = {
         {"POST", METHOD_POST},     {"GET", METHOD_GET},       {"PUT", METHOD_PUT},
-        {"HEAD", METHOD_HEAD},     {"PATCH", METHOD_PATCH},   {"DELETE", METHOD_OTHER},
+        {"HEAD", METHOD_HEAD},     {"PATCH", METHOD_PATCH},   {"DELETE", METHOD_DELETE},
         {"OPTIONS", METHOD_OTHER}, {"CONNECT", METHOD_OTHER}, {"TRACE", METHOD_OTHER},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(methods); i++) {

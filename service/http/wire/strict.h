@@ -25,7 +25,8 @@ enum method {
     METHOD_POST = 4,
     METHOD_PUT = 8,
     METHOD_PATCH = 16,
-    METHOD_OTHER = 32,  // a standard method that no route uses
+    METHOD_DELETE = 32,
+    METHOD_OTHER = 64,  // a standard method that no route uses
     METHOD_UNKNOWN = 0, // not a standard method
 };
 enum method strict_method(const char *name);

@@ -61,6 +61,10 @@ MUST_CHECK enum rc migrate_check(struct db *db, char *ret_error);
 // is empty, or they are dropped already. Else RC_SCHEMA.
 MUST_CHECK enum rc migrate_allow_lab(struct db *db, char *ret_error);
 
+// Drops every table of a MySQL or MariaDB database whose name ends in `_lab`, for a run of the
+// laboratory. RC_SCHEMA: the name ends otherwise.
+MUST_CHECK enum rc migrate_empty(struct db *db, char *ret_error);
+
 // Drops the constraints (unique keys, checks) or restores them; lab mode only. Idempotent.
 MUST_CHECK enum rc migrate_lab(struct db *db, bool constraints_off, char *ret_error);
 

@@ -132,6 +132,30 @@ static void set_values(uint64_t token, const struct counter_change *change,
     values[DEMANDED] = db_int(delta < 0 ? -delta : 0);
 }
 
+static void describe_part(const struct part *part, struct buffer *out)
+{
+    static const char *const names[N_VALUES] = {
+        [NAME] = ":name",   [REMAINING] = ":remaining", [VERSION] = ":version",
+        [DELTA] = ":delta", [STEPS] = ":operations",    [VERSION_READ] = ":version_read",
+        [TOKEN] = ":token", [DEMANDED] = ":demanded",
+    };
+    const int *which = part->values;
+    const char *at = part->sql;
+    for (const char *mark; (mark = strchr(at, '?')) != NULL; at = mark + 1) {
+        buffer_append(out, at, (size_t)(mark - at));
+        buffer_append_text(out, names[*which++]);
+    }
+    buffer_append_text(out, at);
+}
+
+void counter_describe_save(enum update_rule rule, struct buffer *out)
+{
+    buffer_append_text(out, "UPDATE counter SET ");
+    describe_part(&update_sql[rule].set, out);
+    buffer_append_text(out, " WHERE name = :name");
+    describe_part(&update_sql[rule].demand, out);
+}
+
 // ---- one UPDATE for many rows -------------------------------------------------------------------
 
 // An UPDATE that is being written.

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buffer;
 struct db;
 
 // Reads these counters and the database's time. The caller fills in counters[i].name, distinct and
@@ -38,6 +39,10 @@ MUST_CHECK enum rc counter_save(struct db *db, enum update_rule rule, uint64_t t
 // counter_save would have returned.
 MUST_CHECK enum rc counter_save_before_load(struct db *db, enum update_rule rule, uint64_t token,
                                             const struct counter_change *changes, size_t n);
+
+// Appends the UPDATE that a save of one row sends under the rule, with names instead of its `?`, for
+// people.
+void counter_describe_save(enum update_rule rule, struct buffer *out);
 
 // Inserts a new row with version 1. RC_DUPLICATE if the row exists.
 MUST_CHECK enum rc counter_insert(struct db *db, const char *name, int64_t remaining);
