@@ -102,8 +102,9 @@ export class Holdfast {
     }
 
     // All reads of one thing take {known}, an earlier result. If it is still true, `known` itself is returned.
-    getStock(sku, options) {
-        return this.#read(`/v1/stock/${id(sku)}`, {}, options);
+    // {include: "reserved"} adds what open reservations hold.
+    getStock(sku, {include, ...options} = {}) {
+        return this.#read(`/v1/stock/${id(sku)}`, {include}, options);
     }
 
     // query: {after, limit}. Pass next_after of the answer as `after` to get the next page.
@@ -265,7 +266,8 @@ export class Holdfast {
         const end = performance.now() + totalMs;
         for (let number = 1; ; number++) {
             const left = end - performance.now();
-            const {status, answer, replayed, retryAfterMs} = await attempt(url, sent, Math.min(timeoutMs, left), signal);
+            const limitMs = Math.min(timeoutMs, left);
+            const {status, answer, replayed, retryAfterMs} = await attempt(url, sent, limitMs, signal);
             let waitMs;
             if (REPEATED.includes(status) && number < attempts) {
                 waitMs = retryAfterMs + Math.random() * Math.min(BACKOFF_MS * 2 ** (number - 1), BACKOFF_MAX_MS);

@@ -116,9 +116,10 @@ class Holdfast:
     def restock(self, sku, body, **options):
         return self._change(f"/v1/stock/{_id(sku)}/restock", body, **options)
 
-    def get_stock(self, sku, **options):
-        """All reads of one thing take known=, an earlier result. If it is still true, it is returned itself."""
-        return self._read(f"/v1/stock/{_id(sku)}", **options)
+    def get_stock(self, sku, include=None, **options):
+        """All reads of one thing take known=, an earlier result. If it is still true, it is returned itself.
+        include="reserved" adds what open reservations hold."""
+        return self._read(f"/v1/stock/{_id(sku)}", {"include": include} if include else None, **options)
 
     def list_stock(self, query=None, **options):
         """query: after, limit. Pass next_after of the answer as `after` to get the next page."""

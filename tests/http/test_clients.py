@@ -43,7 +43,7 @@ class NodeClient:
     @staticmethod
     def in_ms(options):
         """total_s=1 is {"totalMs": 1000}."""
-        return {re.sub("_s$", "Ms", name) if name.endswith("_s") else name: value * 1000 if name.endswith("_s") else value
+        return {re.sub("_s$", "Ms", name): value * 1000 if name.endswith("_s") else value
                 for name, value in options.items()}
 
     def send(self, line):
@@ -310,6 +310,7 @@ class Calls(TestCase):
         self.assertEqual(attempts[-1]["status"], 304)
         cart = shop.reserve({"user_id": "ann", "ttl_s": 60, "lines": [{"sku": "A", "quantity": 2}]})["reservation_id"]
         self.assertEqual(shop.get_stock("A", known=known)["remaining"], 8)
+        self.assertEqual(shop.get_stock("A", include="reserved", known=known)["reserved"], 2)
         self.assertEqual(shop.extend(cart, {"ttl_s": 90})["state"], "held")
         self.assertEqual(shop.get_reservation(cart)["state"], "held")
         self.assertEqual(len(shop.list_reservations({"user_id": "ann", "state": "held"})["items"]), 1)

@@ -64,6 +64,9 @@ class Reserving(TestCase):
         body = self.service.call("GET", f"/v1/stock/{sku}?include=reserved").body
         return body["remaining"], body["reserved"]
 
+    def next_release(self, sku):
+        return self.service.call("GET", f"/v1/stock/{sku}?include=reserved").body.get("next_release_at_ms")
+
     def restart(self, store, environment=None):
         """Starts an instance in the place of the one that has ended."""
         self.service.instances[0].log.close()
@@ -98,7 +101,8 @@ class Calls(Reserving):
                          ("held", [{"sku": "C1", "quantity": 2}], 60000))
         self.assertEqual(made.body["legs"], [{"counter": "stock/C1", "remaining": 3, "version": 2}])
         self.assertEqual(self.stock("C1"), (3, 2))
-        self.assertNotIn("reserved", self.service.call("GET", "/v1/stock/C1").body)
+        self.assertEqual(self.next_release("C1"), made.body["expires_at_ms"])
+        self.assertTrue({"reserved", "next_release_at_ms"}.isdisjoint(self.service.call("GET", "/v1/stock/C1").body))
         got = self.get(identity)
         self.assertEqual((got["state"], got["user_id"], got["order_id"], got["expires_at_ms"]),
                          ("held", "ann@example.com", "o-1", made.body["expires_at_ms"]))
@@ -106,6 +110,7 @@ class Calls(Reserving):
         done = self.change("confirm", identity, "c1-b", {"order_id": "o-1"})
         self.assertEqual((done.status, done.body["state"]), (200, "confirmed"))
         self.assertEqual(self.stock("C1"), (3, 0))
+        self.assertIsNone(self.next_release("C1"))
         self.assertEqual((self.get(identity)["state"], self.get(identity)["expires_in_ms"]),
                          ("confirmed", 0))
 

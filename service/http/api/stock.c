@@ -65,6 +65,8 @@ static void write_product(struct buffer *out, const struct product *product,
     json_write_int(out, "version", product->version);
     if (holds != NULL)
         json_write_int(out, "reserved", holds->reserved);
+    if (holds != NULL && holds->next_release_ms != 0)
+        json_write_int(out, "next_release_at_ms", holds->next_release_ms);
     json_write_close(out, '}');
 }
 

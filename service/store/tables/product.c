@@ -66,6 +66,7 @@ static enum rc read_with_holds(void *arg, const struct db_row *row)
     struct reader reader = {keep_product, &found->product};
     found->holds.due = db_row_int(row, 5) != 0;
     found->holds.reserved = db_row_int(row, 6);
+    found->holds.next_release_ms = db_row_int(row, 7);
     return read_product(&reader, row);
 }
 
@@ -80,8 +81,10 @@ enum rc product_get_with_holds(struct db *db, const char *sku, bool add_up,
                   "SELECT " PRODUCT_COLUMNS
                   ", EXISTS (SELECT 1 FROM hold h WHERE h.counter = c.name AND h.expires_at <= %s),"
                   " (SELECT COALESCE(SUM(h.quantity), 0) FROM hold h"
+                  " WHERE %d AND h.counter = c.name AND h.expires_at > %s),"
+                  " (SELECT COALESCE(MIN(h.expires_at), 0) FROM hold h"
                   " WHERE %d AND h.counter = c.name AND h.expires_at > %s)%s WHERE p.sku = ?",
-                  now, add_up, now, db_is_sqlite(db) ? FROM_SQLITE : FROM_MYSQL);
+                  now, add_up, now, add_up, now, db_is_sqlite(db) ? FROM_SQLITE : FROM_MYSQL);
     if (sql.failed)
         return RC_NO_MEMORY;
     enum rc rc = db_query(db, sql.data, &param, 1, read_with_holds, &found);

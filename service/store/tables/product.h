@@ -35,8 +35,9 @@ MUST_CHECK enum rc product_get(struct db *db, const char *sku, struct product *r
 
 // The holds on a product at the database's time.
 struct product_holds {
-    bool due;         // some are due and have not expired yet
-    int64_t reserved; // units in the open holds that are not due; 0 unless asked for
+    bool due;                // some are due and have not expired yet
+    int64_t reserved;        // units in the open holds that are not due; 0 unless asked for
+    int64_t next_release_ms; // when the first of these expires; 0 if there is none or unless asked for
 };
 
 // product_get and its holds, in one reading.
