@@ -125,9 +125,10 @@ def browser():
 def put_demo(port, **headers):
     """What `./dev run` puts into an empty database."""
     for path, body in (
-            ("/v1/stock/SKU-1", {"title": "Demo", "price_cents": 1999, "quantity": 100}),
+            ("/v1/stock/SKU-1", {"title": "Teapot", "price_cents": 1999, "quantity": 100}),
             ("/v1/stock/SKU-2", {"title": "Mug", "price_cents": 1250, "quantity": 10}),
             ("/v1/stock/SKU-3", {"title": "Spoon", "price_cents": 333, "quantity": 1}),
+            ("/v1/stock/SKU-4", {"title": "Tea towel", "price_cents": 799, "quantity": 25}),
             ("/v1/coupons/SPRING", {"total": 50, "per_user_limit": 1, "discount_percent": 10, "min_cents": 500}),
             ("/v1/lotteries/WHEEL", {"draws_per_user": 3, "blank_weight": 80, "prizes": [
                 {"prize": "gold", "quantity": 1, "weight": 1}, {"prize": "silver", "quantity": 10, "weight": 19}]})):

@@ -37,7 +37,7 @@ MUST_CHECK enum rc product_get(struct db *db, const char *sku, struct product *r
 struct product_holds {
     bool due;                // some are due and have not expired yet
     int64_t reserved;        // units in the open holds that are not due; 0 unless asked for
-    int64_t next_release_ms; // when the first of these expires; 0 if there is none or unless asked for
+    int64_t next_release_ms; // when the first of these expires; 0 as above, or without any
 };
 
 // product_get and its holds, in one reading.
