@@ -69,11 +69,15 @@ static enum rc prepare(struct run *run)
 
 // ---- the crowd ----------------------------------------------------------------------------------
 
-static bool is_first(const struct run *run, size_t buyer)
+static const struct lab_act *role_of(const struct run *run, size_t buyer)
 {
-    if (run->scenario->first[0].what == NULL)
-        return false;
-    return run->scenario->alternate ? buyer % 2 == 0 : buyer == 0;
+    const struct lab_scenario *scenario = run->scenario;
+    size_t n = 0;
+    while (n < LAB_ROLES_MAX && scenario->roles[n][0].what != NULL)
+        n++;
+    if (scenario->alternate)
+        return scenario->roles[buyer % n];
+    return scenario->roles[buyer == 0 ? 0 : n - 1];
 }
 
 static void init_actors(struct run *run)
@@ -84,7 +88,7 @@ static void init_actors(struct run *run)
         actor->run = run;
         actor->number = i;
         actor->buyer = i / copies;
-        actor->act = is_first(run, actor->buyer) ? run->scenario->first : run->scenario->others;
+        actor->act = role_of(run, actor->buyer);
         actor->instance = actor->act->answer_lost ? 0 : i % (size_t)run->settings.instances;
         actor->waiting = run->settings.manual;
         text_format(actor->key, sizeof actor->key, "buyer-%zu", actor->buyer);
@@ -129,6 +133,7 @@ static bool lose_answer(struct actor *actor)
         return false;
     run_note(actor, (struct lab_event){.step = LAB_ANSWER, .rc = RC_COUNT});
     actor->instance = (size_t)actor->run->settings.instances - 1;
+    actor->run->n_accepted += !actor->call.operation.outcome.replayed;
     return true;
 }
 

@@ -48,6 +48,7 @@ struct lab_settings {
 #define LAB_DUPLICATES_MAX 4
 #define LAB_MANUAL_MAX 3 // requests of a manual run
 #define LAB_ACTS_MAX 2
+#define LAB_ROLES_MAX 4
 
 // One request. $b in its texts is the buyer's number, $u the setting `units`.
 struct lab_act {
@@ -62,13 +63,14 @@ struct lab_scenario {
     const char *title, *summary;
     const char *verb;    // "sold": what an accepted request is
     const char *counter; // the row to watch
-    enum { LAB_LIMIT_UNITS, LAB_LIMIT_ONE, LAB_LIMIT_BUYERS } limit; // how many may be accepted
-    bool leases;                                                     // needs a lock with a lease
+    // How many may be accepted. LAB_LIMIT_SUM: points, whose sum is judged instead.
+    enum { LAB_LIMIT_UNITS, LAB_LIMIT_ONE, LAB_LIMIT_BUYERS, LAB_LIMIT_SUM } limit;
+    bool leases; // needs a lock with a lease
     struct lab_act setup[5];
-    struct lab_act first[LAB_ACTS_MAX + 1],
-        others[LAB_ACTS_MAX + 1]; // first[0].what NULL: as others
-    bool alternate;               // every second buyer is a first one
-    enum pause_point sleeps;      // where the first buyer's thread sleeps for sleep_ms
+    // Buyer 0 has the first role and the others the last one; or each in turn, if they alternate.
+    struct lab_act roles[LAB_ROLES_MAX][LAB_ACTS_MAX + 1];
+    bool alternate;
+    enum pause_point sleeps; // where the first buyer's thread sleeps for sleep_ms
     struct lab_settings harmful, safe;
 };
 

@@ -22,13 +22,19 @@ static void keep(void *arg, const struct finding *finding)
     text_copy(kept->what, sizeof kept->what, finding->what);
 }
 
-static enum rc read_remaining(struct run *run, const char *name, int64_t *ret_remaining)
+static enum rc read_remaining(struct run *run, int64_t *ret_remaining)
 {
-    struct counter counter;
+    static const char *const accounts[] = {"points/ann", "points/bob", "points/cat"};
+    bool sum = run->scenario->limit == LAB_LIMIT_SUM;
+    struct counter counters[ARRAY_LENGTH(accounts)] = {0};
+    size_t n = sum ? ARRAY_LENGTH(accounts) : 1;
     int64_t now_ms;
-    text_copy(counter.name, sizeof counter.name, name);
-    enum rc rc = counter_load(run->scratch.db, &counter, 1, false, &now_ms);
-    *ret_remaining += counter.remaining;
+    for (size_t i = 0; i < n; i++)
+        text_copy(counters[i].name, sizeof counters[i].name,
+                  sum ? accounts[i] : run->scenario->counter);
+    enum rc rc = counter_load(run->scratch.db, counters, n, false, &now_ms);
+    for (size_t i = 0; i < n; i++)
+        *ret_remaining += counters[i].remaining;
     return rc;
 }
 
@@ -39,15 +45,27 @@ static int64_t limit_of(const struct run *run)
         return 1;
     case LAB_LIMIT_BUYERS:
         return run->settings.buyers;
+    case LAB_LIMIT_SUM:
+        return 3 * run->settings.units;
     default:
         return run->settings.units;
     }
 }
 
-// Points are judged by their sum.
-static bool is_points(const struct run *run)
+static void write_sum(struct run *run, char *text, size_t size)
 {
-    return strncmp(run->scenario->counter, "points/", 7) == 0;
+    const struct run_verdict *verdict = &run->verdict;
+    int64_t off = verdict->remaining - verdict->limit;
+    if (off != 0)
+        text_format(
+            text, size, "%" PRId64 " points at the start, %" PRId64 " now: %" PRId64 " too %s.",
+            verdict->limit, verdict->remaining, off < 0 ? -off : off, off < 0 ? "few" : "many");
+    else if (verdict->n_findings > 0)
+        text_format(text, size,
+                    "%" PRId64 " points as at the start, but the accounts do not match the ledger.",
+                    verdict->limit);
+    else
+        text_format(text, size, "%" PRId64 " points, as at the start: right.", verdict->limit);
 }
 
 static void write_sentence(struct run *run)
@@ -57,28 +75,17 @@ static void write_sentence(struct run *run)
     int64_t excess = verdict->sold - verdict->limit;
     char *text = verdict->sentence;
     size_t size = sizeof verdict->sentence;
-    if (is_points(run)) {
-        int64_t sum = 2 * run->settings.units, off = verdict->remaining - sum;
-        if (off == 0 && verdict->n_findings == 0)
-            text_format(text, size, "%" PRId64 " points, as at the start: right.", sum);
-        else
-            text_format(text, size,
-                        "%" PRId64 " points at the start, %" PRId64 " now: %" PRId64 " too %s.",
-                        sum, verdict->remaining, off < 0 ? -off : off, off < 0 ? "few" : "many");
-        if (off == 0 && verdict->n_findings > 0)
-            text_format(text, size, "The sum is %" PRId64 " by chance; the accounts are wrong.",
-                        sum);
-    } else if (excess > 0) {
+    if (run->scenario->limit == LAB_LIMIT_SUM)
+        write_sum(run, text, size);
+    else if (excess > 0)
         text_format(text, size, "%" PRId64 " %s of %" PRId64 ": %" PRId64 " too many.",
                     verdict->sold, verb, verdict->limit, excess);
-    } else if (verdict->n_findings > 0) {
-        text_format(text, size,
-                    "%" PRId64 " %s of %" PRId64 ", but the row has %" PRId64 " left: wrong.",
+    else if (verdict->n_findings > 0)
+        text_format(text, size, "%" PRId64 " %s of %" PRId64 ", but %" PRId64 " are left: wrong.",
                     verdict->sold, verb, verdict->limit, verdict->remaining);
-    } else {
+    else
         text_format(text, size, "%" PRId64 " %s of %" PRId64 ": right.", verdict->sold, verb,
                     verdict->limit);
-    }
 }
 
 enum rc run_judge(struct run *run)
@@ -89,9 +96,7 @@ enum rc run_judge(struct run *run)
     db_allow_long_statements(db);
     enum rc rc = reconcile_run(db, SWEEP_MS, keep, verdict, &summary);
     if (rc == RC_OK)
-        rc = read_remaining(run, run->scenario->counter, &verdict->remaining);
-    if (rc == RC_OK && is_points(run))
-        rc = read_remaining(run, "points/bob", &verdict->remaining);
+        rc = read_remaining(run, &verdict->remaining);
     if (rc != RC_OK) {
         text_format(run->why, sizeof run->why, "reconciliation could not run: %.300s",
                     db_error(db));

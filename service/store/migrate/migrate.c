@@ -132,6 +132,9 @@ static const struct {
     {"SELECT COUNT(*) FROM (SELECT lottery FROM draw GROUP BY lottery, user_id, slot"
      " HAVING COUNT(*) > 1) d",
      "draws for the same slot of a user"},
+    {"SELECT COUNT(*) FROM (SELECT order_id FROM refund GROUP BY order_id, version"
+     " HAVING COUNT(*) > 1) d",
+     "refunds of an order at the same version"},
 };
 
 static enum rc refuse_violations(struct db *db, char *ret_error)
