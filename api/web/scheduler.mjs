@@ -1,0 +1,235 @@
+// The second tab of the laboratory: the visitor decides which of two or three buyers makes the next step.
+//
+// The steps are made on a manual run in the server, so what the page shows is what the database did. Undo
+// starts the run again and repeats all steps but the last.
+import {el, say} from "./dom.mjs";
+import {refused} from "./gate.mjs";
+import {Outcome} from "./outcome.mjs";
+import {ACTOR, REMAINING, Run, STEP, VERSION, isLive, sentence} from "./run.mjs";
+import {offerStrategies, toFragment} from "./settings.mjs";
+import {Timeline} from "./timeline.mjs";
+
+const NAMES = ["A", "B", "C"];
+const name = actor => NAMES[actor] ?? String(actor);
+
+// What the next step does of a buyer whose last event was this. A strategy with a lock has more stops.
+const NEXT = {
+    locked: {"": "sends and enters", lock: "reads", read: "saves", expired: "saves", save: "leaves", answer: "sends its next request"},
+    free: {"": "sends and reads", lock: "saves", read: "saves", expired: "saves", answer: "sends its next request"},
+};
+const hasLock = strategy => strategy !== "row-lock" && /lock|mutex/.test(strategy);
+
+const GOALS = {
+    "lost-update": "Can you sell the last unit twice?",
+    "two-draws": "Can one user draw more often than allowed?",
+    "too-many-coupons": "Can you issue one coupon more than there are?",
+    "opposite-order": "Can you make two transfers wait for each other?",
+    "expired-lock": "Can a buyer save after its lock has expired?",
+    "foreign-unlock": "Can one buyer release the lock of another?",
+    "unlock-before-commit": "Can a buyer read before the other’s save is committed?",
+    "check-outside-lock": "Can both buyers pass the check before either of them takes the lock?",
+    "sent-twice": "Can you sell two units for one request that was sent twice?",
+    "lost-answer": "Can you deduct twice because an answer was lost?",
+    "two-instances": "Can the buyers of two instances read the same number?",
+    "late-confirm": "Can you sell a unit whose reservation has expired, and sell it again?",
+    "refunded-twice": "Can you pay the same money back twice?",
+};
+
+export class Scheduler {
+    #run = null;
+    #steps = [];
+    #busy = false;
+
+    constructor({strategies, scenarios}, place) {
+        Object.assign(this, {scenarios, strategies});
+        const field = (label, input, help) => el("div", {class: "field"},
+            el("label", {}, label, input), help && el("p", {class: "soft"}, help));
+        const changed = () => this.#again([]);
+        this.scenario = el("select", {change: () => this.#preset()}, scenarios.map(({scenario, title}) => el("option", {value: scenario}, title)));
+        this.strategy = el("select", {change: changed});
+        this.buyers = el("select", {change: changed}, [2, 3].map(n => el("option", {value: n}, n)));
+        this.units = el("input", {type: "number", min: 0, max: 1000000, step: 1, required: true, change: changed});
+        this.goal = el("p", {class: "goal"});
+        this.begin = el("button", {type: "button", class: "primary", click: () => this.#start(this.#steps)}, "Start");
+        this.undo = el("button", {type: "button", click: () => this.#start(this.#steps.slice(0, -1))}, "Undo the last step");
+        this.over = el("button", {type: "button", click: () => this.#start([])}, "Start over");
+        this.refused = el("div");
+        this.buyersBox = el("div", {class: "actors"});
+        this.row = el("p", {class: "row-now"});
+        this.events = el("ol", {class: "told"});
+        this.outcome = new Outcome();
+        this.timeline = new Timeline({player: false, name, heading: "h3"});
+        this.game = el("div", {hidden: true}, this.buyersBox, el("h3", {}, "The row in the database now"), this.row,
+            this.outcome.element, this.timeline.element, el("h3", {}, "What has happened"), this.events);
+        place.append(el("h2", {}, "You are the scheduler"),
+            el("p", {}, "Two or three buyers want the same units. Each step waits for you. The database does the rest."),
+            el("div", {class: "settings"},
+                field("Hazard", this.scenario), field("Strategy", this.strategy, "What protects the number between reading and saving."),
+                field("Buyers", this.buyers, "A and B, or A, B and C."), field("Units", this.units, "How many there are to sell.")),
+            this.goal, el("div", {class: "row"}, this.begin, this.undo, this.over), this.refused, this.game);
+        this.#buttons();
+    }
+
+    // Takes the settings of a link. Its steps are made when the visitor presses Start.
+    open({scenario, strategy, buyers, units, steps}) {
+        this.scenario.value = this.scenarios.some(known => known.scenario === scenario) ? scenario : this.scenarios[0].scenario;
+        this.#forget();
+        offerStrategies(this.strategy, this.strategies, this.#known());
+        this.strategy.value = strategy ?? this.#known().harmful.strategy;
+        this.buyers.value = buyers === 3 ? 3 : 2;
+        this.units.value = units ?? 1;
+        this.#steps = String(steps ?? "").split(",").filter(step => /^[0-2]$/.test(step)).map(Number);
+        this.#buttons();
+    }
+
+    get fragment() {
+        return toFragment({tab: "scheduler", ...this.#settings(), steps: this.#steps.join(",")});
+    }
+
+    #settings() {
+        return {scenario: this.scenario.value, strategy: this.strategy.value, buyers: Number(this.buyers.value),
+                units: Number(this.units.value)};
+    }
+
+    // All settings of a run with these. Where a request is sent twice, the buyers are one.
+    #game() {
+        const known = this.#known(), settings = this.#settings();
+        const twice = known.harmful.duplicates > 0;
+        const preset = settings.strategy === known.harmful.strategy ? known.harmful : known.safe;
+        return {...known.harmful, lock: preset.lock, belts: preset.belts, ...settings, combine: false, manual: true,
+                buyers: twice ? 1 : settings.buyers, duplicates: twice ? settings.buyers - 1 : 0};
+    }
+
+    #known() { return this.scenarios.find(({scenario}) => scenario === this.scenario.value); }
+
+    #preset() {
+        offerStrategies(this.strategy, this.strategies, this.#known());
+        this.strategy.value = this.#known().harmful.strategy;
+        this.#again([]);
+    }
+
+    // Other settings: what was played is void.
+    async #again(steps) {
+        this.#steps = steps;
+        this.#address();
+        if (this.#run !== null)
+            await this.#start(steps);
+        else
+            this.#buttons();
+    }
+
+    #address() { history.replaceState(null, "", this.fragment); }
+
+    #forget() {
+        this.#run?.forget();
+        this.#run = null;
+        this.game.hidden = true;
+        this.refused.replaceChildren();
+    }
+
+    async #start(steps) {
+        await this.#alone(async () => {
+            const before = this.#run;
+            this.#forget();
+            if (before !== null && isLive(before.view))
+                await before.cancel();
+            this.#run = await Run.start(this.#game());
+            await this.#run.fetch(0);
+            this.#steps = [];
+            for (const actor of steps)
+                await this.#make(actor);
+            this.#address();
+            say(`Started${steps.length > 0 ? `, and ${steps.length} steps repeated` : ""}.`);
+        }, () => this.#start(steps));
+    }
+
+    // One step of one buyer, by its button.
+    async #step(actor) {
+        const from = this.#run.events.length;
+        await this.#alone(async () => {
+            await this.#make(actor);
+            this.#address();
+            const told = this.#run.events.slice(from).map(event => sentence(event, name(event[ACTOR]))).join(", ");
+            say(told || `${name(actor)} waits for a lock.`);
+        }, () => this.#start(this.#steps));
+        const same = this.buyersBox.querySelector(`[data-actor="${actor}"]:enabled`);
+        (same ?? this.buyersBox.querySelector("button:enabled") ?? this.undo).focus();
+    }
+
+    async #make(actor) {
+        const state = this.#run.view.actors?.[actor];
+        if (!state?.waiting || !isLive(this.#run.view))
+            return;
+        await this.#run.step(actor);
+        this.#steps.push(actor);
+        if (this.#run.view.actors.every(({done}) => done))
+            await this.#run.follow(() => {});
+    }
+
+    // One action at a time. Meanwhile the buttons do nothing.
+    async #alone(action, again) {
+        if (this.#busy)
+            return;
+        this.#busy = true;
+        this.#buttons();
+        try {
+            await action();
+        } catch (error) {
+            if (error.name !== "AbortError")
+                await refused(this.refused, error, again);
+        } finally {
+            this.#busy = false;
+            this.#show();
+        }
+    }
+
+    #show() {
+        this.#buttons();
+        const run = this.#run;
+        this.game.hidden = run === null;
+        if (run === null)
+            return;
+        const {view, events} = run;
+        this.buyersBox.replaceChildren(...(view.actors ?? []).map(actor => this.#actor(actor, events)));
+        const row = events.findLast(event => event[STEP] === "save") ?? events.find(event => event[STEP] === "read");
+        this.row.textContent = row === undefined ? `${view.before} left. No buyer has read it yet.` :
+            `Version ${row[VERSION]}, ${row[REMAINING]} left.`;
+        this.events.replaceChildren(...events.map(event => el("li", {class: run.isTwice(event) && "twice"}, sentence(event, name(event[ACTOR])),
+            run.isTwice(event) && ` (saved ${run.saves.get(event[VERSION]).length} times)`)));
+        if (view.verdict !== null)
+            this.outcome.show(run, this.#known());
+        else
+            this.outcome.element.hidden = true;
+        this.timeline.show(run);
+    }
+
+    #actor({actor, at, waiting, done}, events) {
+        const own = events.filter(event => event[ACTOR] === actor);
+        const read = own.findLast(event => event[STEP] === "read");
+        const answer = own.findLast(event => event[STEP] === "answer");
+        const live = isLive(this.#run.view);
+        const begun = at !== "" || own.length > 0;
+        const blocked = begun && !waiting && !done;
+        const next = NEXT[hasLock(this.strategy.value) ? "locked" : "free"][at] ?? "goes on";
+        return el("section", {class: "card"}, el("h3", {}, name(actor)),
+            el("p", {}, answer !== undefined ? `Was answered: ${answer[6] === "ok" ? "ok" : answer[6]}.` :
+                blocked ? "Waits for the lock." : !begun ? "Has not begun." :
+                read === undefined ? "Is inside, and has read nothing yet." : own.at(-1)[STEP] === "save" ? "Has saved." : "Has read, and has not saved."),
+            el("p", {class: "soft"}, read === undefined ? "Knows nothing." :
+                `Has read version ${read[VERSION]}, ${read[REMAINING]} left.`),
+            el("button", {type: "button", "data-actor": actor, disabled: !waiting || !live, click: () => this.#step(actor)},
+                done ? `${name(actor)}: done` : blocked ? `${name(actor)}: waits` : `${name(actor)}: ${next}`));
+    }
+
+    #buttons() {
+        const played = this.#run !== null;
+        this.goal.textContent = GOALS[this.scenario.value] ?? "Can you make the numbers wrong?";
+        this.begin.hidden = played;
+        this.begin.disabled = this.#busy;
+        this.begin.textContent = this.#steps.length > 0 ? `Start, and make the link’s ${this.#steps.length} steps` : "Start";
+        this.undo.disabled = this.#busy || !played || this.#steps.length === 0;
+        this.over.disabled = this.#busy || !played;
+        for (const button of this.#busy ? this.buyersBox.querySelectorAll("button") : [])
+            button.setAttribute("aria-disabled", "true");
+    }
+}
