@@ -64,17 +64,17 @@ let shop;            // the client
 
 // ---- operations ------------------------------------------------------------------------------------
 
-const HEADINGS = {who: "user", products: "products-title", cart: "cart-title", checkout: "cart-title",
-                  orders: "orders-title", wheel: "wheel-title"};
 let busy = false;
 
 // Starts an operation: a method of the client, its ids and its body. `where` is the part of the page that
 // shows the outcome, `what` the words for it.
 async function act(where, what, method, ...args) {
     if (busy) {
-        say("Wait for the request that is under way.");
+        report(where, "warn", "Wait for the request that is under way.");
         return;
     }
+    for (const outcome of document.querySelectorAll("[id^='outcome-']"))
+        outcome.hidden = true;
     tab.pending = {where, what, method, args, key: method === "validateCoupon" ? undefined : newKey()};
     keep();
     await send();
@@ -100,7 +100,8 @@ async function send() {
     } catch (error) {
         if (!(error instanceof Problem))
             throw error;
-        forget();
+        if (error.slug !== "unauthorized") // with a token it is sent again
+            forget();
         await refused(error, method, args);
         report(where, "bad", explain(error), entry);
     } finally {
@@ -375,9 +376,9 @@ function showProduct(product) {
     setText(card.stock, remaining === 0 ? "Sold out" : remaining === 1 ? "The last one" : `${remaining.toLocaleString()} left`);
     card.stock.className = `stock ${remaining === 0 ? "bad" : remaining === 1 ? "warn" : "good"}`;
     card.add.hidden = isSoldOut(product) || price_cents === null;
-    card.add.setAttribute("aria-label", `Put ${label(product)} into the cart`);
+    card.add.setAttribute("aria-label", `Put into the cart: ${label(product)}`);
     card.restock.hidden = !isSoldOut(product);
-    card.restock.setAttribute("aria-label", `Restock one ${label(product)}`);
+    card.restock.setAttribute("aria-label", `Restock one: ${label(product)}`);
     card.release.hidden = !isSoldOut(product);
     if (isSoldOut(product) && reserved === 0)
         setText(card.release, "Nothing is held: only a restock helps.");
