@@ -28,15 +28,23 @@ function layout({React: {createElement}}) {
     return {components: {Description}};
 }
 
+// Some of Swagger UI's fields have no name that a screen reader could say.
+function nameFields() {
+    for (const field of place.querySelectorAll("select.examples-select-element:not([aria-label])"))
+        field.setAttribute("aria-label", "Example");
+    for (const field of place.querySelectorAll("textarea:not([aria-label])"))
+        field.setAttribute("aria-label", "Body");
+}
+
 try {
     await Promise.all([load("script", {src: "/web/swagger-ui-bundle.js"}),
                        load("link", {rel: "stylesheet", href: "/web/swagger-ui.css"})]);
     followScheme();
     dark.addEventListener("change", followScheme);
+    new MutationObserver(nameFields).observe(place, {childList: true, subtree: true});
     SwaggerUIBundle({
         url: "/openapi.yaml",
         domNode: place,
-        deepLinking: true,
         docExpansion: "none",
         validatorUrl: null,
         layout: "Description",

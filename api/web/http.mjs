@@ -1,4 +1,5 @@
 // Calls of this service's API, with the token if one was entered.
+import {el} from "./dom.mjs";
 
 const TOKEN = "holdfast.token"; // in sessionStorage: of this tab, gone when it is closed
 
@@ -26,6 +27,8 @@ export async function api(method, path, body, {key, headers = {}, signal} = {}) 
     try {
         const response = await fetch(path, request);
         const text = await response.text();
+        if (response.status === 401)
+            askForToken();
         const isJson = /json/.test(response.headers.get("Content-Type") ?? "");
         return {status: response.status, headers: response.headers,
                 body: isJson && text !== "" ? JSON.parse(text) : text};
@@ -34,4 +37,22 @@ export async function api(method, path, body, {key, headers = {}, signal} = {}) 
             throw error;
         return {status: 0, headers: new Headers(), body: {title: "No answer came.", detail: error.message}};
     }
+}
+
+// Puts a field for the token at the top of the page, once. The page starts again with the token. A page
+// that sends its requests in another way calls this when one answers 401.
+export function askForToken() {
+    if (document.getElementById("token") !== null)
+        return;
+    const input = el("input", {id: "token", type: "password", autocomplete: "off", required: true});
+    const enter = event => {
+        event.preventDefault();
+        setToken(input.value.trim());
+        location.reload();
+    };
+    document.querySelector("main").prepend(el("form", {class: "note token", submit: enter},
+        el("p", {}, token() === "" ? "This service asks for a token." : "The service refuses this token.",
+            " It stays in this tab only, until you close it."),
+        el("div", {class: "row"}, el("label", {for: "token"}, "Token"), input,
+            el("button", {class: "primary"}, "Use it"))));
 }

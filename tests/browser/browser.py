@@ -140,6 +140,7 @@ def put_demo(port, **headers):
 class BrowserTest(unittest.TestCase):
     """Opens the pages of a service in laboratory mode on SQLite, with demo data. One service a class."""
 
+    maxDiff = None
     settings = {"lab": "on"}
     tokens = {}  # header fields for the demo data
 
@@ -204,6 +205,15 @@ class BrowserTest(unittest.TestCase):
     def find_all(self, selector):
         return self.browser.driver.find_elements(By.CSS_SELECTOR, selector)
 
+    def await_find(self, selector, limit_s=10):
+        """Waits until the element is there and visible."""
+        end = time.monotonic() + limit_s
+        while not (found := [node for node in self.find_all(selector) if node.is_displayed()]):
+            if time.monotonic() > end:
+                self.fail(f"{selector} does not appear")
+            time.sleep(0.05)
+        return found[0]
+
     def text(self, selector="main"):
         return self.browser.js("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
 
@@ -234,10 +244,13 @@ class BrowserTest(unittest.TestCase):
                 break
         return self.browser.js("return [...seen.keys()]"), self.browser.js("return [...seen.values()]")
 
+    def controls(self):
+        return self.browser.js(CONTROLS)
+
     def describe(self, node):
         return self.browser.js("return arguments[0].outerHTML.slice(0, 160)", node)
 
-    def axe(self, exclude=()):
+    def axe(self):
         """Scans the open page for barriers. Returns what axe-core says of each."""
         if not os.path.exists(AXE):
             if os.environ.get("HOLDFAST_TEST_REQUIRE_NPM"):
@@ -247,7 +260,6 @@ class BrowserTest(unittest.TestCase):
             with open(AXE, encoding="utf-8") as file:
                 self.browser.js(file.read())
         result = self.browser.driver.execute_async_script(
-            "axe.run({exclude: arguments[0]}, {resultTypes: ['violations']}).then(arguments[1])",
-            [[selector] for selector in exclude])
+            "axe.run({resultTypes: ['violations']}).then(arguments[0])")
         return [f"{rule['id']} ({rule['impact']}): {rule['help']}: {node['html'][:200]} {node['failureSummary']}"
                 for rule in result["violations"] for node in rule["nodes"]]

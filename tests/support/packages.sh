@@ -23,7 +23,8 @@ packages_stack() {
 }
 
 packages_test() {
-    printf '%s\n' check python3 nodejs haproxy faketime openssl sqlite3 'mariadb-client|default-mysql-client'
+    printf '%s\n' check python3 nodejs haproxy faketime openssl sqlite3 'mariadb-client|default-mysql-client' \
+        chromium chromium-driver python3-selenium
 }
 
 packages_bench() {
