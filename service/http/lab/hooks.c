@@ -33,6 +33,15 @@ void run_note(struct actor *actor, struct lab_event event)
     pthread_mutex_unlock(&actor->run->mutex);
 }
 
+size_t run_leg(const struct run *run, struct operation *operation)
+{
+    for (size_t i = 0; i < operation_n_legs(operation); i++) {
+        if (strcmp(operation_leg(operation, i)->counter, run->scenario->counter) == 0)
+            return i;
+    }
+    return 0;
+}
+
 // ---- waiting ------------------------------------------------------------------------------------
 
 // Sleeps, but not after a cancellation.
@@ -148,18 +157,26 @@ static void before_load(struct actor *actor, const struct paused *paused)
     enum lab_lock place = actor->run->settings.lock;
     if (place != LAB_LOCK_NONE && place != LAB_LOCK_CHECK_FIRST)
         lock(actor, paused->db);
-    run_note(actor, (struct lab_event){.step = LAB_LOCK});
+    if (place != LAB_LOCK_CHECK_FIRST)
+        run_note(actor, (struct lab_event){.step = LAB_LOCK});
     if (has_lock(actor->run) && place != LAB_LOCK_CHECK_FIRST)
         stop(actor);
 }
 
 static void note_read(struct actor *actor, const struct batch *batch, const struct work *work)
 {
-    const struct counter *read = &batch->loaded[batch->legs[work->first_leg]];
+    size_t leg = run_leg(actor->run, work->operation);
+    const struct counter *read = &batch->loaded[batch->legs[work->first_leg + leg]];
     if (batch->now_ms == 0)
         return; // nothing was read: the save finds out
     run_note(actor, (struct lab_event){
                         .step = LAB_READ, .version = read->version, .remaining = read->remaining});
+}
+
+static void leave_early(struct actor *actor, struct db *db)
+{
+    unlock(actor, db);
+    run_note(actor, (struct lab_event){.step = LAB_LEAVE});
 }
 
 // Once a batch: the actor is the first whose request is to be saved.
@@ -167,13 +184,15 @@ static void before_save(struct actor *actor, const struct paused *paused)
 {
     enum lab_lock place = actor->run->settings.lock;
     if (place == LAB_LOCK_UNLOCK_EARLY)
-        unlock(actor, paused->db);
+        leave_early(actor, paused->db);
     think(actor);
     sleep_once(actor, paused->point);
     note_expiry(actor);
     stop(actor);
-    if (place == LAB_LOCK_CHECK_FIRST)
-        lock(actor, paused->db);
+    if (place != LAB_LOCK_CHECK_FIRST)
+        return;
+    lock(actor, paused->db);
+    run_note(actor, (struct lab_event){.step = LAB_LOCK});
 }
 
 static void after_commit(struct actor *actor, const struct work *work)
@@ -181,21 +200,23 @@ static void after_commit(struct actor *actor, const struct work *work)
     const struct outcome *outcome = &work->operation->outcome;
     if (outcome->replayed || outcome->rc != RC_OK)
         return;
-    run_note(actor, (struct lab_event){.step = LAB_SAVE,
-                                       .version = outcome->version,
-                                       .remaining = outcome->remaining});
+    const struct leg *leg = operation_leg(work->operation, run_leg(actor->run, work->operation));
+    run_note(actor, (struct lab_event){
+                        .step = LAB_SAVE, .version = leg->version, .remaining = leg->remaining});
 }
 
 static void before_leave(struct actor *actor, const struct paused *paused)
 {
+    enum lab_lock place = actor->run->settings.lock;
     sleep_once(actor, paused->point);
     note_expiry(actor);
     if (has_lock(actor->run))
         stop(actor);
-    run_note(actor, (struct lab_event){.step = LAB_LEAVE});
-    if (actor->run->settings.lock == LAB_LOCK_NO_OWNER)
+    if (place != LAB_LOCK_UNLOCK_EARLY || actor->holds) // else it has left before its save
+        run_note(actor, (struct lab_event){.step = LAB_LEAVE});
+    if (place == LAB_LOCK_NO_OWNER)
         unlock_any(actor, paused->db);
-    else if (actor->run->settings.lock != LAB_LOCK_NONE)
+    else if (place != LAB_LOCK_NONE)
         unlock(actor, paused->db);
 }
 

@@ -140,12 +140,14 @@ static bool lose_answer(struct actor *actor)
 static void note_answer(struct actor *actor)
 {
     struct run *run = actor->run;
-    const struct outcome *outcome = &actor->call.operation.outcome;
+    struct operation *operation = &actor->call.operation;
+    const struct outcome *outcome = &operation->outcome;
+    const struct leg *leg = operation_leg(operation, run_leg(run, operation));
     enum rc rc = actor->call.rc;
     run_note(actor, (struct lab_event){.step = LAB_ANSWER,
                                        .rc = rc,
-                                       .version = outcome->version,
-                                       .remaining = outcome->remaining});
+                                       .version = leg->version,
+                                       .remaining = leg->remaining});
     bool more = rc == RC_OK && actor->act[1].what != NULL;
     pthread_mutex_lock(&run->mutex);
     actor->submitted = false;

@@ -118,6 +118,8 @@ void actor_release(struct actor *actor);
 // hooks.c: what happens at the pause points of the run's engines.
 struct engine_hooks run_hooks(struct run *run);
 void run_note(struct actor *actor, struct lab_event event);
+// The operation's leg of the scenario's counter, so that the record has the versions of one counter.
+size_t run_leg(const struct run *run, struct operation *operation);
 
 // verdict.c. After the engines have drained. RC_OK, or a sentence in run->why.
 MUST_CHECK enum rc run_judge(struct run *run);

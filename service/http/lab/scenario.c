@@ -85,7 +85,7 @@ const struct lab_scenario lab_scenarios[] = {
         .setup = {OPENING("ann"), OPENING("bob"), OPENING("cat")},
         .roles = {{TRANSFER("ann", "bob")},
                   {TRANSFER("bob", "ann")},
-                  {TRANSFER("bob", "cat")},
+                  {TRANSFER("ann", "cat")},
                   {TRANSFER("cat", "ann")}},
         .alternate = true,
         .harmful = {.strategy = "none", CROWD},
