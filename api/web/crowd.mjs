@@ -182,8 +182,8 @@ export class Crowd {
         const actor = event[ACTOR];
         if (actor >= this.last.length)
             return;
-        if (event[STEP] === "leave" && this.last[actor]?.[STEP] === "answer")
-            return; // the answer may come first
+        if (this.last[actor]?.[STEP] === "answer" && event[STEP] !== "submit")
+            return; // it leaves after its answer
         if (this.rowOf[actor] < 0)
             this.rowOf[actor] = this.order.push(actor) - 1;
         this.#span(actor, event[TIME]);
@@ -209,7 +209,7 @@ export class Crowd {
         this.context.fillStyle = this.ink.harm;
         this.context.fillRect(x - 2, y, 5, height);
         if (height >= LETTERS_FROM)
-            letter(this.context, this.ink, "2×", x, y, height);
+            letter(this.context, this.ink, "2×", x - 12, y, height);
     }
 
     #drawHeads() {

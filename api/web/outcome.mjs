@@ -58,21 +58,19 @@ const isPoints = ({counter}) => counter.startsWith("points/");
 export const result = ({verdict}, scenario) => isPoints(scenario) ? verdict.remaining : verdict.sold;
 
 export function question(scenario) {
-    return isPoints(scenario) ? "How many points will both accounts have at the end?" :
-        {"draws made": "How many draws will be made?", "refunds made": "How many refunds will be made?"}[scenario.verb] ??
-        `How many will be ${scenario.verb}?`;
+    return isPoints(scenario) ? "How many points will all accounts have at the end?" : `How many will be ${scenario.verb}?`;
 }
 
 // Three numbers, with labels.
-function measure({verdict, counts, before, remaining, settings}, scenario) {
+function measure({verdict, counts, remaining, settings}, scenario) {
     if (isPoints(scenario)) {
-        const now = verdict?.remaining ?? "…";
-        const off = verdict ? now - 2 * before : 0;
-        return [["Points at the start", 2 * before], ["Points now", now], [off < 0 ? "Too few" : "Too many", Math.abs(off)]];
+        const off = verdict ? verdict.remaining - verdict.units : 0;
+        return [["Points at the start", verdict?.units ?? "…"], ["Points now", verdict?.remaining ?? "…"],
+                [off < 0 ? "Too few" : "Too many", Math.abs(off)]];
     }
     const units = verdict?.units ?? settings.units;
     const sold = verdict?.sold ?? counts.accepted;
-    return [[units === settings.units ? "Units at the start" : "Right would be at most", units],
+    return [[units === settings.units ? "Units at the start" : "Right would be", units],
             [scenario.verb[0].toUpperCase() + scenario.verb.slice(1), sold],
             verdict?.excess > 0 ? ["Too many", verdict.excess] : ["Left in the database", verdict?.remaining ?? remaining]];
 }

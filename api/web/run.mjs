@@ -15,6 +15,9 @@ export const STEPS = {
     expired: {letter: "X", word: "loses the lock: the lease has ended", state: "goes on without the lock"},
 };
 
+// Scenarios whose buyers, in turns, write of different rows in their events.
+const ROWS = {"opposite-order": ["ann", "bob", "bob", "cat"]};
+
 const LIMIT = 2000; // events an answer
 const POLL_MS = 60; // between two answers, so that a fast run does not cost a request an event
 
@@ -48,9 +51,10 @@ export class Run {
     constructor(view) {
         this.view = view;
         this.events = [];
-        this.saves = new Map();    // version -> [{save, read}], in order; read is what the save rests on
+        this.saves = new Map();    // version (see `version`) -> [{save, read}]; read is what the save rests on
         this.twice = [];           // versions that were saved more than once, in the order of their harm
         this.readers = new Map();  // version -> actors that read it
+        this.effects = new Map();  // buyer -> actors, one for each save of the buyer's
         this.retried = new Set();  // actors that read again before they saved
         this.retries = 0;
     }
@@ -64,10 +68,19 @@ export class Run {
     // How many requests there are. Each is an actor.
     get size() { return this.settings.buyers * (1 + this.settings.duplicates); }
 
+    buyer(actor) { return Math.floor(actor / (1 + this.settings.duplicates)); }
+
+    // The version that an event is about, as text. Where buyers change several rows, it says whose.
+    version(event) {
+        const owners = ROWS[this.view.scenario];
+        return owners === undefined ? String(event[VERSION]) :
+            `${event[VERSION]} of ${owners[this.buyer(event[ACTOR]) % owners.length]}’s points`;
+    }
+
     // "Buyer 3", and with duplicates "Buyer 3 b".
     name(actor) {
         const copies = 1 + this.settings.duplicates;
-        return `Buyer ${Math.floor(actor / copies) + 1}${copies > 1 ? ` ${"abcde"[actor % copies]}` : ""}`;
+        return `Buyer ${this.buyer(actor) + 1}${copies > 1 ? ` ${"abcde"[actor % copies]}` : ""}`;
     }
 
     #path(rest = "") { return `/v1/lab/runs/${this.view.run}${rest}`; }
@@ -106,7 +119,7 @@ export class Run {
     }
 
     #note(event) {
-        const [, , actor, step, version] = event;
+        const [, , actor, step] = event;
         this.events.push(event);
         if (step === "read") {
             if (this.#read.has(actor)) {
@@ -114,17 +127,25 @@ export class Run {
                 this.retried.add(actor);
             }
             this.#read.set(actor, event);
-            put(this.readers, version, actor);
+            put(this.readers, this.version(event), actor);
         } else if (step === "save") {
-            const list = put(this.saves, version, {save: event, read: this.#read.get(actor)});
+            put(this.effects, this.buyer(actor), actor);
+            const list = put(this.saves, this.version(event), {save: event, read: this.#read.get(actor)});
             this.#read.delete(actor);
             if (list.length === 2)
-                this.twice.push(version);
+                this.twice.push(this.version(event));
         }
     }
 
-    isTwice(event) {
-        return event[STEP] === "save" && this.saves.get(event[VERSION]).length > 1;
+    // How often the version was saved that this event saves. 0: it saves none.
+    times(event) { return event[STEP] === "save" ? this.saves.get(this.version(event)).length : 0; }
+
+    isTwice(event) { return this.times(event) > 1; }
+
+    // Actors whose request took effect more than once, because it was sent again.
+    get repeated() {
+        const again = this.settings.duplicates > 0 || this.events.some(event => event[RC] === "lost");
+        return again ? [...this.effects.values()].filter(actors => actors.length > 1).flat() : [];
     }
 }
 

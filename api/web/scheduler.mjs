@@ -5,7 +5,7 @@
 import {el, say} from "./dom.mjs";
 import {refused} from "./gate.mjs";
 import {Outcome} from "./outcome.mjs";
-import {ACTOR, REMAINING, Run, STEP, VERSION, isLive, sentence} from "./run.mjs";
+import {ACTOR, RC, REMAINING, Run, STEP, VERSION, isLive, sentence} from "./run.mjs";
 import {offerStrategies, toFragment} from "./settings.mjs";
 import {Timeline} from "./timeline.mjs";
 
@@ -15,15 +15,16 @@ const name = actor => NAMES[actor] ?? String(actor);
 // What the next step does of a buyer whose last event was this. A strategy with a lock has more stops.
 const NEXT = {
     locked: {"": "sends and enters", lock: "reads", read: "saves", expired: "saves", save: "leaves", answer: "sends its next request"},
-    free: {"": "sends and reads", lock: "saves", read: "saves", expired: "saves", answer: "sends its next request"},
+    free: {"": "sends and decides", lock: "saves", read: "saves", expired: "saves", answer: "sends its next request"},
 };
+const STATE = {read: "Has read, and has not saved.", save: "Has saved, and still has its lock.", expired: "Has lost its lock, and does not know it."};
 const hasLock = strategy => strategy !== "row-lock" && /lock|mutex/.test(strategy);
 
 const GOALS = {
     "lost-update": "Can you sell the last unit twice?",
     "two-draws": "Can one user draw more often than allowed?",
     "too-many-coupons": "Can you issue one coupon more than there are?",
-    "opposite-order": "Can you make two transfers wait for each other?",
+    "opposite-order": "Can you make points appear, or vanish?",
     "expired-lock": "Can a buyer save after its lock has expired?",
     "foreign-unlock": "Can one buyer release the lock of another?",
     "unlock-before-commit": "Can a buyer read before the other’s save is committed?",
@@ -39,6 +40,7 @@ export class Scheduler {
     #run = null;
     #steps = [];
     #busy = false;
+    #decided = new Set(); // actors that were refused inside their lock: they have read, and only leave
 
     constructor({strategies, scenarios}, place) {
         Object.assign(this, {scenarios, strategies});
@@ -67,6 +69,7 @@ export class Scheduler {
                 field("Hazard", this.scenario), field("Strategy", this.strategy, "What protects the number between reading and saving."),
                 field("Buyers", this.buyers, "A and B, or A, B and C."), field("Units", this.units, "How many there are to sell.")),
             this.goal, el("div", {class: "row"}, this.begin, this.undo, this.over), this.refused, this.game);
+        addEventListener("pagehide", () => this.#run && isLive(this.#run.view) && this.#run.cancel());
         this.#buttons();
     }
 
@@ -123,6 +126,7 @@ export class Scheduler {
     #forget() {
         this.#run?.forget();
         this.#run = null;
+        this.#decided.clear();
         this.game.hidden = true;
         this.refused.replaceChildren();
     }
@@ -162,6 +166,11 @@ export class Scheduler {
             return;
         await this.#run.step(actor);
         this.#steps.push(actor);
+        const now = this.#run.view.actors[actor];
+        if (state.at === "lock" && now.at === "lock" && now.waiting)
+            this.#decided.add(actor);
+        else
+            this.#decided.delete(actor);
         if (this.#run.view.actors.every(({done}) => done))
             await this.#run.follow(() => {});
     }
@@ -195,7 +204,7 @@ export class Scheduler {
         this.row.textContent = row === undefined ? `${view.before} left. No buyer has read it yet.` :
             `Version ${row[VERSION]}, ${row[REMAINING]} left.`;
         this.events.replaceChildren(...events.map(event => el("li", {class: run.isTwice(event) && "twice"}, sentence(event, name(event[ACTOR])),
-            run.isTwice(event) && ` (saved ${run.saves.get(event[VERSION]).length} times)`)));
+            run.isTwice(event) && ` (saved ${run.times(event)} times)`)));
         if (view.verdict !== null)
             this.outcome.show(run, this.#known());
         else
@@ -210,11 +219,13 @@ export class Scheduler {
         const live = isLive(this.#run.view);
         const begun = at !== "" || own.length > 0;
         const blocked = begun && !waiting && !done;
-        const next = NEXT[hasLock(this.strategy.value) ? "locked" : "free"][at] ?? "goes on";
+        const locked = hasLock(this.strategy.value);
+        const next = this.#decided.has(actor) ? "leaves" : NEXT[locked ? "locked" : "free"][at] ?? "goes on";
         return el("section", {class: "card"}, el("h3", {}, name(actor)),
-            el("p", {}, answer !== undefined ? `Was answered: ${answer[6] === "ok" ? "ok" : answer[6]}.` :
+            el("p", {}, done && answer !== undefined ? `Was answered: ${answer[RC]}.` :
                 blocked ? "Waits for the lock." : !begun ? "Has not begun." :
-                read === undefined ? "Is inside, and has read nothing yet." : own.at(-1)[STEP] === "save" ? "Has saved." : "Has read, and has not saved."),
+                STATE[at] ?? (this.#decided.has(actor) ? "Is refused." : locked ? "Is inside, and has read nothing yet." :
+                    "Has decided without reading: the save will check.")),
             el("p", {class: "soft"}, read === undefined ? "Knows nothing." :
                 `Has read version ${read[VERSION]}, ${read[REMAINING]} left.`),
             el("button", {type: "button", "data-actor": actor, disabled: !waiting || !live, click: () => this.#step(actor)},

@@ -21,10 +21,12 @@ export function groups(run) {
     const found = [];
     for (const version of run.twice) {
         const saves = run.saves.get(version);
-        const read = saves.flatMap(({read}) => read ? run.readers.get(read[VERSION]) : []);
+        const read = saves.flatMap(({read}) => read ? run.readers.get(run.version(read)) : []);
         found.push({label: `Version ${version}, saved ${saves.length} times`, harm: true,
                     actors: unique([...saves.map(({save}) => save[ACTOR]), ...read])});
     }
+    if (run.repeated.length > 0)
+        found.push({label: "Requests that took effect twice", harm: true, actors: unique(run.repeated)});
     const around = aroundExpired(run.events);
     if (around.length > 0)
         found.push({label: "Around the lock that expired", actors: around});
@@ -200,7 +202,8 @@ export class Timeline {
             const x = this.x(i);
             if (last.has(actor))
                 spans.append(span(last.get(actor), x, y(actor)));
-            last.set(actor, {x, step});
+            if (last.get(actor)?.step !== "answer" || step === "submit")
+                last.set(actor, {x, step});
             const mark = this.#mark(event, x, y(actor));
             this.#marks.set(seq, mark);
             marks.append(mark);
@@ -213,7 +216,7 @@ export class Timeline {
         }, alive);
         if (!done)
             return false;
-        const twice = unique(events.filter(event => this.run.isTwice(event)).map(event => event[VERSION]));
+        const twice = unique(events.filter(event => this.run.isTwice(event)).map(event => this.run.version(event)));
         for (const [i, version] of twice.entries())
             links.append(...this.#link(version, places, 14 + i % 2 * 16));
         const first = events.findIndex(event => this.run.isTwice(event));
@@ -264,7 +267,7 @@ export class Timeline {
             el("td", {class: "number"}, seq), el("td", {class: "number"}, ms(t_us)), el("td", {}, this.name(actor)),
             el("td", {}, STEPS[step]?.word ?? step), el("td", {class: "number"}, told && version),
             el("td", {class: "number"}, told && remaining),
-            el("td", {}, twice ? `saved ${this.run.saves.get(version).length} times` : rc));
+            el("td", {}, twice ? `saved ${this.run.times(event)} times` : rc));
         this.#rows.set(seq, row);
         return row;
     }
@@ -349,6 +352,8 @@ export class Timeline {
 }
 
 function span({x, step}, to, y) {
+    if (step === "answer")
+        return "";
     const thin = step === "submit" || step === "leave";
     return svg("rect", {class: `span ${step}`, x, y: thin ? y + MARK / 2 - 1 : y + 4,
                         width: Math.max(0, to - x), height: thin ? 2 : MARK - 8});
