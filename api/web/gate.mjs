@@ -1,7 +1,7 @@
 // What stands between a page and the laboratory: it may be closed, want a token, or be busy with another run.
 import {el} from "./dom.mjs";
 import {CallError, Run, isLive, laboratory} from "./run.mjs";
-import {setToken} from "./http.mjs";
+import {tokenForm} from "./http.mjs";
 
 // Asks for the laboratory until it answers. Meanwhile `place` says what is missing.
 export async function enter(place) {
@@ -26,16 +26,6 @@ function why(error, again) {
             el("p", {}, "To open one, start the service on your own machine with ", el("code", {}, "./dev run"),
                 " and open the address that it prints. It uses a database of its own, which is thrown away."), retry);
     return el("div", {class: "note bad"}, el("p", {}, `The laboratory does not answer: ${error.message}`), retry);
-}
-
-function tokenForm(again) {
-    const field = el("input", {type: "password", autocomplete: "off", required: true});
-    return el("form", {class: "note", submit: event => {
-        event.preventDefault();
-        setToken(field.value);
-        again();
-    }}, el("label", {class: "field"}, "This service wants a token. It stays in this tab of the browser.", field),
-    el("button", {type: "submit"}, "Use this token"));
 }
 
 // Says why a call to the laboratory was refused. If another run is going on, offers to cancel it and then

@@ -27,8 +27,6 @@ export async function api(method, path, body, {key, headers = {}, signal} = {}) 
     try {
         const response = await fetch(path, request);
         const text = await response.text();
-        if (response.status === 401)
-            askForToken();
         const isJson = /json/.test(response.headers.get("Content-Type") ?? "");
         return {status: response.status, headers: response.headers,
                 body: isJson && text !== "" ? JSON.parse(text) : text};
@@ -39,20 +37,17 @@ export async function api(method, path, body, {key, headers = {}, signal} = {}) 
     }
 }
 
-// Puts a field for the token at the top of the page, once. The page starts again with the token. A page
-// that sends its requests in another way calls this when one answers 401.
-export function askForToken() {
-    if (document.getElementById("token") !== null)
-        return;
-    const input = el("input", {id: "token", type: "password", autocomplete: "off", required: true});
+// A form that asks for the token, for a page whose call was answered with 401. Calls `entered` when this tab
+// has it.
+export function tokenForm(entered) {
+    const input = el("input", {type: "password", autocomplete: "off", required: true});
     const enter = event => {
         event.preventDefault();
         setToken(input.value.trim());
-        location.reload();
+        entered();
     };
-    document.querySelector("main").prepend(el("form", {class: "note token", submit: enter},
+    return el("form", {class: "note", submit: enter},
         el("p", {}, token() === "" ? "This service asks for a token." : "The service refuses this token.",
             " It stays in this tab only, until you close it."),
-        el("div", {class: "row"}, el("label", {for: "token"}, "Token"), input,
-            el("button", {class: "primary"}, "Use it"))));
+        el("div", {class: "row"}, el("label", {}, "Token ", input), el("button", {}, "Use this token")));
 }

@@ -1,6 +1,6 @@
 // The page /: health, the strategies in force, and whether the laboratory is open.
 import {el, say} from "./dom.mjs";
-import {api} from "./http.mjs";
+import {api, tokenForm} from "./http.mjs";
 
 const HEALTH_PAUSE_MS = 5000;
 const NOUNS = {stock: "products", coupon: "coupons", lottery: "lotteries", points: "points",
@@ -31,6 +31,8 @@ async function showHealth() {
 
 async function showStrategies() {
     const {status, body} = await api("GET", "/v1/strategies");
+    if (status === 401)
+        askForToken();
     if (status !== 200)
         return;
     const inForce = body.strategies.filter(({name}) => Object.values(body.endpoints).includes(name));
@@ -51,7 +53,17 @@ async function showLaboratory() {
         place.replaceChildren("The laboratory is closed here. On your own machine, ", el("code", {}, "./dev run"), " opens it.");
 }
 
+// Shows what may need the token.
+function showRest() {
+    document.getElementById("gate").replaceChildren();
+    showStrategies();
+    showLaboratory();
+}
+
+function askForToken() {
+    document.getElementById("gate").replaceChildren(tokenForm(showRest));
+}
+
 showHealth();
 setInterval(() => document.hidden || showHealth(), HEALTH_PAUSE_MS);
-showStrategies();
-showLaboratory();
+showRest();

@@ -80,9 +80,8 @@ class WithTokens(BrowserTest):
     tokens = {"Authorization": "Bearer " + TOKENS["auth.admin_token"]}
 
     def enter(self, token):
-        self.await_text("Token")
-        self.find("#token").send_keys(token)
-        self.find("form.token button").click()
+        self.find("#gate input").send_keys(token)
+        self.find("#gate button").click()
         self.browser.settle()
 
     def test_token(self):

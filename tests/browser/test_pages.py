@@ -15,36 +15,37 @@ return document.querySelector("h1").textContent !== ""
 
 
 class Pages(BrowserTest):
-    def each_page(self, pages=tuple(DIFFERENT)):
-        """Opens one page after the other, each as a subtest that also checks what every page must not do."""
+    def on_each(self, check, pages=tuple(DIFFERENT)):
+        """Opens one page after the other, each as a subtest, which also checks what every page must not do."""
         for path in pages:
             with self.subTest(path):
                 self.open(path)
-                yield path
+                check()
                 self.check_page()
 
     def test_fits(self):
         """No page scrolls sideways, at no width, and not with the text at twice its size on 1280 pixels."""
-        for _ in self.each_page(PAGES):
+        def check():
             for width in (*WIDTHS, 640):
                 for scheme in SCHEMES:
                     self.browser.emulate(width=width, scheme=scheme)
                     self.assertLessEqual(self.browser.js("return document.scrollingElement.scrollWidth"), width)
                     self.assertTrue(self.browser.js(DRAWN))
+        self.on_each(check, PAGES)
 
     def test_scan(self):
         for scheme, width in zip(SCHEMES, WIDTHS):
             self.browser.emulate(width=width, scheme=scheme)
-            for _ in self.each_page():
-                self.assertEqual(self.axe(), [], f"{scheme}, {width} pixels")
+            self.on_each(lambda: self.assertEqual(self.axe(), []))
 
     def test_keyboard(self):
         """Tab reaches every control, and each shows that it has the focus."""
-        for _ in self.each_page():
+        def check():
             reached, shown = self.tab_through()
             wanted = self.controls()
             self.assertEqual([self.describe(node) for node in wanted if node not in reached], [], "not reached")
             self.assertEqual([self.describe(node) for node, yes in zip(reached, shown) if not yes], [], "without focus ring")
+        self.on_each(check)
 
     def test_skip_link(self):
         self.open("/guide")
@@ -53,18 +54,16 @@ class Pages(BrowserTest):
 
     def test_reduced_motion(self):
         self.browser.emulate(motion="reduce")
-        for _ in self.each_page():
-            self.assertEqual(self.browser.js(
-                "return document.getAnimations().filter(one => one.playState === 'running').length"), 0)
+        self.on_each(lambda: self.assertEqual(self.browser.js(
+            "return document.getAnimations().filter(one => one.playState === 'running').length"), 0))
 
     def test_forced_colours(self):
         """Cards and buttons keep an edge when the user's colours replace the page's."""
         self.browser.emulate(forced="active")
-        for _ in self.each_page():
-            self.assertEqual(self.browser.js("""
-                return [...document.querySelectorAll("button, .button, .card")].filter(node => node.checkVisibility()
-                    && !node.closest("#description") && parseFloat(getComputedStyle(node).borderTopWidth) === 0)
-                    .map(node => node.outerHTML.slice(0, 100))"""), [])
+        self.on_each(lambda: self.assertEqual(self.browser.js("""
+            return [...document.querySelectorAll("button, .button, .card")].filter(node => node.checkVisibility()
+                && !node.closest("#description") && parseFloat(getComputedStyle(node).borderTopWidth) === 0)
+                .map(node => node.outerHTML.slice(0, 100))"""), []))
 
 
 if __name__ == "__main__":
