@@ -52,18 +52,18 @@ class Pages(BrowserTest):
         self.press("\ue004")  # Tab
         self.assertEqual(self.browser.js("return document.activeElement.getAttribute('href')"), "#main")
 
-    def test_reduced_motion(self):
-        self.browser.emulate(motion="reduce")
-        self.on_each(lambda: self.assertEqual(self.browser.js(
-            "return document.getAnimations().filter(one => one.playState === 'running').length"), 0))
-
-    def test_forced_colours(self):
-        """Cards and buttons keep an edge when the user's colours replace the page's."""
-        self.browser.emulate(forced="active")
-        self.on_each(lambda: self.assertEqual(self.browser.js("""
-            return [...document.querySelectorAll("button, .button, .card")].filter(node => node.checkVisibility()
-                && !node.closest("#description") && parseFloat(getComputedStyle(node).borderTopWidth) === 0)
-                .map(node => node.outerHTML.slice(0, 100))"""), []))
+    def test_preferences(self):
+        """Nothing moves for those who ask for it. Cards and buttons keep an edge when the user's colours replace
+        the page's."""
+        def check():
+            self.assertEqual(self.browser.js(
+                "return document.getAnimations().filter(one => one.playState === 'running').length"), 0)
+            self.assertEqual(self.browser.js("""
+                return [...document.querySelectorAll("button, .button, .card")].filter(node => node.checkVisibility()
+                    && !node.closest("#description") && parseFloat(getComputedStyle(node).borderTopWidth) === 0)
+                    .map(node => node.outerHTML.slice(0, 100))"""), [])
+        self.browser.emulate(motion="reduce", forced="active")
+        self.on_each(check)
 
 
 if __name__ == "__main__":
