@@ -9,6 +9,7 @@ import time
 import unittest
 
 from cluster import ROOT, TestCase, at_once, call
+from test_rolling import Balancer, need_haproxy
 
 WEB = os.path.join(ROOT, "api/web")
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -123,6 +124,20 @@ class Pages(TestCase):
         for path in ("/", "/shop", "/lab", "/docs", "/guide", "/web/style.css"):
             self.assertEqual(cluster.call("GET", path).status, 200, path)
         self.assert_problem(cluster.call("GET", "/v1/strategies"), 401, "unauthorized")
+
+    def test_behind_haproxy(self):
+        """The proxy, as shipped, passes every page on as it is."""
+        need_haproxy()
+        with Balancer(self.service.ports) as balancer:
+            for path, direct in self.all().items():
+                with self.subTest(path):
+                    answer = call(balancer.port, "GET", path)
+                    self.assertEqual((answer.status, answer.body), (200, direct.body))
+                    for name in ("Content-Type", "ETag", "Content-Security-Policy", "Referrer-Policy"):
+                        self.assertEqual(answer.headers[name], direct.headers[name])
+                    again = call(balancer.port, "GET", path, If_None_Match=direct.headers["ETag"])
+                    self.assertEqual((again.status, again.body), (304, ""))
+            self.assertEqual(call(balancer.port, "GET", BUNDLE).body, self.get(BUNDLE).body)
 
     def test_slow_reader(self):
         """A large file reaches a client that reads slowly, whole, while others are served."""
