@@ -1,8 +1,8 @@
 // One race, forced: two instances load the same row before either saves, and one unit is left. The
 // tests remove one protection at a time: the demand of the update rule, the database's keys, and a
 // lock that a writer ignores. With every protection removed, the unit must be sold twice. Then: a
-// request that is decided after another one in its section lost the lock, and a retry whose row
-// changed between load and save.
+// lock that begins with the read and ends with the commit, a request that is decided after another
+// one in its section lost the lock, and a retry whose row changed between load and save.
 #include "fixture.h"
 #include "gate.h"
 
@@ -126,6 +126,54 @@ static const struct race ignored[] = {
 START_TEST(a_lock_alone_does_not_stop_a_writer_that_ignores_it)
 {
     assert_sold(ignored, _i, 2);
+}
+END_TEST
+
+// ---- where the lock begins and ends -------------------------------------------------------------
+
+// One unit, one instance, and nothing but the mutex: a worker is held at the point, inside of it.
+// Meanwhile a second one must not even read. In direct mode, because a lane would keep it away.
+static void sell_behind_the_mutex(enum pause_point point, enum db_engine engine)
+{
+    struct gate gate;
+    gate_init(&gate, point, 2);
+    struct fixture fixture;
+    struct fixture_options options = {.strategy = strategy_find("mutex"),
+                                      .engine = engine,
+                                      .instances = 1,
+                                      .max_batch = 1,
+                                      .belts_off = true,
+                                      .hooks = {{gate_pause, &gate}}};
+    if (!fixture_open(&fixture, &options))
+        return;
+    fixture_put_product(&fixture, "LAST", 1);
+    struct volley volley;
+    volley_init(&volley, 2);
+    for (size_t i = 0; i < 2; i++) {
+        volley_deduct(&volley, i, "LAST");
+        volley_submit(&volley, fixture.instances[0].engine, i);
+    }
+    gate_wait_for_arrival(&gate);
+    volley_wait_for(&volley, 1, 300); // time for the second, if nothing keeps it out
+    gate_open(&gate);
+    volley_wait(&volley);
+    ck_assert_uint_eq(volley_count(&volley, RC_OK), 1);
+    ck_assert_uint_eq(volley_count(&volley, RC_OUT_OF_STOCK), 1);
+    fixture_assert_stock(&fixture, "LAST", 0, 2);
+    fixture_assert_reconciled(&fixture);
+    volley_release(&volley);
+    fixture_close(&fixture);
+}
+
+START_TEST(the_mutex_covers_the_read)
+{
+    sell_behind_the_mutex(PAUSE_BEFORE_SAVE, _i == 0 ? DB_SQLITE : DB_MYSQL);
+}
+END_TEST
+
+START_TEST(the_mutex_is_held_until_the_commit)
+{
+    sell_behind_the_mutex(PAUSE_IN_COMMIT, _i == 0 ? DB_SQLITE : DB_MYSQL);
 }
 END_TEST
 
@@ -313,6 +361,9 @@ int main(void)
                         2 * (int)ARRAY_LENGTH(stopped_by_the_keys));
     tcase_add_loop_test(races, a_lock_alone_does_not_stop_a_writer_that_ignores_it, 0,
                         2 * (int)ARRAY_LENGTH(ignored));
+    TCase *places = suite_case(suite, "where the lock begins and ends", 60);
+    tcase_add_loop_test(places, the_mutex_covers_the_read, 0, 2);
+    tcase_add_loop_test(places, the_mutex_is_held_until_the_commit, 0, 2);
     TCase *duplicates = suite_case(suite, "a duplicate of a request that lost the lock", 60);
     tcase_add_loop_test(duplicates, a_request_decided_after_a_lost_lock_has_no_lock, 0, 2);
     TCase *shifts = suite_case(suite, "decided again", 60);
