@@ -376,7 +376,9 @@ function showProduct(product) {
     setText(card.stock, remaining === 0 ? "Sold out" : remaining === 1 ? "The last one" : `${remaining.toLocaleString()} left`);
     card.stock.className = `stock ${remaining === 0 ? "bad" : remaining === 1 ? "warn" : "good"}`;
     card.add.hidden = isSoldOut(product) || price_cents === null;
-    card.add.setAttribute("aria-label", `Put into the cart: ${label(product)}`);
+    const inCart = tab.cart[sku] ? ` · ${tab.cart[sku]} in it` : "";
+    setText(card.add, `Put into the cart${inCart}`);
+    card.add.setAttribute("aria-label", `Put into the cart${inCart}: ${label(product)}`);
     card.restock.hidden = !isSoldOut(product);
     card.restock.setAttribute("aria-label", `Restock one: ${label(product)}`);
     card.release.hidden = !isSoldOut(product);
