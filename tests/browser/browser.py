@@ -215,7 +215,9 @@ class BrowserTest(unittest.TestCase):
         return found[0]
 
     def text(self, selector="main"):
-        return self.browser.js("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
+        """The text that is seen. (The innerText of a hidden element is not empty.)"""
+        return self.browser.js("const node = document.querySelector(arguments[0]);"
+                               " return node?.checkVisibility() ? node.innerText : ''", selector)
 
     def await_text(self, words, selector="main", limit_s=10):
         """Waits until the words stand in the element."""
