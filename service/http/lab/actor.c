@@ -14,17 +14,21 @@
 #define MANUAL_DEADLINE_NS (1800 * NS_PER_S)
 #define MOST_TRIES 20
 
-static void on_finished(struct job *job, enum rc rc)
+static void finish(struct actor *actor, enum rc rc)
 {
-    struct call *call = CONTAINER_OF(job, struct call, job);
-    struct actor *actor = CONTAINER_OF(call, struct actor, call);
     struct run *run = actor->run;
-    call->rc = rc;
+    actor->call.rc = rc;
     pthread_mutex_lock(&run->mutex);
     actor->next = run->finished;
     run->finished = actor;
     pthread_cond_broadcast(&run->changed);
     pthread_mutex_unlock(&run->mutex);
+}
+
+static void on_finished(struct job *job, enum rc rc)
+{
+    struct call *call = CONTAINER_OF(job, struct call, job);
+    finish(CONTAINER_OF(call, struct actor, call), rc);
 }
 
 static void submit(struct actor *actor)
@@ -35,7 +39,7 @@ static void submit(struct actor *actor)
     call->job.finished = on_finished;
     enum rc rc = engine_submit(actor->run->engines[actor->instance], &call->job);
     if (rc != RC_OK)
-        on_finished(&call->job, rc);
+        finish(actor, rc);
 }
 
 // Appends the text with its $b, $u and $r replaced.
@@ -100,7 +104,7 @@ void actor_start(struct actor *actor)
     if (rc == RC_OK)
         submit(actor);
     else
-        on_finished(&actor->call.job, rc);
+        finish(actor, rc);
 }
 
 static void keep_reservation(struct actor *actor)
@@ -114,9 +118,11 @@ static void keep_reservation(struct actor *actor)
 bool actor_resume(struct actor *actor)
 {
     struct call *call = &actor->call;
+    if (call->route == NULL)
+        return true; // the scenario's request has no route, and call->rc says so
     bool ok = call->rc == RC_OK && call->problem.rc == RC_OK;
     bool in_time = clock_now_ns() < call->job.deadline_ns;
-    if (call->route != NULL && call->route->operates && call->step == STEP_RUN && ok) {
+    if (call->route->operates && call->step == STEP_RUN && ok) {
         call->step = STEP_OPERATE;
         submit(actor);
         return false;

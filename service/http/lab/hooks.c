@@ -152,9 +152,17 @@ static bool has_lock(const struct run *run)
     return strategy->scope == SCOPE_PROCESS || strategy_is_lock(strategy);
 }
 
+static void note_left(struct actor *actor, bool left)
+{
+    pthread_mutex_lock(&actor->run->mutex);
+    actor->left = left;
+    pthread_mutex_unlock(&actor->run->mutex);
+}
+
 static void before_load(struct actor *actor, const struct paused *paused)
 {
     enum lab_lock place = actor->run->settings.lock;
+    note_left(actor, false);
     if (place != LAB_LOCK_NONE && place != LAB_LOCK_CHECK_FIRST)
         lock(actor, paused->db);
     if (place != LAB_LOCK_CHECK_FIRST)
@@ -218,6 +226,7 @@ static void before_leave(struct actor *actor, const struct paused *paused)
         unlock_any(actor, paused->db);
     else if (place != LAB_LOCK_NONE)
         unlock(actor, paused->db);
+    note_left(actor, true);
 }
 
 static void at_pause(void *arg, const struct paused *paused)

@@ -72,7 +72,7 @@ static enum rc prepare(struct run *run)
 static const struct lab_act *role_of(const struct run *run, size_t buyer)
 {
     const struct lab_scenario *scenario = run->scenario;
-    size_t n = 0;
+    size_t n = 1;
     while (n < LAB_ROLES_MAX && scenario->roles[n][0].what != NULL)
         n++;
     if (scenario->alternate)
@@ -335,7 +335,8 @@ bool run_has_arrived(struct run *run, size_t actor)
 {
     pthread_mutex_lock(&run->mutex);
     const struct actor *chosen = &run->actors[actor];
-    bool arrived = run_is_over(run) || (chosen->permits == 0 && (chosen->waiting || chosen->done));
+    bool arrived = run_is_over(run) ||
+                   (chosen->permits == 0 && (chosen->waiting || (chosen->done && chosen->left)));
     pthread_mutex_unlock(&run->mutex);
     return arrived;
 }

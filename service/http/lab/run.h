@@ -43,6 +43,7 @@ struct actor {
     // Under the run's mutex.
     size_t permits; // manual: steps granted and not used
     bool waiting;   // manual: stands at a stop
+    bool left;      // its last section has let it out
     bool slept;
     bool holds; // the misplaced lock, by `hold`
     struct guard_hold hold;
@@ -99,7 +100,7 @@ void run_free(struct run *run);   // cancels, and waits for the thread; NULL is 
 
 // Manual runs: lets an actor go to its next stop. False if there is no such actor.
 bool run_step(struct run *run, size_t actor);
-// Whether it stands at a stop, or is done.
+// Whether it stands at a stop, or is done and has left the guard.
 bool run_has_arrived(struct run *run, size_t actor);
 // With the run's mutex held, or on its thread.
 bool run_is_over(const struct run *run);
