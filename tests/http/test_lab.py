@@ -157,17 +157,25 @@ class Runs(Laboratory):
 class Steps(Laboratory):
     """Each request goes from stop to stop when it is told to."""
 
-    def steps(self, run, *actors):
+    def steps(self, run, *actors, waits_for_lock=None):
         for actor in actors:
             answer = self.service.call("POST", f"/v1/lab/runs/{run}/step", {"actor": actor})
             self.assertEqual(answer.status, 200, answer)
-        return answer.body["actors"]
+            if actor != waits_for_lock:
+                self.await_stop(run, actor)
+        return self.service.call("GET", f"/v1/lab/runs/{run}").body["actors"]
 
-    def sell_last_unit(self, strategy, *order):
+    def await_stop(self, run, i):
+        def has_arrived():
+            body = self.service.call("GET", f"/v1/lab/runs/{run}").body
+            return body["state"] != "running" or body["actors"][i]["waiting"] or body["actors"][i]["left"]
+        await_true(has_arrived)
+
+    def sell_last_unit(self, strategy, *order, waits_for_lock=None):
         self.open()
         run = self.start(strategy=strategy, manual=True, buyers=2, units=1)
         await_true(lambda: self.service.call("GET", f"/v1/lab/runs/{run}").body["state"] == "running")
-        return run, self.steps(run, *order)
+        return run, self.steps(run, *order, waits_for_lock=waits_for_lock)
 
     def test_two_read_before_either_saves(self):
         run, actors = self.sell_last_unit("none", 0, 1)
@@ -184,10 +192,10 @@ class Steps(Laboratory):
         self.assertEqual(answers, {0: "ok", 1: "out-of-stock"})
 
     def test_the_second_waits_for_the_lock(self):
-        run, actors = self.sell_last_unit("mutex", 0, 1)
+        run, actors = self.sell_last_unit("mutex", 0, 1, waits_for_lock=1)
         self.assertEqual([actor["waiting"] for actor in actors], [True, False])
         self.steps(run, 0, 0, 0)  # reads, saves, leaves
-        await_true(lambda: self.service.call("GET", f"/v1/lab/runs/{run}").body["actors"][1]["waiting"])
+        self.await_stop(run, 1)
         self.steps(run, 1, 1)
         self.assertEqual(self.watch(run)["verdict"]["sold"], 1)
 

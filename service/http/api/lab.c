@@ -15,7 +15,7 @@
 #define EVENTS_DEFAULT 2000
 #define EVENTS_MAX 5000
 #define WAIT_MS_MAX 30000
-#define STEP_WAIT_NS (300 * NS_PER_MS)
+#define STEP_WAIT_NS (500 * NS_PER_MS)
 #define RUN_LIMIT_MS 60000 // of think_ms, over all buyers and workers
 #define SEED_MAX INT64_C(1000000000)
 

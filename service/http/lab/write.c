@@ -74,6 +74,7 @@ static void write_actors(const struct run *run, struct buffer *out)
         json_write_bool(out, "waiting", actor->waiting);
         json_write_bool(out, "holds_lock", actor->holds);
         json_write_bool(out, "done", actor->done);
+        json_write_bool(out, "left", actor->done && actor->left);
         json_write_close(out, '}');
     }
     json_write_close(out, ']');
