@@ -9,7 +9,7 @@
 // A cart is a list of this tab until it is held; then it is a reservation, whose time the server tells.
 import {el, say} from "/web/dom.mjs";
 import {Holdfast, Problem, newKey} from "/web/holdfast.mjs";
-import {setToken, token} from "/web/http.mjs";
+import {token, tokenForm} from "/web/http.mjs";
 import {addAttempt, addRequest, pretty} from "/web/requests.mjs";
 import {drawWheel, sample, slices} from "/web/wheel.mjs";
 
@@ -193,7 +193,8 @@ async function refused(problem, method, args) {
 function explain({title, detail, fields}) {
     const missing = (fields.failed ?? []).map(({counter, remaining, next_release_at_ms}) => {
         const name = products.get(counter.replace("stock/", ""))?.title ?? counter;
-        return ` ${name}: ${remaining} left${next_release_at_ms ? `, the next hold ends at ${clock(next_release_at_ms)}` : ""}.`;
+        const release = next_release_at_ms ? `, the next hold ends at ${clock(next_release_at_ms)}` : "";
+        return ` ${name}: ${remaining} left${release}.`;
     });
     const words = detail.split("`").map((part, n) => n % 2 ? el("code", {}, part) : part);
     return [el("b", {}, `${title}.`), ...missing, el("br"), el("span", {class: "soft"}, words)];
@@ -291,7 +292,8 @@ async function follow() {
     const watch = ({path, status, answer, waitMs}) => {
         observeConnection({status, answer, waitMs});
         $("feed-request").textContent = `GET ${decodeURIComponent(path)}`;
-        $("feed-answer").textContent = status ? pretty(answer) : `no answer; again after ${(waitMs / 1000).toFixed(1)} s`;
+        $("feed-answer").textContent = status ? pretty(answer)
+            : `no answer; again after ${(waitMs / 1000).toFixed(1)} s`;
     };
     try {
         for await (const change of shop.waitForChanges(known, {signal: following.signal, onAttempt: watch}))
@@ -373,7 +375,8 @@ function showProduct(product) {
     const {card, sku, price_cents, remaining, reserved} = product;
     setText(card.title, label(product));
     setText(card.price, `${price_cents === null ? "no price" : money(price_cents)} · ${sku}`);
-    setText(card.stock, remaining === 0 ? "Sold out" : remaining === 1 ? "The last one" : `${remaining.toLocaleString()} left`);
+    const left = `${remaining.toLocaleString()} left`;
+    setText(card.stock, remaining === 0 ? "Sold out" : remaining === 1 ? "The last one" : left);
     card.stock.className = `stock ${remaining === 0 ? "bad" : remaining === 1 ? "warn" : "good"}`;
     card.add.hidden = isSoldOut(product) || price_cents === null;
     const inCart = tab.cart[sku] ? ` · ${tab.cart[sku]} in it` : "";
@@ -416,9 +419,11 @@ function showCart() {
         return el("tr", {},
             el("th", {scope: "row"}, name),
             el("td", {}, el("span", {class: "stepper"},
-                button("−", () => setQuantity(sku, quantity - 1), {id: `less-${sku}`, "aria-label": `One ${name} less`}),
+                button("−", () => setQuantity(sku, quantity - 1),
+                       {id: `less-${sku}`, "aria-label": `One ${name} less`}),
                 el("span", {}, String(quantity)),
-                button("+", () => setQuantity(sku, quantity + 1), {id: `more-${sku}`, "aria-label": `One ${name} more`}))),
+                button("+", () => setQuantity(sku, quantity + 1),
+                       {id: `more-${sku}`, "aria-label": `One ${name} more`}))),
             el("td", {}, held ? String(Math.min(quantity, held.lines[sku] ?? 0)) : "–"),
             el("td", {class: "number"}, money(product.price_cents * quantity)));
     })));
@@ -562,9 +567,11 @@ function listen() {
         {points: 100, order_id: "welcome"}));
     $("hold").addEventListener("click", () => act("cart", "Hold the cart", "reserve",
         {user_id: tab.user, ttl_s: HOLD_S, lines: cartLines()}));
-    $("extend").addEventListener("click", () => act("cart", "Hold for longer", "extend", tab.reservation, {ttl_s: HOLD_S}));
+    $("extend").addEventListener("click", () => act("cart", "Hold for longer", "extend", tab.reservation,
+        {ttl_s: HOLD_S}));
     $("release").addEventListener("click", () => act("cart", "Release the cart", "release", tab.reservation, {}));
-    $("issue").addEventListener("click", () => act("checkout", "Get a coupon", "issueCoupon", CAMPAIGN, {user_id: tab.user}));
+    $("issue").addEventListener("click", () => act("checkout", "Get a coupon", "issueCoupon", CAMPAIGN,
+        {user_id: tab.user}));
     $("check").addEventListener("click", () => {
         if ($("code").value.trim() === "")
             report("checkout", "warn", "Enter a code first.");
@@ -592,12 +599,6 @@ function listen() {
     });
     $("spin").addEventListener("click", () => act("wheel", "Spin the wheel", "draw", LOTTERY, {user_id: tab.user}));
     $("create").addEventListener("click", createDemo);
-    $("access").addEventListener("submit", event => {
-        event.preventDefault();
-        setToken($("token").value);
-        $("access").hidden = true;
-        begin();
-    });
     // A link to a request opens it.
     $("main").addEventListener("click", event => {
         const target = event.target.closest?.("a[href^='#request-']");
@@ -612,8 +613,11 @@ function listen() {
 }
 
 function askForToken() {
-    $("access").hidden = false;
-    $("token").focus();
+    $("access").replaceChildren(tokenForm(() => {
+        $("access").replaceChildren();
+        begin();
+    }));
+    $("access").querySelector("input").focus();
 }
 
 // What `./dev run` puts. If-None-Match: nothing that exists is overwritten.
@@ -664,7 +668,7 @@ async function begin() {
     }
     follow();
     if (tab.pending && !busy) {
-        report(tab.pending.where, "warn", `${tab.pending.what}: the page was reloaded. Sending again with the same key…`);
+        report(tab.pending.where, "warn", `${tab.pending.what}: sending again with the same key…`);
         await send();
     }
 }
