@@ -34,9 +34,12 @@ class Pages(BrowserTest):
         self.on_each(check, PAGES)
 
     def test_scan(self):
-        for scheme, width in zip(SCHEMES, WIDTHS):
-            self.browser.emulate(width=width, scheme=scheme)
-            self.on_each(lambda: self.assertEqual(self.axe(), []))
+        def check():
+            for scheme, width in zip(SCHEMES, WIDTHS):
+                self.browser.emulate(width=width, scheme=scheme)
+                self.browser.settle()
+                self.assertEqual(self.axe(), [], f"{width} pixels, {scheme}")
+        self.on_each(check)
 
     def test_keyboard(self):
         """Tab reaches every control, and each shows that it has the focus."""
