@@ -156,6 +156,7 @@ static void note_left(struct actor *actor, bool left)
 {
     pthread_mutex_lock(&actor->run->mutex);
     actor->left = left;
+    pthread_cond_broadcast(&actor->run->changed);
     pthread_mutex_unlock(&actor->run->mutex);
 }
 

@@ -91,6 +91,7 @@ static void init_actors(struct run *run)
         actor->act = role_of(run, actor->buyer);
         actor->instance = actor->act->answer_lost ? 0 : i % (size_t)run->settings.instances;
         actor->waiting = run->settings.manual;
+        actor->left = true;
         text_format(actor->key, sizeof actor->key, "buyer-%zu", actor->buyer);
     }
 }
@@ -152,7 +153,8 @@ static void note_answer(struct actor *actor)
     pthread_mutex_lock(&run->mutex);
     actor->submitted = false;
     actor->done = !more;
-    actor->waiting = more && run->settings.manual;
+    if (more)
+        actor->waiting = run->settings.manual; // else it may stand at its last stop
     run->n_answered += !more;
     run->n_accepted += rc == RC_OK && !more && !outcome->replayed;
     run->n_replayed += rc == RC_OK && outcome->replayed;
@@ -185,11 +187,23 @@ static bool any_under_way(const struct run *run)
     return false;
 }
 
+// With the run's mutex held. A request of a manual run is answered before its last stop.
+static bool goes_on(const struct run *run)
+{
+    if (run->n_answered < run->n_actors)
+        return !run->cancelled || any_under_way(run);
+    for (size_t i = 0; run->settings.manual && i < run->n_actors; i++) {
+        if (!run->actors[i].left)
+            return true;
+    }
+    return false;
+}
+
 static void play(struct run *run)
 {
     int64_t end_ns = clock_now_ns() + CROWD_LIMIT_NS;
     pthread_mutex_lock(&run->mutex);
-    while (run->n_answered < run->n_actors && (!run->cancelled || any_under_way(run))) {
+    while (goes_on(run)) {
         int64_t next_ns = start_due(run);
         if (!run->settings.manual && clock_now_ns() >= end_ns)
             run->cancelled = true;

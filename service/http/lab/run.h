@@ -43,7 +43,7 @@ struct actor {
     // Under the run's mutex.
     size_t permits; // manual: steps granted and not used
     bool waiting;   // manual: stands at a stop
-    bool left;      // its last section has let it out
+    bool left;      // it is in no section
     bool slept;
     bool holds; // the misplaced lock, by `hold`
     struct guard_hold hold;
