@@ -15,9 +15,25 @@ set(type_.js "text/javascript; charset=utf-8")
 set(type_.mjs "text/javascript; charset=utf-8")
 set(type_.txt "text/plain; charset=utf-8")
 
+# Puts each table into a region that scrolls and that the keyboard can reach. Each has another name.
+function(wrap_tables article ret_article)
+  set(done "")
+  set(n 0)
+  string(FIND "${article}" "<table>" at)
+  while(NOT at EQUAL -1)
+    math(EXPR n "${n} + 1")
+    string(SUBSTRING "${article}" 0 ${at} before)
+    math(EXPR at "${at} + 7")
+    string(SUBSTRING "${article}" ${at} -1 article)
+    string(APPEND done "${before}<div class=\"wide\" role=\"region\" aria-label=\"Table ${n}\" tabindex=\"0\"><table>")
+    string(FIND "${article}" "<table>" at)
+  endwhile()
+  string(REPLACE "</table>" "</table></div>" article "${article}")
+  set(${ret_article} "${done}${article}" PARENT_SCOPE)
+endfunction()
+
 # Links between guide pages become addresses of the service. A link to a file of the repository, which
-# the service does not have, becomes its text. What may be wider than a phone scrolls in a region of its
-# own, which the keyboard can reach.
+# the service does not have, becomes its text.
 function(render file name ret_html)
   execute_process(COMMAND "${CMARK}" --extension table --to html "${file}"
     OUTPUT_VARIABLE article RESULT_VARIABLE result)
@@ -31,9 +47,8 @@ function(render file name ret_html)
   string(REGEX REPLACE "href=\"README\\.md" "href=\"/guide" article "${article}")
   string(REGEX REPLACE "href=\"([a-z0-9-]+)\\.md" "href=\"/guide/\\1" article "${article}")
   string(REGEX REPLACE "<a href=\"\\.\\./[^\"]*\">(([^<]|<code>|</code>)*)</a>" "\\1" article "${article}")
-  string(REPLACE "<table>" "<div class=\"wide\" role=\"region\" aria-label=\"Table\" tabindex=\"0\"><table>"
-    article "${article}")
-  string(REPLACE "</table>" "</table></div>" article "${article}")
+  string(REPLACE "<th></th>" "<td></td>" article "${article}")
+  wrap_tables("${article}" article)
   string(REPLACE "<pre>" "<pre tabindex=\"0\">" article "${article}")
   file(READ "${TEMPLATE}" html)
   string(REPLACE "@title@" "${title}" html "${html}")
