@@ -113,6 +113,7 @@ class BadServer:
     def __init__(self, *answers):
         self.answers = list(answers)
         self.requests = []
+        self.answered = []
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.open = []
@@ -139,6 +140,7 @@ class BadServer:
         with contextlib.suppress(OSError):
             while self.read(reader):
                 now = self.answers.pop(0) if self.answers else CUT
+                self.answered.append(time.monotonic())
                 if now == HANG:
                     continue
                 if now != CUT:
@@ -163,8 +165,8 @@ class BadServer:
 
     @property
     def pauses(self):
-        times = [at for at, *_ in self.requests]
-        return [after - before for before, after in zip(times, times[1:])]
+        """The time from each answer to the next request."""
+        return [at - answered for answered, (at, *_) in zip(self.answered, self.requests[1:])]
 
 
 class Retries(TestCase):
@@ -200,11 +202,12 @@ class Retries(TestCase):
         self.assertEqual([(first, body) for _, first, _, body in server.requests],
                          [("POST /v1/stock/A/deduct HTTP/1.1", {"quantity": 1})] * 6)
         self.assertGreaterEqual(min(server.pauses[2:4]), 1, server.pauses)
-        self.assertLess(max(server.pauses[:2]), 1, server.pauses)
         self.assertEqual([seen["status"] for seen in self.attempts], [0, 0, 503, 429, 502, 200])
         self.assertEqual([seen["replayed"] for seen in self.attempts], [False] * 5 + [True])
         for pause, seen in zip(server.pauses, self.attempts):
             self.assertGreaterEqual(pause + 0.01, seen["wait_s"])
+        for n, seen in enumerate(self.attempts[:2]):
+            self.assertLess(seen["wait_s"], 0.2 * 2 ** n)
 
     def test_an_operation_has_its_own_key_or_the_callers(self):
         server = self.serve(*[answer(200, OK)] * 2, CUT, answer(200, OK), answer(200, OK))
@@ -241,23 +244,23 @@ class Retries(TestCase):
         self.assertEqual(server.keys, [problem.key] * 3)
 
     def test_the_time_is_bounded(self):
-        server = self.serve(problem_answer(503, "overloaded", Retry_After=20), answer(200, OK))
+        server = self.serve(problem_answer(503, "overloaded", Retry_After=60), answer(200, OK))
         begin = time.monotonic()
-        problem = self.fails(self.make(server.url, total_s=3))
+        problem = self.fails(self.make(server.url, total_s=20))
         self.assertEqual((len(server.requests), problem.slug), (1, "overloaded"))
-        self.assertLess(time.monotonic() - begin, 3)
+        self.assertLess(time.monotonic() - begin, 20)
 
     def test_a_date_to_come_back_at(self):
-        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 2))
+        later = int(time.time()) + 3
+        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(later))
         server = self.serve(problem_answer(503, "overloaded", Retry_After=date), answer(200, OK))
         self.make(server.url).deduct("A", {"quantity": 1})
-        self.assertGreater(server.pauses[0], 0.9)
+        self.assertGreater(time.time(), later - 0.05)
 
     def test_a_server_that_hangs(self):
         server = self.serve(HANG, answer(200, OK))
-        self.assertEqual(self.make(server.url, timeout_s=0.3).deduct("A", {"quantity": 1}), OK)
-        self.assertEqual(len({*server.keys}), 1)
-        self.assertGreaterEqual(server.pauses[0], 0.3)
+        self.assertEqual(self.make(server.url, timeout_s=2).deduct("A", {"quantity": 1}), OK)
+        self.assertEqual(([seen["status"] for seen in self.attempts], len({*server.keys})), ([0, 200], 1))
 
     def test_no_server(self):
         with socket.create_server(("127.0.0.1", 0)) as nothing:
