@@ -117,6 +117,7 @@ GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;
 ALTER USER root@'localhost' IDENTIFIED BY '$STACK_PASSWORD';
 CREATE DATABASE IF NOT EXISTS holdfast CHARACTER SET utf8mb4;
 CREATE DATABASE IF NOT EXISTS holdfast_test CHARACTER SET utf8mb4;
+CREATE DATABASE IF NOT EXISTS holdfast_lab CHARACTER SET utf8mb4;
 EOF
     # A private folder, because a starting server deletes the temporary tables of all servers in it.
     mkdir -p "$1/mysql-tmp"
