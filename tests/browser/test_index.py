@@ -76,15 +76,17 @@ class Index(BrowserTest):
 
 
 class WithTokens(BrowserTest):
-    settings = {name.replace(".", "__"): token for name, token in TOKENS.items()}
+    settings = {"lab": "on", **{name.replace(".", "__"): token for name, token in TOKENS.items()}}
     tokens = {"Authorization": "Bearer " + TOKENS["auth.admin_token"]}
 
     def enter(self, token):
-        self.find("#gate input").send_keys(token)
-        self.find("#gate button").click()
+        self.find("main form.note input").send_keys(token)
+        self.find("main form.note button").click()
         self.browser.settle()
 
     def test_token(self):
+        self.open("/")
+        self.browser.js("sessionStorage.clear()")
         self.open("/")
         self.await_text("Healthy: everything can be served.")
         self.await_text("This service asks for a token.")
@@ -93,8 +95,31 @@ class WithTokens(BrowserTest):
         self.await_text("The service refuses this token.")
         self.enter(TOKENS["auth.client_token"])
         self.await_text("conditional for products")
-        self.assertNotIn("Token", self.text())
+        self.await_text("The laboratory is open here.")
+        self.assertEqual(self.find_all("main form.note"), [])
         self.assertEqual(self.browser.js("return location.href"), self.origin + "/")
+
+    def test_laboratory(self):
+        self.open("/lab")
+        self.browser.js("sessionStorage.clear()")
+        self.open("/lab")
+        self.await_text("This service asks for a token.")
+        self.assertEqual(len(self.find_all("main form.note")), 1)
+        self.enter(TOKENS["auth.admin_token"])
+        self.await_text("How many will be sold?")
+
+
+class WithoutLaboratory(BrowserTest):
+    settings = {}
+
+    def test_it_says_so(self):
+        for path in ("/lab", "/guide/lost-update"):
+            with self.subTest(path):
+                self.open(path)
+                self.await_text("The laboratory is closed.")
+                self.assertEqual(self.axe(), [])
+        self.open("/")
+        self.await_text("The laboratory is closed here.")
 
 
 if __name__ == "__main__":
