@@ -57,7 +57,7 @@ export class Crowd {
         this.#canvas.addEventListener("pointerleave", () => this.#say());
         new ResizeObserver(() => this.redraw()).observe(this.element);
         for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"])
-            matchMedia(query).addEventListener("change", () => this.redraw());
+            matchMedia(query).addEventListener("change", () => this.#dip());
         this.#say();
     }
 
@@ -65,7 +65,7 @@ export class Crowd {
         this.#run = run;
         this.#end = 1;
         this.#head = null;
-        this.redraw();
+        this.#dip();
     }
 
     // Draws what has been added to the run.
@@ -87,8 +87,9 @@ export class Crowd {
     }
 
     redraw() {
+        if (this.ink === undefined)
+            return;
         this.#layOut();
-        this.#drawLegend();
         this.#drawHeads();
         this.#ask();
     }
@@ -97,8 +98,18 @@ export class Crowd {
         this.#frame ||= requestAnimationFrame(() => this.#draw());
     }
 
-    #layOut() {
+    // Takes the colours of the style sheet, and draws everything with them.
+    #dip() {
         const style = getComputedStyle(this.element);
+        this.ink = {font: style.fontFamily};
+        for (const name of ["ink", "card", "good", "soft", "run-wait", "run-inside", "run-read", "run-save", "run-harm"])
+            this.ink[name.replace("run-", "")] = style.getPropertyValue(`--${name}`);
+        this.ink.hatch = hatching(this.ink);
+        this.#drawLegend();
+        this.redraw();
+    }
+
+    #layOut() {
         const context = this.#canvas.getContext("2d");
         const width = Math.max(this.element.clientWidth, 100);
         const rows = this.#run?.size ?? 1;
@@ -113,13 +124,9 @@ export class Crowd {
         this.#canvas.height = Math.round(this.height * scale);
         this.#canvas.style.height = `${this.height}px`;
         context.setTransform(scale, 0, 0, scale, 0, 0);
-        const ink = {font: style.fontFamily, ink: style.getPropertyValue("--ink")};
-        for (const name of ["card", "wait", "inside", "read", "save", "harm", "good", "soft"])
-            ink[name] = style.getPropertyValue(name.match(/^(card|good|soft)$/) ? `--${name}` : `--run-${name}`);
-        ink.hatch = hatching(context, ink.card, ink.read, scale);
-        context.fillStyle = ink.card;
+        context.fillStyle = this.ink.card;
         context.fillRect(0, 0, width, this.height);
-        Object.assign(this, {context, ink});
+        this.context = context;
         this.#cursor = 0;
         this.rowOf = new Int32Array(rows).fill(-1);
         this.order = [];                        // actors in the order of arrival: whose row is which
@@ -226,7 +233,7 @@ export class Crowd {
         const swatch = step => {
             const canvas = el("canvas", {width: 36, height: 16, "aria-hidden": "true"});
             const context = canvas.getContext("2d");
-            paint(context, {...this.ink, hatch: hatching(context, this.ink.card, this.ink.read, 1)}, step, 0, 0, 36, 16);
+            paint(context, this.ink, step, 0, 0, 36, 16);
             return canvas;
         };
         const bar = (ink, width) => {
@@ -261,21 +268,19 @@ export class Crowd {
 }
 
 // Diagonal lines, as a pattern.
-function hatching(context, paper, ink, scale) {
+function hatching({card, read}) {
     const tile = document.createElement("canvas");
-    const size = tile.width = tile.height = Math.round(6 * scale);
+    const size = tile.width = tile.height = 6;
     const pen = tile.getContext("2d");
-    pen.fillStyle = paper;
+    pen.fillStyle = card;
     pen.fillRect(0, 0, size, size);
-    pen.strokeStyle = ink;
-    pen.lineWidth = 2 * scale;
+    pen.strokeStyle = read;
+    pen.lineWidth = 2;
     for (const shift of [-size, 0, size]) {
         pen.beginPath();
         pen.moveTo(shift - 1, size + 1);
         pen.lineTo(shift + size + 1, -1);
         pen.stroke();
     }
-    const pattern = context.createPattern(tile, "repeat");
-    pattern.setTransform(new DOMMatrix().scale(1 / scale));
-    return pattern;
+    return pen.createPattern(tile, "repeat");
 }

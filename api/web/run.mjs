@@ -7,16 +7,13 @@ export const [SEQ, TIME, ACTOR, STEP, VERSION, REMAINING, RC] = [0, 1, 2, 3, 4, 
 // What a buyer's request goes through, in this order. Each has a letter, for those who do not see colours.
 export const STEPS = {
     submit: {letter: "Q", word: "sends the request", state: "waits in the queue, or for a lock"},
-    lock: {letter: "E", word: "enters", state: "is inside, and decides"},
+    lock: {letter: "E", word: "enters", state: "is inside"},
     read: {letter: "R", word: "reads", state: "has read, and has not saved"},
     save: {letter: "W", word: "saves", state: "has saved"},
     leave: {letter: "L", word: "leaves", state: "has left, and waits for the answer"},
     answer: {letter: "A", word: "gets its answer", state: "has its answer"},
     expired: {letter: "X", word: "loses the lock: the lease has ended", state: "goes on without the lock"},
 };
-
-// Scenarios whose buyers, in turns, write of different rows in their events.
-const ROWS = {"opposite-order": ["ann", "bob", "bob", "cat"]};
 
 const LIMIT = 2000; // events an answer
 const POLL_MS = 60; // between two answers, so that a fast run does not cost a request an event
@@ -51,7 +48,7 @@ export class Run {
     constructor(view) {
         this.view = view;
         this.events = [];
-        this.saves = new Map();    // version (see `version`) -> [{save, read}]; read is what the save rests on
+        this.saves = new Map();    // version -> [{save, read}]; read is what the save rests on
         this.twice = [];           // versions that were saved more than once, in the order of their harm
         this.readers = new Map();  // version -> actors that read it
         this.effects = new Map();  // buyer -> actors, one for each save of the buyer's
@@ -69,13 +66,6 @@ export class Run {
     get size() { return this.settings.buyers * (1 + this.settings.duplicates); }
 
     buyer(actor) { return Math.floor(actor / (1 + this.settings.duplicates)); }
-
-    // The version that an event is about, as text. Where buyers change several rows, it says whose.
-    version(event) {
-        const owners = ROWS[this.view.scenario];
-        return owners === undefined ? String(event[VERSION]) :
-            `${event[VERSION]} of ${owners[this.buyer(event[ACTOR]) % owners.length]}’s points`;
-    }
 
     // "Buyer 3", and with duplicates "Buyer 3 b".
     name(actor) {
@@ -110,7 +100,11 @@ export class Run {
     // Ends `follow` and every other call that is under way with an AbortError.
     forget() { this.#abort.abort(); }
 
-    async cancel() { await call("DELETE", this.#path()); }
+    // Resolves when the run has ended.
+    async cancel() {
+        for (let view = await call("DELETE", this.#path()); isLive(view);)
+            view = await call("GET", this.#path("?limit=1&wait_ms=1000"));
+    }
 
     // Lets an actor of a manual run go to its next stop, then fetches what has happened.
     async step(actor) {
@@ -119,7 +113,7 @@ export class Run {
     }
 
     #note(event) {
-        const [, , actor, step] = event;
+        const [, , actor, step, version] = event;
         this.events.push(event);
         if (step === "read") {
             if (this.#read.has(actor)) {
@@ -127,18 +121,18 @@ export class Run {
                 this.retried.add(actor);
             }
             this.#read.set(actor, event);
-            put(this.readers, this.version(event), actor);
+            put(this.readers, version, actor);
         } else if (step === "save") {
             put(this.effects, this.buyer(actor), actor);
-            const list = put(this.saves, this.version(event), {save: event, read: this.#read.get(actor)});
+            const list = put(this.saves, version, {save: event, read: this.#read.get(actor)});
             this.#read.delete(actor);
             if (list.length === 2)
-                this.twice.push(this.version(event));
+                this.twice.push(version);
         }
     }
 
     // How often the version was saved that this event saves. 0: it saves none.
-    times(event) { return event[STEP] === "save" ? this.saves.get(this.version(event)).length : 0; }
+    times(event) { return event[STEP] === "save" ? this.saves.get(event[VERSION]).length : 0; }
 
     isTwice(event) { return this.times(event) > 1; }
 

@@ -17,6 +17,9 @@ const NEXT = {
     locked: {"": "sends and enters", lock: "reads", read: "saves", expired: "saves", save: "leaves", answer: "sends its next request"},
     free: {"": "sends and decides", lock: "saves", read: "saves", expired: "saves", answer: "sends its next request"},
 };
+const POLL_MS = 200;
+const PATIENCE = 20; // tenths of a second until a step that cannot be made is left out
+
 const STATE = {read: "Has read, and has not saved.", save: "Has saved, and still has its lock.", expired: "Has lost its lock, and does not know it."};
 const hasLock = strategy => strategy !== "row-lock" && /lock|mutex/.test(strategy);
 
@@ -40,10 +43,12 @@ export class Scheduler {
     #run = null;
     #steps = [];
     #busy = false;
+    #looking = null; // a promise: a request of #look that is under way
+    #timer = 0;
     #decided = new Set(); // actors that were refused inside their lock: they have read, and only leave
 
     constructor({strategies, scenarios}, place) {
-        Object.assign(this, {scenarios, strategies});
+        Object.assign(this, {scenarios, strategies, place});
         const field = (label, input, help) => el("div", {class: "field"},
             el("label", {}, label, input), help && el("p", {class: "soft"}, help));
         const changed = () => this.#again([]);
@@ -156,31 +161,74 @@ export class Scheduler {
             const told = this.#run.events.slice(from).map(event => sentence(event, name(event[ACTOR]))).join(", ");
             say(told || `${name(actor)} waits for a lock.`);
         }, () => this.#start(this.#steps));
+        this.#focus(actor);
+    }
+
+    // Puts the focus where it was: on this actor's button, or one that can be pressed instead.
+    #focus(actor) {
+        if (actor === undefined)
+            return;
         const same = this.buyersBox.querySelector(`[data-actor="${actor}"]:enabled`);
         (same ?? this.buyersBox.querySelector("button:enabled") ?? this.undo).focus();
     }
 
     async #make(actor) {
-        const state = this.#run.view.actors?.[actor];
-        if (!state?.waiting || !isLive(this.#run.view))
+        const run = this.#run;
+        const stands = () => isLive(run.view) && run.view.actors[actor]?.waiting;
+        for (let i = 0; i < PATIENCE && !stands() && run.view.actors[actor]?.done === false; i++)
+            await run.fetch(100);
+        if (!stands())
             return;
-        await this.#run.step(actor);
+        const state = run.view.actors[actor];
+        await run.step(actor);
         this.#steps.push(actor);
-        const now = this.#run.view.actors[actor];
+        const now = run.view.actors[actor];
         if (state.at === "lock" && now.at === "lock" && now.waiting)
             this.#decided.add(actor);
         else
             this.#decided.delete(actor);
-        if (this.#run.view.actors.every(({done}) => done))
+        await this.#finish();
+    }
+
+    async #finish() {
+        if (this.#run.view.actors.every(({waiting, done}) => done && !waiting))
             await this.#run.follow(() => {});
     }
 
-    // One action at a time. Meanwhile the buttons do nothing.
+    // While a buyer waits for a lock, or for the disk, what it does next comes without a step.
+    #watch() {
+        const run = this.#run;
+        if (run === null || !isLive(run.view) || run.view.actors.every(({waiting, done}) => waiting || done))
+            return;
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => { this.#looking = this.#look(run); }, POLL_MS);
+    }
+
+    async #look(run) {
+        if (this.#busy || run !== this.#run)
+            return;
+        const was = JSON.stringify(run.view.actors);
+        try {
+            await run.fetch(0);
+            await this.#finish();
+        } catch {
+            return; // the next step will say why
+        }
+        if (!this.#busy && run === this.#run) {
+            if (was !== JSON.stringify(run.view.actors))
+                this.#show();
+            this.#watch();
+        }
+    }
+
+    // One action at a time. Meanwhile the buttons do nothing. Then the page shows what is new.
     async #alone(action, again) {
         if (this.#busy)
             return;
         this.#busy = true;
+        this.place.setAttribute("aria-busy", "true");
         this.#buttons();
+        await this.#looking;
         try {
             await action();
         } catch (error) {
@@ -188,7 +236,9 @@ export class Scheduler {
                 await refused(this.refused, error, again);
         } finally {
             this.#busy = false;
+            this.place.setAttribute("aria-busy", "false");
             this.#show();
+            this.#watch();
         }
     }
 
@@ -199,7 +249,9 @@ export class Scheduler {
         if (run === null)
             return;
         const {view, events} = run;
+        const focused = this.buyersBox.contains(document.activeElement) ? document.activeElement.dataset.actor : undefined;
         this.buyersBox.replaceChildren(...(view.actors ?? []).map(actor => this.#actor(actor, events)));
+        this.#focus(focused);
         const row = events.findLast(event => event[STEP] === "save") ?? events.find(event => event[STEP] === "read");
         this.row.textContent = row === undefined ? `${view.before} left. No buyer has read it yet.` :
             `Version ${row[VERSION]}, ${row[REMAINING]} left.`;
@@ -220,16 +272,17 @@ export class Scheduler {
         const begun = at !== "" || own.length > 0;
         const blocked = begun && !waiting && !done;
         const locked = hasLock(this.strategy.value);
-        const next = this.#decided.has(actor) ? "leaves" : NEXT[locked ? "locked" : "free"][at] ?? "goes on";
+        const over = done && !waiting;
+        const next = done || this.#decided.has(actor) ? "leaves" : NEXT[locked ? "locked" : "free"][at] ?? "goes on";
         return el("section", {class: "card"}, el("h3", {}, name(actor)),
-            el("p", {}, done && answer !== undefined ? `Was answered: ${answer[RC]}.` :
+            el("p", {}, over && answer !== undefined ? `Was answered: ${answer[RC]}.` :
                 blocked ? "Waits for the lock." : !begun ? "Has not begun." :
-                STATE[at] ?? (this.#decided.has(actor) ? "Is refused." : locked ? "Is inside, and has read nothing yet." :
+                done ? `Has its answer, and still has its lock: ${answer?.[RC]}.` : STATE[at] ?? (this.#decided.has(actor) ? "Is refused." : locked ? "Is inside, and has read nothing yet." :
                     "Has decided without reading: the save will check.")),
             el("p", {class: "soft"}, read === undefined ? "Knows nothing." :
                 `Has read version ${read[VERSION]}, ${read[REMAINING]} left.`),
             el("button", {type: "button", "data-actor": actor, disabled: !waiting || !live, click: () => this.#step(actor)},
-                done ? `${name(actor)}: done` : blocked ? `${name(actor)}: waits` : `${name(actor)}: ${next}`));
+                over ? `${name(actor)}: done` : blocked ? `${name(actor)}: waits` : `${name(actor)}: ${next}`));
     }
 
     #buttons() {

@@ -7,7 +7,7 @@ import {el, say, svg} from "./dom.mjs";
 import {ACTOR, RC, REMAINING, SEQ, STEP, STEPS, TIME, VERSION, ms, sentence} from "./run.mjs";
 
 const ACTORS = 24;
-const EVENTS = 400;
+const EVENTS = 240;
 const LABEL = 84, TOP = 44, ROW = 38, MARK = 20, FOOT = 26;
 const COLUMN_MIN = 22, COLUMN_MAX = 64;
 const SLICE_MS = 8;
@@ -21,7 +21,7 @@ export function groups(run) {
     const found = [];
     for (const version of run.twice) {
         const saves = run.saves.get(version);
-        const read = saves.flatMap(({read}) => read ? run.readers.get(run.version(read)) : []);
+        const read = saves.flatMap(({read}) => read ? run.readers.get(read[VERSION]) : []);
         found.push({label: `Version ${version}, saved ${saves.length} times`, harm: true,
                     actors: unique([...saves.map(({save}) => save[ACTOR]), ...read])});
     }
@@ -169,10 +169,14 @@ export class Timeline {
         this.#marks.clear();
         this.#rows.clear();
         this.body.replaceChildren();
+        const lines = document.createDocumentFragment();
         if (!await this.#sketch(rows, alive))
             return;
-        if (!await inSlices(this.#events, event => this.body.append(this.#row(event)), alive))
+        this.#center(this.x(Math.max(0, this.#events.findIndex(event => this.run.isTwice(event)))));
+        await new Promise(done => setTimeout(done));
+        if (!await inSlices(this.#events, event => lines.append(this.#row(event)), alive))
             return;
+        this.body.append(lines);
         if (this.player) {
             this.slider.max = this.#events.length;
             this.#at = 0;
@@ -194,7 +198,6 @@ export class Timeline {
             [...rows.keys()].map(actor => svg("text", {x: 4, y: y(actor) + MARK - 5}, this.name(actor))));
         const picture = svg("svg", {role: "img", width, height, viewBox: `0 0 ${width} ${height}`},
             hatches(), ticks, spans, links, marks, words);
-        this.drawing.replaceChildren(names, picture);
         let stamped = -Infinity;
         const places = new Map();
         const done = await inSlices(events, (event, i) => {
@@ -216,11 +219,10 @@ export class Timeline {
         }, alive);
         if (!done)
             return false;
-        const twice = unique(events.filter(event => this.run.isTwice(event)).map(event => this.run.version(event)));
+        const twice = unique(events.filter(event => this.run.isTwice(event)).map(event => event[VERSION]));
         for (const [i, version] of twice.entries())
             links.append(...this.#link(version, places, 14 + i % 2 * 16));
-        const first = events.findIndex(event => this.run.isTwice(event));
-        this.#center(this.x(Math.max(0, first)));
+        this.drawing.replaceChildren(names, picture);
         picture.setAttribute("aria-label", `Timeline of ${rows.size} buyers with ${events.length} events. ` +
             twice.map(version => `Version ${version} was saved ${this.run.saves.get(version).length} times: ` +
                 `${this.#bothRead(version)}. `).join("") + "The table below has the same events.");
