@@ -36,7 +36,7 @@ struct http_context {
     struct health *health;
     struct store *store;
     struct metrics *metrics;
-    struct lab *laboratory; // NULL outside of laboratory mode
+    struct lab *laboratory;        // NULL outside of laboratory mode
     int64_t reservations_per_user; // open at once; 0: no limit
     int64_t sweep_ms;              // how often due holds are swept
     atomic_bool draining;  // shutdown was announced: /readyz fails, answers close their connection
