@@ -116,9 +116,11 @@ class Hazards(TestCase):
             self.assert_erased(run)
             left = run.of("leave", 0)[0]
             self.assertLess(run.of("expired", 0)[0].seq, left.seq, run)
-            second = [event for event in run.of("lock") if event.actor != 0 and event.seq < left.seq][-1]
+            inside = [event.actor for event in run.of("lock") if 0 < event.actor and event.seq < left.seq
+                      < run.of("leave", event.actor)[0].seq]
+            self.assertEqual(len(inside), 1, run)
             third = [event for event in run.of("lock") if event.seq > left.seq][0]
-            self.assertLess(third.seq, run.of("leave", second.actor)[0].seq, run)
+            self.assertLess(third.seq, run.of("leave", inside[0])[0].seq, run)
 
         self.prove("foreign-unlock", harm)
 

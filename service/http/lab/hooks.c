@@ -81,14 +81,43 @@ static void think(struct actor *actor)
         wait_ns(actor->run, think_ns / 2 + (int64_t)(hash % (uint64_t)think_ns));
 }
 
+// Another actor that holds the misplaced lock; NULL if there is none. With the run's mutex held.
+static struct actor *other_holder(const struct actor *actor)
+{
+    struct run *run = actor->run;
+    int64_t now_ns = clock_now_ns();
+    for (size_t i = 0; i < run->n_actors; i++) {
+        struct actor *other = &run->actors[i];
+        if (other->holds && other != actor && other->hold.expires_ns > now_ns)
+            return other;
+    }
+    return NULL;
+}
+
+// On a busy machine the next holder is late, and then there is no lock of another to give back.
+static void await_other_holder(struct actor *actor)
+{
+    struct run *run = actor->run;
+    bool found = false;
+    for (int i = 0; i < 100 && !found && !run->cancelled; i++) {
+        pthread_mutex_lock(&run->mutex);
+        found = other_holder(actor) != NULL;
+        pthread_mutex_unlock(&run->mutex);
+        wait_ns(run, 10 * NS_PER_MS);
+    }
+}
+
 static void sleep_once(struct actor *actor, enum pause_point point)
 {
     struct run *run = actor->run;
     if (actor->number != 0 || actor->slept || point != run->scenario->sleeps)
         return;
     actor->slept = actor->act[1].what == NULL; // in its last request
-    if (actor->slept && !run->settings.manual)
-        wait_ns(run, run->settings.sleep_ms * NS_PER_MS);
+    if (!actor->slept || run->settings.manual)
+        return;
+    wait_ns(run, run->settings.sleep_ms * NS_PER_MS);
+    if (run->settings.lock == LAB_LOCK_NO_OWNER)
+        await_other_holder(actor);
 }
 
 // ---- the misplaced lock -------------------------------------------------------------------------
@@ -122,14 +151,8 @@ static void unlock(struct actor *actor, struct db *db)
 static void unlock_any(struct actor *actor, struct db *db)
 {
     struct run *run = actor->run;
-    struct actor *holder = NULL;
-    int64_t now_ns = clock_now_ns();
     pthread_mutex_lock(&run->mutex);
-    for (size_t i = 0; i < run->n_actors; i++) {
-        struct actor *other = &run->actors[i];
-        if (other->holds && other != actor && other->hold.expires_ns > now_ns)
-            holder = other;
-    }
+    struct actor *holder = other_holder(actor);
     if (holder != NULL)
         holder->holds = false;
     pthread_mutex_unlock(&run->mutex);
