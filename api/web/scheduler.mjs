@@ -45,7 +45,7 @@ export class Scheduler {
     #busy = false;
     #looking = null; // a promise: a request of #look that is under way
     #timer = 0;
-    #decided = new Set(); // actors that were refused inside their lock: they have read, and only leave
+    #decided = new Set(); // actors whose last step has led to the same stop: a refusal inside the lock, a save in vain
 
     constructor({strategies, scenarios}, place) {
         Object.assign(this, {scenarios, strategies, place});
@@ -273,11 +273,11 @@ export class Scheduler {
         const blocked = begun && !waiting && !done;
         const locked = hasLock(this.strategy.value);
         const over = done && !waiting;
-        const next = done || this.#decided.has(actor) ? "leaves" : NEXT[locked ? "locked" : "free"][at] ?? "goes on";
+        const next = done || (locked && this.#decided.has(actor)) ? "leaves" : this.#decided.has(actor) ? "saves again" : NEXT[locked ? "locked" : "free"][at] ?? "goes on";
         return el("section", {class: "card"}, el("h3", {}, name(actor)),
             el("p", {}, over && answer !== undefined ? `Was answered: ${answer[RC]}.` :
                 blocked ? "Waits for the lock." : !begun ? "Has not begun." :
-                done ? `Has its answer, and still has its lock: ${answer?.[RC]}.` : STATE[at] ?? (this.#decided.has(actor) ? "Is refused." : locked ? "Is inside, and has read nothing yet." :
+                done ? `Has its answer, and still has its lock: ${answer?.[RC]}.` : STATE[at] ?? (this.#decided.has(actor) ? "Was refused." : locked ? "Is inside, and has read nothing yet." :
                     "Has decided without reading: the save will check.")),
             el("p", {class: "soft"}, read === undefined ? "Knows nothing." :
                 `Has read version ${read[VERSION]}, ${read[REMAINING]} left.`),

@@ -10,7 +10,7 @@ const ACTORS = 24;
 const EVENTS = 240;
 const LABEL = 84, TOP = 44, ROW = 38, MARK = 20, FOOT = 26;
 const COLUMN_MIN = 22, COLUMN_MAX = 64;
-const SLICE_MS = 8;
+const SLICE_MS = 6;
 const CROWDED = 60; // with more events than this, the drawing begins with reads and saves only
 const ESSENTIAL = ["read", "save", "expired"];
 
@@ -48,18 +48,26 @@ function aroundExpired(events) {
     return unique([holder, ...events.slice(lost, end < 0 ? undefined : end).map(event => event[ACTOR])]);
 }
 
-// Calls `each` for every item without holding up the page. Stops early, and returns false, when `alive` is false.
-export async function inSlices(items, each, alive) {
+// Until the page has been drawn, or a while has passed, because a hidden page is not drawn.
+const drawn = () => new Promise(done => {
+    requestAnimationFrame(() => setTimeout(done));
+    setTimeout(done, 100);
+});
+
+// Calls `each` for every item without holding up the page, which draws between the slices. Stops early, and
+// returns false, when `alive` is false.
+async function inSlices(items, each, alive) {
     let until = performance.now() + SLICE_MS;
     for (const [i, item] of items.entries()) {
         each(item, i);
         if (performance.now() > until) {
-            await new Promise(done => setTimeout(done));
+            await drawn();
             if (!alive())
                 return false;
             until = performance.now() + SLICE_MS;
         }
     }
+    await drawn();
     return alive();
 }
 
@@ -169,14 +177,11 @@ export class Timeline {
         this.#marks.clear();
         this.#rows.clear();
         this.body.replaceChildren();
-        const lines = document.createDocumentFragment();
         if (!await this.#sketch(rows, alive))
             return;
         this.#center(this.x(Math.max(0, this.#events.findIndex(event => this.run.isTwice(event)))));
-        await new Promise(done => setTimeout(done));
-        if (!await inSlices(this.#events, event => lines.append(this.#row(event)), alive))
+        if (!await inSlices(this.#events, event => this.body.append(this.#row(event)), alive))
             return;
-        this.body.append(lines);
         if (this.player) {
             this.slider.max = this.#events.length;
             this.#at = 0;
@@ -198,6 +203,7 @@ export class Timeline {
             [...rows.keys()].map(actor => svg("text", {x: 4, y: y(actor) + MARK - 5}, this.name(actor))));
         const picture = svg("svg", {role: "img", width, height, viewBox: `0 0 ${width} ${height}`},
             hatches(), ticks, spans, links, marks, words);
+        this.drawing.replaceChildren(names, picture);
         let stamped = -Infinity;
         const places = new Map();
         const done = await inSlices(events, (event, i) => {
@@ -222,7 +228,6 @@ export class Timeline {
         const twice = unique(events.filter(event => this.run.isTwice(event)).map(event => event[VERSION]));
         for (const [i, version] of twice.entries())
             links.append(...this.#link(version, places, 14 + i % 2 * 16));
-        this.drawing.replaceChildren(names, picture);
         picture.setAttribute("aria-label", `Timeline of ${rows.size} buyers with ${events.length} events. ` +
             twice.map(version => `Version ${version} was saved ${this.run.saves.get(version).length} times: ` +
                 `${this.#bothRead(version)}. `).join("") + "The table below has the same events.");

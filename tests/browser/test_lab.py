@@ -2,8 +2,10 @@
 """The page /lab: what it says is what the API says, a drawing has the same rows as its table, a link
 restores all settings, and the visitor can be the scheduler. By keyboard too."""
 
+import glob
 import re
 import sys
+import threading
 import time
 import unittest
 
@@ -25,6 +27,59 @@ ROWS = """return [...document.querySelectorAll("#timeline tbody tr")].map(row =>
 PIXEL = """
 const canvas = document.querySelector("canvas.crowd");
 return [...canvas.getContext("2d").getImageData(arguments[0] * canvas.width, arguments[1] * canvas.height, 1, 1).data]"""
+
+
+def driven_by(path, ancestor):
+    """Whether the process of a path in /proc descends from another."""
+    pid = int(path.split("/")[2])
+    while pid not in (0, 1, ancestor):
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            pid = int(file.read().rpartition(")")[2].split()[1])
+    return pid == ancestor
+
+
+class ProcessorTime:
+    """Samples how much processor time the main thread of the open page has used. Linux only."""
+
+    def __init__(self, page):
+        self.samples = []  # seconds since 1970, ms of processor time
+        self.done = threading.Event()
+        before = self.renderers()
+        page.js("let sum = 0; for (let i = 0; i < 4e8; i++) sum += i % 7; return sum")  # to be recognised by
+        used = {path: time - before.get(path, 0) for path, time in self.renderers().items()}
+        self.path = max((path for path in used if driven_by(path, page.driver.service.process.pid)), key=used.get)
+        self.thread = threading.Thread(target=self.sample)
+
+    @staticmethod
+    def renderers():
+        """The ns of processor time of each of Chromium's processes that run a page."""
+        found = {}
+        for path in glob.glob("/proc/[0-9]*"):
+            try:
+                with open(path + "/cmdline", "rb") as command, open(path + "/schedstat", encoding="ascii") as times:
+                    if b"--type=renderer" in command.read():
+                        found[path + "/schedstat"] = int(times.read().split()[0])
+            except OSError:
+                pass  # it has ended
+        return found
+
+    def sample(self):
+        while not self.done.wait(0.005):
+            with open(self.path, encoding="ascii") as file:
+                self.samples.append((time.time(), int(file.read().split()[0]) / 1e6))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
+
+    def between(self, start, end):
+        """At most this much: from the last sample before `start` to the first after `end`."""
+        return (next(used for at, used in self.samples if at >= end)
+                - next(used for at, used in reversed(self.samples) if at <= start))
 
 
 class Lab(BrowserTest):
@@ -249,19 +304,24 @@ class Lab(BrowserTest):
         self.fail(f"Tab does not reach {selector}")
 
     def test_longest_task(self):
-        """1,000 buyers and 10,000 events hold up the page for no longer than LONGEST_MS."""
+        """1,000 buyers and 10,000 events hold up the page for no longer than LONGEST_MS. What counts is the
+        processor time of the page's main thread, because other processes may interrupt a task."""
         self.open_lab("scenario=lost-update&strategy=optimistic&buyers=1000&units=1000&think_ms=1&workers=16"
                       "&instances=1&combine=false")
         self.browser.js("""window.tasks = [];
-            new PerformanceObserver(list => tasks.push(...list.getEntries().map(task => task.duration)))
+            new PerformanceObserver(list => tasks.push(...list.getEntries().map(task =>
+                [(performance.timeOrigin + task.startTime) / 1000, (performance.timeOrigin + task.startTime + task.duration) / 1000])))
                 .observe({type: "longtask"})""")
-        run = self.run_it(limit_s=120)
-        time.sleep(0.5)
+        with ProcessorTime(self.browser) as used:
+            run = self.run_it(limit_s=120)
+            time.sleep(0.5)
         events = len(self.events())
         self.assertEqual(self.browser.js("return document.querySelector('canvas.crowd').dataset.drawn"), str(events))
-        longest = max(self.browser.js("return tasks"), default=0)
-        print(f"{run['counts']['requests']} buyers, {events} events: longest task {longest or 'below 50'} ms", file=sys.stderr)
         self.assertGreaterEqual(events, 10000)
+        tasks = [((end - start) * 1000, used.between(start, end)) for start, end in self.browser.js("return tasks")]
+        slowest, longest = max(task[0] for task in [(0, 0), *tasks]), max(task[1] for task in [(0, 0), *tasks])
+        print(f"{run['counts']['requests']} buyers, {events} events: {len(tasks)} tasks over 50 ms, the longest {slowest:.0f} ms, "
+              f"the one with most processor time {longest:.0f} ms", file=sys.stderr)
         self.assertLessEqual(longest, LONGEST_MS)
 
     # ---- you are the scheduler
@@ -305,7 +365,7 @@ class Lab(BrowserTest):
         self.open_game("conditional")
         self.play(*self.RACE)
         if self.find("#scheduler [data-actor='1']").is_enabled():
-            self.play((1, "B: saves"))
+            self.play((1, "B: saves again"))
         self.await_text("✓ 1 sold of 1: right.", "#scheduler .sentence")
 
     def test_scheduler_undo(self):
