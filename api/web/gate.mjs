@@ -33,11 +33,12 @@ function why(error, again) {
 export async function refused(place, error, again) {
     if (!(error instanceof CallError))
         throw error;
-    const box = el("div", {class: "note bad", role: "alert"}, el("p", {}, error.message));
-    if (error.slug === "lab-busy") {
+    const busy = error.slug === "lab-busy";
+    const box = el("div", {class: "note bad", role: "alert"},
+        el("p", {}, busy ? "Another run goes on, and the laboratory does one run at a time." : error.message));
+    if (busy) {
         const {run} = await laboratory();
-        box.append(el("p", {}, "The laboratory does one run at a time."),
-            el("button", {type: "button", click: async () => {
+        box.append(el("button", {type: "button", click: async () => {
                 if (run !== null && isLive(run))
                     await new Run(run).cancel();
                 place.replaceChildren();

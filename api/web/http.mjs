@@ -11,11 +11,12 @@ export function setToken(text) {
     sessionStorage.setItem(TOKEN, text);
 }
 
-// Sends one request. {key} is its Idempotency-Key, {headers} are further ones, {signal} aborts it. The
+// Sends one request. {key} is its Idempotency-Key, {headers} are further ones, {signal} aborts it,
+// {keepalive} lets it outlive the page. The
 // result has `status`, `headers` and `body`: what JSON says, otherwise text. Status 0 is a request
 // without an answer: nothing is known about its effect, so send it again with the same key.
-export async function api(method, path, body, {key, headers = {}, signal} = {}) {
-    const request = {method, headers: {...headers}, signal};
+export async function api(method, path, body, {key, headers = {}, signal, keepalive} = {}) {
+    const request = {method, headers: {...headers}, signal, keepalive};
     if (token() !== "")
         request.headers.Authorization = `Bearer ${token()}`;
     if (key !== undefined)

@@ -85,6 +85,7 @@ class Lab {
         $("sql-name").textContent = name;
         showDifference($("sql-none"), $("sql-chosen"), sqlOf(none), sqlOf(chosen));
         $("sql-same").hidden = sqlOf(none) !== sqlOf(chosen);
+        $("sql-weak").hidden = settings.lock === "none" && (settings.fence || !sqlOf(chosen).includes(":token"));
         $("sql-summary").textContent = chosen?.summary ?? "";
         $("essay").textContent = `service/guard/strategy/${name.replaceAll("-", "_")}.c`;
         const lines = loadLines(this.#scenario.scenario, settings);

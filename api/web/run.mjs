@@ -21,7 +21,7 @@ const POLL_MS = 60; // between two answers, so that a fast run does not cost a r
 // A call that was not answered as asked. `status` is 0 if no answer came.
 export class CallError extends Error {
     constructor({status, body}) {
-        super([body.title, body.detail].filter(Boolean).join(" ") || `The service answered ${status}.`);
+        super([body.title, body.detail].filter(Boolean).join(". ") || `The service answered ${status}.`);
         this.status = status;
         this.slug = String(body.type ?? "").replace(/^.*\//, "");
     }
@@ -99,6 +99,9 @@ export class Run {
 
     // Ends `follow` and every other call that is under way with an AbortError.
     forget() { this.#abort.abort(); }
+
+    // For a page that is closed: asks for the end and does not wait.
+    abandon() { api("DELETE", this.#path(), undefined, {keepalive: true}); }
 
     // Resolves when the run has ended.
     async cancel() {

@@ -6,7 +6,7 @@ import {el, say} from "./dom.mjs";
 import {refused} from "./gate.mjs";
 import {Outcome} from "./outcome.mjs";
 import {ACTOR, RC, REMAINING, Run, STEP, VERSION, isLive, sentence} from "./run.mjs";
-import {offerStrategies, toFragment} from "./settings.mjs";
+import {hasLock, offerStrategies, toFragment} from "./settings.mjs";
 import {Timeline} from "./timeline.mjs";
 
 const NAMES = ["A", "B", "C"];
@@ -21,8 +21,6 @@ const POLL_MS = 200;
 const PATIENCE = 20; // tenths of a second until a step that cannot be made is left out
 
 const STATE = {read: "Has read, and has not saved.", save: "Has saved, and still has its lock.", expired: "Has lost its lock, and does not know it."};
-const hasLock = strategy => strategy !== "row-lock" && /lock|mutex/.test(strategy);
-
 const GOALS = {
     "lost-update": "Can you sell the last unit twice?",
     "two-draws": "Can one user draw more often than allowed?",
@@ -74,7 +72,7 @@ export class Scheduler {
                 field("Hazard", this.scenario), field("Strategy", this.strategy, "What protects the number between reading and saving."),
                 field("Buyers", this.buyers, "A and B, or A, B and C."), field("Units", this.units, "How many there are to sell.")),
             this.goal, el("div", {class: "row"}, this.begin, this.undo, this.over), this.refused, this.game);
-        addEventListener("pagehide", () => this.#run && isLive(this.#run.view) && this.#run.cancel());
+        addEventListener("pagehide", () => this.#run && isLive(this.#run.view) && this.#run.abandon());
         this.#buttons();
     }
 

@@ -34,6 +34,9 @@ const SWITCHES = FIELDS.filter(([, , kind]) => kind === "switch").map(([name]) =
 
 export const labelOf = name => FIELDS.find(field => field[0] === name)[1];
 
+// Whether a strategy takes a lock outside of the transaction.
+export const hasLock = strategy => strategy !== "row-lock" && /lock|mutex/.test(strategy);
+
 // "#scenario=lost-update&buyers=100" to {scenario: "lost-update", buyers: 100}
 export function fromFragment(fragment) {
     return Object.fromEntries([...new URLSearchParams(fragment.replace(/^#/, ""))].map(([name, value]) =>

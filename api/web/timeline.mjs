@@ -99,7 +99,7 @@ export class Timeline {
         this.more = el("p", {class: "soft", hidden: true});
         this.element = el("section", {class: "timeline", hidden: true},
             el(heading, {}, "Timeline"), this.choice, this.filter, this.drawing, player && this.#buildPlayer(), this.more,
-            el("details", {open: player}, el("summary", {}, "The same events as a table"), this.table));
+            el("details", {open: heading === "h2"}, el("summary", {}, "The same events as a table"), this.table));
         this.drawing.addEventListener("keydown", event => this.#key(event));
     }
 

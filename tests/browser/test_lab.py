@@ -275,7 +275,7 @@ class Lab(BrowserTest):
         other = self.service.call("POST", "/v1/lab/runs", {"scenario": "lost-update", "manual": True, "buyers": 2}).body
         self.open_lab(CROWD.format("conditional", 10, 1))
         self.find("#run").click()
-        self.await_text("The laboratory does one run at a time.")
+        self.await_text("the laboratory does one run at a time.")
         self.find("#refused button").click()
         self.assertNotEqual(self.await_end()["run"], other["run"])
 
