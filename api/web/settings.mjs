@@ -12,11 +12,11 @@ const FIELDS = [
     ["instances", "Instances", [1, 2], "How many copies of the service share the database."],
     ["lock", "Where the lock is taken", [
         ["none", "as the strategy does"],
-        ["around", "around all, but the save demands nothing"],
-        ["unlock-early", "released before the save"],
+        ["around", "around all steps"],
+        ["unlock-early", "given back too early"],
         ["check-first", "taken after the check"],
-        ["no-owner", "released without asking whose it is"],
-    ], "All but the first are mistakes that careless programs make. They need a strategy with a lock."],
+        ["no-owner", "given back by anyone"],
+    ], "All but the first need a strategy with a lock, and save as none does: the row is not asked whether the lock still holds."],
     ["combine", "Combine requests", "switch", "One worker carries all waiting requests for the product through one transaction."],
     ["fence", "Fencing token", "switch",
      "Each lock holder gets a higher number, and the database refuses a save with a lower one than the last."],
@@ -64,6 +64,8 @@ export class Controls {
         this.strategies = strategies;
         const fields = FIELDS.map(field => this.#field(field));
         this.more = el("details", {}, el("summary", {}, "More settings"), el("div", {class: "settings"}, fields.slice(BASIC)));
+        // A field that stands in closed details cannot say that it is wrong.
+        this.more.addEventListener("invalid", () => { this.more.open = true; }, true);
         this.element = el("div", {change: changed}, el("div", {class: "settings"}, fields.slice(0, BASIC)), this.more);
     }
 

@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from browser import BrowserTest, Keys
+from browser import SCHEMES, WIDTHS, BrowserTest, Keys
 
 LONGEST_MS = 100  # of a task, so that the page always answers within a blink
 CROWD = "scenario=lost-update&strategy={}&buyers={}&units=50&think_ms={}&workers=16&seed=3"
@@ -135,7 +135,40 @@ class Lab(BrowserTest):
         self.assertIn(f"Your guess was 50: {verdict['sold'] - 50} too few.", self.text("#guessed"))
         self.assertIn(verdict["sentence"], self.text("#live"))
         self.assertRegex(self.said("#timeline .link-text"), r"^(both|all \d+) read \d+$")
-        self.assertEqual(self.axe(), [])
+        for scheme, width in zip(SCHEMES, WIDTHS):
+            self.browser.emulate(width=width, scheme=scheme)
+            self.assertLessEqual(self.browser.js("return document.scrollingElement.scrollWidth"), width)
+            self.assertEqual(self.axe(), [], scheme)
+
+    def test_cancel(self):
+        self.open_lab(CROWD.format("none", 500, 60))
+        self.find("#run").click()
+        self.await_text("Running …", "#outcome .sentence")
+        self.find("#cancel").click()
+        self.await_text("The run was cancelled.", "#outcome .sentence")
+        self.await_text("cancelled", "#runs")
+
+    def test_wrong_setting(self):
+        """A field that is out of its range says so, also if it stands in closed details."""
+        self.open_lab()
+        before = self.last_run()
+        self.browser.js("document.querySelector('#set-workers').value = 65")
+        self.find("#run").click()
+        self.assertTrue(self.find("#set-workers").is_displayed())
+        self.assertEqual(self.last_run(), before)
+
+    def test_guide(self):
+        """A page of the guide runs its hazard, and leads to the lab with the same settings."""
+        self.open("/guide/lost-update")
+        for i, mark in ((1, "✗"), (2, "✓")):
+            self.await_find(f".demo button:nth-of-type({i})").click()
+            self.await_text(mark, ".demo .sentence")
+            self.browser.settle()
+            self.assertEqual(self.text(".demo .sentence"), f"{mark} {self.last_run()['verdict']['sentence']}")
+            self.assertEqual(self.axe(), [])
+        self.find(".demo a").click()
+        self.await_find("#lab:not([hidden])")
+        self.assertEqual(self.browser.js("return document.querySelector('#set-strategy').value"), "conditional")
 
     def test_conditional_does_not(self):
         self.open_lab(CROWD.format("conditional", 100, 20))
