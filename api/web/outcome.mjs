@@ -3,7 +3,6 @@ import {el} from "./dom.mjs";
 const STATES = {preparing: "Preparing a database of its own …", running: "Running …",
                 checking: "All buyers have their answers. Checking the database …",
                 cancelled: "The run was cancelled."};
-const FINDINGS = 20;
 
 export class Outcome {
     constructor() {
@@ -39,12 +38,12 @@ export class Outcome {
 
     #prove(verdict) {
         const [summary, list] = this.proof.children;
-        this.proof.hidden = verdict === null || verdict.n_findings === 0;
+        this.proof.hidden = verdict === null || verdict.violations === 0;
         if (this.proof.hidden)
             return;
-        const first = verdict.n_findings > FINDINGS ? `, the first ${FINDINGS} of them` : "";
-        summary.textContent = `What the check of the database found: ${verdict.n_findings} ` +
-            `contradiction${verdict.n_findings === 1 ? "" : "s"}${first}`;
+        const shown = verdict.findings.length, first = shown < verdict.violations ? `, ${shown} of them` : "";
+        summary.textContent = `What the check of the database found: ${verdict.violations} ` +
+            `contradiction${verdict.violations === 1 ? "" : "s"}${first}`;
         list.replaceChildren(...verdict.findings.map(({check, where, what}) =>
             el("li", {}, el("code", {}, check), ` at ${where}: ${what}`)));
     }

@@ -117,7 +117,6 @@ static void write_verdict(const struct run *run, struct buffer *out)
         json_write_close(out, '}');
     }
     json_write_close(out, ']');
-    json_write_int(out, "n_findings", verdict->n_findings);
     json_write_close(out, '}');
 }
 
