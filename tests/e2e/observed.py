@@ -1,4 +1,4 @@
-"""Scenes on observation: reconciliation, Prometheus' targets and rules, the dashboard's expressions."""
+"""Scenes on observation: pages, reconciliation, Prometheus' targets and rules, the dashboard's expressions."""
 
 import json
 import math
@@ -16,8 +16,24 @@ sys.path.append(f"{ROOT}/deploy/prometheus")
 import dashboard as shown  # noqa: E402
 
 STRATEGIES = {"stock": "redis-lock", "coupon": "etcd-lock", "lottery": "lock-table", "points": "redis-lock"}
+PAGES = ("/", "/shop", "/lab", "/docs", "/guide", "/guide/lost-update", "/web/style.css", "/web/holdfast.mjs")
 INTERVAL = "30s"  # for rates: six scrapes
 TARGETS = {"holdfast": len(INSTANCES), "haproxy": 1, "prometheus": 1}
+
+
+@scene("pages")
+def pages(stack):
+    """HAProxy serves the pages, under their policy. The laboratory is closed."""
+    for path in PAGES:
+        answer = stack.call("GET", path)
+        policy = answer.headers.get("Content-Security-Policy", "")
+        if answer.status != 200 or "script-src 'self'" not in policy:
+            raise AssertionError(f"GET {path}: {answer.status}, policy {policy!r}")
+    for method in ("GET", "POST"):
+        answer = stack.call(method, "/v1/lab/runs", {"scenario": "lost-update"} if method == "POST" else None)
+        if answer.status != 404:
+            raise AssertionError(f"{method} /v1/lab/runs: {answer.status}, so the laboratory is open")
+    return f"{len(PAGES)} pages under their policy, and no laboratory"
 
 
 @scene("reconciliation")
