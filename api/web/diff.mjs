@@ -32,7 +32,8 @@ function marked(words, same) {
     const nodes = [];
     for (let i = 0; i < words.length;) {
         let end = i + 1;
-        while (end < words.length && (known.has(end) === known.has(i) || (!known.has(i) && /^\s+$/.test(words[end]) && !known.has(end + 1) && end + 1 < words.length)))
+        const isGap = at => /^\s+$/.test(words[at]) && at + 1 < words.length && !known.has(at + 1);
+        while (end < words.length && (known.has(end) === known.has(i) || (!known.has(i) && isGap(end))))
             end++;
         const text = words.slice(i, end).join("");
         if (known.has(i) || text.trim() === "")

@@ -22,7 +22,8 @@ function why(error, again) {
         return tokenForm(again);
     if (error.status === 404)
         return el("div", {class: "note"},
-            el("p", {}, el("strong", {}, "The laboratory is closed."), " This service sells for real, and nothing is broken on purpose here."),
+            el("p", {}, el("strong", {}, "The laboratory is closed."),
+                " This service sells for real, and nothing is broken on purpose here."),
             el("p", {}, "To open one, start the service on your own machine with ", el("code", {}, "./dev run"),
                 " and open the address that it prints. It uses a database of its own, which is thrown away."), retry);
     return el("div", {class: "note bad"}, el("p", {}, `The laboratory does not answer: ${error.message}`), retry);

@@ -81,7 +81,8 @@ class Lab {
     #describe() {
         const settings = this.controls.get();
         const name = settings.strategy === "none" ? this.#scenario.safe.strategy : settings.strategy;
-        const [none, chosen] = ["none", name].map(name => this.strategies.find(({strategy}) => strategy === name));
+        const [none, chosen] = ["none", name].map(wanted =>
+            this.strategies.find(({strategy}) => strategy === wanted));
         $("sql-name").textContent = name;
         showDifference($("sql-none"), $("sql-chosen"), sqlOf(none), sqlOf(chosen));
         $("sql-same").hidden = sqlOf(none) !== sqlOf(chosen);
@@ -191,7 +192,8 @@ function tabs(chosen) {
         };
         tab.addEventListener("click", () => go(tab));
         tab.addEventListener("keydown", event => {
-            const to = {ArrowLeft: all.at(i - 1), ArrowRight: all[(i + 1) % all.length], Home: all[0], End: all.at(-1)}[event.key];
+            const next = all[(i + 1) % all.length];
+            const to = {ArrowLeft: all.at(i - 1), ArrowRight: next, Home: all[0], End: all.at(-1)}[event.key];
             if (to !== undefined) {
                 event.preventDefault();
                 go(to);

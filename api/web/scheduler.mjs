@@ -14,13 +14,22 @@ const name = actor => NAMES[actor] ?? String(actor);
 
 // What the next step does of a buyer whose last event was this. A strategy with a lock has more stops.
 const NEXT = {
-    locked: {"": "sends and enters", lock: "reads", read: "saves", expired: "saves", save: "leaves", answer: "sends its next request"},
-    free: {"": "sends and decides", lock: "saves", read: "saves", expired: "saves", answer: "sends its next request"},
+    locked: {"": "sends and enters", lock: "reads", read: "saves", expired: "saves", leave: "saves", save: "leaves"},
+    late: {"": "sends and reads", read: "locks and saves", lock: "saves", save: "leaves"}, // lock: check-first
+    free: {"": "sends and decides", submit: "saves", lock: "saves", read: "saves", leave: "saves", save: "leaves"},
 };
+const FOR_THREE = ["foreign-unlock"];           // the third buyer enters
+const FOR_ALL = ["sent-twice", "lost-answer"]; // what is too many is not a matter of units
+
 const POLL_MS = 200;
 const PATIENCE = 20; // tenths of a second until a step that cannot be made is left out
 
-const STATE = {read: "Has read, and has not saved.", save: "Has saved, and still has its lock.", expired: "Has lost its lock, and does not know it."};
+const STATE = {
+    read: "Has read, and has not saved.",
+    save: "Has saved, and still has its lock.",
+    leave: "Has given its lock back, and has not saved.",
+    expired: "Has lost its lock, and does not know it.",
+};
 const GOALS = {
     "lost-update": "Can you sell the last unit twice?",
     "two-draws": "Can one user draw more often than allowed?",
@@ -50,7 +59,10 @@ export class Scheduler {
         const field = (label, input, help) => el("div", {class: "field"},
             el("label", {}, label, input), help && el("p", {class: "soft"}, help));
         const changed = () => this.#again([]);
-        this.scenario = el("select", {change: () => this.#preset()}, scenarios.map(({scenario, title}) => el("option", {value: scenario}, title)));
+        this.scenario = el("select", {change: () => this.#takeScenario()},
+            scenarios.map(({scenario, title}) => el("option", {value: scenario}, title)));
+        this.preset = el("select", {change: () => this.#takePreset()},
+            el("option", {value: "harmful"}, "without"), el("option", {value: "safe"}, "with"));
         this.strategy = el("select", {change: changed});
         this.buyers = el("select", {change: changed}, [2, 3].map(n => el("option", {value: n}, n)));
         this.units = el("input", {type: "number", min: 0, max: 1000000, step: 1, required: true, change: changed});
@@ -69,21 +81,27 @@ export class Scheduler {
         place.append(el("h2", {}, "You are the scheduler"),
             el("p", {}, "Two or three buyers want the same units. Each step waits for you. The database does the rest."),
             el("div", {class: "settings"},
-                field("Hazard", this.scenario), field("Strategy", this.strategy, "What protects the number between reading and saving."),
-                field("Buyers", this.buyers, "A and B, or A, B and C."), field("Units", this.units, "How many there are to sell.")),
+                field("Hazard", this.scenario),
+                field("Protection", this.preset, "What the hazard’s story leaves out, or puts in."),
+                field("Strategy", this.strategy, "What protects the number between reading and saving."),
+                field("Buyers", this.buyers, "A and B, or A, B and C."),
+                field("Units", this.units, "How many there are to sell.")),
             this.goal, el("div", {class: "row"}, this.begin, this.undo, this.over), this.refused, this.game);
         addEventListener("pagehide", () => this.#run && isLive(this.#run.view) && this.#run.abandon());
         this.#buttons();
     }
 
     // Takes the settings of a link. Its steps are made when the visitor presses Start.
-    open({scenario, strategy, buyers, units, steps}) {
-        this.scenario.value = this.scenarios.some(known => known.scenario === scenario) ? scenario : this.scenarios[0].scenario;
+    open({scenario, preset, strategy, buyers, units, steps}) {
+        const known = this.scenarios.find(other => other.scenario === scenario) ?? this.scenarios[0];
+        this.scenario.value = known.scenario;
         this.#forget();
+        this.preset.value = preset === "safe" ? "safe" : "harmful";
         offerStrategies(this.strategy, this.strategies, this.#known());
-        this.strategy.value = strategy ?? this.#known().harmful.strategy;
-        this.buyers.value = buyers === 3 ? 3 : 2;
-        this.units.value = units ?? 1;
+        this.#begin();
+        this.strategy.value = strategy ?? this.strategy.value;
+        this.buyers.value = [2, 3].includes(buyers) ? buyers : this.buyers.value;
+        this.units.value = units ?? this.units.value;
         this.#steps = String(steps ?? "").split(",").filter(step => /^[0-2]$/.test(step)).map(Number);
         this.#buttons();
     }
@@ -93,25 +111,38 @@ export class Scheduler {
     }
 
     #settings() {
-        return {scenario: this.scenario.value, strategy: this.strategy.value, buyers: Number(this.buyers.value),
+        return {scenario: this.scenario.value, preset: this.preset.value, strategy: this.strategy.value, buyers: Number(this.buyers.value),
                 units: Number(this.units.value)};
     }
 
     // All settings of a run with these. Where a request is sent twice, the buyers are one.
     #game() {
-        const known = this.#known(), settings = this.#settings();
-        const twice = known.harmful.duplicates > 0;
-        const preset = settings.strategy === known.harmful.strategy ? known.harmful : known.safe;
-        return {...known.harmful, lock: preset.lock, belts: preset.belts, ...settings, combine: false, manual: true,
+        const {preset, ...settings} = this.#settings();
+        const base = this.#known()[preset];
+        const twice = base.duplicates > 0;
+        return {...base, ...settings, lock: hasLock(settings.strategy) ? base.lock : "none", combine: false, manual: true,
                 buyers: twice ? 1 : settings.buyers, duplicates: twice ? settings.buyers - 1 : 0};
     }
 
     #known() { return this.scenarios.find(({scenario}) => scenario === this.scenario.value); }
 
-    #preset() {
+    #takeScenario() {
         offerStrategies(this.strategy, this.strategies, this.#known());
-        this.strategy.value = this.#known().harmful.strategy;
+        this.preset.value = "harmful";
+        this.#begin();
         this.#again([]);
+    }
+
+    #takePreset() {
+        this.strategy.value = this.#known()[this.preset.value].strategy;
+        this.#again([]);
+    }
+
+    // What a game begins with: one unit, so that two buyers are too many, or enough for each request.
+    #begin() {
+        this.strategy.value = this.#known()[this.preset.value].strategy;
+        this.buyers.value = FOR_THREE.includes(this.scenario.value) ? 3 : 2;
+        this.units.value = FOR_ALL.includes(this.scenario.value) ? 6 : 1;
     }
 
     // Other settings: what was played is void.
@@ -189,14 +220,14 @@ export class Scheduler {
     }
 
     async #finish() {
-        if (this.#run.view.actors.every(({waiting, done}) => done && !waiting))
+        if (this.#run.view.actors.every(({left}) => left))
             await this.#run.follow(() => {});
     }
 
     // While a buyer waits for a lock, or for the disk, what it does next comes without a step.
     #watch() {
         const run = this.#run;
-        if (run === null || !isLive(run.view) || run.view.actors.every(({waiting, done}) => waiting || done))
+        if (run === null || !isLive(run.view) || run.view.actors.every(({waiting, left}) => waiting || left))
             return;
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => { this.#looking = this.#look(run); }, POLL_MS);
@@ -247,13 +278,15 @@ export class Scheduler {
         if (run === null)
             return;
         const {view, events} = run;
-        const focused = this.buyersBox.contains(document.activeElement) ? document.activeElement.dataset.actor : undefined;
+        const focused = this.buyersBox.contains(document.activeElement) ?
+            document.activeElement.dataset.actor : undefined;
         this.buyersBox.replaceChildren(...(view.actors ?? []).map(actor => this.#actor(actor, events)));
         this.#focus(focused);
         const row = events.findLast(event => event[STEP] === "save") ?? events.find(event => event[STEP] === "read");
         this.row.textContent = row === undefined ? `${view.before} left. No buyer has read it yet.` :
             `Version ${row[VERSION]}, ${row[REMAINING]} left.`;
-        this.events.replaceChildren(...events.map(event => el("li", {class: run.isTwice(event) && "twice"}, sentence(event, name(event[ACTOR])),
+        this.events.replaceChildren(...events.map(event =>
+            el("li", {class: run.isTwice(event) && "twice"}, sentence(event, name(event[ACTOR])),
             run.isTwice(event) && ` (saved ${run.times(event)} times)`)));
         if (view.verdict !== null)
             this.outcome.show(run, this.#known());
@@ -262,7 +295,7 @@ export class Scheduler {
         this.timeline.show(run);
     }
 
-    #actor({actor, at, waiting, done}, events) {
+    #actor({actor, at, waiting, done, left}, events) {
         const own = events.filter(event => event[ACTOR] === actor);
         const read = own.findLast(event => event[STEP] === "read");
         const answer = own.findLast(event => event[STEP] === "answer");
@@ -270,17 +303,23 @@ export class Scheduler {
         const begun = at !== "" || own.length > 0;
         const blocked = begun && !waiting && !done;
         const locked = hasLock(this.strategy.value);
-        const over = done && !waiting;
-        const next = done || (locked && this.#decided.has(actor)) ? "leaves" : this.#decided.has(actor) ? "saves again" : NEXT[locked ? "locked" : "free"][at] ?? "goes on";
+        const answered = !done && own.findLast(event => ["submit", "answer"].includes(event[STEP]))?.[STEP] === "answer";
+        const stops = NEXT[this.#run.settings.lock === "check-first" ? "late" : locked ? "locked" : "free"];
+        const next = done || (locked && this.#decided.has(actor)) ? "leaves" :
+            this.#decided.has(actor) ? "saves again" :
+            answered ? "sends its next request" : stops[at] ?? "goes on";
         return el("section", {class: "card"}, el("h3", {}, name(actor)),
-            el("p", {}, over && answer !== undefined ? `Was answered: ${answer[RC]}.` :
+            el("p", {}, left && answer !== undefined ? `Was answered: ${answer[RC]}.` :
                 blocked ? "Waits for the lock." : !begun ? "Has not begun." :
-                done ? `Has its answer, and still has its lock: ${answer?.[RC]}.` : STATE[at] ?? (this.#decided.has(actor) ? "Was refused." : locked ? "Is inside, and has read nothing yet." :
+                done ? `Has its answer, and still has its lock: ${answer?.[RC]}.` :
+                answered ? `Its first request was answered: ${answer[RC]}.` :
+                (locked && STATE[at]) || (this.#decided.has(actor) ? "Was refused." :
+                    read !== undefined ? STATE.read : locked ? "Is inside, and has read nothing yet." :
                     "Has decided without reading: the save will check.")),
             el("p", {class: "soft"}, read === undefined ? "Knows nothing." :
                 `Has read version ${read[VERSION]}, ${read[REMAINING]} left.`),
             el("button", {type: "button", "data-actor": actor, disabled: !waiting || !live, click: () => this.#step(actor)},
-                over ? `${name(actor)}: done` : blocked ? `${name(actor)}: waits` : `${name(actor)}: ${next}`));
+                left ? `${name(actor)}: done` : blocked ? `${name(actor)}: waits` : `${name(actor)}: ${next}`));
     }
 
     #buttons() {

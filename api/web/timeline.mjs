@@ -369,6 +369,7 @@ function span({x, step}, to, y) {
 function hatches() {
     const pattern = name => svg("pattern", {id: `hatch-${name}`, width: 6, height: 6, patternUnits: "userSpaceOnUse",
                                             patternTransform: "rotate(45)"},
-        svg("rect", {width: 6, height: 6, class: `hatch-paper ${name}`}), svg("rect", {width: 2, height: 6, class: `hatch-ink ${name}`}));
+        svg("rect", {width: 6, height: 6, class: "hatch-paper"}),
+        svg("rect", {width: 2, height: 6, class: `hatch-ink ${name}`}));
     return svg("defs", {}, pattern("read"), pattern("harm"));
 }

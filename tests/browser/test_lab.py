@@ -341,11 +341,12 @@ class Lab(BrowserTest):
         processor time of the page's main thread, because other processes may interrupt a task."""
         self.open_lab("scenario=lost-update&strategy=optimistic&buyers=1000&units=1000&think_ms=1&workers=16"
                       "&instances=1&combine=false")
+        used = ProcessorTime(self.browser)
         self.browser.js("""window.tasks = [];
             new PerformanceObserver(list => tasks.push(...list.getEntries().map(task =>
                 [(performance.timeOrigin + task.startTime) / 1000, (performance.timeOrigin + task.startTime + task.duration) / 1000])))
                 .observe({type: "longtask"})""")
-        with ProcessorTime(self.browser) as used:
+        with used:
             run = self.run_it(limit_s=120)
             time.sleep(0.5)
         events = len(self.events())
@@ -412,6 +413,14 @@ class Lab(BrowserTest):
         self.button("Start over").click()
         self.await_idle()
         self.assertEqual(self.events(), [])
+
+    def test_scheduler_protection(self):
+        """Where both presets have the same strategy, the protection is the lock's place."""
+        for preset, words in (("harmful", "locks and saves"), ("safe", "reads")):
+            self.open_lab(f"tab=scheduler&scenario=check-outside-lock&preset={preset}")
+            self.button("Start").click()
+            self.await_find("#scheduler [data-actor='0']").click()
+            self.await_text(f"A: {words}", "#scheduler .actors")
 
     def test_scheduler_lock(self):
         """B waits while A has the lock, by keyboard only: the focus stays on the buttons."""
