@@ -14,6 +14,9 @@ const SLICE_MS = 6;
 const CROWDED = 60; // with more events than this, the drawing begins with reads and saves only
 const ESSENTIAL = ["read", "save", "expired"];
 
+const KEY = [...Object.values(STEPS).filter(({letter}) => letter !== "A").map(({letter, word}) => `${letter} ${word}`),
+             "✓ is accepted", "– is refused"].join(", ") + ". Below R and W: how many are left.";
+
 const unique = list => [...new Set(list)];
 
 // What a run can be looked at by: [{label, actors}], the most interesting first.
@@ -98,7 +101,7 @@ export class Timeline {
                 this.body));
         this.more = el("p", {class: "soft", hidden: true});
         this.element = el("section", {class: "timeline", hidden: true},
-            el(heading, {}, "Timeline"), this.choice, this.filter, this.drawing, player && this.#buildPlayer(), this.more,
+            el(heading, {}, "Timeline"), this.choice, this.filter, this.drawing, el("p", {class: "soft key"}, KEY), player && this.#buildPlayer(), this.more,
             el("details", {open: heading === "h2"}, el("summary", {}, "The same events as a table"), this.table));
         this.drawing.addEventListener("keydown", event => this.#key(event));
     }
