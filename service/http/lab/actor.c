@@ -92,7 +92,7 @@ static enum rc prepare(struct actor *actor)
         return rc;
     bool complete = call->route->run == NULL || call->complete;
     call->step = complete && call->route->operates ? STEP_OPERATE : STEP_RUN;
-    if (actor->act->ttl_ms > 0)
+    if (actor->act->ttl_ms > 0 && !run->settings.manual)
         call->operation.ttl_ms = actor->act->ttl_ms;
     return RC_OK;
 }

@@ -171,7 +171,7 @@ const struct lab_scenario lab_scenarios[] = {
         .roles =
             {{{.what = "POST /v1/reservations",
                .body =
-                   "{\"user_id\":\"ann\",\"ttl_s\":1,\"lines\":[{\"sku\":\"LAB\",\"quantity\":1}]}",
+                   "{\"user_id\":\"ann\",\"ttl_s\":8,\"lines\":[{\"sku\":\"LAB\",\"quantity\":1}]}",
                .ttl_ms = 400},
               {.what = "POST /v1/reservations/$r/confirm", .body = "{}", .at_ms = 200}},
              {DEDUCT(500)}},

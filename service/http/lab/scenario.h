@@ -54,7 +54,7 @@ struct lab_settings {
 struct lab_act {
     const char *what, *body; // "POST /v1/stock/LAB/deduct"; NULL ends a list
     int64_t at_ms;           // after the start of the run
-    int64_t ttl_ms;          // of a reservation, instead of the body's whole seconds
+    int64_t ttl_ms;          // of a reservation in a crowd; by hand it has the seconds of its body
     bool answer_lost;        // the buyer gets no answer, and sends it again to another instance
 };
 
