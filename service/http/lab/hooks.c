@@ -147,7 +147,7 @@ static void unlock(struct actor *actor, struct db *db)
         (void)guard_leave(run->guard, db, &actor->hold);
 }
 
-// Gives back the lock whoever holds it: deletes the key without comparing the owner.
+// Gives back the lock of its present holder, as a program that does not compare the owner does.
 static void unlock_any(struct actor *actor, struct db *db)
 {
     struct run *run = actor->run;
@@ -179,7 +179,8 @@ static void note_left(struct actor *actor, bool left)
 {
     pthread_mutex_lock(&actor->run->mutex);
     actor->left = left;
-    pthread_cond_broadcast(&actor->run->changed);
+    if (actor->run->settings.manual)
+        pthread_cond_broadcast(&actor->run->changed);
     pthread_mutex_unlock(&actor->run->mutex);
 }
 

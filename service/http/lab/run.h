@@ -56,7 +56,7 @@ struct run_finding {
 
 struct run_verdict {
     int64_t sold, limit, n_findings;
-    int64_t remaining; // of the row to watch; for points the sum of both accounts
+    int64_t remaining; // of the row to watch; for points the sum of all accounts
     size_t n;
     struct run_finding findings[RUN_FINDINGS_MAX];
     char sentence[200];
