@@ -4,12 +4,14 @@
 #         -P EmbedPages.cmake
 #
 # The name decides about the address: index.html is served at /, lab.html at /lab, README.md at /guide,
-# lost-update.md at /guide/lost-update, and everything else at /web/NAME. Markdown becomes HTML, by
-# cmark-gfm, and is put into TEMPLATE, whose @title@, @name@ and @article@ are replaced.
+# lost-update.md at /guide/lost-update, redis_lock.c at /guide/redis_lock, and everything else at
+# /web/NAME. Of a C file the page is the essay that it begins with. Markdown becomes HTML, by cmark-gfm,
+# and is put into TEMPLATE, whose @title@, @name@ and @article@ are replaced.
 include(${CMAKE_CURRENT_LIST_DIR}/EmbedBytes.cmake)
 
 set(type_.html "text/html; charset=utf-8")
 set(type_.md "text/html; charset=utf-8")
+set(type_.c "text/html; charset=utf-8")
 set(type_.css "text/css; charset=utf-8")
 set(type_.js "text/javascript; charset=utf-8")
 set(type_.mjs "text/javascript; charset=utf-8")
@@ -32,6 +34,18 @@ function(wrap_tables article ret_article)
   set(${ret_article} "${done}${article}" PARENT_SCOPE)
 endfunction()
 
+# The essay at the beginning of a strategy's file as Markdown: a line that an indented one follows is a
+# heading.
+function(write_essay file markdown)
+  file(READ "${file}" text)
+  string(REGEX MATCH "^(//[^\n]*\n)+" text "${text}")
+  string(REGEX REPLACE "\n// ?" "\n" text "\n${text}")
+  string(REGEX REPLACE "\n([A-Z][^\n]*)\n  " "\n## \\1\n\n  " text "${text}")
+  string(REGEX REPLACE "\n  ([^ ])" "\n\\1" text "${text}")
+  string(REGEX REPLACE "^\n([a-z-]+): " "# \\1\n\n`\\1`: " text "${text}")
+  file(WRITE "${markdown}" "${text}")
+endfunction()
+
 # Links between guide pages become addresses of the service. A link to a file of the repository, which
 # the service does not have, becomes its text.
 function(render file name ret_html)
@@ -46,6 +60,7 @@ function(render file name ret_html)
   string(REGEX REPLACE "</?code>" "" title "${CMAKE_MATCH_1}")
   string(REGEX REPLACE "href=\"README\\.md" "href=\"/guide" article "${article}")
   string(REGEX REPLACE "href=\"([a-z0-9-]+)\\.md" "href=\"/guide/\\1" article "${article}")
+  string(REGEX REPLACE "href=\"\\.\\./service/guard/strategy/([a-z_]+)\\.c\"" "href=\"/guide/\\1\"" article "${article}")
   string(REGEX REPLACE "<a href=\"\\.\\./[^\"]*\">(([^<]|<code>|</code>)*)</a>" "\\1" article "${article}")
   string(REPLACE "<th></th>" "<td></td>" article "${article}")
   wrap_tables("${article}" article)
@@ -74,12 +89,16 @@ foreach(file IN LISTS INPUT)
     set(path "/guide")
   elseif(suffix STREQUAL ".html")
     set(path "/${name}")
-  elseif(suffix STREQUAL ".md")
+  elseif(suffix STREQUAL ".md" OR suffix STREQUAL ".c")
     set(path "/guide/${name}")
   endif()
   if(suffix STREQUAL ".md")
     string(REPLACE "README" "" name "${name}")
     render("${file}" "${name}" html)
+    string(HEX "${html}" digits)
+  elseif(suffix STREQUAL ".c")
+    write_essay("${file}" "${OUTPUT}.md")
+    render("${OUTPUT}.md" "" html)
     string(HEX "${html}" digits)
   else()
     file(READ "${file}" digits HEX)

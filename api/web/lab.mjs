@@ -88,7 +88,7 @@ class Lab {
         $("sql-same").hidden = sqlOf(none) !== sqlOf(chosen);
         $("sql-weak").hidden = settings.lock === "none" && (settings.fence || !sqlOf(chosen).includes(":token"));
         $("sql-summary").textContent = chosen?.summary ?? "";
-        $("essay").textContent = `service/guard/strategy/${name.replaceAll("-", "_")}.c`;
+        $("essay").href = `/guide/${name.replaceAll("-", "_")}`;
         const lines = loadLines(this.#scenario.scenario, settings);
         $("serve-line").textContent = lines.serve;
         $("load-line").textContent = lines.load;

@@ -35,11 +35,13 @@
 //   - A paused holder does not know that its lease has expired, however many servers granted it.
 //   - The proof needs clocks that run at the same speed, and bounded delays.
 //   - Redlock has no rising token, so storage cannot refuse the stale holder.
+//
 //   Antirez answers:
 //   - The time is checked once more after a majority has answered. Only a delay after that check
 //     does harm, as with every lock that expires by itself.
 //   - Clocks must run equally fast, not show the same time.
 //   - Storage that compares random owners would do as well.
+//
 //   Both agree that a master that restarts empty makes two holders. It must stay away for one
 //   lease, or write to disk before it answers. This strategy does not have to settle the dispute.
 //   The tokens of a majority rise (redis/claim.c has the proof, and what a master that lost its
