@@ -100,6 +100,7 @@ START_TEST(zookeeper_session_expires_while_waiting)
 }
 END_TEST
 
+// ZooKeeper deletes an empty queue by itself, about once a minute; then there is no such node.
 static const char *own_node(struct zookeeper_session *session, const struct zookeeper_claim *claim,
                             char *ret_own)
 {
@@ -107,8 +108,9 @@ static const char *own_node(struct zookeeper_session *session, const struct zook
     ck_assert_int_eq(zookeeper_batch_new(session, 1, &batch), RC_OK);
     zookeeper_batch_list(batch, claim->places[0].parent, claim->tag);
     ck_assert(zookeeper_batch_wait(batch, clock_now_ns() + 5 * NS_PER_S));
-    ck_assert_int_eq(zookeeper_batch_reply(batch, 0)->rc, ZOK);
-    text_copy(ret_own, ZOOKEEPER_NODE_MAX, zookeeper_batch_reply(batch, 0)->own);
+    int rc = zookeeper_batch_reply(batch, 0)->rc;
+    ck_assert(rc == ZOK || rc == ZNONODE);
+    text_copy(ret_own, ZOOKEEPER_NODE_MAX, rc == ZOK ? zookeeper_batch_reply(batch, 0)->own : "");
     zookeeper_batch_free(batch);
     return ret_own;
 }
