@@ -52,8 +52,8 @@ const struct setting settings[] = {
     {"http.threads", SETTING_INTEGER, MEMBER(http_threads), "2", 1, 64, NULL,
      "Threads that read requests and write answers."},
     {"lab", SETTING_TRUTH, MEMBER(lab), "off", 0, 0, NULL,
-     "Laboratory mode: allows the strategy `none`, the lab settings and the header "
-     "X-Holdfast-Strategy."},
+     "Laboratory mode: opens the laboratory (/lab), and allows the strategy `none`, the lab settings "
+     "and the header X-Holdfast-Strategy."},
     {"lab.belts", SETTING_TRUTH, MEMBER(lab_constraints), "on", 0, 0, NULL,
      "The database's unique keys and checks. off: dropped; in laboratory mode only, and only from "
      "a database that is empty or has lost them already."},

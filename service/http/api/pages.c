@@ -1,5 +1,5 @@
 // Pages for browsers, and the files that they load: compiled into the program, so that a page and the
-// API that it calls are of one version. They are served to everyone, with or without tokens: they hold
+// API that it calls are of one version. They are served with or without a token: they hold
 // no data, and what they call asks for the token.
 #include "http/api/handlers.h"
 
