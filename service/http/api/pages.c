@@ -1,6 +1,6 @@
-// Pages for browsers, and the files that they load: compiled into the program, so that a page and the
-// API that it calls are of one version. They are served with or without a token: they hold
-// no data, and what they call asks for the token.
+// Pages for browsers, and the files that they load: compiled into the program, so that a page and
+// the API that it calls are of one version. They are served with or without a token: they hold no
+// data, and what they call asks for the token.
 #include "http/api/handlers.h"
 
 #include "http/api/embedded.h"
@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-// A page loads what this service serves, and nothing else. No script and no style stands in the HTML.
+// A page loads what this service serves, and nothing else. No script and no style stands in the
+// HTML.
 static const char policy[] =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
